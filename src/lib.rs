@@ -1,0 +1,7 @@
+//! Passive RTP, RTCP and SIP call-quality monitor.
+//!
+//! Frames and their times go into a pure machine ([`engine`]), facts come out ([`model::Event`]);
+//! everything with an effect hangs off the two ends. `ARCHITECTURE.md` tells the house.
+
+pub mod model;
+pub mod units;

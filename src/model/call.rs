@@ -1,0 +1,225 @@
+//! One call: what SIP said, what its streams measured, and why it was bad.
+
+use super::{LossSource, StreamId, Transport};
+use crate::units::{Nanos, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// State of an INVITE session, in the terms of RFC 3261 section 13 and RFC 6076.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallState {
+    /// INVITE sent, nothing but 100 came back.
+    #[default]
+    Trying,
+    /// A provisional answer above 100 came.
+    Proceeding,
+    /// A 2xx came; the call is up.
+    Established,
+    /// Released by BYE.
+    Completed,
+    /// Given up by the caller before an answer (CANCEL, 487).
+    Cancelled,
+    /// A final answer of 300 or above.
+    Failed,
+    /// No final answer within the time allowed.
+    SetupTimeout,
+    /// Answered, and no BYE was seen: media and signalling stopped, or the capture did.
+    Unfinished,
+    /// Signalling of a call whose INVITE was not seen.
+    MidCall,
+}
+
+impl CallState {
+    pub fn name(self) -> &'static str {
+        match self {
+            CallState::Trying => "trying",
+            CallState::Proceeding => "proceeding",
+            CallState::Established => "established",
+            CallState::Completed => "completed",
+            CallState::Cancelled => "cancelled",
+            CallState::Failed => "failed",
+            CallState::SetupTimeout => "setup_timeout",
+            CallState::Unfinished => "unfinished",
+            CallState::MidCall => "mid_call",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReleasedBy {
+    Caller,
+    Callee,
+    /// No BYE: a timer of this program, or the end of the capture.
+    Timeout,
+}
+
+impl ReleasedBy {
+    pub fn name(self) -> &'static str {
+        match self {
+            ReleasedBy::Caller => "caller",
+            ReleasedBy::Callee => "callee",
+            ReleasedBy::Timeout => "timeout",
+        }
+    }
+}
+
+/// One side of a call as its From or To header names it. Numbers and names are personal data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Party {
+    /// `user@host` of the URI, without scheme and parameters.
+    pub uri: String,
+    /// User part alone (often a phone number).
+    pub user: String,
+    pub display_name: String,
+    /// Contents of User-Agent or Server, when seen.
+    pub user_agent: String,
+}
+
+/// Why a call was bad. Codes are stable: alerts and dashboards name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiagnosisCode {
+    /// Setup was refused; evidence has code and reason.
+    SetupFailed,
+    /// Nobody answered an INVITE at all.
+    NoResponse,
+    /// Answered, and no media either way.
+    NoMedia,
+    /// Answered, and media in one direction only.
+    OneWayMedia,
+    /// Media stopped while the call went on.
+    MediaInterrupted,
+    /// Loss spread evenly.
+    RandomLoss,
+    /// Loss in runs.
+    BurstyLoss,
+    /// Delay variation that a usual buffer does not absorb.
+    HighDelayVariation,
+    /// Packets came in another order than sent.
+    Reordering,
+    /// The codec alone keeps quality low.
+    LowQualityCodec,
+    /// Round trip too long for conversation.
+    LongDelay,
+    /// Loss that the capture itself is suspected of.
+    CaptureLoss,
+    /// Answered without ACK.
+    MissingAck,
+    /// No BYE was seen.
+    MissingBye,
+    /// Long wait before the first ring.
+    SlowSetup,
+    /// Packets sent with a payload type nobody negotiated.
+    UnnegotiatedPayload,
+}
+
+impl DiagnosisCode {
+    pub fn name(self) -> &'static str {
+        match self {
+            DiagnosisCode::SetupFailed => "setup_failed",
+            DiagnosisCode::NoResponse => "no_response",
+            DiagnosisCode::NoMedia => "no_media",
+            DiagnosisCode::OneWayMedia => "one_way_media",
+            DiagnosisCode::MediaInterrupted => "media_interrupted",
+            DiagnosisCode::RandomLoss => "random_loss",
+            DiagnosisCode::BurstyLoss => "bursty_loss",
+            DiagnosisCode::HighDelayVariation => "high_delay_variation",
+            DiagnosisCode::Reordering => "reordering",
+            DiagnosisCode::LowQualityCodec => "low_quality_codec",
+            DiagnosisCode::LongDelay => "long_delay",
+            DiagnosisCode::CaptureLoss => "capture_loss",
+            DiagnosisCode::MissingAck => "missing_ack",
+            DiagnosisCode::MissingBye => "missing_bye",
+            DiagnosisCode::SlowSetup => "slow_setup",
+            DiagnosisCode::UnnegotiatedPayload => "unnegotiated_payload",
+        }
+    }
+}
+
+/// One reason with its evidence, worst first in a call's list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Diagnosis {
+    pub code: DiagnosisCode,
+    /// 0..=1.
+    pub confidence: f32,
+    /// One sentence with the numbers that speak for it.
+    pub evidence: String,
+}
+
+/// One SIP call (INVITE session), by Call-ID. All times are those of the probe.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CallRecord {
+    /// Identity of the row: a keyed hash of Call-ID and first time.
+    pub uid: u64,
+    pub call_id: String,
+    pub caller: Party,
+    pub callee: Party,
+    pub state: CallState,
+    /// Last final status of the initial INVITE attempt, 0 if none came.
+    pub final_code: u16,
+    pub final_reason: String,
+    pub transport: Transport,
+    /// Addresses of the first INVITE.
+    pub signalling_src: Option<SocketAddr>,
+    pub signalling_dst: Option<SocketAddr>,
+    /// First message seen with this Call-ID.
+    pub first_at: Timestamp,
+    /// Last message or media packet seen.
+    pub last_at: Timestamp,
+    pub invite_at: Option<Timestamp>,
+    /// First provisional answer above 100.
+    pub ringing_at: Option<Timestamp>,
+    pub answered_at: Option<Timestamp>,
+    /// BYE, CANCEL or failure answer, else the last sign of life.
+    pub ended_at: Option<Timestamp>,
+    pub released_by: Option<ReleasedBy>,
+    /// INVITEs and UPDATEs inside the dialog after the first answer, retransmissions left out.
+    pub reinvites: u32,
+    /// Challenge rounds (401, 407) merged into the attempt.
+    pub auth_rounds: u32,
+    pub retransmissions: u32,
+    pub messages: u32,
+    /// Messages beyond [`super::Limits::messages_per_call`], counted and not kept.
+    pub messages_dropped: u32,
+    /// To tags seen in dialog-forming answers.
+    pub branches: u32,
+    pub acked: bool,
+    /// The INVITE was not seen: times before the first message are unknown.
+    pub started_mid_call: bool,
+    /// `Reason` header of BYE or CANCEL (RFC 3326), empty if none.
+    pub release_reason: String,
+    pub streams: Vec<StreamId>,
+    /// Worst listening MOS of its streams' intervals and whole streams, on the scale of that stream.
+    pub mos_worst: Option<f32>,
+    pub mos_worst_scale: &'static str,
+    /// Largest p95 of delay variation among its streams.
+    pub pdv_p95_worst: Option<Nanos>,
+    /// Largest share lost among its streams, percent.
+    pub loss_pct_worst: Option<f32>,
+    pub directions_seen: u8,
+    pub loss_source: LossSource,
+    pub diagnoses: Vec<Diagnosis>,
+}
+
+impl CallRecord {
+    /// Post-dial delay: INVITE to the first answer that is not 100 (SRD of RFC 6076, at the probe).
+    pub fn pdd(&self) -> Option<Nanos> {
+        let first = self.ringing_at.or(self.answered_at).or(match self.state {
+            CallState::Failed => self.ended_at,
+            _ => None,
+        })?;
+        Some(first - self.invite_at?)
+    }
+
+    /// INVITE to the 2xx.
+    pub fn setup(&self) -> Option<Nanos> {
+        Some(self.answered_at? - self.invite_at?)
+    }
+
+    /// 2xx to the end (SDT of RFC 6076).
+    pub fn duration(&self) -> Option<Nanos> {
+        Some(self.ended_at? - self.answered_at?)
+    }
+}

@@ -1,0 +1,78 @@
+//! The vocabulary every other room speaks: events, call and stream records, outcomes, policy and limits.
+//!
+//! Plain data without behaviour beyond merging and naming. What is here is stable: the store, the API and
+//! the JSON documents are written from these types.
+
+mod call;
+mod outcome;
+mod settings;
+mod signalling;
+mod stream;
+
+pub use call::{CallRecord, CallState, Diagnosis, DiagnosisCode, Party, ReleasedBy};
+pub use outcome::{Ignored, Layer, Outcome, OutcomeCounts, OverLimit};
+pub use settings::{Limits, Policy};
+pub use signalling::{ReportBlock, RtcpKind, RtcpRecord, SipDirection, SipMessageRecord, Transport, VoipMetrics};
+pub use stream::{
+    ClockSource, CodecId, DISCARD_BUFFERS_MS, IntervalReport, JitterStat, LossRuns, LossSource, MosReport, Quality,
+    StreamId, StreamNumbers, StreamReport,
+};
+
+use crate::units::{Nanos, Timestamp};
+use std::net::SocketAddr;
+
+/// A fact the engine states once. Facts of one stream or call come in the order of their times.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A call changed visibly (new, answered, verdict changed): for the live view, not for the store.
+    CallChanged(Box<CallRecord>),
+    /// A call is over and will not change any more.
+    CallEnded(Box<CallRecord>),
+    /// A stream was recognised: for the live view.
+    StreamStarted(Box<StreamReport>),
+    /// A stream is over and will not change any more.
+    StreamEnded(Box<StreamReport>),
+    /// One stream during one interval.
+    Interval(Box<IntervalReport>),
+    SipMessage(Box<SipMessageRecord>),
+    Rtcp(Box<RtcpRecord>),
+    /// What one interface captured and lost during one interval.
+    Capture(Box<CaptureInterval>),
+}
+
+/// Frames in, and frames the probe itself missed, on one interface during one interval.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CaptureInterval {
+    pub start: Timestamp,
+    pub length: Nanos,
+    pub interface: String,
+    pub frames: u64,
+    pub bytes: u64,
+    /// Frames the kernel ring refused because it was full.
+    pub dropped_ring: u64,
+    /// Frames the interface itself reported as missed.
+    pub dropped_interface: u64,
+    /// Frames dropped on a full queue inside the program.
+    pub dropped_queue: u64,
+    pub outcomes: OutcomeCounts,
+}
+
+/// Where a capture was taken: part of every measurement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MeasurementPoint {
+    /// Name of this probe; every stored row carries it.
+    pub probe: String,
+    /// Site the probe stands in, empty if not configured.
+    pub site: String,
+}
+
+impl Default for MeasurementPoint {
+    fn default() -> Self {
+        MeasurementPoint { probe: "probe".to_owned(), site: String::new() }
+    }
+}
+
+/// `address:port` with IPv4-mapped IPv6 addresses written as IPv4 and IPv6 in brackets.
+pub fn endpoint_text(at: SocketAddr) -> String {
+    SocketAddr::new(at.ip().to_canonical(), at.port()).to_string()
+}

@@ -1,0 +1,139 @@
+//! SIP messages and RTCP reports as facts.
+
+use super::StreamId;
+use crate::units::{Nanos, NtpTime, Ssrc, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// Transport of a SIP message (RFC 3261 section 18).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Transport {
+    #[default]
+    Udp,
+    Tcp,
+}
+
+impl Transport {
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Udp => "UDP",
+            Transport::Tcp => "TCP",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SipDirection {
+    Request,
+    Response,
+}
+
+/// One SIP message as seen, for the ladder and for evidence. Header part and SDP only: other bodies are not kept,
+/// and key material (`a=crypto`, `Authorization` digests) is replaced before it gets here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SipMessageRecord {
+    pub at: Timestamp,
+    pub call_uid: u64,
+    pub call_id: String,
+    pub src: SocketAddr,
+    pub dst: SocketAddr,
+    pub transport: Transport,
+    pub direction: SipDirection,
+    /// Method of the request, or of the CSeq for a response.
+    pub method: String,
+    /// Status code for a response, 0 for a request.
+    pub status: u16,
+    pub reason: String,
+    pub cseq: u32,
+    /// The same message was seen before (same transaction, same direction).
+    pub retransmission: bool,
+    /// First line and headers, as UTF-8 with replacement characters.
+    pub headers: String,
+    /// SDP body, empty if none.
+    pub sdp: String,
+    /// Fewer bytes were captured than the message has.
+    pub cut_short: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RtcpKind {
+    SenderReport,
+    ReceiverReport,
+    Bye,
+    VoipMetrics,
+    /// RFC 6035 `application/vq-rtcpxr`, by SIP.
+    VqReport,
+}
+
+/// One reception report block (RFC 3550 section 6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportBlock {
+    /// The stream the report is about.
+    pub ssrc: Ssrc,
+    /// Fraction lost since the last report, in 1/256.
+    pub fraction_lost: u8,
+    /// Cumulative number of packets lost, signed 24 bit.
+    pub cumulative_lost: i32,
+    pub highest_seq: u32,
+    /// Interarrival jitter in ticks of the reported stream's clock.
+    pub jitter_ticks: u32,
+    /// Middle 32 bits of the NTP time of the last SR, 0 if none.
+    pub last_sr: u32,
+    /// Delay since that SR in 1/65536 s.
+    pub delay_since_last_sr: u32,
+}
+
+/// VoIP metrics of RTCP XR block type 7 (RFC 3611 section 4.7). 127 and 0 of the wire mean unknown and are `None` here.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct VoipMetrics {
+    pub ssrc: Ssrc,
+    /// Loss, discard and densities in 1/256.
+    pub loss_rate: u8,
+    pub discard_rate: u8,
+    pub burst_density: u8,
+    pub gap_density: u8,
+    pub burst_ms: u16,
+    pub gap_ms: u16,
+    pub round_trip_ms: Option<u16>,
+    pub end_system_ms: Option<u16>,
+    pub signal_dbm: Option<i8>,
+    pub noise_dbm: Option<i8>,
+    pub residual_echo_return_loss_db: Option<u8>,
+    pub gmin: u8,
+    pub r: Option<u8>,
+    pub external_r: Option<u8>,
+    pub mos_lq: Option<f32>,
+    pub mos_cq: Option<f32>,
+    pub rx_config: u8,
+    pub jitter_buffer_nominal_ms: u16,
+    pub jitter_buffer_maximum_ms: u16,
+    pub jitter_buffer_absolute_maximum_ms: u16,
+}
+
+/// What one endpoint reported by RTCP about one stream, or about itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RtcpRecord {
+    pub at: Timestamp,
+    pub src: SocketAddr,
+    pub dst: SocketAddr,
+    pub kind: RtcpKind,
+    /// SSRC of the reporter.
+    pub reporter: Ssrc,
+    pub call_uid: Option<u64>,
+    /// Stream the block is about, when it was seen.
+    pub stream: Option<StreamId>,
+    /// Sender information of an SR.
+    pub ntp: Option<NtpTime>,
+    pub rtp_timestamp: Option<u32>,
+    pub sent_packets: Option<u32>,
+    pub sent_octets: Option<u32>,
+    pub block: Option<ReportBlock>,
+    pub voip: Option<VoipMetrics>,
+    /// Round trip between the probe and the reporter (RFC 3550 section 6.4.1 at a midpoint), if this report allowed one.
+    pub rtt_probe_reporter: Option<Nanos>,
+    /// Why the report is not believed; it is kept all the same. Empty when plausible.
+    pub implausible: String,
+}

@@ -1,0 +1,321 @@
+//! One RTP stream: identity, mergeable numbers, quality, and how far to trust them.
+
+use crate::units::{DelayHistogram, Nanos, PayloadType, Ssrc, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// Identity of a stream: a hash of probe-independent facts (addresses, SSRC, first time), so that the same capture gives the same identity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+impl std::fmt::Display for StreamId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A codec by its encoding name as SDP writes it (`PCMU`, `G729`, `opus`), upper or lower case as registered.
+pub type CodecId = std::sync::Arc<str>;
+
+/// Where the clock rate of a stream comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockSource {
+    /// `a=rtpmap` of an offer or answer.
+    Sdp,
+    /// Static payload type (RFC 3551 table 4).
+    Static,
+    /// Slope of timestamps against arrival, snapped to a usual rate.
+    Inferred,
+}
+
+impl ClockSource {
+    pub fn name(self) -> &'static str {
+        match self {
+            ClockSource::Sdp => "sdp",
+            ClockSource::Static => "static",
+            ClockSource::Inferred => "inferred",
+        }
+    }
+}
+
+/// Sizes of fixed jitter buffers whose late discards are counted, in milliseconds.
+pub const DISCARD_BUFFERS_MS: [u16; 7] = [20, 40, 60, 80, 100, 150, 200];
+
+/// Lengths of runs of consecutive lost packets: 1..=9 each, then 10-19, 20-49, 50-99, 100-499, 500 and more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LossRuns {
+    pub counts: [u32; Self::BINS],
+    pub longest: u32,
+}
+
+impl LossRuns {
+    pub const BINS: usize = 14;
+    /// Lower bound of each bin.
+    pub const LOWER: [u32; Self::BINS] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 50, 100, 500];
+
+    /// Name of a bin in JSON: its single length or `low-high`.
+    pub fn bin_name(bin: usize) -> String {
+        let low = Self::LOWER[bin];
+        match Self::LOWER.get(bin + 1) {
+            Some(next) if *next == low + 1 => low.to_string(),
+            Some(next) => format!("{low}-{}", next - 1),
+            None => format!("{low}+"),
+        }
+    }
+
+    pub fn record(&mut self, length: u32) {
+        if length == 0 {
+            return;
+        }
+        let bin = Self::LOWER.iter().rposition(|low| *low <= length).unwrap_or(0);
+        self.counts[bin] += 1;
+        self.longest = self.longest.max(length);
+    }
+
+    pub fn runs(&self) -> u64 {
+        self.counts.iter().map(|c| u64::from(*c)).sum()
+    }
+
+    pub fn merge(&mut self, other: &LossRuns) {
+        for (a, b) in self.counts.iter_mut().zip(other.counts) {
+            *a += b;
+        }
+        self.longest = self.longest.max(other.longest);
+    }
+}
+
+/// RFC 3550 interarrival jitter, sampled after each packet. In nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct JitterStat {
+    /// The running estimate after the last packet.
+    pub last_ns: f64,
+    /// Sum of the running estimate after each packet, and how many there were: their quotient is the mean.
+    pub sum_ns: f64,
+    pub samples: u64,
+    pub max_ns: f64,
+}
+
+impl JitterStat {
+    pub fn mean_ns(&self) -> Option<f64> {
+        (self.samples > 0).then(|| self.sum_ns / self.samples as f64)
+    }
+
+    /// `later` follows `self` in time.
+    pub fn merge(&mut self, later: &JitterStat) {
+        if later.samples > 0 {
+            self.last_ns = later.last_ns;
+        }
+        self.sum_ns += later.sum_ns;
+        self.samples += later.samples;
+        self.max_ns = self.max_ns.max(later.max_ns);
+    }
+}
+
+/// Everything counted about a stream over some time. Two adjacent spans merge into the numbers of both.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StreamNumbers {
+    /// Every RTP packet.
+    pub packets: u64,
+    /// Packets without repeated sequence numbers.
+    pub unique: u64,
+    /// Sequence numbers that should have been seen.
+    pub expected: u64,
+    /// Copies made by the mirror: identical, within milliseconds.
+    pub duplicates_probe: u64,
+    /// Copies made by the network or the sender.
+    pub duplicates_network: u64,
+    /// Packets that came after one with a higher sequence number (RFC 4737).
+    pub reordered: u64,
+    /// Farthest a packet came behind its place, in sequence numbers.
+    pub reorder_extent: u32,
+    /// Sequence number jumps taken as a restart of the sender (RFC 3550 A.1).
+    pub restarts: u32,
+    /// Packets set aside as strays between a jump and its confirmation.
+    pub strays: u64,
+    pub loss_runs: LossRuns,
+    pub jitter: JitterStat,
+    /// Delay above the drift-corrected base (PDV, RFC 5481 section 4.2).
+    pub pdv: DelayHistogram,
+    pub pdv_max: Nanos,
+    /// Packets that would have come too late for a fixed buffer, per entry of [`DISCARD_BUFFERS_MS`].
+    pub late: [u64; DISCARD_BUFFERS_MS.len()],
+    /// Longest time without a packet inside a talkspurt or across a pause.
+    pub max_gap: Nanos,
+    /// Sum of RTP payload bytes.
+    pub payload_bytes: u64,
+    pub telephone_events: u64,
+    pub comfort_noise: u64,
+    pub markers: u64,
+    /// Packets of which fewer bytes than sent were captured.
+    pub cut_short: u64,
+}
+
+impl StreamNumbers {
+    /// `expected - unique`, never negative.
+    pub fn lost(&self) -> u64 {
+        self.expected.saturating_sub(self.unique)
+    }
+
+    pub fn duplicates(&self) -> u64 {
+        self.duplicates_probe + self.duplicates_network
+    }
+
+    /// Lost share of the expected packets in percent, `None` when nothing was expected.
+    pub fn loss_pct(&self) -> Option<f64> {
+        (self.expected > 0).then(|| 100.0 * self.lost() as f64 / self.expected as f64)
+    }
+
+    /// `later` follows `self` in time.
+    pub fn merge(&mut self, later: &StreamNumbers) {
+        self.packets += later.packets;
+        self.unique += later.unique;
+        self.expected += later.expected;
+        self.duplicates_probe += later.duplicates_probe;
+        self.duplicates_network += later.duplicates_network;
+        self.reordered += later.reordered;
+        self.reorder_extent = self.reorder_extent.max(later.reorder_extent);
+        self.restarts += later.restarts;
+        self.strays += later.strays;
+        self.loss_runs.merge(&later.loss_runs);
+        self.jitter.merge(&later.jitter);
+        self.pdv.merge(&later.pdv);
+        self.pdv_max = self.pdv_max.max(later.pdv_max);
+        for (a, b) in self.late.iter_mut().zip(later.late) {
+            *a += b;
+        }
+        self.max_gap = self.max_gap.max(later.max_gap);
+        self.payload_bytes += later.payload_bytes;
+        self.telephone_events += later.telephone_events;
+        self.comfort_noise += later.comfort_noise;
+        self.markers += later.markers;
+        self.cut_short += later.cut_short;
+    }
+}
+
+/// Whose loss it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossSource {
+    /// Nothing was lost.
+    #[default]
+    None,
+    Network,
+    /// The probe dropped frames in the same interval.
+    Capture,
+    SuspectedCapture,
+}
+
+impl LossSource {
+    pub fn name(self) -> &'static str {
+        match self {
+            LossSource::None => "none",
+            LossSource::Network => "network",
+            LossSource::Capture => "capture",
+            LossSource::SuspectedCapture => "suspected_capture",
+        }
+    }
+}
+
+/// How far to trust a row.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Quality {
+    /// Frames the probe missed (ring, interface, queue) while this was measured.
+    pub capture_drops: u64,
+    /// Copies by the mirror, left out of every figure.
+    pub duplicates_removed: u64,
+    /// The opposite direction was not seen.
+    pub one_sided: bool,
+    /// Packets were cut by the snap length; header figures are whole all the same.
+    pub snap_cut: bool,
+    /// The first packet seen was not the first of the call.
+    pub started_mid_call: bool,
+    /// Times went back or jumped by more than a second against the sender's clock.
+    pub clock_steps: u32,
+    /// Resolution of capture times in nanoseconds: 1 or 1000.
+    pub timestamp_resolution_ns: u32,
+    pub loss_source: LossSource,
+}
+
+/// A MOS with all it takes to read it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MosReport {
+    /// Listening quality: without delay.
+    pub lq: Option<f32>,
+    /// Conversational quality: with delay; `None` where the delay is unknown.
+    pub cq: Option<f32>,
+    /// Rating factor on the scale of the model, without delay.
+    pub r: Option<f32>,
+    /// `nb` (G.107), `wb` (G.107.1), `fb` (G.107.2); empty when withheld.
+    pub scale: &'static str,
+    /// Codec impairment and loss robustness used.
+    pub ie: Option<f32>,
+    pub bpl: Option<f32>,
+    pub burst_ratio: Option<f32>,
+    /// Loss after the jitter buffer, percent, as the model got it.
+    pub effective_loss_pct: Option<f32>,
+    /// `standard`, `estimate`, or empty.
+    pub codec_status: &'static str,
+    /// `measured`, `assumed`, or empty when there is none.
+    pub delay_source: &'static str,
+    /// Why a MOS is missing; empty when it is there.
+    pub null_reason: &'static str,
+}
+
+/// One stream during one interval.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IntervalReport {
+    pub stream: StreamId,
+    pub src: SocketAddr,
+    pub dst: SocketAddr,
+    pub ssrc: Ssrc,
+    pub call_uid: Option<u64>,
+    pub call_id: String,
+    /// Start on the UTC grid of the policy's interval.
+    pub start: Timestamp,
+    pub length: Nanos,
+    pub codec: CodecId,
+    pub numbers: StreamNumbers,
+    pub mos: MosReport,
+    pub quality: Quality,
+}
+
+/// One whole stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamReport {
+    pub id: StreamId,
+    pub src: SocketAddr,
+    pub dst: SocketAddr,
+    pub ssrc: Ssrc,
+    pub call_uid: Option<u64>,
+    pub call_id: String,
+    /// Encoding name, empty if unknown.
+    pub codec: CodecId,
+    pub clock_rate: Option<u32>,
+    pub clock_source: Option<ClockSource>,
+    /// Payload types seen with their packet counts, most frequent first.
+    pub payload_types: Vec<(PayloadType, u64)>,
+    /// Most frequent timestamp step of consecutive packets.
+    pub ptime: Option<Nanos>,
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+    pub numbers: StreamNumbers,
+    /// Sender clock against the probe's, parts per million; `None` under 30 s of media.
+    pub drift_ppm: Option<f32>,
+    /// Differentiated services code point of the first packet, and how often it changed.
+    pub dscp: u8,
+    pub dscp_changes: u32,
+    pub ttl_min: u8,
+    pub ttl_max: u8,
+    /// VLAN of the first packet, 0 if none.
+    pub vlan: u16,
+    /// Outermost tunnel the stream was found in, empty if none.
+    pub tunnel: &'static str,
+    pub rtt: Option<Nanos>,
+    pub mos: MosReport,
+    /// Lowest listening MOS among its intervals.
+    pub mos_worst_interval: Option<f32>,
+    pub quality: Quality,
+    /// Packets missing while the sender sent elsewhere or was on hold: not lost.
+    pub sent_elsewhere: u64,
+}

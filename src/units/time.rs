@@ -1,0 +1,181 @@
+//! Time as integers: nanoseconds since the Unix epoch, differences, and NTP time.
+
+use serde::{Deserialize, Serialize};
+use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
+
+/// A point in time: nanoseconds since 1970-01-01T00:00:00Z, valid from 1677 to 2262.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+/// A signed length of time in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Nanos(pub i64);
+
+impl Nanos {
+    pub const ZERO: Nanos = Nanos(0);
+    pub const MAX: Nanos = Nanos(i64::MAX);
+
+    pub const fn from_secs(s: i64) -> Nanos {
+        Nanos(s.saturating_mul(1_000_000_000))
+    }
+
+    pub const fn from_millis(ms: i64) -> Nanos {
+        Nanos(ms.saturating_mul(1_000_000))
+    }
+
+    pub const fn from_micros(us: i64) -> Nanos {
+        Nanos(us.saturating_mul(1_000))
+    }
+
+    pub fn as_millis_f64(self) -> f64 {
+        self.0 as f64 / 1e6
+    }
+
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+
+    pub fn abs(self) -> Nanos {
+        Nanos(self.0.saturating_abs())
+    }
+}
+
+impl Timestamp {
+    pub const MIN: Timestamp = Timestamp(i64::MIN);
+    pub const MAX: Timestamp = Timestamp(i64::MAX);
+
+    pub const fn from_secs(s: i64) -> Timestamp {
+        Timestamp(s.saturating_mul(1_000_000_000))
+    }
+
+    /// Seconds and a fraction in nanoseconds, as capture files carry them.
+    /// A fraction beyond one second is added, not refused: broken writers exist.
+    pub const fn from_secs_nanos(s: i64, nanos: i64) -> Timestamp {
+        Timestamp(s.saturating_mul(1_000_000_000).saturating_add(nanos))
+    }
+
+    /// The latest multiple of `step` (counted from the epoch) that is not after `self`.
+    pub fn floor_to(self, step: Nanos) -> Timestamp {
+        let step = step.0.max(1);
+        Timestamp(self.0.saturating_sub(self.0.rem_euclid(step)))
+    }
+
+    /// RFC 3339 in UTC with nine decimals, for example `2026-11-20T20:13:51.000000000Z`.
+    pub fn to_rfc3339(self) -> String {
+        match jiff::Timestamp::from_nanosecond(i128::from(self.0)) {
+            Ok(t) => format!("{t:.9}"),
+            Err(_) => "0000-01-01T00:00:00.000000000Z".to_owned(),
+        }
+    }
+
+    /// Reads RFC 3339 (any offset). `None` when it is not a time or outside the range of the type.
+    pub fn parse_rfc3339(text: &str) -> Option<Timestamp> {
+        let t: jiff::Timestamp = text.trim().parse().ok()?;
+        i64::try_from(t.as_nanosecond()).ok().map(Timestamp)
+    }
+}
+
+impl Add<Nanos> for Timestamp {
+    type Output = Timestamp;
+    fn add(self, d: Nanos) -> Timestamp {
+        Timestamp(self.0.saturating_add(d.0))
+    }
+}
+
+impl Sub<Nanos> for Timestamp {
+    type Output = Timestamp;
+    fn sub(self, d: Nanos) -> Timestamp {
+        Timestamp(self.0.saturating_sub(d.0))
+    }
+}
+
+impl Sub for Timestamp {
+    type Output = Nanos;
+    fn sub(self, earlier: Timestamp) -> Nanos {
+        Nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add for Nanos {
+    type Output = Nanos;
+    fn add(self, d: Nanos) -> Nanos {
+        Nanos(self.0.saturating_add(d.0))
+    }
+}
+
+impl Sub for Nanos {
+    type Output = Nanos;
+    fn sub(self, d: Nanos) -> Nanos {
+        Nanos(self.0.saturating_sub(d.0))
+    }
+}
+
+impl AddAssign for Nanos {
+    fn add_assign(&mut self, d: Nanos) {
+        *self = *self + d;
+    }
+}
+
+impl SubAssign for Nanos {
+    fn sub_assign(&mut self, d: Nanos) {
+        *self = *self - d;
+    }
+}
+
+impl Neg for Nanos {
+    type Output = Nanos;
+    fn neg(self) -> Nanos {
+        Nanos(self.0.saturating_neg())
+    }
+}
+
+/// NTP time as RTCP sender reports carry it: 32.32 fixed point seconds since 1900 (RFC 3550 section 4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NtpTime(pub u64);
+
+impl NtpTime {
+    /// Seconds from the NTP epoch (1900) to the Unix epoch (1970).
+    pub const UNIX_OFFSET_SECS: i64 = 2_208_988_800;
+
+    /// The middle 32 bits, the form LSR and LRR use (RFC 3550 section 6.4.1).
+    pub fn middle32(self) -> u32 {
+        (self.0 >> 16) as u32
+    }
+
+    pub fn to_timestamp(self) -> Timestamp {
+        let secs = (self.0 >> 32) as i64 - Self::UNIX_OFFSET_SECS;
+        let nanos = ((self.0 & 0xffff_ffff) * 1_000_000_000) >> 32;
+        Timestamp::from_secs_nanos(secs, nanos as i64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_signed_and_saturate() {
+        assert_eq!(Timestamp(5) - Timestamp(8), Nanos(-3));
+        assert_eq!(Timestamp::MAX - Timestamp::MIN, Nanos::MAX);
+        assert_eq!(Timestamp(-1).floor_to(Nanos(10)), Timestamp(-10));
+    }
+
+    #[test]
+    fn rfc3339_round_trip_keeps_nanoseconds() {
+        let t = Timestamp(1_556_907_031_106_989_001);
+        assert_eq!(t.to_rfc3339(), "2019-05-03T18:10:31.106989001Z");
+        assert_eq!(Timestamp::parse_rfc3339(&t.to_rfc3339()), Some(t));
+        assert_eq!(Timestamp::parse_rfc3339("yesterday"), None);
+    }
+
+    #[test]
+    fn ntp_figure_of_rfc3550() {
+        // RFC 3550 section 6.4.1: [10 Nov 1995 11:33:25.125 UTC] = b44d:b705.2000.0000
+        let ntp = NtpTime(0xb44d_b705_2000_0000);
+        assert_eq!(ntp.middle32(), 0xb705_2000);
+        assert_eq!(ntp.to_timestamp().to_rfc3339(), "1995-11-10T11:33:25.125000000Z");
+    }
+}
