@@ -30,6 +30,30 @@ pub enum SipDirection {
     Response,
 }
 
+/// What a payload type carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PayloadKind {
+    Audio,
+    Video,
+    /// RFC 4733.
+    TelephoneEvent,
+    /// RFC 3389.
+    ComfortNoise,
+    /// T.38 and other fax.
+    Fax,
+    Other,
+}
+
+/// One payload type of an SDP media description.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PayloadMap {
+    pub payload_type: PayloadType,
+    pub codec: CodecId,
+    pub clock: ClockRate,
+    pub kind: PayloadKind,
+}
+
 /// One SIP message as seen, for the ladder and for evidence. Header part and SDP only: other bodies are not kept,
 /// and key material (`a=crypto`, `Authorization` digests) is replaced before it gets here.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,0 +1,321 @@
+//! Sequence numbers: RFC 3550 appendix A.1 with exact sets instead of differences.
+//!
+//! A 128-bit window behind the highest number tells duplicates from late packets. A number is settled as
+//! received as soon as everything before it is settled, and as lost once it is 100 behind the highest
+//! (MAX_MISORDER): until then a missing packet may still come, so reordering is never loss. Runs of loss are
+//! counted in sequence order, whatever the order of arrival.
+
+use crate::model::StreamNumbers;
+
+/// A jump ahead of this or more is no gap but another sequence (RFC 3550 A.1 MAX_DROPOUT).
+pub const MAX_DROPOUT: u16 = 3000;
+/// A packet this far behind is no longer late but another sequence (RFC 3550 A.1 MAX_MISORDER).
+pub const MAX_MISORDER: u16 = 100;
+/// Nothing is settled before the sequence is this long, so that a stream may begin out of order.
+const SETTLE_AFTER: u64 = 16;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Next or ahead; `step` is 1 without a gap.
+    Ahead { step: u16 },
+    /// Behind a higher number, first time seen.
+    Late { behind: u16 },
+    /// Seen before.
+    Duplicate,
+    /// Far off; counted only if the next packet confirms it.
+    Stray,
+    /// Confirms the stray before it: the sender began anew.
+    Restart,
+}
+
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    /// Extended numbers: cycles of 65536 plus the 16 bits of the wire, starting in cycle 1.
+    highest: u64,
+    lowest: u64,
+    /// First number that is not settled.
+    open: u64,
+    /// Bit `i` is number `highest - i`.
+    window: u128,
+    /// Number that would confirm a restart; above 65535 when there is none.
+    expect_restart: u32,
+    /// Settled missing numbers since the last settled received one.
+    run: u32,
+}
+
+impl Sequence {
+    pub fn new(seq: u16) -> Sequence {
+        let first = 65_536 + u64::from(seq);
+        Sequence { highest: first, lowest: first, open: first, window: 1, expect_restart: u32::MAX, run: 0 }
+    }
+
+    pub fn highest(&self) -> u64 {
+        self.highest
+    }
+
+    pub fn lowest(&self) -> u64 {
+        self.lowest
+    }
+
+    /// The extended number a wire number ahead of the highest would get.
+    pub fn extend_ahead(&self, seq: u16) -> u64 {
+        self.highest + u64::from(seq.wrapping_sub(self.highest as u16))
+    }
+
+    /// Takes one packet. `out` gets settled numbers (`unique`, `expected`, loss runs), reordering, restarts and strays;
+    /// duplicates are for the caller to judge.
+    #[inline]
+    pub fn arrive(&mut self, seq: u16, out: &mut StreamNumbers) -> Arrival {
+        let ahead = seq.wrapping_sub(self.highest as u16);
+        if ahead == 1 && self.open > self.highest {
+            // Nothing missing so far and this is the next one: by far the usual case.
+            self.highest += 1;
+            self.open += 1;
+            self.window = self.window << 1 | 1;
+            self.received(1, out);
+            return Arrival::Ahead { step: 1 };
+        }
+        self.arrive_slow(seq, ahead, out)
+    }
+
+    #[inline(never)]
+    fn arrive_slow(&mut self, seq: u16, ahead: u16, out: &mut StreamNumbers) -> Arrival {
+        if ahead == 0 {
+            return Arrival::Duplicate;
+        }
+        if ahead < MAX_DROPOUT {
+            self.advance(u64::from(ahead), out);
+            return Arrival::Ahead { step: ahead };
+        }
+        let behind = 0u16.wrapping_sub(ahead);
+        if behind >= MAX_MISORDER {
+            if u32::from(seq) == self.expect_restart {
+                self.restart(seq, out);
+                return Arrival::Restart;
+            }
+            self.expect_restart = u32::from(seq.wrapping_add(1));
+            out.strays += 1;
+            return Arrival::Stray;
+        }
+        let number = self.highest - u64::from(behind);
+        let bit = 1u128 << behind;
+        if self.window & bit != 0 {
+            return Arrival::Duplicate;
+        }
+        self.window |= bit;
+        if number < self.lowest {
+            if self.settling() {
+                out.expected += self.lowest - number;
+                out.unique += 1;
+            } else {
+                self.open = number;
+            }
+            self.lowest = number;
+        } else if number < self.open {
+            out.unique += 1;
+        } else if self.settling() {
+            self.settle_received(out);
+        }
+        out.reordered += 1;
+        out.reorder_extent = out.reorder_extent.max(u32::from(behind));
+        Arrival::Late { behind }
+    }
+
+    /// Leaves out the next `numbers` without counting them as lost: they went elsewhere.
+    pub fn skip(&mut self, numbers: u64, out: &mut StreamNumbers) {
+        self.flush(out);
+        self.highest += numbers;
+        self.open = self.highest + 1;
+        self.window = 1;
+    }
+
+    /// Settles everything up to the highest number; for the end of a stream.
+    pub fn flush(&mut self, out: &mut StreamNumbers) {
+        self.settle_before(self.highest + 1, out);
+    }
+
+    /// Numbers missing so far that may still come.
+    pub fn undecided(&self) -> u64 {
+        let span = self.highest + 1 - self.open;
+        let mask = if span >= 128 { u128::MAX } else { (1u128 << span) - 1 };
+        span - u64::from((self.window & mask).count_ones())
+    }
+
+    fn settling(&self) -> bool {
+        self.highest - self.lowest >= SETTLE_AFTER
+    }
+
+    fn advance(&mut self, ahead: u64, out: &mut StreamNumbers) {
+        let highest = self.highest + ahead;
+        self.settle_before((highest + 1).saturating_sub(u64::from(MAX_MISORDER)), out);
+        self.window = if ahead < 128 { self.window << ahead | 1 } else { 1 };
+        self.highest = highest;
+        if self.settling() {
+            self.settle_received(out);
+        }
+    }
+
+    fn restart(&mut self, seq: u16, out: &mut StreamNumbers) {
+        self.flush(out);
+        out.restarts += 1;
+        out.strays = out.strays.saturating_sub(1);
+        let run = std::mem::take(&mut self.run);
+        out.loss_runs.record(run);
+        let second = (self.highest & !0xffff) + 2 * 65_536 + u64::from(seq);
+        *self = Sequence {
+            highest: second,
+            lowest: second - 1,
+            open: second - 1,
+            window: 0b11,
+            expect_restart: u32::MAX,
+            run: 0,
+        };
+    }
+
+    /// Settles what has come, up to the first hole.
+    fn settle_received(&mut self, out: &mut StreamNumbers) {
+        let mut count = 0;
+        while self.open <= self.highest && self.window >> (self.highest - self.open) & 1 == 1 {
+            self.open += 1;
+            count += 1;
+        }
+        if count > 0 {
+            self.received(count, out);
+        }
+    }
+
+    /// Settles every number below `limit`, missing ones as lost.
+    fn settle_before(&mut self, limit: u64, out: &mut StreamNumbers) {
+        while self.open < limit {
+            if self.open > self.highest {
+                self.missing(limit - self.open, out);
+                self.open = limit;
+            } else if self.window >> (self.highest - self.open) & 1 == 1 {
+                self.received(1, out);
+                self.open += 1;
+            } else {
+                self.missing(1, out);
+                self.open += 1;
+            }
+        }
+    }
+
+    #[inline]
+    fn received(&mut self, count: u64, out: &mut StreamNumbers) {
+        if self.run > 0 {
+            out.loss_runs.record(self.run);
+            self.run = 0;
+        }
+        out.unique += count;
+        out.expected += count;
+    }
+
+    fn missing(&mut self, count: u64, out: &mut StreamNumbers) {
+        self.run += count as u32;
+        out.expected += count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn feed(seqs: &[u16]) -> (StreamNumbers, Vec<Arrival>) {
+        let mut out = StreamNumbers::default();
+        let mut sequence = Sequence::new(seqs[0]);
+        let arrivals = seqs[1..].iter().map(|s| sequence.arrive(*s, &mut out)).collect();
+        sequence.flush(&mut out);
+        (out, arrivals)
+    }
+
+    #[test]
+    fn wraps_without_loss() {
+        let seqs: Vec<u16> = (0..70_000u32).map(|i| (i + 65_000) as u16).collect();
+        let (n, _) = feed(&seqs);
+        assert_eq!((n.unique, n.expected, n.reordered), (70_000, 70_000, 0));
+    }
+
+    #[test]
+    fn late_is_not_lost_and_begin_may_be_out_of_order() {
+        let (n, a) = feed(&[3, 1, 2, 4, 5, 7, 6, 8]);
+        assert_eq!((n.unique, n.expected, n.lost(), n.reordered, n.reorder_extent), (8, 8, 0, 3, 2));
+        assert_eq!(a[0], Arrival::Late { behind: 2 });
+        let (n, _) = feed(&[65_535, 65_534, 0]);
+        assert_eq!((n.unique, n.expected), (3, 3));
+    }
+
+    #[test]
+    fn runs_are_counted_in_sequence_order() {
+        let mut seqs: Vec<u16> = (0..300).filter(|s| ![50, 51, 52, 200].contains(s)).collect();
+        seqs.swap(30, 31);
+        let (n, _) = feed(&seqs);
+        assert_eq!((n.lost(), n.loss_runs.counts[0], n.loss_runs.counts[2], n.loss_runs.longest), (4, 1, 1, 3));
+        assert_eq!(n.reordered, 1);
+    }
+
+    #[test]
+    fn ninety_nine_behind_is_late_and_a_hundred_is_a_stray() {
+        let mut seqs: Vec<u16> = (0..200).filter(|s| *s != 100).collect();
+        seqs.push(100);
+        let (n, a) = feed(&seqs);
+        assert_eq!(a.last(), Some(&Arrival::Late { behind: 99 }));
+        assert_eq!(n.lost(), 0);
+        seqs.insert(199, 200);
+        let (n, a) = feed(&seqs);
+        assert_eq!(a.last(), Some(&Arrival::Stray));
+        assert_eq!((n.lost(), n.strays), (1, 1));
+    }
+
+    #[test]
+    fn a_jump_needs_confirmation_to_be_a_restart() {
+        let (n, a) = feed(&[1, 2, 3, 40_000, 4, 5]);
+        assert_eq!((n.unique, n.expected, n.strays, n.restarts), (5, 5, 1, 0));
+        assert_eq!(a[2], Arrival::Stray);
+        let (n, a) = feed(&[1, 2, 3, 40_000, 40_001, 40_002]);
+        assert_eq!((n.unique, n.expected, n.strays, n.restarts), (6, 6, 0, 1));
+        assert_eq!(a[3], Arrival::Restart);
+    }
+
+    #[test]
+    fn skipped_numbers_are_not_expected() {
+        let mut out = StreamNumbers::default();
+        let mut s = Sequence::new(1);
+        s.arrive(2, &mut out);
+        s.skip(384, &mut out);
+        assert_eq!(s.arrive(387, &mut out), Arrival::Ahead { step: 1 });
+        s.flush(&mut out);
+        assert_eq!((out.unique, out.expected), (3, 3));
+    }
+
+    proptest! {
+        /// Against sets: any loss, duplication and reordering within the window.
+        #[test]
+        fn equals_a_set_of_numbers(start in any::<u16>(), keep in prop::collection::vec(0u8..10, 20..600), swaps in prop::collection::vec((0usize..600, 1usize..40), 0..40)) {
+            let mut order: Vec<u32> = Vec::new();
+            for (i, k) in keep.iter().enumerate() {
+                if *k > 1 || i == 0 || i + 1 == keep.len() { order.push(i as u32); }
+                if *k == 9 { order.push(i as u32); }
+            }
+            for (at, by) in swaps {
+                // Keep first and last in place so that the span is known.
+                if order.len() > 4 { let a = 1 + at % (order.len() - 2); let b = (a + by).min(order.len() - 2); order.swap(a, b); }
+            }
+            let mut highest = 0;
+            for i in &order {
+                highest = highest.max(*i);
+                prop_assume!(highest - i < u32::from(MAX_MISORDER));
+            }
+            let seqs: Vec<u16> = order.iter().map(|i| start.wrapping_add(*i as u16)).collect();
+            let (n, _) = feed(&seqs);
+            let set: std::collections::BTreeSet<u32> = order.iter().copied().collect();
+            prop_assert_eq!(n.strays, 0);
+            prop_assert_eq!(n.unique, set.len() as u64);
+            prop_assert_eq!(n.expected, keep.len() as u64);
+            let mut runs = crate::model::LossRuns::default();
+            let mut run = 0;
+            for i in 0..keep.len() as u32 { if set.contains(&i) { runs.record(run); run = 0; } else { run += 1; } }
+            prop_assert_eq!(n.loss_runs, runs);
+        }
+    }
+}

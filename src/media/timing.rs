@@ -1,0 +1,460 @@
+//! Arrival times against media time: RFC 3550 jitter, delay variation above a drift-corrected base, clock rate.
+//!
+//! Only packets that are sampled media come here: no duplicates, telephone events or comfort noise. The
+//! transit of a packet is its arrival minus its timestamp in nanoseconds, both counted from the first packet
+//! of a segment. A segment ends where the timestamp jumps without the arrival doing the same.
+
+use super::drift::Base;
+use crate::model::{DISCARD_BUFFERS_MS, JitterStat, StreamNumbers};
+use crate::units::{ClockRate, Nanos, Timestamp};
+
+/// The base of a segment is the minimum over this many packets, or over [`SETTLE_TIME`].
+const SETTLE_PACKETS: usize = 50;
+const SETTLE_TIME: i64 = 1_000_000_000;
+/// Packets held while the clock rate is not known.
+const HELD: usize = 64;
+/// A difference of transits beyond this is a jump of the timestamp, not jitter.
+const JUMP: f64 = 1e9;
+/// The same after a marker or a pause ([`PAUSE`]), where senders do restart their clock.
+const JUMP_AFTER_PAUSE: f64 = 2e8;
+const PAUSE: i64 = 2_000_000_000;
+
+/// RTP clock rates that occur, for inference.
+const USUAL_RATES: [u32; 7] = [8_000, 16_000, 24_000, 32_000, 44_100, 48_000, 90_000];
+
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    pub at: i64,
+    pub timestamp: u32,
+    pub marker: bool,
+}
+
+/// Storage for the first packets of a segment; shards recycle it.
+pub type Held = Box<arrayvec::Held>;
+
+/// Jitter state of one payload type while another one is in use.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parked {
+    last: Option<(i64, u32)>,
+    jitter: f64,
+}
+
+#[derive(Debug)]
+pub struct Timing {
+    /// 0 while the clock rate is unknown.
+    ns_per_tick: f64,
+    last_at: i64,
+    last_timestamp: u32,
+    transit: f64,
+    jitter: f64,
+    origin_at: i64,
+    /// Delays are histogrammed against this once the segment has settled.
+    base: Option<Base>,
+    held: Option<Held>,
+    /// Previous packet of the present payload type, when another type came in between.
+    own_last: Option<(i64, u32)>,
+    started: bool,
+    /// Jitter of the present payload type since the last take.
+    pub stat: JitterStat,
+    pub jumps: u32,
+}
+
+impl Timing {
+    pub fn new(clock: Option<ClockRate>) -> Timing {
+        Timing {
+            ns_per_tick: clock.map_or(0.0, |c| 1e9 / f64::from(c.hz())),
+            last_at: 0,
+            last_timestamp: 0,
+            transit: 0.0,
+            jitter: 0.0,
+            origin_at: 0,
+            base: None,
+            held: None,
+            own_last: None,
+            started: false,
+            stat: JitterStat::default(),
+            jumps: 0,
+        }
+    }
+
+    pub fn clock_known(&self) -> bool {
+        self.ns_per_tick > 0.0
+    }
+
+    /// Tells the clock rate; what is held is worked off when the segment has settled.
+    pub fn set_clock(&mut self, clock: ClockRate, out: &mut StreamNumbers, pool: &mut Pool) {
+        let ns_per_tick = 1e9 / f64::from(clock.hz());
+        if self.clock_known() && (self.ns_per_tick - ns_per_tick).abs() > 1e-9 {
+            self.settle(out, pool);
+            self.new_segment();
+            self.started = false;
+            self.own_last = None;
+        }
+        self.ns_per_tick = ns_per_tick;
+    }
+
+    #[inline]
+    pub fn packet(&mut self, sample: Sample, out: &mut StreamNumbers, pool: &mut Pool) {
+        match &mut self.base {
+            Some(base) if self.held.is_none() => {
+                let at = sample.at;
+                let difference =
+                    (at - self.last_at) as f64 - f64::from(sample.timestamp.wrapping_sub(self.last_timestamp) as i32) * self.ns_per_tick;
+                let size = difference.abs();
+                if size < JUMP_AFTER_PAUSE && self.own_last.is_none() {
+                    self.jitter += (size - self.jitter) / 16.0;
+                    self.stat.last_ns = self.jitter;
+                    self.stat.sum_ns += self.jitter;
+                    self.stat.samples += 1;
+                    if self.jitter > self.stat.max_ns {
+                        self.stat.max_ns = self.jitter;
+                    }
+                    self.transit += difference;
+                    self.last_at = at;
+                    self.last_timestamp = sample.timestamp;
+                    let delay = base.above(at - self.origin_at, self.transit);
+                    record(delay, out);
+                    return;
+                }
+                self.unusual(sample, out, pool);
+            }
+            _ => self.hold(sample, out, pool),
+        }
+    }
+
+    /// Works off what is held, for the end of an interval or stream. With an unknown clock rate only `infer` helps.
+    pub fn settle(&mut self, out: &mut StreamNumbers, pool: &mut Pool) {
+        if !self.clock_known() {
+            return;
+        }
+        let Some(held) = self.held.take() else { return };
+        let samples = held.as_slice();
+        let mut from = 0;
+        while from < samples.len() {
+            let end = self.segment(samples, from);
+            let lowest = self.lowest_transit(&samples[from..end]);
+            if self.base.is_none() {
+                self.origin_at = samples[from].at;
+                self.transit = 0.0;
+                self.base = Some(Base::new(lowest));
+            } else if let Some(base) = &mut self.base {
+                base.lower_to(self.transit + lowest);
+            }
+            for sample in &samples[from..end] {
+                self.step(*sample, out);
+            }
+            from = end;
+            if from < samples.len() {
+                self.jumps += 1;
+                self.new_segment();
+            }
+        }
+        pool.give(held);
+    }
+
+    /// Derives the clock rate from what is held: slope of timestamps against arrival, snapped to a usual rate.
+    pub fn infer(&self) -> Option<ClockRate> {
+        infer_clock(self.held.as_ref()?.as_slice())
+    }
+
+    pub fn is_full_without_clock(&self) -> bool {
+        !self.clock_known() && self.held.as_ref().is_some_and(|h| h.len() == HELD)
+    }
+
+    /// Drops what is held when no clock rate can be found.
+    pub fn give_up(&mut self, pool: &mut Pool) {
+        if let Some(held) = self.held.take() {
+            pool.give(held);
+        }
+    }
+
+    /// Another payload type begins. Returns the jitter state of the old one to park; `new` is what was parked of the new one.
+    pub fn switch(&mut self, new: Parked, clock: Option<ClockRate>, out: &mut StreamNumbers, pool: &mut Pool) -> Parked {
+        self.settle(out, pool);
+        let old = Parked { last: self.started.then_some((self.last_at, self.last_timestamp)), jitter: self.jitter };
+        let ns_per_tick = clock.map_or(0.0, |c| 1e9 / f64::from(c.hz()));
+        if (ns_per_tick - self.ns_per_tick).abs() > 1e-9 {
+            // RFC 7160: differences across clock rates mean nothing.
+            self.give_up(pool);
+            self.new_segment();
+            self.started = false;
+        }
+        self.ns_per_tick = ns_per_tick;
+        self.jitter = new.jitter;
+        self.own_last = Some(new.last.unwrap_or((i64::MIN, 0)));
+        old
+    }
+
+    /// Sender clock against the probe's clock in ppm, positive when the sender runs slow; `None` under 30 s.
+    pub fn drift_ppm(&self) -> Option<f64> {
+        self.base.as_ref()?.drift_ppm()
+    }
+
+    fn hold(&mut self, sample: Sample, out: &mut StreamNumbers, pool: &mut Pool) {
+        let known = self.clock_known();
+        let held = self.held.get_or_insert_with(|| pool.take());
+        if held.push(sample).is_err() {
+            return;
+        }
+        let span = sample.at - held.as_slice().first().map_or(sample.at, |s| s.at);
+        if known && (held.len() >= SETTLE_PACKETS || span >= SETTLE_TIME) {
+            self.settle(out, pool);
+        }
+    }
+
+    /// A difference large enough to be a jump, or the first packet after a change of payload type.
+    #[inline(never)]
+    fn unusual(&mut self, sample: Sample, out: &mut StreamNumbers, pool: &mut Pool) {
+        if self.jumps_to(self.last_at, self.last_timestamp, &sample) {
+            self.jumps += 1;
+            self.new_segment();
+            self.hold(sample, out, pool);
+        } else {
+            self.step(sample, out);
+        }
+    }
+
+    /// One packet of a segment whose base is known.
+    fn step(&mut self, sample: Sample, out: &mut StreamNumbers) {
+        if self.started {
+            let difference = self.difference(self.last_at, self.last_timestamp, &sample);
+            self.transit += difference;
+            let own = match self.own_last.take() {
+                None => Some(difference),
+                Some((i64::MIN, _)) => None,
+                Some((at, timestamp)) => Some(self.difference(at, timestamp, &sample)),
+            };
+            if let Some(own) = own.filter(|d| d.abs() < JUMP) {
+                self.jitter += (own.abs() - self.jitter) / 16.0;
+                self.stat.last_ns = self.jitter;
+                self.stat.sum_ns += self.jitter;
+                self.stat.samples += 1;
+                self.stat.max_ns = self.stat.max_ns.max(self.jitter);
+            }
+        }
+        self.own_last = None;
+        self.started = true;
+        self.last_at = sample.at;
+        self.last_timestamp = sample.timestamp;
+        if let Some(base) = &mut self.base {
+            let delay = base.above(sample.at - self.origin_at, self.transit);
+            record(delay, out);
+        }
+    }
+
+    fn difference(&self, at: i64, timestamp: u32, sample: &Sample) -> f64 {
+        (sample.at - at) as f64 - f64::from(sample.timestamp.wrapping_sub(timestamp) as i32) * self.ns_per_tick
+    }
+
+    fn jumps_to(&self, at: i64, timestamp: u32, sample: &Sample) -> bool {
+        let size = self.difference(at, timestamp, sample).abs();
+        size >= JUMP || (size >= JUMP_AFTER_PAUSE && (sample.marker || sample.at - at >= PAUSE))
+    }
+
+    /// End of the segment that begins at `from`.
+    fn segment(&mut self, samples: &[Sample], from: usize) -> usize {
+        if self.started && self.base.is_some() && self.jumps_to(self.last_at, self.last_timestamp, &samples[from]) {
+            self.jumps += 1;
+            self.new_segment();
+        }
+        samples[from..]
+            .windows(2)
+            .position(|pair| self.jumps_to(pair[0].at, pair[0].timestamp, &pair[1]))
+            .map_or(samples.len(), |i| from + i + 1)
+    }
+
+    /// Lowest transit of a segment, relative to the transit before its first packet (or to the first packet itself).
+    fn lowest_transit(&self, samples: &[Sample]) -> f64 {
+        let Some(first) = samples.first() else { return 0.0 };
+        let mut transit = match self.base {
+            Some(_) if self.started => self.difference(self.last_at, self.last_timestamp, first),
+            _ => 0.0,
+        };
+        let mut lowest = transit;
+        for pair in samples.windows(2) {
+            transit += self.difference(pair[0].at, pair[0].timestamp, &pair[1]);
+            lowest = lowest.min(transit);
+        }
+        lowest
+    }
+
+    fn new_segment(&mut self) {
+        self.base = None;
+        self.transit = 0.0;
+        self.started = false;
+    }
+}
+
+#[inline]
+fn record(delay_ns: f64, out: &mut StreamNumbers) {
+    let delay = Nanos(delay_ns as i64);
+    out.pdv.record(delay);
+    if delay > out.pdv_max {
+        out.pdv_max = delay;
+    }
+    if delay.0 > i64::from(DISCARD_BUFFERS_MS[0]) * 1_000_000 {
+        for (count, size) in out.late.iter_mut().zip(DISCARD_BUFFERS_MS) {
+            *count += u64::from(delay.0 > i64::from(size) * 1_000_000);
+        }
+    }
+}
+
+/// Least squares of timestamp on arrival; needs half a second and ten packets that are not all of one timestamp.
+fn infer_clock(samples: &[Sample]) -> Option<ClockRate> {
+    let (first, last) = (samples.first()?, samples.last()?);
+    if samples.len() < 10 || Timestamp(last.at) - Timestamp(first.at) < Nanos::from_millis(500) {
+        return None;
+    }
+    let n = samples.len() as f64;
+    let point = |s: &Sample| ((s.at - first.at) as f64 / 1e9, f64::from(s.timestamp.wrapping_sub(first.timestamp) as i32));
+    let (sum_x, sum_y) = samples.iter().map(point).fold((0.0, 0.0), |(a, b), (x, y)| (a + x, b + y));
+    let (mean_x, mean_y) = (sum_x / n, sum_y / n);
+    let (sxx, sxy) = samples
+        .iter()
+        .map(point)
+        .fold((0.0, 0.0), |(a, b), (x, y)| (a + (x - mean_x).powi(2), b + (x - mean_x) * (y - mean_y)));
+    let slope = sxy / sxx;
+    let nearest = USUAL_RATES.into_iter().min_by(|a, b| {
+        let off = |r: u32| (slope / f64::from(r)).ln().abs();
+        off(*a).total_cmp(&off(*b))
+    })?;
+    ((slope / f64::from(nearest) - 1.0).abs() < 0.04).then(|| ClockRate::new(nearest)).flatten()
+}
+
+/// Recycles the storage of settled segments, so that a new segment allocates only when more are open than ever before.
+#[derive(Debug, Default)]
+pub struct Pool {
+    free: Vec<Held>,
+}
+
+impl Pool {
+    const KEPT: usize = 1024;
+
+    fn take(&mut self) -> Held {
+        self.free.pop().unwrap_or_default()
+    }
+
+    fn give(&mut self, mut held: Held) {
+        if self.free.len() < Self::KEPT {
+            held.clear();
+            self.free.push(held);
+        }
+    }
+}
+
+mod arrayvec {
+    //! A fixed array with a length.
+
+    use super::{HELD, Sample};
+
+    #[derive(Debug)]
+    pub struct Held {
+        samples: [Sample; HELD],
+        len: usize,
+    }
+
+    impl Default for Held {
+        fn default() -> Self {
+            Held { samples: [Sample { at: 0, timestamp: 0, marker: false }; HELD], len: 0 }
+        }
+    }
+
+    impl Held {
+        pub fn push(&mut self, sample: Sample) -> Result<(), ()> {
+            *self.samples.get_mut(self.len).ok_or(())? = sample;
+            self.len += 1;
+            Ok(())
+        }
+
+        pub fn len(&self) -> usize {
+            self.len
+        }
+
+        pub fn clear(&mut self) {
+            self.len = 0;
+        }
+
+        pub fn as_slice(&self) -> &[Sample] {
+            &self.samples[..self.len]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    fn run(clock: u32, packets: &[(i64, u32)]) -> (StreamNumbers, Timing) {
+        let mut pool = Pool::default();
+        let mut out = StreamNumbers::default();
+        let mut timing = Timing::new(ClockRate::new(clock));
+        for (at, timestamp) in packets {
+            timing.packet(Sample { at: *at, timestamp: *timestamp, marker: false }, &mut out, &mut pool);
+        }
+        timing.settle(&mut out, &mut pool);
+        out.jitter = timing.stat;
+        (out, timing)
+    }
+
+    #[test]
+    fn jitter_of_one_late_packet() {
+        // RFC 3550 A.8 by hand: D = 10 ms once, then -10 ms: J = 0.625, then 0.625 + (10 - 0.625)/16.
+        let packets: Vec<(i64, u32)> =
+            (0..100).map(|i| (i64::from(i) * 20 * MS + if i == 60 { 10 * MS } else { 0 }, i * 160)).collect();
+        let (out, _) = run(8000, &packets);
+        let peak = (0.625 + (10.0 - 0.625) / 16.0) * 1e6;
+        assert!((out.jitter.max_ns - peak).abs() < 1.0, "{}", out.jitter.max_ns);
+        assert_eq!(out.jitter.samples, 99);
+        assert_eq!(out.pdv.total(), 100);
+        assert_eq!(out.pdv_max, Nanos::from_millis(10));
+    }
+
+    #[test]
+    fn base_is_the_minimum_even_when_the_first_packet_is_late() {
+        let packets: Vec<(i64, u32)> =
+            (0..100).map(|i| (i64::from(i) * 20 * MS + if i == 0 { 30 * MS } else { 0 }, i * 160)).collect();
+        let (out, _) = run(8000, &packets);
+        assert_eq!(out.pdv_max, Nanos::from_millis(30));
+        assert_eq!(out.late[0], 1);
+        assert_eq!(out.late[1], 0);
+    }
+
+    #[test]
+    fn timestamp_jump_without_arrival_starts_a_segment() {
+        let packets: Vec<(i64, u32)> =
+            (0..200u32).map(|i| (i64::from(i) * 20 * MS, if i < 100 { i * 160 } else { i * 160 + 1_000_000 })).collect();
+        let (out, timing) = run(8000, &packets);
+        assert_eq!(timing.jumps, 1);
+        assert_eq!(out.jitter.max_ns, 0.0);
+        assert_eq!(out.pdv_max, Nanos::ZERO);
+        assert_eq!(out.pdv.total(), 200);
+    }
+
+    #[test]
+    fn clock_is_inferred_and_wraps() {
+        for rate in USUAL_RATES {
+            let samples: Vec<Sample> = (0..64u32)
+                .map(|i| Sample {
+                    at: i64::from(i) * 20 * MS + i64::from(i * 7 % 5) * MS,
+                    timestamp: (i * (rate / 50)).wrapping_add(u32::MAX - 1000),
+                    marker: false,
+                })
+                .collect();
+            assert_eq!(infer_clock(&samples).map(|c| c.hz()), Some(rate));
+        }
+    }
+
+    #[test]
+    fn drift_does_not_look_like_delay() {
+        // 200 ppm over 10 minutes is 120 ms; the base follows.
+        let packets: Vec<(i64, u32)> = (0..30_000u32)
+            .map(|i| ((f64::from(i) * 20e6 * (1.0 + 200e-6)) as i64 + i64::from(i * 7919 % 10) * MS / 2, i * 160))
+            .collect();
+        let (out, timing) = run(8000, &packets);
+        assert!(out.pdv_max < Nanos::from_millis(7), "{:?}", out.pdv_max);
+        let drift = timing.drift_ppm().unwrap_or(0.0);
+        assert!((drift - 200.0).abs() < 1.0, "{drift}");
+    }
+}
