@@ -92,8 +92,7 @@ impl Base {
         self.slope = self.drift_ppm().unwrap_or(0.0) * 1e-6;
         let used = self.history.seconds.min(WINDOW);
         let slope = self.slope;
-        self.floor =
-            self.history.recent[..used].iter().map(|p| p.transit - slope * p.at).fold(f64::INFINITY, f64::min);
+        self.floor = self.history.recent[..used].iter().map(|p| p.transit - slope * p.at).fold(f64::INFINITY, f64::min);
         self.lowest_moved = f64::INFINITY;
     }
 }
@@ -111,9 +110,8 @@ impl History {
         }
         self.hull.push(point);
         if self.hull.len() > HULL {
-            let flattest = (1..self.hull.len() - 1)
-                .min_by(|i, j| self.corner(*i).total_cmp(&self.corner(*j)))
-                .unwrap_or(1);
+            let flattest =
+                (1..self.hull.len() - 1).min_by(|i, j| self.corner(*i).total_cmp(&self.corner(*j))).unwrap_or(1);
             self.hull.remove(flattest);
         }
     }

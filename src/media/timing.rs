@@ -98,8 +98,8 @@ impl Timing {
         match &mut self.base {
             Some(base) if self.held.is_none() => {
                 let at = sample.at;
-                let difference =
-                    (at - self.last_at) as f64 - f64::from(sample.timestamp.wrapping_sub(self.last_timestamp) as i32) * self.ns_per_tick;
+                let difference = (at - self.last_at) as f64
+                    - f64::from(sample.timestamp.wrapping_sub(self.last_timestamp) as i32) * self.ns_per_tick;
                 let size = difference.abs();
                 if size < JUMP_AFTER_PAUSE && self.own_last.is_none() {
                     self.jitter += (size - self.jitter) / 16.0;
@@ -169,7 +169,13 @@ impl Timing {
     }
 
     /// Another payload type begins. Returns the jitter state of the old one to park; `new` is what was parked of the new one.
-    pub fn switch(&mut self, new: Parked, clock: Option<ClockRate>, out: &mut StreamNumbers, pool: &mut Pool) -> Parked {
+    pub fn switch(
+        &mut self,
+        new: Parked,
+        clock: Option<ClockRate>,
+        out: &mut StreamNumbers,
+        pool: &mut Pool,
+    ) -> Parked {
         self.settle(out, pool);
         let old = Parked { last: self.started.then_some((self.last_at, self.last_timestamp)), jitter: self.jitter };
         let ns_per_tick = clock.map_or(0.0, |c| 1e9 / f64::from(c.hz()));
@@ -306,7 +312,8 @@ fn infer_clock(samples: &[Sample]) -> Option<ClockRate> {
         return None;
     }
     let n = samples.len() as f64;
-    let point = |s: &Sample| ((s.at - first.at) as f64 / 1e9, f64::from(s.timestamp.wrapping_sub(first.timestamp) as i32));
+    let point =
+        |s: &Sample| ((s.at - first.at) as f64 / 1e9, f64::from(s.timestamp.wrapping_sub(first.timestamp) as i32));
     let (sum_x, sum_y) = samples.iter().map(point).fold((0.0, 0.0), |(a, b), (x, y)| (a + x, b + y));
     let (mean_x, mean_y) = (sum_x / n, sum_y / n);
     let (sxx, sxy) = samples
@@ -423,8 +430,9 @@ mod tests {
 
     #[test]
     fn timestamp_jump_without_arrival_starts_a_segment() {
-        let packets: Vec<(i64, u32)> =
-            (0..200u32).map(|i| (i64::from(i) * 20 * MS, if i < 100 { i * 160 } else { i * 160 + 1_000_000 })).collect();
+        let packets: Vec<(i64, u32)> = (0..200u32)
+            .map(|i| (i64::from(i) * 20 * MS, if i < 100 { i * 160 } else { i * 160 + 1_000_000 }))
+            .collect();
         let (out, timing) = run(8000, &packets);
         assert_eq!(timing.jumps, 1);
         assert_eq!(out.jitter.max_ns, 0.0);

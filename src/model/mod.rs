@@ -12,7 +12,9 @@ mod stream;
 pub use call::{CallRecord, CallState, Diagnosis, DiagnosisCode, Party, ReleasedBy};
 pub use outcome::{Ignored, Layer, Outcome, OutcomeCounts, OverLimit};
 pub use settings::{Limits, Policy};
-pub use signalling::{PayloadKind, PayloadMap, ReportBlock, RtcpKind, RtcpRecord, SipDirection, SipMessageRecord, Transport, VoipMetrics};
+pub use signalling::{
+    PayloadKind, PayloadMap, ReportBlock, RtcpKind, RtcpRecord, SipDirection, SipMessageRecord, Transport, VoipMetrics,
+};
 pub use stream::{
     ClockSource, CodecId, DISCARD_BUFFERS_MS, IntervalReport, JitterStat, LossRuns, LossSource, MosReport, Quality,
     StreamId, StreamNumbers, StreamReport,

@@ -1,7 +1,7 @@
 //! SIP messages and RTCP reports as facts.
 
-use super::StreamId;
-use crate::units::{Nanos, NtpTime, Ssrc, Timestamp};
+use super::{CodecId, StreamId};
+use crate::units::{ClockRate, Nanos, NtpTime, PayloadType, Ssrc, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 

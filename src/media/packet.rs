@@ -1,0 +1,78 @@
+//! What the decoder hands to a shard: identity, header fields and path of one RTP packet.
+
+use crate::units::{Ssrc, Timestamp};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// Source, destination and SSRC: what makes a stream. IPv4 addresses in their IPv6-mapped form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowKey {
+    pub src_ip: u128,
+    pub dst_ip: u128,
+    pub src_port: u16,
+    pub dst_port: u16,
+    pub ssrc: u32,
+}
+
+/// One address and port, as a table key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    pub ip: u128,
+    pub port: u16,
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(at: SocketAddr) -> Self {
+        let ip = match at.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        Endpoint { ip: ip.to_bits(), port: at.port() }
+    }
+}
+
+impl From<Endpoint> for SocketAddr {
+    fn from(e: Endpoint) -> Self {
+        SocketAddr::new(IpAddr::V6(Ipv6Addr::from_bits(e.ip)).to_canonical(), e.port)
+    }
+}
+
+impl FlowKey {
+    #[inline]
+    pub fn new(src: SocketAddr, dst: SocketAddr, ssrc: Ssrc) -> FlowKey {
+        let (src, dst) = (Endpoint::from(src), Endpoint::from(dst));
+        FlowKey { src_ip: src.ip, dst_ip: dst.ip, src_port: src.port, dst_port: dst.port, ssrc: ssrc.0 }
+    }
+
+    pub fn src(&self) -> Endpoint {
+        Endpoint { ip: self.src_ip, port: self.src_port }
+    }
+
+    pub fn dst(&self) -> Endpoint {
+        Endpoint { ip: self.dst_ip, port: self.dst_port }
+    }
+
+    /// Same sender and SSRC, any destination: the part that stays when a sender is told to send elsewhere.
+    pub(super) fn source(&self) -> (Endpoint, u32) {
+        (self.src(), self.ssrc)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Packet {
+    pub at: Timestamp,
+    pub key: FlowKey,
+    pub seq: u16,
+    pub timestamp: u32,
+    pub payload_type: u8,
+    pub marker: bool,
+    /// Fewer bytes were captured than the packet has.
+    pub cut_short: bool,
+    /// Payload bytes on the wire.
+    pub payload_len: u16,
+    /// Identification of the IPv4 header; 0 and `None` tell nothing about copies.
+    pub ip_id: Option<u16>,
+    pub ttl: u8,
+    pub dscp: u8,
+    pub vlan: u16,
+    pub tunnel: &'static str,
+}

@@ -1,0 +1,137 @@
+//! The payload types of one stream: what they carry, by SDP, by RFC 3551, or by their looks.
+
+use super::timing::Parked;
+use crate::model::{ClockSource, CodecId, JitterStat, PayloadKind, PayloadMap};
+use crate::units::{ClockRate, PayloadType};
+use crate::wire::sdp::static_payload;
+
+/// Payload types told apart per stream; packets of further ones count as media of the present type.
+const MAX_PAYLOADS: usize = 12;
+/// Length of an RFC 4733 event payload.
+const EVENT_LEN: u16 = 4;
+
+#[derive(Clone, Debug)]
+pub struct Payload {
+    pub payload_type: PayloadType,
+    pub kind: PayloadKind,
+    pub codec: CodecId,
+    pub clock: Option<ClockRate>,
+    pub clock_source: Option<ClockSource>,
+    pub packets: u64,
+    pub jitter: JitterStat,
+    pub parked: Parked,
+}
+
+/// Never empty.
+#[derive(Clone, Debug)]
+pub struct Payloads {
+    all: Vec<Payload>,
+    current: usize,
+    known: Vec<PayloadMap>,
+}
+
+impl Payloads {
+    pub fn new(payload_type: u8, payload_len: u16, known: &[PayloadMap]) -> Payloads {
+        let first = Payload::guess(payload_type, payload_len, known);
+        Payloads { all: vec![first], current: 0, known: known.to_vec() }
+    }
+
+    #[inline]
+    pub fn current(&self) -> &Payload {
+        &self.all[self.current]
+    }
+
+    pub fn current_mut(&mut self) -> &mut Payload {
+        &mut self.all[self.current]
+    }
+
+    pub fn at(&self, index: usize) -> &Payload {
+        &self.all[index]
+    }
+
+    #[inline]
+    pub fn count_current(&mut self) {
+        self.all[self.current].packets += 1;
+    }
+
+    pub fn switch(&mut self, index: usize) {
+        self.current = index;
+    }
+
+    /// Counts a packet of a type that is not the current one and returns its place; `None` when there are too many.
+    pub fn enter(&mut self, payload_type: u8, payload_len: u16) -> Option<usize> {
+        let index = match self.all.iter().position(|p| p.payload_type.0 == payload_type) {
+            Some(index) => index,
+            None if self.all.len() < MAX_PAYLOADS => {
+                self.all.push(Payload::guess(payload_type, payload_len, &self.known));
+                self.all.len() - 1
+            }
+            None => return None,
+        };
+        self.all[index].packets += 1;
+        Some(index)
+    }
+
+    pub fn kind_of(&self, payload_type: u8) -> PayloadKind {
+        self.all.iter().find(|p| p.payload_type.0 == payload_type).map_or(PayloadKind::Other, |p| p.kind)
+    }
+
+    /// What an offer or answer says overrides everything else; a type already measured keeps its inferred rate only
+    /// if the description does not name it.
+    pub fn apply(&mut self, maps: &[PayloadMap]) {
+        self.known = maps.to_vec();
+        for payload in &mut self.all {
+            if let Some(map) = maps.iter().find(|m| m.payload_type == payload.payload_type) {
+                payload.kind = map.kind;
+                payload.codec = map.codec.clone();
+                payload.clock = Some(map.clock);
+                payload.clock_source = Some(ClockSource::Sdp);
+            }
+        }
+    }
+
+    /// The type with most packets among those that carry sound or video; else with most packets.
+    pub fn main(&self) -> &Payload {
+        let media = |p: &&Payload| matches!(p.kind, PayloadKind::Audio | PayloadKind::Video | PayloadKind::Other);
+        let most = |a: &&Payload, b: &&Payload| a.packets.cmp(&b.packets).then(b.payload_type.cmp(&a.payload_type));
+        self.all.iter().filter(media).max_by(most).or_else(|| self.all.iter().max_by(most)).unwrap_or(self.current())
+    }
+
+    /// Types with their packets, most frequent first.
+    pub fn counts(&self) -> Vec<(PayloadType, u64)> {
+        let mut counts: Vec<_> = self.all.iter().map(|p| (p.payload_type, p.packets)).collect();
+        counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        counts
+    }
+}
+
+impl Payload {
+    fn guess(payload_type: u8, payload_len: u16, known: &[PayloadMap]) -> Payload {
+        let payload_type = PayloadType(payload_type);
+        let with = |kind, codec: CodecId, clock, clock_source| Payload {
+            payload_type,
+            kind,
+            codec,
+            clock,
+            clock_source,
+            packets: 0,
+            jitter: JitterStat::default(),
+            parked: Parked::default(),
+        };
+        if let Some(map) = known.iter().find(|m| m.payload_type == payload_type) {
+            return with(map.kind, map.codec.clone(), Some(map.clock), Some(ClockSource::Sdp));
+        }
+        if let Some((name, clock)) = static_payload(payload_type.0) {
+            let kind = match name {
+                "CN" => PayloadKind::ComfortNoise,
+                "CelB" | "JPEG" | "nv" | "H261" | "MPV" | "MP2T" | "H263" => PayloadKind::Video,
+                _ => PayloadKind::Audio,
+            };
+            return with(kind, name.into(), Some(clock), Some(ClockSource::Static));
+        }
+        if payload_type.0 >= 96 && payload_len == EVENT_LEN {
+            return with(PayloadKind::TelephoneEvent, "telephone-event".into(), None, None);
+        }
+        with(PayloadKind::Other, "".into(), None, None)
+    }
+}

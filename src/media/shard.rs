@@ -1,0 +1,388 @@
+//! A table of streams and candidates: one shard of the media room, owned by one thread.
+
+use super::packet::{Endpoint, FlowKey, Packet};
+use super::payloads::Payloads;
+use super::stream::Stream;
+use super::timing::Pool;
+use crate::model::Ignored;
+use crate::model::{
+    IntervalReport, Limits, Outcome, OutcomeCounts, OverLimit, PayloadMap, Policy, StreamId, StreamReport,
+};
+use crate::units::{Nanos, Timestamp};
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashTable};
+use std::hash::BuildHasher;
+
+/// Packets in sequence that make a stream of an address an offer or answer named (RFC 3550 A.1 MIN_SEQUENTIAL).
+const CONFIRM_EXPECTED: u8 = 2;
+/// The same when no signalling was seen.
+const CONFIRM_UNSIGNALLED: u8 = 4;
+/// First packets of a candidate that are kept; enough to confirm it with some disorder.
+const CANDIDATE_PACKETS: usize = 8;
+
+/// What an offer or answer says about one receiving address.
+#[derive(Clone, Debug)]
+pub struct Hint {
+    pub endpoint: Endpoint,
+    pub payloads: Vec<PayloadMap>,
+}
+
+#[derive(Debug)]
+pub enum Fact {
+    Started(Box<StreamReport>),
+    Interval(Box<IntervalReport>),
+    Ended(Box<StreamReport>),
+}
+
+#[derive(Debug)]
+struct Candidate {
+    packets: Vec<Packet>,
+    in_sequence: u8,
+    expected: bool,
+    last_at: Timestamp,
+}
+
+pub struct Shard {
+    interval: Nanos,
+    interval_start: Timestamp,
+    stream_timeout: Nanos,
+    candidate_timeout: Nanos,
+    find_unsignalled: bool,
+    max_streams: usize,
+    max_candidates: usize,
+    candidates_per_flow: usize,
+    hasher: FixedState,
+    index: HashTable<u32>,
+    streams: Vec<Option<Box<Stream>>>,
+    free: Vec<u32>,
+    active: usize,
+    by_source: HashMap<(Endpoint, u32), u32, FixedState>,
+    by_endpoint: HashMap<Endpoint, Vec<u32>, FixedState>,
+    candidates: HashMap<FlowKey, Candidate, FixedState>,
+    candidates_of_flow: HashMap<(Endpoint, Endpoint), u32, FixedState>,
+    pending: u64,
+    hints: HashMap<Endpoint, Vec<PayloadMap>, FixedState>,
+    pool: Pool,
+    media: u64,
+    outcomes: OutcomeCounts,
+}
+
+impl Shard {
+    /// `shards` is how many share the limits.
+    pub fn new(policy: &Policy, limits: &Limits, shards: usize, seed: u64) -> Shard {
+        let hasher = FixedState::with_seed(seed);
+        Shard {
+            interval: policy.interval,
+            interval_start: Timestamp::MIN,
+            stream_timeout: policy.stream_timeout,
+            candidate_timeout: policy.candidate_timeout,
+            find_unsignalled: policy.find_unsignalled,
+            max_streams: limits.streams.div_ceil(shards),
+            max_candidates: limits.candidates.div_ceil(shards),
+            candidates_per_flow: limits.candidates_per_flow,
+            hasher: hasher.clone(),
+            index: HashTable::new(),
+            streams: Vec::new(),
+            free: Vec::new(),
+            active: 0,
+            by_source: HashMap::with_hasher(hasher.clone()),
+            by_endpoint: HashMap::with_hasher(hasher.clone()),
+            candidates: HashMap::with_hasher(hasher.clone()),
+            candidates_of_flow: HashMap::with_hasher(hasher.clone()),
+            pending: 0,
+            hints: HashMap::with_hasher(hasher.clone()),
+            pool: Pool::default(),
+            media: 0,
+            outcomes: OutcomeCounts::default(),
+        }
+    }
+
+    #[inline]
+    pub fn packet(&mut self, packet: &Packet, out: &mut Vec<Fact>) {
+        let hash = self.hasher.hash_one(packet.key);
+        let streams = &self.streams;
+        let found = self.index.find(hash, |slot| streams[*slot as usize].as_ref().is_some_and(|s| s.key == packet.key));
+        let Some(slot) = found.copied() else {
+            return self.candidate(packet, out);
+        };
+        self.media += 1;
+        let Some(stream) = self.streams[slot as usize].as_deref() else { return };
+        if stream.comes_back(packet) {
+            self.account_elsewhere(slot, packet);
+        }
+        if let Some(stream) = self.streams[slot as usize].as_deref_mut() {
+            stream.packet(packet, &mut self.pool);
+        }
+    }
+
+    /// Takes what was said about an address; streams to it (and from it, unless their own receiver spoke) follow.
+    pub fn hint(&mut self, hint: &Hint) {
+        self.hints.insert(hint.endpoint, hint.payloads.clone());
+        for slot in self.by_endpoint.get(&hint.endpoint).into_iter().flatten() {
+            let Some(stream) = self.streams[*slot as usize].as_deref_mut() else { continue };
+            let to = stream.key.dst();
+            if to == hint.endpoint || !self.hints.contains_key(&to) {
+                stream.hint(&hint.payloads, &mut self.pool);
+            }
+        }
+    }
+
+    pub fn forget_hint(&mut self, endpoint: Endpoint) {
+        self.hints.remove(&endpoint);
+    }
+
+    /// Ends the interval that ends at `boundary`, ends streams and candidates that timed out, and begins the next one.
+    pub fn boundary(&mut self, boundary: Timestamp, out: &mut Vec<Fact>) {
+        let start = boundary - self.interval;
+        let mut rows = Vec::new();
+        for slot in 0..self.streams.len() as u32 {
+            let Some(stream) = self.streams[slot as usize].as_deref_mut() else { continue };
+            if boundary - stream.last_at >= self.stream_timeout {
+                self.remove(slot, start, out);
+                continue;
+            }
+            stream.end_interval(start, self.interval, &mut self.pool, &mut rows);
+            out.extend(rows.drain(..).map(|row| Fact::Interval(Box::new(row))));
+        }
+        self.interval_start = boundary;
+        let timeout = self.candidate_timeout;
+        self.drop_candidates(|c| boundary - c.last_at >= timeout);
+    }
+
+    /// Says when the present interval began, before the first packet.
+    pub fn begin(&mut self, start: Timestamp) {
+        self.interval_start = start;
+    }
+
+    /// Ends one stream because its call is over.
+    pub fn close(&mut self, id: StreamId, key: FlowKey, out: &mut Vec<Fact>) {
+        let hash = self.hasher.hash_one(key);
+        let streams = &self.streams;
+        let found = self.index.find(hash, |slot| streams[*slot as usize].as_ref().is_some_and(|s| s.id == id));
+        if let Some(slot) = found.copied() {
+            self.remove(slot, self.interval_start, out);
+        }
+    }
+
+    pub fn finish(&mut self, out: &mut Vec<Fact>) {
+        for slot in 0..self.streams.len() as u32 {
+            if self.streams[slot as usize].is_some() {
+                self.remove(slot, self.interval_start, out);
+            }
+        }
+        self.drop_candidates(|_| true);
+    }
+
+    /// Frames handed in since the last call, by outcome.
+    pub fn take_outcomes(&mut self) -> OutcomeCounts {
+        let mut outcomes = std::mem::take(&mut self.outcomes);
+        outcomes.add(Outcome::Media, std::mem::take(&mut self.media));
+        outcomes
+    }
+
+    /// Frames of candidates that are neither confirmed nor given up.
+    pub fn pending(&self) -> u64 {
+        self.pending
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.active == 0 && self.candidates.is_empty()
+    }
+
+    pub fn active(&self) -> usize {
+        self.active
+    }
+
+    /// A packet of no known stream.
+    #[inline(never)]
+    fn candidate(&mut self, packet: &Packet, out: &mut Vec<Fact>) {
+        let expected = self.hints.contains_key(&packet.key.dst()) || self.hints.contains_key(&packet.key.src());
+        if !(expected || self.find_unsignalled && plausible_payload_type(packet.payload_type)) {
+            self.outcomes.add(Outcome::Ignored(Ignored::OtherUdp), 1);
+            return;
+        }
+        let flow = (packet.key.src(), packet.key.dst());
+        if !self.candidates.contains_key(&packet.key) {
+            let of_flow = self.candidates_of_flow.get(&flow).copied().unwrap_or(0);
+            if self.candidates.len() >= self.max_candidates || of_flow as usize >= self.candidates_per_flow {
+                self.outcomes.add(Outcome::OverLimit(OverLimit::Candidates), 1);
+                return;
+            }
+            *self.candidates_of_flow.entry(flow).or_default() += 1;
+            self.candidates.insert(
+                packet.key,
+                Candidate { packets: Vec::with_capacity(2), in_sequence: 0, expected, last_at: packet.at },
+            );
+        }
+        let Some(candidate) = self.candidates.get_mut(&packet.key) else { return };
+        candidate.take(packet, expected);
+        self.pending += 1;
+        if candidate.in_sequence >= if candidate.expected { CONFIRM_EXPECTED } else { CONFIRM_UNSIGNALLED } {
+            self.confirm(packet.key, out);
+        } else if candidate.packets.len() >= CANDIDATE_PACKETS {
+            self.drop_candidate(packet.key);
+        }
+    }
+
+    fn confirm(&mut self, key: FlowKey, out: &mut Vec<Fact>) {
+        if self.active >= self.max_streams {
+            if let Some(candidate) = self.forget_candidate(key) {
+                self.outcomes.add(Outcome::OverLimit(OverLimit::Streams), candidate.packets.len() as u64);
+            }
+            return;
+        }
+        let Some(candidate) = self.forget_candidate(key) else { return };
+        let Some(first) = candidate.packets.first() else { return };
+        let known = self.hints.get(&key.dst()).or_else(|| self.hints.get(&key.src())).map_or(&[][..], |v| v);
+        let mut stream = Stream::new(first, Payloads::new(first.payload_type, first.payload_len, known));
+        stream.first_packet(first, &mut self.pool);
+        for packet in &candidate.packets[1..] {
+            stream.packet(packet, &mut self.pool);
+        }
+        self.media += candidate.packets.len() as u64;
+        self.insert(stream, out);
+    }
+
+    fn insert(&mut self, mut stream: Stream, out: &mut Vec<Fact>) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.streams.push(None);
+            self.streams.len() as u32 - 1
+        });
+        let key = stream.key;
+        stream.same_source = self.by_source.insert(key.source(), slot);
+        for endpoint in [key.src(), key.dst()] {
+            self.by_endpoint.entry(endpoint).or_default().push(slot);
+        }
+        out.push(Fact::Started(Box::new(stream.report())));
+        self.streams[slot as usize] = Some(Box::new(stream));
+        self.active += 1;
+        let (hasher, streams) = (&self.hasher, &self.streams);
+        let rehash = |slot: &u32| streams[*slot as usize].as_ref().map_or(0, |s| hasher.hash_one(s.key));
+        self.index.insert_unique(hasher.hash_one(key), slot, rehash);
+    }
+
+    fn remove(&mut self, slot: u32, interval_start: Timestamp, out: &mut Vec<Fact>) {
+        let Some(mut stream) = self.streams[slot as usize].take() else { return };
+        let key = stream.key;
+        if let Ok(entry) = self.index.find_entry(self.hasher.hash_one(key), |s| *s == slot) {
+            entry.remove();
+        }
+        self.unlink_source(slot, &stream);
+        for endpoint in [key.src(), key.dst()] {
+            if let Some(slots) = self.by_endpoint.get_mut(&endpoint) {
+                slots.retain(|s| *s != slot);
+                if slots.is_empty() {
+                    self.by_endpoint.remove(&endpoint);
+                }
+            }
+        }
+        let mut rows = Vec::new();
+        let report = stream.end(interval_start, self.interval, &mut self.pool, &mut rows);
+        out.extend(rows.into_iter().map(|row| Fact::Interval(Box::new(row))));
+        out.push(Fact::Ended(Box::new(report)));
+        self.free.push(slot);
+        self.active -= 1;
+    }
+
+    fn unlink_source(&mut self, slot: u32, stream: &Stream) {
+        let source = stream.key.source();
+        match self.by_source.get(&source).copied() {
+            Some(head) if head == slot => match stream.same_source {
+                Some(next) => {
+                    self.by_source.insert(source, next);
+                }
+                None => {
+                    self.by_source.remove(&source);
+                }
+            },
+            Some(head) => {
+                let mut at = head;
+                while let Some(other) = self.streams[at as usize].as_deref_mut() {
+                    match other.same_source {
+                        Some(next) if next == slot => {
+                            other.same_source = stream.same_source;
+                            break;
+                        }
+                        Some(next) => at = next,
+                        None => break,
+                    }
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// A stream goes on after a silence with numbers missing: were they sent to another destination?
+    #[inline(never)]
+    fn account_elsewhere(&mut self, slot: u32, packet: &Packet) {
+        let Some(last_at) = self.streams[slot as usize].as_ref().map(|s| s.last_at) else { return };
+        let mut others = Vec::new();
+        let mut at = self.by_source.get(&packet.key.source()).copied();
+        while let Some(other_slot) = at {
+            let Some(other) = self.streams[other_slot as usize].as_deref() else { break };
+            if other_slot != slot && other.last_at > last_at && others.len() < 8 {
+                others.push((other.sequence.lowest() as u16, other.sequence.highest() as u16));
+            }
+            at = other.same_source;
+        }
+        if !others.is_empty()
+            && let Some(stream) = self.streams[slot as usize].as_deref_mut()
+        {
+            stream.account_elsewhere(packet.seq, &others);
+        }
+    }
+
+    fn drop_candidates(&mut self, over: impl Fn(&Candidate) -> bool) {
+        let keys: Vec<FlowKey> = self.candidates.iter().filter(|(_, c)| over(c)).map(|(k, _)| *k).collect();
+        for key in keys {
+            self.drop_candidate(key);
+        }
+    }
+
+    fn drop_candidate(&mut self, key: FlowKey) {
+        if let Some(candidate) = self.forget_candidate(key) {
+            self.outcomes.add(Outcome::Ignored(Ignored::UnconfirmedMedia), candidate.packets.len() as u64);
+        }
+    }
+
+    fn forget_candidate(&mut self, key: FlowKey) -> Option<Candidate> {
+        let candidate = self.candidates.remove(&key)?;
+        self.pending -= candidate.packets.len() as u64;
+        let flow = (key.src(), key.dst());
+        if let Some(count) = self.candidates_of_flow.get_mut(&flow) {
+            *count -= 1;
+            if *count == 0 {
+                self.candidates_of_flow.remove(&flow);
+            }
+        }
+        Some(candidate)
+    }
+}
+
+impl Candidate {
+    /// Takes one more packet and counts how many came in sequence; one that does not fit begins the count anew.
+    fn take(&mut self, packet: &Packet, expected: bool) {
+        self.expected |= expected;
+        self.last_at = packet.at;
+        let fits = self.packets.last().is_some_and(|last| {
+            let step = packet.seq.wrapping_sub(last.seq) as i16;
+            let ticks = packet.timestamp.wrapping_sub(last.timestamp) as i32;
+            let same_kind = packet.payload_type == last.payload_type || plausible_payload_type(packet.payload_type);
+            // Ten seconds at 90 kHz: more between two neighbours is no clock.
+            same_kind && step == 1 && (-900_000..900_000).contains(&ticks)
+        });
+        let repeats =
+            self.packets.last().is_some_and(|last| packet.seq == last.seq && packet.timestamp == last.timestamp);
+        self.in_sequence = match (fits, repeats) {
+            (true, _) => self.in_sequence + 1,
+            (_, true) => self.in_sequence,
+            _ => 1,
+        };
+        self.packets.push(*packet);
+    }
+}
+
+/// Payload types a sender without visible signalling may use: assigned static ones and the dynamic range (RFC 3551 section 6).
+fn plausible_payload_type(payload_type: u8) -> bool {
+    matches!(payload_type, 0 | 3..=19 | 25 | 26 | 28 | 31..=34 | 96..=127)
+}

@@ -1,0 +1,376 @@
+//! The state of one stream and its reports.
+
+use super::packet::Packet;
+use super::payloads::{Payload, Payloads};
+use super::sequence::{Arrival, Sequence};
+use super::timing::{Pool, Sample, Timing};
+use crate::model::{
+    ClockSource, IntervalReport, PayloadKind, PayloadMap, Quality, StreamId, StreamNumbers, StreamReport,
+};
+use crate::units::{Nanos, Ssrc, Timestamp};
+use siphasher::sip::SipHasher24;
+use std::hash::Hasher;
+
+/// A silence this long, then numbers missing: the sender may have sent elsewhere meanwhile.
+const AWAY: i64 = 400_000_000;
+/// Copies by a mirror come within this time when the IP header cannot tell.
+const MIRROR_WINDOW: i64 = 2_000_000;
+/// Arrivals remembered to judge duplicates by.
+const RECENT: usize = 16;
+
+#[derive(Debug)]
+pub struct Stream {
+    pub key: super::FlowKey,
+    pub id: StreamId,
+    pub sequence: Sequence,
+    timing: Timing,
+    /// Numbers of the present interval, and of everything before it.
+    interval: StreamNumbers,
+    before: StreamNumbers,
+    pub payloads: Payloads,
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+    last_audio: Option<(u16, u32)>,
+    ptime_ticks: u32,
+    ptime_votes: i32,
+    recent: [(u16, i64); RECENT],
+    dscp: u8,
+    last_dscp: u8,
+    dscp_changes: u32,
+    ttl_min: u8,
+    ttl_max: u8,
+    vlan: u16,
+    tunnel: &'static str,
+    clock_steps: u32,
+    sent_elsewhere: u64,
+    idle_intervals: u32,
+    /// Older stream of the same sender and SSRC to another destination.
+    pub same_source: Option<u32>,
+}
+
+impl Stream {
+    pub fn new(first: &Packet, payloads: Payloads) -> Stream {
+        let clock = payloads.current().clock;
+        Stream {
+            key: first.key,
+            id: identity(first),
+            sequence: Sequence::new(first.seq),
+            timing: Timing::new(clock),
+            interval: StreamNumbers::default(),
+            before: StreamNumbers::default(),
+            payloads,
+            first_at: first.at,
+            last_at: first.at,
+            last_audio: None,
+            ptime_ticks: 0,
+            ptime_votes: 0,
+            recent: [(0, i64::MIN); RECENT],
+            dscp: first.dscp,
+            last_dscp: first.dscp,
+            dscp_changes: 0,
+            ttl_min: first.ttl,
+            ttl_max: first.ttl,
+            vlan: first.vlan,
+            tunnel: first.tunnel,
+            clock_steps: 0,
+            sent_elsewhere: 0,
+            idle_intervals: 0,
+            same_source: None,
+        }
+    }
+
+    /// The packet the stream was created from.
+    pub fn first_packet(&mut self, packet: &Packet, pool: &mut Pool) {
+        self.count(packet);
+        self.payload(packet, true, pool);
+    }
+
+    #[inline]
+    pub fn packet(&mut self, packet: &Packet, pool: &mut Pool) {
+        self.count(packet);
+        let arrival = self.sequence.arrive(packet.seq, &mut self.interval);
+        match arrival {
+            Arrival::Ahead { step } => self.payload(packet, step == 1, pool),
+            Arrival::Late { .. } | Arrival::Restart => self.payload(packet, false, pool),
+            Arrival::Duplicate => self.duplicate(packet),
+            Arrival::Stray => {}
+        }
+        let gap = packet.at - self.last_at;
+        if gap > self.interval.max_gap {
+            self.interval.max_gap = gap;
+        }
+        if gap.0 < -1_000_000_000 {
+            self.clock_steps += 1;
+        }
+        self.last_at = packet.at;
+        self.recent[usize::from(packet.seq) % RECENT] = (packet.ip_id.unwrap_or(0), packet.at.0);
+    }
+
+    /// Whether the next packet comes after a silence and with numbers missing.
+    #[inline]
+    pub fn comes_back(&self, packet: &Packet) -> bool {
+        packet.at.0 - self.last_at.0 >= AWAY && packet.seq != (self.sequence.highest() as u16).wrapping_add(1)
+    }
+
+    /// Leaves out the numbers that `others` (first and last number of each, same sender and SSRC) carried while this
+    /// destination got none.
+    pub fn account_elsewhere(&mut self, seq: u16, others: &[(u16, u16)]) {
+        let next = (self.sequence.highest() as u16).wrapping_add(1);
+        let missing = i64::from(seq.wrapping_sub(next));
+        let covered: i64 = others
+            .iter()
+            .map(|(first, last)| {
+                let from = i64::from(first.wrapping_sub(next));
+                let from = if from > 32_767 { from - 65_536 } else { from };
+                let to = from + i64::from(last.wrapping_sub(*first));
+                (to.min(missing - 1) - from.max(0) + 1).max(0)
+            })
+            .sum();
+        let covered = covered.min(missing);
+        if covered > 0 {
+            self.sequence.skip(covered as u64, &mut self.interval);
+            self.sent_elsewhere += covered as u64;
+        }
+    }
+
+    /// Takes what an offer or answer said about payload types.
+    pub fn hint(&mut self, maps: &[PayloadMap], pool: &mut Pool) {
+        let before = self.payloads.current().clock;
+        self.payloads.apply(maps);
+        let now = self.payloads.current();
+        if now.clock != before
+            && let Some(clock) = now.clock
+        {
+            self.timing.set_clock(clock, &mut self.interval, pool);
+        }
+    }
+
+    /// Ends the present interval. `None` when nothing happened in it; such intervals are reported before the next one
+    /// that is not empty, so that an outage shows and a stream's end does not trail empty rows.
+    pub fn end_interval(&mut self, start: Timestamp, length: Nanos, pool: &mut Pool, out: &mut Vec<IntervalReport>) {
+        self.work_off(pool);
+        self.take_jitter();
+        if self.interval == StreamNumbers::default() {
+            self.idle_intervals += 1;
+            return;
+        }
+        for back in (1..=std::mem::take(&mut self.idle_intervals)).rev() {
+            out.push(self.interval_report(start - Nanos(length.0 * i64::from(back)), length, StreamNumbers::default()));
+        }
+        let numbers = std::mem::take(&mut self.interval);
+        self.before.merge(&numbers);
+        out.push(self.interval_report(start, length, numbers));
+    }
+
+    /// Ends the stream: its last interval and the report on all of it.
+    pub fn end(
+        &mut self,
+        start: Timestamp,
+        length: Nanos,
+        pool: &mut Pool,
+        out: &mut Vec<IntervalReport>,
+    ) -> StreamReport {
+        self.sequence.flush(&mut self.interval);
+        self.work_off(pool);
+        self.timing.give_up(pool);
+        self.take_jitter();
+        if self.interval != StreamNumbers::default() {
+            self.end_interval(start, length, pool, out);
+        }
+        self.report()
+    }
+
+    /// The stream so far.
+    pub fn report(&self) -> StreamReport {
+        let mut numbers = self.before.clone();
+        numbers.merge(&self.interval);
+        numbers.jitter = self.payloads.main().jitter;
+        let main = self.payloads.main();
+        let ptime = (self.ptime_ticks > 0)
+            .then(|| self.payloads.main().clock.map(|c| c.ticks_to_nanos(i64::from(self.ptime_ticks))))
+            .flatten();
+        StreamReport {
+            id: self.id,
+            src: self.key.src().into(),
+            dst: self.key.dst().into(),
+            ssrc: Ssrc(self.key.ssrc),
+            call_uid: None,
+            call_id: String::new(),
+            codec: main.codec.clone(),
+            clock_rate: main.clock.map(|c| c.hz()),
+            clock_source: main.clock_source,
+            payload_types: self.payloads.counts(),
+            ptime,
+            first_at: self.first_at,
+            last_at: self.last_at,
+            drift_ppm: self.timing.drift_ppm().map(|d| d as f32),
+            dscp: self.dscp,
+            dscp_changes: self.dscp_changes,
+            ttl_min: self.ttl_min,
+            ttl_max: self.ttl_max,
+            vlan: self.vlan,
+            tunnel: self.tunnel,
+            rtt: None,
+            mos: Default::default(),
+            mos_worst_interval: None,
+            quality: self.quality(&numbers),
+            sent_elsewhere: self.sent_elsewhere,
+            numbers,
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, packet: &Packet) {
+        let n = &mut self.interval;
+        n.packets += 1;
+        n.payload_bytes += u64::from(packet.payload_len);
+        n.markers += u64::from(packet.marker);
+        n.cut_short += u64::from(packet.cut_short);
+        if packet.dscp != self.last_dscp {
+            self.dscp_changes += 1;
+            self.last_dscp = packet.dscp;
+        }
+        self.ttl_min = self.ttl_min.min(packet.ttl);
+        self.ttl_max = self.ttl_max.max(packet.ttl);
+    }
+
+    /// A packet seen for the first time, by what it carries.
+    #[inline]
+    fn payload(&mut self, packet: &Packet, next_in_order: bool, pool: &mut Pool) {
+        if packet.payload_type != self.payloads.current().payload_type.0 {
+            self.other_payload(packet, pool);
+        } else {
+            self.payloads.count_current();
+        }
+        let current = self.payloads.current();
+        if packet.payload_type != current.payload_type.0 || !current.is_sampled() {
+            match self.payloads.kind_of(packet.payload_type) {
+                PayloadKind::TelephoneEvent => self.interval.telephone_events += 1,
+                PayloadKind::ComfortNoise => self.interval.comfort_noise += 1,
+                _ => {}
+            }
+            return;
+        }
+        if next_in_order
+            && let Some((seq, timestamp)) = self.last_audio
+            && seq.wrapping_add(1) == packet.seq
+        {
+            let step = packet.timestamp.wrapping_sub(timestamp);
+            if step == self.ptime_ticks {
+                self.ptime_votes += 1;
+            } else if self.ptime_votes <= 0 {
+                if step > 0 && step < 1 << 20 {
+                    (self.ptime_ticks, self.ptime_votes) = (step, 1);
+                }
+            } else {
+                self.ptime_votes -= 1;
+            }
+        }
+        self.last_audio = Some((packet.seq, packet.timestamp));
+        let sample = Sample { at: packet.at.0, timestamp: packet.timestamp, marker: packet.marker };
+        self.timing.packet(sample, &mut self.interval, pool);
+        if self.timing.is_full_without_clock() {
+            self.infer_clock(pool);
+            self.timing.give_up(pool);
+        }
+    }
+
+    #[inline(never)]
+    fn other_payload(&mut self, packet: &Packet, pool: &mut Pool) {
+        let index = self.payloads.enter(packet.payload_type, packet.payload_len);
+        let Some(index) = index else { return };
+        if !self.payloads.at(index).is_sampled() {
+            return;
+        }
+        self.take_jitter();
+        let (parked, clock) = (self.payloads.at(index).parked, self.payloads.at(index).clock);
+        let sampled = self.payloads.current().is_sampled();
+        let old = self.timing.switch(parked, clock, &mut self.interval, pool);
+        self.take_jitter();
+        if sampled {
+            self.payloads.current_mut().parked = old;
+        }
+        self.payloads.switch(index);
+    }
+
+    #[inline(never)]
+    fn duplicate(&mut self, packet: &Packet) {
+        let (ip_id, at) = self.recent[usize::from(packet.seq) % RECENT];
+        let same_header = match packet.ip_id {
+            Some(id) if id != 0 || ip_id != 0 => id == ip_id,
+            _ => packet.at.0.saturating_sub(at) <= MIRROR_WINDOW,
+        };
+        if same_header && at != i64::MIN {
+            self.interval.duplicates_probe += 1;
+        } else {
+            self.interval.duplicates_network += 1;
+        }
+    }
+
+    fn work_off(&mut self, pool: &mut Pool) {
+        if self.timing.clock_known() {
+            self.timing.settle(&mut self.interval, pool);
+        } else {
+            self.infer_clock(pool);
+        }
+    }
+
+    fn infer_clock(&mut self, pool: &mut Pool) {
+        if let Some(clock) = self.timing.infer() {
+            let current = self.payloads.current_mut();
+            (current.clock, current.clock_source) = (Some(clock), Some(ClockSource::Inferred));
+            self.timing.set_clock(clock, &mut self.interval, pool);
+            self.timing.settle(&mut self.interval, pool);
+        }
+    }
+
+    fn take_jitter(&mut self) {
+        let stat = std::mem::take(&mut self.timing.stat);
+        self.payloads.current_mut().jitter.merge(&stat);
+        self.interval.jitter.merge(&stat);
+    }
+
+    fn interval_report(&self, start: Timestamp, length: Nanos, numbers: StreamNumbers) -> IntervalReport {
+        IntervalReport {
+            stream: self.id,
+            src: self.key.src().into(),
+            dst: self.key.dst().into(),
+            ssrc: Ssrc(self.key.ssrc),
+            call_uid: None,
+            call_id: String::new(),
+            start,
+            length,
+            codec: self.payloads.current().codec.clone(),
+            mos: Default::default(),
+            quality: self.quality(&numbers),
+            numbers,
+        }
+    }
+
+    fn quality(&self, numbers: &StreamNumbers) -> Quality {
+        Quality {
+            duplicates_removed: numbers.duplicates_probe,
+            snap_cut: numbers.cut_short > 0,
+            clock_steps: self.clock_steps,
+            ..Quality::default()
+        }
+    }
+}
+
+impl Payload {
+    /// Carries samples on a clock: what jitter is measured on.
+    fn is_sampled(&self) -> bool {
+        matches!(self.kind, PayloadKind::Audio | PayloadKind::Video | PayloadKind::Other)
+    }
+}
+
+fn identity(first: &Packet) -> StreamId {
+    let mut hash = SipHasher24::new();
+    hash.write_u128(first.key.src_ip);
+    hash.write_u128(first.key.dst_ip);
+    hash.write_u16(first.key.src_port);
+    hash.write_u16(first.key.dst_port);
+    hash.write_u32(first.key.ssrc);
+    hash.write_i64(first.at.0);
+    StreamId(hash.finish())
+}

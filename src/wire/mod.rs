@@ -1,0 +1,2 @@
+//! Bytes to checked views.
+pub mod sdp;
