@@ -1,2 +1,6 @@
-//! Bytes to checked views.
+//! Bytes to checked views: link layers, tunnels, IP, UDP and TCP, RTP, RTCP, SIP, SDP.
+
+/// A link-layer header type as capture files number it (LINKTYPE_ of the pcap registry), for example 1 for Ethernet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkType(pub u32);
 pub mod sdp;

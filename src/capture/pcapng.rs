@@ -1,0 +1,455 @@
+//! pcapng blocks (draft-ietf-opsawg-pcapng): sections of either byte order, interfaces with their clocks, packets in
+//! their three forms, and the drop counters of interface statistics.
+
+use super::bytes::Cursor;
+use super::file::{Record, Step};
+use super::input::Input;
+use super::{FileDrops, Interface, MAX_INTERFACES, MAX_RECORD, Oddities, TruncationKind, link_type};
+use crate::units::Timestamp;
+use crate::wire::LinkType;
+
+/// Block types.
+const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+const INTERFACE_DESCRIPTION: u32 = 1;
+const PACKET: u32 = 2;
+const SIMPLE_PACKET: u32 = 3;
+const INTERFACE_STATISTICS: u32 = 5;
+const ENHANCED_PACKET: u32 = 6;
+
+/// The byte-order magic as a little-endian section stores it.
+const LITTLE_ENDIAN: [u8; 4] = [0x4d, 0x3c, 0x2b, 0x1a];
+const BIG_ENDIAN: [u8; 4] = [0x1a, 0x2b, 0x3c, 0x4d];
+
+/// Type, length, body, length again.
+const MIN_BLOCK: usize = 12;
+
+/// The longest block that is looked into: a full record and as much again for options.
+const MAX_BLOCK: usize = 2 * MAX_RECORD;
+
+/// Octets of a packet block before the frame: type, length and five words.
+const PACKET_HEADER: usize = 28;
+
+const OPTION_IF_NAME: u16 = 2;
+const OPTION_IF_TSRESOL: u16 = 9;
+const OPTION_IF_TSOFFSET: u16 = 14;
+const OPTION_EPB_DROPCOUNT: u16 = 4;
+const OPTION_ISB_IFDROP: u16 = 5;
+const OPTION_ISB_OSDROP: u16 = 7;
+
+/// The state of reading one pcapng file.
+#[derive(Default)]
+pub(super) struct Pcapng {
+    big: bool,
+    /// The interfaces of the current section, by their number in it.
+    section: Vec<Clocked>,
+    /// The interfaces of the whole file: one that a later section describes alike is the same.
+    pub interfaces: Vec<Interface>,
+    /// Drops per interface from sections that have ended; statistics blocks count from the start of their section.
+    ended: Vec<FileDrops>,
+}
+
+/// What a packet needs to know of its interface.
+#[derive(Clone, Copy)]
+struct Clocked {
+    index: u16,
+    link: LinkType,
+    snap_len: u32,
+    step: TimeStep,
+    offset_ns: i64,
+}
+
+/// Length of one unit of an interface's time stamps (`if_tsresol`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TimeStep {
+    /// Whole nanoseconds: 10^-9 s and coarser.
+    Nanos(u64),
+    /// So many units in a nanosecond; `None` when not even the largest time stamp makes one.
+    PerNano(Option<u64>),
+    /// 2^-n seconds.
+    Binary(u32),
+}
+
+impl TimeStep {
+    fn from_tsresol(value: u8) -> TimeStep {
+        let exponent = u32::from(value & 0x7f);
+        match (value & 0x80 != 0, exponent) {
+            (true, n) => TimeStep::Binary(n),
+            (false, n @ 0..=9) => TimeStep::Nanos(10u64.pow(9 - n)),
+            (false, n) => TimeStep::PerNano(10u64.checked_pow(n - 9)),
+        }
+    }
+
+    /// Units since the epoch as nanoseconds, rounded down; `None` beyond the range of a [`Timestamp`].
+    #[inline]
+    fn nanos(self, units: u64) -> Option<i64> {
+        match self {
+            TimeStep::Nanos(ns) => units.checked_mul(ns).and_then(|ns| i64::try_from(ns).ok()),
+            TimeStep::PerNano(Some(units_per_ns)) => i64::try_from(units / units_per_ns).ok(),
+            TimeStep::PerNano(None) => Some(0),
+            TimeStep::Binary(n) => i64::try_from((u128::from(units) * 1_000_000_000) >> n).ok(),
+        }
+    }
+
+    fn resolution_ns(self) -> u32 {
+        self.nanos(1).and_then(|ns| u32::try_from(ns).ok()).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+/// True when the first octets are those of a pcapng section.
+pub(super) fn is_pcapng(head: &[u8]) -> bool {
+    head.first_chunk().is_some_and(|t| u32::from_ne_bytes(*t) == SECTION_HEADER)
+        && head.get(8..12).is_some_and(|order| order == LITTLE_ENDIAN || order == BIG_ENDIAN)
+}
+
+/// True when the first octets are a section's, but too few to tell its byte order.
+pub(super) fn is_cut_short(head: &[u8]) -> bool {
+    head.len() < MIN_BLOCK && head.starts_with(&SECTION_HEADER.to_be_bytes())
+}
+
+impl Pcapng {
+    /// Reads on to the next packet.
+    #[inline]
+    pub fn next(&mut self, input: &mut Input, oddities: &mut Oddities, last: Timestamp) -> Step {
+        loop {
+            if !input.fill(MIN_BLOCK) {
+                return match input.window().len() {
+                    0 => Step::End,
+                    n => Step::cut(input, format!("the file ends {n} octets into a block header")),
+                };
+            }
+            let Some(&[t0, t1, t2, t3, l0, l1, l2, l3, o0, o1, o2, o3]) = input.window().first_chunk() else {
+                return Step::End;
+            };
+            let mut kind = self.number([t0, t1, t2, t3]);
+            if u32::from_ne_bytes([t0, t1, t2, t3]) == SECTION_HEADER {
+                kind = SECTION_HEADER;
+                match [o0, o1, o2, o3] {
+                    LITTLE_ENDIAN => self.big = false,
+                    BIG_ENDIAN => self.big = true,
+                    _ => return corrupt(input, "a section whose byte order is neither big nor little endian"),
+                }
+            }
+            let claimed = self.number([l0, l1, l2, l3]);
+            let len = claimed as usize;
+            if len < MIN_BLOCK || !len.is_multiple_of(4) {
+                return corrupt(
+                    input,
+                    &format!("a block of {claimed} octets: no multiple of four from {MIN_BLOCK} up"),
+                );
+            }
+            let wanted = matches!(
+                kind,
+                SECTION_HEADER
+                    | INTERFACE_DESCRIPTION
+                    | PACKET
+                    | SIMPLE_PACKET
+                    | INTERFACE_STATISTICS
+                    | ENHANCED_PACKET
+            );
+            if !wanted {
+                if let Some(stop) = self.pass(input, claimed) {
+                    return stop;
+                }
+                continue;
+            }
+            if len > MAX_BLOCK {
+                let what =
+                    format!("a block of type {kind} claims {claimed} octets, more than the {MAX_BLOCK} it can have");
+                return corrupt(input, &what);
+            }
+            if !input.fill(len) {
+                let there = input.window().len();
+                return Step::cut(input, format!("the file ends {there} octets into a block of {len}"));
+            }
+            let trailer = input.window().get(len - 4..len).and_then(|t| t.first_chunk().copied());
+            if trailer.map(|t| self.number(t)) != Some(claimed) {
+                return corrupt(input, &format!("a block of {len} octets whose closing length is not the same"));
+            }
+            let step = match kind {
+                ENHANCED_PACKET => self.enhanced_packet(input, len, oddities),
+                PACKET => self.packet(input, len, oddities),
+                SIMPLE_PACKET => self.simple_packet(input, len, oddities, last),
+                _ => self.description(input, len, kind),
+            };
+            match step {
+                Ok(Some(record)) => {
+                    input.consume(len);
+                    return Step::Record(record);
+                }
+                Ok(None) => input.consume(len),
+                Err(what) => return corrupt(input, &what),
+            }
+        }
+    }
+
+    #[inline]
+    fn number(&self, bytes: [u8; 4]) -> u32 {
+        if self.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+    }
+
+    fn cursor<'a>(&self, input: &'a Input, len: usize) -> Cursor<'a> {
+        Cursor::new(input.window().get(8..len - 4).unwrap_or_default(), self.big)
+    }
+
+    /// Passes over a block that says nothing about packets, however long it is.
+    fn pass(&self, input: &mut Input, claimed: u32) -> Option<Step> {
+        let at = input.offset();
+        if !input.skip(u64::from(claimed) - 4) || !input.fill(4) {
+            return Some(Step::Stop(
+                at,
+                TruncationKind::Cut,
+                format!("the file ends inside a block of {claimed} octets"),
+            ));
+        }
+        let closing = input.window().first_chunk().map(|t| self.number(*t));
+        if closing != Some(claimed) {
+            let what = format!("a block of {claimed} octets whose closing length is not the same");
+            return Some(Step::Stop(at, TruncationKind::Corrupt, what));
+        }
+        input.consume(4);
+        None
+    }
+
+    #[inline]
+    fn enhanced_packet(
+        &mut self,
+        input: &Input,
+        len: usize,
+        oddities: &mut Oddities,
+    ) -> Result<Option<Record>, String> {
+        let mut c = self.cursor(input, len);
+        let mut words = || Some((c.u32()?, c.u32()?, c.u32()?, c.u32()?, c.u32()?));
+        let (interface, high, low, caplen, wire_len) = words().ok_or("a packet block too short for its header")?;
+        let options = after_frame(&mut c, caplen)?;
+        let Some(of) = self.of(interface, oddities)? else { return Ok(None) };
+        let at = of.time(u64::from(high) << 32 | u64::from(low), oddities);
+        if let Some(mut options) = options {
+            while let Some((code, mut value)) = options.option() {
+                if code == OPTION_EPB_DROPCOUNT {
+                    self.dropped_before(of.index, value.u64().unwrap_or(0));
+                }
+            }
+        }
+        let place = input.place(PACKET_HEADER, caplen as usize);
+        Ok(Some(Record { at, link: of.link, interface: of.index, wire_len, place }))
+    }
+
+    fn packet(&mut self, input: &Input, len: usize, oddities: &mut Oddities) -> Result<Option<Record>, String> {
+        const DROPS_UNKNOWN: u16 = 0xffff;
+        let mut c = self.cursor(input, len);
+        let mut words = || Some((c.u16()?, c.u16()?, c.u32()?, c.u32()?, c.u32()?, c.u32()?));
+        let (interface, drops, high, low, caplen, wire_len) =
+            words().ok_or("a packet block too short for its header")?;
+        after_frame(&mut c, caplen)?;
+        let Some(of) = self.of(u32::from(interface), oddities)? else { return Ok(None) };
+        let at = of.time(u64::from(high) << 32 | u64::from(low), oddities);
+        if drops != DROPS_UNKNOWN {
+            self.dropped_before(of.index, u64::from(drops));
+        }
+        let place = input.place(PACKET_HEADER, caplen as usize);
+        Ok(Some(Record { at, link: of.link, interface: of.index, wire_len, place }))
+    }
+
+    fn simple_packet(
+        &mut self,
+        input: &Input,
+        len: usize,
+        oddities: &mut Oddities,
+        last: Timestamp,
+    ) -> Result<Option<Record>, String> {
+        const HEADER: usize = 12;
+        let mut c = self.cursor(input, len);
+        let wire_len = c.u32().ok_or("a simple packet block too short for its header")?;
+        let Some(of) = self.of(0, oddities)? else { return Ok(None) };
+        let kept = if of.snap_len == 0 { wire_len } else { wire_len.min(of.snap_len) };
+        let caplen = (kept as usize).min(len - HEADER - 4);
+        if caplen > MAX_RECORD {
+            return Err(too_long(kept));
+        }
+        oddities.untimed += 1;
+        Ok(Some(Record { at: last, link: of.link, interface: of.index, wire_len, place: input.place(HEADER, caplen) }))
+    }
+
+    /// The interface a packet names. A section without any is broken; one number too high loses only that packet.
+    #[inline]
+    fn of(&self, interface: u32, oddities: &mut Oddities) -> Result<Option<Clocked>, String> {
+        match self.section.get(interface as usize) {
+            Some(of) => Ok(Some(*of)),
+            None if self.section.is_empty() => {
+                Err(format!("a packet of interface {interface} in a section that has described none"))
+            }
+            None => {
+                oddities.undescribed_interface += 1;
+                Ok(None)
+            }
+        }
+    }
+
+    fn dropped_before(&mut self, interface: u16, frames: u64) {
+        if let Some(of) = self.interfaces.get_mut(usize::from(interface)) {
+            of.drops.by_record = Some(of.drops.by_record.unwrap_or(0).saturating_add(frames));
+        }
+    }
+
+    #[cold]
+    fn description(&mut self, input: &Input, len: usize, kind: u32) -> Result<Option<Record>, String> {
+        let c = self.cursor(input, len);
+        match kind {
+            SECTION_HEADER => self.section_header(c),
+            INTERFACE_DESCRIPTION => self.interface_description(c),
+            _ => Ok(self.interface_statistics(c)),
+        }
+        .map(|()| None)
+    }
+
+    fn section_header(&mut self, mut c: Cursor<'_>) -> Result<(), String> {
+        let mut version = || {
+            c.u32()?;
+            let version = (c.u16()?, c.u16()?);
+            c.u64().map(|_| version)
+        };
+        let (major, minor) = version().ok_or("a section header that is too short")?;
+        if major != 1 {
+            return Err(format!("a section of pcapng version {major}.{minor}, only 1.x is known"));
+        }
+        self.section.clear();
+        self.ended = self.interfaces.iter().map(|i| i.drops).collect();
+        Ok(())
+    }
+
+    fn interface_description(&mut self, mut c: Cursor<'_>) -> Result<(), String> {
+        let mut fixed = || {
+            let link = c.u16()?;
+            c.u16()?;
+            Some((link, c.u32()?))
+        };
+        let (link, snap_len) = fixed().ok_or("an interface description that is too short")?;
+        let (mut name, mut tsresol, mut offset_s) = (None, 6, 0);
+        while let Some((code, mut value)) = c.option() {
+            match code {
+                OPTION_IF_NAME => name = Some(value.text()),
+                OPTION_IF_TSRESOL => tsresol = value.u8().unwrap_or(tsresol),
+                OPTION_IF_TSOFFSET => offset_s = value.u64().map_or(offset_s, |s| s as i64),
+                _ => {}
+            }
+        }
+        let step = TimeStep::from_tsresol(tsresol);
+        let link = link_type(u32::from(link));
+        let described =
+            Interface { name, link, resolution_ns: step.resolution_ns(), snap_len, drops: FileDrops::default() };
+        let index = self.index_of(described)?;
+        let offset_ns = offset_s.saturating_mul(1_000_000_000);
+        self.section.push(Clocked { index, link, snap_len, step, offset_ns });
+        Ok(())
+    }
+
+    /// The file-wide number of an interface: that of one described alike in an earlier section, or a new one.
+    fn index_of(&mut self, described: Interface) -> Result<u16, String> {
+        let too_many = || format!("more than {MAX_INTERFACES} interfaces");
+        if self.section.len() >= MAX_INTERFACES {
+            return Err(too_many());
+        }
+        let mut here = [false; MAX_INTERFACES];
+        for of in &self.section {
+            if let Some(taken) = here.get_mut(usize::from(of.index)) {
+                *taken = true;
+            }
+        }
+        let alike = |i: &Interface| Interface { drops: FileDrops::default(), ..i.clone() } == described;
+        let known =
+            self.interfaces.iter().zip(here).position(|(i, taken)| !taken && i.link == described.link && alike(i));
+        let index = match known {
+            Some(index) => index,
+            None if self.interfaces.len() >= MAX_INTERFACES => return Err(too_many()),
+            None => {
+                self.interfaces.push(described);
+                self.interfaces.len() - 1
+            }
+        };
+        u16::try_from(index).map_err(|_| too_many())
+    }
+
+    fn interface_statistics(&mut self, mut c: Cursor<'_>) {
+        let (Some(interface), Some(_)) = (c.u32(), c.u64()) else { return };
+        let Some(of) = self.section.get(interface as usize) else { return };
+        let index = usize::from(of.index);
+        let mut said = FileDrops::default();
+        while let Some((code, mut value)) = c.option() {
+            match code {
+                OPTION_ISB_IFDROP => said.by_interface = value.u64(),
+                OPTION_ISB_OSDROP => said.by_system = value.u64(),
+                _ => {}
+            }
+        }
+        let before = self.ended.get(index).copied().unwrap_or_default();
+        let total = FileDrops { by_record: None, ..before }.plus(said);
+        if let Some(of) = self.interfaces.get_mut(index) {
+            of.drops.by_interface = said.by_interface.and(total.by_interface).or(of.drops.by_interface);
+            of.drops.by_system = said.by_system.and(total.by_system).or(of.drops.by_system);
+        }
+    }
+}
+
+impl Clocked {
+    #[inline]
+    fn time(&self, units: u64, oddities: &mut Oddities) -> Timestamp {
+        match self.step.nanos(units).and_then(|ns| ns.checked_add(self.offset_ns)) {
+            Some(ns) => Timestamp(ns),
+            None => {
+                oddities.time_out_of_range += 1;
+                Timestamp(self.step.nanos(units).unwrap_or(i64::MAX).saturating_add(self.offset_ns))
+            }
+        }
+    }
+}
+
+/// Passes over a frame and its padding. What is left are the options, if anything is.
+#[inline]
+fn after_frame<'a>(c: &mut Cursor<'a>, caplen: u32) -> Result<Option<Cursor<'a>>, String> {
+    let len = caplen as usize;
+    if len > MAX_RECORD {
+        return Err(too_long(caplen));
+    }
+    if c.take(len.next_multiple_of(4)).is_none() {
+        return Err(format!("a frame of {caplen} octets in a block too short for it"));
+    }
+    Ok((!c.is_empty()).then_some(*c))
+}
+
+fn too_long(claimed: u32) -> String {
+    format!("a record claims {claimed} octets, more than the {MAX_RECORD} a capture can hold")
+}
+
+#[cold]
+fn corrupt(input: &Input, what: &str) -> Step {
+    Step::stop(input, TruncationKind::Corrupt, what.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_steps_of_both_bases() {
+        let nanos = |tsresol, units| TimeStep::from_tsresol(tsresol).nanos(units);
+        assert_eq!(nanos(0, 3), Some(3_000_000_000));
+        assert_eq!(nanos(6, 1_500_000), Some(1_500_000_000));
+        assert_eq!(nanos(9, 7), Some(7));
+        assert_eq!(nanos(12, 7_999), Some(7));
+        assert_eq!(nanos(19, u64::MAX), Some(1_844_674_407));
+        assert_eq!(nanos(0x7f, u64::MAX), Some(0));
+        assert_eq!(nanos(0x80, 2), Some(2_000_000_000));
+        assert_eq!(nanos(0x80 | 20, 3 << 19), Some(1_500_000_000));
+        assert_eq!(nanos(0x80 | 32, (5 << 32) | 0x4000_0000), Some(5_250_000_000));
+        assert_eq!(nanos(0xff, u64::MAX), Some(0));
+        assert_eq!(nanos(6, u64::MAX), None);
+        assert_eq!(nanos(0, 9_223_372_037), None);
+    }
+
+    #[test]
+    fn resolution_is_the_step_in_nanoseconds_and_at_least_one() {
+        let resolution = |tsresol| TimeStep::from_tsresol(tsresol).resolution_ns();
+        assert_eq!([0, 3, 6, 9, 12].map(resolution), [1_000_000_000, 1_000_000, 1000, 1, 1]);
+        assert_eq!([0x80, 0x80 | 10, 0x80 | 40].map(resolution), [1_000_000_000, 976_562, 1]);
+    }
+}
