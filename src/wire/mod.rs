@@ -1,0 +1,4 @@
+//! Bytes to checked views.
+
+pub mod sdp;
+pub mod sip;
