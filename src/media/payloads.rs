@@ -121,7 +121,7 @@ impl Payload {
         if let Some(map) = known.iter().find(|m| m.payload_type == payload_type) {
             return with(map.kind, map.codec.clone(), Some(map.clock), Some(ClockSource::Sdp));
         }
-        if let Some((name, clock)) = static_payload(payload_type.0) {
+        if let Some((name, clock)) = static_payload(payload_type) {
             let kind = match name {
                 "CN" => PayloadKind::ComfortNoise,
                 "CelB" | "JPEG" | "nv" | "H261" | "MPV" | "MP2T" | "H263" => PayloadKind::Video,

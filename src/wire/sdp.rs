@@ -1,15 +1,639 @@
-//! SDP.
-use crate::units::ClockRate;
-pub fn static_payload(pt: u8) -> Option<(&'static str, ClockRate)> {
-    let (n, r) = match pt {
-        0 => ("PCMU", 8000),
-        8 => ("PCMA", 8000),
-        9 => ("G722", 8000),
-        18 => ("G729", 8000),
-        13 | 19 => ("CN", 8000),
-        3 => ("GSM", 8000),
-        4 => ("G723", 8000),
+//! SDP (RFC 8866) as a monitor needs it: where each side wants to receive which payload types.
+//!
+//! A tolerant line reader: any order, any line end, unknown lines and attributes are passed over, numbers out
+//! of range are dropped and noted. Nothing is looked up: a host name is not an address.
+
+use crate::units::{ClockRate, PayloadType};
+use std::net::{IpAddr, SocketAddr};
+
+/// Media descriptions read; more are noted and left out.
+pub const MEDIA_MAX: usize = 32;
+/// Attributes read per media description.
+pub const ATTRIBUTES_MAX: usize = 128;
+/// Longest text kept of one value.
+const TEXT_MAX: usize = 512;
+/// Longest packet time believed, in milliseconds.
+const PTIME_MAX: u16 = 400;
+/// Consecutive ports of one `m=` line that are plausible (RFC 8866 section 5.14).
+const PORTS_MAX: u32 = 8;
+
+/// Whether media may flow, from the point of view of the side that wrote the SDP (RFC 3264 section 5.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    #[default]
+    SendRecv,
+    SendOnly,
+    RecvOnly,
+    Inactive,
+}
+
+impl Direction {
+    pub fn name(self) -> &'static str {
+        match self {
+            Direction::SendRecv => "sendrecv",
+            Direction::SendOnly => "sendonly",
+            Direction::RecvOnly => "recvonly",
+            Direction::Inactive => "inactive",
+        }
+    }
+
+    fn of(name: &str) -> Option<Direction> {
+        match name {
+            "sendrecv" => Some(Direction::SendRecv),
+            "sendonly" => Some(Direction::SendOnly),
+            "recvonly" => Some(Direction::RecvOnly),
+            "inactive" => Some(Direction::Inactive),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MediaKind {
+    Audio,
+    Video,
+    /// `m=image`: T.38 fax.
+    Image,
+    Other,
+}
+
+/// A connection address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    Ip(IpAddr),
+    /// `0.0.0.0` or `::`: send nothing here (hold as in RFC 2543, RFC 3264 section 8.4).
+    Hold,
+}
+
+/// One payload type of an `m=` line with its `a=rtpmap` and `a=fmtp`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Format {
+    pub payload_type: PayloadType,
+    /// Encoding name: of `a=rtpmap`, else of RFC 3551; empty when neither has it.
+    pub name: String,
+    /// `None` when neither has a usable rate.
+    pub clock: Option<ClockRate>,
+    pub channels: u8,
+    pub fmtp: String,
+}
+
+/// One `m=` line with what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    pub kind: MediaKind,
+    /// 0 refuses or ends the media (RFC 3264 section 6).
+    pub port: u16,
+    /// Transport profile, upper case (`RTP/AVP`, `UDP/TLS/RTP/SAVPF`, `UDPTL`).
+    pub proto: String,
+    pub formats: Vec<Format>,
+    /// `c=` of this media, else of the session; `None` when neither is an IP address.
+    pub address: Option<Address>,
+    /// Where RTCP is wanted: `a=rtcp`, the RTP port with `a=rtcp-mux`, else the next port.
+    pub rtcp: Option<SocketAddr>,
+    pub rtcp_mux: bool,
+    /// Packet time wished for, in milliseconds.
+    pub ptime_ms: Option<u16>,
+    pub direction: Direction,
+    /// Keys were offered or the profile is a secure one: payload is encrypted.
+    pub srtp: bool,
+}
+
+impl Media {
+    /// Where RTP is to be sent; `None` when refused, on hold, or by host name.
+    pub fn endpoint(&self) -> Option<SocketAddr> {
+        match self.address {
+            Some(Address::Ip(ip)) if self.port != 0 => Some(SocketAddr::new(ip, self.port)),
+            _ => None,
+        }
+    }
+
+    pub fn is_rtp(&self) -> bool {
+        self.proto.contains("RTP/")
+    }
+}
+
+/// What is odd about a session description.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum SdpAnomaly {
+    Empty,
+    /// The last line was cut and left out.
+    Truncated,
+    /// Lines that are no `x=value`, a version other than 0, an `m=` line without its four parts.
+    Syntax,
+    FieldTooLong,
+    PayloadType,
+    Port,
+    ClockRate,
+    Ptime,
+    Address,
+    TooManyMedia,
+    TooManyAttributes,
+    Ssrc,
+}
+
+impl SdpAnomaly {
+    pub const ALL: [SdpAnomaly; 12] = [
+        SdpAnomaly::Empty,
+        SdpAnomaly::Truncated,
+        SdpAnomaly::Syntax,
+        SdpAnomaly::FieldTooLong,
+        SdpAnomaly::PayloadType,
+        SdpAnomaly::Port,
+        SdpAnomaly::ClockRate,
+        SdpAnomaly::Ptime,
+        SdpAnomaly::Address,
+        SdpAnomaly::TooManyMedia,
+        SdpAnomaly::TooManyAttributes,
+        SdpAnomaly::Ssrc,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            SdpAnomaly::Empty => "empty",
+            SdpAnomaly::Truncated => "truncated",
+            SdpAnomaly::Syntax => "syntax",
+            SdpAnomaly::FieldTooLong => "field_too_long",
+            SdpAnomaly::PayloadType => "payload_type",
+            SdpAnomaly::Port => "port",
+            SdpAnomaly::ClockRate => "clock_rate",
+            SdpAnomaly::Ptime => "ptime",
+            SdpAnomaly::Address => "address",
+            SdpAnomaly::TooManyMedia => "too_many_media",
+            SdpAnomaly::TooManyAttributes => "too_many_attributes",
+            SdpAnomaly::Ssrc => "ssrc",
+        }
+    }
+}
+
+/// A session description.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sdp {
+    pub media: Vec<Media>,
+    anomalies: u16,
+}
+
+impl Sdp {
+    pub fn has(&self, what: SdpAnomaly) -> bool {
+        self.anomalies & (1 << what as u8) != 0
+    }
+
+    pub fn anomalies(&self) -> impl Iterator<Item = SdpAnomaly> {
+        SdpAnomaly::ALL.into_iter().filter(|a| self.has(*a))
+    }
+}
+
+/// Name and clock rate of the static payload types (RFC 3551 tables 4 and 5). The RTP clock of G.722 is 8000
+/// although it samples at 16000 (RFC 3551 section 4.5.2). The reserved type 19 was comfort noise once and is
+/// still sent as such.
+pub fn static_payload(payload_type: PayloadType) -> Option<(&'static str, ClockRate)> {
+    let (name, rate) = match payload_type.0 {
+        0 => ("PCMU", 8_000),
+        3 => ("GSM", 8_000),
+        4 => ("G723", 8_000),
+        5 => ("DVI4", 8_000),
+        6 => ("DVI4", 16_000),
+        7 => ("LPC", 8_000),
+        8 => ("PCMA", 8_000),
+        9 => ("G722", 8_000),
+        10 | 11 => ("L16", 44_100),
+        12 => ("QCELP", 8_000),
+        13 | 19 => ("CN", 8_000),
+        14 => ("MPA", 90_000),
+        15 => ("G728", 8_000),
+        16 => ("DVI4", 11_025),
+        17 => ("DVI4", 22_050),
+        18 => ("G729", 8_000),
+        25 => ("CelB", 90_000),
+        26 => ("JPEG", 90_000),
+        28 => ("nv", 90_000),
+        31 => ("H261", 90_000),
+        32 => ("MPV", 90_000),
+        33 => ("MP2T", 90_000),
+        34 => ("H263", 90_000),
         _ => return None,
     };
-    Some((n, ClockRate::new(r)?))
+    ClockRate::new(rate).map(|clock| (name, clock))
+}
+
+/// Reads a session description. `cut`: its last line, if it has no line end, is half a line and left out.
+pub fn parse(bytes: &[u8], cut: bool) -> Sdp {
+    let mut reader = Reader::default();
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        reader.note(SdpAnomaly::Empty);
+    }
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let line_end = memchr::memchr(b'\n', rest);
+        if line_end.is_none() && cut {
+            reader.note(SdpAnomaly::Truncated);
+            break;
+        }
+        let line = rest.get(..line_end.unwrap_or(rest.len())).unwrap_or(rest);
+        rest = line_end.and_then(|at| rest.get(at + 1..)).unwrap_or_default();
+        reader.line(line);
+    }
+    reader.finish()
+}
+
+#[derive(Default)]
+struct Reader {
+    sdp: Sdp,
+    /// `c=`, direction and keys of the session, for media without their own.
+    address: Option<Address>,
+    direction: Option<Direction>,
+    srtp: bool,
+    ptime_ms: Option<u16>,
+    current: Option<Open>,
+    /// Inside a media description that is over the limit.
+    passing_over: bool,
+}
+
+/// A media description whose lines are still coming.
+struct Open {
+    media: Media,
+    direction: Option<Direction>,
+    rtcp: Option<(u16, Option<IpAddr>)>,
+    attributes: usize,
+}
+
+impl Reader {
+    fn note(&mut self, what: SdpAnomaly) {
+        self.sdp.anomalies |= 1 << what as u8;
+    }
+
+    fn line(&mut self, line: &[u8]) {
+        let line = line.trim_ascii();
+        let [kind, b'=', value @ ..] = line else {
+            return self.note(SdpAnomaly::Syntax);
+        };
+        match kind {
+            b'm' => self.media_line(value),
+            b'c' => self.connection(value),
+            b'a' => self.attribute(value),
+            b'v' if value != b"0" => self.note(SdpAnomaly::Syntax),
+            _ => {}
+        }
+    }
+
+    fn media_line(&mut self, value: &[u8]) {
+        self.close();
+        self.passing_over = true;
+        if self.sdp.media.len() == MEDIA_MAX {
+            return self.note(SdpAnomaly::TooManyMedia);
+        }
+        let text = String::from_utf8_lossy(value);
+        let mut words = text.split_ascii_whitespace();
+        let (Some(kind), Some(ports), Some(proto)) = (words.next(), words.next(), words.next()) else {
+            return self.note(SdpAnomaly::Syntax);
+        };
+        if kind.len() > TEXT_MAX || proto.len() > TEXT_MAX {
+            return self.note(SdpAnomaly::FieldTooLong);
+        }
+        let (port, count) = ports.split_once('/').unwrap_or((ports, "1"));
+        let Ok(port) = port.parse::<u16>() else {
+            return self.note(SdpAnomaly::Port);
+        };
+        if count.parse::<u32>().is_ok_and(|n| n > PORTS_MAX) {
+            self.note(SdpAnomaly::Port);
+        }
+        let proto = proto.to_ascii_uppercase();
+        let kind = match kind.to_ascii_lowercase().as_str() {
+            "audio" => MediaKind::Audio,
+            "video" => MediaKind::Video,
+            "image" => MediaKind::Image,
+            _ => MediaKind::Other,
+        };
+        let mut formats = Vec::new();
+        if proto.contains("RTP/") {
+            for word in words.take(ATTRIBUTES_MAX) {
+                match word.parse::<u8>().ok().filter(|pt| *pt <= 127) {
+                    Some(pt) if formats.iter().all(|f: &Format| f.payload_type.0 != pt) => {
+                        let payload_type = PayloadType(pt);
+                        let (name, clock) = match static_payload(payload_type) {
+                            Some((name, clock)) => (name.to_owned(), Some(clock)),
+                            None => (String::new(), None),
+                        };
+                        formats.push(Format { payload_type, name, clock, channels: 1, fmtp: String::new() });
+                    }
+                    Some(_) => {}
+                    None => self.note(SdpAnomaly::PayloadType),
+                }
+            }
+        }
+        let srtp = proto.contains("SAVP") || proto.contains("DTLS");
+        self.passing_over = false;
+        self.current = Some(Open {
+            media: Media {
+                kind,
+                port,
+                proto,
+                formats,
+                address: None,
+                rtcp: None,
+                rtcp_mux: false,
+                ptime_ms: None,
+                direction: Direction::SendRecv,
+                srtp,
+            },
+            direction: None,
+            rtcp: None,
+            attributes: 0,
+        });
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        if self.passing_over {
+            return;
+        }
+        let address = std::str::from_utf8(value).ok().and_then(|text| {
+            let mut words = text.split_ascii_whitespace();
+            match (words.next(), words.next(), words.next()) {
+                (Some("IN"), Some(_), Some(address)) => read_address(address),
+                _ => None,
+            }
+        });
+        let Some(address) = address else {
+            return self.note(SdpAnomaly::Address);
+        };
+        match &mut self.current {
+            Some(open) => open.media.address = open.media.address.or(Some(address)),
+            None => self.address = self.address.or(Some(address)),
+        }
+    }
+
+    fn attribute(&mut self, value: &[u8]) {
+        if self.passing_over {
+            return;
+        }
+        if let Some(open) = &mut self.current {
+            open.attributes += 1;
+            if open.attributes > ATTRIBUTES_MAX {
+                return self.note(SdpAnomaly::TooManyAttributes);
+            }
+        }
+        let text = String::from_utf8_lossy(value.get(..value.len().min(2 * TEXT_MAX)).unwrap_or(value));
+        let (name, value) = text.split_once(':').unwrap_or((&text, ""));
+        let value = value.trim();
+        match name.trim() {
+            "rtpmap" => self.rtpmap(value),
+            "fmtp" => {
+                if let Some((format, rest)) = self.format_of(value) {
+                    format.fmtp = clip(rest);
+                }
+            }
+            "ptime" => match value.parse::<f32>().ok().filter(|p| *p >= 1.0 && *p <= f32::from(PTIME_MAX)) {
+                Some(ptime) => {
+                    let ptime = Some(ptime as u16);
+                    match &mut self.current {
+                        Some(open) => open.media.ptime_ms = ptime,
+                        None => self.ptime_ms = ptime,
+                    }
+                }
+                None => self.note(SdpAnomaly::Ptime),
+            },
+            "rtcp" => self.rtcp(value),
+            "rtcp-mux" => {
+                if let Some(open) = &mut self.current {
+                    open.media.rtcp_mux = true;
+                }
+            }
+            "crypto" | "fingerprint" | "key-mgmt" if !value.is_empty() => match &mut self.current {
+                Some(open) => open.media.srtp = true,
+                None => self.srtp = true,
+            },
+            "ssrc" => {
+                if value.split_ascii_whitespace().next().is_none_or(|n| n.parse::<u32>().is_err()) {
+                    self.note(SdpAnomaly::Ssrc);
+                }
+            }
+            name => {
+                if let Some(direction) = Direction::of(name) {
+                    match &mut self.current {
+                        Some(open) => open.direction = Some(direction),
+                        None => self.direction = Some(direction),
+                    }
+                }
+            }
+        }
+    }
+
+    /// `a=rtpmap:<pt> <name>/<rate>[/<channels>]` (RFC 8866 section 6.6).
+    fn rtpmap(&mut self, value: &str) {
+        let mut bad_rate = false;
+        if let Some((format, rest)) = self.format_of(value) {
+            let mut parts = rest.split('/').map(str::trim);
+            let name = parts.next().unwrap_or_default();
+            let rate =
+                parts.next().and_then(|r| r.parse::<u32>().ok()).filter(|r| *r >= 1_000).and_then(ClockRate::new);
+            let channels = parts.next().and_then(|c| c.parse::<u8>().ok()).filter(|c| *c > 0).unwrap_or(1);
+            bad_rate = rate.is_none();
+            if !name.is_empty() {
+                // A rate nobody can use leaves the one of the static type, if it is the same codec.
+                let same = format.name.eq_ignore_ascii_case(name);
+                format.clock = rate.or(format.clock.filter(|_| same));
+                format.name = clip(name);
+                format.channels = channels;
+            }
+        }
+        if bad_rate {
+            self.note(SdpAnomaly::ClockRate);
+        }
+    }
+
+    /// The format a `<pt> rest` value is about, and the rest.
+    fn format_of<'v>(&mut self, value: &'v str) -> Option<(&mut Format, &'v str)> {
+        let (pt, rest) = value.split_once(|c: char| c.is_ascii_whitespace())?;
+        let pt = pt.parse::<u8>().ok()?;
+        let format = self.current.as_mut()?.media.formats.iter_mut().find(|f| f.payload_type.0 == pt)?;
+        Some((format, rest.trim()))
+    }
+
+    /// `a=rtcp:<port> [IN IP4 <address>]` (RFC 3605).
+    fn rtcp(&mut self, value: &str) {
+        let mut words = value.split_ascii_whitespace();
+        let port = words.next().and_then(|p| p.parse::<u16>().ok()).filter(|p| *p != 0);
+        let Some(port) = port else {
+            return self.note(SdpAnomaly::Port);
+        };
+        let address = words.nth(2).and_then(read_address).and_then(|a| match a {
+            Address::Ip(ip) => Some(ip),
+            Address::Hold => None,
+        });
+        if let Some(open) = &mut self.current {
+            open.rtcp = Some((port, address));
+        }
+    }
+
+    fn close(&mut self) {
+        let Some(Open { mut media, direction, rtcp, .. }) = self.current.take() else { return };
+        media.address = media.address.or(self.address);
+        media.ptime_ms = media.ptime_ms.or(self.ptime_ms);
+        media.srtp |= self.srtp;
+        let on_hold = media.address == Some(Address::Hold);
+        media.direction = match direction.or(self.direction) {
+            Some(direction) => direction,
+            None if on_hold => Direction::SendOnly,
+            None => Direction::SendRecv,
+        };
+        media.rtcp = media.endpoint().filter(|_| media.is_rtp()).and_then(|rtp| match rtcp {
+            _ if media.rtcp_mux => Some(rtp),
+            Some((port, address)) => Some(SocketAddr::new(address.unwrap_or(rtp.ip()), port)),
+            None => rtp.port().checked_add(1).map(|port| SocketAddr::new(rtp.ip(), port)),
+        });
+        self.sdp.media.push(media);
+    }
+
+    fn finish(mut self) -> Sdp {
+        self.close();
+        self.sdp
+    }
+}
+
+/// An address without `/ttl/count`; IPv4-mapped IPv6 as IPv4, so that it matches packets on the wire.
+fn read_address(text: &str) -> Option<Address> {
+    let text = text.split('/').next().unwrap_or(text);
+    let ip = text.parse::<IpAddr>().ok()?.to_canonical();
+    Some(if ip.is_unspecified() { Address::Hold } else { Address::Ip(ip) })
+}
+
+fn clip(text: &str) -> String {
+    text.chars()
+        .scan(0, |bytes, c| {
+            *bytes += c.len_utf8();
+            (*bytes <= TEXT_MAX).then_some(c)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn show(text: &str) -> String {
+        show_cut(text, false)
+    }
+
+    fn show_cut(text: &str, cut: bool) -> String {
+        let sdp = parse(text.as_bytes(), cut);
+        let mut out = String::new();
+        for m in &sdp.media {
+            let formats: Vec<String> = m
+                .formats
+                .iter()
+                .map(|f| format!("{}={}/{}", f.payload_type.0, f.name, f.clock.map_or(0, |c| c.hz())))
+                .collect();
+            let endpoint = m.endpoint().map_or("-".to_owned(), |e| e.to_string());
+            let rtcp = m.rtcp.map_or("-".to_owned(), |e| e.to_string());
+            let ptime = m.ptime_ms.map_or("-".to_owned(), |p| p.to_string());
+            out += &format!(
+                "{:?} {endpoint} rtcp {rtcp} ptime {ptime} {}{} {}\n",
+                m.kind,
+                m.direction.name(),
+                if m.srtp { " srtp" } else { "" },
+                formats.join(" ")
+            );
+        }
+        let odd: Vec<_> = sdp.anomalies().map(SdpAnomaly::name).collect();
+        out + &odd.join("+")
+    }
+
+    const HEAD: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n";
+
+    #[test]
+    fn audio_with_names_rates_and_packet_time() {
+        assert_eq!(
+            show(&format!(
+                "{HEAD}m=audio 4000 RTP/AVP 9 96 101\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\n"
+            )),
+            "Audio 192.0.2.1:4000 rtcp 192.0.2.1:4001 ptime 20 sendrecv 9=G722/8000 96=opus/48000 101=telephone-event/8000\n"
+        );
+    }
+
+    #[test]
+    fn connection_of_the_media_wins() {
+        assert_eq!(
+            show(
+                "v=0\nc=IN IP4 10.0.0.1\na=sendonly\nm=audio 22334 RTP/AVP 0\nc=IN IP6 ::ffff:192.0.2.2\nm=video 6024 RTP/AVP 34\na=recvonly\nc=IN IP6 2001:db8::1\n"
+            ),
+            "Audio 192.0.2.2:22334 rtcp 192.0.2.2:22335 ptime - sendonly 0=PCMU/8000\n\
+             Video [2001:db8::1]:6024 rtcp [2001:db8::1]:6025 ptime - recvonly 34=H263/90000\n"
+        );
+    }
+
+    #[test]
+    fn rtcp_elsewhere_or_multiplexed() {
+        let with = |a: &str| show(&format!("{HEAD}m=audio 4000 RTP/AVP 0\r\n{a}"));
+        assert!(with("a=rtcp:53020 IN IP4 126.16.64.4\r\n").contains("rtcp 126.16.64.4:53020"));
+        assert!(with("a=rtcp:53020\r\n").contains("rtcp 192.0.2.1:53020"));
+        assert!(with("a=rtcp-mux\r\n").contains("rtcp 192.0.2.1:4000"));
+        assert!(
+            with("a=rtcp:0\r\na=rtcp:70000\r\na=rtcp:\r\n")
+                .ends_with("192.0.2.1:4001 ptime - sendrecv 0=PCMU/8000\nport")
+        );
+        assert!(show(&format!("{HEAD}m=audio 65535 RTP/AVP 0\r\n")).contains("65535 rtcp - "));
+    }
+
+    #[test]
+    fn hold_and_refusal_have_no_endpoint() {
+        assert_eq!(
+            show(
+                "v=0\nc=IN IP4 0.0.0.0\nm=audio 4000 RTP/AVP 0\nm=audio 4000 RTP/AVP 0\na=inactive\nm=image 0 udptl t38\nc=IN IP4 10.0.0.1\n"
+            ),
+            "Audio - rtcp - ptime - sendonly 0=PCMU/8000\nAudio - rtcp - ptime - inactive 0=PCMU/8000\nImage - rtcp - ptime - sendrecv \n"
+        );
+    }
+
+    #[test]
+    fn encrypted_media_is_marked() {
+        for text in [
+            "m=audio 4000 RTP/SAVP 0\n",
+            "m=audio 4000 RTP/AVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\n",
+            "a=fingerprint:sha-256 AA\nm=audio 4000 RTP/AVP 0\n",
+            "m=audio 9 UDP/TLS/RTP/SAVPF 0\n",
+        ] {
+            assert!(show(text).contains(" srtp "), "{text}");
+        }
+        assert!(!show("m=audio 4000 RTP/AVP 0\na=crypto:\n").contains("srtp"));
+    }
+
+    #[test]
+    fn nonsense_is_dropped_and_noted() {
+        let noted = |media: &str| show(&format!("{HEAD}{media}")).lines().last().unwrap_or_default().to_owned();
+        assert_eq!(noted("m=audio 17002 RTP/AVP 4294967296\r\n"), "payload_type");
+        assert_eq!(noted("m=audio 17002 RTP/AVP 128\r\n"), "payload_type");
+        assert_eq!(noted("m=audio 65536 RTP/AVP 0\r\n"), "port");
+        assert_eq!(noted("m=audio 65535/65535 RTP/AVP 0\r\n"), "port");
+        assert_eq!(noted("m=audio 4000 RTP/AVP 96\r\na=rtpmap:96 opus/0/2\r\n"), "clock_rate");
+        assert_eq!(noted("m=audio 4000 RTP/AVP 96\r\na=rtpmap:96 X/4294967295\r\n"), "clock_rate");
+        assert_eq!(noted("m=audio 4000 RTP/AVP 0\r\na=ptime:0\r\n"), "ptime");
+        assert_eq!(noted("m=audio 4000 RTP/AVP 0\r\na=ptime:60000\r\n"), "ptime");
+        assert_eq!(noted("m=audio\r\n"), "syntax");
+        assert_eq!(noted("m=audio 4000 RTP/AVP 0\r\na=ssrc:4294967296 cname:x\r\n"), "ssrc");
+        assert_eq!(noted(&"m=audio 4000 RTP/AVP 0\r\n".repeat(33)), "too_many_media");
+        assert_eq!(noted(&format!("m=audio 4000 RTP/AVP 0\r\n{}", "a=\r\n".repeat(129))), "too_many_attributes");
+        assert_eq!(show(""), "empty");
+        assert_eq!(show("c=IN IP4 media.example.com\nm=audio 4000 RTP/AVP 0\n").lines().last(), Some("address"));
+    }
+
+    #[test]
+    fn a_rate_of_zero_does_not_take_the_static_one_away() {
+        assert!(show(&format!("{HEAD}m=audio 4000 RTP/AVP 0\r\na=rtpmap:0 PCMU/0\r\n")).contains("0=PCMU/8000"));
+        assert!(show(&format!("{HEAD}m=audio 4000 RTP/AVP 0\r\na=rtpmap:0 X/0\r\n")).contains("0=X/0"));
+    }
+
+    #[test]
+    fn a_line_cut_by_content_length_teaches_nothing() {
+        let text = format!("{HEAD}m=audio 40");
+        assert_eq!(show_cut(&text, true), "truncated");
+        assert!(show_cut(&format!("{HEAD}m=audio 4000 RTP/AVP 0"), false).contains("192.0.2.1:4000"));
+    }
+
+    #[test]
+    fn static_types_of_rfc3551() {
+        let of = |pt| static_payload(PayloadType(pt)).map(|(n, c)| (n, c.hz()));
+        assert_eq!(of(9), Some(("G722", 8_000)));
+        assert_eq!(of(34), Some(("H263", 90_000)));
+        assert_eq!((of(1), of(35), of(72), of(96)), (None, None, None, None));
+    }
 }

@@ -1,0 +1,160 @@
+//! Small helpers over untrusted bytes: trimming, splitting outside quotes, text fit to be stored.
+
+/// SIP's linear white space, line ends of folded headers included.
+pub(super) fn is_lws(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+pub(super) fn trim(mut s: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = s
+        && is_lws(*first)
+    {
+        s = rest;
+    }
+    while let [rest @ .., last] = s
+        && is_lws(*last)
+    {
+        s = rest;
+    }
+    s
+}
+
+/// `s` before and after its first `byte`; all of `s` and nothing when it has none.
+pub(super) fn cut(s: &[u8], byte: u8) -> (&[u8], &[u8]) {
+    match memchr::memchr(byte, s) {
+        Some(at) => (s.get(..at).unwrap_or(s), s.get(at + 1..).unwrap_or(&[])),
+        None => (s, &[]),
+    }
+}
+
+/// Pieces of `s` between `separator`s that are not inside a quoted string or angle brackets.
+pub(super) fn split_unquoted(s: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(s);
+    std::iter::from_fn(move || {
+        let s = rest?;
+        match find_unquoted(s, separator) {
+            Some(at) => {
+                rest = s.get(at + 1..);
+                s.get(..at)
+            }
+            None => {
+                rest = None;
+                Some(s)
+            }
+        }
+    })
+}
+
+fn find_unquoted(s: &[u8], byte: u8) -> Option<usize> {
+    let (mut quoted, mut escaped, mut angle) = (false, false, false);
+    for (at, b) in s.iter().enumerate() {
+        if escaped {
+            escaped = false;
+        } else if quoted {
+            match b {
+                b'\\' => escaped = true,
+                b'"' => quoted = false,
+                _ => {}
+            }
+        } else if *b == byte && !angle {
+            return Some(at);
+        } else {
+            match b {
+                b'"' => quoted = true,
+                b'<' => angle = true,
+                b'>' => angle = false,
+                _ => {}
+            }
+        }
+    }
+    None
+}
+
+/// Value of parameter `name` in `;name=value;flag` text (RFC 3261 generic-param), without quotes.
+pub(super) fn param<'a>(params: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    split_unquoted(params, b';').find_map(|p| {
+        let (key, value) = cut(p, b'=');
+        trim(key).eq_ignore_ascii_case(name.as_bytes()).then(|| unquote(trim(value)))
+    })
+}
+
+pub(super) fn unquote(s: &[u8]) -> &[u8] {
+    match s {
+        [b'"', inner @ .., b'"'] => inner,
+        [b'"', inner @ ..] => inner,
+        _ => s,
+    }
+}
+
+/// Decimal digits as a number; `None` for anything else and above 64 bits.
+pub(super) fn number(s: &[u8]) -> Option<u64> {
+    if s.is_empty() {
+        return None;
+    }
+    s.iter().try_fold(0u64, |n, b| {
+        let digit = b.checked_sub(b'0').filter(|d| *d <= 9)?;
+        n.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+/// RFC 3261 token, the alphabet of methods and header names.
+pub(super) fn is_token(s: &[u8]) -> bool {
+    !s.is_empty() && s.iter().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(b))
+}
+
+/// Bytes as text fit to be stored and shown: UTF-8 with replacement characters, folds as one space, control
+/// characters as their visible pictures, at most `max` bytes.
+pub fn text(bytes: &[u8], max: usize) -> String {
+    let bytes = bytes.get(..bytes.len().min(max.saturating_mul(2))).unwrap_or(bytes);
+    let mut out = String::with_capacity(bytes.len().min(max));
+    let mut space = false;
+    for c in String::from_utf8_lossy(trim(bytes)).chars() {
+        let c = match c {
+            '\r' | '\n' | '\t' | ' ' if space => continue,
+            '\r' | '\n' | '\t' => ' ',
+            c => visible(c),
+        };
+        space = c == ' ';
+        if out.len() + c.len_utf8() > max {
+            break;
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Control characters as their pictures of Unicode block 2400; direction overrides as the replacement character.
+pub(super) fn visible(c: char) -> char {
+    match c {
+        '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or(char::REPLACEMENT_CHARACTER),
+        '\x7f' => '\u{2421}',
+        '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
+        c => c,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_do_not_wrap() {
+        assert_eq!(number(b"18446744073709551615"), Some(u64::MAX));
+        assert_eq!(number(b"18446744073709551616"), None);
+        assert_eq!((number(b""), number(b"-1"), number(b"0x1")), (None, None, None));
+    }
+
+    #[test]
+    fn parameters_outside_quotes_only() {
+        assert_eq!(param(b";x=\";tag=no\"; TAG = a\r\n ;y", "tag"), Some(&b"a"[..]));
+        assert_eq!(param(b";lr", "lr"), Some(&b""[..]));
+        assert_eq!(param(b"", "tag"), None);
+    }
+
+    #[test]
+    fn stored_text_shows_control_characters_and_keeps_its_size() {
+        assert_eq!(text(b" a\r\n  b\x1b[0m\x00\xff ", 512), "a b\u{241b}[0m\u{2400}\u{fffd}");
+        assert_eq!(text("é".repeat(400).as_bytes(), 512).len(), 512);
+        assert_eq!(text(&[0xff; 2000], 512).len(), 510);
+    }
+}
