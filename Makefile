@@ -1,0 +1,73 @@
+# Two commands do everything: `make run` and `make test`. What they need and the machine lacks, they install
+# (Debian packages with apt, the embedded engine and the page's packages with npm); what they cannot install,
+# they name, with the command that would.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+ENGINE  := vendor/libchdb.so
+LISTEN  ?= 127.0.0.1:8642
+DATA    ?= data
+SAMPLES := $(sort $(wildcard testdata/*.pcap testdata/*.pcapng testdata/*.pcap.gz testdata/*.pcap.zst))
+PAGE    := web/dist/index.html
+PAGE_SOURCES := $(shell find web/src web/index.html web/package.json web/package-lock.json web/vite.config.ts -type f 2>/dev/null)
+# Without libpcap the program is built without live capture; everything else works.
+FEATURES = $(shell tools/have-libpcap && echo "" || echo "--no-default-features")
+
+export AUSCULT_LIBCHDB ?= $(abspath $(ENGINE))
+
+.PHONY: help run test engine web build headers check-format clippy unit page-test test-tools samples clean
+
+help:
+	@echo "make run    build everything, replay the samples into ./$(DATA), serve http://$(LISTEN)"
+	@echo "make test   every check: format, clippy, unit, property, store, captures, page"
+	@echo "make engine the embedded ClickHouse engine; make web: the page; make build: the release binary"
+
+## The main job ---------------------------------------------------------------------------------------------
+
+run: build engine
+	@target/release/auscult run --read $(SAMPLES) --pace fast --data $(DATA) --listen $(LISTEN) --guide
+
+build: headers web
+	@tools/step "building the release binary" cargo build --release --locked $(FEATURES)
+
+engine: $(ENGINE)
+
+$(ENGINE):
+	@tools/fetch-engine $(ENGINE)
+
+web: $(PAGE)
+
+$(PAGE): $(PAGE_SOURCES)
+	@tools/build-web
+
+headers:
+	@tools/have-libpcap || tools/apt-install "live capture" libpcap-dev || true
+
+samples:
+	cargo run --quiet --release -p testkit -- samples testdata
+
+clean:
+	rm -rf target web/dist web/node_modules vendor
+
+## Checks ---------------------------------------------------------------------------------------------------
+
+test: test-tools headers engine web check-format clippy unit page-test
+
+test-tools:
+	@tools/have-nextest || tools/step "installing cargo-nextest" cargo install --locked cargo-nextest
+	@command -v chromium >/dev/null || tools/apt-install "page tests" chromium
+	@command -v tshark >/dev/null || tools/apt-install "comparison with tshark" tshark
+
+check-format:
+	cargo fmt --all --check
+
+clippy:
+	cargo clippy --workspace --all-targets --locked $(FEATURES) -- -D warnings
+
+unit:
+	cargo nextest run --workspace --locked $(FEATURES)
+
+page-test: web
+	cd web && npm test
