@@ -1,0 +1,304 @@
+//! RTCP (RFC 3550 section 6), packet by packet: a compound that is cut or broken in its tail still gives its head.
+//!
+//! Reports and BYE are read by rtcp-types; SDES (whose chunk padding it reads too greedily) and XR are read here.
+
+use super::cursor::Cursor;
+use crate::model::ReportBlock;
+use crate::units::{NtpTime, Ssrc};
+use rtcp_types::prelude::*;
+
+pub use super::xr::{DlrrEntry, StatisticsSummary, XrBlock};
+
+/// Packets read of one datagram; more are counted as [`RtcpError::TooMany`].
+pub const MAX_PACKETS: usize = 32;
+
+const SR: u8 = 200;
+const RR: u8 = 201;
+const SDES: u8 = 202;
+const BYE: u8 = 203;
+const APP: u8 = 204;
+const RTPFB: u8 = 205;
+const PSFB: u8 = 206;
+const XR: u8 = 207;
+
+/// One packet of a compound.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RtcpPacket<'a> {
+    SenderReport { ssrc: Ssrc, ntp: NtpTime, rtp_ts: u32, packets: u32, octets: u32, blocks: Vec<ReportBlock> },
+    ReceiverReport { ssrc: Ssrc, blocks: Vec<ReportBlock> },
+    Sdes(Vec<SdesChunk<'a>>),
+    Bye { ssrcs: Vec<Ssrc>, reason: Option<&'a [u8]> },
+    App { ssrc: Ssrc, name: [u8; 4] },
+    /// Transport (205) or payload-specific (206) feedback, RFC 4585.
+    Feedback { transport: bool, format: u8, sender: Ssrc, media: Ssrc },
+    Xr { ssrc: Ssrc, blocks: Vec<XrBlock> },
+    /// The clear head of an encrypted compound (RFC 3711 section 3.4).
+    Encrypted { packet_type: u8, ssrc: Ssrc },
+    /// A packet type that is not known, skipped by its length.
+    Unknown { packet_type: u8 },
+}
+
+/// One source of an SDES packet. The CNAME is often `user@host`: personal data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SdesChunk<'a> {
+    pub ssrc: Ssrc,
+    pub cname: Option<&'a [u8]>,
+}
+
+/// Why a packet could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RtcpError {
+    /// The capture ends inside a packet.
+    CutShort,
+    /// Not version 2, or not a packet type of RTCP.
+    NotRtcp,
+    /// A length or count that does not fit: of the header, or of the packet of this type.
+    Malformed(u8),
+    /// More than [`MAX_PACKETS`].
+    TooMany,
+}
+
+/// What the lengths of a datagram say about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    /// Packet lengths add up to the datagram, or to what of it was captured; or a report and then a broken packet.
+    Plain,
+    /// A sound first packet, then bytes that are none: encrypted.
+    Encrypted,
+    No,
+}
+
+/// Whether a datagram is RTCP, plain or encrypted. Strict enough never to take RTP (whose payload types 72 to 79 with
+/// marker share the second byte) or other protocols: version, types and the whole chain of lengths must agree.
+pub fn looks_like_rtcp(payload: &[u8], wire_len: usize) -> bool {
+    shape(payload, wire_len) != Shape::No
+}
+
+/// Walks the packets of a datagram (also of several compounds in one). A packet whose content does not fit is an error
+/// in its place and the walk goes on; it ends where the lengths lead nowhere.
+pub fn packets(payload: &[u8], wire_len: usize) -> RtcpPackets<'_> {
+    let encrypted = shape(payload, wire_len) == Shape::Encrypted;
+    RtcpPackets { rest: payload, uncaptured: wire_len.saturating_sub(payload.len()), read: 0, encrypted }
+}
+
+/// Iterator of [`packets`].
+#[derive(Clone, Debug)]
+pub struct RtcpPackets<'a> {
+    rest: &'a [u8],
+    uncaptured: usize,
+    read: usize,
+    encrypted: bool,
+}
+
+impl<'a> Iterator for RtcpPackets<'a> {
+    type Item = Result<RtcpPacket<'a>, RtcpError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() && (self.uncaptured == 0 || self.read == 0) {
+            return None;
+        }
+        Some(self.advance().unwrap_or_else(|end| {
+            (self.rest, self.uncaptured) = (&[], 0);
+            Err(end)
+        }))
+    }
+}
+
+impl<'a> RtcpPackets<'a> {
+    /// One packet, or why it cannot be read; as the outer error, why nothing behind it can be read either.
+    fn advance(&mut self) -> Result<Result<RtcpPacket<'a>, RtcpError>, RtcpError> {
+        if self.read >= MAX_PACKETS {
+            return Err(RtcpError::TooMany);
+        }
+        self.read += 1;
+        let short = if self.uncaptured > 0 { RtcpError::CutShort } else { RtcpError::NotRtcp };
+        let header = Header::read(self.rest).ok_or(short)?;
+        if header.version != 2 || !(192..=223).contains(&header.packet_type) {
+            return Err(RtcpError::NotRtcp);
+        }
+        if self.encrypted {
+            let ssrc = Cursor::new(self.rest).u64().ok_or(RtcpError::CutShort)? as u32;
+            (self.rest, self.uncaptured) = (&[], 0);
+            return Ok(Ok(RtcpPacket::Encrypted { packet_type: header.packet_type, ssrc: Ssrc(ssrc) }));
+        }
+        let Some((packet, rest)) = self.rest.split_at_checked(header.len) else {
+            let on_wire = header.len <= self.rest.len() + self.uncaptured;
+            return Err(if on_wire { RtcpError::CutShort } else { RtcpError::Malformed(header.packet_type) });
+        };
+        self.rest = rest;
+        Ok(read_packet(header, packet).ok_or(RtcpError::Malformed(header.packet_type)))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Header {
+    version: u8,
+    padding: bool,
+    count: u8,
+    packet_type: u8,
+    /// Of the whole packet, in bytes.
+    len: usize,
+}
+
+impl Header {
+    fn read(bytes: &[u8]) -> Option<Header> {
+        let [first, packet_type, len0, len1] = Cursor::new(bytes).array()?;
+        Some(Header {
+            version: first >> 6,
+            padding: first & 0x20 != 0,
+            count: first & 0x1f,
+            packet_type,
+            len: 4 * (usize::from(u16::from_be_bytes([len0, len1])) + 1),
+        })
+    }
+
+    /// The least a packet of this type and count needs.
+    fn least_len(self) -> usize {
+        let count = usize::from(self.count);
+        match self.packet_type {
+            SR => 28 + 24 * count,
+            RR => 8 + 24 * count,
+            SDES => 4 + 8 * count,
+            BYE => 4 + 4 * count,
+            APP | RTPFB | PSFB => 12,
+            XR => 8,
+            _ => 4,
+        }
+    }
+}
+
+fn shape(payload: &[u8], wire_len: usize) -> Shape {
+    let wire_len = wire_len.max(payload.len());
+    let Some(first) = Header::read(payload) else { return Shape::No };
+    if first.version != 2 || !(SR..=XR).contains(&first.packet_type) || first.len > wire_len {
+        return Shape::No;
+    }
+    let (mut at, mut broken_at) = (first.len, None);
+    while at < wire_len && broken_at.is_none() {
+        let bytes = payload.get(at..).unwrap_or_default();
+        let plausible = match bytes {
+            [b0, b1, ..] => b0 >> 6 == 2 && (192..=223).contains(b1),
+            // not captured: too little to call it plain when it is the second packet
+            _ => wire_len > payload.len() && at != first.len,
+        };
+        let end = Header::read(bytes).map_or(wire_len, |header| at + header.len);
+        if plausible && end <= wire_len { at = end } else { broken_at = Some((at, plausible)) }
+    }
+    let Some((at, plausible)) = broken_at else { return Shape::Plain };
+    // SRTCP: index and tag follow at the least; type, count and length of the first packet are in clear
+    let trailer = wire_len - first.len;
+    let sound_report = matches!(first.packet_type, SR | RR) && first.len == first.least_len();
+    let sound_feedback = first.packet_type >= APP && first.len >= first.least_len();
+    let index = has_srtcp_index(payload, wire_len);
+    match trailer {
+        8.. if sound_report && (index || at == first.len && !plausible || payload.len() < wire_len) => Shape::Encrypted,
+        8.. if sound_feedback && index => Shape::Encrypted,
+        _ if matches!(first.packet_type, SR | RR) => Shape::Plain,
+        _ => Shape::No,
+    }
+}
+
+/// The word with the E bit and a 31-bit index, before a tag of 10 (HMAC-SHA1-80), 4 or 16 bytes, or last (AES-GCM,
+/// RFC 7714). A session that sends more than 2^24 packets of RTCP would last for years.
+fn has_srtcp_index(payload: &[u8], wire_len: usize) -> bool {
+    payload.len() == wire_len
+        && [10, 4, 16, 0].into_iter().any(|tag| {
+            let word = payload.len().checked_sub(tag + 4).and_then(|at| payload.get(at..)?.first_chunk::<2>());
+            matches!(word, Some([0x80, _]))
+        })
+}
+
+fn read_packet<'a>(header: Header, packet: &'a [u8]) -> Option<RtcpPacket<'a>> {
+    if header.len < header.least_len() {
+        return None;
+    }
+    let padding = if header.padding { usize::from(*packet.last()?) } else { 0 };
+    if header.padding && (padding == 0 || padding % 4 != 0 || header.least_len() + padding > packet.len()) {
+        return None;
+    }
+    let body = packet.get(4..packet.len().checked_sub(padding)?)?;
+    Some(match header.packet_type {
+        SR => {
+            let report = rtcp_types::SenderReport::parse(packet).ok()?;
+            RtcpPacket::SenderReport {
+                ssrc: Ssrc(report.ssrc()),
+                ntp: NtpTime(report.ntp_timestamp()),
+                rtp_ts: report.rtp_timestamp(),
+                packets: report.packet_count(),
+                octets: report.octet_count(),
+                blocks: report.report_blocks().map(|b| report_block(&b)).collect(),
+            }
+        }
+        RR => {
+            let report = rtcp_types::ReceiverReport::parse(packet).ok()?;
+            RtcpPacket::ReceiverReport {
+                ssrc: Ssrc(report.ssrc()),
+                blocks: report.report_blocks().map(|b| report_block(&b)).collect(),
+            }
+        }
+        SDES => RtcpPacket::Sdes(sdes_chunks(body, header.count)?),
+        BYE => {
+            let bye = rtcp_types::Bye::parse(packet).ok()?;
+            let mut c = Cursor::new(body);
+            c.take(4 * usize::from(header.count))?;
+            let reason = match c.u8() {
+                Some(len) => Some(c.take(usize::from(len))?).filter(|r| !r.is_empty()),
+                None => None,
+            };
+            RtcpPacket::Bye { ssrcs: bye.ssrcs().map(Ssrc).collect(), reason }
+        }
+        APP => {
+            let mut c = Cursor::new(body);
+            RtcpPacket::App { ssrc: Ssrc(c.u32()?), name: c.array()? }
+        }
+        RTPFB | PSFB => {
+            let mut c = Cursor::new(body);
+            let transport = header.packet_type == RTPFB;
+            RtcpPacket::Feedback { transport, format: header.count, sender: Ssrc(c.u32()?), media: Ssrc(c.u32()?) }
+        }
+        XR => {
+            let mut c = Cursor::new(body);
+            let ssrc = Ssrc(c.u32()?);
+            RtcpPacket::Xr { ssrc, blocks: super::xr::blocks(c)? }
+        }
+        packet_type => RtcpPacket::Unknown { packet_type },
+    })
+}
+
+fn report_block(block: &rtcp_types::ReportBlock<'_>) -> ReportBlock {
+    ReportBlock {
+        ssrc: Ssrc(block.ssrc()),
+        fraction_lost: block.fraction_lost(),
+        // signed 24 bit: duplicates make it negative
+        cumulative_lost: ((block.cumulative_lost() << 8) as i32) >> 8,
+        highest_seq: block.extended_sequence_number(),
+        jitter_ticks: block.interarrival_jitter(),
+        last_sr: block.last_sender_report_timestamp(),
+        delay_since_last_sr: block.delay_since_last_sender_report_timestamp(),
+    }
+}
+
+/// Chunks of an SDES packet (RFC 3550 section 6.5). `None` when an item list has no end or runs out of the packet.
+fn sdes_chunks(body: &[u8], count: u8) -> Option<Vec<SdesChunk<'_>>> {
+    const CNAME: u8 = 1;
+    let mut c = Cursor::new(body);
+    let mut chunks = Vec::with_capacity(usize::from(count));
+    for _ in 0..count {
+        let mut chunk = SdesChunk { ssrc: Ssrc(c.u32()?), cname: None };
+        loop {
+            let kind = c.u8()?;
+            if kind == 0 {
+                break;
+            }
+            let len = c.u8()?;
+            let value = c.take(usize::from(len))?;
+            if kind == CNAME && chunk.cname.is_none() {
+                chunk.cname = Some(value);
+            }
+        }
+        // the end mark is followed by zeros to the next word
+        c.take(c.rest().len() % 4)?;
+        chunks.push(chunk);
+    }
+    Some(chunks)
+}

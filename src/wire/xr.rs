@@ -1,0 +1,140 @@
+//! Report blocks of RTCP extended reports, RFC 3611 section 4.
+
+use super::cursor::Cursor;
+use crate::model::VoipMetrics;
+use crate::units::{NtpTime, Ssrc};
+
+/// Blocks read of one packet, as many as an SR can have of its own; the rest is skipped.
+const MAX_BLOCKS: usize = 31;
+
+/// One block that is understood. Others are skipped by their length.
+#[derive(Clone, Debug, PartialEq)]
+pub enum XrBlock {
+    /// Block type 4.
+    ReceiverReferenceTime(NtpTime),
+    /// Block type 5.
+    Dlrr(Vec<DlrrEntry>),
+    /// Block type 6.
+    Statistics(StatisticsSummary),
+    /// Block type 7. `out_of_range` when a field holds a value RFC 3611 does not allow; that field is `None`.
+    Voip { metrics: VoipMetrics, out_of_range: bool },
+}
+
+/// One sub-block of a DLRR block (RFC 3611 section 4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DlrrEntry {
+    pub ssrc: Ssrc,
+    /// Middle 32 bits of the receiver reference time answered.
+    pub last_rr: u32,
+    /// In 1/65536 s.
+    pub delay_since_last_rr: u32,
+}
+
+/// Statistics summary (RFC 3611 section 4.6). What its flags do not announce is `None`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatisticsSummary {
+    pub ssrc: Ssrc,
+    pub begin_seq: u16,
+    pub end_seq: u16,
+    pub lost: Option<u32>,
+    pub duplicates: Option<u32>,
+    /// Ticks of the reported stream's clock: minimum, maximum, mean, standard deviation.
+    pub jitter: Option<[u32; 4]>,
+    /// IPv4 TTL or IPv6 hop limit: minimum, maximum, mean, standard deviation.
+    pub ttl: Option<[u8; 4]>,
+}
+
+/// The blocks of an XR packet. `None` when a block is longer than the packet, or shorter than its type asks for.
+pub(super) fn blocks(mut c: Cursor<'_>) -> Option<Vec<XrBlock>> {
+    let mut blocks = Vec::new();
+    for _ in 0..MAX_BLOCKS {
+        if c.is_empty() {
+            break;
+        }
+        let [block_type, specific, len0, len1] = c.array()?;
+        let mut body = Cursor::new(c.take(4 * usize::from(u16::from_be_bytes([len0, len1])))?);
+        match block_type {
+            4 => blocks.push(XrBlock::ReceiverReferenceTime(NtpTime(body.u64()?))),
+            5 => blocks.push(XrBlock::Dlrr(dlrr(body)?)),
+            6 => blocks.push(XrBlock::Statistics(statistics(specific, body)?)),
+            7 => blocks.push(voip(body)?),
+            _ => {}
+        }
+    }
+    Some(blocks)
+}
+
+fn dlrr(mut c: Cursor<'_>) -> Option<Vec<DlrrEntry>> {
+    let mut entries = Vec::new();
+    while !c.is_empty() && entries.len() < MAX_BLOCKS {
+        entries.push(DlrrEntry { ssrc: Ssrc(c.u32()?), last_rr: c.u32()?, delay_since_last_rr: c.u32()? });
+    }
+    Some(entries)
+}
+
+fn statistics(flags: u8, mut c: Cursor<'_>) -> Option<StatisticsSummary> {
+    let ssrc = Ssrc(c.u32()?);
+    let (begin_seq, end_seq) = (c.u16()?, c.u16()?);
+    let (lost, duplicates) = (c.u32()?, c.u32()?);
+    let jitter = [c.u32()?, c.u32()?, c.u32()?, c.u32()?];
+    let ttl = c.array::<4>()?;
+    Some(StatisticsSummary {
+        ssrc,
+        begin_seq,
+        end_seq,
+        lost: (flags & 0x80 != 0).then_some(lost),
+        duplicates: (flags & 0x40 != 0).then_some(duplicates),
+        jitter: (flags & 0x20 != 0).then_some(jitter),
+        ttl: (flags & 0x18 != 0).then_some(ttl),
+    })
+}
+
+fn voip(mut c: Cursor<'_>) -> Option<XrBlock> {
+    const UNAVAILABLE: u8 = 127;
+    let ssrc = Ssrc(c.u32()?);
+    let [loss_rate, discard_rate, burst_density, gap_density] = c.array()?;
+    let (burst_ms, gap_ms) = (c.u16()?, c.u16()?);
+    let (round_trip, end_system) = (c.u16()?, c.u16()?);
+    let [signal, noise, residual_echo, gmin] = c.array()?;
+    let [r, external_r, mos_lq, mos_cq] = c.array()?;
+    let [rx_config, _reserved] = c.array()?;
+    let (nominal, maximum, absolute_maximum) = (c.u16()?, c.u16()?, c.u16()?);
+
+    let mut out_of_range = false;
+    let mut within = |value: u8, low: u8, high: u8| -> Option<u8> {
+        if value == UNAVAILABLE {
+            return None;
+        }
+        let good = (low..=high).contains(&value);
+        out_of_range |= !good;
+        good.then_some(value)
+    };
+    let r = within(r, 0, 100);
+    let external_r = within(external_r, 0, 100);
+    let mos_lq = within(mos_lq, 10, 50).map(|m| f32::from(m) / 10.0);
+    let mos_cq = within(mos_cq, 10, 50).map(|m| f32::from(m) / 10.0);
+    let metrics = VoipMetrics {
+        ssrc,
+        loss_rate,
+        discard_rate,
+        burst_density,
+        gap_density,
+        burst_ms,
+        gap_ms,
+        round_trip_ms: (round_trip != 0).then_some(round_trip),
+        end_system_ms: (end_system != 0).then_some(end_system),
+        signal_dbm: (signal != UNAVAILABLE).then_some(signal.cast_signed()),
+        noise_dbm: (noise != UNAVAILABLE).then_some(noise.cast_signed()),
+        residual_echo_return_loss_db: (residual_echo != UNAVAILABLE).then_some(residual_echo),
+        gmin,
+        r,
+        external_r,
+        mos_lq,
+        mos_cq,
+        rx_config,
+        jitter_buffer_nominal_ms: nominal,
+        jitter_buffer_maximum_ms: maximum,
+        jitter_buffer_absolute_maximum_ms: absolute_maximum,
+    };
+    Some(XrBlock::Voip { metrics, out_of_range })
+}
