@@ -3,8 +3,10 @@
 //! Frames and their times go into a pure machine ([`engine`]), facts come out ([`model::Event`]);
 //! everything with an effect hangs off the two ends. `ARCHITECTURE.md` tells the house.
 
+pub mod app;
 pub mod capture;
 pub mod media;
 pub mod model;
+pub mod quality;
 pub mod units;
 pub mod wire;

@@ -1,0 +1,307 @@
+//! From the numbers of a stream to its MOS, or to the reason why there is none.
+
+use super::burst::burst_ratio;
+use super::codecs::{CodecError, CodecQuery, CodecTable};
+use super::emodel::{Echo, Inputs, Scale, WbRoe, rate, undelayed};
+use crate::model::{DISCARD_BUFFERS_MS, MosReport, StreamNumbers};
+use crate::units::Nanos;
+
+/// Nothing was seen and nothing was missing.
+pub const NO_MEDIA: &str = "no_media";
+/// Fewer than [`MIN_EXPECTED`] packets were expected.
+pub const TOO_FEW_PACKETS: &str = "too_few_packets";
+/// The codec is not known, or nobody published or configured figures for it.
+pub const UNKNOWN_CODEC: &str = "unknown_codec";
+/// Packets were lost or late and no Bpl is known for the codec.
+pub const CODEC_WITHOUT_LOSS_ROBUSTNESS: &str = "codec_without_loss_robustness";
+/// Video, text, events: nothing the E-model speaks of.
+pub const NOT_AUDIO: &str = "not_audio";
+
+/// Half a second of 20 ms packets. Below that one lost packet is 4 % and more: the rating would be noise.
+pub const MIN_EXPECTED: u64 = 25;
+
+/// Packet time where none was observed (RFC 3551 section 4.2).
+const USUAL_PTIME: Nanos = Nanos::from_millis(20);
+
+/// Where a one-way delay comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DelaySource {
+    /// From RTCP round trips or synchronised clocks.
+    Measured,
+    /// Configured.
+    Assumed,
+}
+
+impl DelaySource {
+    pub fn name(self) -> &'static str {
+        match self {
+            DelaySource::Measured => "measured",
+            DelaySource::Assumed => "assumed",
+        }
+    }
+}
+
+/// What a rating needs beyond the numbers of the stream.
+#[derive(Clone, Copy, Debug)]
+pub struct MosContext<'a> {
+    /// One-way network delay; `None` withholds the conversational MOS.
+    pub delay: Option<(Nanos, DelaySource)>,
+    /// Nominal jitter buffer of the receiver: late packets count for the nearest entry of [`DISCARD_BUFFERS_MS`]
+    /// (the smaller of two equally near, so as not to flatter), and it is part of the delay.
+    pub jitter_buffer: Nanos,
+    pub echo: Echo,
+    pub wb_roe: WbRoe,
+    /// Use the burst ratio on the wideband and fullband scales too. Their text has none, so it is off by default.
+    pub burst_ratio_beyond_nb: bool,
+    /// Pick Opus figures by the observed bit rate. Off by default: Opus sends less when there is less to hear, so a
+    /// muted caller would look like a bad codec.
+    pub opus_by_bit_rate: bool,
+    pub codecs: &'a CodecTable,
+}
+
+impl<'a> MosContext<'a> {
+    /// Unknown delay, a 60 ms jitter buffer, no echo.
+    pub fn new(codecs: &'a CodecTable) -> MosContext<'a> {
+        MosContext {
+            delay: None,
+            jitter_buffer: Nanos::from_millis(60),
+            echo: Echo::Free,
+            wb_roe: WbRoe::Cor1,
+            burst_ratio_beyond_nb: false,
+            opus_by_bit_rate: false,
+            codecs,
+        }
+    }
+}
+
+/// Rates a stream, or one interval of it.
+///
+/// Loss as the model gets it: lost plus late for the jitter buffer, over expected. BurstR: `(L/B)(1 - L/N)` over
+/// the lost packets alone (lateness leaves no runs), at least 1; G.107 vouches for it up to 2, beyond that only
+/// below 2 % loss. Listening quality is at zero delay. Conversational quality is at
+/// `Ta = network + jitter buffer + packet time + look-ahead`; where no packet time was observed it is taken as 20 ms
+/// or one frame of the codec. R is at zero delay, on the scale named, and reads 0 where the formula falls below.
+///
+/// `null_reason` is one of [`NO_MEDIA`], [`NOT_AUDIO`], [`UNKNOWN_CODEC`], [`TOO_FEW_PACKETS`] and
+/// [`CODEC_WITHOUT_LOSS_ROBUSTNESS`], the first that applies in this order.
+pub fn assess(
+    numbers: &StreamNumbers,
+    codec: &str,
+    clock_rate: Option<u32>,
+    ptime: Option<Nanos>,
+    ctx: &MosContext,
+) -> MosReport {
+    let withheld = |reason| MosReport { null_reason: reason, ..MosReport::default() };
+    if numbers.expected == 0 {
+        return withheld(NO_MEDIA);
+    }
+    let ptime = ptime.filter(|p| p.0 > 0);
+    let mut query = CodecQuery { name: codec, clock_rate, ptime, ..CodecQuery::default() };
+    if ctx.opus_by_bit_rate || !codec.eq_ignore_ascii_case("opus") {
+        query.payload_bytes = speech_payload(numbers);
+    }
+    let quality = match ctx.codecs.lookup(&query) {
+        Ok(quality) => quality,
+        Err(CodecError::NotAudio(_)) => return withheld(NOT_AUDIO),
+        Err(CodecError::NoFigures(_) | CodecError::Unknown { .. }) => return withheld(UNKNOWN_CODEC),
+    };
+    let discarded = numbers.late.get(nearest_buffer(ctx.jitter_buffer)).copied().unwrap_or(0);
+    let missing = numbers.lost().saturating_add(discarded).min(numbers.expected);
+    let loss_pct = 100.0 * missing as f64 / numbers.expected as f64;
+    let known = MosReport {
+        ie: Some(quality.ie as f32),
+        bpl: quality.bpl.map(|b| b as f32),
+        effective_loss_pct: Some(loss_pct as f32),
+        codec_status: quality.status.name(),
+        ..MosReport::default()
+    };
+    if numbers.expected < MIN_EXPECTED {
+        return MosReport { null_reason: TOO_FEW_PACKETS, ..known };
+    }
+    let burst_ratio = match quality.scale {
+        Scale::Wb | Scale::Fb if !ctx.burst_ratio_beyond_nb => 1.0,
+        _ => burst_ratio(numbers.lost(), numbers.loss_runs.runs(), numbers.expected),
+    };
+    let ptime = ptime.unwrap_or(USUAL_PTIME.max(quality.frame));
+    let known_delay = ctx.delay.map(|(network, source)| {
+        let total = network.max(Nanos::ZERO) + ctx.jitter_buffer.max(Nanos::ZERO) + ptime + quality.look_ahead;
+        (total.as_millis_f64(), source)
+    });
+    let inputs = Inputs {
+        scale: quality.scale,
+        ie: quality.ie,
+        bpl: quality.bpl,
+        loss_pct,
+        burst_ratio,
+        delay_ms: known_delay.map_or(0.0, |(ms, _)| ms),
+        echo: ctx.echo,
+        wb_roe: ctx.wb_roe,
+        ..Inputs::default()
+    };
+    let Ok(listening) = rate(&undelayed(&inputs)) else {
+        return MosReport { null_reason: CODEC_WITHOUT_LOSS_ROBUSTNESS, ..known };
+    };
+    let conversational = known_delay.and_then(|(_, source)| Some((rate(&inputs).ok()?, source)));
+    MosReport {
+        lq: Some(listening.mos as f32),
+        cq: conversational.map(|(rating, _)| rating.mos as f32),
+        r: Some(listening.r.max(0.0) as f32),
+        scale: quality.scale.name(),
+        burst_ratio: Some(burst_ratio as f32),
+        delay_source: conversational.map_or("", |(_, source)| source.name()),
+        ..known
+    }
+}
+
+/// Index of the entry of [`DISCARD_BUFFERS_MS`] nearest to a buffer size, the smaller of two equally near.
+pub fn nearest_buffer(size: Nanos) -> usize {
+    let distance = |ms: &u16| (Nanos::from_millis(i64::from(*ms)) - size).abs();
+    let nearest = DISCARD_BUFFERS_MS.iter().enumerate().min_by_key(|(_, ms)| distance(ms));
+    nearest.map_or(0, |(i, _)| i)
+}
+
+/// Mean payload of the packets that are not telephone events (four octets each, RFC 4733).
+fn speech_payload(numbers: &StreamNumbers) -> Option<f64> {
+    let packets = numbers.packets.saturating_sub(numbers.telephone_events);
+    let octets = numbers.payload_bytes.saturating_sub(4 * numbers.telephone_events);
+    (packets > 0 && octets > 0).then(|| octets as f64 / packets as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quality::codecs::CodecOverride;
+    use crate::quality::emodel::mos_from_r;
+
+    /// A stream of `expected` 20 ms PCMU packets, `lost` of them in `runs` runs.
+    fn numbers(expected: u64, lost: u64, runs: u32) -> StreamNumbers {
+        let unique = expected - lost;
+        let mut n = StreamNumbers {
+            packets: unique,
+            unique,
+            expected,
+            payload_bytes: 160 * unique,
+            ..StreamNumbers::default()
+        };
+        n.loss_runs.counts[0] = runs;
+        n
+    }
+
+    fn pcmu(n: &StreamNumbers, ctx: &MosContext) -> MosReport {
+        assess(n, "PCMU", Some(8000), Some(Nanos::from_millis(20)), ctx)
+    }
+
+    #[test]
+    fn a_clean_call_has_the_ceiling() {
+        let table = CodecTable::default();
+        let report = pcmu(&numbers(1000, 0, 0), &MosContext::new(&table));
+        assert_eq!((report.r, report.lq), (Some(93.206_21), Some(4.409_406)));
+        assert_eq!((report.scale, report.codec_status, report.null_reason), ("nb", "standard", ""));
+        assert_eq!((report.cq, report.delay_source), (None, ""));
+        assert_eq!((report.effective_loss_pct, report.burst_ratio), (Some(0.0), Some(1.0)));
+    }
+
+    #[test]
+    fn lost_and_late_weigh_alike() {
+        let table = CodecTable::default();
+        let mut n = numbers(1000, 10, 10);
+        n.late = [50, 40, 10, 0, 0, 0, 0];
+        let report = pcmu(&n, &MosContext::new(&table));
+        assert_eq!(report.effective_loss_pct, Some(2.0));
+        assert!((report.r.unwrap() - 86.1951).abs() < 1e-3, "{:?}", report.r);
+        let small = MosContext { jitter_buffer: Nanos::from_millis(50), ..MosContext::new(&table) };
+        assert_eq!(pcmu(&n, &small).effective_loss_pct, Some(5.0));
+    }
+
+    #[test]
+    fn bursts_cost_more() {
+        let table = CodecTable::default();
+        let report = pcmu(&numbers(1000, 20, 9), &MosContext::new(&table));
+        let ratio = 20.0 / 9.0 * (1.0 - 0.02);
+        assert!((report.burst_ratio.unwrap() - ratio as f32).abs() < 1e-6);
+        let ie_eff = 95.0 * 2.0 / (2.0 / ratio + 25.1);
+        assert!((f64::from(report.r.unwrap()) - (93.206_207_723_3 - ie_eff)).abs() < 1e-4);
+    }
+
+    #[test]
+    fn conversation_adds_every_delay() {
+        let table = CodecTable::default();
+        let mut ctx = MosContext::new(&table);
+        ctx.delay = Some((Nanos::from_millis(120), DelaySource::Assumed));
+        // 120 + 60 + 20 + 0 ms
+        let report = pcmu(&numbers(1000, 0, 0), &ctx);
+        assert!((report.cq.unwrap() - 4.3429).abs() < 1e-4, "{:?}", report.cq);
+        assert_eq!((report.lq, report.delay_source), (Some(4.409_406), "assumed"));
+        ctx.echo = Echo::Default;
+        assert!((pcmu(&numbers(1000, 0, 0), &ctx).cq.unwrap() - 4.2232).abs() < 1e-4);
+        // G.729 looks 5 ms ahead; 115 + 60 + 20 + 5 is 200 again.
+        ctx.echo = Echo::Free;
+        ctx.delay = Some((Nanos::from_millis(115), DelaySource::Measured));
+        let report = assess(&numbers(1000, 0, 0), "G729", Some(8000), None, &ctx);
+        let r = 93.206_207_723_3 - 10.0 - 3.044_4;
+        assert!((f64::from(report.cq.unwrap()) - mos_from_r(Scale::Nb, r)).abs() < 1e-4);
+        assert_eq!(report.delay_source, "measured");
+    }
+
+    #[test]
+    fn reasons_for_no_rating() {
+        let table = CodecTable::default();
+        let ctx = MosContext::new(&table);
+        let why = |n: &StreamNumbers, codec| {
+            let report = assess(n, codec, None, None, &ctx);
+            assert_eq!((report.lq, report.cq, report.r, report.scale), (None, None, None, ""));
+            report.null_reason
+        };
+        assert_eq!(why(&StreamNumbers::default(), "PCMU"), NO_MEDIA);
+        assert_eq!(why(&numbers(24, 0, 0), "PCMU"), TOO_FEW_PACKETS);
+        assert_eq!(why(&numbers(500, 0, 0), "speex"), UNKNOWN_CODEC);
+        assert_eq!(why(&numbers(500, 0, 0), ""), UNKNOWN_CODEC);
+        assert_eq!(why(&numbers(500, 0, 0), "H264"), NOT_AUDIO);
+        assert_eq!(why(&numbers(500, 1, 1), "G722"), CODEC_WITHOUT_LOSS_ROBUSTNESS);
+        assert_eq!(assess(&numbers(500, 0, 0), "G722", None, None, &ctx).null_reason, "");
+    }
+
+    #[test]
+    fn an_outage_reads_zero_not_less() {
+        let table = CodecTable::default().with_g711_plc(false);
+        let report = pcmu(&numbers(1000, 600, 2), &MosContext::new(&table));
+        assert_eq!((report.r, report.lq), (Some(0.0), Some(1.0)));
+        let nothing_came = pcmu(&numbers(500, 500, 1), &MosContext::new(&table));
+        assert_eq!((nothing_came.effective_loss_pct, nothing_came.null_reason), (Some(100.0), ""));
+    }
+
+    #[test]
+    fn wideband_leaves_bursts_out_unless_asked() {
+        let table = CodecTable::default();
+        let mut n = numbers(1000, 20, 5);
+        n.payload_bytes = 33 * n.packets;
+        let mut ctx = MosContext::new(&table);
+        let plain = assess(&n, "AMR-WB", Some(16_000), Some(Nanos::from_millis(20)), &ctx);
+        assert_eq!((plain.scale, plain.burst_ratio), ("wb", Some(1.0)));
+        ctx.burst_ratio_beyond_nb = true;
+        let bursty = assess(&n, "AMR-WB", Some(16_000), Some(Nanos::from_millis(20)), &ctx);
+        assert!(bursty.burst_ratio > Some(3.0) && bursty.r < plain.r);
+    }
+
+    #[test]
+    fn configured_figures_reach_the_rating() {
+        let mine = CodecOverride {
+            name: "speex".into(),
+            clock_rate: None,
+            scale: Scale::Nb,
+            ie: 12.0,
+            bpl: Some(10.0),
+            look_ahead_ms: 10.0,
+        };
+        let table = CodecTable::default().with_overrides(vec![mine]).unwrap();
+        let report = assess(&numbers(500, 0, 0), "speex", Some(8000), None, &MosContext::new(&table));
+        assert_eq!((report.ie, report.codec_status), (Some(12.0), "estimate"));
+        assert!((report.r.unwrap() - 81.2062).abs() < 1e-3);
+    }
+
+    #[test]
+    fn nearest_buffer_prefers_the_smaller() {
+        let ms = |n| DISCARD_BUFFERS_MS[nearest_buffer(Nanos::from_millis(n))];
+        assert_eq!((ms(0), ms(50), ms(51), ms(60), ms(125), ms(1000)), (20, 40, 60, 60, 100, 200));
+    }
+}

@@ -1,0 +1,485 @@
+//! What a receiver's jitter buffer would discard: a fixed buffer packet by packet ([`simulate_fixed`], the reference),
+//! and an adaptive one with small streaming state ([`Adaptive`]).
+//!
+//! Delays `d` are arrival less media time (RTP timestamp over clock rate), corrected for drift, from any origin.
+//! A packet is late when `d - reference > size`; exactly `size` is on time. Reordered packets that meet their play
+//! time are fine. Discards weigh as loss in the E-model (RFC 3611 section 4.7.1).
+
+use crate::units::{Nanos, Timestamp};
+use std::collections::BTreeSet;
+
+/// The reference delay is the smallest one over this long, or over [`REFERENCE_PACKETS`] if those come sooner.
+const REFERENCE_TIME: Nanos = Nanos::from_secs(1);
+const REFERENCE_PACKETS: u32 = 50;
+/// A delay that differs from the reference by more than this speaks for another route.
+const ROUTE_CHANGE: Nanos = Nanos::from_millis(20);
+/// So many packets in a row move the reference down ...
+const DOWN_PACKETS: u8 = 5;
+/// ... and so long without a single one near the reference moves it up.
+const UP_TIME: Nanos = Nanos::from_secs(3);
+/// A marker whose timestamp jumps this much more or less than its arrival restarts the buffer.
+const MARKER_JUMP: Nanos = Nanos::from_millis(200);
+/// So does a pause in arrivals of this length.
+const ARRIVAL_GAP: Nanos = Nanos::from_secs(2);
+
+/// One packet as the buffer sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    pub at: Timestamp,
+    /// Extended sequence number.
+    pub seq: u64,
+    /// Arrival less media time, drift-corrected.
+    pub delay: Nanos,
+    pub marker: bool,
+    /// First packet after a change of SSRC or clock rate, or after a resynchronisation (RFC 3550 A.1).
+    pub restart: bool,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Played,
+    /// After its play time.
+    Late,
+    /// So early that the buffer is full.
+    Overflow,
+    /// A sequence number seen before: neither played nor discarded.
+    Duplicate,
+}
+
+/// What play times count from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Anchor {
+    /// The smallest delay at the start of a segment, followed when the route changes.
+    #[default]
+    Minimum,
+    /// The first packet of a segment. Common, and wrong when that packet is itself late.
+    First,
+}
+
+/// A fixed jitter buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedBuffer {
+    /// Play-out delay above the reference.
+    pub size: Nanos,
+    /// Most media held; `None` for no bound.
+    pub max: Option<Nanos>,
+    pub anchor: Anchor,
+}
+
+/// The fate of each packet, in the order given, which is the order of arrival.
+///
+/// The reference delay of a segment is taken over its first second or 50 packets and holds for those packets too.
+/// It moves down to the smallest of five packets in a row more than 20 ms below it, and up to the smallest of 3 s
+/// during which every packet was more than 20 ms above it. A segment ends at a restart, at a marker whose delay
+/// differs by more than 200 ms from the packet before, and after 2 s without arrivals.
+pub fn simulate_fixed(packets: &[Arrival], buffer: &FixedBuffer) -> Vec<Fate> {
+    let mut fates = Vec::with_capacity(packets.len());
+    let mut from = 0;
+    while from < packets.len() {
+        let tail = packets.get(from..).unwrap_or_default();
+        let ends = tail.windows(2).position(|pair| starts_segment(&pair[0], &pair[1])).map_or(tail.len(), |i| i + 1);
+        simulate_segment(&tail[..ends], buffer, &mut fates);
+        from += ends;
+    }
+    fates
+}
+
+fn starts_segment(before: &Arrival, p: &Arrival) -> bool {
+    p.restart || (p.marker && (p.delay - before.delay).abs() > MARKER_JUMP) || p.at - before.at > ARRIVAL_GAP
+}
+
+fn simulate_segment(packets: &[Arrival], buffer: &FixedBuffer, fates: &mut Vec<Fate>) {
+    let Some(first) = packets.first() else { return };
+    let mut follower = Follower::new(match buffer.anchor {
+        Anchor::First => first.delay,
+        Anchor::Minimum => packets
+            .iter()
+            .take(REFERENCE_PACKETS as usize)
+            .take_while(|p| p.at - first.at <= REFERENCE_TIME)
+            .map(|p| p.delay)
+            .min()
+            .unwrap_or(first.delay),
+    });
+    let mut seen = BTreeSet::new();
+    for p in packets {
+        if !seen.insert(p.seq) {
+            fates.push(Fate::Duplicate);
+            continue;
+        }
+        if buffer.anchor == Anchor::Minimum {
+            follower.follow(p.at, p.delay);
+        }
+        fates.push(fate(p.delay - follower.reference, buffer.size, buffer.max));
+    }
+}
+
+fn fate(above_reference: Nanos, size: Nanos, max: Option<Nanos>) -> Fate {
+    if above_reference > size {
+        Fate::Late
+    } else if max.is_some_and(|max| above_reference < size - max) {
+        Fate::Overflow
+    } else {
+        Fate::Played
+    }
+}
+
+/// The reference delay, following route changes.
+#[derive(Clone, Copy, Debug)]
+struct Follower {
+    reference: Nanos,
+    /// Smallest delay of the packets in a row far below (`lower > 0`) or far above (`higher_since` set).
+    candidate: Nanos,
+    higher_since: Option<Timestamp>,
+    lower: u8,
+}
+
+impl Follower {
+    fn new(reference: Nanos) -> Follower {
+        Follower { reference, candidate: Nanos::ZERO, higher_since: None, lower: 0 }
+    }
+
+    fn follow(&mut self, at: Timestamp, delay: Nanos) {
+        if delay < self.reference - ROUTE_CHANGE {
+            self.higher_since = None;
+            self.candidate = if self.lower == 0 { delay } else { self.candidate.min(delay) };
+            self.lower += 1;
+            if self.lower >= DOWN_PACKETS {
+                *self = Follower::new(self.candidate);
+            }
+        } else if delay > self.reference + ROUTE_CHANGE {
+            self.lower = 0;
+            match self.higher_since {
+                None => {
+                    self.higher_since = Some(at);
+                    self.candidate = delay;
+                }
+                Some(since) => {
+                    self.candidate = self.candidate.min(delay);
+                    if at - since >= UP_TIME {
+                        *self = Follower::new(self.candidate);
+                    }
+                }
+            }
+        } else {
+            self.lower = 0;
+            self.higher_since = None;
+        }
+    }
+}
+
+/// An adaptive jitter buffer: `size = clamp(20 ms, 200 ms, p98 of delay variation + ptime)`, set at once where a
+/// talkspurt starts, otherwise moved by at most 10 ms per second.
+///
+/// The p98 is over about the last 10 s: a histogram of 10 ms buckets whose counts are halved every 5 s, read at the
+/// upper bound of the bucket. The reference follows as in [`simulate_fixed`], except that the first second works with
+/// the smallest delay so far. Feed packets once each, in order of arrival, duplicates left out.
+#[derive(Clone, Copy, Debug)]
+pub struct Adaptive {
+    follower: Follower,
+    last_at: Timestamp,
+    last_delay: Nanos,
+    segment_start: Timestamp,
+    /// When the counts are halved next.
+    halve_at: Timestamp,
+    size_us: u32,
+    ptime_us: u32,
+    late: u32,
+    overflow: u32,
+    /// Packets of this segment that may still set the reference; 0 once it is settled.
+    settling: u8,
+    started: bool,
+    counts: [u16; Adaptive::BUCKETS],
+}
+
+impl Adaptive {
+    pub const MIN: Nanos = Nanos::from_millis(20);
+    pub const MAX: Nanos = Nanos::from_millis(200);
+    const BUCKETS: usize = 21;
+    const BUCKET: Nanos = Nanos::from_millis(10);
+    const HALF_WINDOW: Nanos = Nanos::from_secs(5);
+    /// 10 ms per second, as a divisor of time.
+    const SLEW: i64 = 100;
+
+    /// A buffer that starts at 20 ms plus the packet time.
+    pub fn new(ptime: Nanos) -> Adaptive {
+        let ptime = ptime.clamp(Nanos::ZERO, Adaptive::MAX);
+        let mut buffer = Adaptive {
+            follower: Follower::new(Nanos::ZERO),
+            last_at: Timestamp::default(),
+            last_delay: Nanos::ZERO,
+            segment_start: Timestamp::default(),
+            halve_at: Timestamp::default(),
+            size_us: 0,
+            ptime_us: (ptime.0 / 1000) as u32,
+            late: 0,
+            overflow: 0,
+            settling: 0,
+            started: false,
+            counts: [0; Adaptive::BUCKETS],
+        };
+        buffer.set_size((Adaptive::MIN + ptime).min(Adaptive::MAX));
+        buffer
+    }
+
+    /// Takes the next packet (`seq` is not looked at) and says what becomes of it.
+    pub fn packet(&mut self, p: &Arrival) -> Fate {
+        let before = Arrival { at: self.last_at, seq: 0, delay: self.last_delay, marker: false, restart: false };
+        if !self.started || starts_segment(&before, p) {
+            self.anchor(p);
+        }
+        let elapsed = (p.at - self.last_at).max(Nanos::ZERO);
+        self.last_at = self.last_at.max(p.at);
+        self.last_delay = p.delay;
+        if self.settling > 0 && p.at - self.segment_start <= REFERENCE_TIME {
+            self.settling -= 1;
+            if p.delay < self.follower.reference {
+                self.follower = Follower::new(p.delay);
+            }
+        } else {
+            self.settling = 0;
+            self.follower.follow(p.at, p.delay);
+        }
+        self.resize(p.marker, elapsed);
+        let above = p.delay - self.follower.reference;
+        self.record(p.at, above);
+        let fate = fate(above, self.size(), Some(Adaptive::MAX + self.size()));
+        match fate {
+            Fate::Late => self.late = self.late.saturating_add(1),
+            Fate::Overflow => self.overflow = self.overflow.saturating_add(1),
+            Fate::Played | Fate::Duplicate => {}
+        }
+        fate
+    }
+
+    /// Play-out delay above the reference at this moment.
+    pub fn size(&self) -> Nanos {
+        Nanos(i64::from(self.size_us) * 1000)
+    }
+
+    /// Packets that came after their play time.
+    pub fn late(&self) -> u32 {
+        self.late
+    }
+
+    /// Packets more than 200 ms ahead of the reference delay: the buffer was full.
+    pub fn overflow(&self) -> u32 {
+        self.overflow
+    }
+
+    /// Both together.
+    pub fn discards(&self) -> u32 {
+        self.late.saturating_add(self.overflow)
+    }
+
+    fn anchor(&mut self, p: &Arrival) {
+        self.follower = Follower::new(p.delay);
+        self.segment_start = p.at;
+        self.settling = REFERENCE_PACKETS as u8;
+        self.last_at = p.at;
+        if !self.started {
+            self.started = true;
+            self.halve_at = p.at + Adaptive::HALF_WINDOW;
+        }
+    }
+
+    fn resize(&mut self, talkspurt: bool, elapsed: Nanos) {
+        let Some(p98) = self.p98() else { return };
+        let ptime = Nanos(i64::from(self.ptime_us) * 1000);
+        let target = (p98 + ptime).clamp(Adaptive::MIN, Adaptive::MAX);
+        let step = Nanos(elapsed.0 / Adaptive::SLEW);
+        let size = self.size();
+        self.set_size(if talkspurt { target } else { target.clamp(size - step, size + step) });
+    }
+
+    fn set_size(&mut self, size: Nanos) {
+        self.size_us = (size.0 / 1000) as u32;
+    }
+
+    fn record(&mut self, at: Timestamp, above: Nanos) {
+        let bucket = (above.0.max(0) / Adaptive::BUCKET.0) as usize;
+        if let Some(count) = self.counts.get_mut(bucket.min(Adaptive::BUCKETS - 1)) {
+            *count = count.saturating_add(1);
+        }
+        if at < self.halve_at {
+            return;
+        }
+        let halvings = 1 + (at - self.halve_at).0 / Adaptive::HALF_WINDOW.0;
+        for count in &mut self.counts {
+            *count = count.checked_shr(halvings.min(16) as u32).unwrap_or(0);
+        }
+        self.halve_at = self.halve_at + Nanos(halvings.saturating_mul(Adaptive::HALF_WINDOW.0));
+    }
+
+    /// Upper bound of the bucket that holds the 98th percentile (nearest rank), `None` before the first packet.
+    fn p98(&self) -> Option<Nanos> {
+        let total: u32 = self.counts.iter().map(|c| u32::from(*c)).sum();
+        let rank = (total * 98).div_ceil(100);
+        let mut below = 0;
+        let bucket = self.counts.iter().position(|c| {
+            below += u32::from(*c);
+            below >= rank
+        })?;
+        (total > 0).then_some(Nanos((bucket as i64 + 1) * Adaptive::BUCKET.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Packets every 20 ms with the given delays in ms.
+    fn stream(delays: impl IntoIterator<Item = i64>) -> Vec<Arrival> {
+        let packet = |(i, delay): (usize, i64)| Arrival {
+            at: Timestamp(0) + Nanos::from_millis(20 * i as i64 + delay),
+            seq: i as u64,
+            delay: Nanos::from_millis(delay),
+            marker: i == 0,
+            restart: false,
+        };
+        delays.into_iter().enumerate().map(packet).collect()
+    }
+
+    fn fixed(size_ms: i64) -> FixedBuffer {
+        FixedBuffer { size: Nanos::from_millis(size_ms), max: None, anchor: Anchor::Minimum }
+    }
+
+    fn late(packets: &[Arrival], buffer: &FixedBuffer) -> Vec<usize> {
+        let fates = simulate_fixed(packets, buffer);
+        (0..fates.len()).filter(|i| fates[*i] == Fate::Late).collect()
+    }
+
+    #[test]
+    fn the_boundary_is_on_time() {
+        let packets = stream([10, 50, 51, 10]);
+        assert_eq!(late(&packets, &fixed(40)), [2]);
+    }
+
+    #[test]
+    fn bunched_packets_overflow_a_small_buffer() {
+        let packets = stream([100, 80, 60, 40, 20, 0]);
+        let mut buffer = FixedBuffer { anchor: Anchor::First, max: Some(Nanos::from_millis(70)), ..fixed(40) };
+        let fates = simulate_fixed(&packets, &buffer);
+        assert_eq!(fates.iter().filter(|f| **f == Fate::Overflow).count(), 4);
+        buffer.max = None;
+        assert!(simulate_fixed(&packets, &buffer).iter().all(|f| *f == Fate::Played));
+    }
+
+    #[test]
+    fn duplicates_are_neither_late_nor_played() {
+        let mut packets = stream([0, 0, 90]);
+        packets.push(Arrival { at: Timestamp(0) + Nanos::from_millis(200), ..packets[1] });
+        packets[3].delay = Nanos::from_millis(180);
+        assert_eq!(simulate_fixed(&packets, &fixed(60)), [Fate::Played, Fate::Played, Fate::Late, Fate::Duplicate]);
+    }
+
+    #[test]
+    fn a_lasting_shift_moves_the_reference_after_three_seconds() {
+        let packets = stream((0..600).map(|i| if i < 200 { 0 } else { 100 }));
+        let late = late(&packets, &fixed(60));
+        assert_eq!(late.first(), Some(&200));
+        assert_eq!(late.last(), Some(&349), "3 s of 20 ms packets");
+    }
+
+    #[test]
+    fn a_shorter_route_moves_the_reference_with_the_fifth_packet() {
+        // After the shift down by 50 ms, 90 ms is late again for 60 ms: the reference is 20.
+        let packets = stream((0..200).map(|i| {
+            if i < 100 {
+                70
+            } else if i % 20 == 19 {
+                90
+            } else {
+                20
+            }
+        }));
+        let late = late(&packets, &fixed(60));
+        assert_eq!(late, [119, 139, 159, 179, 199]);
+        // Four packets do not.
+        let packets = stream((0..200).map(|i| if (100..104).contains(&i) { 20 } else { 70 }));
+        assert!(simulate_fixed(&packets, &fixed(40)).iter().all(|f| *f == Fate::Played));
+    }
+
+    #[test]
+    fn segments_start_anew() {
+        let jump = |marker, restart| {
+            let mut packets = stream((0..100).map(|i| if i < 50 { 0 } else { 250 }));
+            packets[50].marker = marker;
+            packets[50].restart = restart;
+            late(&packets, &fixed(60)).len()
+        };
+        assert_eq!((jump(false, false), jump(true, false), jump(false, true)), (50, 0, 0));
+    }
+
+    #[test]
+    fn adaptive_state_is_two_cache_lines() {
+        assert!(size_of::<Adaptive>() <= 136, "{}", size_of::<Adaptive>());
+    }
+
+    #[test]
+    fn adaptive_grows_and_shrinks_slowly_inside_a_talkspurt() {
+        let mut buffer = Adaptive::new(Nanos::from_millis(20));
+        assert_eq!(buffer.size(), Nanos::from_millis(40));
+        let quiet = stream((0..500).map(|_| 0));
+        for p in &quiet {
+            buffer.packet(p);
+        }
+        assert_eq!(buffer.size(), Nanos::from_millis(30), "10 ms bucket and ptime");
+        assert_eq!(buffer.discards(), 0);
+        let mut grown = buffer;
+        for p in stream((0..1000).map(|i| if i >= 500 && i % 10 == 0 { 95 } else { 0 })).iter().skip(500) {
+            let before = grown.size();
+            grown.packet(p);
+            assert!((grown.size() - before).abs() <= Nanos::from_micros(2000), "at most 10 ms per second");
+        }
+        assert!(grown.size() > Nanos::from_millis(110), "{:?}", grown.size());
+        let late = grown.late();
+        assert!(late > 0 && late < 50, "{late} late before it had grown");
+    }
+
+    #[test]
+    fn adaptive_jumps_at_a_talkspurt() {
+        let mut buffer = Adaptive::new(Nanos::from_millis(20));
+        let mut packets = stream((0..200).map(|i| if i > 20 && i % 4 == 0 { 95 } else { 0 }));
+        packets[150].marker = true;
+        for p in &packets[..=150] {
+            buffer.packet(p);
+        }
+        assert_eq!(buffer.size(), Nanos::from_millis(120));
+        packets[151].delay = Nanos::from_millis(99);
+        assert_eq!(buffer.packet(&packets[151]), Fate::Played);
+    }
+
+    proptest! {
+        #[test]
+        fn a_larger_buffer_never_discards_more(delays in prop::collection::vec(0i64..300, 1..200), a in 0i64..200, b in 0i64..200) {
+            let packets = stream(delays);
+            let (small, large) = (a.min(b), a.max(b));
+            prop_assert!(late(&packets, &fixed(small)).len() >= late(&packets, &fixed(large)).len());
+        }
+
+        #[test]
+        fn adaptive_stays_in_its_range(delays in prop::collection::vec((-500i64..500, any::<bool>()), 1..300)) {
+            let mut buffer = Adaptive::new(Nanos::from_millis(20));
+            let mut packets = stream(delays.iter().map(|d| d.0));
+            for (p, (_, marker)) in packets.iter_mut().zip(&delays) {
+                p.marker = *marker;
+                buffer.packet(p);
+                prop_assert!((Adaptive::MIN..=Adaptive::MAX).contains(&buffer.size()));
+            }
+            prop_assert!(buffer.discards() as usize <= packets.len());
+        }
+
+        #[test]
+        fn adaptive_at_its_largest_agrees_with_the_fixed_reference(delays in prop::collection::vec(0i64..15, 60..300)) {
+            // Delay variation that every buffer absorbs: neither discards anything.
+            let mut packets = stream(delays);
+            let mut buffer = Adaptive::new(Nanos::from_millis(20));
+            for p in &mut packets {
+                prop_assert_eq!(buffer.packet(p), Fate::Played);
+            }
+            prop_assert!(late(&packets, &fixed(20)).is_empty());
+        }
+    }
+}

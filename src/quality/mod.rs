@@ -1,0 +1,15 @@
+//! Call quality from counts: E-model, codec table, burst and gap metrics, jitter-buffer emulation, assessment.
+//!
+//! Pure arithmetic. Nothing here sees a packet's bytes; [`assess::assess`] turns the numbers of a stream into a
+//! [`crate::model::MosReport`], the other modules are what it stands on.
+
+pub mod assess;
+pub mod burst;
+pub mod codecs;
+pub mod emodel;
+pub mod jitter_buffer;
+mod rating;
+
+pub use assess::{DelaySource, MosContext, assess};
+pub use codecs::{CodecQuality, CodecTable, Status};
+pub use emodel::{Echo, Inputs, Rating, Scale, rate};
