@@ -4,4 +4,5 @@
 //! everything with an effect hangs off the two ends. `ARCHITECTURE.md` tells the house.
 
 pub mod model;
+pub mod store;
 pub mod units;
