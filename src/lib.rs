@@ -8,5 +8,6 @@ pub mod capture;
 pub mod media;
 pub mod model;
 pub mod quality;
+pub mod store;
 pub mod units;
 pub mod wire;
