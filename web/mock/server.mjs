@@ -1,0 +1,220 @@
+// A server with the API's contract over seeded data, and the built page with the headers the real one sends.
+// `node mock/server.mjs [--port 8799] [--empty]`; the tests import `start`.
+
+import { createServer } from "node:http";
+import { readFile } from "node:fs/promises";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { makeWorld } from "./data.mjs";
+
+const DIST = fileURLToPath(new URL("../dist", import.meta.url));
+const LONGEST_MS = 31 * 86_400_000;
+const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".md": "text/plain; charset=utf-8" };
+export const CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+
+/** Serves until `close()`. Port 0 takes a free one. */
+export async function start({ port = 0, empty = false } = {}) {
+  const world = empty ? [] : makeWorld();
+  const server = createServer((request, response) => {
+    answer(world, request, response).catch((error) => send(response, 500, problem("internal", String(error))));
+  });
+  await new Promise((done) => server.listen(port, "127.0.0.1", done));
+  return {
+    url: `http://127.0.0.1:${server.address().port}`,
+    world,
+    close: () => {
+      server.closeAllConnections();
+      return new Promise((done) => server.close(done));
+    },
+  };
+}
+
+class Refused extends Error {
+  constructor(status, code, message) {
+    super(message);
+    Object.assign(this, { status, code });
+  }
+}
+
+async function answer(world, request, response) {
+  const url = new URL(request.url, "http://mock");
+  if (!url.pathname.startsWith("/api/v1/")) return page(url.pathname, response);
+  const path = url.pathname.slice("/api/v1".length);
+  try {
+    if (path === "/live") return live(world, request, response);
+    const call = path.match(/^\/calls\/([^/]+)$/);
+    if (call) {
+      if (!/^[0-9a-f]{16}$/.test(call[1])) throw new Refused(400, "bad_request", "id: expected 16 hex digits");
+      const found = world.find((each) => each.call.id === call[1]);
+      if (!found) throw new Refused(404, "not_found", `no call ${call[1]} is stored; it may be older than the retention`);
+      return send(response, 200, found);
+    }
+    const of = { "/range": range, "/timeline": timeline, "/calls": calls, "/stats": stats }[path];
+    if (!of) throw new Refused(404, "not_found", `no such resource: ${path}`);
+    send(response, 200, of(world, url.searchParams));
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    send(response, error.status, problem(error.code, error.message));
+  }
+}
+
+function problem(code, message) {
+  return { error: { code, message } };
+}
+
+function send(response, status, body) {
+  response.writeHead(status, { "content-type": "application/json", "cache-control": "no-store" });
+  response.end(JSON.stringify(body));
+}
+
+async function page(path, response) {
+  const file = /\.[a-z]+$/.test(path) ? path : "/index.html";
+  const full = normalize(join(DIST, file));
+  try {
+    if (!full.startsWith(DIST)) throw new Error("outside");
+    const body = await readFile(full);
+    response.writeHead(200, { "content-type": TYPES[extname(full)] ?? "application/octet-stream", "content-security-policy": CSP, "x-content-type-options": "nosniff" });
+    response.end(body);
+  } catch {
+    response.writeHead(404, { "content-type": "text/plain" });
+    response.end("not found");
+  }
+}
+
+function range(world) {
+  const times = world.map((each) => each.call.first_at).sort();
+  return { from: times[0] ?? null, to: times.at(-1) ?? null, calls: world.length, streams: world.reduce((sum, each) => sum + each.streams.length, 0) };
+}
+
+function windowOf(world, query) {
+  const stored = range(world);
+  const from = query.get("from") ?? stored.from ?? "1970-01-01T00:00:00Z";
+  const to = query.get("to") ?? (stored.to ? new Date(Date.parse(stored.to) + 1).toISOString() : "1970-01-01T00:00:00Z");
+  if (Number.isNaN(Date.parse(from))) throw new Refused(400, "bad_request", `from: "${from}" is not an RFC 3339 time`);
+  if (Number.isNaN(Date.parse(to))) throw new Refused(400, "bad_request", `to: "${to}" is not an RFC 3339 time`);
+  if (Date.parse(to) - Date.parse(from) > LONGEST_MS) throw new Refused(400, "bad_request", "window: longer than 31 days; narrow from and to");
+  return { from, to };
+}
+
+function matching(world, query) {
+  const { from, to } = windowOf(world, query);
+  const above = (name) => {
+    if (!query.get(name)) return null;
+    const value = Number(query.get(name));
+    if (Number.isNaN(value)) throw new Refused(400, "bad_request", `${name}: "${query.get(name)}" is not a number`);
+    return value;
+  };
+  const [mos, pdv, loss] = [above("mos_below"), above("pdv_p95_above"), above("loss_above")];
+  const text = (name) => query.get(name) ?? "";
+  return world.filter(({ call, streams }) => {
+    const at = Date.parse(call.first_at);
+    if (at < Date.parse(from) || at >= Date.parse(to)) return false;
+    const addresses = [call.signalling_src, call.signalling_dst, ...streams.flatMap((s) => [s.src, s.dst])];
+    return (
+      (!text("number") || call.caller.user.includes(text("number")) || call.callee.user.includes(text("number"))) &&
+      (!text("call_id") || call.call_id === text("call_id")) &&
+      (!text("address") || addresses.some((address) => address.startsWith(text("address")))) &&
+      (!text("codec") || call.codecs.includes(text("codec"))) &&
+      (!text("state") || call.state === text("state")) &&
+      (!text("diagnosis") || call.diagnoses.some((d) => d.code === text("diagnosis"))) &&
+      (!text("trunk") || call.trunk === text("trunk")) &&
+      (!text("site") || call.site === text("site")) &&
+      (mos === null || (call.mos_worst !== null && call.mos_worst < mos)) &&
+      (pdv === null || (call.pdv_p95_worst_ms ?? -1) > pdv) &&
+      (loss === null || (call.loss_pct_worst ?? -1) > loss)
+    );
+  });
+}
+
+const SORTS = {
+  worst: (x, y) => rank(x) - rank(y),
+  newest: (x, y) => (x.first_at < y.first_at ? 1 : -1),
+  oldest: (x, y) => (x.first_at < y.first_at ? -1 : 1),
+  longest: (x, y) => (y.duration_ms ?? 0) - (x.duration_ms ?? 0),
+};
+
+function rank(call) {
+  if (["no_media", "one_way_media"].includes(call.diagnosis)) return 0;
+  if (call.class === "failed") return 0.5;
+  return call.mos_worst ?? 9;
+}
+
+function calls(world, query) {
+  const sort = SORTS[query.get("sort") ?? "worst"];
+  if (!sort) throw new Refused(400, "bad_request", `sort: "${query.get("sort")}" is not worst, newest, oldest or longest`);
+  const limit = Number(query.get("limit") ?? 50);
+  const offset = Number(query.get("cursor") ?? 0);
+  const rows = matching(world, query).map((each) => each.call).sort(sort);
+  return { window: windowOf(world, query), calls: rows.slice(offset, offset + limit), next_cursor: offset + limit < rows.length ? String(offset + limit) : null };
+}
+
+function timeline(world, query) {
+  const { from, to } = windowOf(world, query);
+  const wanted = Number(query.get("buckets") ?? 120);
+  const bucket = Math.max(1, Math.ceil((Date.parse(to) - Date.parse(from)) / 1000 / wanted));
+  const start = Math.floor(Date.parse(from) / 1000 / bucket) * bucket;
+  const buckets = [];
+  for (let at = start; at * 1000 < Date.parse(to); at += bucket) buckets.push({ at: new Date(at * 1000).toISOString(), calls: 0, good: 0, fair: 0, poor: 0, failed: 0, unrated: 0 });
+  for (const { call } of matching(world, query)) {
+    const into = buckets[Math.floor((Date.parse(call.first_at) / 1000 - start) / bucket)];
+    into.calls++;
+    into[call.class]++;
+  }
+  return { from, to, bucket_s: bucket, buckets };
+}
+
+function stats(world, query) {
+  const window = windowOf(world, query);
+  const by = (query.get("group_by") ?? "").split(",").filter(Boolean);
+  if (by.length > 3) throw new Refused(400, "bad_request", "group_by: at most 3 of codec, trunk, site, probe, src, dst");
+  const bucket = query.get("bucket_s") ? Number(query.get("bucket_s")) : null;
+  const groups = new Map();
+  const narrowed = new URLSearchParams(query);
+  for (const each of matching(world, narrowed)) {
+    for (const stream of each.streams) {
+      for (const row of each.intervals[stream.id]) {
+        const at = bucket ? new Date(Math.floor(Date.parse(row.start_at) / 1000 / bucket) * bucket * 1000).toISOString() : null;
+        const of = { codec: stream.codec, trunk: stream.trunk, site: stream.site, probe: stream.probe, src: stream.src.split(":")[0], dst: stream.dst.split(":")[0] };
+        const key = Object.fromEntries(by.map((name) => [name, of[name]]));
+        const name = JSON.stringify([key, at]);
+        if (!groups.has(name)) groups.set(name, { key, at, rows: [], streams: new Set(), calls: new Set(), runs: {} });
+        const group = groups.get(name);
+        group.rows.push(row);
+        group.streams.add(stream.id);
+        group.calls.add(each.call.id);
+        if (row.longest_loss_run > 0) group.runs[Math.min(row.longest_loss_run, 9)] = (group.runs[Math.min(row.longest_loss_run, 9)] ?? 0) + 1;
+      }
+    }
+  }
+  const out = [...groups.values()].map(({ key, at, rows, streams, calls: of, runs }) => {
+    const sum = (pick) => rows.reduce((total, row) => total + pick(row), 0);
+    const p = (values, q) => [...values].sort((x, y) => x - y)[Math.min(values.length - 1, Math.floor(values.length * q))] ?? null;
+    const p95s = rows.map((row) => row.delay_variation_ms.p95);
+    const scales = ["nb", "wb", "fb"].map((scale) => ({ scale, values: rows.filter((row) => row.mos_scale === scale).map((row) => row.mos_lq) })).filter((each) => each.values.length > 0);
+    return {
+      key, at, streams: streams.size, calls: of.size, packets: sum((r) => r.packets), expected: sum((r) => r.expected), lost: sum((r) => r.lost), loss_pct: sum((r) => r.expected) ? (100 * sum((r) => r.lost)) / sum((r) => r.expected) : null, reordered: sum((r) => r.reordered),
+      delay_variation_ms: { p50: p(rows.map((row) => row.delay_variation_ms.p50), 0.5), p95: p(p95s, 0.93), p99: p(p95s, 0.985), p999: Math.max(...rows.map((row) => row.delay_variation_ms.p99)) }, jitter_max_ms: Math.max(...rows.map((row) => row.jitter_ms.max)), loss_runs: runs,
+      mos: scales.map(({ scale, values }) => ({ scale, p5: p(values, 0.05), p50: p(values, 0.5), intervals: values.length })),
+    };
+  });
+  return { window, group_by: by, bucket_s: bucket, groups: out.slice(0, 1000), truncated: out.length > 1000 };
+}
+
+function live(world, request, response) {
+  response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
+  let n = 0;
+  const snapshot = () => {
+    const drops = world.length === 0 ? 0 : 41;
+    response.write(`event: snapshot\ndata: ${JSON.stringify({ at: new Date().toISOString(), calls: world.length ? 212 + (n % 5) : 0, streams: world.length ? 424 + (n % 7) : 0, frames_per_s: world.length ? 21_180.4 + n : 0, capture_drops: drops, calls_bad: world.length ? 9 : 0 })}\n\n`);
+    n++;
+  };
+  snapshot();
+  const timer = setInterval(snapshot, 1000);
+  request.on("close", () => clearInterval(timer));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const at = process.argv.indexOf("--port");
+  const { url } = await start({ port: at > 0 ? Number(process.argv[at + 1]) : 8799, empty: process.argv.includes("--empty") });
+  console.log(`mock API and page: ${url}`);
+}

@@ -1,0 +1,44 @@
+// The API as functions. A failure is one line for the reader: the server's own where it gave one.
+
+import type { CallDetail, CallPageOf, Range, Stats, Timeline } from "./types";
+
+export const API = "/api/v1";
+
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+async function get<T>(path: string, query: URLSearchParams | null, signal: AbortSignal): Promise<T> {
+  const text = query?.toString() ?? "";
+  let response: Response;
+  try {
+    response = await fetch(`${API}${path}${text ? `?${text}` : ""}`, { signal, headers: { accept: "application/json" } });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new ApiError(0, "unreachable", "The server does not answer. Check that auscult runs and that this host reaches it, then retry.");
+  }
+  let body: unknown;
+  try {
+    body = await response.json();
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new ApiError(response.status, "not_json", `The server answered ${response.status} without JSON. Check what stands between this page and auscult.`);
+  }
+  if (!response.ok) {
+    const said = (body as { error?: { code?: string; message?: string } } | null)?.error;
+    throw new ApiError(response.status, said?.code ?? "error", said?.message ?? `The server answered ${response.status}.`);
+  }
+  return body as T;
+}
+
+export const range = (signal: AbortSignal) => get<Range>("/range", null, signal);
+export const timeline = (query: URLSearchParams, signal: AbortSignal) => get<Timeline>("/timeline", query, signal);
+export const calls = (query: URLSearchParams, signal: AbortSignal) => get<CallPageOf>("/calls", query, signal);
+export const call = (id: string, signal: AbortSignal) => get<CallDetail>(`/calls/${encodeURIComponent(id)}`, null, signal);
+export const stats = (query: URLSearchParams, signal: AbortSignal) => get<Stats>("/stats", query, signal);

@@ -1,0 +1,345 @@
+// Both directions of a call's media on one time axis, with the signalling above it.
+
+import { useCallback, useMemo, useRef, useState } from "preact/hooks";
+import { clock, count, duration, epochMs, mos, ms, number, percent, scaleShort, UNKNOWN } from "../format";
+import { useWidth } from "../hooks";
+import { MosValue } from "../parts";
+import type { CallDetail, IntervalRow, SipMessage, StreamRow } from "../types";
+import { captureBlamed } from "../words";
+import { GUTTER, LaneCharts, RIGHT, type SipMark, type TimeRange, topOf, wholeRange } from "./chart";
+import type { Direction } from "./directions";
+
+const MARK_ROWS = 2;
+
+interface Props {
+  detail: CallDetail;
+  all: Direction[];
+  onMessage: (index: number) => void;
+}
+
+export function Lanes({ detail, all, onMessage }: Props) {
+  const marks = useMemo(() => sipMarks(detail.ladder), [detail]);
+  const whole = useMemo(() => wholeRange(marks, all), [marks, all]);
+  const [range, setRange] = useState<TimeRange | null>(null);
+  const shown = range ?? whole;
+  const rows = all.flatMap((direction) => direction.intervals.map(({ row }) => row));
+  const delayTop = topOf(
+    rows.flatMap((row) => [row.delay_variation_ms.p95, row.delay_variation_ms.p99, row.jitter_ms.mean]),
+    4,
+  );
+  const lossTop = topOf(rows.map((row) => (row.expected > 0 ? (100 * row.lost) / row.expected : null)), 2);
+  const zoom = useCallback(
+    (next: TimeRange) => {
+      if (!whole) return;
+      const isWhole = Math.abs(next.min - whole.min) < 0.01 && Math.abs(next.max - whole.max) < 0.01;
+      setRange((before) => (isWhole ? null : before && before.min === next.min && before.max === next.max ? before : next));
+    },
+    [whole],
+  );
+  if (!shown || !whole) return null;
+  return (
+    <section class="lanes panel" aria-labelledby="media-title">
+      <div class="head">
+        <h2 id="media-title">Media, both directions on one time axis</h2>
+        <span class="hint">Drag to zoom in. Times are UTC.</span>
+        {range && (
+          <button type="button" onClick={() => setRange(null)}>
+            Whole call
+          </button>
+        )}
+      </div>
+      <MarkStrip marks={marks} range={shown} onPick={onMessage} />
+      {all.map((direction, i) => (
+        <Lane
+          key={direction.key}
+          direction={direction}
+          detail={detail}
+          range={shown}
+          delayTop={delayTop}
+          lossTop={lossTop}
+          marks={marks}
+          last={i === all.length - 1}
+          onZoom={zoom}
+          onWhole={() => setRange(null)}
+        />
+      ))}
+    </section>
+  );
+}
+
+interface LaneProps {
+  direction: Direction;
+  detail: CallDetail;
+  range: TimeRange;
+  delayTop: number;
+  lossTop: number;
+  marks: SipMark[];
+  last: boolean;
+  onZoom: (range: TimeRange) => void;
+  onWhole: () => void;
+}
+
+function Lane({ direction, detail, range, delayTop, lossTop, marks, last, onZoom, onWhole }: LaneProps) {
+  const readout = useRef<HTMLParagraphElement>(null);
+  const answered = detail.call.answered_at;
+  const onCursor = useCallback(
+    (index: number | null) => {
+      const target = readout.current;
+      if (!target) return;
+      const found = index === null ? undefined : direction.intervals[index];
+      target.textContent = found ? describe(found.row, answered) : "";
+      target.classList.toggle("on", found !== undefined);
+    },
+    [direction, answered],
+  );
+  const first = direction.streams[0];
+  if (!first) return null;
+  return (
+    <article class="lane" aria-label={`Direction ${direction.name || `${first.src} to ${first.dst}`}`}>
+      <h3>
+        {direction.name && <span class="way">{direction.name}</span>}
+        <span class="mono">
+          {first.src} → {direction.streams.at(-1)?.dst}
+        </span>
+      </h3>
+      {direction.streams.map((stream) => (
+        <StreamFigures key={stream.id} stream={stream} several={direction.streams.length > 1} />
+      ))}
+      {direction.intervals.length > 0 ? (
+        <div onDblClick={onWhole}>
+          <LaneCharts
+            direction={direction}
+            range={range}
+            delayTop={delayTop}
+            lossTop={lossTop}
+            marks={marks}
+            syncKey={detail.call.id}
+            last={last}
+            onCursor={onCursor}
+            onZoom={onZoom}
+          />
+          <p class="readout" ref={readout} aria-hidden="true" />
+        </div>
+      ) : (
+        <p class="hint">No interval rows are stored for this direction; they are kept for a shorter time than the totals above.</p>
+      )}
+      <LaneTable direction={direction} />
+    </article>
+  );
+}
+
+function StreamFigures({ stream, several }: { stream: StreamRow; several: boolean }) {
+  const dv = stream.delay_variation_ms;
+  return (
+    <dl class="figures">
+      <Figure term={several ? `${stream.codec ?? "unknown"}, ${clock(stream.first_at)}` : "Codec"}>
+        {stream.codec ?? UNKNOWN}
+        {stream.ptime_ms !== null && <small> {number(stream.ptime_ms)} ms</small>}
+      </Figure>
+      <Figure term="MOS-LQ whole">
+        <MosValue value={stream.mos.lq} scale={stream.mos.scale} why={stream.mos.null_reason} />
+      </Figure>
+      <Figure term="Worst interval">
+        <MosValue value={stream.mos.worst_interval} scale={stream.mos.scale} why={stream.mos.null_reason} />
+      </Figure>
+      <Figure term="Lost">
+        {percent(stream.loss_pct)} <small>{`${count(stream.lost)} of ${count(stream.expected)}`}</small>
+        {captureBlamed(stream.quality.loss_source) && <span class="tag">probe?</span>}
+      </Figure>
+      <Figure term="Longest run">{stream.longest_loss_run > 0 ? number(stream.longest_loss_run) : "0"}</Figure>
+      <Figure term="Delay var. p50 / p95 / p99">
+        {ms(dv.p50, false)} / {ms(dv.p95, false)} / {ms(dv.p99)}
+      </Figure>
+      <Figure term="max">{ms(dv.max)}</Figure>
+      <Figure term="Jitter mean / max">
+        {ms(stream.jitter_ms.mean, false)} / {ms(stream.jitter_ms.max)}
+      </Figure>
+      <Figure term="Reordered">{number(stream.reordered)}</Figure>
+      <Figure term="SSRC">
+        <span class="mono">{stream.ssrc}</span>
+      </Figure>
+      <LossRuns runs={stream.loss_runs} />
+      <LateBuffers late={stream.late_pct} />
+    </dl>
+  );
+}
+
+function Figure({ term, children }: { term: string; children: preact.ComponentChildren }) {
+  return (
+    <div>
+      <dt>{term}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+/** How many runs of how many packets: one bar per length. */
+function LossRuns({ runs }: { runs: Record<string, number> }) {
+  const entries = Object.entries(runs)
+    .filter(([, n]) => n > 0)
+    .sort(([a], [b]) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
+  if (entries.length === 0) return null;
+  const most = Math.max(...entries.map(([, n]) => n));
+  return (
+    <div class="runs">
+      <dt>Runs by packets lost in a row</dt>
+      <dd>
+        {entries.map(([length, n]) => (
+          <span key={length} title={`${number(n)} runs of ${length} packets`}>
+            <svg width="20" height="16" aria-hidden="true">
+              <rect x="1" width="18" y={16 - Math.max(2, (16 * n) / most)} height={Math.max(2, (16 * n) / most)} />
+            </svg>
+            <b>{length}</b>
+            <small>×{count(n)}</small>
+          </span>
+        ))}
+      </dd>
+    </div>
+  );
+}
+
+/** What fixed jitter buffers of these sizes would throw away on top of the loss. */
+function LateBuffers({ late }: { late: Record<string, number | null> }) {
+  const entries = Object.entries(late).sort(([a], [b]) => Number(a) - Number(b));
+  if (!entries.some(([, share]) => (share ?? 0) > 0)) return null;
+  return (
+    <div class="runs late">
+      <dt>Too late for a fixed buffer of, ms</dt>
+      <dd>
+        {entries.map(([size, share]) => (
+          <span key={size} title={`${percent(share)} of the packets come too late for a buffer of ${size} ms`}>
+            <b>{size}</b>
+            <small>{percent(share)}</small>
+          </span>
+        ))}
+      </dd>
+    </div>
+  );
+}
+
+function describe(row: IntervalRow, answered: string | null): string {
+  const at = epochMs(row.start_at);
+  const since = answered ? ` (${duration(Math.max(at - epochMs(answered), 0))} after answer)` : "";
+  const rated = row.mos_lq === null ? `no MOS (${(row.mos_null_reason ?? "unknown").replaceAll("_", " ")})` : `MOS ${mos(row.mos_lq)} ${scaleShort(row.mos_scale)}`;
+  const dv = row.delay_variation_ms;
+  const lost = row.lost === 0 ? "no loss" : `lost ${number(row.lost)} of ${number(row.expected)}, longest run ${number(row.longest_loss_run)}${captureBlamed(row.loss_source) ? ", probe suspected" : ""}`;
+  return `${clock(at)} to ${clock(at + row.length_ms)}${since}: ${rated}; delay variation p50 ${ms(dv.p50, false)}, p95 ${ms(dv.p95, false)}, max ${ms(dv.max)}; jitter ${ms(row.jitter_ms.mean)}; ${lost}`;
+}
+
+/** The charts once more as a table, for those who read rather than see. */
+function LaneTable({ direction }: { direction: Direction }) {
+  return (
+    <details class="twin">
+      <summary>The same as a table ({number(direction.intervals.length)} intervals)</summary>
+      <div class="scroll" tabIndex={0} role="region" aria-label="Intervals">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Start, UTC</th>
+              <th scope="col">Length</th>
+              <th scope="col">MOS-LQ</th>
+              <th scope="col">p50</th>
+              <th scope="col">p95</th>
+              <th scope="col">p99</th>
+              <th scope="col">max</th>
+              <th scope="col">Jitter</th>
+              <th scope="col">Lost</th>
+              <th scope="col">Longest run</th>
+              <th scope="col">Reordered</th>
+              <th scope="col">Longest gap</th>
+            </tr>
+          </thead>
+          <tbody>
+            {direction.intervals.map(({ row, stream }) => (
+              <tr key={`${stream.id}${row.start_at}`}>
+                <th scope="row">{clock(row.start_at)}</th>
+                <td>{duration(row.length_ms)}</td>
+                <td>
+                  <MosValue value={row.mos_lq} scale={row.mos_scale} why={row.mos_null_reason} />
+                </td>
+                <td>{ms(row.delay_variation_ms.p50)}</td>
+                <td>{ms(row.delay_variation_ms.p95)}</td>
+                <td>{ms(row.delay_variation_ms.p99)}</td>
+                <td>{ms(row.delay_variation_ms.max)}</td>
+                <td>{ms(row.jitter_ms.mean)}</td>
+                <td>
+                  {number(row.lost)} of {number(row.expected)}
+                  {captureBlamed(row.loss_source) && " (probe suspected)"}
+                </td>
+                <td>{number(row.longest_loss_run)}</td>
+                <td>{number(row.reordered)}</td>
+                <td>{ms(row.max_gap_ms)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </details>
+  );
+}
+
+interface IndexedMark extends SipMark {
+  index: number;
+}
+
+/** Messages worth a mark: the first of each, neither 100 nor repeats, nor the same message one hop on. */
+function sipMarks(ladder: SipMessage[]): IndexedMark[] {
+  const seen = new Set<string>();
+  const out: IndexedMark[] = [];
+  ladder.forEach((message, index) => {
+    if (message.retransmission || message.status === 100) return;
+    const key = `${message.status ?? ""} ${message.method} ${message.cseq}`;
+    if (seen.has(key)) return;
+    seen.add(key);
+    const reinvite = message.method === "INVITE" && message.status === null && out.some((mark) => mark.label === "200 INVITE");
+    const label = message.status ? `${message.status} ${message.method}` : reinvite ? "re-INVITE" : message.method;
+    out.push({ at: epochMs(message.at) / 1000, label, index });
+  });
+  return out;
+}
+
+function MarkStrip({ marks, range, onPick }: { marks: SipMark[]; range: TimeRange; onPick: (index: number) => void }) {
+  const [box, width] = useWidth<HTMLDivElement>();
+  const inner = Math.max(width - GUTTER - RIGHT, 1);
+  const free: number[] = Array.from({ length: MARK_ROWS }, () => -Infinity);
+  const placed = (marks as IndexedMark[]).flatMap((mark) => {
+    const x = GUTTER + ((mark.at - range.min) / (range.max - range.min)) * inner;
+    if (x < GUTTER - 1 || x > width - RIGHT + 1) return [];
+    const length = mark.label.length * 6.4 + 10;
+    const row = free.findIndex((end) => x >= end);
+    const flip = x + length > width;
+    if (row >= 0 && !flip) free[row] = x + length;
+    return [{ ...mark, x, row, flip }];
+  });
+  return (
+    <div class="marks" ref={box}>
+      <svg width={width} height={MARK_ROWS * 15 + 6} role="group" aria-label="Signalling on the time axis">
+        <text class="side" x={GUTTER - 6} y="12">
+          SIP
+        </text>
+        {placed.map((mark) => (
+          <g
+            key={mark.index}
+            role="button"
+            tabIndex={0}
+            aria-label={`${mark.label} at ${clock(mark.at * 1000, true)}: show in the ladder`}
+            onClick={() => onPick(mark.index)}
+            onKeyDown={(event) => {
+              if (event.key !== "Enter" && event.key !== " ") return;
+              event.preventDefault();
+              onPick(mark.index);
+            }}
+          >
+            <title>{`${mark.label}, ${clock(mark.at * 1000, true)} UTC`}</title>
+            <line x1={mark.x} x2={mark.x} y1={Math.max(mark.row, 0) * 15 + 2} y2={MARK_ROWS * 15 + 6} />
+            {mark.row >= 0 && (
+              <text x={mark.flip ? mark.x - 4 : mark.x + 4} y={mark.row * 15 + 12} text-anchor={mark.flip ? "end" : "start"}>
+                {mark.label}
+              </text>
+            )}
+          </g>
+        ))}
+      </svg>
+    </div>
+  );
+}

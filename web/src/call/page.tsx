@@ -1,0 +1,192 @@
+// One call: verdict, facts, media, signalling, endpoint reports, and how far to trust it all.
+
+import type { ComponentChildren } from "preact";
+import { useMemo, useState } from "preact/hooks";
+import { API, call as loadCall } from "../api";
+import { duration, ms, number, percent, UNKNOWN } from "../format";
+import { useKeys, useLoad, useTitle } from "../hooks";
+import { ClassMark, Copy, Failure, MosValue, Notice, Time } from "../parts";
+import { cameFromList, navigate } from "../router";
+import type { CallDetail, CallRow, Party } from "../types";
+import { diagnosisHint, diagnosisTitle, finalAnswer, releasedBy, stateWord, verdict } from "../words";
+import { type Direction, directions, displayFilter, shellWord } from "./directions";
+import { Ladder } from "./ladder";
+import { Lanes } from "./lanes";
+import { Rtcp } from "./rtcp";
+import { Trust } from "./trust";
+
+export function CallPage({ id }: { id: string }) {
+  const { data, error, retry } = useLoad(id, (signal) => loadCall(id, signal));
+  useTitle(data ? `${data.call.caller.user || "unknown"} → ${data.call.callee.user || "unknown"}` : "Call");
+  useKeys({ Escape: leave });
+  return (
+    <>
+      <p class="back">
+        <a
+          href="/"
+          onClick={(event) => {
+            if (event.metaKey || event.ctrlKey || event.shiftKey || event.button !== 0) return;
+            event.preventDefault();
+            leave();
+          }}
+        >
+          ← Calls <kbd>Esc</kbd>
+        </a>
+      </p>
+      {error ? <Failure error={error} retry={retry} /> : data ? <Call detail={data} /> : <p class="loading">Loading …</p>}
+    </>
+  );
+}
+
+function leave(): void {
+  if (cameFromList()) history.back();
+  else navigate("/");
+}
+
+function Call({ detail }: { detail: CallDetail }) {
+  const [chosen, setChosen] = useState(0);
+  const all = useMemo(() => directions(detail), [detail]);
+  const showMessage = (index: number): void => {
+    setChosen(index);
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    document.getElementById("ladder-title")?.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
+  };
+  return (
+    <div class="call">
+      <Verdict detail={detail} />
+      <Facts call={detail.call} all={all} />
+      {detail.streams.length > 0 ? (
+        <Lanes detail={detail} all={all} onMessage={showMessage} />
+      ) : (
+        <Notice kind="empty" title="No media was seen for this call.">
+          <p>{detail.call.answered_at ? "It was answered all the same: see the verdict." : "It was not answered."}</p>
+        </Notice>
+      )}
+      <Ladder ladder={detail.ladder} chosen={chosen} onChoose={setChosen} />
+      {detail.streams.length > 0 && <Rtcp detail={detail} />}
+      <Trust detail={detail} />
+    </div>
+  );
+}
+
+function Verdict({ detail }: { detail: CallDetail }) {
+  const { call } = detail;
+  const { title } = verdict(call);
+  const filter = displayFilter(detail);
+  const curl = `curl -s ${shellWord(`${location.origin}${API}/calls/${call.id}`)}`;
+  return (
+    <header class={`verdict-head panel ${call.class}`}>
+      <div class="top-line">
+        <h1>
+          <ClassMark of={call.class} size={20} /> {title}
+        </h1>
+        <div class="copies" role="group" aria-label="Copy">
+          <Copy label="Link" text={`${location.origin}/calls/${call.id}`} />
+          <Copy label="curl" text={curl} />
+          <Copy label="Wireshark filter" text={filter} />
+          <Copy label="tshark" text={`tshark -r capture.pcap -Y ${shellWord(filter)}`} />
+        </div>
+      </div>
+      <p class="who">
+        <Who party={call.caller} />
+        <span class="arrow" aria-label="calls">
+          →
+        </span>
+        <Who party={call.callee} />
+        <Time at={call.first_at} /> <span class="utc">UTC</span>
+      </p>
+      {call.diagnoses.length > 0 ? (
+        <ol class="diagnoses">
+          {call.diagnoses.map((diagnosis) => (
+            <li key={diagnosis.code}>
+              <div>
+                <b title={diagnosisHint(diagnosis.code)}>{diagnosisTitle(diagnosis.code)}</b>
+                <p>{diagnosis.evidence}</p>
+              </div>
+              <span class="confidence" title="How sure the verdict is">
+                <svg width="60" height="5" aria-hidden="true">
+                  <rect class="ground" width="60" height="5" rx="2.5" />
+                  <rect class="fill" width={60 * Math.min(Math.max(diagnosis.confidence, 0), 1)} height="5" rx="2.5" />
+                </svg>
+                {number(diagnosis.confidence * 100)}&#8239;% sure
+              </span>
+            </li>
+          ))}
+        </ol>
+      ) : (
+        <p class="hint">Nothing was found wrong with this call.</p>
+      )}
+    </header>
+  );
+}
+
+function Who({ party }: { party: Party }) {
+  return (
+    <span class="who-is" title={party.uri}>
+      <bdi>{party.user || party.uri || "unknown"}</bdi>
+      {party.name && (
+        <small>
+          <bdi>{party.name}</bdi>
+        </small>
+      )}
+    </span>
+  );
+}
+
+function Facts({ call, all }: { call: CallRow; all: Direction[] }) {
+  return (
+    <section class="facts panel" aria-label="Facts">
+      <dl>
+        <Fact term="Worst MOS">
+          <MosValue value={call.mos_worst} scale={call.mos_scale} />
+        </Fact>
+        <Fact term="Worst p95 delay var.">{ms(call.pdv_p95_worst_ms)}</Fact>
+        <Fact term="Worst loss">{percent(call.loss_pct_worst)}</Fact>
+        <Fact term="Duration">{duration(call.duration_ms)}</Fact>
+        <Fact term="Post-dial delay">{ms(call.pdd_ms)}</Fact>
+        <Fact term="Setup">{ms(call.setup_ms)}</Fact>
+        <Fact term="State">{stateWord(call.state)}</Fact>
+        <Fact term="Final answer">{finalAnswer(call) || UNKNOWN}</Fact>
+        <Fact term="Released by">{releasedBy(call.released_by) || UNKNOWN}</Fact>
+        {call.release_reason && (
+          <Fact term="Reason" wide>
+            {call.release_reason}
+          </Fact>
+        )}
+        <Fact term="Codec">{call.codecs.join(", ") || UNKNOWN}</Fact>
+        <Fact term="Directions with media">{number(all.length)}</Fact>
+        <Fact term="ACK">{call.answered_at === null ? UNKNOWN : call.acked ? "seen" : "missing"}</Fact>
+        <Fact term="re-INVITEs">{number(call.reinvites)}</Fact>
+        <Fact term="Challenges">{number(call.auth_rounds)}</Fact>
+        <Fact term="Retransmissions">{number(call.retransmissions)}</Fact>
+        <Fact term="Branches">{number(call.branches)}</Fact>
+        <Fact term="Trunk">{call.trunk || UNKNOWN}</Fact>
+        <Fact term="Site, probe">{[call.site, call.probe].filter(Boolean).join(", ") || UNKNOWN}</Fact>
+        <Fact term="Signalling" wide>
+          <span class="mono">
+            {call.signalling_src ?? UNKNOWN} → {call.signalling_dst ?? UNKNOWN}
+          </span>
+          {call.transport && <small> {call.transport}</small>}
+        </Fact>
+        <Fact term="Caller's device" wide>
+          {call.caller.agent || UNKNOWN}
+        </Fact>
+        <Fact term="Callee's device" wide>
+          {call.callee.agent || UNKNOWN}
+        </Fact>
+        <Fact term="Call-ID" wide>
+          <span class="mono break">{call.call_id}</span>
+        </Fact>
+      </dl>
+    </section>
+  );
+}
+
+function Fact({ term, wide, children }: { term: string; wide?: boolean; children: ComponentChildren }) {
+  return (
+    <div class={wide ? "wide" : undefined}>
+      <dt>{term}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}

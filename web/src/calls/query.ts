@@ -1,0 +1,58 @@
+// The filters of the call list and their place in the address bar.
+
+/** Every filter the API knows, by its name there and here. */
+export const FILTERS = [
+  "number",
+  "call_id",
+  "address",
+  "codec",
+  "state",
+  "diagnosis",
+  "mos_below",
+  "pdv_p95_above",
+  "loss_above",
+  "trunk",
+  "site",
+] as const;
+
+export type Filter = (typeof FILTERS)[number];
+export type SearchKind = "number" | "call_id" | "address";
+
+export const SEARCH_KINDS: SearchKind[] = ["number", "call_id", "address"];
+export const SORTS = ["worst", "newest", "oldest", "longest"] as const;
+
+/** What a typed text is most likely to be: a number or user, an address, or a Call-ID. */
+export function guessKind(text: string): SearchKind {
+  const value = text.trim();
+  if (/^\d{1,3}(\.\d{1,3}){1,3}\.?(:\d{0,5})?$/.test(value)) return "address";
+  if (/^\[?[0-9a-f]{0,4}(:[0-9a-f]{0,4}){2,}/i.test(value)) return "address";
+  if (value.includes("@")) return "call_id";
+  if (/^[0-9a-f]{8}-[0-9a-f]{4}-/i.test(value)) return "call_id";
+  if (/^(?=.*\d)(?=.*[a-z])[0-9a-z-]{20,}$/i.test(value)) return "call_id";
+  return "number";
+}
+
+/** The part of the page's query that the API's list, timeline and statistics take. */
+export function apiQuery(query: URLSearchParams): URLSearchParams {
+  const out = new URLSearchParams();
+  for (const name of ["from", "to", ...FILTERS]) {
+    const value = query.get(name)?.trim();
+    if (value) out.set(name, value);
+  }
+  return out;
+}
+
+/** The page's address with some parameters changed; null and empty take one away. */
+export function changed(query: URLSearchParams, path: string, changes: Record<string, string | null>): string {
+  const out = new URLSearchParams(query);
+  for (const [name, value] of Object.entries(changes)) {
+    if (value === null || value === "") out.delete(name);
+    else out.set(name, value);
+  }
+  const text = out.toString().replaceAll("%3A", ":");
+  return text ? `${path}?${text}` : path;
+}
+
+export function activeFilters(query: URLSearchParams): Filter[] {
+  return FILTERS.filter((name) => (query.get(name) ?? "").trim() !== "");
+}

@@ -1,0 +1,134 @@
+// The frame around every page: skip link, navigation, the live strip, light and dark.
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { API } from "./api";
+import { count, number, plural } from "./format";
+import { setTheme, type Theme, useTheme } from "./hooks";
+import type { LiveCall, LiveSnapshot } from "./types";
+
+type LiveState = "connecting" | "open" | "lost";
+
+interface Live {
+  state: LiveState;
+  snapshot: LiveSnapshot | null;
+}
+
+const callListeners = new Set<(call: LiveCall) => void>();
+
+/** Calls `onCall` for every call that changed while the page is open. */
+export function useLiveCalls(onCall: (call: LiveCall) => void): void {
+  useEffect(() => {
+    callListeners.add(onCall);
+    return () => {
+      callListeners.delete(onCall);
+    };
+  }, [onCall]);
+}
+
+function useLive(): Live {
+  const [live, setLive] = useState<Live>({ state: "connecting", snapshot: null });
+  useEffect(() => {
+    const source = new EventSource(`${API}/live`);
+    source.addEventListener("snapshot", (event) => {
+      const snapshot = parse<LiveSnapshot>(event.data);
+      if (snapshot) setLive({ state: "open", snapshot });
+    });
+    source.addEventListener("call", (event) => {
+      const call = parse<LiveCall>(event.data);
+      if (call) for (const listener of callListeners) listener(call);
+    });
+    source.onerror = () => setLive((before) => ({ ...before, state: "lost" }));
+    return () => source.close();
+  }, []);
+  return live;
+}
+
+function parse<T>(text: unknown): T | null {
+  try {
+    return typeof text === "string" ? (JSON.parse(text) as T) : null;
+  } catch {
+    return null;
+  }
+}
+
+export function Shell({ path, children }: { path: string; children: ComponentChildren }) {
+  const { theme } = useTheme();
+  return (
+    <>
+      <a class="skip" href="#main">
+        Skip to content
+      </a>
+      <header class="top">
+        <a class="brand" href="/">
+          <svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">
+            <rect width="32" height="32" rx="7" />
+            <path d="M5 17h4l3-8 4 15 4-11 2 4h5" />
+          </svg>
+          Auscult
+        </a>
+        <nav aria-label="Pages">
+          <a href="/" aria-current={path === "/" ? "page" : undefined}>
+            Calls
+          </a>
+          <a href="/stats" aria-current={path === "/stats" ? "page" : undefined}>
+            Statistics
+          </a>
+        </nav>
+        <LiveStrip />
+        <label class="theme">
+          <span class="sr">Colours</span>
+          <select value={theme} onChange={(event) => setTheme(event.currentTarget.value as Theme)}>
+            <option value="system">System colours</option>
+            <option value="light">Light</option>
+            <option value="dark">Dark</option>
+          </select>
+        </label>
+      </header>
+      <main id="main" tabIndex={-1}>
+        {children}
+      </main>
+    </>
+  );
+}
+
+function LiveStrip() {
+  const { state, snapshot } = useLive();
+  if (!snapshot || state !== "open") {
+    return (
+      <div class="live" data-state={state}>
+        <span class="dot" aria-hidden="true" />
+        <span>{state === "connecting" ? "Live: connecting" : "Live: not connected"}</span>
+      </div>
+    );
+  }
+  return (
+    <div class="live" data-state="open">
+      <span class="dot" aria-hidden="true" />
+      <span>
+        <b>{number(snapshot.calls)}</b> active {snapshot.calls === 1 ? "call" : "calls"}
+        {snapshot.calls_bad > 0 && (
+          <>
+            , <b>{number(snapshot.calls_bad)}</b> bad
+          </>
+        )}
+      </span>
+      <span>
+        <b>{number(snapshot.streams)}</b> {snapshot.streams === 1 ? "stream" : "streams"}
+      </span>
+      <span>
+        <b>{count(snapshot.frames_per_s)}</b> frames/s
+      </span>
+      {snapshot.capture_drops > 0 ? (
+        <span class="drops" role="status" title="The probe itself missed frames. Loss seen meanwhile may be the probe's, not the network's.">
+          <svg width="13" height="13" viewBox="0 0 14 14" aria-hidden="true">
+            <path d="M7 1L13.6 12.8H0.4z" />
+          </svg>
+          {plural(snapshot.capture_drops, "frame")} dropped by the probe
+        </span>
+      ) : (
+        <span class="quiet">no capture drops</span>
+      )}
+    </div>
+  );
+}

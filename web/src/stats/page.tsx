@@ -1,0 +1,308 @@
+// Percentiles over any grouping: a table of groups and the same figure over time.
+
+import { useEffect, useMemo, useState } from "preact/hooks";
+import { range as loadRange, stats as loadStats } from "../api";
+import { changed } from "../calls/query";
+import { count, epochMs, fromInput, mos, ms, number, percent, plural, scaleLong, scaleShort, toInput, UNKNOWN } from "../format";
+import { useLoad, useTitle } from "../hooks";
+import { Failure, Notice } from "../parts";
+import { navigate } from "../router";
+import type { Stats, StatsGroup } from "../types";
+import { FIGURES, type Figure, figureOf, OverTime } from "./chart";
+
+const GROUPINGS = ["codec", "trunk", "site", "probe", "src", "dst"] as const;
+const GROUPING_WORDS: Record<string, string> = { codec: "Codec", trunk: "Trunk", site: "Site", probe: "Probe", src: "Source", dst: "Destination" };
+const MOST_GROUPINGS = 3;
+const MOST_ROWS = 1000;
+const MOST_POINTS = 120;
+const BUCKETS_S = [60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
+const CHART_LINES = 6;
+
+export function StatsPage({ query }: { query: URLSearchParams }) {
+  useTitle("Statistics");
+  const range = useLoad("range", loadRange);
+  if (range.error) return <Failure error={range.error} retry={range.retry} />;
+  if (!range.data) return <p class="loading">Loading …</p>;
+  if (range.data.streams === 0) {
+    return (
+      <Notice kind="empty" title="No stream is stored yet.">
+        <p>Statistics come from the intervals of measured RTP streams; they show up a few seconds after the first packets.</p>
+      </Notice>
+    );
+  }
+  return <Groups query={query} />;
+}
+
+function Groups({ query }: { query: URLSearchParams }) {
+  const by = (query.get("group_by") ?? "codec").split(",").filter((name) => GROUPINGS.some((each) => each === name));
+  const figure = FIGURES.find((each) => each.id === query.get("figure")) ?? FIGURES[1];
+  const asked = new URLSearchParams();
+  for (const name of ["from", "to", "codec", "trunk", "site", "address"]) {
+    const value = query.get(name);
+    if (value) asked.set(name, value);
+  }
+  asked.set("group_by", by.join(","));
+  const total = useLoad(asked.toString(), (signal) => loadStats(asked, signal));
+
+  const window = total.data?.window ?? null;
+  const overTime = window ? timeQuery(asked, window, total.data?.groups.length ?? 1) : null;
+  const series = useLoad(overTime?.toString() ?? null, (signal) => loadStats(overTime ?? asked, signal));
+  const set = (changes: Record<string, string | null>): void => navigate(changed(query, "/stats", changes));
+  if (!figure) return null;
+  return (
+    <>
+      <h1 class="sr">Statistics</h1>
+      <Controls query={query} by={by} figure={figure} window={window} set={set} />
+      {total.error ? (
+        <Failure error={total.error} retry={total.retry} />
+      ) : !total.data ? (
+        <p class="loading">Loading …</p>
+      ) : total.data.groups.length === 0 ? (
+        <Notice kind="empty" title="No stream in this window.">
+          <p>
+            <button type="button" onClick={() => set({ from: null, to: null, codec: null, trunk: null, site: null, address: null })}>
+              Show all that is stored
+            </button>
+          </p>
+        </Notice>
+      ) : (
+        <Shown stats={total.data} series={series.data} by={by} figure={figure} />
+      )}
+    </>
+  );
+}
+
+/** The same question per time bucket, with buckets as short as the limit on rows allows. */
+function timeQuery(asked: URLSearchParams, window: { from: string; to: string }, groups: number): URLSearchParams {
+  const out = new URLSearchParams(asked);
+  const points = Math.max(2, Math.min(MOST_POINTS, Math.floor(MOST_ROWS / Math.max(groups, 1)) - 1));
+  const seconds = (epochMs(window.to) - epochMs(window.from)) / 1000;
+  const bucket = BUCKETS_S.find((each) => seconds / each <= points) ?? Math.ceil(seconds / points / 86400) * 86400;
+  out.set("bucket_s", String(bucket));
+  return out;
+}
+
+interface ControlsProps {
+  query: URLSearchParams;
+  by: string[];
+  figure: Figure;
+  window: { from: string; to: string } | null;
+  set: (changes: Record<string, string | null>) => void;
+}
+
+function Controls({ query, by, figure, window, set }: ControlsProps) {
+  const narrowed = ["from", "to", "codec", "trunk", "site", "address"].some((name) => query.has(name));
+  const [from, to] = [query.get("from") ?? window?.from ?? null, query.get("to") ?? window?.to ?? null];
+  const pick = (name: string, value: string): void => {
+    const at = fromInput(value);
+    if (at) set({ from, to, [name]: at });
+  };
+  return (
+    <form class="filters" aria-label="Statistics" onSubmit={(event) => event.preventDefault()}>
+      <div class="line">
+        <fieldset class="field">
+          <legend>Group by, up to {MOST_GROUPINGS}</legend>
+          <div class="choices">
+            {GROUPINGS.map((name) => (
+              <label key={name}>
+                <input
+                  type="checkbox"
+                  checked={by.includes(name)}
+                  disabled={!by.includes(name) && by.length >= MOST_GROUPINGS}
+                  onChange={(event) => set({ group_by: (event.currentTarget.checked ? [...by, name] : by.filter((each) => each !== name)).join(",") || "," })}
+                />
+                {GROUPING_WORDS[name]}
+              </label>
+            ))}
+          </div>
+        </fieldset>
+        <label class="field date">
+          <span>From (UTC)</span>
+          <input type="datetime-local" step="1" value={toInput(from)} onChange={(event) => pick("from", event.currentTarget.value)} />
+        </label>
+        <label class="field date">
+          <span>To (UTC)</span>
+          <input type="datetime-local" step="1" value={toInput(to)} onChange={(event) => pick("to", event.currentTarget.value)} />
+        </label>
+        <label class="field">
+          <span>Chart and order</span>
+          <select value={figure.id} onChange={(event) => set({ figure: event.currentTarget.value })}>
+            {FIGURES.map((each) => (
+              <option key={each.id} value={each.id}>
+                {each.label}
+              </option>
+            ))}
+          </select>
+        </label>
+        <button type="button" class="plain" disabled={!narrowed} onClick={() => set({ from: null, to: null, codec: null, trunk: null, site: null, address: null })}>
+          All that is stored
+        </button>
+      </div>
+    </form>
+  );
+}
+
+function Shown({ stats, series, by, figure }: { stats: Stats; series: Stats | null; by: string[]; figure: Figure }) {
+  const sorted = useMemo(() => [...stats.groups].sort((a, b) => (figureOf(b, figure) ?? -1) - (figureOf(a, figure) ?? -1)), [stats, figure]);
+  const keys = sorted.map((group) => keyText(group.key, by));
+  const [chosen, setChosen] = useState<string[]>([]);
+  const all = keys.join("\n");
+  useEffect(() => setChosen(keys.slice(0, CHART_LINES)), [all]);
+  const toggle = (key: string): void => setChosen((before) => (before.includes(key) ? before.filter((each) => each !== key) : before.length < CHART_LINES ? [...before, key] : before));
+  return (
+    <>
+      {series && series.groups.length > 0 && <OverTime series={series} keys={chosen} keyOf={(group) => keyText(group.key, by)} figure={figure} />}
+      {(stats.truncated || series?.truncated) && (
+        <Notice kind="warn" title={`More than ${number(MOST_ROWS)} rows: the rest is left out. Group by less or narrow the window.`} />
+      )}
+      <div class="scroll" tabIndex={0} role="region" aria-label="Groups">
+        <table class="plain stats">
+          <caption class="sr">Figures per group, worst first</caption>
+          <thead>
+            <tr>
+              <th scope="col">
+                <span class="sr">In the chart</span>
+              </th>
+              {by.map((name) => (
+                <th key={name} scope="col">
+                  {GROUPING_WORDS[name]}
+                </th>
+              ))}
+              {by.length === 0 && <th scope="col">Group</th>}
+              <th scope="col" class="n">
+                Calls
+              </th>
+              <th scope="col" class="n">
+                Streams
+              </th>
+              <th scope="col" class="n">
+                Packets
+              </th>
+              <th scope="colgroup" class="n">
+                p50
+              </th>
+              <th scope="col" class="n">
+                p95
+              </th>
+              <th scope="col" class="n">
+                p99
+              </th>
+              <th scope="col" class="n">
+                p99.9 delay var.
+              </th>
+              <th scope="col" class="n">
+                Jitter max
+              </th>
+              <th scope="col" class="n">
+                Loss
+              </th>
+              <th scope="col" class="n">
+                Reordered
+              </th>
+              <th scope="col">Loss runs</th>
+              <th scope="col">MOS p5, p50</th>
+            </tr>
+          </thead>
+          <tbody>
+            {sorted.map((group, i) => {
+              const key = keys[i] ?? "";
+              const line = chosen.indexOf(key);
+              return <Row key={key} group={group} by={by} window={stats.window} line={line} full={line < 0 && chosen.length >= CHART_LINES} onToggle={() => toggle(key)} name={key} />;
+            })}
+          </tbody>
+        </table>
+      </div>
+      <p class="hint">
+        Percentiles are of packet delay variation over all packets of the group, not averages of averages. A group name leads to its calls, worst first.
+      </p>
+    </>
+  );
+}
+
+interface RowProps {
+  group: StatsGroup;
+  by: string[];
+  window: { from: string; to: string };
+  line: number;
+  full: boolean;
+  name: string;
+  onToggle: () => void;
+}
+
+function Row({ group, by, window, line, full, name, onToggle }: RowProps) {
+  const dv = group.delay_variation_ms;
+  return (
+    <tr>
+      <td>
+        <label class="in-chart">
+          <input type="checkbox" checked={line >= 0} disabled={full} onChange={onToggle} />
+          <span class="sr">{name} in the chart</span>
+          <span class={`swatch line-${line}`} aria-hidden="true" />
+        </label>
+      </td>
+      {by.map((each, i) => (
+        <th key={each} scope={i === 0 ? "row" : undefined}>
+          <a href={callsOf(group, by, window)}>{group.key[each] || "none"}</a>
+        </th>
+      ))}
+      {by.length === 0 && <th scope="row">All</th>}
+      <td class="n">{number(group.calls)}</td>
+      <td class="n">{number(group.streams)}</td>
+      <td class="n">{count(group.packets)}</td>
+      <td class="n">{ms(dv.p50)}</td>
+      <td class="n">{ms(dv.p95)}</td>
+      <td class="n">{ms(dv.p99)}</td>
+      <td class="n">{ms(dv.p999)}</td>
+      <td class="n">{ms(group.jitter_max_ms)}</td>
+      <td class="n">{percent(group.loss_pct)}</td>
+      <td class="n">{number(group.reordered)}</td>
+      <td>
+        <Runs runs={group.loss_runs} />
+      </td>
+      <td>
+        {group.mos.length === 0
+          ? UNKNOWN
+          : group.mos.map((each) => (
+              <span key={each.scale} class="mos" title={`${plural(each.intervals, "interval")}, ${scaleLong(each.scale)}`}>
+                {mos(each.p5)}, {mos(each.p50)}
+                <abbr>{scaleShort(each.scale)}</abbr>
+              </span>
+            ))}
+      </td>
+    </tr>
+  );
+}
+
+/** Short runs to the left, long ones to the right: bursts stand out. */
+function Runs({ runs }: { runs: Record<string, number> }) {
+  const entries = Object.entries(runs)
+    .filter(([, n]) => n > 0)
+    .sort(([a], [b]) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
+  if (entries.length === 0) return <span class="unknown">none</span>;
+  const most = Math.max(...entries.map(([, n]) => Math.log1p(n)));
+  const said = entries.map(([length, n]) => `${n} of ${length}`).join(", ");
+  return (
+    <svg class="runbars" width={entries.length * 6} height="16" role="img" aria-label={`Runs of lost packets: ${said}`}>
+      <title>{`Runs of lost packets: ${said}`}</title>
+      {entries.map(([length, n], i) => {
+        const height = Math.max(2, (16 * Math.log1p(n)) / most);
+        return <rect key={length} x={i * 6} y={16 - height} width="4.5" height={height} />;
+      })}
+    </svg>
+  );
+}
+
+function callsOf(group: StatsGroup, by: string[], window: { from: string; to: string }): string {
+  const out = new URLSearchParams({ from: window.from, to: window.to });
+  for (const name of by) {
+    const value = group.key[name];
+    if (!value) continue;
+    if (name === "src" || name === "dst") out.set("address", value);
+    else if (name !== "probe") out.set(name, value);
+  }
+  return `/?${out.toString().replaceAll("%3A", ":")}`;
+}
+
+function keyText(key: Record<string, string>, by: string[]): string {
+  return by.length === 0 ? "All" : by.map((name) => key[name] || "none").join(", ");
+}

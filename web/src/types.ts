@@ -1,0 +1,296 @@
+// The API's JSON documents, as the contract of version 1 has them. Times are RFC 3339 UTC, unknown is null.
+
+export type Scale = "nb" | "wb" | "fb";
+export type CallClass = "good" | "fair" | "poor" | "failed" | "unrated";
+
+export interface Range {
+  from: string | null;
+  to: string | null;
+  calls: number;
+  streams: number;
+}
+
+export interface TimelineBucket {
+  at: string;
+  calls: number;
+  good: number;
+  fair: number;
+  poor: number;
+  failed: number;
+  unrated: number;
+}
+
+export interface Timeline {
+  from: string;
+  to: string;
+  bucket_s: number;
+  buckets: TimelineBucket[];
+}
+
+export interface Party {
+  uri: string;
+  user: string;
+  name: string;
+  agent: string;
+}
+
+export interface Diagnosis {
+  code: string;
+  confidence: number;
+  evidence: string;
+}
+
+export interface CallRow {
+  id: string;
+  call_id: string;
+  caller: Party;
+  callee: Party;
+  state: string;
+  final_code: number | null;
+  final_reason: string | null;
+  transport: string | null;
+  signalling_src: string | null;
+  signalling_dst: string | null;
+  first_at: string;
+  last_at: string;
+  invite_at: string | null;
+  ringing_at: string | null;
+  answered_at: string | null;
+  ended_at: string | null;
+  pdd_ms: number | null;
+  setup_ms: number | null;
+  duration_ms: number | null;
+  released_by: string | null;
+  release_reason: string | null;
+  reinvites: number;
+  auth_rounds: number;
+  retransmissions: number;
+  messages: number;
+  branches: number;
+  acked: boolean;
+  started_mid_call: boolean;
+  directions_seen: number;
+  stream_ids: string[];
+  codecs: string[];
+  mos_worst: number | null;
+  mos_scale: Scale | null;
+  class: CallClass;
+  pdv_p95_worst_ms: number | null;
+  loss_pct_worst: number | null;
+  loss_source: string | null;
+  diagnosis: string | null;
+  diagnoses: Diagnosis[];
+  probe: string;
+  site: string;
+  trunk: string;
+}
+
+export interface CallPageOf {
+  window: { from: string; to: string };
+  calls: CallRow[];
+  next_cursor: string | null;
+}
+
+export interface Jitter {
+  last: number | null;
+  mean: number | null;
+  max: number | null;
+}
+
+export interface DelayVariation {
+  p50: number | null;
+  p95: number | null;
+  p99: number | null;
+  max: number | null;
+}
+
+export interface Mos {
+  lq: number | null;
+  cq: number | null;
+  scale: Scale | null;
+  worst_interval: number | null;
+  null_reason: string | null;
+  ie: number | null;
+  bpl: number | null;
+  burst_ratio: number | null;
+  effective_loss_pct: number | null;
+  codec_status: string | null;
+  delay_source: string | null;
+}
+
+export interface MeasurementQuality {
+  capture_drops: number;
+  duplicates_removed: number;
+  one_sided: boolean;
+  snap_cut: boolean;
+  started_mid_call: boolean;
+  clock_steps: number;
+  timestamp_resolution_ns: number | null;
+  loss_source: string | null;
+}
+
+export interface StreamRow {
+  id: string;
+  call_id: string | null;
+  call: string | null;
+  src: string;
+  dst: string;
+  ssrc: string;
+  codec: string | null;
+  clock_rate: number | null;
+  clock_source: string | null;
+  payload_types: { pt: number; packets: number }[];
+  ptime_ms: number | null;
+  first_at: string;
+  last_at: string;
+  packets: number;
+  unique: number;
+  expected: number;
+  lost: number;
+  loss_pct: number | null;
+  duplicates_probe: number;
+  duplicates_network: number;
+  reordered: number;
+  reorder_extent: number;
+  restarts: number;
+  sent_elsewhere: number;
+  loss_runs: Record<string, number>;
+  longest_loss_run: number;
+  jitter_ms: Jitter;
+  delay_variation_ms: DelayVariation;
+  late_pct: Record<string, number | null>;
+  max_gap_ms: number | null;
+  drift_ppm: number | null;
+  dscp: number | null;
+  dscp_changes: number;
+  ttl_min: number | null;
+  ttl_max: number | null;
+  vlan: number | null;
+  tunnel: string | null;
+  rtt_ms: number | null;
+  r: number | null;
+  mos: Mos;
+  quality: MeasurementQuality;
+  probe: string;
+  site: string;
+  trunk: string;
+}
+
+export interface IntervalRow {
+  start_at: string;
+  length_ms: number;
+  packets: number;
+  unique: number;
+  expected: number;
+  lost: number;
+  longest_loss_run: number;
+  reordered: number;
+  duplicates_probe: number;
+  duplicates_network: number;
+  restarts: number;
+  jitter_ms: Jitter;
+  delay_variation_ms: DelayVariation;
+  max_gap_ms: number | null;
+  r: number | null;
+  mos_lq: number | null;
+  mos_cq: number | null;
+  mos_scale: Scale | null;
+  mos_null_reason: string | null;
+  capture_drops: number;
+  loss_source: string | null;
+}
+
+export interface SipMessage {
+  at: string;
+  src: string;
+  dst: string;
+  transport: string;
+  direction: "request" | "response";
+  method: string;
+  status: number | null;
+  reason: string | null;
+  cseq: number;
+  retransmission: boolean;
+  headers: string;
+  sdp: string;
+  cut_short: boolean;
+}
+
+export interface VoipMetrics {
+  loss_pct: number | null;
+  discard_pct: number | null;
+  r: number | null;
+  mos_lq: number | null;
+  mos_cq: number | null;
+  round_trip_ms: number | null;
+  end_system_ms: number | null;
+  burst_ms: number | null;
+  gap_ms: number | null;
+  jb_nominal_ms: number | null;
+}
+
+export interface RtcpRow {
+  at: string;
+  src: string;
+  dst: string;
+  kind: string;
+  reporter_ssrc: string;
+  about_ssrc: string | null;
+  stream: string | null;
+  fraction_lost_pct: number | null;
+  cumulative_lost: number | null;
+  jitter_ms: number | null;
+  rtt_probe_reporter_ms: number | null;
+  sent_packets: number | null;
+  voip: VoipMetrics | null;
+  implausible: string | null;
+}
+
+export interface CallDetail {
+  call: CallRow;
+  streams: StreamRow[];
+  intervals: Record<string, IntervalRow[]>;
+  ladder: SipMessage[];
+  rtcp: RtcpRow[];
+  truncated: boolean;
+}
+
+export interface StatsGroup {
+  key: Record<string, string>;
+  at: string | null;
+  streams: number;
+  calls: number;
+  packets: number;
+  expected: number;
+  lost: number;
+  loss_pct: number | null;
+  reordered: number;
+  delay_variation_ms: { p50: number | null; p95: number | null; p99: number | null; p999: number | null };
+  jitter_max_ms: number | null;
+  loss_runs: Record<string, number>;
+  mos: { scale: Scale; p5: number | null; p50: number | null; intervals: number }[];
+}
+
+export interface Stats {
+  window: { from: string; to: string };
+  group_by: string[];
+  bucket_s: number | null;
+  groups: StatsGroup[];
+  truncated: boolean;
+}
+
+export interface LiveSnapshot {
+  at: string;
+  calls: number;
+  streams: number;
+  frames_per_s: number;
+  capture_drops: number;
+  calls_bad: number;
+}
+
+export interface LiveCall {
+  id: string;
+  call_id: string;
+  state: string;
+  diagnosis: string | null;
+}
