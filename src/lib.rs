@@ -5,9 +5,11 @@
 
 pub mod app;
 pub mod capture;
+pub mod engine;
 pub mod media;
 pub mod model;
 pub mod quality;
+pub mod signal;
 pub mod store;
 pub mod units;
 pub mod wire;

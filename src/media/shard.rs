@@ -20,6 +20,11 @@ const CONFIRM_UNSIGNALLED: u8 = 4;
 /// First packets of a candidate that are kept; enough to confirm it with some disorder.
 const CANDIDATE_PACKETS: usize = 8;
 
+/// Numbers missing between two packets of a candidate that may still be one stream.
+const MAX_GAP: u16 = 100;
+/// Timestamp step per packet of any audio or video: 120 ms at 48 kHz.
+const MAX_TICKS: u32 = 5760;
+
 /// What an offer or answer says about one receiving address.
 #[derive(Clone, Debug)]
 pub struct Hint {
@@ -34,10 +39,21 @@ pub enum Fact {
     Ended(Box<StreamReport>),
 }
 
+impl Fact {
+    /// The stream it is about. A stable sort by it makes facts of several shards one order.
+    pub fn stream(&self) -> StreamId {
+        match self {
+            Fact::Started(report) | Fact::Ended(report) => report.id,
+            Fact::Interval(row) => row.stream,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Candidate {
     packets: Vec<Packet>,
     in_sequence: u8,
+    ticks_per_number: Option<u32>,
     expected: bool,
     last_at: Timestamp,
 }
@@ -211,7 +227,13 @@ impl Shard {
             *self.candidates_of_flow.entry(flow).or_default() += 1;
             self.candidates.insert(
                 packet.key,
-                Candidate { packets: Vec::with_capacity(2), in_sequence: 0, expected, last_at: packet.at },
+                Candidate {
+                    packets: Vec::with_capacity(2),
+                    in_sequence: 0,
+                    ticks_per_number: None,
+                    expected,
+                    last_at: packet.at,
+                },
             );
         }
         let Some(candidate) = self.candidates.get_mut(&packet.key) else { return };
@@ -360,24 +382,33 @@ impl Shard {
 }
 
 impl Candidate {
-    /// Takes one more packet and counts how many came in sequence; one that does not fit begins the count anew.
+    /// Takes one more packet and counts how many followed each other; one that does not fit begins the count anew.
+    /// After a gap only the timestamp can tell: it must have advanced by the same step per number as before.
     fn take(&mut self, packet: &Packet, expected: bool) {
         self.expected |= expected;
         self.last_at = packet.at;
-        let fits = self.packets.last().is_some_and(|last| {
-            let step = packet.seq.wrapping_sub(last.seq) as i16;
-            let ticks = packet.timestamp.wrapping_sub(last.timestamp) as i32;
-            let same_kind = packet.payload_type == last.payload_type || plausible_payload_type(packet.payload_type);
-            // Ten seconds at 90 kHz: more between two neighbours is no clock.
-            same_kind && step == 1 && (-900_000..900_000).contains(&ticks)
-        });
-        let repeats =
-            self.packets.last().is_some_and(|last| packet.seq == last.seq && packet.timestamp == last.timestamp);
-        self.in_sequence = match (fits, repeats) {
-            (true, _) => self.in_sequence + 1,
-            (_, true) => self.in_sequence,
-            _ => 1,
+        let Some(last) = self.packets.last() else {
+            self.in_sequence = 1;
+            self.packets.push(*packet);
+            return;
         };
+        let step = packet.seq.wrapping_sub(last.seq);
+        let ticks = packet.timestamp.wrapping_sub(last.timestamp);
+        let same_kind = packet.payload_type == last.payload_type || plausible_payload_type(packet.payload_type);
+        let per_number = (step > 0).then(|| ticks / u32::from(step));
+        let proportional = (1..=MAX_GAP).contains(&step)
+            && ticks % u32::from(step) == 0
+            && per_number.is_some_and(|t| (1..=MAX_TICKS).contains(&t) && self.ticks_per_number.is_none_or(|k| k == t));
+        // Ten seconds at 90 kHz: more between two neighbours is no clock.
+        let next = step == 1 && (-900_000..900_000).contains(&(ticks as i32));
+        let repeats = step == 0 && ticks == 0;
+        if same_kind && (next || proportional) {
+            self.in_sequence += 1;
+            self.ticks_per_number = self.ticks_per_number.or(per_number.filter(|_| proportional));
+        } else if !repeats {
+            self.in_sequence = 1;
+            self.ticks_per_number = None;
+        }
         self.packets.push(*packet);
     }
 }

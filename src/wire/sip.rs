@@ -245,6 +245,11 @@ impl<'a> Message<'a> {
         self.known.content_type.map(|v| trim(cut(v, b';').0))
     }
 
+    /// All header lines as sent, without the start line and the empty line.
+    pub fn header_bytes(&self) -> &'a [u8] {
+        self.headers
+    }
+
     pub fn body(&self) -> &'a [u8] {
         self.body
     }

@@ -157,7 +157,10 @@ enum State {
     /// SYN was seen; the first bytes decide.
     Opening,
     /// In the middle of a connection, or behind a hole: waits for a segment that begins a message.
-    Hunting { segments: u8, was_sip: bool },
+    Hunting {
+        segments: u8,
+        was_sip: bool,
+    },
     Sip,
     NotSip,
 }
@@ -415,11 +418,8 @@ impl Stream {
         if !blank {
             let text = super::classify::looks_like_text(segment.payload);
             let segments = segments.saturating_add(1);
-            self.state = if text && segments < MAX_HUNT {
-                State::Hunting { segments, was_sip: false }
-            } else {
-                State::NotSip
-            };
+            self.state =
+                if text && segments < MAX_HUNT { State::Hunting { segments, was_sip: false } } else { State::NotSip };
         }
         Fed::Done(OTHER)
     }
@@ -427,7 +427,10 @@ impl Stream {
     /// Appends the next bytes, then what was waiting for them.
     fn in_order(&mut self, bytes: &[u8], wire: usize, max_bytes: usize, counters: &mut TcpCounters) -> Fed {
         let mut full = !self.append(bytes, wire, max_bytes);
-        while !full && !self.hole && let Some(first) = self.pending.first() {
+        while !full
+            && !self.hole
+            && let Some(first) = self.pending.first()
+        {
             let Some(d) = distance(self.next, first.seq).filter(|d| *d <= 0) else { break };
             let piece = self.pending.remove(0);
             let known = d.unsigned_abs() as usize;

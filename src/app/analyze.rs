@@ -1,0 +1,114 @@
+//! `auscult analyze`: captures in, a table, JSON or CSV out.
+
+use super::document::Document;
+use super::table;
+use crate::capture::Timeline;
+use crate::engine::Engine;
+use crate::model::{Event, Limits, Policy};
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Worst calls first, one line a stream, verdict in words.
+    Table,
+    /// One document; its schema is schemas/analyze.schema.json.
+    Json,
+    /// One line a stream.
+    Csv,
+}
+
+#[derive(Debug, Args)]
+pub struct AnalyzeArgs {
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Shards the streams are spread over; changes no result.
+    #[arg(long, hide = true, default_value_t = 1)]
+    pub shards: usize,
+    /// pcap or pcapng, also gzip or zstd; '-' is standard input. Several files are one timeline.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+/// Frames between two looks at the progress.
+const PROGRESS_EVERY: u64 = 1 << 16;
+
+pub fn run(args: &AnalyzeArgs, policy: &Policy, out: &mut impl Write) -> anyhow::Result<()> {
+    let document = analyze(args, policy)?;
+    let written = match args.format {
+        Format::Json => serde_json::to_writer_pretty(&mut *out, &document)
+            .map_err(std::io::Error::from)
+            .and_then(|()| writeln!(out)),
+        Format::Csv => table::csv(&document, out),
+        Format::Table => table::table(&document, out, table::Style::of_stdout()),
+    };
+    match written.and_then(|()| out.flush()) {
+        // The reader went away (`| head`): not an error of ours.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write the result"),
+    }
+}
+
+/// Runs the whole machine over the files.
+pub fn analyze(args: &AnalyzeArgs, policy: &Policy) -> anyhow::Result<Document> {
+    let mut timeline = Timeline::open(&args.files)?;
+    let mut engine = Engine::new(Limits::default(), policy.clone(), args.shards, super::random_seed());
+    let name = args.files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
+    engine.set_source(&name, timeline.resolution_ns());
+    let progress = progress(&timeline);
+    let mut found = Found::default();
+    let mut events = Vec::new();
+    let mut frames = 0u64;
+    loop {
+        if frames % PROGRESS_EVERY == 0 {
+            progress.set_position(timeline.position().0);
+        }
+        let Some(frame) = timeline.next_frame()? else { break };
+        frames += 1;
+        engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut events);
+        found.take(&mut events);
+    }
+    engine.finish(&mut events);
+    found.take(&mut events);
+    progress.finish_and_clear();
+    let truncations = timeline.truncations().iter().map(|t| format!("{}: {}", t.name, t.truncation)).collect();
+    Ok(Document::new(frames, &engine.outcomes(), truncations, found.calls, found.streams, &name))
+}
+
+/// The events a document is made of.
+#[derive(Default)]
+struct Found {
+    calls: Vec<crate::model::CallRecord>,
+    streams: Vec<crate::model::StreamReport>,
+}
+
+impl Found {
+    #[inline]
+    fn take(&mut self, events: &mut Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        for event in events.drain(..) {
+            match event {
+                Event::CallEnded(call) => self.calls.push(*call),
+                Event::StreamEnded(stream) => self.streams.push(*stream),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Shown on a terminal only, and only when reading takes longer than a second.
+fn progress(timeline: &Timeline) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = |template| ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    match timeline.position().1 {
+        Some(total) => ProgressBar::new(total).with_style(style("reading {wide_bar} {bytes}/{total_bytes} {eta}")),
+        None => ProgressBar::new_spinner().with_style(style("reading {bytes} {spinner}")),
+    }
+}

@@ -1,0 +1,307 @@
+//! The JSON document of `auscult analyze`: serialisable twins of the model. Its schema is `schemas/analyze.schema.json`.
+
+use crate::model::{CallRecord, Diagnosis, LossRuns, MosReport, OutcomeCounts, Quality, StreamReport, endpoint_text};
+use crate::units::{DelayHistogram, Nanos, Timestamp};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Everything found in the files.
+#[derive(Debug, Serialize)]
+pub struct Document {
+    pub frames: u64,
+    /// Frames by what became of them; their sum is `frames`.
+    pub outcomes: BTreeMap<String, u64>,
+    /// A file ended inside a record: everything before it was used.
+    pub truncated: bool,
+    pub truncations: Vec<String>,
+    pub calls: Vec<CallDocument>,
+    pub streams: Vec<StreamDocument>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct CallDocument {
+    pub id: String,
+    pub call_id: String,
+    pub from: String,
+    pub to: String,
+    pub state: &'static str,
+    /// Null while no final answer was seen.
+    pub final_code: Option<u16>,
+    pub final_reason: String,
+    pub invite_at: Option<String>,
+    pub pdd_ms: Option<f64>,
+    pub setup_ms: Option<f64>,
+    pub duration_ms: Option<f64>,
+    pub released_by: Option<&'static str>,
+    pub transport: &'static str,
+    pub reinvites: u32,
+    pub auth_rounds: u32,
+    pub retransmissions: u32,
+    pub started_mid_call: bool,
+    pub directions_seen: u8,
+    pub mos_worst: Option<f64>,
+    pub mos_scale: Option<&'static str>,
+    pub stream_ids: Vec<String>,
+    pub diagnoses: Vec<Diagnosis>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct StreamDocument {
+    pub id: String,
+    pub call_id: Option<String>,
+    pub src: String,
+    pub dst: String,
+    pub ssrc: String,
+    /// Null when neither signalling nor a static payload type names it.
+    pub codec: Option<String>,
+    pub clock_rate: Option<u32>,
+    pub clock_source: Option<&'static str>,
+    pub payload_types: Vec<u8>,
+    pub ptime_ms: Option<f64>,
+    pub first_at: String,
+    pub last_at: String,
+    pub packets: u64,
+    pub unique: u64,
+    pub expected: u64,
+    pub lost: u64,
+    pub loss_pct: Option<f64>,
+    pub duplicates: u64,
+    pub duplicates_probe: u64,
+    pub duplicates_network: u64,
+    pub reordered: u64,
+    pub reorder_extent: u32,
+    pub restarts: u32,
+    pub strays: u64,
+    pub sent_elsewhere: u64,
+    pub loss_runs: BTreeMap<String, u32>,
+    pub longest_loss_run: u32,
+    pub jitter_ms: JitterDocument,
+    pub delay_variation_ms: DelayVariationDocument,
+    /// Share too late for a fixed jitter buffer of so many milliseconds, percent.
+    pub late_pct: BTreeMap<u16, Option<f64>>,
+    pub max_gap_ms: f64,
+    pub drift_ppm: Option<f64>,
+    pub dscp: u8,
+    pub ttl: [u8; 2],
+    pub vlan: Option<u16>,
+    pub tunnel: Option<&'static str>,
+    pub rtt_ms: Option<f64>,
+    /// Rating factor on the scale of `mos`.
+    pub r: Option<f64>,
+    pub mos: MosDocument,
+    pub quality: QualityDocument,
+}
+
+#[derive(Debug, Serialize)]
+pub struct JitterDocument {
+    pub last: Option<f64>,
+    pub mean: Option<f64>,
+    pub max: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct DelayVariationDocument {
+    pub p50: Option<f64>,
+    pub p95: Option<f64>,
+    pub p99: Option<f64>,
+    pub max: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct MosDocument {
+    pub lq: Option<f64>,
+    pub cq: Option<f64>,
+    pub scale: Option<&'static str>,
+    pub worst_interval: Option<f64>,
+    pub ie: Option<f64>,
+    pub bpl: Option<f64>,
+    pub burst_ratio: Option<f64>,
+    pub effective_loss_pct: Option<f64>,
+    pub codec_status: Option<&'static str>,
+    pub delay_source: Option<&'static str>,
+    /// Why `lq` is null.
+    pub reason_null: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct QualityDocument {
+    pub capture_drops: u64,
+    pub duplicates_removed: u64,
+    pub one_sided: bool,
+    pub snap_cut: bool,
+    pub started_mid_call: bool,
+    pub clock_steps: u32,
+    pub timestamp_resolution_ns: u32,
+    pub loss_source: &'static str,
+    /// Where this was measured: delay and loss up to here, not beyond.
+    pub measured_at: String,
+}
+
+impl Document {
+    /// Sorts calls and streams by time and identity, so that the same frames always give the same bytes.
+    pub fn new(
+        frames: u64,
+        outcomes: &OutcomeCounts,
+        truncations: Vec<String>,
+        mut calls: Vec<CallRecord>,
+        mut streams: Vec<StreamReport>,
+        measured_at: &str,
+    ) -> Document {
+        calls.sort_by(|a, b| (a.first_at, &a.call_id, a.uid).cmp(&(b.first_at, &b.call_id, b.uid)));
+        streams.sort_by_key(|s| (s.first_at, s.src, s.dst, s.ssrc, s.id));
+        Document {
+            frames,
+            outcomes: outcomes.0.iter().map(|(o, n)| (o.name(), *n)).collect(),
+            truncated: !truncations.is_empty(),
+            truncations,
+            calls: calls.iter().map(CallDocument::new).collect(),
+            streams: streams.iter().map(|s| StreamDocument::new(s, measured_at)).collect(),
+        }
+    }
+}
+
+impl CallDocument {
+    fn new(c: &CallRecord) -> CallDocument {
+        CallDocument {
+            id: format!("{:016x}", c.uid),
+            call_id: c.call_id.clone(),
+            from: c.caller.uri.clone(),
+            to: c.callee.uri.clone(),
+            state: c.state.name(),
+            final_code: (c.final_code > 0).then_some(c.final_code),
+            final_reason: c.final_reason.clone(),
+            invite_at: c.invite_at.map(Timestamp::to_rfc3339),
+            pdd_ms: c.pdd().map(ms),
+            setup_ms: c.setup().map(ms),
+            duration_ms: c.duration().map(ms),
+            released_by: c.released_by.map(|r| r.name()),
+            transport: c.transport.name(),
+            reinvites: c.reinvites,
+            auth_rounds: c.auth_rounds,
+            retransmissions: c.retransmissions,
+            started_mid_call: c.started_mid_call,
+            directions_seen: c.directions_seen,
+            mos_worst: c.mos_worst.map(|m| round(f64::from(m), 3)),
+            mos_scale: text(c.mos_worst_scale),
+            stream_ids: c.streams.iter().map(|s| s.to_string()).collect(),
+            diagnoses: c.diagnoses.clone(),
+        }
+    }
+}
+
+impl StreamDocument {
+    fn new(s: &StreamReport, measured_at: &str) -> StreamDocument {
+        let n = &s.numbers;
+        let jitter = |v: f64| (n.jitter.samples > 0).then(|| round(v / 1e6, 4));
+        StreamDocument {
+            id: s.id.to_string(),
+            call_id: s.call_uid.map(|_| s.call_id.clone()),
+            src: endpoint_text(s.src),
+            dst: endpoint_text(s.dst),
+            ssrc: s.ssrc.to_string(),
+            codec: (!s.codec.is_empty()).then(|| s.codec.to_string()),
+            clock_rate: s.clock_rate,
+            clock_source: s.clock_source.map(|c| c.name()),
+            payload_types: s.payload_types.iter().map(|(pt, _)| pt.0).collect(),
+            ptime_ms: s.ptime.map(ms),
+            first_at: s.first_at.to_rfc3339(),
+            last_at: s.last_at.to_rfc3339(),
+            packets: n.packets,
+            unique: n.unique,
+            expected: n.expected,
+            lost: n.lost(),
+            loss_pct: n.loss_pct().map(|p| round(p, 4)),
+            duplicates: n.duplicates(),
+            duplicates_probe: n.duplicates_probe,
+            duplicates_network: n.duplicates_network,
+            reordered: n.reordered,
+            reorder_extent: n.reorder_extent,
+            restarts: n.restarts,
+            strays: n.strays,
+            sent_elsewhere: s.sent_elsewhere,
+            loss_runs: loss_runs(&n.loss_runs),
+            longest_loss_run: n.loss_runs.longest,
+            jitter_ms: JitterDocument {
+                last: jitter(n.jitter.last_ns),
+                mean: n.jitter.mean_ns().and_then(jitter),
+                max: jitter(n.jitter.max_ns),
+            },
+            delay_variation_ms: delay_variation(&n.pdv, n.pdv_max),
+            late_pct: crate::model::DISCARD_BUFFERS_MS
+                .into_iter()
+                .zip(n.late)
+                .map(|(size, late)| {
+                    (size, (n.pdv.total() > 0).then(|| round(100.0 * late as f64 / n.pdv.total() as f64, 4)))
+                })
+                .collect(),
+            max_gap_ms: ms(n.max_gap),
+            drift_ppm: s.drift_ppm.map(|d| round(f64::from(d), 3)),
+            dscp: s.dscp,
+            ttl: [s.ttl_min, s.ttl_max],
+            vlan: (s.vlan > 0).then_some(s.vlan),
+            tunnel: text(s.tunnel),
+            rtt_ms: s.rtt.map(ms),
+            r: s.mos.r.map(|r| round(f64::from(r), 3)),
+            mos: MosDocument::new(&s.mos, s.mos_worst_interval),
+            quality: QualityDocument::new(&s.quality, measured_at),
+        }
+    }
+}
+
+impl MosDocument {
+    fn new(m: &MosReport, worst_interval: Option<f32>) -> MosDocument {
+        let three = |v: Option<f32>| v.map(|v| round(f64::from(v), 3));
+        MosDocument {
+            lq: three(m.lq),
+            cq: three(m.cq),
+            scale: text(m.scale),
+            worst_interval: three(worst_interval),
+            ie: three(m.ie),
+            bpl: three(m.bpl),
+            burst_ratio: three(m.burst_ratio),
+            effective_loss_pct: three(m.effective_loss_pct),
+            codec_status: text(m.codec_status),
+            delay_source: text(m.delay_source),
+            reason_null: text(m.null_reason),
+        }
+    }
+}
+
+impl QualityDocument {
+    fn new(q: &Quality, measured_at: &str) -> QualityDocument {
+        QualityDocument {
+            capture_drops: q.capture_drops,
+            duplicates_removed: q.duplicates_removed,
+            one_sided: q.one_sided,
+            snap_cut: q.snap_cut,
+            started_mid_call: q.started_mid_call,
+            clock_steps: q.clock_steps,
+            timestamp_resolution_ns: q.timestamp_resolution_ns,
+            loss_source: q.loss_source.name(),
+            measured_at: measured_at.to_owned(),
+        }
+    }
+}
+
+fn delay_variation(h: &DelayHistogram, max: Nanos) -> DelayVariationDocument {
+    // A bucket is read back as its middle, which may lie above the largest value seen.
+    let at = |q: f64| h.quantile(q).map(|v| round(v.min(max.max(Nanos::ZERO)).as_millis_f64(), 4));
+    DelayVariationDocument { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: (h.total() > 0).then(|| ms(max)) }
+}
+
+fn loss_runs(runs: &LossRuns) -> BTreeMap<String, u32> {
+    runs.counts.iter().enumerate().filter(|(_, n)| **n > 0).map(|(bin, n)| (LossRuns::bin_name(bin), *n)).collect()
+}
+
+fn ms(span: Nanos) -> f64 {
+    round(span.as_millis_f64(), 6)
+}
+
+fn round(value: f64, digits: i32) -> f64 {
+    let scale = 10f64.powi(digits);
+    (value * scale).round() / scale
+}
+
+fn text(text: &'static str) -> Option<&'static str> {
+    (!text.is_empty()).then_some(text)
+}

@@ -1,0 +1,274 @@
+//! The table and CSV forms of a document: what an engineer wants to read first.
+
+use super::document::{CallDocument, Document, StreamDocument};
+use std::io::{self, IsTerminal, Write};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    Plain,
+    Colour,
+}
+
+impl Style {
+    /// Colour on a terminal, unless `NO_COLOR` is set to anything.
+    pub fn of_stdout() -> Style {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        if io::stdout().is_terminal() && !refused { Style::Colour } else { Style::Plain }
+    }
+
+    fn paint(self, class: Class, text: &str) -> String {
+        match (self, class) {
+            (Style::Plain, _) | (_, Class::Unrated) => text.to_owned(),
+            (_, Class::Good) => format!("\x1b[32m{text}\x1b[0m"),
+            (_, Class::Fair) => format!("\x1b[33m{text}\x1b[0m"),
+            (_, Class::Poor) => format!("\x1b[31m{text}\x1b[0m"),
+        }
+    }
+}
+
+/// Classes of G.109 by rating relative to the clean maximum of the scale: 80 and 60 of 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    Poor,
+    Fair,
+    Good,
+    Unrated,
+}
+
+pub fn table(document: &Document, out: &mut impl Write, style: Style) -> io::Result<()> {
+    summary(document, out)?;
+    let mut calls: Vec<&CallDocument> = document.calls.iter().collect();
+    calls.sort_by(|a, b| badness(b).total_cmp(&badness(a)));
+    for call in calls {
+        writeln!(out)?;
+        writeln!(out, "{}", call_line(call, style))?;
+        for diagnosis in &call.diagnoses {
+            let sure = (diagnosis.confidence * 100.0).round();
+            writeln!(
+                out,
+                "    {}: {} ({sure:.0} % sure)",
+                diagnosis.code.name().replace('_', " "),
+                diagnosis.evidence
+            )?;
+        }
+        let streams = document.streams.iter().filter(|s| call.stream_ids.contains(&s.id));
+        stream_lines(streams, out, style)?;
+    }
+    let alone: Vec<&StreamDocument> =
+        document.streams.iter().filter(|s| !document.calls.iter().any(|c| c.stream_ids.contains(&s.id))).collect();
+    if !alone.is_empty() {
+        writeln!(out, "\nRTP without a call in this capture")?;
+        stream_lines(alone.into_iter(), out, style)?;
+    }
+    Ok(())
+}
+
+pub fn csv(document: &Document, out: &mut impl Write) -> io::Result<()> {
+    writeln!(
+        out,
+        "id,call_id,src,dst,ssrc,codec,clock_rate,ptime_ms,first_at,last_at,packets,unique,expected,lost,loss_pct,\
+         duplicates_probe,duplicates_network,reordered,restarts,longest_loss_run,jitter_mean_ms,jitter_max_ms,\
+         pdv_p50_ms,pdv_p95_ms,pdv_p99_ms,pdv_max_ms,max_gap_ms,rtt_ms,r,mos_lq,mos_cq,mos_scale,mos_reason_null,loss_source"
+    )?;
+    for s in &document.streams {
+        let cells = [
+            s.id.clone(),
+            s.call_id.clone().unwrap_or_default(),
+            s.src.clone(),
+            s.dst.clone(),
+            s.ssrc.clone(),
+            s.codec.clone().unwrap_or_default(),
+            number(s.clock_rate),
+            number(s.ptime_ms),
+            s.first_at.clone(),
+            s.last_at.clone(),
+            s.packets.to_string(),
+            s.unique.to_string(),
+            s.expected.to_string(),
+            s.lost.to_string(),
+            number(s.loss_pct),
+            s.duplicates_probe.to_string(),
+            s.duplicates_network.to_string(),
+            s.reordered.to_string(),
+            s.restarts.to_string(),
+            s.longest_loss_run.to_string(),
+            number(s.jitter_ms.mean),
+            number(s.jitter_ms.max),
+            number(s.delay_variation_ms.p50),
+            number(s.delay_variation_ms.p95),
+            number(s.delay_variation_ms.p99),
+            number(s.delay_variation_ms.max),
+            s.max_gap_ms.to_string(),
+            number(s.rtt_ms),
+            number(s.r),
+            number(s.mos.lq),
+            number(s.mos.cq),
+            s.mos.scale.unwrap_or("").to_owned(),
+            s.mos.reason_null.unwrap_or("").to_owned(),
+            s.quality.loss_source.to_owned(),
+        ];
+        writeln!(out, "{}", cells.map(|c| csv_cell(&c)).join(","))?;
+    }
+    Ok(())
+}
+
+fn summary(document: &Document, out: &mut impl Write) -> io::Result<()> {
+    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    writeln!(
+        out,
+        "{} frames: {}, {}",
+        document.frames,
+        plural(document.calls.len(), "call"),
+        plural(document.streams.len(), "stream")
+    )?;
+    let outcomes: Vec<String> = document.outcomes.iter().map(|(name, n)| format!("{name} {n}")).collect();
+    writeln!(out, "  {}", outcomes.join(", "))?;
+    for truncation in &document.truncations {
+        writeln!(out, "  cut: {truncation}; everything before it was used")?;
+    }
+    Ok(())
+}
+
+fn call_line(call: &CallDocument, style: Style) -> String {
+    let verdict = match call.diagnoses.first() {
+        Some(first) => first.code.name().replace('_', " "),
+        None if call.mos_worst.is_some() => "no fault found".to_owned(),
+        None => String::new(),
+    };
+    let mark = match (class_of_call(call), call.diagnoses.is_empty()) {
+        (Class::Poor, _) => "✗",
+        (Class::Fair, _) | (_, false) => "!",
+        (Class::Good, true) => "✓",
+        (Class::Unrated, true) => "·",
+    };
+    let code = call.final_code.map(|c| format!(" {c}")).unwrap_or_default();
+    let mos =
+        call.mos_worst.map(|m| format!("  worst MOS-LQ {m:.2} ({})", call.mos_scale.unwrap_or(""))).unwrap_or_default();
+    let times = [("pdd", call.pdd_ms), ("setup", call.setup_ms), ("talk", call.duration_ms)]
+        .into_iter()
+        .filter_map(|(name, ms)| Some(format!("  {name} {:.2} s", ms? / 1000.0)))
+        .collect::<String>();
+    let released = call.released_by.map(|by| format!("  released by {by}")).unwrap_or_default();
+    let head = format!("{mark} {} -> {}", one_line(&call.from), one_line(&call.to));
+    style.paint(class_of_call(call), &format!("{head}  {verdict}"))
+        + &format!("\n    {}{code}{times}{released}{mos}  {}", call.state, one_line(&call.call_id))
+}
+
+fn stream_lines<'a>(
+    streams: impl Iterator<Item = &'a StreamDocument>,
+    out: &mut impl Write,
+    style: Style,
+) -> io::Result<()> {
+    let mut rows = vec![
+        ["", "from", "to", "codec", "packets", "lost", "longest", "jitter", "pdv p95", "pdv max", "MOS-LQ", "notes"]
+            .map(str::to_owned),
+    ];
+    let mut classes = vec![Class::Unrated];
+    for s in streams {
+        classes.push(class_of(s.mos.lq));
+        rows.push([
+            s.ssrc.clone(),
+            s.src.clone(),
+            s.dst.clone(),
+            s.codec.clone().unwrap_or_else(|| format!("pt {}", s.payload_types.first().copied().unwrap_or(0))),
+            s.packets.to_string(),
+            format!("{} ({:.1} %)", s.lost, s.loss_pct.unwrap_or(0.0)),
+            s.longest_loss_run.to_string(),
+            unit(s.jitter_ms.mean),
+            unit(s.delay_variation_ms.p95),
+            unit(s.delay_variation_ms.max),
+            s.mos.lq.map_or_else(
+                || s.mos.reason_null.unwrap_or("-").replace('_', " "),
+                |m| format!("{m:.2} {}", s.mos.scale.unwrap_or("")),
+            ),
+            notes(s),
+        ]);
+    }
+    if rows.len() == 1 {
+        return Ok(());
+    }
+    let mut widths = [0; 12];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    for (row, class) in rows.iter().zip(classes) {
+        let mut line = String::from("   ");
+        for (i, (cell, width)) in row.iter().zip(widths).enumerate() {
+            let numeric = (4..=9).contains(&i);
+            line += " ";
+            line += &if numeric { format!("{cell:>width$} ") } else { format!("{cell:<width$} ") };
+        }
+        writeln!(out, "{}", style.paint(class, line.trim_end()))?;
+    }
+    Ok(())
+}
+
+/// What makes the figures of a stream special, or less to be trusted.
+fn notes(s: &StreamDocument) -> String {
+    let count = |n: u64, what: &str| (n > 0).then(|| format!("{n} {what}"));
+    [
+        count(s.duplicates_network, "duplicates"),
+        count(s.duplicates_probe, "mirror copies removed"),
+        count(s.reordered, "reordered"),
+        count(u64::from(s.restarts), "restarts"),
+        count(s.sent_elsewhere, "sent elsewhere"),
+        count(s.quality.capture_drops, "frames missed by the probe"),
+        s.quality.one_sided.then(|| "one direction seen".to_owned()),
+        s.quality.snap_cut.then(|| "cut by snap length".to_owned()),
+        (s.clock_source == Some("inferred")).then(|| "clock rate inferred".to_owned()),
+        s.clock_source.is_none().then(|| "clock rate unknown".to_owned()),
+        s.rtt_ms.map(|rtt| format!("rtt {rtt:.0} ms")),
+        s.tunnel.map(|t| format!("in {t}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
+    .join(", ")
+}
+
+fn class_of_call(call: &CallDocument) -> Class {
+    let faulty = call.diagnoses.first().is_some_and(|d| d.confidence >= 0.5);
+    match class_of(call.mos_worst) {
+        Class::Unrated if faulty => Class::Poor,
+        class => class,
+    }
+}
+
+/// MOS at R = 80 and 60 of the narrowband scale; the other scales map their own 80 and 60 % to the same figures.
+fn class_of(lq: Option<f64>) -> Class {
+    let Some(lq) = lq else { return Class::Unrated };
+    match lq {
+        lq if lq >= 4.024 => Class::Good,
+        lq if lq >= 3.1 => Class::Fair,
+        _ => Class::Poor,
+    }
+}
+
+fn badness(call: &CallDocument) -> f64 {
+    let mos = call.mos_worst.map_or(0.0, |m| 4.5 - m);
+    let verdict = call.diagnoses.iter().map(|d| f64::from(d.confidence)).fold(0.0, f64::max);
+    let unplayed = if call.mos_worst.is_none() && verdict > 0.0 { 2.0 } else { 0.0 };
+    mos + verdict + unplayed
+}
+
+/// Text of SIP must not move the cursor or the line.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(120).collect()
+}
+
+fn unit(ms: Option<f64>) -> String {
+    ms.map_or_else(|| "-".to_owned(), |v| format!("{v:.1} ms"))
+}
+
+fn number<T: ToString>(value: Option<T>) -> String {
+    value.map(|v| v.to_string()).unwrap_or_default()
+}
+
+/// Quotes what needs it and keeps spreadsheets from taking text for a formula.
+fn csv_cell(text: &str) -> String {
+    let text = one_line(text);
+    let text = if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text };
+    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+}

@@ -1,0 +1,413 @@
+//! Joins streams, RTCP and calls: which stream belongs to which call and side, what MOS it deserves, and the verdict.
+
+use super::rtcp::Witness;
+use super::verdict::{self, Evidence};
+use crate::media::{Endpoint, FlowKey};
+use crate::model::{
+    CallRecord, CallState, CodecId, Event, IntervalReport, Limits, LossSource, MosReport, Policy, RtcpRecord, StreamId,
+    StreamNumbers, StreamReport,
+};
+use crate::quality::{CodecTable, DelaySource, MosContext, assess};
+use crate::signal::Side;
+use crate::units::{Nanos, Ssrc, Timestamp};
+use crate::wire::sdp::Direction;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+/// Ended streams of one call kept for its verdict; further ones are stored all the same.
+const STREAMS_JUDGED: usize = 64;
+/// Addresses remembered per call.
+const ENDPOINTS_PER_CALL: usize = 64;
+/// A stream that begins this soon after the first frame was probably there before.
+const CAPTURE_START: Nanos = Nanos::from_secs(1);
+
+/// What an offer or answer says about one address.
+pub struct Wish {
+    pub uid: u64,
+    pub call_id: Arc<str>,
+    pub side: Side,
+    pub endpoint: Endpoint,
+    pub direction: Direction,
+}
+
+/// Where a side of a call wants its media.
+struct Binding {
+    uid: u64,
+    side: Side,
+}
+
+struct Stream {
+    key: FlowKey,
+    ssrc: Ssrc,
+    uid: Option<u64>,
+    sender: Option<Side>,
+    clock_rate: Option<u32>,
+    worst: Option<f32>,
+    worst_scale: &'static str,
+    drops: u64,
+    /// A stream the other way between the same addresses was seen meanwhile.
+    answered: bool,
+}
+
+#[derive(Default)]
+struct Call {
+    call_id: Arc<str>,
+    endpoints: Vec<Endpoint>,
+    active: Vec<StreamId>,
+    ended: Vec<StreamReport>,
+    all: Vec<StreamId>,
+    from_caller: usize,
+    from_callee: usize,
+    caller_sends: bool,
+    callee_sends: bool,
+    both_send: bool,
+    held: bool,
+    worst: Option<(f32, &'static str)>,
+}
+
+pub struct Join {
+    policy: Policy,
+    codecs: CodecTable,
+    max_endpoints: usize,
+    streams: HashMap<StreamId, Stream, FixedState>,
+    by_ssrc: HashMap<Ssrc, Vec<StreamId>, FixedState>,
+    by_endpoint: HashMap<Endpoint, Vec<StreamId>, FixedState>,
+    bindings: HashMap<Endpoint, Binding, FixedState>,
+    calls: HashMap<u64, Call, FixedState>,
+    pub witness: Witness,
+    /// Frames the probe missed in the interval that is being closed.
+    pub interval_drops: u64,
+    /// Start of that interval.
+    pub closing: Timestamp,
+    pub first_frame: Timestamp,
+    pub resolution_ns: u32,
+}
+
+impl Join {
+    pub fn new(policy: &Policy, limits: &Limits, hasher: FixedState) -> Join {
+        Join {
+            policy: policy.clone(),
+            codecs: CodecTable::default(),
+            max_endpoints: limits.media_endpoints,
+            streams: HashMap::with_hasher(hasher.clone()),
+            by_ssrc: HashMap::with_hasher(hasher.clone()),
+            by_endpoint: HashMap::with_hasher(hasher.clone()),
+            bindings: HashMap::with_hasher(hasher.clone()),
+            calls: HashMap::with_hasher(hasher.clone()),
+            witness: Witness::new(limits.streams, hasher),
+            interval_drops: 0,
+            closing: Timestamp::MIN,
+            first_frame: Timestamp::MIN,
+            resolution_ns: 1,
+        }
+    }
+
+    /// A side said where it wants its media. Returns whether the address was taken in.
+    pub fn media(&mut self, fact: &Wish) -> bool {
+        let endpoint = fact.endpoint;
+        if self.bindings.len() >= self.max_endpoints && !self.bindings.contains_key(&endpoint) {
+            return false;
+        }
+        let call = self.calls.entry(fact.uid).or_default();
+        call.call_id = fact.call_id.clone();
+        if !call.endpoints.contains(&endpoint) && call.endpoints.len() < ENDPOINTS_PER_CALL {
+            call.endpoints.push(endpoint);
+        }
+        let sends = matches!(fact.direction, Direction::SendRecv | Direction::SendOnly);
+        match fact.side {
+            Side::Caller => call.caller_sends = sends,
+            Side::Callee => call.callee_sends = sends,
+        }
+        if fact.direction != Direction::SendRecv {
+            call.held |= call.both_send;
+        }
+        call.both_send |= call.caller_sends && call.callee_sends;
+        self.bindings.insert(endpoint, Binding { uid: fact.uid, side: fact.side });
+        for id in self.by_endpoint.get(&endpoint).cloned().unwrap_or_default() {
+            self.bind(id);
+        }
+        true
+    }
+
+    /// Whether the address is free for others now.
+    pub fn media_gone(&mut self, uid: u64, endpoint: Endpoint) -> bool {
+        let ours = self.bindings.get(&endpoint).is_some_and(|b| b.uid == uid);
+        if ours {
+            self.bindings.remove(&endpoint);
+        }
+        ours
+    }
+
+    pub fn stream_started(&mut self, mut report: StreamReport, out: &mut Vec<Event>) -> Option<u64> {
+        let key = FlowKey::new(report.src, report.dst, report.ssrc);
+        self.streams.insert(
+            report.id,
+            Stream {
+                key,
+                ssrc: report.ssrc,
+                uid: None,
+                sender: None,
+                clock_rate: report.clock_rate,
+                worst: None,
+                worst_scale: "",
+                drops: 0,
+                answered: false,
+            },
+        );
+        self.by_ssrc.entry(report.ssrc).or_default().push(report.id);
+        for endpoint in [key.src(), key.dst()] {
+            self.by_endpoint.entry(endpoint).or_default().push(report.id);
+        }
+        self.meet_reverse(report.id, &key);
+        self.bind(report.id);
+        self.label(report.id, &mut report.call_uid, &mut report.call_id);
+        let uid = report.call_uid;
+        out.push(Event::StreamStarted(Box::new(report)));
+        uid
+    }
+
+    /// Returns the call the stream belongs to, to keep it alive.
+    pub fn interval(&mut self, mut row: IntervalReport, out: &mut Vec<Event>) -> Option<u64> {
+        self.label(row.stream, &mut row.call_uid, &mut row.call_id);
+        let drops = if row.start == self.closing { self.interval_drops } else { 0 };
+        row.quality.capture_drops = drops;
+        let one_sided = self.is_one_sided(row.stream);
+        let resolution = self.resolution_ns;
+        let rtt = self.witness.round_trip(row.ssrc);
+        let clock = self.streams.get(&row.stream).and_then(|s| s.clock_rate);
+        row.mos = self.judge(&row.numbers, &row.codec, clock, None, rtt);
+        row.quality.one_sided = one_sided;
+        row.quality.timestamp_resolution_ns = resolution;
+        row.quality.loss_source = loss_source(&row.numbers, drops);
+        if let Some(stream) = self.streams.get_mut(&row.stream) {
+            stream.drops += drops;
+            if let Some(lq) = row.mos.lq
+                && stream.worst.is_none_or(|w| lq < w)
+            {
+                (stream.worst, stream.worst_scale) = (Some(lq), row.mos.scale);
+            }
+        }
+        let uid = row.call_uid.filter(|_| row.numbers.packets > 0);
+        out.push(Event::Interval(Box::new(row)));
+        uid
+    }
+
+    pub fn stream_ended(&mut self, mut report: StreamReport, out: &mut Vec<Event>) {
+        self.label(report.id, &mut report.call_uid, &mut report.call_id);
+        report.rtt = self.witness.round_trip(report.ssrc);
+        report.mos = self.judge(&report.numbers, &report.codec, report.clock_rate, report.ptime, report.rtt);
+        report.quality.one_sided = self.is_one_sided(report.id);
+        report.quality.timestamp_resolution_ns = self.resolution_ns;
+        report.quality.started_mid_call =
+            report.call_uid.is_none() && report.first_at - self.first_frame < CAPTURE_START;
+        if let Some(stream) = self.forget(report.id) {
+            report.mos_worst_interval = stream.worst;
+            report.quality.capture_drops = stream.drops;
+            report.quality.loss_source = loss_source(&report.numbers, stream.drops);
+            if let Some(call) = stream.uid.and_then(|uid| self.calls.get_mut(&uid)) {
+                call.active.retain(|id| *id != report.id);
+                let lowest = [report.mos.lq, stream.worst].into_iter().flatten().reduce(f32::min);
+                if let Some(lq) = lowest {
+                    let scale = if report.mos.scale.is_empty() { stream.worst_scale } else { report.mos.scale };
+                    if call.worst.is_none_or(|(w, s)| below_clean(lq, scale) < below_clean(w, s)) {
+                        call.worst = Some((lq, scale));
+                    }
+                }
+                if call.ended.len() < STREAMS_JUDGED {
+                    call.ended.push(report.clone());
+                }
+            }
+        }
+        out.push(Event::StreamEnded(Box::new(report)));
+    }
+
+    /// Streams of a call that are still going, and the addresses it leaves.
+    pub fn closing(&mut self, uid: u64) -> (Vec<(StreamId, FlowKey)>, Vec<Endpoint>) {
+        let Some(call) = self.calls.get(&uid) else { return (Vec::new(), Vec::new()) };
+        let mut active: Vec<_> = call.active.iter().filter_map(|id| Some((*id, self.streams.get(id)?.key))).collect();
+        active.sort_unstable();
+        let endpoints: Vec<Endpoint> = call.endpoints.clone();
+        let left = endpoints.into_iter().filter(|e| self.media_gone(uid, *e)).collect();
+        (active, left)
+    }
+
+    /// A call whose streams have all ended.
+    pub fn call_ended(&mut self, mut record: CallRecord, out: &mut Vec<Event>) {
+        let call = self.calls.remove(&record.uid).unwrap_or_default();
+        self.describe(&mut record, &call);
+        out.push(Event::CallEnded(Box::new(record)));
+    }
+
+    /// A call that goes on, with what is known of its streams.
+    pub fn call_changed(&self, mut record: CallRecord, out: &mut Vec<Event>) {
+        if let Some(call) = self.calls.get(&record.uid) {
+            record.streams = call.all.clone();
+        }
+        out.push(Event::CallChanged(Box::new(record)));
+    }
+
+    /// Attaches call and stream to a report.
+    pub fn report(&self, mut record: RtcpRecord, out: &mut Vec<Event>) {
+        let about = record.block.map(|b| b.ssrc).unwrap_or(record.reporter);
+        let toward = record.block.is_some();
+        let candidates = self.by_ssrc.get(&about).map_or(&[][..], |v| v);
+        let matches = |id: &&StreamId| {
+            self.streams.get(*id).is_some_and(|s| {
+                let (from, to) = if toward { (s.key.dst(), s.key.src()) } else { (s.key.src(), s.key.dst()) };
+                from.ip == Endpoint::from(record.src).ip && to.ip == Endpoint::from(record.dst).ip
+            })
+        };
+        let id = candidates.iter().find(matches).or(match candidates {
+            [only] => Some(only),
+            _ => None,
+        });
+        record.stream = id.copied();
+        record.call_uid = id.and_then(|id| self.streams.get(id)?.uid).or_else(|| self.call_of_rtcp(&record));
+        out.push(Event::Rtcp(Box::new(record)));
+    }
+
+    /// RTCP goes to the port above the media's, or to the same one (RFC 3550 section 11, RFC 5761).
+    fn call_of_rtcp(&self, record: &RtcpRecord) -> Option<u64> {
+        [record.dst, record.src].into_iter().find_map(|address| {
+            let endpoint = Endpoint::from(address);
+            let below = Endpoint { port: endpoint.port.wrapping_sub(1), ..endpoint };
+            Some(self.bindings.get(&endpoint).or_else(|| self.bindings.get(&below))?.uid)
+        })
+    }
+
+    /// Gives a stream to the call whose side receives it, else to the one whose side sends it.
+    fn bind(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.uid.is_some() {
+            return;
+        }
+        let (uid, sender) = match (self.bindings.get(&stream.key.dst()), self.bindings.get(&stream.key.src())) {
+            (Some(to), _) => (to.uid, to.side.other()),
+            (None, Some(from)) => (from.uid, from.side),
+            (None, None) => return,
+        };
+        (stream.uid, stream.sender) = (Some(uid), Some(sender));
+        let call = self.calls.entry(uid).or_default();
+        call.active.push(id);
+        call.all.push(id);
+        match sender {
+            Side::Caller => call.from_caller += 1,
+            Side::Callee => call.from_callee += 1,
+        }
+    }
+
+    fn meet_reverse(&mut self, id: StreamId, key: &FlowKey) {
+        let mut met = false;
+        for other in self.by_endpoint.get(&key.src()).into_iter().flatten() {
+            if let Some(stream) = self.streams.get_mut(other)
+                && stream.key.src() == key.dst()
+                && stream.key.dst() == key.src()
+            {
+                stream.answered = true;
+                met = true;
+            }
+        }
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.answered = met;
+        }
+    }
+
+    fn label(&self, id: StreamId, uid: &mut Option<u64>, call_id: &mut String) {
+        *uid = self.streams.get(&id).and_then(|s| s.uid);
+        if let Some(call) = uid.and_then(|uid| self.calls.get(&uid)) {
+            *call_id = call.call_id.to_string();
+        }
+    }
+
+    fn forget(&mut self, id: StreamId) -> Option<Stream> {
+        let stream = self.streams.remove(&id)?;
+        remove_from(&mut self.by_ssrc, &stream.ssrc, id);
+        for endpoint in [stream.key.src(), stream.key.dst()] {
+            remove_from(&mut self.by_endpoint, &endpoint, id);
+        }
+        Some(stream)
+    }
+
+    fn is_one_sided(&self, id: StreamId) -> bool {
+        let Some(stream) = self.streams.get(&id) else { return false };
+        if stream.answered {
+            return false;
+        }
+        match (stream.uid.and_then(|uid| self.calls.get(&uid)), stream.sender) {
+            (Some(call), Some(Side::Caller)) => call.from_callee == 0,
+            (Some(call), Some(Side::Callee)) => call.from_caller == 0,
+            _ => true,
+        }
+    }
+
+    fn judge(
+        &self,
+        numbers: &StreamNumbers,
+        codec: &CodecId,
+        clock: Option<u32>,
+        ptime: Option<Nanos>,
+        rtt: Option<Nanos>,
+    ) -> MosReport {
+        let delay = match (rtt, self.policy.assumed_one_way_delay) {
+            (Some(rtt), _) => Some((Nanos(rtt.0 / 2), DelaySource::Measured)),
+            (None, Some(assumed)) => Some((assumed, DelaySource::Assumed)),
+            (None, None) => None,
+        };
+        let context = MosContext { delay, jitter_buffer: self.policy.jitter_buffer, ..MosContext::new(&self.codecs) };
+        assess(numbers, codec, clock, ptime, &context)
+    }
+
+    fn describe(&self, record: &mut CallRecord, call: &Call) {
+        record.streams = call.all.clone();
+        record.streams.sort_unstable();
+        record.streams.dedup();
+        if let Some((lq, scale)) = call.worst {
+            (record.mos_worst, record.mos_worst_scale) = (Some(lq), scale);
+        }
+        record.pdv_p95_worst = call.ended.iter().filter_map(|s| s.numbers.pdv.quantile(0.95)).max();
+        record.loss_pct_worst =
+            call.ended.iter().filter_map(|s| s.numbers.loss_pct()).reduce(f64::max).map(|pct| pct as f32);
+        record.directions_seen = u8::from(call.from_caller > 0) + u8::from(call.from_callee > 0);
+        record.loss_source = call.ended.iter().map(|s| s.quality.loss_source).max().unwrap_or_default();
+        if let Some(last) = call.ended.iter().map(|s| s.last_at).max() {
+            record.last_at = record.last_at.max(last);
+            if record.state == CallState::Unfinished {
+                // Nobody hung up where the probe could see it: the call lasted as long as anything of it was seen.
+                record.ended_at = record.ended_at.map(|at| at.max(last));
+            }
+        }
+        let evidence = Evidence {
+            streams: &call.ended,
+            from_caller: call.from_caller,
+            from_callee: call.from_callee,
+            both_send: call.both_send,
+            media_agreed: !call.endpoints.is_empty(),
+            held: call.held,
+        };
+        record.diagnoses = verdict::diagnose(record, &evidence);
+    }
+}
+
+/// MOS against the best its scale allows, so that scales are only compared by distance from clean.
+fn below_clean(lq: f32, scale: &str) -> f32 {
+    let clean = if scale == "nb" { 4.409 } else { 4.5 };
+    lq - clean
+}
+
+fn loss_source(numbers: &StreamNumbers, drops: u64) -> LossSource {
+    match (numbers.lost(), drops) {
+        (0, _) => LossSource::None,
+        (_, 0) => LossSource::Network,
+        _ => LossSource::Capture,
+    }
+}
+
+fn remove_from<K: std::hash::Hash + Eq>(table: &mut HashMap<K, Vec<StreamId>, FixedState>, key: &K, id: StreamId) {
+    if let Some(ids) = table.get_mut(key) {
+        ids.retain(|i| *i != id);
+        if ids.is_empty() {
+            table.remove(key);
+        }
+    }
+}

@@ -1,0 +1,533 @@
+//! The one pure machine: frames and their times in, facts out.
+//!
+//! [`Engine::frame`] first fires every deadline up to the frame's time, in order and stamped with the deadline;
+//! then it handles the bytes. [`Engine::tick`] may make a fact come sooner, never different. Nothing here reads a
+//! clock, does I/O, logs or fails: bad input is an [`Outcome`] with a counter, and every frame has exactly one.
+
+mod join;
+mod rtcp;
+mod verdict;
+
+use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Shard};
+use crate::model::{
+    CaptureInterval, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy, StreamId, Transport,
+};
+use crate::signal::{self, Signal};
+use crate::units::Timestamp;
+use crate::wire::classify::{Class, classify};
+use crate::wire::rtp::RtpHeader;
+use crate::wire::sip::{Framing, frame_len, looks_like_sip};
+use crate::wire::tcp::{Reassembler, TcpOutcome, TcpStream};
+use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_udp, rtcp as wire_rtcp};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use join::{Join, Wish};
+use std::hash::BuildHasher;
+use std::net::SocketAddr;
+
+/// Packets decoded before the shards are asked to take them.
+const BATCH: usize = 64;
+
+/// What the probe itself missed since the last call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missed {
+    pub ring: u64,
+    pub interface: u64,
+    pub queue: u64,
+}
+
+pub struct Engine {
+    policy: Policy,
+    limits: Limits,
+    hasher: FixedState,
+    /// Taken out while what it decoded is worked on.
+    decoder: Option<Decoder>,
+    tcp: Option<Reassembler>,
+    shards: Vec<Shard>,
+    shard_of: HashMap<StreamId, usize, FixedState>,
+    batch: Vec<(usize, Packet)>,
+    signal: Signal,
+    join: Join,
+    source: String,
+    /// End of the present interval; `Timestamp::MAX` before the first frame.
+    boundary: Timestamp,
+    /// No deadline is earlier: what a frame's time is compared with.
+    deadline: Timestamp,
+    watermark: Timestamp,
+    interval: Counting,
+    outcomes: OutcomeCounts,
+    media_facts: Vec<media::Fact>,
+    signal_facts: Vec<signal::Fact>,
+}
+
+/// Counters of the present interval.
+#[derive(Default)]
+struct Counting {
+    frames: u64,
+    bytes: u64,
+    missed: Missed,
+    outcomes: OutcomeCounts,
+}
+
+impl Engine {
+    /// `seed` makes hash tables unpredictable to senders; it changes no fact. `shards` is at least 1 and changes none either.
+    pub fn new(limits: Limits, policy: Policy, shards: usize, seed: u64) -> Engine {
+        let shards = shards.max(1);
+        let hasher = FixedState::with_seed(seed);
+        Engine {
+            decoder: Some(Decoder::new(&limits)),
+            tcp: Some(Reassembler::new(&limits)),
+            shards: (0..shards).map(|_| Shard::new(&policy, &limits, shards, seed)).collect(),
+            shard_of: HashMap::with_hasher(hasher.clone()),
+            batch: Vec::with_capacity(BATCH),
+            signal: Signal::new(&policy, &limits),
+            join: Join::new(&policy, &limits, hasher.clone()),
+            source: String::new(),
+            boundary: Timestamp::MAX,
+            deadline: Timestamp::MIN,
+            watermark: Timestamp::MIN,
+            interval: Counting::default(),
+            outcomes: OutcomeCounts::default(),
+            media_facts: Vec::new(),
+            signal_facts: Vec::new(),
+            hasher,
+            policy,
+            limits,
+        }
+    }
+
+    /// Names the interface or file frames come from, and the resolution of its times.
+    pub fn set_source(&mut self, name: &str, resolution_ns: u32) {
+        self.source = name.to_owned();
+        self.join.resolution_ns = resolution_ns;
+    }
+
+    /// Takes one frame as captured; `wire_len` is its length before the snap length cut it.
+    pub fn frame(&mut self, at: Timestamp, link: LinkType, bytes: &[u8], wire_len: usize, out: &mut Vec<Event>) {
+        if self.boundary == Timestamp::MAX {
+            self.begin(at);
+        }
+        if at >= self.deadline {
+            self.fire(at, out);
+        }
+        self.watermark = self.watermark.max(at);
+        self.interval.frames += 1;
+        self.interval.bytes += wire_len as u64;
+        if let Some(datagram) = fast_udp(link, bytes) {
+            self.datagram(at, &datagram, out);
+            return;
+        }
+        let Some(mut decoder) = self.decoder.take() else { return };
+        match decoder.decode(at, link, bytes, wire_len) {
+            Decoded::Udp(datagram) => self.datagram(at, &datagram, out),
+            Decoded::Tcp(segment) => self.segment(at, &segment, out),
+            Decoded::Done(outcome) => self.count(outcome),
+        }
+        self.decoder = Some(decoder);
+    }
+
+    /// Says that nothing older than `watermark` will come, and that it is that time now.
+    pub fn tick(&mut self, watermark: Timestamp, out: &mut Vec<Event>) {
+        self.flush(out);
+        if self.boundary != Timestamp::MAX && watermark > self.watermark {
+            self.fire(watermark, out);
+            self.watermark = watermark;
+        }
+    }
+
+    /// Time of the next thing that happens by itself; `Timestamp::MAX` before the first frame.
+    pub fn next_deadline(&self) -> Timestamp {
+        self.boundary.min(self.signal.next_deadline()).min(self.tcp_deadline())
+    }
+
+    /// Counts frames the probe missed; they mark every row of the present interval.
+    pub fn missed(&mut self, missed: Missed) {
+        self.interval.missed.ring += missed.ring;
+        self.interval.missed.interface += missed.interface;
+        self.interval.missed.queue += missed.queue;
+    }
+
+    /// Ends everything at the last time seen.
+    pub fn finish(&mut self, out: &mut Vec<Event>) {
+        self.flush(out);
+        if self.boundary == Timestamp::MAX {
+            return;
+        }
+        self.closing_interval();
+        self.signal.finish(self.watermark, &mut self.signal_facts);
+        self.signal_facts(out);
+        for shard in &mut self.shards {
+            shard.finish(&mut self.media_facts);
+        }
+        self.media_facts.sort_by_key(media::Fact::stream);
+        self.media_facts(out);
+        self.end_interval(out);
+    }
+
+    /// Frames so far by outcome. After [`Engine::finish`] their sum is the number of frames; before, candidates
+    /// that are neither confirmed nor given up are missing.
+    pub fn outcomes(&mut self) -> OutcomeCounts {
+        for shard in &mut self.shards {
+            self.interval.outcomes.merge(&shard.take_outcomes());
+        }
+        let mut outcomes = self.outcomes.clone();
+        outcomes.merge(&self.interval.outcomes);
+        outcomes
+    }
+
+    /// Streams being measured.
+    pub fn active_streams(&self) -> usize {
+        self.shards.iter().map(Shard::active).sum()
+    }
+
+    fn begin(&mut self, at: Timestamp) {
+        self.watermark = at;
+        self.join.first_frame = at;
+        self.start_interval(at.floor_to(self.policy.interval));
+    }
+
+    fn start_interval(&mut self, start: Timestamp) {
+        self.boundary = start + self.policy.interval;
+        self.deadline = self.next_deadline();
+        for shard in &mut self.shards {
+            shard.begin(start);
+        }
+    }
+
+    /// Every deadline up to `until`, in order.
+    fn fire(&mut self, until: Timestamp, out: &mut Vec<Event>) {
+        self.flush(out);
+        loop {
+            let next = self.next_deadline();
+            if next > until {
+                self.deadline = next;
+                return;
+            }
+            if self.tcp_deadline() <= next {
+                self.release_tcp(next, out);
+            } else if self.signal.next_deadline() <= next {
+                self.signal.fire(next, &mut self.signal_facts);
+                self.signal_facts(out);
+            } else {
+                self.close_interval(out);
+                if self.shards.iter().all(Shard::is_idle) && until - self.boundary > self.policy.interval {
+                    // Nothing can happen on the grid until the next frame.
+                    let start = until.min(self.signal.next_deadline()).floor_to(self.policy.interval);
+                    self.start_interval(start);
+                }
+            }
+        }
+    }
+
+    fn close_interval(&mut self, out: &mut Vec<Event>) {
+        let boundary = self.boundary;
+        self.closing_interval();
+        for shard in &mut self.shards {
+            shard.boundary(boundary, &mut self.media_facts);
+        }
+        self.media_facts.sort_by_key(media::Fact::stream);
+        self.media_facts(out);
+        self.end_interval(out);
+        if let Some(decoder) = &mut self.decoder {
+            decoder.expire(boundary);
+        }
+        if let Some(tcp) = &mut self.tcp {
+            tcp.expire(boundary);
+        }
+        self.join.witness.expire(boundary);
+        self.boundary = boundary + self.policy.interval;
+    }
+
+    fn closing_interval(&mut self) {
+        let missed = self.interval.missed;
+        self.join.interval_drops = missed.ring + missed.interface + missed.queue;
+        self.join.closing = self.boundary - self.policy.interval;
+    }
+
+    /// States what was captured in the interval that ends at the boundary.
+    fn end_interval(&mut self, out: &mut Vec<Event>) {
+        for shard in &mut self.shards {
+            self.interval.outcomes.merge(&shard.take_outcomes());
+        }
+        let counted = std::mem::take(&mut self.interval);
+        self.outcomes.merge(&counted.outcomes);
+        if counted.frames == 0 && counted.missed == Missed::default() && counted.outcomes.total() == 0 {
+            return;
+        }
+        out.push(Event::Capture(Box::new(CaptureInterval {
+            start: self.boundary - self.policy.interval,
+            length: self.policy.interval,
+            interface: self.source.clone(),
+            frames: counted.frames,
+            bytes: counted.bytes,
+            dropped_ring: counted.missed.ring,
+            dropped_interface: counted.missed.interface,
+            dropped_queue: counted.missed.queue,
+            outcomes: counted.outcomes,
+        })));
+    }
+
+    fn tcp_deadline(&self) -> Timestamp {
+        self.tcp.as_ref().and_then(Reassembler::next_deadline).unwrap_or(Timestamp::MAX)
+    }
+
+    #[inline]
+    fn datagram(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut Vec<Event>) {
+        match classify(datagram.payload, datagram.wire_len) {
+            Class::Rtp(header) => self.rtp(at, datagram, &header, out),
+            other => {
+                self.flush(out);
+                self.cold_datagram(at, datagram, other, out);
+            }
+        }
+    }
+
+    #[inline]
+    fn rtp(&mut self, at: Timestamp, datagram: &Datagram<'_>, header: &RtpHeader, out: &mut Vec<Event>) {
+        let key = FlowKey::new(datagram.src, datagram.dst, header.ssrc);
+        let packet = Packet {
+            at,
+            key,
+            seq: header.seq,
+            timestamp: header.timestamp,
+            payload_type: header.payload_type.0,
+            marker: header.marker,
+            cut_short: datagram.payload.len() < datagram.wire_len,
+            payload_len: header.payload_len.min(usize::from(u16::MAX)) as u16,
+            ip_id: datagram.path.ip_id,
+            ttl: datagram.path.ttl,
+            dscp: datagram.path.dscp,
+            vlan: datagram.path.vlan,
+            tunnel: datagram.path.tunnel,
+        };
+        self.batch.push((self.shard_index(&key), packet));
+        if self.batch.len() >= BATCH {
+            self.flush(out);
+        }
+    }
+
+    #[inline(never)]
+    fn cold_datagram(&mut self, at: Timestamp, datagram: &Datagram<'_>, class: Class<'_>, out: &mut Vec<Event>) {
+        let outcome = match class {
+            Class::Rtp(header) => return self.rtp(at, datagram, &header, out),
+            Class::Relayed { payload, wire_len } => return self.relayed(at, datagram, payload, wire_len, out),
+            Class::Rtcp => {
+                self.rtcp(at, datagram, out);
+                Outcome::Rtcp
+            }
+            Class::Stun => Outcome::Ignored(Ignored::Stun),
+            Class::Dtls => Outcome::Ignored(Ignored::Dtls),
+            Class::Udptl => Outcome::Ignored(Ignored::Udptl),
+            Class::KeepAlive => Outcome::Ignored(Ignored::KeepAlive),
+            Class::Text if looks_like_sip(datagram.payload) => self.sip(
+                at,
+                datagram.src,
+                datagram.dst,
+                Transport::Udp,
+                datagram.payload,
+                datagram.payload.len() < datagram.wire_len,
+                out,
+            ),
+            Class::MalformedRtp(_) => Outcome::Malformed(Layer::Rtp),
+            Class::MalformedRtcp => Outcome::Malformed(Layer::Rtcp),
+            Class::CutShort => Outcome::Ignored(Ignored::CutShort),
+            Class::Text | Class::Other => Outcome::Ignored(Ignored::OtherUdp),
+        };
+        self.count(outcome);
+    }
+
+    /// What a TURN server relays is looked at as if it had come by itself; relays inside relays are not.
+    fn relayed(&mut self, at: Timestamp, outer: &Datagram<'_>, payload: &[u8], wire_len: usize, out: &mut Vec<Event>) {
+        let inner = Datagram { payload, wire_len, ..*outer };
+        match classify(payload, wire_len) {
+            Class::Relayed { .. } => self.count(Outcome::OverLimit(OverLimit::EncapsulationDepth)),
+            class => self.cold_datagram(at, &inner, class, out),
+        }
+    }
+
+    fn rtcp(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut Vec<Event>) {
+        let mut records = Vec::new();
+        for packet in wire_rtcp::packets(datagram.payload, datagram.wire_len).flatten() {
+            self.join.witness.packet(at, datagram.src, datagram.dst, &packet, &mut records);
+        }
+        for record in records {
+            self.join.report(record, out);
+        }
+    }
+
+    fn segment(&mut self, at: Timestamp, segment: &Segment<'_>, out: &mut Vec<Event>) {
+        self.flush(out);
+        let Some(mut tcp) = self.tcp.take() else { return };
+        let outcome = match tcp.push(at, segment) {
+            TcpOutcome::Done(outcome) => outcome,
+            TcpOutcome::Held => Outcome::Sip,
+            TcpOutcome::Readable(stream) => self.stream(at, stream, out),
+        };
+        self.tcp = Some(tcp);
+        self.count(outcome);
+        self.deadline = self.next_deadline();
+    }
+
+    /// Gives up holes in TCP streams whose missing bytes did not come in time.
+    fn release_tcp(&mut self, at: Timestamp, out: &mut Vec<Event>) {
+        let Some(mut tcp) = self.tcp.take() else { return };
+        while let Some(stream) = tcp.release(at) {
+            self.stream(at, stream, out);
+        }
+        self.tcp = Some(tcp);
+    }
+
+    /// Reads whole messages off a TCP stream.
+    fn stream(&mut self, at: Timestamp, mut stream: TcpStream<'_>, out: &mut Vec<Event>) -> Outcome {
+        let flow = stream.flow();
+        let mut outcome = Outcome::Sip;
+        loop {
+            match frame_len(stream.bytes(), self.limits.message_bytes) {
+                Framing::Need => {
+                    if stream.ends_in_hole() && !stream.bytes().is_empty() {
+                        outcome = self.sip(at, flow.src, flow.dst, Transport::Tcp, stream.bytes(), true, out);
+                        stream.resync();
+                    }
+                    return outcome;
+                }
+                Framing::Message(len) => {
+                    let message = stream.bytes().get(..len).unwrap_or_default();
+                    outcome = self.sip(at, flow.src, flow.dst, Transport::Tcp, message, false, out);
+                    stream.consume(len);
+                }
+                Framing::Skip(len) => stream.consume(len),
+                Framing::TooLong(len) => {
+                    outcome = Outcome::OverLimit(OverLimit::MessageSize);
+                    stream.consume(len);
+                }
+                Framing::NotSip => {
+                    stream.reject();
+                    return Outcome::Ignored(Ignored::OtherTcp);
+                }
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn sip(
+        &mut self,
+        at: Timestamp,
+        src: SocketAddr,
+        dst: SocketAddr,
+        transport: Transport,
+        bytes: &[u8],
+        cut_short: bool,
+        out: &mut Vec<Event>,
+    ) -> Outcome {
+        if bytes.len() > self.limits.message_bytes {
+            return Outcome::OverLimit(OverLimit::MessageSize);
+        }
+        let outcome = self.signal.message(at, src, dst, transport, bytes, cut_short, &mut self.signal_facts);
+        self.signal_facts(out);
+        self.deadline = self.next_deadline();
+        outcome
+    }
+
+    /// Hands the decoded batch to the shards, in order.
+    fn flush(&mut self, out: &mut Vec<Event>) {
+        if self.batch.is_empty() {
+            return;
+        }
+        for (shard, packet) in self.batch.drain(..) {
+            self.shards[shard].packet(&packet, &mut self.media_facts);
+        }
+        self.media_facts(out);
+    }
+
+    fn media_facts(&mut self, out: &mut Vec<Event>) {
+        if self.media_facts.is_empty() {
+            return;
+        }
+        for fact in std::mem::take(&mut self.media_facts) {
+            match fact {
+                media::Fact::Started(report) => {
+                    let key = FlowKey::new(report.src, report.dst, report.ssrc);
+                    let shard = self.shard_index(&key);
+                    self.shard_of.insert(report.id, shard);
+                    let at = report.last_at;
+                    if let Some(uid) = self.join.stream_started(*report, out) {
+                        self.signal.media_seen(uid, at);
+                    }
+                }
+                media::Fact::Interval(row) => {
+                    let end = row.start + row.length;
+                    if let Some(uid) = self.join.interval(*row, out) {
+                        self.signal.media_seen(uid, end.min(self.watermark));
+                    }
+                }
+                media::Fact::Ended(report) => {
+                    self.shard_of.remove(&report.id);
+                    self.join.stream_ended(*report, out);
+                }
+            }
+        }
+    }
+
+    fn signal_facts(&mut self, out: &mut Vec<Event>) {
+        for fact in std::mem::take(&mut self.signal_facts) {
+            match fact {
+                signal::Fact::Changed(uid) => {
+                    if let Some(record) = self.signal.call(uid) {
+                        self.join.call_changed(record.clone(), out);
+                    }
+                }
+                signal::Fact::Media { uid, call_id, side, endpoint, payloads, direction, .. } => {
+                    let endpoint = Endpoint::from(endpoint);
+                    if self.join.media(&Wish { uid, call_id, side, endpoint, direction }) && !payloads.is_empty() {
+                        let hint = Hint { endpoint, payloads };
+                        for shard in &mut self.shards {
+                            shard.hint(&hint);
+                        }
+                    }
+                }
+                signal::Fact::MediaGone { uid, endpoint } => self.media_gone(uid, Endpoint::from(endpoint)),
+                signal::Fact::Message(message) => {
+                    if self.policy.keep_sip_messages {
+                        out.push(Event::SipMessage(message));
+                    }
+                }
+                signal::Fact::Ended(record) => {
+                    let (streams, endpoints) = self.join.closing(record.uid);
+                    for (id, key) in streams {
+                        if let Some(shard) = self.shard_of.get(&id).copied() {
+                            self.shards[shard].close(id, key, &mut self.media_facts);
+                        }
+                    }
+                    for endpoint in endpoints {
+                        for shard in &mut self.shards {
+                            shard.forget_hint(endpoint);
+                        }
+                    }
+                    self.media_facts(out);
+                    self.join.call_ended(*record, out);
+                }
+            }
+        }
+    }
+
+    fn media_gone(&mut self, uid: u64, endpoint: Endpoint) {
+        if self.join.media_gone(uid, endpoint) {
+            for shard in &mut self.shards {
+                shard.forget_hint(endpoint);
+            }
+        }
+    }
+
+    /// All streams of one sender and SSRC share a shard, so that it sees them move.
+    #[inline]
+    fn shard_index(&self, key: &FlowKey) -> usize {
+        match self.shards.len() {
+            1 => 0,
+            n => (self.hasher.hash_one((key.src_ip, key.src_port, key.ssrc)) % n as u64) as usize,
+        }
+    }
+
+    fn count(&mut self, outcome: Outcome) {
+        self.interval.outcomes.add(outcome, 1);
+    }
+}

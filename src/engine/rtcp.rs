@@ -1,0 +1,266 @@
+//! RTCP as a second witness: what endpoints report, and the round trips it lets a midpoint measure.
+//!
+//! A report block answers a sender report that passed the probe: the time between both passings, less the time
+//! the receiver says it held back (DLSR), is the round trip between the probe and that receiver. The other half
+//! comes from the reports of the other side. Only the probe's clock is used (quality-metrics D.5, RFC 3550 6.4.1).
+
+use crate::model::{ReportBlock, RtcpKind, RtcpRecord};
+use crate::units::{Nanos, NtpTime, Ssrc, Timestamp};
+use crate::wire::rtcp::{RtcpPacket, XrBlock};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use std::net::SocketAddr;
+
+/// Sender reports remembered per SSRC; a receiver answers one of the last few.
+const REMEMBERED: usize = 8;
+/// A longer round trip is a wrong clock or an old report.
+const MAX_RTT: Nanos = Nanos::from_secs(10);
+/// Jitter beyond a minute of the fastest clock is no jitter.
+const MAX_JITTER_TICKS: u32 = 60 * 90_000;
+/// An SSRC not heard of for this long is forgotten.
+const FORGET: Nanos = Nanos::from_secs(120);
+
+#[derive(Debug, Default)]
+struct Sender {
+    reports: [(u32, Timestamp); REMEMBERED],
+    next: usize,
+    /// Round trips between the probe and whoever receives this SSRC.
+    half: Half,
+    /// SSRC of that receiver's own reports.
+    receiver: Option<Ssrc>,
+    last_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Half {
+    sum: i64,
+    count: i64,
+}
+
+impl Half {
+    fn mean(&self) -> Option<Nanos> {
+        (self.count > 0).then(|| Nanos(self.sum / self.count))
+    }
+}
+
+pub struct Witness {
+    senders: HashMap<Ssrc, Sender, FixedState>,
+    max_senders: usize,
+}
+
+/// Fields of a record every kind shares.
+struct Seen {
+    at: Timestamp,
+    src: SocketAddr,
+    dst: SocketAddr,
+}
+
+impl Witness {
+    pub fn new(max_senders: usize, hasher: FixedState) -> Witness {
+        Witness { senders: HashMap::with_hasher(hasher), max_senders }
+    }
+
+    /// Takes one RTCP packet of a compound; records are pushed without call and stream.
+    pub fn packet(
+        &mut self,
+        at: Timestamp,
+        src: SocketAddr,
+        dst: SocketAddr,
+        packet: &RtcpPacket<'_>,
+        out: &mut Vec<RtcpRecord>,
+    ) {
+        let seen = Seen { at, src, dst };
+        match packet {
+            RtcpPacket::SenderReport { ssrc, ntp, rtp_ts, packets, octets, blocks } => {
+                self.sender_report(*ssrc, *ntp, at);
+                let mut base = seen.record(RtcpKind::SenderReport, *ssrc);
+                base.ntp = Some(*ntp);
+                base.rtp_timestamp = Some(*rtp_ts);
+                base.sent_packets = Some(*packets);
+                base.sent_octets = Some(*octets);
+                self.blocks(*ssrc, base, blocks, out);
+            }
+            RtcpPacket::ReceiverReport { ssrc, blocks } => {
+                let base = seen.record(RtcpKind::ReceiverReport, *ssrc);
+                self.blocks(*ssrc, base, blocks, out);
+            }
+            RtcpPacket::Bye { ssrcs, .. } => out.extend(ssrcs.iter().map(|ssrc| seen.record(RtcpKind::Bye, *ssrc))),
+            RtcpPacket::Xr { ssrc, blocks } => {
+                for block in blocks {
+                    if let XrBlock::Voip { metrics, out_of_range } = block {
+                        let mut record = seen.record(RtcpKind::VoipMetrics, *ssrc);
+                        record.voip = Some(*metrics);
+                        if *out_of_range {
+                            record.implausible = "a field RFC 3611 does not allow".to_owned();
+                        }
+                        out.push(record);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Round trip over both halves for a stream, as far as both are known.
+    pub fn round_trip(&self, ssrc: Ssrc) -> Option<Nanos> {
+        let sender = self.senders.get(&ssrc)?;
+        let other = self.senders.get(&sender.receiver?)?;
+        Some(sender.half.mean()? + other.half.mean()?)
+    }
+
+    pub fn expire(&mut self, now: Timestamp) {
+        self.senders.retain(|_, s| now - s.last_at < FORGET);
+    }
+
+    fn sender_report(&mut self, ssrc: Ssrc, ntp: NtpTime, at: Timestamp) {
+        if let Some(sender) = self.sender(ssrc, at) {
+            sender.reports[sender.next % REMEMBERED] = (ntp.middle32(), at);
+            sender.next += 1;
+        }
+    }
+
+    fn blocks(&mut self, reporter: Ssrc, base: RtcpRecord, blocks: &[ReportBlock], out: &mut Vec<RtcpRecord>) {
+        if blocks.is_empty() {
+            out.push(base);
+            return;
+        }
+        for block in blocks {
+            let mut record = base.clone();
+            record.block = Some(*block);
+            if block.jitter_ticks > MAX_JITTER_TICKS {
+                record.implausible = "jitter above one minute".to_owned();
+            }
+            match self.half(reporter, block, base.at) {
+                Some(Ok(rtt)) => record.rtt_probe_reporter = Some(rtt),
+                Some(Err(why)) => record.implausible = why.to_owned(),
+                None => {}
+            }
+            out.push(record);
+        }
+    }
+
+    /// The half round trip a block proves, if the sender report it answers passed the probe.
+    fn half(&mut self, reporter: Ssrc, block: &ReportBlock, at: Timestamp) -> Option<Result<Nanos, &'static str>> {
+        let sender = self.sender(block.ssrc, at)?;
+        sender.receiver = Some(reporter);
+        if block.last_sr == 0 {
+            return None;
+        }
+        let sent = sender.reports[..sender.next.min(REMEMBERED)].iter().find(|(middle, _)| *middle == block.last_sr)?.1;
+        let held = Nanos((i128::from(block.delay_since_last_sr) * 1_000_000_000 / 65_536) as i64);
+        let rtt = (at - sent) - held;
+        if rtt < Nanos::ZERO {
+            return Some(Err("negative round trip"));
+        }
+        if rtt > MAX_RTT {
+            return Some(Err("round trip above 10 s"));
+        }
+        sender.half.sum += rtt.0;
+        sender.half.count += 1;
+        Some(Ok(rtt))
+    }
+
+    fn sender(&mut self, ssrc: Ssrc, at: Timestamp) -> Option<&mut Sender> {
+        if self.senders.len() >= self.max_senders && !self.senders.contains_key(&ssrc) {
+            return None;
+        }
+        let sender = self.senders.entry(ssrc).or_default();
+        sender.last_at = at;
+        Some(sender)
+    }
+}
+
+impl Seen {
+    fn record(&self, kind: RtcpKind, reporter: Ssrc) -> RtcpRecord {
+        RtcpRecord {
+            at: self.at,
+            src: self.src,
+            dst: self.dst,
+            kind,
+            reporter,
+            call_uid: None,
+            stream: None,
+            ntp: None,
+            rtp_timestamp: None,
+            sent_packets: None,
+            sent_octets: None,
+            block: None,
+            voip: None,
+            rtt_probe_reporter: None,
+            implausible: String::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The worked example of RFC 3550 section 6.4.1 seen from the middle, with figures of `rtt_example.json`:
+    /// truth 75 ms to B and back, 30 ms to A and back.
+    #[test]
+    fn both_halves_by_the_probes_clock_alone() {
+        let mut witness = Witness::new(10, FixedState::default());
+        let (a, b) = (Ssrc(0xa), Ssrc(0xb));
+        let (addr_a, addr_b): (SocketAddr, SocketAddr) =
+            ("192.0.2.1:5001".parse().unwrap(), "192.0.2.2:5001".parse().unwrap());
+        let at = |s: f64| Timestamp((s * 1e9) as i64);
+        let report = |ssrc, ntp: u64, about: Ssrc, last_sr: u32, dlsr: u32| RtcpPacket::SenderReport {
+            ssrc,
+            ntp: NtpTime(ntp),
+            rtp_ts: 0,
+            packets: 0,
+            octets: 0,
+            blocks: vec![ReportBlock {
+                ssrc: about,
+                fraction_lost: 0,
+                cumulative_lost: 0,
+                highest_seq: 0,
+                jitter_ticks: 0,
+                last_sr,
+                delay_since_last_sr: dlsr,
+            }],
+        };
+        let mut out = Vec::new();
+        witness.packet(at(1.015), addr_a, addr_b, &report(a, 0x1_0000_0000, b, 0, 0), &mut out);
+        witness.packet(at(2.390), addr_b, addr_a, &report(b, 0x2_0000_0000, a, 0x1_0000, 85_196), &mut out);
+        witness.packet(at(4.520), addr_a, addr_b, &report(a, 0x3_0000_0000, b, 0x2_0000, 137_625), &mut out);
+        let ms: Vec<f64> = out.iter().filter_map(|r| r.rtt_probe_reporter).map(Nanos::as_millis_f64).collect();
+        assert!((ms[0] - 75.012).abs() < 0.001, "{ms:?}");
+        assert!((ms[1] - 30.009).abs() < 0.001, "{ms:?}");
+        let sum = witness.round_trip(a).unwrap().as_millis_f64();
+        assert!((sum - 105.021).abs() < 0.001, "{sum}");
+        assert_eq!(witness.round_trip(a), witness.round_trip(b));
+    }
+
+    #[test]
+    fn an_impossible_round_trip_is_kept_and_marked() {
+        let mut witness = Witness::new(10, FixedState::default());
+        let at = |ms: i64| Timestamp(ms * 1_000_000);
+        let addr: SocketAddr = "192.0.2.1:5001".parse().unwrap();
+        let sr = RtcpPacket::SenderReport {
+            ssrc: Ssrc(1),
+            ntp: NtpTime(1 << 32),
+            rtp_ts: 0,
+            packets: 0,
+            octets: 0,
+            blocks: vec![],
+        };
+        let block = ReportBlock {
+            ssrc: Ssrc(1),
+            fraction_lost: 0,
+            cumulative_lost: 0,
+            highest_seq: 0,
+            jitter_ticks: 0,
+            last_sr: 0x1_0000,
+            delay_since_last_sr: 65_536,
+        };
+        let rr = RtcpPacket::ReceiverReport { ssrc: Ssrc(2), blocks: vec![block] };
+        let mut out = Vec::new();
+        witness.packet(at(0), addr, addr, &sr, &mut out);
+        witness.packet(at(500), addr, addr, &rr, &mut out);
+        assert_eq!(out[1].implausible, "negative round trip");
+        assert_eq!(out[1].rtt_probe_reporter, None);
+        assert_eq!(witness.round_trip(Ssrc(1)), None);
+    }
+}

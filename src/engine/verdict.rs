@@ -1,0 +1,247 @@
+//! Why a call was bad: reasons from its signalling and its streams, each with the numbers that speak for it.
+//!
+//! A reason is given only where somebody can act on it: a busy callee is no fault, and a low MOS is no reason
+//! but a sign. Impairments are judged where they were measured, at this probe.
+
+use crate::model::{CallRecord, CallState, Diagnosis, DiagnosisCode, LossSource, ReleasedBy, StreamReport};
+use crate::units::{Nanos, Timestamp};
+
+/// Loss worth a reason, percent of the expected packets (NOC practice: warn at 1 %).
+const LOSS_PCT: f64 = 1.0;
+/// Burst ratio from which loss is called bursty (random loss is 1).
+const BURSTY: f64 = 1.5;
+/// p95 of delay variation a usual buffer of 60 ms does not leave room for.
+const PDV_P95: Nanos = Nanos::from_millis(40);
+/// Share too late for a 60 ms buffer, percent.
+const LATE_PCT: f64 = 1.0;
+const REORDERED_PCT: f64 = 1.0;
+const LONG_RTT: Nanos = Nanos::from_millis(300);
+const SLOW_SETUP: Nanos = Nanos::from_secs(6);
+/// Silence of a stream while the call went on.
+const INTERRUPTION: Nanos = Nanos::from_secs(2);
+/// A call shorter than this tells nothing by having no media.
+const MEDIA_EXPECTED_AFTER: Nanos = Nanos::from_secs(2);
+/// Packets under which shares mean nothing.
+const ENOUGH: u64 = 25;
+/// Index of 60 ms in [`crate::model::DISCARD_BUFFERS_MS`].
+const LATE_60: usize = 2;
+
+/// What is known about a call besides its record.
+pub struct Evidence<'a> {
+    pub streams: &'a [StreamReport],
+    /// Streams sent by the caller and by the callee.
+    pub from_caller: usize,
+    pub from_callee: usize,
+    /// An offer and an answer agreed on media that both sides send.
+    pub both_send: bool,
+    /// Some media was agreed on at all.
+    pub media_agreed: bool,
+    /// The call was on hold at some time.
+    pub held: bool,
+}
+
+/// Reasons, worst first.
+pub fn diagnose(call: &CallRecord, evidence: &Evidence<'_>) -> Vec<Diagnosis> {
+    let mut found = Vec::new();
+    signalling(call, &mut found);
+    if call.answered_at.is_some() {
+        missing_media(call, evidence, &mut found);
+    }
+    for stream in evidence.streams {
+        stream_reasons(call, stream, evidence, &mut found);
+    }
+    found.sort_by(|a, b| b.0.cmp(&a.0).then(b.1.confidence.total_cmp(&a.1.confidence)));
+    let mut seen = Vec::new();
+    found.retain(|(_, d)| {
+        !seen.contains(&d.code) && {
+            seen.push(d.code);
+            true
+        }
+    });
+    found.into_iter().map(|(_, d)| d).collect()
+}
+
+/// Reasons with their weight.
+type Found = Vec<(u32, Diagnosis)>;
+
+fn add(found: &mut Found, weight: u32, code: DiagnosisCode, confidence: f32, evidence: String) {
+    found.push((weight, Diagnosis { code, confidence, evidence }));
+}
+
+fn signalling(call: &CallRecord, found: &mut Found) {
+    match call.state {
+        CallState::Failed if !is_a_users_choice(call.final_code) => add(
+            found,
+            1000,
+            DiagnosisCode::SetupFailed,
+            1.0,
+            format!("{} {} after {}", call.final_code, call.final_reason, seconds(call.pdd())),
+        ),
+        CallState::SetupTimeout if call.ringing_at.is_none() => add(
+            found,
+            1000,
+            DiagnosisCode::NoResponse,
+            0.9,
+            format!(
+                "no answer to INVITE within {}, {} retransmissions",
+                since(call.invite_at, call.last_at),
+                call.retransmissions
+            ),
+        ),
+        CallState::SetupTimeout => add(
+            found,
+            900,
+            DiagnosisCode::SetupFailed,
+            0.7,
+            format!("no final answer within {} of the INVITE", since(call.invite_at, call.last_at)),
+        ),
+        _ => {}
+    }
+    if call.answered_at.is_some()
+        && !call.acked
+        && !call.started_mid_call
+        && call.duration().is_some_and(|d| d > Nanos::from_millis(500))
+    {
+        add(found, 150, DiagnosisCode::MissingAck, 0.6, "answered with 2xx, no ACK seen at this probe".to_owned());
+    }
+    if call.state == CallState::Unfinished && call.released_by == Some(ReleasedBy::Timeout) {
+        let evidence = format!("no BYE; last sign of life {} after the answer", since(call.answered_at, call.last_at));
+        add(found, 100, DiagnosisCode::MissingBye, 0.6, evidence);
+    }
+    if let Some(pdd) = call.pdd().filter(|pdd| *pdd > SLOW_SETUP) {
+        add(
+            found,
+            200,
+            DiagnosisCode::SlowSetup,
+            0.9,
+            format!("{:.1} s from INVITE to the first ring or answer", pdd.as_secs_f64()),
+        );
+    }
+}
+
+/// Busy, declined, unavailable, cancelled, unknown number: outcomes of people, not faults (RFC 6076 SEER).
+fn is_a_users_choice(code: u16) -> bool {
+    matches!(code, 480 | 486 | 487 | 600 | 603 | 604 | 404 | 484)
+}
+
+fn missing_media(call: &CallRecord, evidence: &Evidence<'_>, found: &mut Found) {
+    let lasted = call.ended_at.unwrap_or(call.last_at) - call.answered_at.unwrap_or(call.last_at);
+    if lasted < MEDIA_EXPECTED_AFTER || !evidence.media_agreed {
+        return;
+    }
+    match (evidence.from_caller, evidence.from_callee) {
+        (0, 0) => add(
+            found,
+            800,
+            DiagnosisCode::NoMedia,
+            0.6,
+            format!("answered for {:.1} s, no RTP seen at this probe; it may take another path", lasted.as_secs_f64()),
+        ),
+        (caller, callee) if (caller == 0 || callee == 0) && evidence.both_send => {
+            let (heard, silent) = if caller == 0 { ("callee", "caller") } else { ("caller", "callee") };
+            let confidence = if evidence.held { 0.5 } else { 0.85 };
+            add(
+                found,
+                850,
+                DiagnosisCode::OneWayMedia,
+                confidence,
+                format!("RTP from the {heard} only; none from the {silent} in {:.1} s", lasted.as_secs_f64()),
+            );
+        }
+        _ => {}
+    }
+}
+
+fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<'_>, found: &mut Found) {
+    let n = &stream.numbers;
+    let which = format!("{} to {}", crate::model::endpoint_text(stream.src), crate::model::endpoint_text(stream.dst));
+    if n.expected < ENOUGH {
+        return;
+    }
+    let loss = n.loss_pct().unwrap_or(0.0);
+    if loss >= LOSS_PCT {
+        let runs = n.loss_runs.runs().max(1);
+        let mean_run = n.lost() as f64 / runs as f64;
+        let burst_ratio = mean_run * (1.0 - loss / 100.0);
+        let numbers = format!(
+            "{which}: {loss:.1} % lost ({} of {}), {runs} runs, longest {}",
+            n.lost(),
+            n.expected,
+            n.loss_runs.longest
+        );
+        let weight = 400 + (loss * 10.0).min(300.0) as u32;
+        match stream.quality.loss_source {
+            LossSource::Capture | LossSource::SuspectedCapture => add(
+                found,
+                weight,
+                DiagnosisCode::CaptureLoss,
+                0.7,
+                format!("{numbers}; the probe missed {} frames meanwhile", stream.quality.capture_drops),
+            ),
+            _ if burst_ratio >= BURSTY => add(found, weight, DiagnosisCode::BurstyLoss, 0.9, numbers),
+            _ => add(found, weight, DiagnosisCode::RandomLoss, 0.9, numbers),
+        }
+    }
+    let late = 100.0 * n.late[LATE_60] as f64 / n.unique.max(1) as f64;
+    let p95 = n.pdv.quantile(0.95).unwrap_or(Nanos::ZERO);
+    if p95 > PDV_P95 || late >= LATE_PCT {
+        let evidence = format!(
+            "{which}: delay variation p95 {:.0} ms, max {:.0} ms; {late:.1} % too late for a 60 ms buffer",
+            p95.as_millis_f64(),
+            n.pdv_max.as_millis_f64()
+        );
+        add(found, 350 + (late * 5.0).min(200.0) as u32, DiagnosisCode::HighDelayVariation, 0.85, evidence);
+    }
+    let reordered = 100.0 * n.reordered as f64 / n.unique.max(1) as f64;
+    if reordered >= REORDERED_PCT {
+        let evidence = format!("{which}: {reordered:.1} % out of order, up to {} places", n.reorder_extent);
+        add(found, 250, DiagnosisCode::Reordering, 0.9, evidence);
+    }
+    if let Some(rtt) = stream.rtt.filter(|rtt| *rtt > LONG_RTT) {
+        let evidence = format!("{which}: round trip {:.0} ms by RTCP", rtt.as_millis_f64());
+        add(found, 300, DiagnosisCode::LongDelay, 0.8, evidence);
+    }
+    if let (Some(ie), Some(lq)) = (stream.mos.ie, stream.mos.lq)
+        && ie >= 20.0
+        && lq < 3.6
+        && loss < LOSS_PCT
+        && stream.mos.scale == "nb"
+    {
+        let evidence = format!("{which}: {} costs {ie:.0} R points by itself", stream.codec);
+        add(found, 120, DiagnosisCode::LowQualityCodec, 0.7, evidence);
+    }
+    interruption(call, stream, evidence, &which, found);
+}
+
+/// Media that stopped, or had a hole, while the call went on and was not on hold.
+fn interruption(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<'_>, which: &str, found: &mut Found) {
+    let ptime = stream.ptime.unwrap_or(Nanos::from_millis(20));
+    let hole = Nanos(ptime.0 * i64::from(stream.numbers.loss_runs.longest));
+    if hole >= INTERRUPTION {
+        let evidence = format!("{which}: {:.1} s of media missing in one piece", hole.as_secs_f64());
+        add(found, 700, DiagnosisCode::MediaInterrupted, 0.9, evidence);
+        return;
+    }
+    if evidence.held {
+        return;
+    }
+    let same_direction_later =
+        evidence.streams.iter().any(|s| s.id != stream.id && s.dst == stream.dst && s.last_at > stream.last_at);
+    if let (Some(_), Some(ended)) = (call.answered_at, call.ended_at)
+        && !same_direction_later
+        && ended - stream.last_at > Nanos::from_secs(5)
+        && call.state == CallState::Completed
+    {
+        let evidence =
+            format!("{which}: media stopped {:.1} s before the call ended", (ended - stream.last_at).as_secs_f64());
+        add(found, 600, DiagnosisCode::MediaInterrupted, 0.6, evidence);
+    }
+}
+
+fn seconds(span: Option<Nanos>) -> String {
+    span.map_or_else(|| "an unknown time".to_owned(), |s| format!("{:.2} s", s.as_secs_f64()))
+}
+
+fn since(from: Option<Timestamp>, to: Timestamp) -> String {
+    seconds(from.map(|from| to - from))
+}
