@@ -109,8 +109,7 @@ pub struct Numbers {
 pub fn numbers(list: &[PacketSeen], drift_ppm: f64) -> Numbers {
     let places = places(&list.iter().map(|p| p.seq).collect::<Vec<_>>());
     let copies = copies(list, &places);
-    let unique: Vec<usize> =
-        (0..list.len()).filter(|i| places[*i].is_some() && copies[*i] == Copy::First).collect();
+    let unique: Vec<usize> = (0..list.len()).filter(|i| places[*i].is_some() && copies[*i] == Copy::First).collect();
     let mut out = Numbers {
         packets: list.len() as u64,
         unique: unique.len() as u64,
@@ -208,8 +207,7 @@ pub fn copies(list: &[PacketSeen], places: &[Option<Place>]) -> Vec<Copy> {
     let kind = |(p, place): (&PacketSeen, &Option<Place>)| {
         let Some(place) = place else { return Copy::First };
         let before = seen.entry((place.segment, place.ext)).or_default();
-        let mirrored =
-            before.iter().any(|b| b.fingerprint == p.fingerprint && p.at - b.at <= MIRROR_WINDOW_NS);
+        let mirrored = before.iter().any(|b| b.fingerprint == p.fingerprint && p.at - b.at <= MIRROR_WINDOW_NS);
         let copy = match (before.is_empty(), mirrored) {
             (true, _) => Copy::First,
             (false, true) => Copy::Mirror,

@@ -34,8 +34,9 @@ fn vectors() -> Option<Value> {
 fn packets_of(case: &Value) -> Vec<PacketSeen> {
     let clock = case["clock_rate"].as_u64().unwrap() as u32;
     let one = |p: &Value| {
-        let mut out = packet(p["us"].as_i64().unwrap(), p["seq"].as_u64().unwrap() as u16, p["ts"].as_u64().unwrap() as u32);
-        out.clock = clock;
+        let mut out =
+            packet(p["us"].as_i64().unwrap(), p["seq"].as_u64().unwrap() as u16, p["ts"].as_u64().unwrap() as u32);
+        out.clock = p["rate"].as_u64().map_or(clock, |r| r as u32);
         out.pt = p["pt"].as_u64().unwrap_or(0) as u8;
         out
     };
@@ -109,7 +110,9 @@ fn delay_vectors() {
         let want: Vec<f64> = expect["pdv_ms"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
         assert!(delays.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-6), "{name}: {delays:?}");
         let got = pdv(&delays);
-        for (got, key) in [(got.mean, "pdv_mean_ms"), (got.p50, "pdv_p50_ms"), (got.p95, "pdv_p95_ms"), (got.max, "pdv_max_ms")] {
+        for (got, key) in
+            [(got.mean, "pdv_mean_ms"), (got.p50, "pdv_p50_ms"), (got.p95, "pdv_p95_ms"), (got.max, "pdv_max_ms")]
+        {
             assert!((got - expect[key].as_f64().unwrap()).abs() < 1e-6, "{name} {key}");
         }
         if let Some(flags) = expect["late_jb20_anchor_min"].as_array() {
@@ -132,8 +135,11 @@ fn copies_by_origin() {
 
 #[test]
 fn restart_is_a_new_segment_and_a_stray_is_set_aside() {
-    let list: Vec<PacketSeen> =
-        [65534, 65535, 0, 2, 30000, 3, 40000, 40001, 40003].iter().zip(0..).map(|(s, i)| packet(i * 20_000, *s, i as u32 * 160)).collect();
+    let list: Vec<PacketSeen> = [65534, 65535, 0, 2, 30000, 3, 40000, 40001, 40003]
+        .iter()
+        .zip(0..)
+        .map(|(s, i)| packet(i * 20_000, *s, i as u32 * 160))
+        .collect();
     let n = numbers(&list, 0.0);
     assert_eq!((n.restarts, n.strays, n.unique, n.expected, n.lost), (1, 1, 8, 10, 2));
     assert_eq!(n.loss_run_lengths, [1, 1]);

@@ -234,7 +234,10 @@ mod tests {
         assert!((lost / n as f64 - 0.05).abs() < 0.01, "{lost}");
         assert!((lost / runs - 6.0).abs() < 0.5, "{}", lost / runs);
         let outage = pass(&Stretch::default().with_loss(Window::new(100, 200), Loss::All), 20);
-        assert_eq!(outage.iter().map(|p| p.index).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+        assert_eq!(
+            outage.iter().map(|p| p.index).collect::<Vec<_>>(),
+            [0, 1, 2, 3, 4, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
+        );
         let listed = pass(&Stretch::default().with_loss(Window::ALWAYS, Loss::List(vec![0, 3])), 5);
         assert_eq!(listed.iter().map(|p| p.index).collect::<Vec<_>>(), [1, 2, 4]);
     }

@@ -35,7 +35,11 @@ impl CallSpec {
         let six = rng.chance(0.2);
         let ip = |net: u32| {
             let host = i / 200 % 250 + 1;
-            if six { format!("2001:db8:{net}::{host:x}") } else { format!("{}.{host}", [NETS[0], NETS[1], NETS[2]][net as usize]) }
+            if six {
+                format!("2001:db8:{net}::{host:x}")
+            } else {
+                format!("{}.{host}", [NETS[0], NETS[1], NETS[2]][net as usize])
+            }
         };
         let port = |i: usize| 10_000 + (i % 200) as u16 * 8;
         let caller = Party::new("Caller", &format!("+1202555{:04}", 100 + i % 100), &ip(0), port(i));
@@ -102,7 +106,10 @@ fn way(talk_ms: i64, rng: &mut Rng) -> Way {
         6 => habits.stops_at_ms = mid(rng),
         _ => {}
     }
-    Way { habits, path: Path { before: stretch(talk_ms, rng), probe_loss: probe_loss(rng), after: stretch(talk_ms, rng) } }
+    Way {
+        habits,
+        path: Path { before: stretch(talk_ms, rng), probe_loss: probe_loss(rng), after: stretch(talk_ms, rng) },
+    }
 }
 
 fn stretch(talk_ms: i64, rng: &mut Rng) -> Stretch {
@@ -119,7 +126,9 @@ fn stretch(talk_ms: i64, rng: &mut Rng) -> Stretch {
         1 => out.jitter.push((Window::ALWAYS, Jitter::Normal { sigma_us: rng.range(100, 12_000) })),
         2 => out.jitter.push((Window::ALWAYS, Jitter::Gamma { shape: 2, mean_us: rng.range(500, 25_000) })),
         3 => out.jitter.push((Window::ALWAYS, Jitter::Spikes { p: 0.01, mean_us: rng.range(20_000, 200_000) })),
-        4 => out.jitter.push((Window::ALWAYS, Jitter::Periodic { period_ms: 1_000, height_us: rng.range(1_000, 60_000) })),
+        4 => out
+            .jitter
+            .push((Window::ALWAYS, Jitter::Periodic { period_ms: 1_000, height_us: rng.range(1_000, 60_000) })),
         _ => {}
     }
     if rng.chance(0.1) {

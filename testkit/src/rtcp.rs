@@ -140,7 +140,8 @@ impl Receiver {
                 place => place.insert(Source::new(p, transit)),
             };
             source.clock = p.clock;
-            source.highest = source.highest.max(source.highest + i64::from(p.seq.wrapping_sub(source.highest as u16) as i16));
+            source.highest =
+                source.highest.max(source.highest + i64::from(p.seq.wrapping_sub(source.highest as u16) as i16));
             source.received += 1;
             let d = i64::from((transit as u32).wrapping_sub(source.transit as u32) as i32).abs();
             source.transit = transit;
@@ -185,7 +186,7 @@ impl Source {
     /// Within what A.1 takes as the same run of sequence numbers.
     fn near(&self, seq: u16) -> bool {
         let ahead = seq.wrapping_sub(self.highest as u16);
-        ahead < 3000 || ahead > 65_436
+        !(3_000..=65_436).contains(&ahead)
     }
 }
 

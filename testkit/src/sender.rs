@@ -149,7 +149,8 @@ pub(crate) fn send(habits: &Habits, phases: &[Phase], end: i64, ptime_ms: u32, r
             packet.payload = vec![code, if ended { 0x8A } else { 0x0A }, (duration >> 8) as u8, duration as u8];
         } else if voice.silent(ms) {
             let since = voice.silent_for(ms);
-            let update = since < i64::from(ptime_ms) || since / SILENCE_UPDATE_MS != (since - i64::from(ptime_ms)) / SILENCE_UPDATE_MS;
+            let update = since < i64::from(ptime_ms)
+                || since / SILENCE_UPDATE_MS != (since - i64::from(ptime_ms)) / SILENCE_UPDATE_MS;
             silent_ticks += 1;
             if !update {
                 continue;

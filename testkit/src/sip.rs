@@ -106,7 +106,8 @@ impl<'a> Dialog<'a> {
             let first = self.request(t, true, "INVITE", "", &offer);
             self.truth.invite_at = first.at;
             let nonce = format!("{:016x}", self.rng.next_u64());
-            let challenge = format!("Proxy-Authenticate: Digest realm=\"{}\", nonce=\"{nonce}\"\r\n", self.leg.callee.domain);
+            let challenge =
+                format!("Proxy-Authenticate: Digest realm=\"{}\", nonce=\"{nonce}\"\r\n", self.leg.callee.domain);
             self.answer(t + 20 * MS, &first, 407, &challenge, "");
             self.ack_refusal(t + 30 * MS, &first);
             let response = format!("{:016x}{:016x}", self.rng.next_u64(), self.rng.next_u64());

@@ -114,7 +114,10 @@ fn reports_tell_what_was_lost_behind_the_probe() {
     let (caller, callee) = (Party::new("A", "alice", "192.0.2.1", 4000), Party::new("B", "bob", "192.0.2.2", 5000));
     let mut spec = CallSpec::new(0, caller, callee);
     spec.talk_ms = 30_000;
-    spec.forward.path = Path::new(Stretch::delay(15_000), Stretch::delay(35_000).with_loss(Window::ALWAYS, Loss::Bernoulli { p: 0.05 }));
+    spec.forward.path = Path::new(
+        Stretch::delay(15_000),
+        Stretch::delay(35_000).with_loss(Window::ALWAYS, Loss::Bernoulli { p: 0.05 }),
+    );
     spec.backward.path = Path::new(Stretch::delay(40_000), Stretch::delay(15_000));
     let truth = World::new(4).call(spec).build().truth;
     let forward = truth.streams.iter().find(|s| s.sender == "caller").unwrap();
