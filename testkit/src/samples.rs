@@ -1,7 +1,7 @@
 //! The captures of `testdata/`: small worlds, each showing one thing to somebody new. Addresses are of the documentation
 //! ranges, numbers of those kept for fiction.
 
-use crate::call::{CallSpec, Change, Outcome, Party, Relay, Side, Transport, What};
+use crate::call::{CallSpec, Change, Outcome, Party, Relay, Side, Transport, Way, What};
 use crate::codec::Codec;
 use crate::path::{Jitter, Loss, Path, Reorder, Stretch, Window};
 use crate::pcap;
@@ -44,7 +44,8 @@ fn healthy() -> Sample {
     let mut cast = Cast::new(1);
     let mut world = World::new(1).other_traffic(30_000);
     for i in 0..26 {
-        let mut spec = cast.call(i * 21_000 + cast.rng.clone().range(0, 6_000), Trunk::pick(i as usize));
+        let start_ms = i * 21_000 + cast.rng.range(0, 6_000);
+        let mut spec = cast.call(start_ms, Trunk::pick(i as usize));
         spec.codec = [
             Codec::Pcma,
             Codec::G729,
@@ -83,7 +84,7 @@ fn bursty() -> Sample {
     long.talk_ms = 185_000;
     for (from, to) in [(20_000, 34_000), (78_000, 96_000), (141_000, 150_000)] {
         let queue = Jitter::Gamma { shape: 2, mean_us: 14_000 };
-        let before = &mut long.backward.path.before;
+        let before = &mut from_outside(&mut long).path.before;
         before.loss.push((Window::new(from, to), Loss::bursts(0.14, 7.0)));
         before.jitter.push((Window::new(from - 2_000, to), queue));
     }
@@ -93,12 +94,10 @@ fn bursty() -> Sample {
         spec.talk_ms = cast.rng.range(14_000, 38_000);
         if i % 2 == 0 {
             spec.talk_ms = 38_000;
-            let rain = Window::new(20_000, 32_000);
-            let share = 0.04 + 0.02 * i as f64;
-            spec.backward.path.before = spec.backward.path.before.clone().with_loss(rain, Loss::bursts(share, 6.0));
+            let loss = Loss::bursts(0.04 + 0.02 * i as f64, 6.0);
+            from_outside(&mut spec).path.before.loss.push((Window::new(20_000, 32_000), loss));
         } else if i == 5 {
-            spec.backward.path.before =
-                spec.backward.path.before.clone().with_loss(Window::ALWAYS, Loss::Bernoulli { p: 0.015 });
+            from_outside(&mut spec).path.before.loss.push((Window::ALWAYS, Loss::Bernoulli { p: 0.015 }));
         }
         world = world.call(spec);
     }
@@ -136,8 +135,8 @@ fn wifi() -> Sample {
         let mut spec = cast.call(9_000 + i * 46_000, Trunk::pick(i as usize));
         spec.talk_ms = cast.rng.range(12_000, 24_000);
         spec.codec = if i % 4 == 1 { Codec::Opus } else { Codec::G729 };
-        spec.backward.habits.dtx = true;
-        let up = &mut spec.forward.path.before;
+        from_outside(&mut spec).habits.dtx = true;
+        let up = &mut from_office(&mut spec).path.before;
         let jitter = match i % 6 {
             0 => Jitter::Spikes { p: 0.02, mean_us: 90_000 },
             1 => Jitter::Gamma { shape: 2, mean_us: 22_000 },
@@ -228,10 +227,12 @@ fn hold() -> Sample {
                 spec.changes = vec![Change { at_ms: 8_000, by: Side::Callee, what }];
             }
             4 => {
+                // From outside to a desk that passes the caller on to another desk.
+                spec = cast.placed(spec.start_ms, Trunk::B, false);
                 spec.talk_ms = 12_000;
                 spec.released_by = Some(Side::Callee);
-                spec.transfer = Some((10_000, "sip:+12025550177@example.net".into()));
-                let mut second = cast.call(spec.start_ms + spec.answer_ms + 10_100, Trunk::B);
+                spec.transfer = Some((10_000, "sip:+12025550177@example.com".into()));
+                let mut second = cast.placed(spec.start_ms + spec.answer_ms + 10_100, Trunk::B, false);
                 second.caller = Party { media: second.caller.media, ..spec.caller.clone() };
                 second.callee.user = "+12025550177".into();
                 second.talk_ms = 14_000;
@@ -271,11 +272,10 @@ fn doubled() -> Sample {
         spec.talk_ms = cast.rng.range(9_000, 15_000);
         spec.forward.habits.dtx = true;
         if i == 3 {
-            spec.backward.path.before =
-                spec.backward.path.before.clone().with_loss(Window::ALWAYS, Loss::bursts(0.03, 2.0));
+            from_outside(&mut spec).path.before.loss.push((Window::ALWAYS, Loss::bursts(0.03, 2.0)));
         }
         if i == 5 {
-            spec.forward.path.before.duplicate = 0.04;
+            from_outside(&mut spec).path.before.duplicate = 0.04;
         }
         world = world.call(spec);
     }
@@ -297,6 +297,18 @@ impl Trunk {
     fn pick(i: usize) -> Trunk {
         [Trunk::A, Trunk::B, Trunk::A, Trunk::Six, Trunk::B][i % 5]
     }
+}
+
+const PBX: &str = "ExamplePBX/18.3";
+
+/// The way of the media that comes into the office.
+fn from_outside(spec: &mut CallSpec) -> &mut Way {
+    if spec.caller.agent == PBX { &mut spec.backward } else { &mut spec.forward }
+}
+
+/// The way of the media that leaves the office.
+fn from_office(spec: &mut CallSpec) -> &mut Way {
+    if spec.caller.agent == PBX { &mut spec.forward } else { &mut spec.backward }
 }
 
 /// Gives calls their people, addresses and a plain network.
@@ -326,6 +338,11 @@ impl Cast {
 
     /// A 20 s call from or to the office over a trunk, on a plain network.
     fn call(&mut self, start_ms: i64, trunk: Trunk) -> CallSpec {
+        let outgoing = self.rng.chance(0.5);
+        self.placed(start_ms, trunk, outgoing)
+    }
+
+    fn placed(&mut self, start_ms: i64, trunk: Trunk, outgoing: bool) -> CallSpec {
         let n = self.calls;
         self.calls += 1;
         let port = 16_384 + self.file * 400 + n * 8;
@@ -340,7 +357,7 @@ impl Cast {
             &near,
             port,
         );
-        office.agent = "ExamplePBX/18.3".into();
+        office.agent = PBX.into();
         let number = if n.is_multiple_of(3) {
             format!("+441632960{:03}", 100 + self.file * 30 + n)
         } else {
@@ -349,7 +366,7 @@ impl Cast {
         let mut outside = Party::new("", &number, &far, port + 4);
         outside.domain = if trunk == Trunk::B { "carrier-b.example.net" } else { "carrier-a.example.org" }.into();
         outside.agent = "ExampleGW/7.0".into();
-        let (caller, callee) = if self.rng.chance(0.5) { (office, outside) } else { (outside, office) };
+        let (caller, callee) = if outgoing { (office, outside) } else { (outside, office) };
         let mut spec = CallSpec::new(start_ms, caller, callee);
         spec.ring_ms = self.rng.range(180, 1_300);
         spec.answer_ms = spec.ring_ms + self.rng.range(1_500, 7_000);
@@ -358,7 +375,6 @@ impl Cast {
         let quiet = |delay| Stretch::delay(delay).with_jitter(Window::ALWAYS, Jitter::Uniform { max_us: 250 });
         // The probe sits in the office: what comes from outside has its way behind it.
         let (near, far) = (quiet(400), quiet(far_delay));
-        let outgoing = spec.caller.agent == "ExamplePBX/18.3";
         let (out, back) = (Path::new(near.clone(), far.clone()), Path::new(far, near));
         (spec.forward.path, spec.backward.path) = if outgoing { (out, back) } else { (back, out) };
         spec
