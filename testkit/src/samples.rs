@@ -272,10 +272,10 @@ fn doubled() -> Sample {
         spec.talk_ms = cast.rng.range(9_000, 15_000);
         spec.forward.habits.dtx = true;
         if i == 3 {
-            from_outside(&mut spec).path.before.loss.push((Window::ALWAYS, Loss::bursts(0.03, 2.0)));
+            from_outside(&mut spec).path.before.loss.push((Window::ALWAYS, Loss::bursts(0.06, 3.0)));
         }
         if i == 5 {
-            from_outside(&mut spec).path.before.duplicate = 0.04;
+            from_outside(&mut spec).path.before.duplicate = 0.06;
         }
         world = world.call(spec);
     }
@@ -449,6 +449,9 @@ mod tests {
         assert!(hold.streams.iter().all(|s| s.numbers.lost == 0));
         let doubled = truth("07");
         assert!(doubled.streams.iter().all(|s| s.numbers.duplicates_probe >= s.numbers.unique));
+        assert!(doubled.streams.iter().any(|s| s.numbers.lost > 15));
+        let copied = doubled.streams.iter().map(|s| s.numbers.duplicates_network).max();
+        assert!(copied > Some(15), "{copied:?}");
         let calls: usize = ["01", "02", "03", "04", "05", "06", "07"].map(|n| truth(n).calls.len()).iter().sum();
         assert!((60..=100).contains(&calls), "{calls} calls");
     }
