@@ -3,6 +3,7 @@
 //!
 //! The same seed gives the same bytes. [`for_seeds`] prints the seed of a failure.
 
+pub mod bulk;
 pub mod call;
 pub mod codec;
 pub mod frame;
@@ -14,6 +15,7 @@ pub mod pcap;
 mod random;
 pub mod rng;
 mod rtcp;
+pub mod samples;
 mod sender;
 mod sip;
 pub mod truth;

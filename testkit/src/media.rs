@@ -251,11 +251,8 @@ impl Direction<'_> {
                 ..StreamTruth::default()
             });
             stream.sent += 1;
-            if let (Kind::Audio, Some(name)) = (p.kind, codec_name(spec, p.pt)) {
-                if !stream.codecs.contains(&name) {
-                    stream.codecs.push(name);
-                }
-            }
+            let name = codec_name(spec, p.pt).filter(|name| p.kind == Kind::Audio && !stream.codecs.contains(name));
+            stream.codecs.extend(name);
             if p.kind == Kind::Event && p.marker {
                 stream.digits.push(b"0123456789*#ABCD"[usize::from(p.payload[0])] as char);
             }

@@ -36,7 +36,7 @@ fn packets_of(case: &Value) -> Vec<PacketSeen> {
     let one = |p: &Value| {
         let mut out =
             packet(p["us"].as_i64().unwrap(), p["seq"].as_u64().unwrap() as u16, p["ts"].as_u64().unwrap() as u32);
-        out.clock = clock;
+        out.clock = p["rate"].as_u64().map_or(clock, |r| r as u32);
         out.pt = p["pt"].as_u64().unwrap_or(0) as u8;
         out
     };

@@ -8,7 +8,8 @@ use crate::sender::Habits;
 use crate::world::{Mirror, World};
 
 impl World {
-    /// A world of `calls` random calls, about one a second; some worlds have a mirror that copies, a VLAN, a snap length.
+    /// A world of `calls` random calls, about one a second; some worlds have a mirror that copies, or a VLAN. Snap lengths are
+    /// left to the caller: they take SIP away.
     pub fn random(seed: u64, calls: usize) -> World {
         let mut rng = Rng::new(seed).fork(0xCA11);
         let mut world = World::new(seed);
@@ -21,9 +22,6 @@ impl World {
         }
         if rng.chance(0.25) {
             world = world.vlan(rng.range(1, 4_094) as u16);
-        }
-        if rng.chance(0.2) {
-            world = world.snaplen(1_000);
         }
         world.other_traffic(calls as i64 * 1_000)
     }

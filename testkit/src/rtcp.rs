@@ -186,7 +186,7 @@ impl Source {
     /// Within what A.1 takes as the same run of sequence numbers.
     fn near(&self, seq: u16) -> bool {
         let ahead = seq.wrapping_sub(self.highest as u16);
-        ahead < 3000 || ahead > 65_436
+        !(3_000..=65_436).contains(&ahead)
     }
 }
 

@@ -85,6 +85,58 @@ fn the_bytes_bear_the_truth_out() {
     });
 }
 
+#[test]
+fn a_snap_length_takes_bytes_and_no_numbers() {
+    let whole = World::random(5, 10);
+    let (a, b) = (whole.build(), whole.clone().snaplen(62).build());
+    assert!(b.frames.iter().all(|f| f.bytes.len() <= 62) && b.truth.totals.cut_short > 0);
+    let full = b.frames.iter().zip(&a.frames).all(|(cut, whole)| cut.wire_len as usize == whole.bytes.len());
+    assert!(full, "lengths on the wire stay");
+    for (a, b) in a.truth.streams.iter().zip(&b.truth.streams) {
+        assert_eq!(b.numbers, oracle::Numbers { cut_short: b.numbers.cut_short, ..a.numbers.clone() });
+    }
+}
+
+/// Times and counts of a call are those of its messages in the capture.
+#[test]
+fn calls_are_what_their_messages_say() {
+    for_seeds(200..206, |seed| {
+        let world = World::random(seed, 30);
+        let capture = world.build();
+        let mut seen: std::collections::BTreeMap<String, Vec<(i64, String)>> = std::collections::BTreeMap::new();
+        for f in &capture.frames {
+            let text = String::from_utf8_lossy(&f.bytes);
+            let Some(id) = text.split("\r\nCall-ID: ").nth(1).and_then(|rest| rest.split("\r\n").next()) else {
+                continue;
+            };
+            let list = seen.entry(id.into()).or_default();
+            // The mirror's copy has the same bytes; a repeated INVITE comes half a second later.
+            if !list.iter().any(|(at, other)| f.at - at < 100_000_000 && *other == text) {
+                list.push((f.at, text.clone().into_owned()));
+            }
+        }
+        assert!(capture.truth.calls.len() >= 30);
+        for c in capture.truth.calls.iter().filter(|c| c.transport == "udp") {
+            let list = &seen[&c.call_id];
+            let find = |what: &str, cseq: &str| {
+                list.iter().find(|(_, t)| t.contains(what) && t.contains(cseq)).map(|(at, _)| *at)
+            };
+            assert_eq!(Some(c.invite_at), find("INVITE sip:", " INVITE\r\n"), "{c:?}");
+            assert_eq!(c.ring_at, find("SIP/2.0 18", " INVITE\r\n"), "{c:?}");
+            assert_eq!(c.answer_at, find("SIP/2.0 200", " INVITE\r\n"), "{c:?}");
+            let end = match c.state {
+                "completed" => find("BYE sip:", ""),
+                "cancelled" => find("CANCEL sip:", ""),
+                "failed" => find(&format!("SIP/2.0 {}", c.final_code), ""),
+                _ => None,
+            };
+            assert_eq!(c.end_at, end, "{c:?}");
+            let challenged = list.iter().filter(|(_, t)| t.contains("SIP/2.0 407")).count();
+            assert_eq!((c.messages as usize, c.auth_rounds as usize), (list.len(), challenged), "{c:?}");
+        }
+    });
+}
+
 /// Copies by construction and copies by the oracle's rule are the same ones.
 #[test]
 fn copies_are_told_apart() {
@@ -128,6 +180,38 @@ fn reports_tell_what_was_lost_behind_the_probe() {
     assert!((i64::from(last.cumulative_lost) - forward.lost_after_probe as i64).abs() <= 3, "{last:?}");
     let rtt = truth.calls[0].rtt_ms.unwrap();
     assert_eq!((rtt.to_caller, rtt.to_callee, rtt.total), (30.0, 75.0, 105.0));
+}
+
+/// Round trips from SR and report blocks as the probe sees them (arrival of the block less arrival of the SR less DLSR).
+#[test]
+fn round_trips_can_be_had_from_the_reports() {
+    let (caller, callee) = (Party::new("A", "alice", "192.0.2.1", 4000), Party::new("B", "bob", "192.0.2.2", 5000));
+    let mut spec = CallSpec::new(0, caller, callee);
+    spec.talk_ms = 60_000;
+    spec.forward.path = Path::new(Stretch::delay(15_000), Stretch::delay(35_000));
+    spec.backward.path = Path::new(Stretch::delay(40_000), Stretch::delay(16_000));
+    let capture = World::new(8).call(spec).build();
+    let truth = capture.truth.calls[0].rtt_ms.unwrap();
+    let mut heard: std::collections::BTreeMap<(bool, u32), i64> = std::collections::BTreeMap::new();
+    let mut found = [0, 0];
+    for f in capture.frames.iter().filter(|f| f.bytes[23] == 17 && [200, 201].contains(&f.bytes[43])) {
+        let rtcp = &f.bytes[42..];
+        let word = |at: usize| u32::from_be_bytes(rtcp[at..at + 4].try_into().unwrap());
+        let from_caller = f.bytes[29] == 1;
+        let block = if rtcp[1] == 200 { 28 } else { 8 };
+        if rtcp[0] & 31 == 1 && word(block + 16) != 0 {
+            let sent = heard[&(!from_caller, word(block + 16))];
+            let rtt = (f.at - sent) as f64 / 1e6 - f64::from(word(block + 20)) * 1e3 / 65_536.0;
+            // The caller's block closes the loop between probe and caller.
+            let want = if from_caller { truth.to_caller } else { truth.to_callee };
+            assert!((rtt - want).abs() < 0.02, "{rtt} {want}");
+            found[usize::from(from_caller)] += 1;
+        }
+        if rtcp[1] == 200 {
+            heard.insert((from_caller, word(8) << 16 | word(12) >> 16), f.at);
+        }
+    }
+    assert!(found[0] > 5 && found[1] > 5, "{found:?}");
 }
 
 #[test]
