@@ -408,7 +408,7 @@ fn planner_as_json() {
     }
     assert_eq!(document["scale"], "nb");
     assert_eq!(document["status"], "standard");
-    assert_eq!(document["codec"], "G.729A + VAD");
+    assert_eq!((&document["codec"], &document["figures"]), (&"g729ab".into(), &"G.729A + VAD".into()));
     assert_eq!((document["ie"].as_f64(), document["bpl"].as_f64()), (Some(11.0), Some(19.0)));
 
     let given: Value = serde_json::from_str(&plan("--scale wb --ie 13 --format json").unwrap()).unwrap();
@@ -423,7 +423,7 @@ fn planner_as_text() {
     let line = |start: &str| text.lines().find(|l| l.starts_with(start)).unwrap_or_else(|| panic!("{start}:\n{text}"));
     assert!(line("= R").contains("93.21") && line("= R").contains("narrowband"));
     assert!(line("MOS").contains("4.41") && line("MOS").contains("very satisfied"));
-    assert!(line("Codec").contains("standard"));
+    assert!(line("Codec").contains("PCMU") && line("Figures").contains("standard"));
     let bursty = plan("--codec PCMU --no-plc --loss 5 --burst-ratio 3").unwrap();
     assert!(bursty.contains("does not vouch"));
 }
@@ -434,7 +434,7 @@ fn planner_errors_are_one_clear_line() {
         ("--codec PCNU", "unknown codec PCNU; close names: PCMU"),
         ("--codec speex", "no impairment figures are published for speex"),
         ("--codec H264", "H264 carries no speech"),
-        ("--codec G722 --loss 1", "no loss robustness (Bpl) is published for G.722 64"),
+        ("--codec G722 --loss 1", "no loss robustness (Bpl) is published for G722"),
         ("--ie 5 --loss 1", "--loss needs --bpl"),
         ("--ie 200", "ie is 200, outside 0 to 95"),
         ("--codec PCMU --loss 101", "loss_pct is 101, outside 0 to 100"),
