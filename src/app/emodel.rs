@@ -12,7 +12,7 @@ use std::io::Write;
 #[derive(Args, Clone, Debug)]
 pub struct EmodelArgs {
     /// Codec by its SDP name, such as PCMU, G729, AMR-WB or opus
-    #[arg(long, value_name = "NAME", required_unless_present = "ie", conflicts_with_all = ["scale", "ie", "bpl"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["scale", "ie", "bpl"])]
     pub codec: Option<String>,
 
     /// Bit rate of the codec in kbit/s, where it has several
@@ -81,7 +81,7 @@ pub fn run(args: EmodelArgs, out: &mut impl Write) -> anyhow::Result<()> {
         Ok(rating) => rating,
         Err(EmodelError::NoLossRobustness) => match &plan.codec {
             Some(codec) => bail!(
-                "no loss robustness (Bpl) is published for {codec}: leave out --loss, or give --scale {} --ie {} --bpl",
+                "no loss robustness (Bpl) is published for {codec}: leave out --loss, or give --scale {} --ie {} --bpl Y",
                 plan.inputs.scale.name(),
                 plan.inputs.ie
             ),
@@ -124,7 +124,7 @@ impl Plan {
                 ScaleArg::Wb => Scale::Wb,
                 ScaleArg::Fb => Scale::Fb,
             };
-            inputs.ie = args.ie.context("give --codec, or --ie with its --scale")?;
+            inputs.ie = args.ie.context("nothing to rate: give --codec NAME, or --ie X with its --scale")?;
             inputs.bpl = args.bpl;
             return Ok(Plan { inputs, codec: None, figures: None, source: "given".to_owned(), status: None });
         };
