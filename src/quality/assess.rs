@@ -280,6 +280,32 @@ mod tests {
     }
 
     #[test]
+    fn loss_and_lateness_never_exceed_everything() {
+        let table = CodecTable::default();
+        let mut n = numbers(100, 60, 5);
+        n.late = [60; 7];
+        let report = pcmu(&n, &MosContext::new(&table));
+        assert_eq!((report.effective_loss_pct, report.null_reason), (Some(100.0), ""));
+    }
+
+    #[test]
+    fn packet_size_is_that_of_speech() {
+        let table = CodecTable::default();
+        let ie = |codec, clock_rate, octets: u64, events: u64, ctx: &MosContext| {
+            let mut n = numbers(500, 0, 0);
+            n.telephone_events = events;
+            n.payload_bytes = octets * (500 - events) + 4 * events;
+            assess(&n, codec, Some(clock_rate), Some(Nanos::from_millis(20)), ctx).ie
+        };
+        let mut ctx = MosContext::new(&table);
+        assert_eq!(ie("AMR", 8000, 32, 0, &ctx), Some(5.1));
+        assert_eq!(ie("AMR", 8000, 32, 250, &ctx), Some(5.1), "digits do not change the mode");
+        assert_eq!(ie("opus", 48_000, 40, 0, &ctx), Some(10.2), "a quiet talker is no bad codec");
+        ctx.opus_by_bit_rate = true;
+        assert_eq!(ie("opus", 48_000, 40, 0, &ctx), Some(30.16));
+    }
+
+    #[test]
     fn the_budget_explains_the_rating() {
         let table = CodecTable::default();
         let mut ctx = MosContext::new(&table);
