@@ -299,7 +299,7 @@ mod tests {
         };
         let mut ctx = MosContext::new(&table);
         assert_eq!(ie("AMR", 8000, 32, 0, &ctx), Some(5.1));
-        assert_eq!(ie("AMR", 8000, 32, 250, &ctx), Some(5.1), "digits do not change the mode");
+        assert_eq!(ie("AMR", 8000, 27, 250, &ctx), Some(6.1), "digits do not change the mode");
         assert_eq!(ie("opus", 48_000, 40, 0, &ctx), Some(10.2), "a quiet talker is no bad codec");
         ctx.opus_by_bit_rate = true;
         assert_eq!(ie("opus", 48_000, 40, 0, &ctx), Some(30.16));

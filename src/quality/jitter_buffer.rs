@@ -440,6 +440,13 @@ mod tests {
     }
 
     #[test]
+    fn adaptive_settles_on_the_smallest_delay_of_the_first_second() {
+        let mut buffer = Adaptive::new(Nanos::from_millis(20));
+        let fates: Vec<Fate> = stream([50, 0, 50]).iter().map(|p| buffer.packet(p)).collect();
+        assert_eq!(fates, [Fate::Played, Fate::Played, Fate::Late]);
+    }
+
+    #[test]
     fn adaptive_counts_packets_far_too_early() {
         let mut buffer = Adaptive::new(Nanos::from_millis(20));
         let fates: Vec<Fate> =
