@@ -12,7 +12,7 @@ use std::io::Write;
 #[derive(Args, Clone, Debug)]
 pub struct EmodelArgs {
     /// Codec by its SDP name, such as PCMU, G729, AMR-WB or opus
-    #[arg(long, value_name = "NAME", required_unless_present = "ie", conflicts_with_all = ["scale", "ie", "bpl"])]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["scale", "ie", "bpl"])]
     pub codec: Option<String>,
 
     /// Bit rate of the codec in kbit/s, where it has several
@@ -81,7 +81,7 @@ pub fn run(args: EmodelArgs, out: &mut impl Write) -> anyhow::Result<()> {
         Ok(rating) => rating,
         Err(EmodelError::NoLossRobustness) => match &plan.codec {
             Some(codec) => bail!(
-                "no loss robustness (Bpl) is published for {codec}: leave out --loss, or give --scale {} --ie {} --bpl",
+                "no loss robustness (Bpl) is published for {codec}: leave out --loss, or give --scale {} --ie {} --bpl Y",
                 plan.inputs.scale.name(),
                 plan.inputs.ie
             ),
@@ -99,8 +99,9 @@ pub fn run(args: EmodelArgs, out: &mut impl Write) -> anyhow::Result<()> {
 
 struct Plan {
     inputs: Inputs,
-    /// Name and source of a codec from the table.
+    /// The codec asked for, and the row its figures are from.
     codec: Option<String>,
+    figures: Option<String>,
     source: String,
     status: Option<&'static str>,
 }
@@ -123,9 +124,9 @@ impl Plan {
                 ScaleArg::Wb => Scale::Wb,
                 ScaleArg::Fb => Scale::Fb,
             };
-            inputs.ie = args.ie.context("give --codec, or --ie with its --scale")?;
+            inputs.ie = args.ie.context("nothing to rate: give --codec NAME, or --ie X with its --scale")?;
             inputs.bpl = args.bpl;
-            return Ok(Plan { inputs, codec: None, source: "given".to_owned(), status: None });
+            return Ok(Plan { inputs, codec: None, figures: None, source: "given".to_owned(), status: None });
         };
         if args.bit_rate.is_some_and(|rate| !(rate.is_finite() && rate > 0.0)) {
             bail!("--bit-rate must be above 0");
@@ -137,7 +138,8 @@ impl Plan {
         inputs.bpl = quality.bpl;
         Ok(Plan {
             inputs,
-            codec: Some(quality.name.into_owned()),
+            codec: Some(name.clone()),
+            figures: Some(quality.name.into_owned()),
             source: quality.source.into_owned(),
             status: Some(quality.status.name()),
         })
@@ -149,6 +151,7 @@ fn write_json(plan: &Plan, rating: &Rating, out: &mut impl Write) -> anyhow::Res
     let document = json!({
         "scale": rating.scale.name(),
         "codec": plan.codec,
+        "figures": plan.figures,
         "status": plan.status,
         "source": plan.source,
         "ie": plan.inputs.ie,
@@ -183,8 +186,9 @@ fn write_text(plan: &Plan, rating: &Rating, out: &mut impl Write) -> anyhow::Res
     let (class, users) = g109_class(rating.scale, rating.r);
     let (good, poor) = opinion_shares(rating.scale, rating.r);
     let bpl = i.bpl.map_or("unknown".to_owned(), |b| format!("{b}"));
-    if let Some(codec) = &plan.codec {
-        writeln!(out, "Codec           {codec} ({}; {})", plan.status.unwrap_or("given"), plan.source)?;
+    if let (Some(codec), Some(figures), Some(status)) = (&plan.codec, &plan.figures, plan.status) {
+        writeln!(out, "Codec           {codec}, rated as {figures}")?;
+        writeln!(out, "Figures         {status}: {}", plan.source)?;
     }
     writeln!(out, "Ie / Bpl        {} / {bpl}", i.ie)?;
     writeln!(out, "Loss            {} %, burst ratio {}", i.loss_pct, i.burst_ratio)?;

@@ -1,8 +1,8 @@
 //! From the numbers of a stream to its MOS, or to the reason why there is none.
 
 use super::burst::burst_ratio;
-use super::codecs::{CodecError, CodecQuery, CodecTable};
-use super::emodel::{Echo, Inputs, Scale, WbRoe, rate, undelayed};
+use super::codecs::{CodecError, CodecQuery, CodecTable, Status};
+use super::emodel::{Echo, Inputs, RBudget, Scale, WbRoe, r_budget, rate, undelayed};
 use crate::model::{DISCARD_BUFFERS_MS, MosReport, StreamNumbers};
 use crate::units::Nanos;
 
@@ -91,9 +91,68 @@ pub fn assess(
     ptime: Option<Nanos>,
     ctx: &MosContext,
 ) -> MosReport {
-    let withheld = |reason| MosReport { null_reason: reason, ..MosReport::default() };
+    let measured = match measure(numbers, codec, clock_rate, ptime, ctx) {
+        Ok(measured) => measured,
+        Err(reason) => return MosReport { null_reason: reason, ..MosReport::default() },
+    };
+    let inputs = &measured.inputs;
+    let known = MosReport {
+        ie: Some(inputs.ie as f32),
+        bpl: inputs.bpl.map(|b| b as f32),
+        effective_loss_pct: Some(inputs.loss_pct as f32),
+        codec_status: measured.status.name(),
+        ..MosReport::default()
+    };
+    if numbers.expected < MIN_EXPECTED {
+        return MosReport { null_reason: TOO_FEW_PACKETS, ..known };
+    }
+    let Ok(listening) = rate(&undelayed(inputs)) else {
+        return MosReport { null_reason: CODEC_WITHOUT_LOSS_ROBUSTNESS, ..known };
+    };
+    let conversational = ctx.delay.and_then(|(_, source)| Some((rate(inputs).ok()?, source)));
+    MosReport {
+        lq: Some(listening.mos as f32),
+        cq: conversational.map(|(rating, _)| rating.mos as f32),
+        r: Some(listening.r.max(0.0) as f32),
+        scale: inputs.scale.name(),
+        burst_ratio: Some(inputs.burst_ratio as f32),
+        delay_source: conversational.map_or("", |(_, source)| source.name()),
+        ..known
+    }
+}
+
+/// What codec, network loss, late packets and delay cost the same stream, in R points; the delay costs 0 where it
+/// is unknown. `None` where [`assess`] gives no rating.
+pub fn budget(
+    numbers: &StreamNumbers,
+    codec: &str,
+    clock_rate: Option<u32>,
+    ptime: Option<Nanos>,
+    ctx: &MosContext,
+) -> Option<RBudget> {
+    let measured = measure(numbers, codec, clock_rate, ptime, ctx).ok()?;
+    if numbers.expected < MIN_EXPECTED {
+        return None;
+    }
+    let loss_pct = numbers.loss_pct()?.min(measured.inputs.loss_pct);
+    r_budget(&Inputs { loss_pct, ..measured.inputs }, measured.inputs.loss_pct - loss_pct).ok()
+}
+
+/// What the model gets for a stream.
+struct Measured {
+    inputs: Inputs,
+    status: Status,
+}
+
+fn measure(
+    numbers: &StreamNumbers,
+    codec: &str,
+    clock_rate: Option<u32>,
+    ptime: Option<Nanos>,
+    ctx: &MosContext,
+) -> Result<Measured, &'static str> {
     if numbers.expected == 0 {
-        return withheld(NO_MEDIA);
+        return Err(NO_MEDIA);
     }
     let ptime = ptime.filter(|p| p.0 > 0);
     let mut query = CodecQuery { name: codec, clock_rate, ptime, ..CodecQuery::default() };
@@ -102,30 +161,19 @@ pub fn assess(
     }
     let quality = match ctx.codecs.lookup(&query) {
         Ok(quality) => quality,
-        Err(CodecError::NotAudio(_)) => return withheld(NOT_AUDIO),
-        Err(CodecError::NoFigures(_) | CodecError::Unknown { .. }) => return withheld(UNKNOWN_CODEC),
+        Err(CodecError::NotAudio(_)) => return Err(NOT_AUDIO),
+        Err(CodecError::NoFigures(_) | CodecError::Unknown { .. }) => return Err(UNKNOWN_CODEC),
     };
     let discarded = numbers.late.get(nearest_buffer(ctx.jitter_buffer)).copied().unwrap_or(0);
     let missing = numbers.lost().saturating_add(discarded).min(numbers.expected);
     let loss_pct = 100.0 * missing as f64 / numbers.expected as f64;
-    let known = MosReport {
-        ie: Some(quality.ie as f32),
-        bpl: quality.bpl.map(|b| b as f32),
-        effective_loss_pct: Some(loss_pct as f32),
-        codec_status: quality.status.name(),
-        ..MosReport::default()
-    };
-    if numbers.expected < MIN_EXPECTED {
-        return MosReport { null_reason: TOO_FEW_PACKETS, ..known };
-    }
     let burst_ratio = match quality.scale {
         Scale::Wb | Scale::Fb if !ctx.burst_ratio_beyond_nb => 1.0,
         _ => burst_ratio(numbers.lost(), numbers.loss_runs.runs(), numbers.expected),
     };
     let ptime = ptime.unwrap_or(USUAL_PTIME.max(quality.frame));
-    let known_delay = ctx.delay.map(|(network, source)| {
-        let total = network.max(Nanos::ZERO) + ctx.jitter_buffer.max(Nanos::ZERO) + ptime + quality.look_ahead;
-        (total.as_millis_f64(), source)
+    let delay = ctx.delay.map_or(Nanos::ZERO, |(network, _)| {
+        network.max(Nanos::ZERO) + ctx.jitter_buffer.max(Nanos::ZERO) + ptime + quality.look_ahead
     });
     let inputs = Inputs {
         scale: quality.scale,
@@ -133,24 +181,12 @@ pub fn assess(
         bpl: quality.bpl,
         loss_pct,
         burst_ratio,
-        delay_ms: known_delay.map_or(0.0, |(ms, _)| ms),
+        delay_ms: delay.as_millis_f64(),
         echo: ctx.echo,
         wb_roe: ctx.wb_roe,
         ..Inputs::default()
     };
-    let Ok(listening) = rate(&undelayed(&inputs)) else {
-        return MosReport { null_reason: CODEC_WITHOUT_LOSS_ROBUSTNESS, ..known };
-    };
-    let conversational = known_delay.and_then(|(_, source)| Some((rate(&inputs).ok()?, source)));
-    MosReport {
-        lq: Some(listening.mos as f32),
-        cq: conversational.map(|(rating, _)| rating.mos as f32),
-        r: Some(listening.r.max(0.0) as f32),
-        scale: quality.scale.name(),
-        burst_ratio: Some(burst_ratio as f32),
-        delay_source: conversational.map_or("", |(_, source)| source.name()),
-        ..known
-    }
+    Ok(Measured { inputs, status: quality.status })
 }
 
 /// Index of the entry of [`DISCARD_BUFFERS_MS`] nearest to a buffer size, the smaller of two equally near.
@@ -241,6 +277,49 @@ mod tests {
         let r = 93.206_207_723_3 - 10.0 - 3.044_4;
         assert!((f64::from(report.cq.unwrap()) - mos_from_r(Scale::Nb, r)).abs() < 1e-4);
         assert_eq!(report.delay_source, "measured");
+    }
+
+    #[test]
+    fn loss_and_lateness_never_exceed_everything() {
+        let table = CodecTable::default();
+        let mut n = numbers(100, 60, 5);
+        n.late = [60; 7];
+        let report = pcmu(&n, &MosContext::new(&table));
+        assert_eq!((report.effective_loss_pct, report.null_reason), (Some(100.0), ""));
+    }
+
+    #[test]
+    fn packet_size_is_that_of_speech() {
+        let table = CodecTable::default();
+        let ie = |codec, clock_rate, octets: u64, events: u64, ctx: &MosContext| {
+            let mut n = numbers(500, 0, 0);
+            n.telephone_events = events;
+            n.payload_bytes = octets * (500 - events) + 4 * events;
+            assess(&n, codec, Some(clock_rate), Some(Nanos::from_millis(20)), ctx).ie
+        };
+        let mut ctx = MosContext::new(&table);
+        assert_eq!(ie("AMR", 8000, 32, 0, &ctx), Some(5.1));
+        assert_eq!(ie("AMR", 8000, 27, 250, &ctx), Some(6.1), "digits do not change the mode");
+        assert_eq!(ie("opus", 48_000, 40, 0, &ctx), Some(10.2), "a quiet talker is no bad codec");
+        ctx.opus_by_bit_rate = true;
+        assert_eq!(ie("opus", 48_000, 40, 0, &ctx), Some(30.16));
+    }
+
+    #[test]
+    fn the_budget_explains_the_rating() {
+        let table = CodecTable::default();
+        let mut ctx = MosContext::new(&table);
+        let mut n = numbers(1000, 20, 9);
+        n.late = [30; 7];
+        let report = pcmu(&n, &ctx);
+        let of = |ctx: &MosContext| budget(&n, "PCMU", Some(8000), Some(Nanos::from_millis(20)), ctx).unwrap();
+        let silent = of(&ctx);
+        assert!((silent.clean_max - silent.total - f64::from(report.r.unwrap())).abs() < 1e-4);
+        assert!(silent.loss > 0.0 && silent.late > 0.0);
+        assert_eq!((silent.codec, silent.delay), (0.0, 0.0));
+        ctx.delay = Some((Nanos::from_millis(220), DelaySource::Assumed));
+        assert!((of(&ctx).delay - 14.7607).abs() < 1e-4, "220 + 60 + 20 ms");
+        assert_eq!(budget(&numbers(24, 0, 0), "PCMU", None, None, &ctx), None);
     }
 
     #[test]

@@ -394,11 +394,64 @@ mod tests {
                 20
             }
         }));
-        let late = late(&packets, &fixed(60));
-        assert_eq!(late, [119, 139, 159, 179, 199]);
+        assert_eq!(late(&packets, &fixed(60)), [119, 139, 159, 179, 199]);
+        // The fifth itself is measured from the new reference.
+        let packets = stream((0..105).map(|i| if i < 100 { 150 } else { [20, 20, 20, 20, 100][i as usize - 100] }));
+        assert_eq!(late(&packets, &fixed(60)), [104]);
         // Four packets do not.
         let packets = stream((0..200).map(|i| if (100..104).contains(&i) { 20 } else { 70 }));
         assert!(simulate_fixed(&packets, &fixed(40)).iter().all(|f| *f == Fate::Played));
+    }
+
+    #[test]
+    fn the_reference_is_of_the_first_second_or_fifty_packets() {
+        // The smallest delay comes as packet 60 of a second, then as packet 40 after one: neither sets the reference.
+        let mut many = stream((0..100).map(|i| if i == 60 { 0 } else { 15 }));
+        for (i, p) in many.iter_mut().enumerate() {
+            p.at = Timestamp(0) + Nanos::from_millis(i as i64);
+        }
+        many[99].delay = Nanos::from_millis(70);
+        let mut slow = stream((0..100).map(|i| if i == 40 { 0 } else { 15 }));
+        for (i, p) in slow.iter_mut().enumerate() {
+            p.at = Timestamp(0) + Nanos::from_millis(60 * i as i64);
+        }
+        slow[99].delay = Nanos::from_millis(70);
+        assert!(late(&many, &fixed(60)).is_empty() && late(&slow, &fixed(60)).is_empty());
+        many[30].delay = Nanos::ZERO;
+        slow[10].delay = Nanos::ZERO;
+        assert_eq!((late(&many, &fixed(60)), late(&slow, &fixed(60))), (vec![99], vec![99]));
+    }
+
+    #[test]
+    fn a_pause_starts_a_segment() {
+        let paused = |pause_ms| {
+            let mut packets = stream((0..60).map(|i| if i < 50 { 0 } else { 100 }));
+            for p in &mut packets[50..] {
+                p.at = p.at + Nanos::from_millis(pause_ms);
+            }
+            let mut adaptive = Adaptive::new(Nanos::from_millis(20));
+            let adaptive_late = packets.iter().filter(|p| adaptive.packet(p) == Fate::Late).count();
+            (late(&packets, &fixed(60)).len(), adaptive_late)
+        };
+        assert_eq!(paused(2100), (0, 0));
+        let short = paused(1800);
+        assert_eq!(short.0, 10);
+        assert!(short.1 > 0);
+    }
+
+    #[test]
+    fn adaptive_settles_on_the_smallest_delay_of_the_first_second() {
+        let mut buffer = Adaptive::new(Nanos::from_millis(20));
+        let fates: Vec<Fate> = stream([50, 0, 50]).iter().map(|p| buffer.packet(p)).collect();
+        assert_eq!(fates, [Fate::Played, Fate::Played, Fate::Late]);
+    }
+
+    #[test]
+    fn adaptive_counts_packets_far_too_early() {
+        let mut buffer = Adaptive::new(Nanos::from_millis(20));
+        let fates: Vec<Fate> =
+            stream((0..120).map(|i| if i == 110 { 99 } else { 300 })).iter().map(|p| buffer.packet(p)).collect();
+        assert_eq!((fates[110], buffer.overflow(), buffer.late(), buffer.discards()), (Fate::Overflow, 1, 0, 1));
     }
 
     #[test]
@@ -472,8 +525,7 @@ mod tests {
         }
 
         #[test]
-        fn adaptive_at_its_largest_agrees_with_the_fixed_reference(delays in prop::collection::vec(0i64..15, 60..300)) {
-            // Delay variation that every buffer absorbs: neither discards anything.
+        fn variation_below_the_smallest_buffer_is_absorbed_by_both(delays in prop::collection::vec(0i64..15, 60..300)) {
             let mut packets = stream(delays);
             let mut buffer = Adaptive::new(Nanos::from_millis(20));
             for p in &mut packets {

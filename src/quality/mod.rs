@@ -10,6 +10,6 @@ pub mod emodel;
 pub mod jitter_buffer;
 mod rating;
 
-pub use assess::{DelaySource, MosContext, assess};
+pub use assess::{DelaySource, MosContext, assess, budget};
 pub use codecs::{CodecQuality, CodecTable, Status};
-pub use emodel::{Echo, Inputs, Rating, Scale, rate};
+pub use emodel::{Echo, Inputs, RBudget, Rating, Scale, rate};

@@ -68,7 +68,6 @@ const WITHOUT_FIGURES: &[&str] = &[
     "G719",
     "G729D",
     "G729E",
-    "AMR-WB+",
     "EVRCB",
     "EVRCB0",
     "EVRCB1",
@@ -155,55 +154,62 @@ const NOT_SPEECH: &[&str] = &[
     "pointer",
 ];
 
-/// Letters and digits only, upper case: `G.729A`, `g729a` and `G-729-A` are one name.
-pub fn normalised(name: &str) -> String {
-    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect()
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    Codec(Family),
+    /// A speech or audio codec nobody published figures for.
+    WithoutFigures,
+    NotSpeech,
+    Unknown,
 }
 
-/// The codec a name stands for, if there are figures for it.
-pub fn family(name: &str) -> Option<Family> {
-    let wanted = normalised(name);
-    NAMES.iter().find(|(_, names)| names.iter().any(|n| normalised(n) == wanted)).map(|(family, _)| *family)
+pub fn resolve(name: &str) -> Named {
+    // The one name that differs from another only in what comparing leaves out.
+    if name.eq_ignore_ascii_case("AMR-WB+") {
+        return Named::WithoutFigures;
+    }
+    let listed = |list: &[&str]| list.iter().any(|known| same(known, name));
+    match NAMES.iter().find(|(_, names)| listed(names)) {
+        Some((family, _)) => Named::Codec(*family),
+        None if listed(WITHOUT_FIGURES) => Named::WithoutFigures,
+        None if listed(NOT_SPEECH) => Named::NotSpeech,
+        None => Named::Unknown,
+    }
 }
 
-pub fn is_without_figures(name: &str) -> bool {
-    // `AMR-WB+` differs from `AMR-WB` only in what normalising removes.
-    name.eq_ignore_ascii_case("AMR-WB+") || (family(name).is_none() && listed(WITHOUT_FIGURES, name))
+/// Whether two names are one: only letters and digits count, in any case (`G.729A`, `g729a`, `G-729-A`).
+pub fn same(a: &str, b: &str) -> bool {
+    plain(a).eq(plain(b))
 }
 
-pub fn is_not_speech(name: &str) -> bool {
-    listed(NOT_SPEECH, name)
+fn plain(name: &str) -> impl Iterator<Item = u8> {
+    name.bytes().filter(u8::is_ascii_alphanumeric).map(|b| b.to_ascii_uppercase())
 }
 
 /// Up to five known names close to `name`, closest first.
 pub fn close_to(name: &str) -> Vec<&'static str> {
-    let wanted = normalised(name);
+    let wanted: Vec<u8> = plain(name).collect();
     let mut scored: Vec<(usize, &'static str)> = NAMES
         .iter()
         .flat_map(|(_, names)| names.iter().copied())
         .map(|known| {
-            let plain = normalised(known);
-            let shared = plain.bytes().zip(wanted.bytes()).take_while(|(a, b)| a == b).count();
-            (2 * edit_distance(&plain, &wanted) + 4usize.saturating_sub(shared), known)
+            let letters: Vec<u8> = plain(known).collect();
+            let shared = letters.iter().zip(&wanted).take_while(|(a, b)| a == b).count();
+            (2 * edit_distance(&letters, &wanted) + 4usize.saturating_sub(shared), known)
         })
         .collect();
     scored.sort();
     scored.into_iter().take(5).map(|(_, known)| known).collect()
 }
 
-fn listed(list: &[&str], name: &str) -> bool {
-    let wanted = normalised(name);
-    !wanted.is_empty() && list.iter().any(|n| normalised(n) == wanted)
-}
-
 /// Levenshtein distance.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
+fn edit_distance(a: &[u8], b: &[u8]) -> usize {
     let mut costs: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
+    for (i, x) in a.iter().enumerate() {
         let mut diagonal = std::mem::replace(&mut costs[0], i + 1);
         for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
+            let replaced = diagonal + usize::from(x != y);
             diagonal = costs[j + 1];
             costs[j + 1] = replaced.min(diagonal + 1).min(costs[j] + 1);
         }
@@ -217,19 +223,25 @@ mod tests {
 
     #[test]
     fn names_are_found_however_written() {
-        assert_eq!(family("pcmu"), Some(Family::G711));
-        assert_eq!(family("G.729A"), Some(Family::G729));
-        assert_eq!(family("g729ab"), Some(Family::G729Vad));
-        assert_eq!(family("AMR_WB"), Some(Family::AmrWb));
-        assert_eq!(family(""), None);
-        assert!(is_without_figures("AMR-WB+") && is_without_figures("Speex") && !is_without_figures("AMR-WB"));
-        assert!(is_not_speech("Telephone-Event") && !is_not_speech(""));
+        for (name, named) in [
+            ("pcmu", Named::Codec(Family::G711)),
+            ("G.729A", Named::Codec(Family::G729)),
+            ("g729ab", Named::Codec(Family::G729Vad)),
+            ("AMR_WB", Named::Codec(Family::AmrWb)),
+            ("AMR-WB+", Named::WithoutFigures),
+            ("Speex", Named::WithoutFigures),
+            ("Telephone-Event", Named::NotSpeech),
+            ("", Named::Unknown),
+            ("--", Named::Unknown),
+        ] {
+            assert_eq!(resolve(name), named, "{name}");
+        }
     }
 
     #[test]
     fn no_name_is_listed_twice() {
-        let mut all: Vec<String> = NAMES.iter().flat_map(|(_, names)| names.iter()).map(|n| normalised(n)).collect();
-        all.extend(WITHOUT_FIGURES.iter().chain(NOT_SPEECH).filter(|n| **n != "AMR-WB+").map(|n| normalised(n)));
+        let names = NAMES.iter().flat_map(|(_, names)| names.iter()).chain(WITHOUT_FIGURES).chain(NOT_SPEECH);
+        let mut all: Vec<Vec<u8>> = names.map(|n| plain(n).collect()).collect();
         all.sort();
         let twice: Vec<_> = all.windows(2).filter(|w| w[0] == w[1]).collect();
         assert!(twice.is_empty(), "{twice:?}");
