@@ -168,8 +168,11 @@ fn rtp_packets_per_stream_are_those_of_the_truth() {
     let mut files = 0;
     for entry in std::fs::read_dir(&dir).unwrap() {
         let truth_path = entry.unwrap().path();
+        let file = dir.parent().unwrap().join(truth_path.file_stem().unwrap());
+        if truth_path.extension().is_none_or(|e| e != "json") || !file.is_file() {
+            continue;
+        }
         let truth = json(&truth_path);
-        let file = dir.parent().unwrap().join(truth["file"].as_str().unwrap());
         let Some(streams) = truth["rtp"]["oracle_streams"].as_array() else { continue };
         let seen = look(&file);
         for s in streams {
@@ -192,8 +195,16 @@ fn rtp_packets_per_stream_are_those_of_the_truth() {
 }
 
 #[test]
-fn vlan_qinq_and_gtp_u() {
-    let Some(path) = capture("b57e8fcc") else { return };
-    let seen = look(&path);
-    println!("{:?} {:?} {:?} {:?}", seen.tunnels, seen.vlans, seen.outcomes, seen.classes);
+fn zz_show() {
+    let Some(dir) = shared("captures") else { return };
+    let mut all: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    all.sort();
+    for path in all {
+        if !path.is_file() || path.extension().is_some_and(|e| e == "md" || e == "json") { continue; }
+        let seen = look(&path);
+        println!("{}\n   {:?} {:?} {:?} {:?} sip={} text={} tcp={} ", path.display(), seen.tunnels, seen.vlans, seen.outcomes, seen.classes, seen.sip_udp, seen.largest_text, seen.tcp_segments);
+        let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
+        for (_, k) in &seen.rtcp { *kinds.entry(k.join("+")).or_default() += 1; }
+        println!("   {kinds:?} rtp keys {}", seen.rtp.len());
+    }
 }
