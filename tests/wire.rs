@@ -200,11 +200,25 @@ fn zz_show() {
     let mut all: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
     all.sort();
     for path in all {
-        if !path.is_file() || path.extension().is_some_and(|e| e == "md" || e == "json") { continue; }
+        if !path.is_file() || path.extension().is_some_and(|e| e == "md" || e == "json") {
+            continue;
+        }
         let seen = look(&path);
-        println!("{}\n   {:?} {:?} {:?} {:?} sip={} text={} tcp={} ", path.display(), seen.tunnels, seen.vlans, seen.outcomes, seen.classes, seen.sip_udp, seen.largest_text, seen.tcp_segments);
+        println!(
+            "{}\n   {:?} {:?} {:?} {:?} sip={} text={} tcp={} ",
+            path.display(),
+            seen.tunnels,
+            seen.vlans,
+            seen.outcomes,
+            seen.classes,
+            seen.sip_udp,
+            seen.largest_text,
+            seen.tcp_segments
+        );
         let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
-        for (_, k) in &seen.rtcp { *kinds.entry(k.join("+")).or_default() += 1; }
+        for (_, k) in &seen.rtcp {
+            *kinds.entry(k.join("+")).or_default() += 1;
+        }
         println!("   {kinds:?} rtp keys {}", seen.rtp.len());
     }
 }

@@ -16,7 +16,10 @@ pub enum Class<'a> {
     MalformedRtcp,
     Stun,
     /// Data relayed by a TURN server over UDP: ChannelData, Send or Data indication (RFC 8656).
-    Relayed { payload: &'a [u8], wire_len: usize },
+    Relayed {
+        payload: &'a [u8],
+        wire_len: usize,
+    },
     Dtls,
     KeepAlive,
     /// Begins like text: SIP, MGCP, HTTP.

@@ -48,8 +48,7 @@ fn ipv4(bytes: &[u8], vlan: u16) -> Option<Datagram<'_>> {
         return None;
     }
     let room = usize::from(u16::from_be_bytes([len0, len1])).checked_sub(20)?;
-    let path =
-        Path { ip_id: Some(u16::from_be_bytes([id0, id1])), ttl, dscp: tos >> 2, vlan, tunnel: "" };
+    let path = Path { ip_id: Some(u16::from_be_bytes([id0, id1])), ttl, dscp: tos >> 2, vlan, tunnel: "" };
     udp(rest, room, IpAddr::V4(Ipv4Addr::new(a, b, c, d)), IpAddr::V4(Ipv4Addr::new(e, f, g, h)), path)
 }
 

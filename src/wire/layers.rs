@@ -295,14 +295,7 @@ fn fragment<'a>(
     if payload.wire == 0 || end > usize::from(u16::MAX) || (more && !payload.wire.is_multiple_of(8)) {
         return Err(Outcome::Malformed(Layer::Ip));
     }
-    let key = FragmentKey {
-        src: ip.src,
-        dst: ip.dst,
-        id,
-        protocol,
-        vlan: context.vlan,
-        tunnel: context.tunnel,
-    };
+    let key = FragmentKey { src: ip.src, dst: ip.dst, id, protocol, vlan: context.vlan, tunnel: context.tunnel };
     Ok(Step::End(Found::Fragment(Fragment { key, context: *context, ip, at, more, payload })))
 }
 
@@ -376,9 +369,7 @@ fn gre<'a>(context: &mut Context, span: Span<'a>) -> Read<'a> {
             enter(context, "erspan", Next::Ethernet(inner.skip(if optional { 20 } else { 12 })))?
         }
         0x880b => enter(context, "gre", Next::Ppp(inner))?,
-        0x0800 | 0x86dd | 0x8100 | 0x88a8 | 0x8847 | 0x8848 => {
-            enter(context, "gre", Next::EtherType(protocol, inner))?
-        }
+        0x0800 | 0x86dd | 0x8100 | 0x88a8 | 0x8847 | 0x8848 => enter(context, "gre", Next::EtherType(protocol, inner))?,
         _ => return Err(OTHER),
     };
     Ok(Step::Go(next))
@@ -434,7 +425,7 @@ fn tcp<'a>(context: &Context, ip: Ip, span: Span<'a>) -> Read<'a> {
 fn gtp_u<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>, Outcome> {
     const G_PDU: u8 = 255;
     let mut c = span.cursor();
-    let (Some(flags), Some(kind), Some(length)) = (c.u8(), c.u8(), c.u16()) else { return Ok(None) };
+    let (Some(flags), Some(kind), Some(length)) = (c.u8(), c.u8(), c.u16()) else { return unknown(span) };
     // version 1, protocol type GTP, spare bit zero
     if flags & 0xf8 != 0x30 {
         return Ok(None);
@@ -471,11 +462,15 @@ fn gtp_u<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>, 
 /// VXLAN (RFC 7348), also with a group policy. `None` when the bytes are something else on that port.
 fn vxlan<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>, Outcome> {
     match span.cursor().array::<8>() {
-        Some([0x08, 0, 0, 0, .., 0] | [0x88, .., 0]) => {
-            enter(context, "vxlan", Next::Ethernet(span.skip(8))).map(Some)
-        }
-        _ => Ok(None),
+        Some([0x08, 0, 0, 0, .., 0] | [0x88, .., 0]) => enter(context, "vxlan", Next::Ethernet(span.skip(8))).map(Some),
+        Some(_) => Ok(None),
+        None => unknown(span),
     }
+}
+
+/// Too few bytes to tell a tunnel from a payload.
+fn unknown<'a>(span: Span<'a>) -> Result<Option<Next<'a>>, Outcome> {
+    if span.is_cut() { Err(CUT) } else { Ok(None) }
 }
 
 fn path(context: &Context, ip: &Ip) -> Path {

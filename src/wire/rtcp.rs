@@ -24,18 +24,47 @@ const XR: u8 = 207;
 /// One packet of a compound.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RtcpPacket<'a> {
-    SenderReport { ssrc: Ssrc, ntp: NtpTime, rtp_ts: u32, packets: u32, octets: u32, blocks: Vec<ReportBlock> },
-    ReceiverReport { ssrc: Ssrc, blocks: Vec<ReportBlock> },
+    SenderReport {
+        ssrc: Ssrc,
+        ntp: NtpTime,
+        rtp_ts: u32,
+        packets: u32,
+        octets: u32,
+        blocks: Vec<ReportBlock>,
+    },
+    ReceiverReport {
+        ssrc: Ssrc,
+        blocks: Vec<ReportBlock>,
+    },
     Sdes(Vec<SdesChunk<'a>>),
-    Bye { ssrcs: Vec<Ssrc>, reason: Option<&'a [u8]> },
-    App { ssrc: Ssrc, name: [u8; 4] },
+    Bye {
+        ssrcs: Vec<Ssrc>,
+        reason: Option<&'a [u8]>,
+    },
+    App {
+        ssrc: Ssrc,
+        name: [u8; 4],
+    },
     /// Transport (205) or payload-specific (206) feedback, RFC 4585.
-    Feedback { transport: bool, format: u8, sender: Ssrc, media: Ssrc },
-    Xr { ssrc: Ssrc, blocks: Vec<XrBlock> },
+    Feedback {
+        transport: bool,
+        format: u8,
+        sender: Ssrc,
+        media: Ssrc,
+    },
+    Xr {
+        ssrc: Ssrc,
+        blocks: Vec<XrBlock>,
+    },
     /// The clear head of an encrypted compound (RFC 3711 section 3.4).
-    Encrypted { packet_type: u8, ssrc: Ssrc },
+    Encrypted {
+        packet_type: u8,
+        ssrc: Ssrc,
+    },
     /// A packet type that is not known, skipped by its length.
-    Unknown { packet_type: u8 },
+    Unknown {
+        packet_type: u8,
+    },
 }
 
 /// One source of an SDES packet. The CNAME is often `user@host`: personal data.

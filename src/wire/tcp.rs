@@ -157,7 +157,10 @@ enum State {
     /// SYN was seen; the first bytes decide.
     Opening,
     /// In the middle of a connection, or behind a hole: waits for a segment that begins a message.
-    Hunting { segments: u8, was_sip: bool },
+    Hunting {
+        segments: u8,
+        was_sip: bool,
+    },
     Sip,
     NotSip,
 }
@@ -415,11 +418,8 @@ impl Stream {
         if !blank {
             let text = super::classify::looks_like_text(segment.payload);
             let segments = segments.saturating_add(1);
-            self.state = if text && segments < MAX_HUNT {
-                State::Hunting { segments, was_sip: false }
-            } else {
-                State::NotSip
-            };
+            self.state =
+                if text && segments < MAX_HUNT { State::Hunting { segments, was_sip: false } } else { State::NotSip };
         }
         Fed::Done(OTHER)
     }
@@ -427,7 +427,10 @@ impl Stream {
     /// Appends the next bytes, then what was waiting for them.
     fn in_order(&mut self, bytes: &[u8], wire: usize, max_bytes: usize, counters: &mut TcpCounters) -> Fed {
         let mut full = !self.append(bytes, wire, max_bytes);
-        while !full && !self.hole && let Some(first) = self.pending.first() {
+        while !full
+            && !self.hole
+            && let Some(first) = self.pending.first()
+        {
             let Some(d) = distance(self.next, first.seq).filter(|d| *d <= 0) else { break };
             let piece = self.pending.remove(0);
             let known = d.unsigned_abs() as usize;
@@ -585,4 +588,267 @@ impl Stream {
 fn distance(a: u32, b: u32) -> Option<i32> {
     let d = b.wrapping_sub(a).cast_signed();
     (d.unsigned_abs() <= MAX_JUMP).then_some(d)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Path;
+    use proptest::prelude::*;
+
+    const MESSAGE: &[u8] = b"OPTIONS sip:b@example.com SIP/2.0\r\nCall-ID: tcp@h\r\nContent-Length: 0\r\n\r\n";
+    const ISN: u32 = u32::MAX - 20; // wraps inside the first message
+
+    fn segment(seq: u32, payload: &[u8]) -> Segment<'_> {
+        Segment {
+            src: "192.0.2.1:5060".parse().unwrap(),
+            dst: "192.0.2.2:5060".parse().unwrap(),
+            path: Path { ip_id: Some(1), ttl: 64, dscp: 0, vlan: 0, tunnel: "" },
+            seq,
+            syn: false,
+            fin: false,
+            rst: false,
+            payload,
+            wire_len: payload.len(),
+        }
+    }
+
+    fn syn(isn: u32) -> Segment<'static> {
+        Segment { syn: true, ..segment(isn, &[]) }
+    }
+
+    fn ms(n: i64) -> Timestamp {
+        Timestamp(0) + Nanos::from_millis(n)
+    }
+
+    /// A reassembler and what came out of it.
+    struct Rig {
+        tcp: Reassembler,
+        read: Vec<u8>,
+        /// Bytes left unread before a hole.
+        broken: Vec<Vec<u8>>,
+    }
+
+    impl Rig {
+        fn new(limits: &Limits) -> Rig {
+            Rig { tcp: Reassembler::new(limits), read: Vec::new(), broken: Vec::new() }
+        }
+
+        fn opened() -> Rig {
+            let mut rig = Rig::new(&Limits::default());
+            assert_eq!(rig.push(0, &syn(ISN)), "ignored.other_tcp");
+            rig
+        }
+
+        /// Feeds a segment; takes whole lines out of the stream.
+        fn push(&mut self, at: i64, s: &Segment<'_>) -> String {
+            let said = match self.tcp.push(ms(at), s) {
+                TcpOutcome::Readable(mut stream) => {
+                    take_lines(&mut stream, &mut self.read, &mut self.broken);
+                    "readable".to_owned()
+                }
+                TcpOutcome::Held => "held".to_owned(),
+                TcpOutcome::Done(outcome) => outcome.name(),
+            };
+            self.release(at);
+            said
+        }
+
+        fn release(&mut self, at: i64) {
+            while let Some(mut stream) = self.tcp.release(ms(at)) {
+                take_lines(&mut stream, &mut self.read, &mut self.broken);
+            }
+        }
+    }
+
+    fn take_lines(stream: &mut TcpStream<'_>, read: &mut Vec<u8>, broken: &mut Vec<Vec<u8>>) {
+        while let Some(end) = stream.bytes().iter().position(|b| *b == b'\n') {
+            read.extend(&stream.bytes()[..=end]);
+            stream.consume(end + 1);
+        }
+        if stream.ends_in_hole() {
+            broken.push(stream.bytes().to_vec());
+        }
+    }
+
+    #[test]
+    fn one_octet_at_a_time_across_the_wrap() {
+        let mut rig = Rig::opened();
+        for (i, byte) in MESSAGE.iter().enumerate() {
+            rig.push(i as i64, &segment(ISN.wrapping_add(1 + i as u32), &[*byte]));
+        }
+        assert_eq!(rig.read, MESSAGE);
+        assert_eq!((rig.tcp.buffered(), rig.tcp.counters), (0, TcpCounters::default()));
+    }
+
+    #[test]
+    fn repeated_and_overlapping_segments_keep_the_first_copy() {
+        let mut rig = Rig::opened();
+        let first = ISN.wrapping_add(1);
+        assert_eq!(rig.push(0, &segment(first, &MESSAGE[..60])), "readable");
+        assert_eq!(rig.push(1, &segment(first, &MESSAGE[..60])), "ignored.tcp_retransmission");
+        assert_eq!(rig.push(1, &syn(ISN)), "ignored.other_tcp");
+        assert_eq!(rig.push(1, &segment(first.wrapping_add(52), &MESSAGE[52..60])), "ignored.tcp_retransmission");
+        assert_eq!(rig.tcp.counters.conflicts, 0);
+        assert_eq!(rig.push(2, &segment(first.wrapping_add(52), &[0x5a; 8])), "ignored.tcp_retransmission");
+        assert_eq!(rig.tcp.counters.conflicts, 1);
+        assert_eq!(rig.push(3, &segment(first.wrapping_add(50), &MESSAGE[50..])), "readable");
+        assert_eq!(rig.read, MESSAGE);
+    }
+
+    #[test]
+    fn a_hole_is_given_up_and_reading_goes_on_at_the_next_message() {
+        let mut rig = Rig::opened();
+        let first = ISN.wrapping_add(1);
+        rig.push(0, &segment(first, &MESSAGE[..40]));
+        let next = first.wrapping_add(MESSAGE.len() as u32);
+        // the rest of the first message never comes
+        assert_eq!(rig.push(10, &segment(next, MESSAGE)), "held");
+        assert_eq!(rig.push(20, &segment(next, MESSAGE)), "ignored.tcp_retransmission");
+        assert_eq!(rig.tcp.next_deadline(), Some(ms(2010)));
+        rig.release(2009);
+        assert!(rig.broken.is_empty());
+        rig.release(2010);
+        assert_eq!(rig.broken, [MESSAGE[35..40].to_vec()]);
+        assert_eq!(rig.read, [&MESSAGE[..35], MESSAGE].concat());
+        assert_eq!((rig.tcp.counters.gaps, rig.tcp.counters.gap_bytes), (1, MESSAGE.len() as u64 - 40));
+        assert_eq!(rig.tcp.next_deadline(), None);
+        assert_eq!(rig.push(3000, &segment(first.wrapping_add(40), &MESSAGE[40..])), "ignored.tcp_retransmission");
+    }
+
+    #[test]
+    fn behind_a_hole_nothing_is_read_before_a_message_begins() {
+        let mut rig = Rig::opened();
+        let first = ISN.wrapping_add(1);
+        rig.push(0, &segment(first, MESSAGE));
+        let at = first.wrapping_add(MESSAGE.len() as u32 + 10);
+        assert_eq!(rig.push(10, &segment(at, &MESSAGE[10..])), "held");
+        rig.release(2010);
+        assert_eq!(rig.read, MESSAGE);
+        let after = at.wrapping_add(MESSAGE.len() as u32 - 10);
+        assert_eq!(rig.push(2020, &segment(after, &MESSAGE[20..])), "ignored.cut_short");
+        let after = after.wrapping_add(MESSAGE.len() as u32 - 20);
+        assert_eq!(rig.push(2030, &segment(after, MESSAGE)), "readable");
+        assert_eq!(rig.read, MESSAGE.repeat(2));
+    }
+
+    #[test]
+    fn a_segment_cut_by_the_snap_length_ends_in_a_hole() {
+        let mut rig = Rig::opened();
+        let first = ISN.wrapping_add(1);
+        let cut = Segment { wire_len: MESSAGE.len(), ..segment(first, &MESSAGE[..40]) };
+        assert_eq!(rig.push(0, &cut), "readable");
+        assert_eq!(rig.broken, [MESSAGE[35..40].to_vec()]);
+        assert_eq!(rig.push(1, &segment(first.wrapping_add(MESSAGE.len() as u32), MESSAGE)), "readable");
+        assert_eq!(rig.read, [&MESSAGE[..35], MESSAGE].concat());
+    }
+
+    #[test]
+    fn other_protocols_are_remembered_without_bytes() {
+        let mut rig = Rig::opened();
+        assert_eq!(rig.push(0, &segment(ISN.wrapping_add(1), &[0x16, 3, 1, 2, 0])), "ignored.other_tcp");
+        assert_eq!(rig.push(1, &segment(ISN.wrapping_add(6), MESSAGE)), "ignored.other_tcp");
+        assert_eq!((rig.tcp.buffered(), rig.tcp.len()), (0, 1));
+        rig.push(2, &syn(77));
+        assert_eq!(rig.push(3, &segment(78, MESSAGE)), "readable", "a new connection on the same ports");
+    }
+
+    #[test]
+    fn a_connection_that_was_already_up_is_read_from_its_next_message() {
+        let mut rig = Rig::new(&Limits::default());
+        assert_eq!(rig.push(0, &segment(500, b"a=sendrecv\r\n")), "ignored.other_tcp");
+        assert_eq!(rig.push(1, &segment(512, MESSAGE)), "readable");
+        assert_eq!(rig.read, MESSAGE);
+        let mut rig = Rig::new(&Limits::default());
+        for n in 0..20 {
+            rig.push(n, &segment(500 + 10 * n as u32, b"not sip..\n"));
+        }
+        assert_eq!(rig.push(30, &segment(700, MESSAGE)), "ignored.other_tcp", "text that is never SIP");
+    }
+
+    #[test]
+    fn fin_hands_out_what_waits_and_frees_soon() {
+        let mut rig = Rig::opened();
+        let first = ISN.wrapping_add(1);
+        rig.push(0, &segment(first, MESSAGE));
+        let fin = Segment { fin: true, ..segment(first.wrapping_add(MESSAGE.len() as u32 + 5), MESSAGE) };
+        assert_eq!(rig.push(10, &fin), "held");
+        assert_eq!(rig.read, MESSAGE.repeat(2), "nothing more will come");
+        rig.tcp.expire(ms(2010));
+        assert_eq!(rig.tcp.len(), 1);
+        rig.tcp.expire(ms(2011));
+        assert!(rig.tcp.is_empty());
+    }
+
+    #[test]
+    fn a_message_without_end_is_dropped_at_the_limit() {
+        let limits = Limits { tcp_bytes: 1000, ..Limits::default() };
+        let mut tcp = Reassembler::new(&limits);
+        let mut seq = 1u32;
+        let mut over = 0;
+        tcp.push(ms(0), &syn(0));
+        for n in 0..30 {
+            let bytes = if n == 0 { b"INVITE sip:b@h SIP/2.0\r\nX: " as &[u8] } else { &[b'a'; 100] };
+            if let TcpOutcome::Done(Outcome::OverLimit(OverLimit::TcpBytes)) = tcp.push(ms(n), &segment(seq, bytes)) {
+                over += 1;
+            }
+            assert!(tcp.buffered() <= 1000);
+            seq += bytes.len() as u32;
+        }
+        assert_eq!((over, tcp.counters.overflows), (1, 1));
+        assert!(matches!(tcp.push(ms(40), &segment(seq, MESSAGE)), TcpOutcome::Readable(_)), "resynchronised");
+        let mut ahead = seq + MESSAGE.len() as u32;
+        for _ in 0..30 {
+            ahead += 200;
+            tcp.push(ms(50), &segment(ahead, &[b'a'; 100]));
+            assert!(tcp.buffered() <= 1000);
+        }
+    }
+
+    #[test]
+    fn a_flood_of_connections_evicts_those_without_sip_first() {
+        let limits = Limits { tcp_connections: 50, ..Limits::default() };
+        let mut rig = Rig::new(&limits);
+        rig.push(0, &syn(ISN));
+        rig.push(0, &segment(ISN.wrapping_add(1), &MESSAGE[..40]));
+        for n in 0..1000u32 {
+            let src = SocketAddr::new([10, 0, (n >> 8) as u8, n as u8].into(), 1024);
+            rig.push(5000, &Segment { src, ..syn(n) });
+            assert!(rig.tcp.len() <= 100);
+        }
+        assert_eq!(rig.tcp.counters.evicted, 901);
+        rig.push(6000, &segment(ISN.wrapping_add(41), &MESSAGE[40..]));
+        assert_eq!(rig.read, MESSAGE);
+    }
+
+    proptest! {
+        /// Any cutting, order within the window and repetition gives the same bytes.
+        #[test]
+        fn order_and_repetition_do_not_show(
+            cuts in prop::collection::vec(1usize..30, 1..20),
+            swaps in prop::collection::vec((0usize..40, 0usize..40), 0..20),
+            repeats in prop::collection::vec(0usize..40, 0..10),
+        ) {
+            let text = MESSAGE.repeat(3);
+            let mut pieces = Vec::new();
+            let mut at = 0;
+            let mut cut = cuts.iter().cycle();
+            while at < text.len() {
+                let end = (at + cut.next().unwrap()).min(text.len());
+                pieces.push((at, end));
+                at = end;
+            }
+            let first = pieces.remove(0);
+            for n in repeats { pieces.push(pieces[n % pieces.len()]); }
+            for (a, b) in swaps { let n = pieces.len(); pieces.swap(a % n, b % n); }
+            pieces.truncate(MAX_PENDING);
+            for (at, end) in (0..text.len()).step_by(7).map(|a| (a, (a + 7).min(text.len()))) { pieces.push((at, end)); }
+            let mut rig = Rig::opened();
+            for (at, end) in std::iter::once(first).chain(pieces) {
+                rig.push(1, &segment(ISN.wrapping_add(1 + at as u32), &text[at..end]));
+            }
+            prop_assert_eq!(rig.read, text);
+            prop_assert_eq!(rig.tcp.counters, TcpCounters::default());
+        }
+    }
 }

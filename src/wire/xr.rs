@@ -152,13 +152,42 @@ mod tests {
     #[test]
     fn voip_metrics_of_round_numbers() {
         let bytes = [
-            7, 0, 0, 8, 0x11, 0x22, 0x33, 0x44, // header, SSRC
-            12, 13, 85, 9, // loss, discard, burst density, gap density
-            0, 120, 1, 4, // burst 120 ms, gap 260 ms
-            0, 100, 0, 0, // round trip 100 ms, end system unknown
-            0xec, 0xba, 50, 16, // -20 dBm, -70 dBm, 50 dB, Gmin
-            93, 127, 41, 39, // R, external R unavailable, MOS 4.1 and 3.9
-            0b1011_0000, 0, 0, 40, 0, 80, 0, 120,
+            7,
+            0,
+            0,
+            8,
+            0x11,
+            0x22,
+            0x33,
+            0x44, // header, SSRC
+            12,
+            13,
+            85,
+            9, // loss, discard, burst density, gap density
+            0,
+            120,
+            1,
+            4, // burst 120 ms, gap 260 ms
+            0,
+            100,
+            0,
+            0, // round trip 100 ms, end system unknown
+            0xec,
+            0xba,
+            50,
+            16, // -20 dBm, -70 dBm, 50 dB, Gmin
+            93,
+            127,
+            41,
+            39, // R, external R unavailable, MOS 4.1 and 3.9
+            0b1011_0000,
+            0,
+            0,
+            40,
+            0,
+            80,
+            0,
+            120,
         ];
         let XrBlock::Voip { metrics, out_of_range } = one(&bytes) else { panic!("not VoIP metrics") };
         let expected = VoipMetrics {
