@@ -268,7 +268,7 @@ mod tests {
     fn bombs_and_contradictions() {
         let ip = ipv4(17, 0, &udp(4000, PAYLOAD));
         let too_deep = Outcome::OverLimit(OverLimit::EncapsulationDepth);
-        let mut tags = vec![0, 1, 0x81, 0].repeat(4);
+        let mut tags = [0, 1, 0x81, 0].repeat(4);
         tags.extend([0, 1, 8, 0]);
         assert_eq!(outcome(&ethernet(0x8100, &cat(&[&tags, &ip]))), too_deep);
         assert_eq!(outcome(&ethernet(0x8847, &[0, 1, 0, 64].repeat(20))), too_deep);
@@ -277,7 +277,7 @@ mod tests {
             nested = ipv4(4, 0, &nested);
         }
         assert_eq!(outcome(&ethernet(0x0800, &nested)), too_deep);
-        let mut options = vec![60, 0, 1, 4, 0, 0, 0, 0].repeat(9);
+        let mut options = [60, 0, 1, 4, 0, 0, 0, 0].repeat(9);
         options.extend(udp(4000, PAYLOAD));
         assert_eq!(outcome(&ethernet(0x86dd, &ipv6(60, &options))), too_deep);
         let mut gtp = vec![0x34, 255, 0, 80, 0, 0, 0, 9, 0, 0, 0, 0x85];

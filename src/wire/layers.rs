@@ -292,7 +292,7 @@ fn fragment<'a>(
     payload: Span<'a>,
 ) -> Read<'a> {
     let end = at + payload.wire;
-    if payload.wire == 0 || end > usize::from(u16::MAX) || (more && !payload.wire.is_multiple_of(8)) {
+    if payload.wire == 0 || end > usize::from(u16::MAX) {
         return Err(Outcome::Malformed(Layer::Ip));
     }
     let key = FragmentKey { src: ip.src, dst: ip.dst, id, protocol, vlan: context.vlan, tunnel: context.tunnel };

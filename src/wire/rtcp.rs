@@ -1,6 +1,7 @@
 //! RTCP (RFC 3550 section 6), packet by packet: a compound that is cut or broken in its tail still gives its head.
 //!
-//! Reports and BYE are read by rtcp-types; SDES (whose chunk padding it reads too greedily) and XR are read here.
+//! rtcp-types reads sender and receiver reports. Read here are SDES (it takes zeros of the next SSRC for chunk padding
+//! and knows no packet padding), BYE, and XR (it has no statistics summary and no VoIP metrics).
 
 use super::cursor::Cursor;
 use crate::model::ReportBlock;
@@ -267,14 +268,16 @@ fn read_packet<'a>(header: Header, packet: &'a [u8]) -> Option<RtcpPacket<'a>> {
         }
         SDES => RtcpPacket::Sdes(sdes_chunks(body, header.count)?),
         BYE => {
-            let bye = rtcp_types::Bye::parse(packet).ok()?;
             let mut c = Cursor::new(body);
-            c.take(4 * usize::from(header.count))?;
+            let mut ssrcs = Vec::with_capacity(usize::from(header.count));
+            for _ in 0..header.count {
+                ssrcs.push(Ssrc(c.u32()?));
+            }
             let reason = match c.u8() {
                 Some(len) => Some(c.take(usize::from(len))?).filter(|r| !r.is_empty()),
                 None => None,
             };
-            RtcpPacket::Bye { ssrcs: bye.ssrcs().map(Ssrc).collect(), reason }
+            RtcpPacket::Bye { ssrcs, reason }
         }
         APP => {
             let mut c = Cursor::new(body);
