@@ -146,8 +146,15 @@ fn channel_data(payload: &[u8], wire_len: usize) -> Option<Class<'_>> {
     let len = usize::from(c.u16()?);
     let data = c.rest();
     let room = wire_len.checked_sub(4)?;
-    (len > 0 && (len..len + 4).contains(&room))
-        .then(|| Class::Relayed { payload: data.get(..len).unwrap_or(data), wire_len: len })
+    let inner = data.get(..len).unwrap_or(data);
+    // GTPv2-C has the same first four bytes: only what WebRTC sends through a relay is believed
+    let believed = match inner.first() {
+        Some(0x80..=0xbf) => matches!(media(inner, len), Class::Rtp(_) | Class::Rtcp),
+        Some(0..=3) => stun(inner, len).is_some(),
+        Some(_) => is_dtls(inner, len),
+        None => false,
+    };
+    (believed && (len..len + 4).contains(&room)).then_some(Class::Relayed { payload: inner, wire_len: len })
 }
 
 /// DTLS record header: content type and version 1.0 or 1.2 (RFC 6347), or the unified header of 1.3 (RFC 9147) without
@@ -268,4 +275,102 @@ fn begins_with(bytes: &[u8], expected: &[u8]) -> SipStart {
 /// `token` of RFC 3261 section 25.1.
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(payload: &[u8]) -> &'static str {
+        match classify(payload, payload.len()) {
+            Class::Rtp(_) => "rtp",
+            Class::Rtcp => "rtcp",
+            Class::MalformedRtp(_) => "malformed rtp",
+            Class::MalformedRtcp => "malformed rtcp",
+            Class::Stun => "stun",
+            Class::Relayed { payload, wire_len } => {
+                assert_eq!(payload.len(), wire_len);
+                "relayed"
+            }
+            Class::Dtls => "dtls",
+            Class::KeepAlive => "keep-alive",
+            Class::Text => "text",
+            Class::Udptl => "udptl",
+            Class::CutShort => "cut short",
+            Class::Other => "other",
+        }
+    }
+
+    fn hex(text: &str) -> Vec<u8> {
+        let digits: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
+        digits.chunks(2).map(|p| u8::from_str_radix(std::str::from_utf8(p).unwrap(), 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn kinds_by_example() {
+        for (bytes, expected) in [
+            ("", "keep-alive"),
+            ("0d0a0d0a", "keep-alive"),
+            ("00000000", "keep-alive"),
+            ("80000001 000000a0 11223344 d5d5", "rtp"),
+            // telephone-event with marker: second byte 229, above the RTCP range
+            ("80e50001 000000a0 11223344 01000000", "rtp"),
+            ("8f000001 000000a0 11223344", "malformed rtp"),
+            ("80c90001 11223344", "rtcp"),
+            ("80c80006 11223344", "malformed rtcp"),
+            // RTP with a payload type RTCP took over (72 with marker): the sequence number is no length
+            ("80c81234 000000a0 11223344 d5d5d5d5", "malformed rtcp"),
+            ("00010000 2112a442 000102030405060708090a0b", "stun"),
+            ("00010000 00112233 000102030405060708090a0b", "stun"),
+            ("00030000 00112233 000102030405060708090a0b", "other"),
+            ("00010004 2112a442 000102030405060708090a0b", "other"),
+            // Data indication with a DATA attribute behind a padded one
+            ("00170014 2112a442 000102030405060708090a0b 8022 0001 61000000 0013 0006 800001020304 0000", "relayed"),
+            ("4000000c 80000001 000000a0 11223344", "relayed"),
+            ("4000000e 80000001 000000a0 11223344 d5d5 0000", "relayed"),
+            ("4000ffff 8000", "other"),
+            // GTPv2-C echo request
+            ("48010009 00000000 00000300 01", "other"),
+            ("16feff0000000000000000 0001 00", "dtls"),
+            ("17fefd0001000000000001 0002 aabb", "dtls"),
+            ("2e0001 0004 aabbccdd", "dtls"),
+            ("2e0001 0005 aabbccdd", "other"),
+            ("100000015a525450 11223344 505a0000", "other"),
+            ("0001 05 c0018000ff 00 00", "udptl"),
+            ("0001 02 c001 00 01 02 c000", "udptl"),
+            ("0001 05 c0018000ff 00 03", "other"),
+        ] {
+            assert_eq!(name(&hex(bytes)), expected, "{bytes}");
+        }
+        assert_eq!(name(b"INVITE sip:b@example.com SIP/2.0\r\n"), "text");
+        assert_eq!(name(b"\r\nOPTIONS sip:b@example.com SIP/2.0\r\n"), "text");
+        assert_eq!(name(&[0; 65_000]), "other");
+        assert_eq!(classify(&[], 172), Class::CutShort);
+        assert_eq!(classify(&[0x80, 0, 0], 172), Class::CutShort);
+    }
+
+    #[test]
+    fn a_stream_is_sip_from_its_first_bytes() {
+        for (bytes, expected) in [
+            ("", SipStart::Maybe),
+            ("\r\n", SipStart::Maybe),
+            ("INV", SipStart::Maybe),
+            ("INVITE ", SipStart::Maybe),
+            ("INVITE si", SipStart::Maybe),
+            ("INVITE sip:", SipStart::Yes),
+            ("\r\n\r\nBYE sips:a", SipStart::Yes),
+            ("FROBNICATE tel:+1", SipStart::Yes),
+            ("INVITE urn:service:sos SIP/2.0", SipStart::Yes),
+            ("SIP/2", SipStart::Maybe),
+            ("SIP/2.0 200 OK", SipStart::Yes),
+            ("GET / HTTP/1.1", SipStart::No),
+            ("HTTP/1.1 200 OK", SipStart::No),
+            ("OPTIONS * HTTP/1.1", SipStart::No),
+            ("\u{16}\u{3}\u{1}", SipStart::No),
+            (" INVITE sip:", SipStart::No),
+            ("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", SipStart::No),
+        ] {
+            assert_eq!(sip_start(bytes.as_bytes()), expected, "{bytes:?}");
+        }
+    }
 }

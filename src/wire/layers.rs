@@ -292,7 +292,7 @@ fn fragment<'a>(
     payload: Span<'a>,
 ) -> Read<'a> {
     let end = at + payload.wire;
-    if payload.wire == 0 || end > usize::from(u16::MAX) || (more && !payload.wire.is_multiple_of(8)) {
+    if payload.wire == 0 || end > usize::from(u16::MAX) {
         return Err(Outcome::Malformed(Layer::Ip));
     }
     let key = FragmentKey { src: ip.src, dst: ip.dst, id, protocol, vlan: context.vlan, tunnel: context.tunnel };
@@ -425,7 +425,7 @@ fn tcp<'a>(context: &Context, ip: Ip, span: Span<'a>) -> Read<'a> {
 fn gtp_u<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>, Outcome> {
     const G_PDU: u8 = 255;
     let mut c = span.cursor();
-    let (Some(flags), Some(kind), Some(length)) = (c.u8(), c.u8(), c.u16()) else { return Ok(None) };
+    let (Some(flags), Some(kind), Some(length)) = (c.u8(), c.u8(), c.u16()) else { return unknown(span) };
     // version 1, protocol type GTP, spare bit zero
     if flags & 0xf8 != 0x30 {
         return Ok(None);
@@ -463,8 +463,14 @@ fn gtp_u<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>, 
 fn vxlan<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>, Outcome> {
     match span.cursor().array::<8>() {
         Some([0x08, 0, 0, 0, .., 0] | [0x88, .., 0]) => enter(context, "vxlan", Next::Ethernet(span.skip(8))).map(Some),
-        _ => Ok(None),
+        Some(_) => Ok(None),
+        None => unknown(span),
     }
+}
+
+/// Too few bytes to tell a tunnel from a payload.
+fn unknown<'a>(span: Span<'a>) -> Result<Option<Next<'a>>, Outcome> {
+    if span.is_cut() { Err(CUT) } else { Ok(None) }
 }
 
 fn path(context: &Context, ip: &Ip) -> Path {

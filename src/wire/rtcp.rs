@@ -1,6 +1,7 @@
 //! RTCP (RFC 3550 section 6), packet by packet: a compound that is cut or broken in its tail still gives its head.
 //!
-//! Reports and BYE are read by rtcp-types; SDES (whose chunk padding it reads too greedily) and XR are read here.
+//! rtcp-types reads sender and receiver reports. Read here are SDES (it takes zeros of the next SSRC for chunk padding
+//! and knows no packet padding), BYE, and XR (it has no statistics summary and no VoIP metrics).
 
 use super::cursor::Cursor;
 use crate::model::ReportBlock;
@@ -207,8 +208,8 @@ fn shape(payload: &[u8], wire_len: usize) -> Shape {
         let bytes = payload.get(at..).unwrap_or_default();
         let plausible = match bytes {
             [b0, b1, ..] => b0 >> 6 == 2 && (192..=223).contains(b1),
-            // not captured: too little to call it plain when it is the second packet
-            _ => wire_len > payload.len() && at != first.len,
+            // not captured: with nothing of a second packet to see, a first one that is whole may be encrypted
+            _ => wire_len > payload.len() && (at != first.len || payload.len() < first.len),
         };
         let end = Header::read(bytes).map_or(wire_len, |header| at + header.len);
         if plausible && end <= wire_len { at = end } else { broken_at = Some((at, plausible)) }
@@ -220,9 +221,9 @@ fn shape(payload: &[u8], wire_len: usize) -> Shape {
     let sound_feedback = first.packet_type >= APP && first.len >= first.least_len();
     let index = has_srtcp_index(payload, wire_len);
     match trailer {
-        8.. if sound_report && (index || at == first.len && !plausible || payload.len() < wire_len) => Shape::Encrypted,
+        8.. if sound_report && (index || at == first.len && !plausible) => Shape::Encrypted,
         8.. if sound_feedback && index => Shape::Encrypted,
-        _ if matches!(first.packet_type, SR | RR) => Shape::Plain,
+        _ if sound_report && plausible => Shape::Plain,
         _ => Shape::No,
     }
 }
@@ -267,14 +268,16 @@ fn read_packet<'a>(header: Header, packet: &'a [u8]) -> Option<RtcpPacket<'a>> {
         }
         SDES => RtcpPacket::Sdes(sdes_chunks(body, header.count)?),
         BYE => {
-            let bye = rtcp_types::Bye::parse(packet).ok()?;
             let mut c = Cursor::new(body);
-            c.take(4 * usize::from(header.count))?;
+            let mut ssrcs = Vec::with_capacity(usize::from(header.count));
+            for _ in 0..header.count {
+                ssrcs.push(Ssrc(c.u32()?));
+            }
             let reason = match c.u8() {
                 Some(len) => Some(c.take(usize::from(len))?).filter(|r| !r.is_empty()),
                 None => None,
             };
-            RtcpPacket::Bye { ssrcs: bye.ssrcs().map(Ssrc).collect(), reason }
+            RtcpPacket::Bye { ssrcs, reason }
         }
         APP => {
             let mut c = Cursor::new(body);
@@ -330,4 +333,116 @@ fn sdes_chunks(body: &[u8], count: u8) -> Option<Vec<SdesChunk<'_>>> {
         chunks.push(chunk);
     }
     Some(chunks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(payload: &[u8], wire_len: usize) -> Vec<Result<RtcpPacket<'_>, RtcpError>> {
+        packets(payload, wire_len).collect()
+    }
+
+    fn report(packet_type: u8, ssrc: u32, about: &[u32]) -> Vec<u8> {
+        let sender = if packet_type == SR { 20 } else { 0 };
+        let words = (8 + sender + 24 * about.len()) / 4 - 1;
+        let mut p = vec![0x80 | about.len() as u8, packet_type, 0, words as u8];
+        p.extend(ssrc.to_be_bytes());
+        p.extend(std::iter::repeat_n(1, sender));
+        for ssrc in about {
+            p.extend(ssrc.to_be_bytes());
+            p.extend([64, 0xff, 0xff, 0xfe]); // a quarter lost lately, minus two in all
+            p.extend([0; 16]);
+        }
+        p
+    }
+
+    const CNAME: [u8; 16] = [0x81, SDES, 0, 3, 0, 0, 0, 1, 1, 3, b'a', b'@', b'b', 0, 0, 0];
+
+    #[test]
+    fn a_compound_is_walked_to_its_end_and_so_is_the_next_one() {
+        let mut p = report(SR, 1, &[2]);
+        p.extend(CNAME);
+        p.extend(report(RR, 3, &[4, 5]));
+        p.extend([0x81, BYE, 0, 3, 0, 0, 0, 3, 5, b'd', b'o', b'n', b'e', b'!', 0, 0]);
+        p.extend([0x80, 199, 0, 0]);
+        assert!(looks_like_rtcp(&p, p.len()));
+        let found = walk(&p, p.len());
+        let Ok(RtcpPacket::SenderReport { ssrc, blocks, packets, .. }) = &found[0] else { panic!("{found:?}") };
+        assert_eq!((*ssrc, *packets, blocks[0].ssrc), (Ssrc(1), 0x01010101, Ssrc(2)));
+        assert_eq!((blocks[0].fraction_lost, blocks[0].cumulative_lost), (64, -2));
+        assert_eq!(found[1], Ok(RtcpPacket::Sdes(vec![SdesChunk { ssrc: Ssrc(1), cname: Some(b"a@b") }])));
+        assert!(matches!(&found[2], Ok(RtcpPacket::ReceiverReport { blocks, .. }) if blocks.len() == 2));
+        assert_eq!(found[3], Ok(RtcpPacket::Bye { ssrcs: vec![Ssrc(3)], reason: Some(b"done!") }));
+        assert_eq!(found[4], Ok(RtcpPacket::Unknown { packet_type: 199 }));
+        assert_eq!(found.len(), 5);
+    }
+
+    #[test]
+    fn a_cut_tail_leaves_the_head() {
+        let mut p = report(SR, 1, &[2]);
+        p.extend(CNAME);
+        for cut in 54..p.len() {
+            let found = walk(&p[..cut], p.len());
+            assert!(matches!(&found[0], Ok(RtcpPacket::SenderReport { blocks, .. }) if blocks.len() == 1), "{cut}");
+            assert_eq!(found[1], Err(RtcpError::CutShort), "{cut}");
+        }
+        for cut in 4..52 {
+            assert_eq!(walk(&p[..cut], p.len()), [Err(RtcpError::CutShort)], "{cut}");
+        }
+        // nothing of the second packet to see: it could as well be the trailer of an encrypted one
+        assert!(matches!(walk(&p[..52], p.len())[..], [Ok(RtcpPacket::Encrypted { .. })]));
+    }
+
+    #[test]
+    fn a_packet_that_does_not_fit_does_not_hide_the_next() {
+        let mut p = vec![0x81, SDES, 0, 2, 0, 0, 0, 1, 1, 2, b'a', b'b']; // no end of the item list
+        p.extend([0x81, BYE, 0, 1, 0, 0, 0, 1]);
+        let found = walk(&p, p.len());
+        assert_eq!(found[0], Err(RtcpError::Malformed(SDES)));
+        assert!(matches!(found[1], Ok(RtcpPacket::Bye { .. })));
+    }
+
+    #[test]
+    fn encrypted_compounds_give_only_their_first_eight_bytes() {
+        let index_and_tag = [0x80, 0, 0, 1, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0];
+        let mut alone = report(SR, 1, &[2]);
+        alone.extend(index_and_tag);
+        let mut with_sdes = report(RR, 1, &[2]);
+        with_sdes.extend([0x5a; 16]);
+        with_sdes.extend(index_and_tag);
+        // by chance the encrypted second packet begins like RTCP: the index still tells
+        let mut unlucky = report(RR, 1, &[]);
+        unlucky.extend([0x81, 202, 0x77, 0x77, 1, 2, 3, 4]);
+        unlucky.extend(index_and_tag);
+        let mut feedback = vec![0x81, PSFB, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2];
+        feedback.extend(index_and_tag);
+        for p in [alone, with_sdes, unlucky, feedback] {
+            let expected = RtcpPacket::Encrypted { packet_type: p[1], ssrc: Ssrc(1) };
+            assert_eq!(walk(&p, p.len()), [Ok(expected)], "{p:02x?}");
+        }
+    }
+
+    #[test]
+    fn rtp_and_noise_are_not_taken() {
+        // payload types 72 and 73 with marker: length words are sequence numbers
+        for seq in 0..=u16::MAX {
+            let mut rtp = vec![0x80, 200 + (seq % 5) as u8, (seq >> 8) as u8, seq as u8];
+            rtp.extend([0x5a; 168]);
+            // but for the one that happens to be the length of the datagram, or of a lone report before a trailer
+            let chance = seq == 42 || (rtp[1], seq) == (SR, 6) || (rtp[1], seq) == (RR, 1);
+            assert_eq!(looks_like_rtcp(&rtp, rtp.len()), chance, "type {} sequence number {seq}", rtp[1]);
+        }
+        assert!(!looks_like_rtcp(&[0x40, 200, 0, 0], 4));
+        assert!(!looks_like_rtcp(&[0x80, 192, 0, 0], 4), "FIR of RFC 2032 does not begin a compound");
+        assert!(!looks_like_rtcp(&[0x80, 200, 0], 3));
+    }
+
+    #[test]
+    fn at_most_thirty_two_packets_are_read() {
+        let p = report(RR, 1, &[]).repeat(187);
+        let found = walk(&p, p.len());
+        assert_eq!(found.len(), MAX_PACKETS + 1);
+        assert_eq!(found.last(), Some(&Err(RtcpError::TooMany)));
+    }
 }

@@ -138,3 +138,127 @@ fn voip(mut c: Cursor<'_>) -> Option<XrBlock> {
     };
     Some(XrBlock::Voip { metrics, out_of_range })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(bytes: &[u8]) -> XrBlock {
+        let mut found = blocks(Cursor::new(bytes)).unwrap();
+        assert_eq!(found.len(), 1);
+        found.remove(0)
+    }
+
+    #[test]
+    fn voip_metrics_of_round_numbers() {
+        let bytes = [
+            7,
+            0,
+            0,
+            8,
+            0x11,
+            0x22,
+            0x33,
+            0x44, // header, SSRC
+            12,
+            13,
+            85,
+            9, // loss, discard, burst density, gap density
+            0,
+            120,
+            1,
+            4, // burst 120 ms, gap 260 ms
+            0,
+            100,
+            0,
+            0, // round trip 100 ms, end system unknown
+            0xec,
+            0xba,
+            50,
+            16, // -20 dBm, -70 dBm, 50 dB, Gmin
+            93,
+            127,
+            41,
+            39, // R, external R unavailable, MOS 4.1 and 3.9
+            0b1011_0000,
+            0,
+            0,
+            40,
+            0,
+            80,
+            0,
+            120,
+        ];
+        let XrBlock::Voip { metrics, out_of_range } = one(&bytes) else { panic!("not VoIP metrics") };
+        let expected = VoipMetrics {
+            ssrc: Ssrc(0x11223344),
+            loss_rate: 12,
+            discard_rate: 13,
+            burst_density: 85,
+            gap_density: 9,
+            burst_ms: 120,
+            gap_ms: 260,
+            round_trip_ms: Some(100),
+            end_system_ms: None,
+            signal_dbm: Some(-20),
+            noise_dbm: Some(-70),
+            residual_echo_return_loss_db: Some(50),
+            gmin: 16,
+            r: Some(93),
+            external_r: None,
+            mos_lq: Some(4.1),
+            mos_cq: Some(3.9),
+            rx_config: 0b1011_0000,
+            jitter_buffer_nominal_ms: 40,
+            jitter_buffer_maximum_ms: 80,
+            jitter_buffer_absolute_maximum_ms: 120,
+        };
+        assert_eq!((metrics, out_of_range), (expected, false));
+    }
+
+    #[test]
+    fn values_outside_the_ranges_of_rfc3611_are_unknown_and_flagged() {
+        let mut bytes = [0xff; 36];
+        bytes[..8].copy_from_slice(&[7, 0, 0, 8, 0, 0, 0, 1]);
+        let XrBlock::Voip { metrics, out_of_range } = one(&bytes) else { panic!("not VoIP metrics") };
+        assert_eq!((metrics.r, metrics.external_r, metrics.mos_lq, metrics.mos_cq), (None, None, None, None));
+        assert!(out_of_range);
+        bytes[8..].fill(127);
+        let XrBlock::Voip { metrics, out_of_range } = one(&bytes) else { panic!("not VoIP metrics") };
+        assert_eq!((metrics.r, metrics.signal_dbm, metrics.residual_echo_return_loss_db), (None, None, None));
+        assert!(!out_of_range, "127 means unavailable");
+    }
+
+    #[test]
+    fn statistics_hold_only_what_their_flags_announce() {
+        let mut bytes = vec![6, 0b1010_0000, 0, 9, 0, 0, 0, 5, 0, 1, 0, 9];
+        for value in [3u32, 4, 10, 90, 40, 7] {
+            bytes.extend(value.to_be_bytes());
+        }
+        bytes.extend([60, 64, 63, 1]);
+        let expected = StatisticsSummary {
+            ssrc: Ssrc(5),
+            begin_seq: 1,
+            end_seq: 9,
+            lost: Some(3),
+            duplicates: None,
+            jitter: Some([10, 90, 40, 7]),
+            ttl: None,
+        };
+        assert_eq!(one(&bytes), XrBlock::Statistics(expected));
+    }
+
+    #[test]
+    fn unknown_blocks_are_skipped_by_length_and_short_ones_refused() {
+        let rrtr = [4, 0, 0, 2, 0, 0, 0, 1, 0x80, 0, 0, 0];
+        let mut bytes = vec![29, 0, 0, 1, 9, 9, 9, 9];
+        bytes.extend(rrtr);
+        bytes.extend([5, 0, 0, 3, 0, 0, 0, 7, 0, 1, 0x80, 0, 0, 2, 0, 0]);
+        let dlrr = DlrrEntry { ssrc: Ssrc(7), last_rr: 0x18000, delay_since_last_rr: 0x20000 };
+        let expected = vec![XrBlock::ReceiverReferenceTime(NtpTime(0x1_8000_0000)), XrBlock::Dlrr(vec![dlrr])];
+        assert_eq!(blocks(Cursor::new(&bytes)), Some(expected));
+        assert_eq!(blocks(Cursor::new(&[7, 0, 0, 1, 0, 0, 0, 1])), None);
+        assert_eq!(blocks(Cursor::new(&[4, 0, 0xff, 0xff, 0, 0, 0, 1])), None);
+        assert_eq!(blocks(Cursor::new(&[5, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1])), None);
+    }
+}

@@ -1,0 +1,369 @@
+//! One direction of a TCP connection: order, holes, and whether it is SIP at all.
+
+use super::TcpCounters;
+use crate::model::{Ignored, Outcome, OverLimit};
+use crate::units::{Nanos, Timestamp};
+use crate::wire::Segment;
+use crate::wire::classify::{SipStart, looks_like_text, sip_start};
+
+/// A hole is given up after this long: above the usual minimum retransmission timeout (1 s, RFC 6298) and its first
+/// repetition, below what an operator would call late.
+const GAP_WAIT: Nanos = Nanos::from_secs(2);
+/// Segments kept behind a hole.
+pub const MAX_PENDING: usize = 64;
+/// Farther ahead or behind than any window SIP needs: the stream was lost sight of.
+const MAX_JUMP: u32 = 1 << 20;
+/// Text that never begins a SIP message within this many segments is another protocol.
+const MAX_HUNT: u8 = 16;
+
+/// Which directions go first when room is needed, and which when time has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    Closed,
+    Other,
+    Sip,
+}
+
+#[derive(Debug)]
+pub struct Stream {
+    state: State,
+    /// Sequence number of the next byte in order.
+    next: u32,
+    closed: bool,
+    /// Place in the index by age.
+    pub touched: (Rank, Timestamp),
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` already consumed.
+    start: usize,
+    /// What comes after `buffer` was not captured and will not come.
+    hole: bool,
+    /// Segments behind a hole by sequence number, in order after `next`.
+    pending: Vec<Pending>,
+    /// Place in the index of holes.
+    pub hole_deadline: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// SYN was seen; the first bytes decide.
+    Opening,
+    /// In the middle of a connection, or behind a hole: waits for a segment that begins a message.
+    Hunting {
+        segments: u8,
+        was_sip: bool,
+    },
+    Sip,
+    NotSip,
+}
+
+#[derive(Debug)]
+struct Pending {
+    arrived: Timestamp,
+    seq: u32,
+    wire: usize,
+    bytes: Vec<u8>,
+}
+
+/// What one segment did to its stream.
+pub enum Fed {
+    Readable,
+    Held,
+    Done(Outcome),
+}
+
+pub const OTHER: Outcome = Outcome::Ignored(Ignored::OtherTcp);
+const REPEATED: Outcome = Outcome::Ignored(Ignored::TcpRetransmission);
+
+impl Stream {
+    pub fn new(segment: &Segment<'_>, touched: (Rank, Timestamp)) -> Stream {
+        let mut stream = Stream {
+            state: State::Hunting { segments: 0, was_sip: false },
+            next: segment.seq,
+            closed: false,
+            touched,
+            buffer: Vec::new(),
+            start: 0,
+            hole: false,
+            pending: Vec::new(),
+            hole_deadline: None,
+        };
+        if segment.syn {
+            stream.open(segment.seq);
+        }
+        stream
+    }
+
+    /// A new connection on the same addresses.
+    fn open(&mut self, isn: u32) {
+        self.drop_buffer();
+        self.pending = Vec::new();
+        self.state = State::Opening;
+        self.next = isn.wrapping_add(1);
+        self.closed = false;
+    }
+
+    pub fn feed(&mut self, at: Timestamp, segment: &Segment<'_>, max_bytes: usize, counters: &mut TcpCounters) -> Fed {
+        let mut seq = segment.seq;
+        if segment.syn {
+            seq = seq.wrapping_add(1);
+            let repeated = self.state == State::Opening && self.next == seq;
+            let seen_before = self.is_sip() && !self.closed && distance(self.next, seq).is_some_and(|d| d <= 0);
+            if !repeated && !seen_before {
+                self.open(segment.seq);
+            }
+        }
+        self.closed |= segment.fin || segment.rst;
+        if segment.wire_len == 0 || segment.rst {
+            return Fed::Done(OTHER);
+        }
+        if self.state == State::NotSip {
+            return Fed::Done(OTHER);
+        }
+        if self.hole {
+            self.drop_buffer();
+            self.state = State::Hunting { segments: 0, was_sip: self.is_sip() };
+        }
+        if let State::Hunting { .. } = self.state {
+            return self.hunt(seq, segment, max_bytes, counters);
+        }
+        match distance(self.next, seq) {
+            Some(0) => self.in_order(segment.payload, segment.wire_len, max_bytes, counters),
+            Some(d) if d < 0 => {
+                let known = d.unsigned_abs() as usize;
+                self.compare(known, segment.payload, counters);
+                if known >= segment.wire_len {
+                    return Fed::Done(REPEATED);
+                }
+                let fresh = segment.payload.get(known..).unwrap_or_default();
+                self.in_order(fresh, segment.wire_len - known, max_bytes, counters)
+            }
+            Some(_) => self.keep(at, seq, segment, max_bytes, counters),
+            None => {
+                counters.gaps += 1;
+                self.drop_buffer();
+                self.pending = Vec::new();
+                self.state = State::Hunting { segments: 0, was_sip: self.is_sip() };
+                self.hunt(seq, segment, max_bytes, counters)
+            }
+        }
+    }
+
+    /// In the middle of a stream only a segment that begins a message is of use.
+    fn hunt(&mut self, seq: u32, segment: &Segment<'_>, max_bytes: usize, counters: &mut TcpCounters) -> Fed {
+        let State::Hunting { segments, was_sip } = self.state else { return Fed::Held };
+        if distance(self.next, seq).is_some_and(|d| d < 0) && was_sip {
+            return Fed::Done(REPEATED);
+        }
+        self.next = seq.wrapping_add(segment.wire_len as u32);
+        if sip_start(segment.payload) == SipStart::Yes {
+            self.state = State::Sip;
+            self.next = seq;
+            return self.in_order(segment.payload, segment.wire_len, max_bytes, counters);
+        }
+        if was_sip {
+            return Fed::Done(Outcome::Ignored(Ignored::CutShort));
+        }
+        let blank = segment.payload.iter().all(|b| matches!(b, b'\r' | b'\n'));
+        if !blank {
+            let text = looks_like_text(segment.payload);
+            let segments = segments.saturating_add(1);
+            self.state =
+                if text && segments < MAX_HUNT { State::Hunting { segments, was_sip: false } } else { State::NotSip };
+        }
+        Fed::Done(OTHER)
+    }
+
+    /// Appends the next bytes, then what was waiting for them.
+    fn in_order(&mut self, bytes: &[u8], wire: usize, max_bytes: usize, counters: &mut TcpCounters) -> Fed {
+        let mut full = !self.append(bytes, wire, max_bytes);
+        while !full
+            && !self.hole
+            && let Some(first) = self.pending.first()
+        {
+            let Some(d) = distance(self.next, first.seq).filter(|d| *d <= 0) else { break };
+            let piece = self.pending.remove(0);
+            let known = d.unsigned_abs() as usize;
+            self.compare(known, &piece.bytes, counters);
+            if known < piece.wire {
+                let fresh = piece.bytes.get(known..).unwrap_or_default();
+                full = !self.append(fresh, piece.wire - known, max_bytes);
+            }
+        }
+        if full {
+            counters.overflows += 1;
+            self.drop_buffer();
+            self.pending = Vec::new();
+            self.state = State::Hunting { segments: 0, was_sip: true };
+            return Fed::Done(Outcome::OverLimit(OverLimit::TcpBytes));
+        }
+        self.decide()
+    }
+
+    /// Whether the first bytes of a connection are SIP.
+    fn decide(&mut self) -> Fed {
+        if self.state == State::Opening {
+            match sip_start(self.readable()) {
+                SipStart::Yes => self.state = State::Sip,
+                SipStart::Maybe if !self.hole => return Fed::Held,
+                _ => {
+                    self.drop_buffer();
+                    self.pending = Vec::new();
+                    self.state = State::NotSip;
+                    return Fed::Done(OTHER);
+                }
+            }
+        }
+        if self.readable().is_empty() { Fed::Held } else { Fed::Readable }
+    }
+
+    /// False when the stream would hold more than `max_bytes`.
+    fn append(&mut self, bytes: &[u8], wire: usize, max_bytes: usize) -> bool {
+        if self.held() + bytes.len() > max_bytes {
+            return false;
+        }
+        if self.start > 0 && self.start * 2 >= self.buffer.len() {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        self.buffer.extend_from_slice(bytes);
+        self.next = self.next.wrapping_add(wire as u32);
+        self.hole = bytes.len() < wire;
+        true
+    }
+
+    /// Keeps a segment that is ahead of its time.
+    fn keep(
+        &mut self,
+        at: Timestamp,
+        seq: u32,
+        segment: &Segment<'_>,
+        max_bytes: usize,
+        counters: &mut TcpCounters,
+    ) -> Fed {
+        let ahead = |s: u32| s.wrapping_sub(self.next);
+        let index = self.pending.partition_point(|p| ahead(p.seq) < ahead(seq));
+        if let Some(same) = self.pending.get(index)
+            && same.seq == seq
+            && same.wire >= segment.wire_len
+        {
+            return Fed::Done(REPEATED);
+        }
+        if self.pending.len() > MAX_PENDING || self.held() + segment.payload.len() > max_bytes {
+            counters.overflows += 1;
+            return Fed::Done(Outcome::OverLimit(OverLimit::TcpBytes));
+        }
+        let bytes = segment.payload.to_vec();
+        self.pending.insert(index, Pending { arrived: at, seq, wire: segment.wire_len, bytes });
+        Fed::Held
+    }
+
+    /// When the hole before the pending segments is given up: in time, or at once when too many wait behind it or
+    /// nothing more will come.
+    pub fn hole_due(&self) -> Option<Timestamp> {
+        let since = self.pending.iter().map(|p| p.arrived).min()?;
+        let at_once = self.closed || self.pending.len() > MAX_PENDING;
+        Some(if at_once { since } else { since + GAP_WAIT })
+    }
+
+    /// One step past a hole: first hands out what is before it, then what is behind it from where a message begins.
+    /// True when there is something to read.
+    pub fn give_up_hole(&mut self, max_bytes: usize, counters: &mut TcpCounters) -> bool {
+        if !self.hole && !self.readable().is_empty() {
+            self.hole = true;
+            return true;
+        }
+        if self.state == State::NotSip {
+            self.pending = Vec::new();
+            return false;
+        }
+        let was_sip = self.is_sip();
+        self.drop_buffer();
+        self.state = State::Hunting { segments: 0, was_sip };
+        while !self.pending.is_empty() {
+            let piece = self.pending.remove(0);
+            match distance(self.next, piece.seq) {
+                Some(d) if d <= 0 => {}
+                other => {
+                    counters.gaps += 1;
+                    counters.gap_bytes += other.map_or(0, |d| u64::from(d.unsigned_abs()));
+                }
+            }
+            self.next = piece.seq;
+            if sip_start(&piece.bytes) == SipStart::Yes {
+                self.state = State::Sip;
+                return matches!(self.in_order(&piece.bytes, piece.wire, max_bytes, counters), Fed::Readable);
+            }
+            self.next = self.next.wrapping_add(piece.wire as u32);
+        }
+        false
+    }
+
+    /// Counts a repetition whose bytes are not those seen first, as far as those are still here. `repeated` begins
+    /// `known` bytes before the end of what was read.
+    fn compare(&self, known: usize, repeated: &[u8], counters: &mut TcpCounters) {
+        let seen = self.readable();
+        let gone = known.saturating_sub(seen.len());
+        let seen = seen.get(seen.len() - (known - gone)..).unwrap_or_default();
+        let repeated = repeated.get(gone..).unwrap_or_default();
+        if !self.hole && seen.iter().zip(repeated).any(|(a, b)| a != b) {
+            counters.conflicts += 1;
+        }
+    }
+
+    pub fn rank(&self) -> Rank {
+        match self.state {
+            _ if self.closed => Rank::Closed,
+            _ if self.is_sip() => Rank::Sip,
+            _ => Rank::Other,
+        }
+    }
+
+    pub fn ends_in_hole(&self) -> bool {
+        self.hole
+    }
+
+    /// Drops what is buffered; the next segment that begins a message is read again.
+    pub fn resync(&mut self) {
+        self.drop_buffer();
+        self.state = State::Hunting { segments: 0, was_sip: true };
+    }
+
+    /// Drops everything, for good.
+    pub fn reject(&mut self) {
+        self.drop_buffer();
+        self.pending = Vec::new();
+        self.state = State::NotSip;
+    }
+
+    fn is_sip(&self) -> bool {
+        matches!(self.state, State::Sip | State::Hunting { was_sip: true, .. })
+    }
+
+    pub fn readable(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
+    pub fn consume(&mut self, n: usize) {
+        self.start = (self.start + n).min(self.buffer.len());
+        if self.start == self.buffer.len() {
+            self.buffer.clear();
+            self.start = 0;
+        }
+    }
+
+    fn drop_buffer(&mut self) {
+        self.buffer = Vec::new();
+        self.start = 0;
+        self.hole = false;
+    }
+
+    pub fn held(&self) -> usize {
+        self.readable().len() + self.pending.iter().map(|p| p.bytes.len()).sum::<usize>()
+    }
+}
+
+/// From `a` forward to `b` in sequence space; `None` beyond [`MAX_JUMP`].
+fn distance(a: u32, b: u32) -> Option<i32> {
+    let d = b.wrapping_sub(a).cast_signed();
+    (d.unsigned_abs() <= MAX_JUMP).then_some(d)
+}
