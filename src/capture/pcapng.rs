@@ -303,11 +303,11 @@ impl Pcapng {
     fn description(&mut self, input: &Input, len: usize, kind: u32) -> Result<Option<Record>, String> {
         let c = self.cursor(input, len);
         match kind {
-            SECTION_HEADER => self.section_header(c),
-            INTERFACE_DESCRIPTION => self.interface_description(c),
-            _ => Ok(self.interface_statistics(c)),
+            SECTION_HEADER => self.section_header(c)?,
+            INTERFACE_DESCRIPTION => self.interface_description(c)?,
+            _ => self.interface_statistics(c),
         }
-        .map(|()| None)
+        Ok(None)
     }
 
     fn section_header(&mut self, mut c: Cursor<'_>) -> Result<(), String> {
