@@ -7,7 +7,7 @@ use super::{CaptureError, Frame, link_type};
 use crate::units::{Nanos, Timestamp};
 use crate::wire::LinkType;
 use pcap::{Active, Capture, Precision};
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::fs;
 use std::mem;
 use std::os::fd::AsRawFd;
@@ -19,7 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// The pseudo-interface that is all of them.
 const ANY: &str = "any";
 
-/// Where the kernel keeps a folder for every interface.
+/// Where the kernel keeps the counters of every interface. Not all containers have it.
 const INTERFACES: &str = "/sys/class/net";
 
 /// Most workers of one interface: the kernel's limit for a fan-out group.
@@ -265,14 +265,26 @@ pub fn behind_vlan_tags(filter: &str) -> String {
 
 /// Names of the interfaces there are, in order.
 pub fn interfaces() -> Vec<String> {
-    let entries = fs::read_dir(INTERFACES).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+    let mut names = Vec::new();
+    // SAFETY: the list ends at an entry without a name, is read only before it is freed, and freed once.
+    unsafe {
+        let list = libc::if_nameindex();
+        let mut entry = list;
+        while !entry.is_null() && !(*entry).if_name.is_null() {
+            names.push(CStr::from_ptr((*entry).if_name).to_string_lossy().into_owned());
+            entry = entry.add(1);
+        }
+        if !list.is_null() {
+            libc::if_freenameindex(list);
+        }
+    }
     names.sort();
     names
 }
 
 fn is_interface(name: &str) -> bool {
-    !name.is_empty() && !name.contains('/') && !name.starts_with('.') && Path::new(INTERFACES).join(name).exists()
+    // SAFETY: the name is a string that ends in zero.
+    CString::new(name).is_ok_and(|name| unsafe { libc::if_nametoindex(name.as_ptr()) } != 0)
 }
 
 fn set_filter(capture: &mut Capture<Active>, link: LinkType, filter: &str) -> Result<(), CaptureError> {

@@ -1,7 +1,7 @@
 //! Giving up what opening an interface needed, once it is open.
 
 use super::CaptureError;
-use std::ffi::{CString, c_int, c_ulong};
+use std::ffi::{CString, c_ulong};
 use std::io;
 use std::mem::MaybeUninit;
 

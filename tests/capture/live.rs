@@ -121,6 +121,105 @@ fn a_filter_that_is_none_is_refused_with_an_example() {
     }
 }
 
+/// A network of its own for this thread, with the two ends of a cable.
+fn own_network() -> Option<()> {
+    // SAFETY: a call that takes and returns numbers; it is this thread only that moves.
+    let moved = unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0;
+    let ip =
+        |args: &str| Command::new("ip").args(args.split_whitespace()).status().is_ok_and(|status| status.success());
+    let made = moved
+        && ip("link add cable0 type veth peer name cable1")
+        && ["link set cable0 up", "link set cable1 up"].into_iter().all(ip);
+    if !made {
+        println!("skipped: no network namespace to be had, or no `ip`");
+    }
+    made.then_some(())
+}
+
+/// An Ethernet frame to nobody we know with a UDP datagram to port 5060 behind VLAN tags.
+fn tagged(tags: &[u16], payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 9, 2, 0, 0, 0, 0, 8];
+    for tag in tags {
+        frame.extend([tag.to_be_bytes(), [0, 7]].concat());
+    }
+    let total = (28 + payload.len()) as u16;
+    frame.extend([8, 0, 0x45, 0]);
+    frame.extend(total.to_be_bytes());
+    frame.extend([0, 1, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
+    frame.extend([0x13, 0xc4, 0x13, 0xc4]);
+    frame.extend([(total - 20).to_be_bytes(), [0, 0]].concat());
+    frame.extend(payload);
+    frame
+}
+
+fn drain(worker: &mut LiveWorker, mut each: impl FnMut(&[u8])) -> u64 {
+    let (mut frames, mut idle) = (0, 0);
+    while idle < 3 {
+        let got = worker.next_batch(4096, &mut |frame| each(frame.bytes)).expect("a running interface");
+        frames += got as u64;
+        idle = if got == 0 { idle + 1 } else { 0 };
+    }
+    frames
+}
+
+#[test]
+fn a_filter_on_a_mirror_port_sees_tagged_frames_whole() {
+    let Some(()) = own_network() else { return };
+    let config = LiveConfig { filter: Some("udp port 5060".to_owned()), ..LiveConfig::new("cable1") };
+    let mut worker = opened(&config).expect("root may").remove(0);
+    let mut out = pcap::Capture::from_device("cable0").and_then(pcap::Capture::open).expect("root may");
+    let sent =
+        [tagged(&[], b"0"), tagged(&[0x8100], b"1"), tagged(&[0x8100, 0x8100], b"2"), tagged(&[0x88a8, 0x8100], b"q")];
+    for frame in &sent {
+        out.sendpacket(&frame[..]).expect("sent");
+    }
+    let mut other = tagged(&[0x8100], b"x");
+    other[38..42].copy_from_slice(&[0, 9, 0, 9]);
+    out.sendpacket(&other[..]).expect("sent");
+    let mut seen = Vec::new();
+    drain(&mut worker, |bytes| seen.push(bytes.to_vec()));
+    assert_eq!(seen, sent);
+}
+
+#[test]
+fn what_a_full_ring_dropped_is_counted_to_the_frame() {
+    let Some(()) = own_network() else { return };
+    let config = LiveConfig {
+        filter: Some("udp port 5060".to_owned()),
+        ring_bytes: 2 << 20,
+        snap_len: 2048,
+        ..LiveConfig::new("cable1")
+    };
+    let mut worker = opened(&config).expect("root may").remove(0);
+    let mut out = pcap::Capture::from_device("cable0").and_then(pcap::Capture::open).expect("root may");
+    let frame = tagged(&[], &[0x55; 1000]);
+    let sent = 6000;
+    for _ in 0..sent {
+        out.sendpacket(&frame[..]).expect("sent");
+    }
+    let delivered = drain(&mut worker, |_| {});
+    let counters = worker.counters().expect("counters");
+    assert_eq!(counters.received, sent);
+    assert_eq!(delivered + counters.ring_dropped, sent, "{counters:?}");
+    assert!(counters.ring_dropped > 0 && delivered > 0, "{counters:?}");
+    for _ in 0..10 {
+        out.sendpacket(&frame[..]).expect("sent");
+    }
+    assert_eq!(drain(&mut worker, |_| {}), 10, "and it goes on");
+    assert_eq!(worker.counters().expect("counters").ring_dropped, 0);
+}
+
+#[test]
+fn an_interface_that_goes_away_is_an_error_and_not_silence() {
+    let Some(()) = own_network() else { return };
+    let mut worker = opened(&LiveConfig::new("cable1")).expect("root may").remove(0);
+    drain(&mut worker, |_| {});
+    assert!(Command::new("ip").args(["link", "del", "cable0"]).status().expect("ip").success());
+    let gone = (0..50).find_map(|_| worker.next_batch(10, &mut |_| {}).err()).expect("an error");
+    assert!(gone.to_string().starts_with("cannot capture on cable1: "), "{gone}");
+    println!("{gone}");
+}
+
 #[test]
 fn privileges_once_given_up_are_gone() {
     if std::env::var_os(CHILD).is_some() {
