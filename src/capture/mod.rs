@@ -9,13 +9,19 @@ mod error;
 mod file;
 mod inflate;
 mod input;
+#[cfg(feature = "live")]
+pub mod live;
 pub mod pace;
 mod pcapng;
+#[cfg(feature = "live")]
+mod privileges;
 mod sniff;
 mod timeline;
 
 pub use error::CaptureError;
 pub use file::{FileReader, STDIN};
+#[cfg(feature = "live")]
+pub use privileges::drop_privileges;
 pub use timeline::{FileTruncation, Timeline};
 
 use crate::units::Timestamp;

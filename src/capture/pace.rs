@@ -95,7 +95,7 @@ mod tests {
         let at = |ms| Timestamp(1_000_000_000_000) + Nanos::from_millis(ms);
         assert!(pacer.wait(at(0), Nanos::MAX));
         assert_eq!(pacer.due_in(at(20)), Nanos::from_millis(20));
-        hand.sleep(Nanos::from_millis(25));
+        (&hand).sleep(Nanos::from_millis(25));
         assert_eq!(pacer.due_in(at(20)), Nanos::ZERO, "late is due");
         assert_eq!(pacer.due_in(at(40)), Nanos::from_millis(15), "and delays nothing");
         assert_eq!(pacer.due_in(at(-7)), Nanos::ZERO, "older than the first");

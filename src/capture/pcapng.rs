@@ -112,10 +112,7 @@ impl Pcapng {
     pub fn next(&mut self, input: &mut Input, oddities: &mut Oddities, last: Timestamp) -> Step {
         loop {
             if !input.fill(MIN_BLOCK) {
-                return match input.window().len() {
-                    0 => Step::End,
-                    n => Step::cut(input, format!("the file ends {n} octets into a block header")),
-                };
+                return self.end(input);
             }
             let Some(&[t0, t1, t2, t3, l0, l1, l2, l3, o0, o1, o2, o3]) = input.window().first_chunk() else {
                 return Step::End;
@@ -179,6 +176,17 @@ impl Pcapng {
                 Ok(None) => input.consume(len),
                 Err(what) => return corrupt(input, &what),
             }
+        }
+    }
+
+    /// Too few octets for another block: the end, a cut, or a block that could not be anyway.
+    #[cold]
+    fn end(&self, input: &Input) -> Step {
+        let rest = input.window();
+        match rest.get(4..8).and_then(|l| l.first_chunk().copied()).map(|l| self.number(l)) {
+            Some(claimed) if (claimed as usize) < MIN_BLOCK => corrupt(input, &impossible_length(claimed)),
+            _ if rest.is_empty() => Step::End,
+            _ => Step::cut(input, format!("the file ends {} octets into a block header", rest.len())),
         }
     }
 
@@ -295,11 +303,11 @@ impl Pcapng {
     fn description(&mut self, input: &Input, len: usize, kind: u32) -> Result<Option<Record>, String> {
         let c = self.cursor(input, len);
         match kind {
-            SECTION_HEADER => self.section_header(c),
-            INTERFACE_DESCRIPTION => self.interface_description(c),
-            _ => Ok(self.interface_statistics(c)),
+            SECTION_HEADER => self.section_header(c)?,
+            INTERFACE_DESCRIPTION => self.interface_description(c)?,
+            _ => self.interface_statistics(c),
         }
-        .map(|()| None)
+        Ok(None)
     }
 
     fn section_header(&mut self, mut c: Cursor<'_>) -> Result<(), String> {
@@ -416,6 +424,12 @@ fn after_frame<'a>(c: &mut Cursor<'a>, caplen: u32) -> Result<Option<Cursor<'a>>
     Ok((!c.is_empty()).then_some(*c))
 }
 
+#[cold]
+fn impossible_length(claimed: u32) -> String {
+    format!("a block of {claimed} octets: no multiple of four from {MIN_BLOCK} up")
+}
+
+#[cold]
 fn too_long(claimed: u32) -> String {
     format!("a record claims {claimed} octets, more than the {MAX_RECORD} a capture can hold")
 }
