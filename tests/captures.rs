@@ -13,6 +13,14 @@ const DEVIATIONS: &[(&str, &str, &str)] = &[(
      the sender lost nothing, and the phone itself reports none",
 )];
 
+/// Streams the script finds and this program leaves alone on purpose.
+const UNMEASURED: &[(&str, &str, &str)] = &[(
+    "ac556b4e",
+    "0x321d28bb",
+    "relayed by TURN inside TCP: TCP repeats what is lost and holds back what is late, so loss, order and jitter of the \
+     segments say nothing about the media",
+)];
+
 fn shared() -> Option<PathBuf> {
     let root = std::env::var_os("AUSCULT_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
@@ -96,6 +104,9 @@ fn streams_are_those_of_the_oracle() {
         let oracle = plausible(&truth);
         for o in &oracle {
             let Some(s) = stream_of(&document, o) else {
+                if UNMEASURED.iter().any(|(file, ssrc, _)| name(&path).starts_with(file) && o["ssrc"] == *ssrc) {
+                    continue;
+                }
                 problems.push(format!("{}: {} not found", name(&path), o["ssrc"]));
                 continue;
             };

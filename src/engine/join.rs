@@ -13,6 +13,7 @@ use crate::units::{Nanos, Ssrc, Timestamp};
 use crate::wire::sdp::Direction;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// Ended streams of one call kept for its verdict; further ones are stored all the same.
@@ -269,11 +270,18 @@ impl Join {
 
     /// RTCP goes to the port above the media's, or to the same one (RFC 3550 section 11, RFC 5761).
     fn call_of_rtcp(&self, record: &RtcpRecord) -> Option<u64> {
-        [record.dst, record.src].into_iter().find_map(|address| {
-            let endpoint = Endpoint::from(address);
-            let below = Endpoint { port: endpoint.port.wrapping_sub(1), ..endpoint };
-            Some(self.bindings.get(&endpoint).or_else(|| self.bindings.get(&below))?.uid)
-        })
+        [record.dst, record.src].into_iter().find_map(|address| Some(self.binding_near(address)?.uid))
+    }
+
+    /// Whether media or its RTCP was announced for an address.
+    pub fn is_media_address(&self, address: SocketAddr) -> bool {
+        self.binding_near(address).is_some() || self.by_endpoint.contains_key(&Endpoint::from(address))
+    }
+
+    fn binding_near(&self, address: SocketAddr) -> Option<&Binding> {
+        let endpoint = Endpoint::from(address);
+        let below = Endpoint { port: endpoint.port.wrapping_sub(1), ..endpoint };
+        self.bindings.get(&endpoint).or_else(|| self.bindings.get(&below))
     }
 
     /// Gives a stream to the call whose side receives it, else to the one whose side sends it.

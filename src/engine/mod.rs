@@ -15,7 +15,7 @@ use crate::model::{
 use crate::signal::{self, Signal};
 use crate::units::Timestamp;
 use crate::wire::classify::{Class, classify};
-use crate::wire::rtp::RtpHeader;
+use crate::wire::rtp::{RtpError, RtpHeader};
 use crate::wire::sip::{Framing, frame_len, looks_like_sip};
 use crate::wire::tcp::{Reassembler, TcpOutcome, TcpStream};
 use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_udp, rtcp as wire_rtcp};
@@ -317,7 +317,7 @@ impl Engine {
             }
             Class::Stun => Outcome::Ignored(Ignored::Stun),
             Class::Dtls => Outcome::Ignored(Ignored::Dtls),
-            Class::Udptl => Outcome::Ignored(Ignored::Udptl),
+            Class::Udptl if self.carries_media(datagram) => Outcome::Ignored(Ignored::Udptl),
             Class::KeepAlive => Outcome::Ignored(Ignored::KeepAlive),
             Class::Text if looks_like_sip(datagram.payload) => self.sip(
                 at,
@@ -328,10 +328,14 @@ impl Engine {
                 datagram.payload.len() < datagram.wire_len,
                 out,
             ),
-            Class::MalformedRtp(_) => Outcome::Malformed(Layer::Rtp),
-            Class::MalformedRtcp => Outcome::Malformed(Layer::Rtcp),
+            // In SRTP the pad count is encrypted; probation and the stream's own figures do not need it.
+            Class::MalformedRtp(RtpError::Padding(header)) => return self.rtp(at, datagram, &header, out),
+            Class::MalformedRtp(_) if self.carries_media(datagram) => Outcome::Malformed(Layer::Rtp),
+            Class::MalformedRtcp if self.carries_media(datagram) => Outcome::Malformed(Layer::Rtcp),
             Class::CutShort => Outcome::Ignored(Ignored::CutShort),
-            Class::Text | Class::Other => Outcome::Ignored(Ignored::OtherUdp),
+            Class::MalformedRtp(_) | Class::MalformedRtcp | Class::Udptl | Class::Text | Class::Other => {
+                Outcome::Ignored(Ignored::OtherUdp)
+            }
         };
         self.count(outcome);
     }
@@ -343,6 +347,11 @@ impl Engine {
             Class::Relayed { .. } => self.count(Outcome::OverLimit(OverLimit::EncapsulationDepth)),
             class => self.cold_datagram(at, &inner, class, out),
         }
+    }
+
+    /// Whether an offer or answer named one of the addresses, or the port below (RTCP's).
+    fn carries_media(&self, datagram: &Datagram<'_>) -> bool {
+        self.join.is_media_address(datagram.src) || self.join.is_media_address(datagram.dst)
     }
 
     fn rtcp(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut Vec<Event>) {
