@@ -128,11 +128,8 @@ async fn a_full_spool_drops_intervals_before_calls_and_counts_exactly() {
     let spool = dir.path().join("spool");
     // Nobody listens there.
     let away = by_url("127.0.0.1:9");
-    let options = StoreOptions {
-        batch_rows: 20,
-        spool: SpoolLimits { bytes: 60_000, ..SpoolLimits::default() },
-        ..quick()
-    };
+    let options =
+        StoreOptions { batch_rows: 20, spool: SpoolLimits { bytes: 60_000, ..SpoolLimits::default() }, ..quick() };
     let (sender, writer) = StoreWriter::start(away, &spool, labels(), options).unwrap();
     for n in 0..1200 {
         assert!(sender.try_send(Record::Interval(Box::new(interval(n, 0)))));
@@ -149,6 +146,8 @@ async fn a_full_spool_drops_intervals_before_calls_and_counts_exactly() {
     let kept_intervals = intervals.received - intervals.dropped_for(DropReason::SpoolFull);
     assert_eq!(left.spooled_rows, 200 + kept_intervals);
     assert!(counted.waiting_bytes <= 60_000);
+    // The sender holds the lock of the spool.
+    drop(sender);
 
     let store = embedded(dir.path()).await.unwrap();
     let (_, writer) = StoreWriter::start(store.clone(), &spool, labels(), quick()).unwrap();
@@ -192,7 +191,8 @@ async fn a_full_queue_keeps_room_for_calls() {
     let dir = tempfile::tempdir().unwrap();
     // A clock that stands still keeps every batch open, and a writer that never gets to run keeps the queue full.
     let options = StoreOptions { queue: 8, ..StoreOptions::new(|| auscult::units::Timestamp(0)) };
-    let (sender, writer) = StoreWriter::start(by_url("127.0.0.1:9"), &dir.path().join("spool"), labels(), options).unwrap();
+    let (sender, writer) =
+        StoreWriter::start(by_url("127.0.0.1:9"), &dir.path().join("spool"), labels(), options).unwrap();
     let mut taken = 0;
     for n in 0..20_000 {
         taken += u64::from(sender.try_send(Record::Interval(Box::new(interval(n, 0)))));

@@ -19,7 +19,9 @@ async fn open(store: &auscult::store::Store, access: Access) -> String {
 async fn request(address: &str, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let length = body.len();
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n");
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n"
+    );
     stream.write_all(head.as_bytes()).await.unwrap();
     stream.write_all(body).await.unwrap();
     let mut answer = Vec::new();
@@ -47,9 +49,9 @@ async fn the_official_client_runs_unmodified() {
         }
         insert.end().await.unwrap();
         let text = "tab\t quote' back\\slash \u{1F600}\nline";
-        let query = client.query("SELECT {text:String}, {n:UInt32} + ?, count() FROM calls WHERE call_uid < {n:UInt32}");
-        let found: (String, u64, u64) =
-            query.param("text", text).param("n", 7u32).bind(1u8).fetch_one().await.unwrap();
+        let query =
+            client.query("SELECT {text:String}, {n:UInt32} + ?, count() FROM calls WHERE call_uid < {n:UInt32}");
+        let found: (String, u64, u64) = query.param("text", text).param("n", 7u32).bind(1u8).fetch_one().await.unwrap();
         assert_eq!(found, (text.to_owned(), 8, 7));
         let mut cursor = client.query("SELECT number FROM numbers(1500000)").fetch::<u64>().unwrap();
         let mut sum = 0;
@@ -57,6 +59,18 @@ async fn the_official_client_runs_unmodified() {
             sum += n;
         }
         assert_eq!(sum, 1_500_000 * 1_499_999 / 2);
+        let none = client.query("SELECT ?fields FROM calls WHERE call_uid > 5000").fetch_all::<CallRow>().await.unwrap();
+        assert_eq!(none, []);
+        assert_eq!(client.query("SELECT 1 WHERE 0").fetch_optional::<u8>().await.unwrap(), None);
+        for (format, lines) in [("JSONCompact", 1), ("CSVWithNames", 1_000_001), ("JSONEachRow", 1_000_000)] {
+            let sql = "SELECT number AS n FROM numbers(1000000) SETTINGS max_block_size = 65536";
+            let mut cursor = client.query(sql).fetch_bytes(format).unwrap();
+            let whole = cursor.collect().await.unwrap();
+            match format {
+                "JSONCompact" => assert_eq!(whole.windows(6).filter(|w| w == b"\"meta\"").count(), lines, "{format}"),
+                _ => assert_eq!(whole.iter().filter(|b| **b == b'\n').count(), lines, "{format}"),
+            }
+        }
     }
 }
 
@@ -125,7 +139,14 @@ async fn foreign_clients_are_understood_and_strangers_refused() {
     let (status, answer) =
         request(&read, "GET", "/?query=SELECT%201%20AS%20a%20FORMAT%20JSONEachRow&password=r", "", b"").await;
     assert!(status == 200 && answer.contains("{\"a\":1}") && answer.contains("x-clickhouse-timezone: UTC"), "{answer}");
-    let (status, answer) = request(&read, "POST", "/?database=auscult&default_format=CSV", "authorization: bearer r\r\n", b"SHOW TABLES LIKE 'call%'").await;
+    let (status, answer) = request(
+        &read,
+        "POST",
+        "/?database=auscult&default_format=CSV",
+        "authorization: bearer r\r\n",
+        b"SHOW TABLES LIKE 'call%'",
+    )
+    .await;
     assert!(status == 200 && answer.contains("\"calls\""), "{answer}");
 
     for (path, code) in [
@@ -133,11 +154,14 @@ async fn foreign_clients_are_understood_and_strangers_refused() {
         ("/?max_server_memory_usage=1", "115"),
         ("/?session_id=x", "115"),
         ("/?query=SELECT%20nope", "47"),
-        ("/?query=SELEC", "62"),
+        ("/?query=SELECT%20%28", "62"),
         ("/?database=nope&query=SELECT%201", "81"),
     ] {
         let (status, answer) = request(&write, "POST", path, key, b"").await;
-        assert!((400..500).contains(&status) && answer.contains(&format!("exception-code: {code}\r\n")), "{path}: {answer}");
+        assert!(
+            (400..500).contains(&status) && answer.contains(&format!("exception-code: {code}\r\n")),
+            "{path}: {answer}"
+        );
     }
 
     let create = "CREATE TABLE auscult.t (a UInt32, b String) ENGINE = MergeTree ORDER BY a";
@@ -164,6 +188,7 @@ async fn foreign_clients_are_understood_and_strangers_refused() {
     drop(stream);
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     let found = store.reader().query("SELECT a, b FROM t ORDER BY a").fetch_all::<(u32, String)>().await.unwrap();
-    let expected = [(1, "one"), (2, "FORMAT x"), (3, "three"), (4, "\n\nfour"), (5, "five"), (6, "\n\n\0"), (7, "seven")];
+    let expected =
+        [(1, "one"), (2, "FORMAT x"), (3, "three"), (4, "\n\nfour"), (5, "five"), (6, "\n\n\0"), (7, "seven")];
     assert_eq!(found, expected.map(|(a, b)| (a, b.to_owned())));
 }

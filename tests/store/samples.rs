@@ -72,7 +72,9 @@ fn numbers(seed: u64) -> StreamNumbers {
         pdv.record(Nanos(((seed * 7919 + k * k * 13_331) % 90_000_000) as i64));
     }
     let mut loss_runs = LossRuns::default();
-    [1, 1, 3, 12, 700].map(|length| loss_runs.record(length));
+    for length in [1, 1, 3, 12, 700] {
+        loss_runs.record(length);
+    }
     StreamNumbers {
         packets: 1001,
         unique: 990,

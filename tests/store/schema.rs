@@ -14,17 +14,24 @@ async fn the_schema_applies_once_and_refuses_a_newer_one() {
     let dir = tempfile::tempdir().unwrap();
     let Some(store) = embedded(dir.path()).await else { return };
     assert_eq!(store.migrate().await.unwrap(), [] as [u32; 0]);
-    let applied: Vec<u32> = store
-        .reader()
-        .query("SELECT version FROM schema_migrations ORDER BY version")
-        .fetch_all()
-        .await
-        .unwrap();
+    let applied: Vec<u32> =
+        store.reader().query("SELECT version FROM schema_migrations ORDER BY version").fetch_all().await.unwrap();
     assert_eq!(applied, MIGRATIONS.iter().map(|m| m.version).collect::<Vec<_>>());
     // A migration cut off before its record is run again without harm.
-    store.writer().query("ALTER TABLE schema_migrations DELETE WHERE version = 1").with_setting("mutations_sync", "2").execute().await.unwrap();
+    store
+        .writer()
+        .query("ALTER TABLE schema_migrations DELETE WHERE version = 1")
+        .with_setting("mutations_sync", "2")
+        .execute()
+        .await
+        .unwrap();
     assert_eq!(store.migrate().await.unwrap(), [1]);
-    store.writer().query("INSERT INTO schema_migrations (version, name) VALUES (9999, 'later')").execute().await.unwrap();
+    store
+        .writer()
+        .query("INSERT INTO schema_migrations (version, name) VALUES (9999, 'later')")
+        .execute()
+        .await
+        .unwrap();
     assert!(matches!(store.migrate().await, Err(StoreError::NewerSchema { found: 9999, known: VERSION })));
 }
 
