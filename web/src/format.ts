@@ -65,13 +65,12 @@ export function epochMs(at: string): number {
 
 /** `14:03:07`, or with milliseconds. UTC. */
 export function clock(at: string | number, fraction = false): string {
-  const text = new Date(typeof at === "string" ? epochMs(at) : at).toISOString();
-  return text.slice(11, fraction ? 23 : 19);
+  return utc(at).slice(11, fraction ? 23 : 19);
 }
 
 /** `2026-03-01`. UTC. */
 export function day(at: string | number): string {
-  return new Date(typeof at === "string" ? epochMs(at) : at).toISOString().slice(0, 10);
+  return utc(at).slice(0, 10);
 }
 
 /** `2026-03-01 14:03:07`. UTC. */
@@ -85,14 +84,14 @@ export function local(at: string | number): string {
   return `${date.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" })} local time`;
 }
 
-/** Value of an `<input type="datetime-local">` that is read as UTC. */
-export function toInput(at: string | null): string {
-  return at ? new Date(epochMs(at)).toISOString().slice(0, 19) : "";
-}
-
-export function fromInput(text: string): string | null {
-  const time = Date.parse(`${text}Z`);
-  return text && Number.isFinite(time) ? new Date(time).toISOString() : null;
+/** A typed moment, read as UTC: a date, a date and a time, or a time on the day of `near`. Null when it is none of these. */
+export function parseMoment(text: string, near: string | null): string | null {
+  const found = text.trim().match(/^(?:(\d{4}-\d{2}-\d{2})(?:[T ]+|$))?(?:(\d{1,2}):(\d{2})(?::(\d{2}))?)?\s*(?:Z|UTC)?$/i);
+  if (!found || text.trim() === "") return null;
+  const [, date, h = "0", m = "00", s = "00"] = found;
+  const on = date ?? (near ? day(near) : null);
+  const time = on ? Date.parse(`${on}T${h.padStart(2, "0")}:${m}:${s}Z`) : Number.NaN;
+  return Number.isFinite(time) ? new Date(time).toISOString() : null;
 }
 
 const SCALE_NAMES: Record<Scale, { short: string; long: string }> = {
@@ -124,6 +123,13 @@ export function ipOf(endpoint: string): string {
 export function portOf(endpoint: string): number | null {
   const port = Number(endpoint.slice(endpoint.lastIndexOf(":") + 1));
   return Number.isInteger(port) && port > 0 ? port : null;
+}
+
+/** RFC 3339 in UTC with milliseconds, cut rather than rounded: 11:59:59.9999 is still 11:59:59. */
+function utc(at: string | number): string {
+  if (typeof at === "number") return new Date(at).toISOString();
+  const whole = at.match(/^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z$/);
+  return whole ? `${whole[1]}.${(whole[2] ?? "").padEnd(3, "0").slice(0, 3)}Z` : new Date(epochMs(at)).toISOString();
 }
 
 function two(n: number): string {

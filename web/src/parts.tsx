@@ -2,14 +2,15 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { dateTime, clock, local, mos, scaleLong, scaleShort, UNKNOWN } from "./format";
+import { clock, dateTime, local, mos, parseMoment, scaleLong, scaleShort, UNKNOWN } from "./format";
 import type { CallClass, Scale } from "./types";
 import { classWord } from "./words";
 
-/** A shape per class, so that colour never stands alone: cross, diamond, triangle, disc, ring. */
-export function ClassMark({ of, size = 14 }: { of: CallClass; size?: number }) {
+/** A shape per class, so that colour never stands alone: cross, diamond, triangle, disc, ring. An empty label where the word stands beside it. */
+export function ClassMark({ of, size = 14, label }: { of: CallClass; size?: number; label?: string }) {
+  const named = label === "" ? { "aria-hidden": true as const } : { role: "img" as const, "aria-label": label ?? classWord(of) };
   return (
-    <svg class={`mark ${of}`} width={size} height={size} viewBox="0 0 14 14" role="img" aria-label={classWord(of)}>
+    <svg class={`mark ${of}`} width={size} height={size} viewBox="0 0 14 14" {...named}>
       {MARKS[of]}
     </svg>
   );
@@ -50,6 +51,39 @@ export function Time({ at, only, fraction }: { at: string | null; only?: "clock"
     <time dateTime={at} title={`${dateTime(at)} UTC\n${local(at)}`}>
       {only === "clock" ? clock(at, fraction) : dateTime(at)}
     </time>
+  );
+}
+
+/** A moment as 24-hour UTC text, applied on Enter or when the field is left. */
+export function MomentField({ label, value, onChange }: { label: string; value: string | null; onChange: (value: string) => void }) {
+  const shown = value ? dateTime(value) : "";
+  const [text, setText] = useState(shown);
+  useEffect(() => setText(shown), [shown]);
+  const wrong = text !== shown && parseMoment(text, value) === null;
+  const apply = (): void => {
+    if (text === shown) return;
+    const next = parseMoment(text, value);
+    if (next) onChange(next);
+  };
+  return (
+    <label class="field date">
+      <span>{label}</span>
+      <input
+        type="text"
+        autocomplete="off"
+        spellcheck={false}
+        placeholder="2026-03-01 14:00"
+        title="Date and time, or a time alone, in UTC"
+        value={text}
+        aria-invalid={wrong ? "true" : undefined}
+        onInput={(event) => setText(event.currentTarget.value)}
+        onBlur={apply}
+        onKeyDown={(event) => {
+          if (event.key === "Enter") apply();
+          if (event.key === "Escape") setText(shown);
+        }}
+      />
+    </label>
   );
 }
 

@@ -67,6 +67,16 @@ export function classHint(of: CallClass): string {
   return CLASSES[of].hint;
 }
 
+const BROKEN = new Set(["setup_failed", "no_response", "no_media", "one_way_media"]);
+const SPOILT = new Set(["media_interrupted"]);
+
+/** The mark of a call: its class, unless the verdict knows of something worse than a MOS can say. */
+export function severity(call: CallRow): CallClass {
+  if (call.diagnoses.some(({ code }) => BROKEN.has(code))) return "failed";
+  if (call.diagnoses.some(({ code }) => SPOILT.has(code))) return "poor";
+  return call.class === "good" && call.diagnoses.length > 0 ? "fair" : call.class;
+}
+
 /** The verdict in words: the first diagnosis, else how the call went. */
 export function verdict(call: CallRow): { title: string; detail: string } {
   const first = call.diagnoses[0];
@@ -91,10 +101,10 @@ export function finalAnswer(call: CallRow): string {
 }
 
 const LOSS_SOURCES: Record<string, string> = {
-  none: "nothing was lost",
-  network: "the network",
-  capture: "the probe itself (it dropped frames in the same interval)",
-  suspected_capture: "probably the probe itself (unrelated streams lost packets together)",
+  none: "nowhere: nothing was lost",
+  network: "in the network",
+  capture: "by the probe itself, which dropped frames in the same interval",
+  suspected_capture: "probably by the probe itself: unrelated streams lost packets together",
 };
 
 export function lossSource(source: string | null): string {

@@ -119,7 +119,7 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
   const options = (title: string, height: number, y: { range: [number, number]; splits: number[]; unit: string }, series: uPlot.Series[], more: Partial<uPlot.Options>, axis: boolean): uPlot.Options => ({
     width,
     height: height + (axis ? 20 : 0),
-    padding: [6, RIGHT, axis ? 0 : 6, 0],
+    padding: [8, RIGHT, axis ? 0 : 7, 0],
     legend: { show: false },
     cursor: {
       y: false,
@@ -175,14 +175,14 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
 
   const mosTop = 5;
   const mos = new uPlot(
-    options(`MOS-LQ${scale ? ` ${scale.toUpperCase()}` : ""}`, 66, { range: [1, mosTop], splits: [1, 2, 3, 4, 5], unit: "" }, [line(colour("--mos"), { width: 2 })], {}, false),
+    options(`MOS-LQ${scale ? ` ${scale.toUpperCase()}` : ""}`, 72, { range: [1, mosTop], splits: [1, 3, 5], unit: "" }, [line(colour("--mos"), { width: 2 })], {}, false),
     [s.x, s.mos],
     host,
   );
   const delay = new uPlot(
     options(
-      "Delay variation p50 to p95, max; jitter",
-      104,
+      "Delay variation and jitter",
+      112,
       { range: [0, delayTop], splits: splitsOf(delayTop), unit: "ms" },
       [
         line(colour("--band-edge"), { width: 1 }),
@@ -199,7 +199,7 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
   const loss = new uPlot(
     options(
       "Loss",
-      58,
+      62,
       { range: [0, lossTop], splits: [0, lossTop / 2, lossTop], unit: "%" },
       [line("transparent", { width: 0, paths: () => null })],
       { hooks: { draw: [(self) => drawLoss(self, direction, colour("--loss"))] } },
@@ -270,19 +270,22 @@ function drawMarks(self: uPlot, marks: SipMark[], stroke: string): void {
   });
 }
 
+/** MOS is at home at the top of its chart, so its title stands at the bottom. */
 function drawTitle(self: uPlot, title: string, font: string, fill: string, ground: string): void {
   const { ctx, bbox } = self;
   const ratio = devicePixelRatio || 1;
   ctx.save();
   ctx.font = font.replace("11px", `${11 * ratio}px`);
   const x = bbox.left + 6 * ratio;
+  const top = title.startsWith("MOS") ? bbox.top + bbox.height - 17 * ratio : bbox.top + ratio;
   ctx.fillStyle = ground;
   ctx.globalAlpha = 0.8;
-  ctx.fillRect(x - 3 * ratio, bbox.top + ratio, ctx.measureText(title).width + 6 * ratio, 15 * ratio);
+  ctx.fillRect(x - 3 * ratio, top, ctx.measureText(title).width + 6 * ratio, 15 * ratio);
   ctx.globalAlpha = 1;
   ctx.fillStyle = fill;
+  ctx.textAlign = "left";
   ctx.textBaseline = "top";
-  ctx.fillText(title, x, bbox.top + 3 * ratio);
+  ctx.fillText(title, x, top + 2 * ratio);
   ctx.restore();
 }
 

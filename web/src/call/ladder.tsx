@@ -1,7 +1,7 @@
 // The SIP ladder: one column per endpoint, one arrow per message, the chosen message beside it.
 
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import { clock, duration, epochMs, plural } from "../format";
+import { clock, duration, epochMs, ms, plural } from "../format";
 import { useWidth } from "../hooks";
 import { Copy } from "../parts";
 import type { SipMessage } from "../types";
@@ -45,6 +45,7 @@ export function Ladder({ ladder, chosen, onChoose }: Props) {
   const full = TIMES + span * columns.length;
   const height = HEAD + ladder.length * ROW + 8;
   const start = epochMs(ladder[0]?.at ?? "");
+  const whens = ladder.map((each, i) => (i === 0 ? clock(each.at, true) : since(epochMs(each.at) - start)));
   return (
     <section class="panel" aria-labelledby="ladder-title">
       <div class="head">
@@ -75,10 +76,15 @@ export function Ladder({ ladder, chosen, onChoose }: Props) {
                 from={x(each.src)}
                 to={x(each.dst)}
                 full={full}
-                since={epochMs(each.at) - start}
+                when={whens[i] ?? ""}
                 chosen={i === chosen}
                 onChoose={onChoose}
               />
+            ))}
+            {whens.map((when, i) => (
+              <text key={i} class="time" x="8" y={HEAD + (i + 1) * ROW - 10} aria-hidden="true">
+                {when}
+              </text>
             ))}
           </svg>
         </div>
@@ -94,24 +100,25 @@ interface ArrowProps {
   from: number;
   to: number;
   full: number;
-  since: number;
+  when: string;
   chosen: boolean;
   onChoose: (index: number) => void;
 }
 
-function Arrow({ message, index, from, to, full, since, chosen, onChoose }: ArrowProps) {
+function Arrow({ message, index, from, to, full, when, chosen, onChoose }: ArrowProps) {
   const top = HEAD + index * ROW;
   const y = top + ROW - 9;
   const label = nameOf(message) + (message.sdp ? " (SDP)" : "");
   const kind = message.direction === "request" ? "request" : (message.status ?? 0) >= 300 ? "refusal" : "response";
   const loop = from === to;
+  const name = `${label}${message.retransmission ? " again" : ""}`;
   return (
     <g
       class={`message ${kind}${message.retransmission ? " again" : ""}`}
       role="button"
-      tabIndex={chosen ? 0 : -1}
+      tabindex={chosen ? 0 : -1}
       aria-pressed={chosen}
-      aria-label={`${clock(message.at, true)} ${label}${message.retransmission ? ", retransmission" : ""}, ${message.src} to ${message.dst}`}
+      aria-label={`${name}, ${when}, ${message.src} to ${message.dst}`}
       data-index={index}
       onClick={(event) => {
         onChoose(index);
@@ -124,20 +131,20 @@ function Arrow({ message, index, from, to, full, since, chosen, onChoose }: Arro
       }}
     >
       <rect class="row" x="1" y={top + 1} width={full - 2} height={ROW - 2} rx="3" />
-      <text class="time" x="8" y={y - 1}>
-        {index === 0 ? clock(message.at, true) : `+${duration(since)}`}
-      </text>
       {loop ? (
         <path class="line" d={`M${from} ${y - 8}h26v8h-24`} marker-end="url(#tip)" />
       ) : (
         <line class="line" x1={from} x2={to} y1={y} y2={y} marker-end="url(#tip)" />
       )}
       <text class="label" x={loop ? from + 32 : (from + to) / 2} y={y - 5} text-anchor={loop ? "start" : "middle"}>
-        {label}
-        {message.retransmission ? " again" : ""}
+        {name}
       </text>
     </g>
   );
+}
+
+function since(milliseconds: number): string {
+  return `+${milliseconds < 1000 ? ms(milliseconds) : duration(milliseconds)}`;
 }
 
 function nameOf(message: SipMessage): string {

@@ -9,7 +9,9 @@ import { captureBlamed } from "../words";
 import { GUTTER, LaneCharts, RIGHT, type SipMark, type TimeRange, topOf, wholeRange } from "./chart";
 import type { Direction } from "./directions";
 
-const MARK_ROWS = 2;
+const MARK_ROWS = 3;
+const MARK_ROW_PX = 15;
+const CHARACTER_PX = 6.6;
 
 interface Props {
   detail: CallDetail;
@@ -48,6 +50,7 @@ export function Lanes({ detail, all, onMessage }: Props) {
           </button>
         )}
       </div>
+      <Legend />
       <MarkStrip marks={marks} range={shown} onPick={onMessage} />
       {all.map((direction, i) => (
         <Lane
@@ -64,6 +67,44 @@ export function Lanes({ detail, all, onMessage }: Props) {
         />
       ))}
     </section>
+  );
+}
+
+function Legend() {
+  return (
+    <p class="legend" aria-hidden="true">
+      <span>
+        <svg width="22" height="10">
+          <path class="of-mos" d="M0 3h11v4h11" />
+        </svg>
+        MOS
+      </span>
+      <span>
+        <svg width="22" height="10">
+          <rect class="of-band" width="22" height="10" />
+        </svg>
+        delay variation p50 to p95
+      </span>
+      <span>
+        <svg width="22" height="10">
+          <path class="of-max" d="M0 5h22" />
+        </svg>
+        its maximum (▲ above the scale)
+      </span>
+      <span>
+        <svg width="22" height="10">
+          <path class="of-jitter" d="M0 5h22" />
+        </svg>
+        jitter
+      </span>
+      <span>
+        <svg width="22" height="10">
+          <rect class="of-loss" x="1" width="9" height="10" />
+          <path class="of-hatch" d="M12 10L20 0M16 10L22 3M12 5L16 0M12.5 .5h9v9h-9z" />
+        </svg>
+        loss, hatched where the probe is suspected
+      </span>
+    </p>
   );
 }
 
@@ -298,30 +339,48 @@ function sipMarks(ladder: SipMessage[]): IndexedMark[] {
   return out;
 }
 
-function MarkStrip({ marks, range, onPick }: { marks: SipMark[]; range: TimeRange; onPick: (index: number) => void }) {
-  const [box, width] = useWidth<HTMLDivElement>();
+interface PlacedMark extends IndexedMark {
+  x: number;
+  /** Row of its label, -1 when there was no room for one. */
+  row: number;
+  flip: boolean;
+}
+
+/** Gives labels to as many marks as fit, the telling ones first. */
+function place(marks: IndexedMark[], range: TimeRange, width: number): PlacedMark[] {
   const inner = Math.max(width - GUTTER - RIGHT, 1);
-  const free: number[] = Array.from({ length: MARK_ROWS }, () => -Infinity);
-  const placed = (marks as IndexedMark[]).flatMap((mark) => {
-    const x = GUTTER + ((mark.at - range.min) / (range.max - range.min)) * inner;
-    if (x < GUTTER - 1 || x > width - RIGHT + 1) return [];
-    const length = mark.label.length * 6.4 + 10;
-    const row = free.findIndex((end) => x >= end);
-    const flip = x + length > width;
-    if (row >= 0 && !flip) free[row] = x + length;
-    return [{ ...mark, x, row, flip }];
-  });
+  const taken: [number, number][][] = Array.from({ length: MARK_ROWS }, () => []);
+  const weight = (label: string): number => {
+    const at = ["INVITE", "200 INVITE", "BYE", "CANCEL", "re-INVITE", "180 INVITE"].indexOf(label);
+    return at >= 0 ? at : /^[3-6]/.test(label) ? 2 : label === "ACK" ? 20 : 10;
+  };
+  const inView = marks
+    .map((mark): PlacedMark => ({ ...mark, x: GUTTER + ((mark.at - range.min) / (range.max - range.min)) * inner, row: -1, flip: false }))
+    .filter(({ x }) => x >= GUTTER - 1 && x <= width - RIGHT + 1);
+  for (const mark of [...inView].sort((a, b) => weight(a.label) - weight(b.label))) {
+    const length = mark.label.length * CHARACTER_PX + 10;
+    mark.flip = mark.x + length > width;
+    const [from, to] = mark.flip ? [mark.x - length, mark.x] : [mark.x, mark.x + length];
+    mark.row = taken.findIndex((row) => row.every(([a, b]) => to <= a || from >= b));
+    taken[mark.row]?.push([from, to]);
+  }
+  return inView;
+}
+
+function MarkStrip({ marks, range, onPick }: { marks: IndexedMark[]; range: TimeRange; onPick: (index: number) => void }) {
+  const [box, width] = useWidth<HTMLDivElement>();
+  const height = MARK_ROWS * MARK_ROW_PX + 6;
   return (
     <div class="marks" ref={box}>
-      <svg width={width} height={MARK_ROWS * 15 + 6} role="group" aria-label="Signalling on the time axis">
+      <svg width={width} height={height} role="group" aria-label="Signalling on the time axis">
         <text class="side" x={GUTTER - 6} y="12">
           SIP
         </text>
-        {placed.map((mark) => (
+        {place(marks, range, width).map((mark) => (
           <g
             key={mark.index}
             role="button"
-            tabIndex={0}
+            tabindex={0}
             aria-label={`${mark.label} at ${clock(mark.at * 1000, true)}: show in the ladder`}
             onClick={() => onPick(mark.index)}
             onKeyDown={(event) => {
@@ -331,9 +390,9 @@ function MarkStrip({ marks, range, onPick }: { marks: SipMark[]; range: TimeRang
             }}
           >
             <title>{`${mark.label}, ${clock(mark.at * 1000, true)} UTC`}</title>
-            <line x1={mark.x} x2={mark.x} y1={Math.max(mark.row, 0) * 15 + 2} y2={MARK_ROWS * 15 + 6} />
+            <line x1={mark.x} x2={mark.x} y1={Math.max(mark.row, 0) * MARK_ROW_PX + 2} y2={height} />
             {mark.row >= 0 && (
-              <text x={mark.flip ? mark.x - 4 : mark.x + 4} y={mark.row * 15 + 12} text-anchor={mark.flip ? "end" : "start"}>
+              <text x={mark.flip ? mark.x - 4 : mark.x + 4} y={mark.row * MARK_ROW_PX + 12} text-anchor={mark.flip ? "end" : "start"}>
                 {mark.label}
               </text>
             )}

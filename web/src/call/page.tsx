@@ -8,8 +8,8 @@ import { useKeys, useLoad, useTitle } from "../hooks";
 import { ClassMark, Copy, Failure, MosValue, Notice, Time } from "../parts";
 import { cameFromList, navigate } from "../router";
 import type { CallDetail, CallRow, Party } from "../types";
-import { diagnosisHint, diagnosisTitle, finalAnswer, releasedBy, stateWord, verdict } from "../words";
-import { type Direction, directions, displayFilter, shellWord } from "./directions";
+import { diagnosisHint, diagnosisTitle, finalAnswer, releasedBy, severity, stateWord, verdict } from "../words";
+import { directions, displayFilter, shellWord } from "./directions";
 import { Ladder } from "./ladder";
 import { Lanes } from "./lanes";
 import { Rtcp } from "./rtcp";
@@ -54,7 +54,7 @@ function Call({ detail }: { detail: CallDetail }) {
   return (
     <div class="call">
       <Verdict detail={detail} />
-      <Facts call={detail.call} all={all} />
+      <Facts call={detail.call} />
       {detail.streams.length > 0 ? (
         <Lanes detail={detail} all={all} onMessage={showMessage} />
       ) : (
@@ -75,10 +75,10 @@ function Verdict({ detail }: { detail: CallDetail }) {
   const filter = displayFilter(detail);
   const curl = `curl -s ${shellWord(`${location.origin}${API}/calls/${call.id}`)}`;
   return (
-    <header class={`verdict-head panel ${call.class}`}>
+    <header class={`verdict-head panel ${severity(call)}`}>
       <div class="top-line">
         <h1>
-          <ClassMark of={call.class} size={20} /> {title}
+          <ClassMark of={severity(call)} size={20} label="" /> {title}
         </h1>
         <div class="copies" role="group" aria-label="Copy">
           <Copy label="Link" text={`${location.origin}/calls/${call.id}`} />
@@ -89,7 +89,7 @@ function Verdict({ detail }: { detail: CallDetail }) {
       </div>
       <p class="who">
         <Who party={call.caller} />
-        <span class="arrow" aria-label="calls">
+        <span class="arrow" role="img" aria-label="calls">
           →
         </span>
         <Who party={call.callee} />
@@ -133,10 +133,10 @@ function Who({ party }: { party: Party }) {
   );
 }
 
-function Facts({ call, all }: { call: CallRow; all: Direction[] }) {
+function Facts({ call }: { call: CallRow }) {
   return (
     <section class="facts panel" aria-label="Facts">
-      <dl>
+      <dl class="key">
         <Fact term="Worst MOS">
           <MosValue value={call.mos_worst} scale={call.mos_scale} />
         </Fact>
@@ -145,6 +145,8 @@ function Facts({ call, all }: { call: CallRow; all: Direction[] }) {
         <Fact term="Duration">{duration(call.duration_ms)}</Fact>
         <Fact term="Post-dial delay">{ms(call.pdd_ms)}</Fact>
         <Fact term="Setup">{ms(call.setup_ms)}</Fact>
+      </dl>
+      <dl>
         <Fact term="State">{stateWord(call.state)}</Fact>
         <Fact term="Final answer">{finalAnswer(call) || UNKNOWN}</Fact>
         <Fact term="Released by">{releasedBy(call.released_by) || UNKNOWN}</Fact>
@@ -154,7 +156,7 @@ function Facts({ call, all }: { call: CallRow; all: Direction[] }) {
           </Fact>
         )}
         <Fact term="Codec">{call.codecs.join(", ") || UNKNOWN}</Fact>
-        <Fact term="Directions with media">{number(all.length)}</Fact>
+        <Fact term="Directions with media">{number(call.directions_seen)}</Fact>
         <Fact term="ACK">{call.answered_at === null ? UNKNOWN : call.acked ? "seen" : "missing"}</Fact>
         <Fact term="re-INVITEs">{number(call.reinvites)}</Fact>
         <Fact term="Challenges">{number(call.auth_rounds)}</Fact>

@@ -2,8 +2,8 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { stats } from "../api";
-import { fromInput, toInput } from "../format";
 import { useLoad } from "../hooks";
+import { MomentField } from "../parts";
 import { navigate } from "../router";
 import { DIAGNOSIS_CODES, diagnosisTitle, STATE_CODES, stateWord } from "../words";
 import { activeFilters, changed, FILTERS, guessKind, SEARCH_KINDS, type SearchKind, SORTS } from "./query";
@@ -21,8 +21,8 @@ export function Filters({ query, from, to }: { query: URLSearchParams; from: str
     <form class="filters" role="search" aria-label="Filter calls" onSubmit={(event) => event.preventDefault()}>
       <div class="line">
         <Search query={query} />
-        <DateField label="From (UTC)" value={from} onChange={(value) => set({ from: value, to })} />
-        <DateField label="To (UTC)" value={to} onChange={(value) => set({ from, to: value })} />
+        <MomentField label="From, UTC" value={from} onChange={(value) => set({ from: value, to })} />
+        <MomentField label="To, UTC" value={to} onChange={(value) => set({ from, to: value })} />
         <label class="field">
           <span>Order</span>
           <select value={query.get("sort") ?? "worst"} onChange={(event) => set({ sort: event.currentTarget.value === "worst" ? null : event.currentTarget.value })}>
@@ -61,7 +61,7 @@ export function Filters({ query, from, to }: { query: URLSearchParams; from: str
         <TextField name="trunk" label="Trunk" query={query} known={known.trunk} />
         <TextField name="site" label="Site" query={query} known={known.site} />
         <TextField name="mos_below" label="MOS below" query={query} numeric />
-        <TextField name="pdv_p95_above" label="p95 delay var. above, ms" query={query} numeric />
+        <TextField name="pdv_p95_above" label="p95 above, ms" hint="95th percentile of delay variation, worst direction" query={query} numeric />
         <TextField name="loss_above" label="Loss above, %" query={query} numeric />
         <button type="button" class="plain" disabled={active.length === 0} onClick={() => set(clear)}>
           Clear filters
@@ -155,7 +155,7 @@ function Search({ query }: { query: URLSearchParams }) {
   );
 }
 
-function TextField({ name, label, query, known, numeric }: { name: string; label: string; query: URLSearchParams; known?: string[]; numeric?: boolean }) {
+function TextField({ name, label, query, known, numeric, hint }: { name: string; label: string; query: URLSearchParams; known?: string[]; numeric?: boolean; hint?: string }) {
   const urlValue = query.get(name) ?? "";
   const [text, setText] = useState(urlValue);
   const commit = useCommit();
@@ -163,7 +163,7 @@ function TextField({ name, label, query, known, numeric }: { name: string; label
     if (!commit.pending()) setText(urlValue);
   }, [urlValue]);
   return (
-    <label class={numeric ? "field narrow" : "field"}>
+    <label class={numeric ? "field narrow" : "field"} title={hint}>
       <span>{label}</span>
       <input
         name={name}
@@ -195,23 +195,6 @@ function TextField({ name, label, query, known, numeric }: { name: string; label
           ))}
         </datalist>
       )}
-    </label>
-  );
-}
-
-function DateField({ label, value, onChange }: { label: string; value: string | null; onChange: (value: string | null) => void }) {
-  return (
-    <label class="field date">
-      <span>{label}</span>
-      <input
-        type="datetime-local"
-        step="1"
-        value={toInput(value)}
-        onChange={(event) => {
-          const next = fromInput(event.currentTarget.value);
-          if (next) onChange(next);
-        }}
-      />
     </label>
   );
 }

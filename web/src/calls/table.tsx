@@ -3,8 +3,8 @@
 import { clock, dateTime, day, duration, ipOf, local, ms, percent } from "../format";
 import { ClassMark, MosValue } from "../parts";
 import { navigate } from "../router";
-import type { CallRow, Party } from "../types";
-import { captureBlamed, finalAnswer, lossSource, verdict } from "../words";
+import type { CallClass, CallRow, Party } from "../types";
+import { captureBlamed, classWord, finalAnswer, lossSource, severity, verdict } from "../words";
 
 export function CallTable({ rows, busy }: { rows: CallRow[]; busy: boolean }) {
   return (
@@ -49,9 +49,9 @@ function Row({ call }: { call: CallRow }) {
   const { title, detail } = verdict(call);
   const more = call.diagnoses.length - 1;
   const answer = finalAnswer(call);
+  const mark = severity(call);
   return (
     <tr
-      class={call.class}
       onClick={(event) => {
         if (event.target instanceof Element && event.target.closest("a")) return;
         if (getSelection()?.toString()) return;
@@ -60,7 +60,7 @@ function Row({ call }: { call: CallRow }) {
       }}
     >
       <td class="verdict">
-        <ClassMark of={call.class} />
+        <ClassMark of={mark} label={mark === call.class ? classWord(mark) : MARK_WORDS[mark]} />
         <div>
           <a class="open" href={href}>
             {title}
@@ -78,19 +78,21 @@ function Row({ call }: { call: CallRow }) {
       <td class="n">
         {percent(call.loss_pct_worst)}
         {captureBlamed(call.loss_source) && (
-          <p class="tag" title={`Lost by ${lossSource(call.loss_source)}`}>
+          <p class="tag" title={`Lost ${lossSource(call.loss_source)}`}>
             probe?
           </p>
         )}
       </td>
       <td class="n">{duration(call.duration_ms)}</td>
       <td>{call.codecs.length > 0 ? call.codecs.join(", ") : <span class="unknown">–</span>}</td>
-      <td class="parties">
-        <PartyText party={call.caller} at={call.signalling_src} />
-        <span class="arrow" aria-label="to">
-          →
-        </span>
-        <PartyText party={call.callee} at={call.signalling_dst} />
+      <td>
+        <div class="parties">
+          <PartyText party={call.caller} at={call.signalling_src} />
+          <span class="arrow" role="img" aria-label="to">
+            →
+          </span>
+          <PartyText party={call.callee} at={call.signalling_dst} />
+        </div>
       </td>
       <td class="n when">
         <time dateTime={call.first_at} title={`${dateTime(call.first_at)} UTC\n${local(call.first_at)}`}>
@@ -105,6 +107,8 @@ function Row({ call }: { call: CallRow }) {
     </tr>
   );
 }
+
+const MARK_WORDS: Record<CallClass, string> = { failed: "Broken", poor: "Bad", fair: "Mind this", good: "Good", unrated: "Not rated" };
 
 function PartyText({ party, at }: { party: Party; at: string | null }) {
   const shown = party.user || party.uri || (at ? ipOf(at) : "unknown");

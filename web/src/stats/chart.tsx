@@ -75,6 +75,7 @@ export function OverTime({ series, keys, keyOf, figure }: Props) {
       return values;
     });
     const say = (v: number | null): string => (figure.unit === "%" ? percent(v) : ms(v));
+    const mark = (v: number): string => `${Number(v.toPrecision(4))}\u202f${figure.unit}`;
     const plot = new uPlot(
       {
         width,
@@ -95,7 +96,7 @@ export function OverTime({ series, keys, keyOf, figure }: Props) {
             incrs: [60, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800],
             values: (_self, splits) => splits.map((at) => (at % 86400 === 0 ? day(at * 1000) : clock(at * 1000).slice(0, 5))),
           },
-          { font, size: 62, gap: 6, stroke: colour("--muted"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { show: false }, values: (_self, splits) => splits.map(say) },
+          { font, size: 62, gap: 6, stroke: colour("--muted"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { show: false }, values: (_self, splits) => splits.map(mark) },
         ],
         series: [{}, ...keys.map((_, i): uPlot.Series => ({ stroke: colour(`--line-${i}`), width: 1.75, dash: DASHES[i] ?? [], points: { show: x.length === 1 }, spanGaps: false }))],
         hooks: {

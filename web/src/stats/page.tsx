@@ -3,9 +3,9 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { range as loadRange, stats as loadStats } from "../api";
 import { changed } from "../calls/query";
-import { count, epochMs, fromInput, mos, ms, number, percent, plural, scaleLong, scaleShort, toInput, UNKNOWN } from "../format";
+import { count, epochMs, mos, ms, number, percent, plural, scaleLong, scaleShort, UNKNOWN } from "../format";
 import { useLoad, useTitle } from "../hooks";
-import { Failure, Notice } from "../parts";
+import { Failure, MomentField, Notice } from "../parts";
 import { navigate } from "../router";
 import type { Stats, StatsGroup } from "../types";
 import { FIGURES, type Figure, figureOf, OverTime } from "./chart";
@@ -93,14 +93,10 @@ interface ControlsProps {
 function Controls({ query, by, figure, window, set }: ControlsProps) {
   const narrowed = ["from", "to", "codec", "trunk", "site", "address"].some((name) => query.has(name));
   const [from, to] = [query.get("from") ?? window?.from ?? null, query.get("to") ?? window?.to ?? null];
-  const pick = (name: string, value: string): void => {
-    const at = fromInput(value);
-    if (at) set({ from, to, [name]: at });
-  };
   return (
     <form class="filters" aria-label="Statistics" onSubmit={(event) => event.preventDefault()}>
       <div class="line">
-        <fieldset class="field">
+        <fieldset class="field groupings">
           <legend>Group by, up to {MOST_GROUPINGS}</legend>
           <div class="choices">
             {GROUPINGS.map((name) => (
@@ -116,14 +112,8 @@ function Controls({ query, by, figure, window, set }: ControlsProps) {
             ))}
           </div>
         </fieldset>
-        <label class="field date">
-          <span>From (UTC)</span>
-          <input type="datetime-local" step="1" value={toInput(from)} onChange={(event) => pick("from", event.currentTarget.value)} />
-        </label>
-        <label class="field date">
-          <span>To (UTC)</span>
-          <input type="datetime-local" step="1" value={toInput(to)} onChange={(event) => pick("to", event.currentTarget.value)} />
-        </label>
+        <MomentField label="From, UTC" value={from} onChange={(value) => set({ from: value, to })} />
+        <MomentField label="To, UTC" value={to} onChange={(value) => set({ from, to: value })} />
         <label class="field">
           <span>Chart and order</span>
           <select value={figure.id} onChange={(event) => set({ figure: event.currentTarget.value })}>
@@ -160,47 +150,40 @@ function Shown({ stats, series, by, figure }: { stats: Stats; series: Stats | nu
           <caption class="sr">Figures per group, worst first</caption>
           <thead>
             <tr>
-              <th scope="col">
+              <th rowSpan={2} scope="col">
                 <span class="sr">In the chart</span>
               </th>
-              {by.map((name) => (
-                <th key={name} scope="col">
-                  {GROUPING_WORDS[name]}
+              {(by.length > 0 ? by : ["all"]).map((name) => (
+                <th key={name} rowSpan={2} scope="col">
+                  {GROUPING_WORDS[name] ?? "Group"}
                 </th>
               ))}
-              {by.length === 0 && <th scope="col">Group</th>}
-              <th scope="col" class="n">
-                Calls
+              {["Calls", "Streams", "Packets"].map((name) => (
+                <th key={name} rowSpan={2} scope="col" class="n">
+                  {name}
+                </th>
+              ))}
+              <th colSpan={4} scope="colgroup" class="span">
+                Delay variation
               </th>
-              <th scope="col" class="n">
-                Streams
+              {["Jitter max", "Loss", "Reordered"].map((name) => (
+                <th key={name} rowSpan={2} scope="col" class="n">
+                  {name}
+                </th>
+              ))}
+              <th rowSpan={2} scope="col">
+                Loss runs
               </th>
-              <th scope="col" class="n">
-                Packets
+              <th rowSpan={2} scope="col">
+                MOS p5, p50
               </th>
-              <th scope="colgroup" class="n">
-                p50
-              </th>
-              <th scope="col" class="n">
-                p95
-              </th>
-              <th scope="col" class="n">
-                p99
-              </th>
-              <th scope="col" class="n">
-                p99.9 delay var.
-              </th>
-              <th scope="col" class="n">
-                Jitter max
-              </th>
-              <th scope="col" class="n">
-                Loss
-              </th>
-              <th scope="col" class="n">
-                Reordered
-              </th>
-              <th scope="col">Loss runs</th>
-              <th scope="col">MOS p5, p50</th>
+            </tr>
+            <tr>
+              {["p50", "p95", "p99", "p99.9"].map((name) => (
+                <th key={name} scope="col" class="n">
+                  {name}
+                </th>
+              ))}
             </tr>
           </thead>
           <tbody>

@@ -1,0 +1,125 @@
+// The page's pure functions: text from figures, what a typed text means, directions and filters of a call.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { createServer } from "vite";
+import { makeWorld } from "../mock/data.mjs";
+
+let vite;
+let format;
+let query;
+let ways;
+let words;
+
+before(async () => {
+  vite = await createServer({ server: { middlewareMode: true, hmr: false, ws: false }, appType: "custom", logLevel: "error", optimizeDeps: { noDiscovery: true } });
+  [format, query, ways, words] = await Promise.all(["/src/format.ts", "/src/calls/query.ts", "/src/call/directions.ts", "/src/words.ts"].map((file) => vite.ssrLoadModule(file)));
+});
+
+after(() => vite?.close());
+
+const plain = (text) => text.replaceAll("\u202f", " ");
+
+test("unknown is a dash and never zero; a share above zero never reads as zero", () => {
+  assert.equal(format.ms(null), "–");
+  assert.equal(format.percent(null), "–");
+  assert.equal(format.number(undefined), "–");
+  assert.equal(plain(format.percent(0)), "0 %");
+  assert.equal(plain(format.percent(0.0004)), "<0.01 %");
+  assert.equal(plain(format.percent(4.1667)), "4.17 %");
+  assert.equal(plain(format.percent(100)), "100 %");
+});
+
+test("numbers and lengths of time", () => {
+  const table = [
+    [format.number(9999), "9999"],
+    [format.number(12345), "12 345"],
+    [format.number(-0.2), "0"],
+    [format.number(-1234567.8, 1), "−1 234 567.8"],
+    [format.ms(0.361), "0.36 ms"],
+    [format.ms(62.34), "62.3 ms"],
+    [format.ms(1374.2), "1374 ms"],
+    [format.count(41_234), "41.2 k"],
+    [format.count(3_100_000), "3.1 M"],
+    [format.duration(420), "0.4 s"],
+    [format.duration(42_000), "42 s"],
+    [format.duration(187_000), "3:07"],
+    [format.duration(3_765_000), "1:02:45"],
+  ];
+  for (const [got, wanted] of table) assert.equal(plain(got), wanted);
+});
+
+test("nanosecond times keep their milliseconds", () => {
+  assert.equal(format.epochMs("2026-03-01T11:29:59.123456789Z"), Date.UTC(2026, 2, 1, 11, 29, 59) + 123.456789);
+  assert.equal(format.clock("2026-03-01T11:29:59.999999999Z", true).slice(0, 8), "11:29:59");
+  assert.equal(format.epochMs("2026-03-01T11:29:59Z"), Date.UTC(2026, 2, 1, 11, 29, 59));
+});
+
+test("typed moments are UTC", () => {
+  const near = "2026-03-01T11:29:59Z";
+  const table = [
+    ["2026-03-01 14:00", "2026-03-01T14:00:00.000Z"],
+    ["2026-03-01T14:00:05", "2026-03-01T14:00:05.000Z"],
+    ["2026-03-02", "2026-03-02T00:00:00.000Z"],
+    ["9:05", "2026-03-01T09:05:00.000Z"],
+    ["09:05:07 UTC", "2026-03-01T09:05:07.000Z"],
+    ["yesterday", null],
+    ["2026-13-01", null],
+    ["25:00", null],
+    ["", null],
+  ];
+  for (const [typed, wanted] of table) assert.equal(format.parseMoment(typed, near), wanted, typed);
+  assert.equal(format.parseMoment("9:05", null), null);
+});
+
+test("what a typed text is taken for", () => {
+  const table = { "+49301234": "number", "1001": "number", alice: "number", "10.20.3": "address", "10.20.3.48:5060": "address", "2001:db8::5": "address", "[2001:db8::5]:5060": "address", "a84b4c76e66710@pc33.example.com": "call_id", "d243da46-9509-637c-d4a22cb1d036": "call_id", "3848276298220188511a": "call_id", "00493012345678901234": "number" };
+  for (const [typed, wanted] of Object.entries(table)) assert.equal(query.guessKind(typed), wanted, typed);
+});
+
+test("the address of the list takes and drops parameters", () => {
+  const at = new URLSearchParams("codec=PCMA&sort=newest");
+  assert.equal(query.changed(at, "/", { codec: null, number: "49" }), "/?sort=newest&number=49");
+  assert.equal(query.changed(at, "/", { codec: "", sort: null }), "/");
+  assert.equal(query.apiQuery(new URLSearchParams("codec=PCMA&sort=newest&figure=p95&number=%20")).toString(), "codec=PCMA");
+});
+
+test("directions are named from SDP, caller's first, for every call of the world", () => {
+  let named = 0;
+  for (const detail of makeWorld({ calls: 80 })) {
+    if (detail.streams.length < 2) continue;
+    const all = ways.directions(detail);
+    assert.deepEqual(all.map(({ name }) => name), ["caller → callee", "callee → caller"]);
+    assert.equal(all[0].streams[0].src.split(":")[0], detail.call.signalling_src.split(":")[0]);
+    named++;
+  }
+  assert.ok(named > 20);
+});
+
+test("two streams at once between the same hosts are two lanes, one after the other is one", () => {
+  const detail = makeWorld({ calls: 30 }).find(({ streams }) => streams.length === 2);
+  const [first] = detail.streams;
+  const twin = { ...first, id: "00000000000000aa", ssrc: "0x00000001", src: first.src.replace(/\d+$/, "40000") };
+  assert.equal(ways.directions({ ...detail, streams: [...detail.streams, twin] }).length, 3);
+  const later = { ...twin, first_at: first.last_at, last_at: "2026-03-01T23:00:00Z" };
+  assert.equal(ways.directions({ ...detail, streams: [...detail.streams, later] }).length, 2);
+});
+
+test("media addresses of SDP: session and media level, IPv6, refused media left out", () => {
+  const sdp = "v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0\r\nm=video 5000 RTP/AVP 96\r\nm=audio 0 RTP/AVP 0\r\nm=audio 6000 RTP/AVP 8\r\nc=IN IP6 2001:db8::9\r\n";
+  assert.deepEqual(ways.sdpEndpoints(sdp), ["192.0.2.1:4000", "[2001:db8::9]:6000"]);
+});
+
+test("the display filter quotes what comes from the wire and names each pair once", () => {
+  const stream = (src, dst) => ({ src, dst });
+  const filter = ways.displayFilter({ call: { call_id: 'a"b\\c' }, streams: [stream("10.0.0.1:4000", "10.0.0.2:5000"), stream("10.0.0.2:5000", "10.0.0.1:4000"), stream("[2001:db8::1]:4000", "[2001:db8::2]:4000")] });
+  assert.equal(filter, 'sip.Call-ID == "a\\"b\\\\c" || (ip.addr == 10.0.0.1 && ip.addr == 10.0.0.2 && udp.port in {4000, 4001, 5000, 5001}) || (ipv6.addr == 2001:db8::1 && ipv6.addr == 2001:db8::2 && udp.port in {4000, 4001})');
+  assert.equal(ways.shellWord("it's"), `'it'\\''s'`);
+});
+
+test("one-way media is not marked good because its one direction sounds well", () => {
+  const call = { class: "good", diagnoses: [{ code: "one_way_media", confidence: 1, evidence: "" }] };
+  assert.equal(words.severity(call), "failed");
+  assert.equal(words.severity({ class: "good", diagnoses: [] }), "good");
+  assert.equal(words.severity({ class: "poor", diagnoses: [{ code: "bursty_loss", confidence: 1, evidence: "" }] }), "poor");
+});
