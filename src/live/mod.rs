@@ -197,7 +197,8 @@ mod tests {
     #[test]
     fn calls_come_change_and_go() {
         let mut view = LiveView::new(&Limits::default());
-        let changed = |view: &mut LiveView, event| view.apply(&event, "").map(|c| (c.uid, c.state, c.diagnosis, c.ended));
+        let changed =
+            |view: &mut LiveView, event| view.apply(&event, "").map(|c| (c.uid, c.state, c.diagnosis, c.ended));
         let up = Event::CallChanged(call(1, CallState::Established, None, 10));
         assert_eq!(changed(&mut view, up.clone()), Some((1, CallState::Established, None, false)));
         assert_eq!(changed(&mut view, up), None, "nothing visible changed");

@@ -104,7 +104,8 @@ mod tests {
 
     fn interval(codec: &str, delay: Nanos) -> Event {
         let at: SocketAddr = ([192, 0, 2, 1], 4000).into();
-        let mut numbers = StreamNumbers { expected: 10, unique: 9, loss_runs: LossRuns::default(), ..Default::default() };
+        let mut numbers =
+            StreamNumbers { expected: 10, unique: 9, loss_runs: LossRuns::default(), ..Default::default() };
         numbers.pdv.record(delay);
         Event::Interval(Box::new(IntervalReport {
             stream: StreamId(1),

@@ -215,29 +215,31 @@ impl Session {
         Cursor::decode(text, sort.order())
     }
 
-    /// Calls per bucket of `bucket` length from the window's start; empty buckets are there with zeros.
+    /// Calls per bucket of `bucket` length on the UTC grid; empty buckets are there with zeros.
     pub async fn timeline(
         &self,
         filter: &CallFilter,
         window: Window,
         bucket: Nanos,
     ) -> Result<Vec<TimelineBucket>, QueryError> {
-        let count = window.length().0 / bucket.0.max(1) + 1;
-        if count > i64::from(MAX_ROWS) {
+        let origin = window.from.floor_to(bucket);
+        let count = (window.to - origin).0 / bucket.0.max(1) + 1;
+        if count > i64::from(MAX_ROWS) + 1 {
             return Err(QueryError::BadRequest(format!("more than {MAX_ROWS} buckets; ask for fewer")));
         }
         let rows: Vec<BucketRow> = Statement::new(concat!(
-            "SELECT intDiv(toUnixTimestamp64Nano(first_at) - {from:Int64}, {bucket:Int64}) AS bucket, ",
+            "SELECT intDiv(toUnixTimestamp64Nano(first_at) - {origin:Int64}, {bucket:Int64}) AS bucket, ",
             class!(),
             " AS class, count() AS n FROM calls"
         ))
         .conditions(filter.conditions(window))
         .text(" GROUP BY bucket, class ORDER BY bucket LIMIT 10000")
+        .value("origin", Value::Int(origin.0))
         .value("bucket", Value::Int(bucket.0.max(1)))
         .fetch_all(&self.client)
         .await?;
         let mut buckets: Vec<TimelineBucket> = (0..count)
-            .map(|i| TimelineBucket { at: window.from + Nanos(i * bucket.0), ..TimelineBucket::default() })
+            .map(|i| TimelineBucket { at: origin + Nanos(i * bucket.0), ..TimelineBucket::default() })
             .collect();
         for row in rows {
             let Some(slot) = usize::try_from(row.bucket).ok().and_then(|i| buckets.get_mut(i)) else { continue };
@@ -277,7 +279,13 @@ impl Session {
     }
 }
 
-fn page_statement(filter: &CallFilter, window: Window, sort: CallSort, limit: u32, after: Option<&Cursor>) -> Statement {
+fn page_statement(
+    filter: &CallFilter,
+    window: Window,
+    sort: CallSort,
+    limit: u32,
+    after: Option<&Cursor>,
+) -> Statement {
     let mut conditions = filter.conditions(window);
     if let Some(cursor) = after {
         let clause = match sort {

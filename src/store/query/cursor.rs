@@ -28,7 +28,9 @@ impl Cursor {
         let cursor = Self::parse(text)
             .ok_or_else(|| QueryError::BadRequest("`cursor` is not one this service gave out".to_owned()))?;
         if cursor.order != order {
-            return Err(QueryError::BadRequest("`cursor` belongs to another `sort`; start from the first page".to_owned()));
+            return Err(QueryError::BadRequest(
+                "`cursor` belongs to another `sort`; start from the first page".to_owned(),
+            ));
         }
         if cursor.window.length() > Window::MAX {
             return Err(QueryError::BadRequest("`cursor` is not one this service gave out".to_owned()));

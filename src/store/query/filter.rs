@@ -38,11 +38,7 @@ impl PhoneNumber {
 /// The user part normalised as [`PhoneNumber::parse`] does it, in SQL.
 macro_rules! bare_number {
     ($column:literal) => {
-        concat!(
-            "replaceRegexpOne(lowerUTF8(replaceRegexpAll(",
-            $column,
-            ", '[ ()./-]', '')), '^([+]|00)', '')"
-        )
+        concat!("replaceRegexpOne(lowerUTF8(replaceRegexpAll(", $column, ", '[ ()./-]', '')), '^([+]|00)', '')")
     };
 }
 
@@ -287,7 +283,8 @@ mod tests {
 
     #[test]
     fn addresses_and_networks() {
-        let parse = |text: &str| AddressRange::parse(text).map(|r| (r.low.to_string(), r.high.to_string(), r.port)).ok();
+        let parse =
+            |text: &str| AddressRange::parse(text).map(|r| (r.low.to_string(), r.high.to_string(), r.port)).ok();
         let range = |low: &str, high: &str, port| Some((low.to_owned(), high.to_owned(), port));
         assert_eq!(parse("192.0.2.7"), range("::ffff:192.0.2.7", "::ffff:192.0.2.7", None));
         assert_eq!(parse("192.0.2.7:5060"), range("::ffff:192.0.2.7", "::ffff:192.0.2.7", Some(5060)));

@@ -7,8 +7,8 @@ mod calls;
 mod cursor;
 mod filter;
 mod one_call;
-mod stats;
 mod statement;
+mod stats;
 mod streams;
 
 pub use calls::{CallPage, CallRow, CallSort, Class, TimelineBucket};
@@ -201,7 +201,8 @@ impl Session {
         )
         .fetch_one(&self.client)
         .await?;
-        let spans = [(row.calls, row.first_call, row.last_call), (row.intervals, row.first_interval, row.last_interval)];
+        let spans =
+            [(row.calls, row.first_call, row.last_call), (row.intervals, row.first_interval, row.last_interval)];
         let known = spans.iter().filter(|(rows, ..)| *rows > 0);
         Ok(StoredRange {
             from: known.clone().map(|(_, first, _)| Timestamp(*first)).min(),
@@ -276,7 +277,7 @@ mod tests {
         assert_eq!(other.to_string(), "the store answered with an error: Code: 47. DB::Exception: Unknown identifier");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn the_ninth_question_at_once_is_refused() {
         let reader = Reader::new(Client::default());
         let mut held = Vec::new();

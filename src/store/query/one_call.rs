@@ -126,10 +126,7 @@ impl Session {
         self.add_codecs(&mut calls).await?;
         let Some(call) = calls.pop() else { return Ok(None) };
 
-        let near = Window {
-            from: Timestamp(call.first_at) - MEDIA_SLACK,
-            to: Timestamp(call.last_at) + MEDIA_SLACK,
-        };
+        let near = Window { from: Timestamp(call.first_at) - MEDIA_SLACK, to: Timestamp(call.last_at) + MEDIA_SLACK };
         let streams = self.streams_of_call(uid, &call.streams, near, MAX_STREAMS + 1).await?;
         let ids = streams.iter().map(|s| s.stream_id).take(MAX_STREAMS as usize).collect();
         let until = streams.iter().map(|s| s.last_at).max().unwrap_or(call.last_at).max(call.last_at);

@@ -20,15 +20,8 @@ pub enum GroupBy {
 }
 
 impl GroupBy {
-    pub const ALL: [GroupBy; 7] = [
-        GroupBy::Codec,
-        GroupBy::Trunk,
-        GroupBy::Site,
-        GroupBy::Probe,
-        GroupBy::Src,
-        GroupBy::Dst,
-        GroupBy::MosScale,
-    ];
+    pub const ALL: [GroupBy; 7] =
+        [GroupBy::Codec, GroupBy::Trunk, GroupBy::Site, GroupBy::Probe, GroupBy::Src, GroupBy::Dst, GroupBy::MosScale];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -189,7 +182,9 @@ impl Session {
             false => statement.text("[").join(&keys, ", ").text("]"),
         };
         statement = match request.bucket {
-            Some(_) => statement.text(" AS keys, toInt64(intDiv(toUnixTimestamp(start_at), {bucket:UInt32}) * {bucket:UInt32}) AS bucket_s"),
+            Some(_) => statement.text(
+                " AS keys, toInt64(intDiv(toUnixTimestamp(start_at), {bucket:UInt32}) * {bucket:UInt32}) AS bucket_s",
+            ),
             None => statement.text(" AS keys, toInt64(0) AS bucket_s"),
         };
         statement = statement
