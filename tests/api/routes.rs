@@ -143,9 +143,13 @@ async fn strange_hosts_and_origins_are_refused_before_any_work() {
     let router = service(Client::default().with_url("http://127.0.0.1:1"), live, true);
     for (name, value) in [("host", "evil.example"), ("host", "localhost.evil.example:80")] {
         let answer = send(&router, Request::get("/api/v1/calls").header(name, value)).await;
-        assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (StatusCode::FORBIDDEN, Some("forbidden_host")));
+        assert_eq!(
+            (answer.status, answer.json()["error"]["code"].as_str()),
+            (StatusCode::FORBIDDEN, Some("forbidden_host"))
+        );
     }
-    let foreign = Request::get("/version").header(header::HOST, "localhost").header(header::ORIGIN, "http://evil.example");
+    let foreign =
+        Request::get("/version").header(header::HOST, "localhost").header(header::ORIGIN, "http://evil.example");
     assert_eq!(send(&router, foreign).await.status, StatusCode::FORBIDDEN);
     assert_eq!(send(&router, Request::get("/version")).await.status, StatusCode::FORBIDDEN, "no Host at all");
 }
@@ -185,9 +189,15 @@ async fn metrics_carry_totals_and_nothing_personal() {
     live.publish(&changed(1, CallState::Established, Some(DiagnosisCode::NoMedia)), "");
     let router = service(Client::default(), live, true);
     let answer = get(&router, "/metrics").await;
-    assert!(answer.headers[header::CONTENT_TYPE].to_str().unwrap_or_default().starts_with("application/openmetrics-text"));
+    assert!(
+        answer.headers[header::CONTENT_TYPE].to_str().unwrap_or_default().starts_with("application/openmetrics-text")
+    );
     assert!(answer.text.contains("\nauscult_calls 1.0\n"), "{}", answer.text);
-    assert!(answer.text.contains("auscult_store_rows_total{table=\"calls\",state=\"delivered\"} 12"), "{}", answer.text);
+    assert!(
+        answer.text.contains("auscult_store_rows_total{table=\"calls\",state=\"delivered\"} 12"),
+        "{}",
+        answer.text
+    );
     assert!(answer.text.ends_with("# EOF\n"));
     assert!(!answer.text.contains("4917") && !answer.text.contains("198.51"), "{}", answer.text);
 }
@@ -207,7 +217,8 @@ async fn events(body: Body, enough: impl Fn(&str) -> bool) -> String {
 
 async fn open_live(live: &Arc<LiveFeed>) -> axum::response::Response {
     let router = service(Client::default(), live.clone(), true);
-    let request = Request::get("/api/v1/live").header(header::HOST, "localhost").body(Body::empty()).expect("a request");
+    let request =
+        Request::get("/api/v1/live").header(header::HOST, "localhost").body(Body::empty()).expect("a request");
     router.oneshot(request).await.expect("an answer")
 }
 
@@ -235,7 +246,8 @@ async fn a_client_that_lags_is_told_how_much_it_missed() {
     for uid in 0..3000 {
         live.publish(&changed(uid, CallState::Trying, None), "");
     }
-    let text = events(response.into_body(), |text| text.contains("event: lagged") && text.contains("event: call")).await;
+    let text =
+        events(response.into_body(), |text| text.contains("event: lagged") && text.contains("event: call")).await;
     assert!(text.contains("{\"missed\":1976}"), "{}", text.chars().take(400).collect::<String>());
 }
 

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use tower::ServiceExt;
 
+/// Far enough ahead that no row expires while a test looks.
+pub const STORED: &str = "2100-01-01 00:00:00";
+
 /// 2026-03-01T12:00:00Z, the start of every test's world.
 pub const START: Timestamp = Timestamp::from_secs(1_772_366_400);
 
@@ -98,7 +101,7 @@ impl World {
 pub fn call(uid: u64, second: i64, fields: Value) -> Value {
     let at = START + Nanos::from_secs(second);
     let base = json!({
-        "stored_at": "2026-03-01 13:00:00", "probe": "p1", "call_uid": uid, "call_id": format!("call-{uid}@test"),
+        "stored_at": STORED, "probe": "p1", "call_uid": uid, "call_id": format!("call-{uid}@test"),
         "state": "completed", "transport": "UDP", "first_at": sql_time(at), "last_at": sql_time(at + Nanos::from_secs(60)),
         "mos_worst": 4.3, "mos_scale": "nb", "loss_source": "none", "row_id": uid,
     });
@@ -109,7 +112,7 @@ pub fn call(uid: u64, second: i64, fields: Value) -> Value {
 pub fn stream(id: u64, call_uid: u64, second: i64, fields: Value) -> Value {
     let at = START + Nanos::from_secs(second);
     let base = json!({
-        "stored_at": "2026-03-01 13:00:00", "probe": "p1", "stream_id": id, "call_uid": call_uid, "codec": "PCMU",
+        "stored_at": STORED, "probe": "p1", "stream_id": id, "call_uid": call_uid, "codec": "PCMU",
         "src_ip": "::ffff:192.0.2.1", "src_port": 4000, "dst_ip": "::ffff:192.0.2.2", "dst_port": 5000, "ssrc": 0xabcd,
         "first_at": sql_time(at), "last_at": sql_time(at + Nanos::from_secs(60)), "histogram_version": 1, "row_id": id,
     });

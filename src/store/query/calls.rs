@@ -122,7 +122,8 @@ pub struct CallRow {
     pub loss_pct_worst: Option<f32>,
     pub loss_source: String,
     pub diagnosis: String,
-    pub diagnoses: Vec<(String, f32, String)>,
+    /// Code, confidence and evidence, worst first.
+    pub verdicts: Vec<(String, f32, String)>,
     /// [`Class::name`].
     pub class: String,
     /// 0..=1000, what [`CallSort::Worst`] sorts by.
@@ -139,7 +140,8 @@ pub(super) const CALL_COLUMNS: &str = concat!(
      signalling_src_port, signalling_dst_ip, signalling_dst_port, first_at, last_at, invite_at, ringing_at, \
      answered_at, ended_at, pdd_ms, setup_ms, duration_ms, released_by, release_reason, reinvites, auth_rounds, \
      retransmissions, messages, branches, acked, started_mid_call, directions_seen, streams, mos_worst, mos_scale, \
-     pdv_p95_worst_ms, loss_pct_worst, loss_source, diagnosis, diagnoses, ",
+     pdv_p95_worst_ms, loss_pct_worst, loss_source, diagnosis, \
+     CAST(diagnoses, 'Array(Tuple(String, Float32, String))') AS verdicts, ",
     class!(),
     " AS class, ",
     badness!(),
