@@ -1,14 +1,16 @@
 -- Calls, streams, intervals and their evidence.
 --
--- {database}, {on_cluster} and {engine} are filled in by the program; nothing else differs between the
--- embedded engine, a server and a cluster. Times are UTC. A value that could not be known is NULL, never 0.
+-- {database}, {on_cluster}, {local} and {engine} are filled in by the program; nothing else differs between the
+-- embedded engine, a server and a cluster. {local} is empty, or `_local` on a cluster, where a table of the plain
+-- name spreads over the local ones (0001_spine.cluster.sql). Times are UTC. A value that could not be known is NULL,
+-- never 0.
 -- Rows are kept for a time that counts from `stored_at`, so a capture from last year stays; partitions
 -- follow `stored_at` too, so one batch is one partition and an expired day is dropped whole.
 -- `row_id` is the identity of a row: a batch delivered twice past the deduplication window still shows.
 
 CREATE DATABASE IF NOT EXISTS {database} {on_cluster};
 
-CREATE TABLE IF NOT EXISTS {database}.calls {on_cluster}
+CREATE TABLE IF NOT EXISTS {database}.calls{local} {on_cluster}
 (
     stored_at          DateTime('UTC') CODEC(Delta, ZSTD),
     probe              LowCardinality(String),
@@ -72,7 +74,7 @@ ORDER BY (first_at, call_uid)
 TTL stored_at + INTERVAL 90 DAY
 SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
 
-CREATE TABLE IF NOT EXISTS {database}.streams {on_cluster}
+CREATE TABLE IF NOT EXISTS {database}.streams{local} {on_cluster}
 (
     stored_at          DateTime('UTC') CODEC(Delta, ZSTD),
     probe              LowCardinality(String),
@@ -157,7 +159,7 @@ ORDER BY (first_at, stream_id)
 TTL stored_at + INTERVAL 90 DAY
 SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
 
-CREATE TABLE IF NOT EXISTS {database}.stream_intervals {on_cluster}
+CREATE TABLE IF NOT EXISTS {database}.stream_intervals{local} {on_cluster}
 (
     stored_at          DateTime('UTC') CODEC(Delta, ZSTD),
     probe              LowCardinality(String),
@@ -213,7 +215,7 @@ ORDER BY (start_at, trunk, codec, stream_id)
 TTL stored_at + INTERVAL 30 DAY
 SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
 
-CREATE TABLE IF NOT EXISTS {database}.sip_messages {on_cluster}
+CREATE TABLE IF NOT EXISTS {database}.sip_messages{local} {on_cluster}
 (
     stored_at          DateTime('UTC') CODEC(Delta, ZSTD),
     probe              LowCardinality(String),
@@ -244,7 +246,7 @@ ORDER BY (call_uid, at)
 TTL stored_at + INTERVAL 7 DAY
 SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
 
-CREATE TABLE IF NOT EXISTS {database}.rtcp_reports {on_cluster}
+CREATE TABLE IF NOT EXISTS {database}.rtcp_reports{local} {on_cluster}
 (
     stored_at          DateTime('UTC') CODEC(Delta, ZSTD),
     probe              LowCardinality(String),
@@ -287,7 +289,7 @@ ORDER BY (call_uid, at)
 TTL stored_at + INTERVAL 30 DAY
 SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
 
-CREATE TABLE IF NOT EXISTS {database}.capture_intervals {on_cluster}
+CREATE TABLE IF NOT EXISTS {database}.capture_intervals{local} {on_cluster}
 (
     stored_at          DateTime('UTC') CODEC(Delta, ZSTD),
     probe              LowCardinality(String),

@@ -1,3 +1,48 @@
-//! The store: rows in ClickHouse, and the questions asked of them.
+//! Rows, batches, spool, delivery and schema: one SQL dialect (ClickHouse) over two back ends.
+//!
+//! The embedded engine ([`chdb`]) is reached through an in-process HTTP endpoint ([`endpoint`]), a server over the
+//! network; either way the rest of the program holds a `clickhouse::Client` and sees no difference. Facts become
+//! [`rows`], rows become batches that are files ([`spool`]), files are delivered until acknowledged ([`writer`]).
 
+pub mod backend;
+pub mod chdb;
+pub mod endpoint;
 pub mod query;
+pub mod rowbinary;
+pub mod rows;
+pub mod schema;
+pub mod spool;
+pub mod writer;
+
+pub use backend::{Backend, Store};
+pub use rows::{Labels, Record, Table};
+pub use writer::{StoreOptions, StoreSender, StoreWriter};
+
+use std::path::PathBuf;
+
+/// What can go wrong between the program and its store. Each is one line: what, where, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(
+        "the embedded store needs the engine library libchdb.so, and it is not at {}: run `make engine` to fetch it, \
+         or put it at /usr/lib/auscult/libchdb.so or ~/.cache/auscult/libchdb.so, or name it in {env}, or use a server",
+        tried.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "), env = chdb::LIBRARY_ENV
+    )]
+    NoLibrary { tried: Vec<PathBuf> },
+    #[error("cannot load the engine library {}: {why}; version 26.7 or newer is needed, `make engine` fetches one", path.display())]
+    BadLibrary { path: PathBuf, why: String },
+    #[error("another auscult{} is using {}: stop it, or choose another data directory", process.map(|p: u32| format!(" (process {p})")).unwrap_or_default(), dir.display())]
+    Locked { dir: PathBuf, process: Option<u32> },
+    #[error("the engine cannot open {}: another program is using it, it is not writable, or the disk is full", dir.display())]
+    EngineRefused { dir: PathBuf },
+    #[error("this is not a usable setting: {0}")]
+    Setting(String),
+    #[error(transparent)]
+    Engine(#[from] chdb::EngineError),
+    #[error("cannot {what}: {source}")]
+    Client { what: String, source: clickhouse::error::Error },
+    #[error("the store has schema version {found}, this program knows versions up to {known}: use a newer auscult")]
+    NewerSchema { found: u32, known: u32 },
+    #[error("cannot {what} {}: {source}", path.display())]
+    Io { what: &'static str, path: PathBuf, source: std::io::Error },
+}

@@ -1,0 +1,122 @@
+//! The two back ends behind one door: the engine in this process, or a server by URL.
+
+use super::StoreError;
+use super::chdb::{Engine, EngineLimits, find_library};
+use super::endpoint::{Access, in_process_client};
+use super::schema::{self, Dialect};
+use clickhouse::Client;
+use std::path::PathBuf;
+
+/// Where rows go.
+#[derive(Clone, Debug)]
+pub enum Backend {
+    Embedded {
+        data_dir: PathBuf,
+        /// Library file; `None` looks in the usual places ([`find_library`]).
+        library: Option<PathBuf>,
+        database: String,
+        limits: EngineLimits,
+    },
+    Server {
+        /// `http://host:8123`.
+        url: String,
+        user: String,
+        password: String,
+        database: String,
+        /// Name of the cluster whose distributed tables are used, if any.
+        cluster: Option<String>,
+    },
+}
+
+impl Backend {
+    /// The embedded engine on a directory with its usual limits.
+    pub fn embedded(data_dir: impl Into<PathBuf>, library: Option<PathBuf>) -> Backend {
+        Backend::Embedded {
+            data_dir: data_dir.into(),
+            library,
+            database: "auscult".to_owned(),
+            limits: EngineLimits::default(),
+        }
+    }
+
+    /// Opens the back end. Must be called inside a tokio runtime. A server is not contacted yet.
+    pub fn open(&self) -> Result<Store, StoreError> {
+        match self {
+            Backend::Embedded { data_dir, library, database, limits } => {
+                let engine = Engine::open(&find_library(library.as_deref())?, data_dir, limits)?;
+                let writer = in_process_client(&engine, Access::writer(None)).with_database(database);
+                let reader = in_process_client(&engine, Access::reader(None)).with_database(database);
+                let (database, dialect) = (database.clone(), Dialect::Embedded);
+                Ok(Store { writer, reader, database, dialect, engine: Some(engine) })
+            }
+            Backend::Server { url, user, password, database, cluster } => {
+                let parsed: axum::http::Uri =
+                    url.parse().map_err(|e| StoreError::Setting(format!("store URL {url}: {e}")))?;
+                if parsed.scheme_str() != Some("http") || parsed.host().is_none() {
+                    return Err(StoreError::Setting(format!("store URL {url}: it must start with http:// and name a host")));
+                }
+                let client = Client::default()
+                    .with_url(url)
+                    .with_user(user)
+                    .with_password(password)
+                    .with_database(database)
+                    .with_setting("session_timezone", "UTC");
+                let reader = client.clone().with_setting("readonly", "2").with_setting("max_execution_time", "10");
+                let dialect = cluster.clone().map_or(Dialect::Server, |name| Dialect::Cluster { name });
+                Ok(Store { writer: client, reader, database: database.clone(), dialect, engine: None })
+            }
+        }
+    }
+}
+
+/// An open back end.
+#[derive(Clone)]
+pub struct Store {
+    writer: Client,
+    reader: Client,
+    database: String,
+    dialect: Dialect,
+    engine: Option<Engine>,
+}
+
+impl Store {
+    /// A client that may change the store; the database is set.
+    pub fn writer(&self) -> Client {
+        self.writer.clone()
+    }
+
+    /// A client that can only read, inside the limits for reads.
+    pub fn reader(&self) -> Client {
+        self.reader.clone()
+    }
+
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    pub fn dialect(&self) -> &Dialect {
+        &self.dialect
+    }
+
+    /// The engine in this process, for serving it to others.
+    pub fn engine(&self) -> Option<&Engine> {
+        self.engine.as_ref()
+    }
+
+    /// Brings the schema up to date; returns the versions applied now.
+    pub async fn migrate(&self) -> Result<Vec<u32>, StoreError> {
+        schema::apply(&self.writer, &self.dialect, &self.database).await
+    }
+
+    /// Whether the store answers a query now.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.version().await.map(|_| ())
+    }
+
+    /// Version of the engine or server.
+    pub async fn version(&self) -> Result<String, StoreError> {
+        let client = self.reader.clone().with_database("default");
+        let version = client.query_raw("SELECT version()").fetch_one::<String>().await;
+        version.map_err(|source| StoreError::Client { what: "reach the store".to_owned(), source })
+    }
+}

@@ -1,0 +1,606 @@
+//! ClickHouse's HTTP interface over the embedded engine: what `clickhouse` crate, curl and BI tools speak.
+//!
+//! In-process callers get a client whose connector hands one end of a socket pair to this endpoint, so no port is
+//! open ([`in_process_client`]). The same interface can be served on an address, with a token, read-only unless
+//! asked otherwise ([`serve_endpoint`]). Without sessions; one engine connection per request.
+
+mod frames;
+mod request;
+
+pub use request::{literal, quoted_name};
+
+use super::StoreError;
+use super::chdb::{Connection, Engine, EngineError, EngineLimits, find_library};
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Query, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, serve::Listener};
+use frames::FrameReader;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use request::{Fields, Statement, classify};
+use sha2::{Digest, Sha256};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use subtle::ConstantTimeEq;
+use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+
+/// Largest request body that is not a streamed INSERT: statements, and rows that follow them inline.
+const BODY_LIMIT: usize = 64 * 1024 * 1024;
+
+/// Chunks in flight between the engine's thread and the connection.
+const CHUNKS: usize = 4;
+
+/// How long a request waits for its turn before it is told to come back.
+const TURN: Duration = Duration::from_secs(10);
+
+/// Who may do what through an endpoint.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Required as bearer token, Basic password, `X-ClickHouse-Key` or `password`; `None` only in-process.
+    pub token: Option<String>,
+    /// Accept INSERT and DDL. Otherwise every request runs with `readonly=1`.
+    pub writable: bool,
+    /// Longest run of one read, seconds; callers can ask for less, not for more.
+    pub max_execution_time: u64,
+    /// Memory of one read, bytes; callers can ask for less, not for more.
+    pub max_memory_usage: u64,
+    /// Requests that run at once; more wait.
+    pub concurrency: usize,
+}
+
+impl Access {
+    pub fn reader(token: Option<String>) -> Access {
+        Access { token, writable: false, max_execution_time: 10, max_memory_usage: 400_000_000, concurrency: 6 }
+    }
+
+    pub fn writer(token: Option<String>) -> Access {
+        Access { token, writable: true, max_execution_time: 0, max_memory_usage: 0, concurrency: 4 }
+    }
+}
+
+/// A client of the `clickhouse` crate that reaches `engine` without a port. Must be called inside a tokio runtime,
+/// which then runs the endpoint until the client and its clones are gone.
+pub fn in_process_client(engine: &Engine, access: Access) -> clickhouse::Client {
+    let (dial, accept) = mpsc::channel::<UnixStream>(16);
+    let app = router(engine.clone(), access);
+    tokio::spawn(async move { axum::serve(Pairs(accept), app).await });
+    let connector = tower::service_fn(move |_: axum::http::Uri| {
+        let dial = dial.clone();
+        Box::pin(async move {
+            let (ours, theirs) = UnixStream::pair()?;
+            let closed = |_| std::io::Error::other("the embedded store is closed");
+            dial.send(theirs).await.map_err(closed)?;
+            Ok::<_, std::io::Error>(TokioIo::new(ours))
+        })
+    });
+    let http = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(2)).build(connector);
+    clickhouse::Client::with_http_client(http)
+        .with_url("http://embedded")
+        .with_compression(clickhouse::Compression::None)
+}
+
+/// Serves `engine` on `listener` until the process ends.
+pub async fn serve_endpoint(engine: Engine, access: Access, listener: TcpListener) -> std::io::Result<()> {
+    axum::serve(listener, router(engine, access)).await
+}
+
+/// What `auscult store-endpoint` is told.
+#[derive(Clone, Debug)]
+pub struct EndpointArgs {
+    pub data_dir: PathBuf,
+    pub library: Option<PathBuf>,
+    pub listen: SocketAddr,
+    pub token: String,
+    pub writable: bool,
+}
+
+/// Opens the engine on a directory and serves it on an address until killed. Prints the address it listens on,
+/// so that a caller may ask for port 0. An empty token is refused.
+pub fn run_endpoint(args: &EndpointArgs) -> Result<(), StoreError> {
+    if args.token.is_empty() {
+        return Err(StoreError::Setting("an empty token for the store endpoint".to_owned()));
+    }
+    let library = find_library(args.library.as_deref())?;
+    let engine = Engine::open(&library, &args.data_dir, &EngineLimits::default())?;
+    let io = |source| StoreError::Io { what: "serve the store of", path: args.data_dir.clone(), source };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io)?;
+    let token = Some(args.token.clone());
+    let access = if args.writable { Access::writer(token) } else { Access::reader(token) };
+    let served = runtime.block_on(async {
+        let listener = TcpListener::bind(args.listen).await?;
+        println!("store endpoint on http://{}", listener.local_addr()?);
+        serve_endpoint(engine, access, listener).await
+    });
+    served.map_err(io)
+}
+
+/// The HTTP interface as a router: `/ping`, and every other path runs statements.
+pub fn router(engine: Engine, access: Access) -> Router {
+    let endpoint = Endpoint {
+        token: access.token.as_ref().map(|token| Sha256::digest(token).into()),
+        turns: Arc::new(Semaphore::new(access.concurrency.max(1))),
+        requests: AtomicU64::new(0),
+        engine,
+        access,
+    };
+    Router::new()
+        .route("/ping", axum::routing::get(|| async { "Ok.\n" }))
+        .fallback(answer)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(Arc::new(endpoint))
+}
+
+struct Pairs(mpsc::Receiver<UnixStream>);
+
+impl Listener for Pairs {
+    type Io = UnixStream;
+    type Addr = ();
+
+    async fn accept(&mut self) -> (UnixStream, ()) {
+        match self.0.recv().await {
+            Some(stream) => (stream, ()),
+            // Every client is gone and none can come: rest for good.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Endpoint {
+    engine: Engine,
+    access: Access,
+    /// Hash of the token, so that comparing takes the same time for any guess.
+    token: Option<[u8; 32]>,
+    turns: Arc<Semaphore>,
+    requests: AtomicU64,
+}
+
+/// A request refused before or while it ran.
+struct Refusal {
+    status: StatusCode,
+    error: EngineError,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, code: u32, name: &str, text: &str) -> Refusal {
+        let text = format!("Code: {code}. DB::Exception: {text}. ({name})");
+        Refusal { status, error: EngineError { code, text } }
+    }
+}
+
+impl From<EngineError> for Refusal {
+    fn from(error: EngineError) -> Refusal {
+        Refusal { status: status_of(error.code), error }
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Refusal {
+        match error {
+            StoreError::Engine(error) => error.into(),
+            other => Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, 1001, "STD_EXCEPTION", &other.to_string()),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let code = HeaderValue::from(self.error.code);
+        let body = format!("{}\n", self.error.text);
+        (self.status, [(HeaderName::from_static("x-clickhouse-exception-code"), code)], body).into_response()
+    }
+}
+
+/// The status a ClickHouse server gives for an exception code.
+fn status_of(code: u32) -> StatusCode {
+    match code {
+        194 => StatusCode::UNAUTHORIZED,
+        164 | 291 | 497 | 516 => StatusCode::FORBIDDEN,
+        46 | 47 | 60 | 81 => StatusCode::NOT_FOUND,
+        6 | 16 | 20 | 26 | 27 | 33 | 36 | 38 | 41 | 42 | 43 | 50 | 53 | 62 | 69 | 70 | 72 | 73 | 115 | 117 | 456
+        | 457 => StatusCode::BAD_REQUEST,
+        159 | 160 => StatusCode::REQUEST_TIMEOUT,
+        202 => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+async fn answer(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Response {
+    endpoint.answer(request).await.unwrap_or_else(Refusal::into_response)
+}
+
+impl Endpoint {
+    async fn answer(&self, request: Request) -> Result<Response, Refusal> {
+        let bad = |text: String| Refusal::new(StatusCode::BAD_REQUEST, 36, "BAD_ARGUMENTS", &text);
+        let unknown = |name| {
+            let text = format!("Unknown setting '{name}', or not one this endpoint passes on");
+            Refusal::new(StatusCode::BAD_REQUEST, 115, "UNKNOWN_SETTING", &text)
+        };
+        let pairs = Query::<Vec<(String, String)>>::try_from_uri(request.uri()).map_err(|e| bad(e.to_string()))?;
+        let mut fields = Fields::default();
+        for (name, value) in pairs.0 {
+            fields.take(name, value).map_err(unknown)?;
+        }
+        self.check_token(request.headers(), fields.password.as_deref())?;
+        if request.method() == Method::GET && fields.query.is_empty() {
+            return Ok("Ok.\n".into_response());
+        }
+        if fields.default_format.is_none() {
+            let named = request.headers().get("x-clickhouse-format").and_then(|v| v.to_str().ok());
+            fields.default_format = named.map(str::to_owned);
+        }
+        // As on a server: GET only reads.
+        let writable = self.access.writable && request.method() != Method::GET;
+        let is_form = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|v| v.as_bytes().starts_with(b"multipart/form-data"));
+        let mut sql = Vec::new();
+        let mut body = None;
+        if is_form {
+            let mut form = Multipart::from_request(request, &()).await.map_err(|e| bad(e.body_text()))?;
+            while let Some(field) = form.next_field().await.map_err(|e| bad(e.body_text()))? {
+                let name = field.name().unwrap_or_default().to_owned();
+                let value = field.text().await.map_err(|e| bad(e.body_text()))?;
+                fields.take(name, value).map_err(unknown)?;
+            }
+            sql.extend_from_slice(fields.query.as_bytes());
+        } else if let Statement::Insert { .. } = classify(fields.query.as_bytes()) {
+            sql.extend_from_slice(fields.query.as_bytes());
+            body = Some(request.into_body());
+        } else {
+            let whole = axum::body::to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|e| bad(e.to_string()))?;
+            let whole = if fields.decompress { unpack_all(&whole).map_err(bad)? } else { whole.to_vec() };
+            sql.extend_from_slice(fields.query.as_bytes());
+            if !sql.is_empty() && !whole.is_empty() {
+                sql.push(b'\n');
+            }
+            sql.extend_from_slice(&whole);
+        }
+        if sql.trim_ascii().is_empty() {
+            return Err(bad("no query in the URL and none in the body".to_owned()));
+        }
+        self.limit(&mut fields.settings, writable);
+        let turn = tokio::time::timeout(TURN, self.turns.clone().acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            let text = "too many requests at once, try again";
+            return Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                202,
+                "TOO_MANY_SIMULTANEOUS_QUERIES",
+                text,
+            ));
+        };
+        let job = Job { engine: self.engine.clone(), fields, sql };
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let run = match body {
+            Some(body) => self.insert(job, body, turn).await?,
+            None => run(job, turn).await?,
+        };
+        Ok(self.with_headers(run, number))
+    }
+
+    fn check_token(&self, headers: &HeaderMap, password: Option<&str>) -> Result<(), Refusal> {
+        let Some(expected) = &self.token else { return Ok(()) };
+        let given = token_of(headers).or_else(|| password.map(str::to_owned)).unwrap_or_default();
+        let given: [u8; 32] = Sha256::digest(given).into();
+        if bool::from(given.ct_eq(expected)) {
+            return Ok(());
+        }
+        let text = "the token is missing or wrong: send it as bearer token or as password";
+        Err(Refusal::new(StatusCode::UNAUTHORIZED, 516, "AUTHENTICATION_FAILED", text))
+    }
+
+    /// Reads run with `readonly=1` and inside the limits, whatever the caller asks for.
+    fn limit(&self, settings: &mut Vec<(String, String)>, writable: bool) {
+        if !writable {
+            settings.retain(|(name, _)| name != "readonly");
+            settings.push(("readonly".to_owned(), "1".to_owned()));
+        }
+        for (name, most) in
+            [("max_execution_time", self.access.max_execution_time), ("max_memory_usage", self.access.max_memory_usage)]
+        {
+            if most == 0 {
+                continue;
+            }
+            let asked = settings.iter().filter(|(n, _)| n == name).filter_map(|(_, v)| v.parse::<u64>().ok()).last();
+            let value = asked.filter(|asked| (1..=most).contains(asked)).unwrap_or(most);
+            settings.retain(|(n, _)| n != name);
+            settings.push((name.to_owned(), value.to_string()));
+        }
+    }
+
+    /// An INSERT whose rows are the body. A body that breaks off commits nothing.
+    async fn insert(&self, job: Job, body: Body, turn: impl Send + 'static) -> Result<Response, Refusal> {
+        let (tx, rx) = mpsc::channel(CHUNKS);
+        let compressed = job.fields.decompress;
+        let work = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            job.insert_from(rx)
+        });
+        let mut chunks = body.into_data_stream();
+        let mut reader = FrameReader::default();
+        let mut broken = None;
+        'body: while let Some(chunk) = chunks.next().await {
+            let chunk = match chunk {
+                Ok(chunk) => chunk,
+                Err(e) => {
+                    broken = Some(format!("the body of the INSERT broke off: {e}"));
+                    break;
+                }
+            };
+            if !compressed {
+                if tx.send(Feed::Rows(chunk)).await.is_err() {
+                    break;
+                }
+                continue;
+            }
+            reader.push(&chunk);
+            loop {
+                match reader.next_frame() {
+                    Ok(Some(frame)) => {
+                        if tx.send(Feed::Rows(Bytes::from(frame))).await.is_err() {
+                            break 'body;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(e) => {
+                        broken = Some(e);
+                        break 'body;
+                    }
+                }
+            }
+        }
+        let broken = broken.or_else(|| reader.finish().err());
+        if broken.is_none() {
+            // Without this word the other side cancels; a closed channel means it failed already.
+            let _ = tx.send(Feed::End).await;
+        }
+        drop(tx);
+        let done = work.await.map_err(|e| {
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, 1001, "STD_EXCEPTION", &e.to_string())
+        })?;
+        match broken {
+            Some(why) => Err(Refusal::new(StatusCode::BAD_REQUEST, 33, "CANNOT_READ_ALL_DATA", &why)),
+            None => Ok(summary(0, done?)),
+        }
+    }
+
+    fn with_headers(&self, mut response: Response, number: u64) -> Response {
+        let headers = response.headers_mut();
+        headers.insert("x-clickhouse-timezone", HeaderValue::from_static("UTC"));
+        headers.insert("x-clickhouse-server-display-name", HeaderValue::from_static("auscult"));
+        headers.insert("x-clickhouse-query-id", HeaderValue::from(number));
+        response
+    }
+}
+
+/// One statement on its way to the engine.
+struct Job {
+    engine: Engine,
+    fields: Fields,
+    sql: Vec<u8>,
+}
+
+enum Feed {
+    Rows(Bytes),
+    End,
+}
+
+impl Job {
+    fn connect(&self) -> Result<Connection, StoreError> {
+        let connection = self.engine.connect(&self.fields.settings)?;
+        if let Some(database) = &self.fields.database {
+            connection.query(&format!("USE {}", quoted_name(database)), "TSV")?;
+        }
+        for (name, value) in &self.fields.parameters {
+            connection.query(&format!("SET param_{name} = {}", literal(value)), "TSV")?;
+        }
+        Ok(connection)
+    }
+
+    fn format(&self) -> &str {
+        self.fields.default_format.as_deref().unwrap_or("TabSeparated")
+    }
+
+    /// Runs an INSERT over the rows that come; returns the rows written.
+    fn insert_from(&self, mut rows: mpsc::Receiver<Feed>) -> Result<u64, Refusal> {
+        let Statement::Insert { head, format, inline } = classify(&self.sql) else {
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, 62, "SYNTAX_ERROR", "not an INSERT with rows"));
+        };
+        let connection = self.connect()?;
+        let mut insert = connection.insert(&head, format)?;
+        if !inline.is_empty() {
+            insert.append(inline)?;
+        }
+        loop {
+            match rows.blocking_recv() {
+                Some(Feed::Rows(bytes)) => insert.append(&bytes)?,
+                Some(Feed::End) => return Ok(insert.finish()?),
+                // The caller is gone: what came so far must not become rows.
+                None => return Ok(0),
+            }
+        }
+    }
+
+    /// Runs a statement that brings all its rows with it; hands the answer over in chunks.
+    fn run(&self, out: &mpsc::Sender<Result<Chunk, Refusal>>) -> Result<(), Refusal> {
+        let connection = self.connect()?;
+        match classify(&self.sql) {
+            Statement::Insert { head, format, inline } => {
+                let mut insert = connection.insert(&head, format)?;
+                insert.append(inline)?;
+                let written = insert.finish()?;
+                let _ = out.blocking_send(Ok(Chunk::Summary { read: 0, written }));
+            }
+            Statement::Select => {
+                let mut stream = connection.stream(&self.text()?, self.format())?;
+                while let Some(chunk) = stream.next_chunk()? {
+                    let bytes = Bytes::copy_from_slice(chunk.bytes());
+                    if out.blocking_send(Ok(Chunk::Data(bytes))).is_err() {
+                        // Nobody listens any more; dropping the stream cancels the query.
+                        return Ok(());
+                    }
+                }
+            }
+            Statement::Other => {
+                let answer = connection.query(&self.text()?, self.format())?;
+                let (read, written) = (answer.rows_read(), answer.rows_written());
+                let _ = out.blocking_send(Ok(Chunk::Summary { read, written }));
+                if !answer.bytes().is_empty() {
+                    let _ = out.blocking_send(Ok(Chunk::Data(Bytes::copy_from_slice(answer.bytes()))));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn text(&self) -> Result<std::borrow::Cow<'_, str>, Refusal> {
+        let not_text = |_| Refusal::new(StatusCode::BAD_REQUEST, 62, "SYNTAX_ERROR", "the query is not UTF-8");
+        std::str::from_utf8(&self.sql).map(std::borrow::Cow::Borrowed).map_err(not_text)
+    }
+}
+
+enum Chunk {
+    Summary { read: u64, written: u64 },
+    Data(Bytes),
+}
+
+/// Runs a statement; the status is sent once the first chunk, the end or an error is there.
+async fn run(job: Job, turn: impl Send + 'static) -> Result<Response, Refusal> {
+    let (tx, mut rx) = mpsc::channel(CHUNKS);
+    let packed = job.fields.compress;
+    tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        if let Err(refusal) = job.run(&tx) {
+            let _ = tx.blocking_send(Err(refusal));
+        }
+    });
+    let mut response = Response::new(Body::empty());
+    let mut first = rx.recv().await.transpose()?;
+    if let Some(Chunk::Summary { read, written }) = first {
+        response = summary(read, written);
+        first = rx.recv().await.transpose()?;
+    }
+    let Some(Chunk::Data(first)) = first else { return Ok(response) };
+    let tag = exception_tag();
+    if let Ok(value) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert("x-clickhouse-exception-tag", value);
+    }
+    let rest = ReceiverStream::new(rx).filter_map(move |chunk| match chunk {
+        Ok(Chunk::Data(bytes)) => Some(bytes),
+        Ok(Chunk::Summary { .. }) => None,
+        Err(refusal) => Some(exception_block(&refusal.error.text, &tag)),
+    });
+    let chunks = tokio_stream::once(first).chain(rest);
+    let chunks = chunks.map(move |bytes| Ok::<_, std::convert::Infallible>(if packed {
+        Bytes::from(frames::pack(&bytes))
+    } else {
+        bytes
+    }));
+    *response.body_mut() = Body::from_stream(chunks);
+    Ok(response)
+}
+
+/// An error after the status went out: the block ClickHouse 25.11 and newer append, found by its tag.
+fn exception_block(text: &str, tag: &str) -> Bytes {
+    let text = format!("{}\n", text.trim_end());
+    Bytes::from(format!("\r\n__exception__\r\n{tag}\r\n{text}{} {tag}\r\n__exception__\r\n", text.len()))
+}
+
+/// Sixteen letters no row can guess.
+fn exception_tag() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    (0..16).map(|i| char::from(b'a' + ((random >> (4 * i)) & 0xf) as u8)).collect()
+}
+
+fn summary(read: u64, written: u64) -> Response {
+    let mut response = Response::new(Body::empty());
+    let text = format!("{{\"read_rows\":\"{read}\",\"written_rows\":\"{written}\"}}");
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        response.headers_mut().insert("x-clickhouse-summary", value);
+    }
+    response
+}
+
+/// The token a request carries in its headers.
+fn token_of(headers: &HeaderMap) -> Option<String> {
+    if let Some(key) = headers.get("x-clickhouse-key") {
+        return key.to_str().ok().map(str::to_owned);
+    }
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, rest) = value.split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(rest.trim().to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(base64(rest.trim())?).ok()?;
+    decoded.split_once(':').map(|(_, password)| password.to_owned())
+}
+
+/// RFC 4648 section 4, padding optional; `None` for other characters.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() * 3 / 4);
+    let (mut bits, mut held) = (0u32, 0);
+    for byte in text.trim_end_matches('=').bytes() {
+        let six = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = (bits << 6) | u32::from(six);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held) as u8);
+            bits &= (1 << held) - 1;
+        }
+    }
+    Some(out)
+}
+
+fn unpack_all(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let mut reader = FrameReader::default();
+    reader.push(bytes);
+    let mut out = Vec::new();
+    while let Some(mut frame) = reader.next_frame()? {
+        out.append(&mut frame);
+    }
+    reader.finish().map(|()| out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_read_from_each_place() {
+        let headers = |name: &'static str, value: &'static str| {
+            HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))])
+        };
+        // RFC 7617 section 2: Aladdin, open sesame.
+        let basic = headers("authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==");
+        assert_eq!(token_of(&basic).as_deref(), Some("open sesame"));
+        assert_eq!(token_of(&headers("authorization", "bearer abc")).as_deref(), Some("abc"));
+        assert_eq!(token_of(&headers("x-clickhouse-key", "k")).as_deref(), Some("k"));
+        assert_eq!(token_of(&headers("authorization", "Digest x")), None);
+        assert_eq!(base64("not base64!"), None);
+    }
+}

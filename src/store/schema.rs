@@ -1,0 +1,195 @@
+//! Numbered migrations: plain SQL files with placeholders, rendered for one dialect, applied once, in order.
+//!
+//! Statements are idempotent (`IF NOT EXISTS`), so a migration that was cut off half way is simply run again.
+
+use super::StoreError;
+use super::endpoint::{literal, quoted_name};
+use clickhouse::Client;
+
+/// Where the tables live. Only table names, engines and `ON CLUSTER` differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Embedded,
+    Server,
+    /// Replicated local tables (`calls_local`) and a distributed one over them (`calls`).
+    Cluster {
+        name: String,
+    },
+}
+
+/// One step of the schema.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    pub version: u32,
+    pub name: &'static str,
+    sql: &'static str,
+    /// What a cluster needs on top.
+    cluster_sql: &'static str,
+}
+
+/// All steps, oldest first.
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "spine",
+        sql: include_str!("../../schemas/0001_spine.sql"),
+        cluster_sql: include_str!("../../schemas/0001_spine.cluster.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "histogram_buckets",
+        sql: include_str!("../../schemas/0002_histogram_buckets.sql"),
+        cluster_sql: "",
+    },
+];
+
+const RECORD: &str = include_str!("../../schemas/0000_migrations.sql");
+
+/// The newest version this program knows.
+pub const VERSION: u32 = match MIGRATIONS.last() {
+    Some(last) => last.version,
+    None => 0,
+};
+
+/// The whole schema as SQL text, for people who apply it themselves.
+pub fn render(dialect: &Dialect, database: &str) -> String {
+    let mut text = fill(RECORD, dialect, database, "schema_migrations");
+    for migration in MIGRATIONS {
+        for statement in statements(migration, dialect, database) {
+            text.push('\n');
+            text.push_str(&statement);
+            text.push_str(";\n");
+        }
+        text.push_str(&format!("\n{};\n", record(migration, database)));
+    }
+    text
+}
+
+/// Brings the store up to [`VERSION`]; returns the versions that were applied now.
+///
+/// # Errors
+/// [`StoreError::NewerSchema`] when a newer program was here; the store is left alone then.
+pub async fn apply(client: &Client, dialect: &Dialect, database: &str) -> Result<Vec<u32>, StoreError> {
+    // The database may not exist yet, so no statement relies on a current one.
+    let client = client.clone().with_database("default");
+    for statement in split(&fill(RECORD, dialect, database, "schema_migrations")) {
+        execute(&client, &statement).await?;
+    }
+    let found = format!("SELECT DISTINCT version FROM {}.schema_migrations ORDER BY version", quoted_name(database));
+    let found: Vec<u32> = client
+        .query_raw(&found)
+        .fetch_all()
+        .await
+        .map_err(|source| StoreError::Client { what: "read the schema version".to_owned(), source })?;
+    if let Some(newest) = found.last().copied().filter(|v| *v > VERSION) {
+        return Err(StoreError::NewerSchema { found: newest, known: VERSION });
+    }
+    let mut applied = Vec::new();
+    for migration in MIGRATIONS.iter().filter(|m| !found.contains(&m.version)) {
+        for statement in statements(migration, dialect, database) {
+            execute(&client, &statement).await?;
+        }
+        execute(&client, &record(migration, database)).await?;
+        applied.push(migration.version);
+    }
+    Ok(applied)
+}
+
+async fn execute(client: &Client, statement: &str) -> Result<(), StoreError> {
+    client.query_raw(statement).execute().await.map_err(|source| {
+        let head: String = statement.split_whitespace().take(6).collect::<Vec<_>>().join(" ");
+        StoreError::Client { what: format!("apply the schema at `{head} ...`"), source }
+    })
+}
+
+fn record(migration: &Migration, database: &str) -> String {
+    let Migration { version, name, .. } = migration;
+    format!(
+        "INSERT INTO {}.schema_migrations (version, name) SELECT {version}, {}",
+        quoted_name(database),
+        literal(name)
+    )
+}
+
+/// The statements of a migration, without comments between them and without semicolons.
+fn statements(migration: &Migration, dialect: &Dialect, database: &str) -> Vec<String> {
+    let mut all: Vec<String> = split(migration.sql).iter().map(|s| fill_statement(s, dialect, database)).collect();
+    if matches!(dialect, Dialect::Cluster { .. }) {
+        all.extend(split(migration.cluster_sql).iter().map(|s| fill_statement(s, dialect, database)));
+    }
+    all
+}
+
+/// Cuts a file at the semicolons that end a line; comment lines before the first word of a statement are dropped.
+fn split(sql: &str) -> Vec<String> {
+    let pieces = format!("{}\n", sql.trim_end());
+    let pieces = pieces.split(";\n");
+    let bare = pieces.map(|piece| {
+        let lines = piece.lines().skip_while(|line| line.trim().is_empty() || line.trim_start().starts_with("--"));
+        lines.collect::<Vec<_>>().join("\n")
+    });
+    bare.filter(|piece| !piece.trim().is_empty()).collect()
+}
+
+/// A replicated table's path in the keeper needs the table's name, which only the statement knows.
+fn fill_statement(statement: &str, dialect: &Dialect, database: &str) -> String {
+    let named = statement.split_once("{database}.").map_or("", |(_, rest)| rest);
+    let table = named.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or_default();
+    fill(statement, dialect, database, table)
+}
+
+fn fill(text: &str, dialect: &Dialect, database: &str, table: &str) -> String {
+    let (on_cluster, local, cluster) = match dialect {
+        Dialect::Embedded | Dialect::Server => (String::new(), "", ""),
+        Dialect::Cluster { name } => (format!("ON CLUSTER {}", literal(name)), "_local", name.as_str()),
+    };
+    let engine = match dialect {
+        Dialect::Embedded | Dialect::Server => "MergeTree".to_owned(),
+        // Every node is a replica of the one record of what was applied.
+        Dialect::Cluster { .. } if table == "schema_migrations" => {
+            format!("ReplicatedMergeTree({}, '{{shard}}-{{replica}}')", literal(&format!("/clickhouse/auscult/{database}/{table}")))
+        }
+        // {shard} and {replica} are macros of the servers.
+        Dialect::Cluster { .. } => {
+            format!("ReplicatedMergeTree({}, '{{replica}}')", literal(&format!("/clickhouse/auscult/{database}/{{shard}}/{table}")))
+        }
+    };
+    text.replace("'{cluster}'", &literal(cluster))
+        .replace("'{database}'", &literal(database))
+        .replace("{database}", &quoted_name(database))
+        .replace(" {on_cluster}", &if on_cluster.is_empty() { String::new() } else { format!(" {on_cluster}") })
+        .replace("{local}", local)
+        .replace("{engine}", &engine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_up_from_one() {
+        assert!(MIGRATIONS.iter().enumerate().all(|(i, m)| m.version as usize == i + 1));
+    }
+
+    #[test]
+    fn no_placeholder_survives_and_a_cluster_adds_its_tables() {
+        for dialect in [Dialect::Embedded, Dialect::Server] {
+            let text = render(&dialect, "auscult");
+            assert!(!text.contains('{') && !text.contains("CLUSTER") && !text.contains("_local"), "{text}");
+            assert!(text.contains("CREATE TABLE IF NOT EXISTS `auscult`.calls\n"));
+        }
+        let text = render(&Dialect::Cluster { name: "noc".to_owned() }, "voice");
+        let rest = text.replace("{shard}", "").replace("{replica}", "");
+        assert!(!rest.contains('{'), "{rest}");
+        for (table, local) in [("calls", "calls_local"), ("stream_intervals", "stream_intervals_local")] {
+            assert!(text.contains(&format!("CREATE TABLE IF NOT EXISTS `voice`.{local} ON CLUSTER 'noc'\n")));
+            assert!(text.contains(&format!("'/clickhouse/auscult/voice/{{shard}}/{table}', '{{replica}}'")));
+            assert!(text.contains(&format!("Distributed('noc', 'voice', '{local}', ")));
+        }
+    }
+
+    #[test]
+    fn statements_are_cut_at_semicolons_that_end_a_line() {
+        assert_eq!(split("-- head; er\n\nA 'x;y'\n-- in\n;\n\n-- more\nB;\n"), ["A 'x;y'\n-- in\n", "B"]);
+    }
+}

@@ -1,0 +1,176 @@
+//! One segment file: a batch frozen with its token, checked by checksums when it is read back.
+//!
+//! Layout: magic, header length (u32 little endian), header (JSON), CRC-32 of the header (u32), payload (RowBinary in
+//! one zstd frame). The header carries the length and CRC-32 of the payload. A file is whole or it is not a segment.
+
+use crate::store::rowbinary::RowBinary;
+use crate::store::rows::Table;
+use serde::{Deserialize, Serialize};
+
+const MAGIC: &[u8; 8] = b"AUSCSEG\n";
+
+/// Format written; readers take this and older ones.
+const VERSION: u32 = 1;
+
+/// Largest header read: column names of one table are about 1 KiB.
+const HEADER_LIMIT: usize = 64 * 1024;
+
+/// Largest batch unpacked, bytes; the writer closes a batch long before.
+const ROWS_LIMIT: usize = 256 * 1024 * 1024;
+
+/// A batch that will not change any more: same rows, same order, same token on every try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frozen {
+    /// Place in the order of the spool.
+    pub number: u64,
+    pub table: Table,
+    pub rows: u32,
+    pub token: String,
+    /// The file's bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A batch read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    pub table: Table,
+    pub columns: Vec<String>,
+    pub rows: u32,
+    /// Deduplication token: a second delivery of the same batch has no effect.
+    pub token: String,
+    /// Rows in RowBinary.
+    pub payload: Vec<u8>,
+}
+
+/// Why a file is not a segment.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BadSegment {
+    #[error("damaged: {0}")]
+    Damaged(&'static str),
+    #[error("written by a newer auscult (format {0}, this one reads up to {VERSION}): it is kept for that one")]
+    Newer(u32),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    version: u32,
+    table: String,
+    columns: Vec<String>,
+    rows: u32,
+    token: String,
+    payload_length: u64,
+    payload_crc32: u32,
+}
+
+/// Turns rows into a file's bytes.
+pub fn freeze(number: u64, table: Table, token: String, rows: &RowBinary) -> std::io::Result<Frozen> {
+    let payload = zstd::bulk::compress(rows.bytes(), 1)?;
+    let header = serde_json::to_vec(&Header {
+        version: VERSION,
+        table: table.name().to_owned(),
+        columns: rows.columns().iter().map(|c| (*c).to_owned()).collect(),
+        rows: rows.rows(),
+        token: token.clone(),
+        payload_length: payload.len() as u64,
+        payload_crc32: crc32fast::hash(&payload),
+    })?;
+    let mut bytes = Vec::with_capacity(MAGIC.len() + 8 + header.len() + payload.len());
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&(header.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(&header);
+    bytes.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
+    bytes.extend_from_slice(&payload);
+    Ok(Frozen { number, table, rows: rows.rows(), token, bytes })
+}
+
+/// Reads a segment back; every byte is covered by a checksum or compared.
+pub fn thaw(bytes: &[u8]) -> Result<Batch, BadSegment> {
+    let cut = BadSegment::Damaged("cut short");
+    let rest = bytes.strip_prefix(MAGIC).ok_or(BadSegment::Damaged("not a segment"))?;
+    let (length, rest) = take_u32(rest).ok_or(BadSegment::Damaged("cut short"))?;
+    let length = length as usize;
+    if length > HEADER_LIMIT {
+        return Err(BadSegment::Damaged("header longer than any"));
+    }
+    let (header, rest) = rest.split_at_checked(length).ok_or(BadSegment::Damaged("cut short"))?;
+    let (crc, payload) = take_u32(rest).ok_or(cut)?;
+    if crc32fast::hash(header) != crc {
+        return Err(BadSegment::Damaged("header checksum"));
+    }
+    let version = serde_json::from_slice::<Version>(header).map_err(|_| BadSegment::Damaged("header"))?.version;
+    if version > VERSION {
+        return Err(BadSegment::Newer(version));
+    }
+    let header: Header = serde_json::from_slice(header).map_err(|_| BadSegment::Damaged("header"))?;
+    if payload.len() as u64 != header.payload_length {
+        return Err(BadSegment::Damaged("length of the rows"));
+    }
+    if crc32fast::hash(payload) != header.payload_crc32 {
+        return Err(BadSegment::Damaged("checksum of the rows"));
+    }
+    let table = Table::from_name(&header.table).ok_or(BadSegment::Damaged("unknown table"))?;
+    let size = zstd::bulk::Decompressor::upper_bound(payload).unwrap_or(ROWS_LIMIT).min(ROWS_LIMIT);
+    let payload = zstd::bulk::decompress(payload, size).map_err(|_| BadSegment::Damaged("compressed rows"))?;
+    Ok(Batch { table, columns: header.columns, rows: header.rows, token: header.token, payload })
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (four, rest) = bytes.split_first_chunk::<4>()?;
+    Some((u32::from_le_bytes(*four), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Serialize)]
+    struct One {
+        value: u64,
+    }
+
+    fn sample(values: &[u64]) -> Frozen {
+        let mut rows = RowBinary::default();
+        for value in values {
+            rows.push(&One { value: *value }).unwrap();
+        }
+        freeze(7, Table::Calls, "t-7".to_owned(), &rows).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn a_batch_comes_back_as_it_was(values in prop::collection::vec(any::<u64>(), 0..300)) {
+            let batch = thaw(&sample(&values).bytes).unwrap();
+            let payload: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            prop_assert_eq!((batch.payload, batch.rows as usize, batch.token), (payload, values.len(), "t-7".to_owned()));
+            prop_assert_eq!(batch.table, Table::Calls);
+        }
+
+        #[test]
+        fn no_damage_goes_unseen(at in any::<prop::sample::Index>(), bit in 0u8..8, cut in any::<prop::sample::Index>()) {
+            let whole = sample(&[1, 2, 3]).bytes;
+            let mut flipped = whole.clone();
+            flipped[at.index(whole.len())] ^= 1 << bit;
+            prop_assert!(thaw(&flipped).is_err());
+            prop_assert!(thaw(&whole[..cut.index(whole.len())]).is_err());
+            let mut longer = whole;
+            longer.push(0);
+            prop_assert!(thaw(&longer).is_err());
+        }
+    }
+
+    #[test]
+    fn a_newer_format_is_told_from_damage() {
+        let header = br#"{"version":2,"shape":"other"}"#;
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend((header.len() as u32).to_le_bytes());
+        bytes.extend(header);
+        bytes.extend(crc32fast::hash(header).to_le_bytes());
+        assert_eq!(thaw(&bytes), Err(BadSegment::Newer(2)));
+    }
+}

@@ -1,0 +1,189 @@
+//! What the writer counted: every row that came in is delivered, waiting, or dropped for a reason.
+
+use crate::store::rows::Table;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Why rows were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DropReason {
+    /// The queue into the writer was full.
+    QueueFull,
+    /// A value that has no form in the row format.
+    Unencodable,
+    /// The spool reached its size and something more precious needed the room.
+    SpoolFull,
+    /// The spool could not be written, and what may be held in memory instead was used up.
+    SpoolUnwritable,
+    /// The segment was damaged on disk; kept in the dead letters.
+    Damaged,
+    /// The store refused the rows three times; kept in the dead letters.
+    Refused,
+}
+
+impl DropReason {
+    pub const ALL: [DropReason; 6] = [
+        DropReason::QueueFull,
+        DropReason::Unencodable,
+        DropReason::SpoolFull,
+        DropReason::SpoolUnwritable,
+        DropReason::Damaged,
+        DropReason::Refused,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            DropReason::QueueFull => "queue_full",
+            DropReason::Unencodable => "unencodable",
+            DropReason::SpoolFull => "spool_full",
+            DropReason::SpoolUnwritable => "spool_unwritable",
+            DropReason::Damaged => "damaged",
+            DropReason::Refused => "refused",
+        }
+    }
+}
+
+#[derive(Default)]
+struct PerTable {
+    received: AtomicU64,
+    spooled: AtomicU64,
+    delivered: AtomicU64,
+    dropped: [AtomicU64; DropReason::ALL.len()],
+}
+
+/// Live counters; read them with [`Counters::snapshot`].
+#[derive(Default)]
+pub struct Counters {
+    tables: [PerTable; Table::ALL.len()],
+    retries: AtomicU64,
+    spool_errors: AtomicU64,
+    segments_written: AtomicU64,
+    segments_delivered: AtomicU64,
+    bytes_delivered: AtomicU64,
+    waiting_segments: AtomicU64,
+    waiting_rows: AtomicU64,
+    waiting_bytes: AtomicU64,
+    reachable: AtomicU64,
+    last_error: Mutex<Option<String>>,
+}
+
+/// Counts of one table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableCounts {
+    /// Rows handed over, dropped ones included.
+    pub received: u64,
+    /// Rows made safe on disk by this run.
+    pub spooled: u64,
+    /// Rows the store acknowledged to this run, those of earlier runs' segments included.
+    pub delivered: u64,
+    /// Rows lost, per reason, reasons that never happened left out.
+    pub dropped: Vec<(DropReason, u64)>,
+}
+
+impl TableCounts {
+    pub fn dropped_for(&self, reason: DropReason) -> u64 {
+        self.dropped.iter().find(|(r, _)| *r == reason).map_or(0, |(_, rows)| *rows)
+    }
+}
+
+/// All counters at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CountersSnapshot {
+    pub tables: Vec<(Table, TableCounts)>,
+    /// Deliveries that failed and were or will be tried again.
+    pub retries: u64,
+    /// Writes to the spool that failed and were or will be tried again.
+    pub spool_errors: u64,
+    pub segments_written: u64,
+    pub segments_delivered: u64,
+    /// RowBinary bytes acknowledged.
+    pub bytes_delivered: u64,
+    pub waiting_segments: u64,
+    pub waiting_rows: u64,
+    pub waiting_bytes: u64,
+    /// The last delivery succeeded.
+    pub reachable: bool,
+    /// The last failure in words, kept after it healed.
+    pub last_error: Option<String>,
+}
+
+impl CountersSnapshot {
+    pub fn table(&self, table: Table) -> TableCounts {
+        self.tables.iter().find(|(t, _)| *t == table).map(|(_, counts)| counts.clone()).unwrap_or_default()
+    }
+}
+
+impl Counters {
+    pub fn snapshot(&self) -> CountersSnapshot {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let tables = Table::ALL.into_iter().zip(&self.tables).map(|(table, counts)| {
+            let dropped = DropReason::ALL.into_iter().zip(&counts.dropped).map(|(reason, rows)| (reason, read(rows)));
+            let counts = TableCounts {
+                received: read(&counts.received),
+                spooled: read(&counts.spooled),
+                delivered: read(&counts.delivered),
+                dropped: dropped.filter(|(_, rows)| *rows > 0).collect(),
+            };
+            (table, counts)
+        });
+        CountersSnapshot {
+            tables: tables.collect(),
+            retries: read(&self.retries),
+            spool_errors: read(&self.spool_errors),
+            segments_written: read(&self.segments_written),
+            segments_delivered: read(&self.segments_delivered),
+            bytes_delivered: read(&self.bytes_delivered),
+            waiting_segments: read(&self.waiting_segments),
+            waiting_rows: read(&self.waiting_rows),
+            waiting_bytes: read(&self.waiting_bytes),
+            reachable: read(&self.reachable) == 1,
+            last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    pub(super) fn received(&self, table: Table) {
+        self.of(table).received.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn spooled(&self, table: Table, rows: u32) {
+        self.of(table).spooled.fetch_add(u64::from(rows), Ordering::Relaxed);
+        self.segments_written.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn delivered(&self, table: Table, rows: u32, bytes: usize) {
+        self.of(table).delivered.fetch_add(u64::from(rows), Ordering::Relaxed);
+        self.segments_delivered.fetch_add(1, Ordering::Relaxed);
+        self.bytes_delivered.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.reachable.store(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn dropped(&self, table: Table, reason: DropReason, rows: u64) {
+        self.of(table).dropped[reason as usize].fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// A delivery failed and will be tried again.
+    pub(super) fn retry(&self, error: String) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+        self.reachable.store(0, Ordering::Relaxed);
+        self.error(error);
+    }
+
+    pub(super) fn spool_error(&self, error: String) {
+        self.spool_errors.fetch_add(1, Ordering::Relaxed);
+        self.error(error);
+    }
+
+    pub(super) fn error(&self, error: String) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    pub(super) fn waiting(&self, size: crate::store::spool::SpoolSize) {
+        self.waiting_segments.store(size.segments, Ordering::Relaxed);
+        self.waiting_rows.store(size.rows, Ordering::Relaxed);
+        self.waiting_bytes.store(size.bytes, Ordering::Relaxed);
+    }
+
+    fn of(&self, table: Table) -> &PerTable {
+        &self.tables[table as usize]
+    }
+}

@@ -1,0 +1,220 @@
+//! The way of a fact into the store: queue, batch, spool, delivery.
+//!
+//! [`StoreSender::try_send`] never blocks. A thread turns facts into rows and rows into synced segments; a task
+//! delivers segments with a deduplication token until the store acknowledges them. A crash between the two loses
+//! nothing that was synced and doubles nothing.
+
+mod batcher;
+mod counters;
+mod deliver;
+
+pub use counters::{Counters, CountersSnapshot, DropReason, TableCounts};
+
+use super::rows::{Labels, Record};
+use super::spool::{Spool, SpoolLimits};
+use super::{Store, StoreError};
+use crate::model::Event;
+use crate::units::{Nanos, Timestamp};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How the writer works; the defaults suit one probe.
+#[derive(Clone)]
+pub struct StoreOptions {
+    /// Facts that may wait for the writer; detail rows (intervals, messages, reports) get three quarters of it.
+    pub queue: usize,
+    /// Calls and streams are synced to disk at most this long after they came (and a sync).
+    pub summary_age: Nanos,
+    /// The same for all other rows.
+    pub batch_age: Nanos,
+    /// Rows that close a batch before its time.
+    pub batch_rows: u32,
+    /// Encoded bytes that close a batch before its time.
+    pub batch_bytes: usize,
+    /// Frozen bytes held in memory while the spool cannot be written.
+    pub memory_bytes: usize,
+    pub spool: SpoolLimits,
+    /// Longest wait for the connection to take a piece of rows.
+    pub send_timeout: Duration,
+    /// Longest wait for the store's answer; what comes later counts as unknown and is sent again.
+    pub answer_timeout: Duration,
+    /// Bring the schema up to date before the first delivery. Off for users that may only insert.
+    pub migrate: bool,
+    /// The wall clock.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl StoreOptions {
+    pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> StoreOptions {
+        StoreOptions {
+            queue: 65_536,
+            summary_age: Nanos::from_millis(500),
+            batch_age: Nanos::from_secs(2),
+            batch_rows: 20_000,
+            batch_bytes: 32 << 20,
+            memory_bytes: 64 << 20,
+            spool: SpoolLimits::default(),
+            send_timeout: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(60),
+            migrate: true,
+            now: Arc::new(now),
+        }
+    }
+}
+
+/// What the sender, the batching thread and the delivery share.
+struct Shared {
+    spool: Mutex<Spool>,
+    counters: Arc<Counters>,
+    /// Facts in the queue.
+    depth: AtomicUsize,
+    closing: AtomicBool,
+    /// The batching thread has put everything where it belongs and ended.
+    spooled_all: AtomicBool,
+    /// Rows that could not be made safe before the end.
+    unsafe_rows: AtomicU64,
+    work: Notify,
+}
+
+impl Shared {
+    fn spool(&self) -> MutexGuard<'_, Spool> {
+        self.spool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Hands facts to the writer. Cheap to clone.
+#[derive(Clone)]
+pub struct StoreSender {
+    queue: SyncSender<Record>,
+    shared: Arc<Shared>,
+    detail_depth: usize,
+}
+
+impl StoreSender {
+    /// Queues a fact, or counts it as dropped. Never blocks. Says whether it was taken.
+    pub fn try_send(&self, record: Record) -> bool {
+        let table = record.table();
+        let counters = &self.shared.counters;
+        counters.received(table);
+        let depth = self.shared.depth.fetch_add(1, Ordering::AcqRel);
+        let fits = table.is_summary() || depth < self.detail_depth;
+        let taken = fits && !self.shared.closing.load(Ordering::Acquire) && match self.queue.try_send(record) {
+            Ok(()) => true,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+        };
+        if !taken {
+            self.shared.depth.fetch_sub(1, Ordering::AcqRel);
+            counters.dropped(table, DropReason::QueueFull, 1);
+        }
+        taken
+    }
+
+    /// Queues what an event has for the store; events for the live view alone are passed over.
+    pub fn event(&self, event: Event) {
+        if let Some(record) = Record::from_event(event) {
+            self.try_send(record);
+        }
+    }
+
+    /// Facts waiting in the queue.
+    pub fn depth(&self) -> usize {
+        self.shared.depth.load(Ordering::Acquire)
+    }
+}
+
+/// The running writer.
+pub struct StoreWriter {
+    shared: Arc<Shared>,
+    batcher: Option<std::thread::JoinHandle<()>>,
+    delivery: tokio::task::JoinHandle<()>,
+}
+
+/// What was left when the writer stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leftover {
+    /// Rows safe in the spool, delivered by the next run.
+    pub spooled_rows: u64,
+    pub spooled_segments: u64,
+    /// Rows that could not be written anywhere: lost, and counted as dropped.
+    pub lost_rows: u64,
+}
+
+impl StoreWriter {
+    /// Starts writing to `store` through the spool in `spool_dir`. Segments of earlier runs go first.
+    /// Must be called inside a tokio runtime, which runs the delivery.
+    pub fn start(
+        store: Store,
+        spool_dir: &Path,
+        labels: Labels,
+        options: StoreOptions,
+    ) -> Result<(StoreSender, StoreWriter), StoreError> {
+        let spool = Spool::open(spool_dir, options.spool)?;
+        StoreWriter::start_on(spool, store, labels, options)
+    }
+
+    /// As [`StoreWriter::start`], on a spool that is open already.
+    pub fn start_on(
+        spool: Spool,
+        store: Store,
+        labels: Labels,
+        options: StoreOptions,
+    ) -> Result<(StoreSender, StoreWriter), StoreError> {
+        let counters = Arc::new(Counters::default());
+        counters.waiting(spool.size());
+        let shared = Arc::new(Shared {
+            spool: Mutex::new(spool),
+            counters,
+            depth: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            spooled_all: AtomicBool::new(false),
+            unsafe_rows: AtomicU64::new(0),
+            work: Notify::new(),
+        });
+        let (queue, records) = sync_channel(options.queue.max(1));
+        let sender =
+            StoreSender { queue, shared: Arc::clone(&shared), detail_depth: options.queue.max(1).div_ceil(4) * 3 };
+        let batcher = {
+            let (shared, options) = (Arc::clone(&shared), options.clone());
+            std::thread::Builder::new().name("store-batch".to_owned()).spawn(move || {
+                batcher::Batcher::new(Arc::clone(&shared), labels, options).run(&records);
+                shared.spooled_all.store(true, Ordering::Release);
+                shared.work.notify_one();
+            })
+        };
+        let batcher = batcher.map_err(|source| StoreError::Io {
+            what: "start the thread for the spool in",
+            path: std::path::PathBuf::new(),
+            source,
+        })?;
+        let delivery = tokio::spawn(deliver::run(Arc::clone(&shared), store, options));
+        Ok((sender, StoreWriter { shared, batcher: Some(batcher), delivery }))
+    }
+
+    pub fn counters(&self) -> Arc<Counters> {
+        Arc::clone(&self.shared.counters)
+    }
+
+    /// Takes no more facts, makes all of them safe, and delivers for at most `timeout`.
+    /// Afterwards end the process with `_exit`: exit handlers of the embedded engine crash on work in flight.
+    pub async fn drain(mut self, timeout: Duration) -> Leftover {
+        self.shared.closing.store(true, Ordering::Release);
+        if let Some(batcher) = self.batcher.take() {
+            // Bounded by what the queue holds; syncing it is worth more than leaving in time.
+            let _ = tokio::task::spawn_blocking(move || batcher.join()).await;
+        }
+        if tokio::time::timeout(timeout, &mut self.delivery).await.is_err() {
+            self.delivery.abort();
+            let _ = (&mut self.delivery).await;
+        }
+        let size = self.shared.spool().size();
+        Leftover {
+            spooled_rows: size.rows,
+            spooled_segments: size.segments,
+            lost_rows: self.shared.unsafe_rows.load(Ordering::Acquire),
+        }
+    }
+}
