@@ -53,7 +53,9 @@ impl Backend {
                 let parsed: axum::http::Uri =
                     url.parse().map_err(|e| StoreError::Setting(format!("store URL {url}: {e}")))?;
                 if parsed.scheme_str() != Some("http") || parsed.host().is_none() {
-                    return Err(StoreError::Setting(format!("store URL {url}: it must start with http:// and name a host")));
+                    return Err(StoreError::Setting(format!(
+                        "store URL {url}: it must start with http:// and name a host"
+                    )));
                 }
                 let client = Client::default()
                     .with_url(url)

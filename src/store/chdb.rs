@@ -416,7 +416,8 @@ impl Library {
         for (name, value) in settings {
             arguments.push(argument(&format!("--{name}={value}"))?);
         }
-        let count = c_int::try_from(arguments.len()).map_err(|_| StoreError::Setting("too many settings".to_owned()))?;
+        let count =
+            c_int::try_from(arguments.len()).map_err(|_| StoreError::Setting("too many settings".to_owned()))?;
         let mut pointers: Vec<*mut c_char> = arguments.iter().map(|a| a.as_ptr().cast_mut()).collect();
         let _serial = CONNECT.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: `count` C strings that live until the call returns; the engine copies and does not change them.
@@ -448,8 +449,7 @@ fn argument(text: &str) -> Result<CString, StoreError> {
 fn lock_directory(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join("auscult.lock");
     let io = |source| StoreError::Io { what: "lock the data directory with", path: path.clone(), source };
-    let mut file =
-        File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0).and_then(|()| file.write_all(std::process::id().to_string().as_bytes())).map_err(io)?;

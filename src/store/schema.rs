@@ -147,11 +147,17 @@ fn fill(text: &str, dialect: &Dialect, database: &str, table: &str) -> String {
         Dialect::Embedded | Dialect::Server => "MergeTree".to_owned(),
         // Every node is a replica of the one record of what was applied.
         Dialect::Cluster { .. } if table == "schema_migrations" => {
-            format!("ReplicatedMergeTree({}, '{{shard}}-{{replica}}')", literal(&format!("/clickhouse/auscult/{database}/{table}")))
+            format!(
+                "ReplicatedMergeTree({}, '{{shard}}-{{replica}}')",
+                literal(&format!("/clickhouse/auscult/{database}/{table}"))
+            )
         }
         // {shard} and {replica} are macros of the servers.
         Dialect::Cluster { .. } => {
-            format!("ReplicatedMergeTree({}, '{{replica}}')", literal(&format!("/clickhouse/auscult/{database}/{{shard}}/{table}")))
+            format!(
+                "ReplicatedMergeTree({}, '{{replica}}')",
+                literal(&format!("/clickhouse/auscult/{database}/{{shard}}/{table}"))
+            )
         }
     };
     text.replace("'{cluster}'", &literal(cluster))

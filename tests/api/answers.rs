@@ -92,14 +92,14 @@ async fn pages_visit_each_call_once_in_order_while_others_are_stored() {
         let expected = ids(&whole, "calls");
         assert_eq!(whole["next_cursor"], Value::Null);
         let mut seen: Vec<String> = Vec::new();
-        let mut uri = format!("/api/v1/calls?sort={sort}&limit=10");
+        let mut uri = format!("/api/v1/calls?sort={sort}&limit=20");
         for page_number in 0.. {
             assert!(page_number < 100, "paging ends");
             let page = world.get(&uri).await;
             assert_eq!(page["window"], whole["window"], "the window stays that of the first page");
             seen.extend(ids(&page, "calls"));
             let Some(cursor) = page["next_cursor"].as_str() else { break };
-            uri = format!("/api/v1/calls?sort={sort}&limit=10&cursor={cursor}");
+            uri = format!("/api/v1/calls?sort={sort}&limit=20&cursor={cursor}");
             // New calls in front, behind, and beyond the window.
             world
                 .insert(

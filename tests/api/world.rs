@@ -2,14 +2,19 @@
 
 use auscult::api::{AppState, Check, HostPolicy, LiveFeed, MetricFamily, Sample, Telemetry, app};
 use auscult::model::Limits;
+use auscult::store::chdb::{Engine, EngineLimits, find_library};
+use auscult::store::endpoint::{Access, in_process_client};
 use auscult::store::query::Reader;
+use auscult::store::schema::{self, Dialect};
 use auscult::units::{Nanos, Timestamp};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use clickhouse::Client;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tempfile::TempDir;
 use tower::ServiceExt;
 
 /// Far enough ahead that no row expires while a test looks.
@@ -20,8 +25,8 @@ pub const START: Timestamp = Timestamp::from_secs(1_772_366_400);
 
 pub struct World {
     pub router: Router,
-    pub live: Arc<LiveFeed>,
     writer: Client,
+    _opened: Arc<Opened>,
 }
 
 pub struct Answer {
@@ -76,9 +81,12 @@ pub async fn send(router: &Router, request: axum::http::request::Builder) -> Ans
 impl World {
     /// `None`, with a line that says so, where the engine library is absent.
     pub async fn new(name: &str) -> Option<World> {
-        let (writer, reader) = connect(name).await?;
+        let opened = opened()?;
+        let writer = in_process_client(&opened.engine, Access::writer(None)).with_database(name);
+        let reader = in_process_client(&opened.engine, Access::reader(None)).with_database(name);
+        schema::apply(&writer, &Dialect::Embedded, name).await.expect("the schema");
         let live = Arc::new(LiveFeed::new(&Limits::default()));
-        Some(World { router: service(reader, live.clone(), true), live, writer })
+        Some(World { router: service(reader, live, true), writer, _opened: opened })
     }
 
     pub async fn get(&self, uri: &str) -> Value {
@@ -144,23 +152,31 @@ fn merged(mut base: Value, fields: Value) -> Value {
     base
 }
 
-async fn connect(name: &str) -> Option<(Client, Client)> {
-    let Ok(url) = std::env::var("AUSCULT_TEST_CLICKHOUSE") else {
-        println!("skipped: no engine");
-        return None;
-    };
-    let client = Client::default().with_url(url).with_compression(clickhouse::Compression::None);
-    let schema = include_str!("../../schemas/0001_spine.sql")
-        .replace("{database}", name)
-        .replace("{on_cluster}", "")
-        .replace(" COMMENT 'delay-variation histogram; bounds by histogram_version'", "")
-        .replace("{engine}", "MergeTree");
-    client.query_raw(&format!("DROP DATABASE IF EXISTS {name}")).execute().await.expect("drop");
-    for statement in schema.split(";\n") {
-        let bare: String = statement.lines().filter(|l| !l.starts_with("--")).collect::<Vec<_>>().join("\n");
-        if !bare.trim().is_empty() {
-            client.query_raw(bare.trim_end().trim_end_matches(';')).execute().await.expect("schema");
+/// The engine serves one directory per process and must be closed before the process exits: worlds share it
+/// while there are any, and the last one closes it.
+struct Opened {
+    engine: Engine,
+    _directory: TempDir,
+}
+
+fn opened() -> Option<Arc<Opened>> {
+    static SHARED: Mutex<Weak<Opened>> = Mutex::new(Weak::new());
+    let library = match find_library(None) {
+        Ok(library) => library,
+        Err(absent) => {
+            println!("skipped: {absent}");
+            return None;
         }
+    };
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(opened) = shared.upgrade() {
+        return Some(opened);
     }
-    Some((client.clone().with_database(name), client.with_database(name)))
+    let directory = TempDir::new().expect("a directory");
+    // The runtime of the world before may still be closing its connections.
+    let open = || Engine::open(&library, directory.path(), &EngineLimits::default());
+    let engine = (0..100).find_map(|_| open().map_err(|_| std::thread::sleep(Duration::from_millis(50))).ok());
+    let opened = Arc::new(Opened { engine: engine.expect("the engine opens"), _directory: directory });
+    *shared = Arc::downgrade(&opened);
+    Some(opened)
 }

@@ -275,12 +275,7 @@ impl Endpoint {
         let turn = tokio::time::timeout(TURN, self.turns.clone().acquire_owned()).await;
         let Ok(Ok(turn)) = turn else {
             let text = "too many requests at once, try again";
-            return Err(Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                202,
-                "TOO_MANY_SIMULTANEOUS_QUERIES",
-                text,
-            ));
+            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 202, "TOO_MANY_SIMULTANEOUS_QUERIES", text));
         };
         let job = Job { engine: self.engine.clone(), fields, sql };
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
@@ -368,9 +363,9 @@ impl Endpoint {
             let _ = tx.send(Feed::End).await;
         }
         drop(tx);
-        let done = work.await.map_err(|e| {
-            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, 1001, "STD_EXCEPTION", &e.to_string())
-        })?;
+        let done = work
+            .await
+            .map_err(|e| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, 1001, "STD_EXCEPTION", &e.to_string()))?;
         match broken {
             Some(why) => Err(Refusal::new(StatusCode::BAD_REQUEST, 33, "CANNOT_READ_ALL_DATA", &why)),
             None => Ok(summary(0, done?)),
@@ -504,11 +499,9 @@ async fn run(job: Job, turn: impl Send + 'static) -> Result<Response, Refusal> {
         Err(refusal) => Some(exception_block(&refusal.error.text, &tag)),
     });
     let chunks = tokio_stream::once(first).chain(rest);
-    let chunks = chunks.map(move |bytes| Ok::<_, std::convert::Infallible>(if packed {
-        Bytes::from(frames::pack(&bytes))
-    } else {
-        bytes
-    }));
+    let chunks = chunks.map(move |bytes| {
+        Ok::<_, std::convert::Infallible>(if packed { Bytes::from(frames::pack(&bytes)) } else { bytes })
+    });
     *response.body_mut() = Body::from_stream(chunks);
     Ok(response)
 }

@@ -260,7 +260,10 @@ mod tests {
                 "INSERT INTO `format` SETTINGS x='FORMAT y', z=1 FORMAT TSV\n\n1\t2\n",
                 insert("INSERT INTO `format` SETTINGS x='FORMAT y', z=1", "TSV", b"\n1\t2\n"),
             ),
-            ("insert into format format JSONEachRow {\"a\":1}", insert("insert into format", "JSONEachRow", b"{\"a\":1}")),
+            (
+                "insert into format format JSONEachRow {\"a\":1}",
+                insert("insert into format", "JSONEachRow", b"{\"a\":1}"),
+            ),
         ] {
             assert_eq!(classify(sql.as_bytes()), expected, "{sql}");
         }

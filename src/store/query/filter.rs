@@ -123,10 +123,11 @@ macro_rules! at_port {
 const MEDIA_IP: &str = concat!(in_range!("src_ip"), " OR ", in_range!("dst_ip"));
 const MEDIA_IP_PORT: &str = concat!(at_port!("src_ip", "src_port"), " OR ", at_port!("dst_ip", "dst_port"));
 
+/// GLOBAL: on a cluster the inner table is distributed too; on one node the word changes nothing.
 macro_rules! media_in_window {
     ($($what:tt)*) => {
         concat!(
-            "call_uid IN (SELECT call_uid FROM streams WHERE call_uid != 0 ",
+            "call_uid GLOBAL IN (SELECT call_uid FROM streams WHERE call_uid != 0 ",
             "AND first_at BETWEEN fromUnixTimestamp64Nano({from:Int64}) - INTERVAL 1 HOUR ",
             "AND fromUnixTimestamp64Nano({to:Int64}) + INTERVAL 6 HOUR AND (",
             $($what)*,

@@ -177,7 +177,8 @@ impl Spool {
 
     /// The next segment to deliver among those `ready` says may go: calls and streams first, then the oldest.
     pub fn next(&mut self, mut ready: impl FnMut(&Segment) -> bool) -> Option<Segment> {
-        let best = self.waiting.values().filter(|s| ready(s)).min_by_key(|s| (!s.table.is_summary(), s.number))?.clone();
+        let best =
+            self.waiting.values().filter(|s| ready(s)).min_by_key(|s| (!s.table.is_summary(), s.number))?.clone();
         self.in_flight = Some(best.number);
         Some(best)
     }

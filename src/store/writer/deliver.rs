@@ -130,12 +130,7 @@ async fn take(
 }
 
 /// Delivers a batch. `Ok` only after the whole answer came without an exception.
-async fn send(
-    client: &clickhouse::Client,
-    database: &str,
-    batch: &Batch,
-    options: &StoreOptions,
-) -> Result<(), Error> {
+async fn send(client: &clickhouse::Client, database: &str, batch: &Batch, options: &StoreOptions) -> Result<(), Error> {
     let columns: Vec<String> = batch.columns.iter().map(|c| quoted_name(c)).collect();
     let sql = format!(
         "INSERT INTO {}.{} ({}) SETTINGS insert_deduplicate=1, insert_deduplication_token={}, async_insert=0, \

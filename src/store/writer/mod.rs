@@ -102,10 +102,12 @@ impl StoreSender {
         counters.received(table);
         let depth = self.shared.depth.fetch_add(1, Ordering::AcqRel);
         let fits = table.is_summary() || depth < self.detail_depth;
-        let taken = fits && !self.shared.closing.load(Ordering::Acquire) && match self.queue.try_send(record) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-        };
+        let taken = fits
+            && !self.shared.closing.load(Ordering::Acquire)
+            && match self.queue.try_send(record) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+            };
         if !taken {
             self.shared.depth.fetch_sub(1, Ordering::AcqRel);
             counters.dropped(table, DropReason::QueueFull, 1);
