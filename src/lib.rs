@@ -3,10 +3,8 @@
 //! Frames and their times go into a pure machine ([`engine`]), facts come out ([`model::Event`]);
 //! everything with an effect hangs off the two ends. `ARCHITECTURE.md` tells the house.
 
-pub mod app;
-pub mod capture;
-pub mod engine;
-pub mod media;
+pub mod api;
+pub mod live;
 pub mod model;
 pub mod quality;
 pub mod signal;

@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod chdb;
 pub mod endpoint;
+pub mod query;
 pub mod rowbinary;
 pub mod rows;
 pub mod schema;

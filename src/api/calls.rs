@@ -1,0 +1,114 @@
+//! `/range`, `/timeline`, `/calls` and `/calls/{id}`.
+
+use super::error::ErrorBody;
+use super::json::{CallJson, CallsJson, DetailJson, RangeJson, TimelineJson, WindowJson};
+use super::params::{CallsParams, Params, TimelineParams, given, limit, time, whole};
+use super::{ApiError, AppState};
+use crate::store::query::{CallSort, MAX_ROWS, Session};
+use crate::units::Nanos;
+use axum::Json;
+use axum::extract::{Path, State};
+
+/// First and last time stored, and how many calls and streams.
+#[utoipa::path(get, path = "/api/v1/range", tag = "calls",
+    responses((status = 200, body = RangeJson), (status = 503, body = ErrorBody)))]
+pub(super) async fn range(State(state): State<AppState>) -> Result<Json<RangeJson>, ApiError> {
+    Ok(Json(state.reader.session().await?.range().await?.into()))
+}
+
+/// How many calls began when, by class. A rating factor of 80 or more (scaled to 100 on wideband and fullband) is
+/// good, 60 to 80 fair, below 60 poor; failed calls and calls nobody answered are `failed`, calls without MOS `unrated`.
+#[utoipa::path(get, path = "/api/v1/timeline", tag = "calls", params(TimelineParams),
+    responses((status = 200, body = TimelineJson), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn timeline(
+    State(state): State<AppState>,
+    Params(params): Params<TimelineParams>,
+) -> Result<Json<TimelineJson>, ApiError> {
+    let filter = params.filter()?;
+    let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
+    let wanted = whole("buckets", &params.buckets, 1, MAX_ROWS)?.unwrap_or(120);
+    let session = state.reader.session().await?;
+    let window = session.window(from, to, (state.now)()).await?;
+    let bucket_s = bucket_length(window.length(), wanted);
+    let buckets = session.timeline(&filter, window, Nanos::from_secs(bucket_s)).await?;
+    Ok(Json(TimelineJson::new(window, bucket_s, buckets)))
+}
+
+/// Calls, worst first unless asked otherwise, page by page.
+#[utoipa::path(get, path = "/api/v1/calls", tag = "calls", params(CallsParams),
+    responses((status = 200, body = CallsJson), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Params(params): Params<CallsParams>,
+) -> Result<Json<CallsJson>, ApiError> {
+    let filter = params.filter()?;
+    let sort = match given(&params.sort) {
+        None | Some("worst") => CallSort::Worst,
+        Some("newest") => CallSort::Newest,
+        Some("oldest") => CallSort::Oldest,
+        Some("longest") => CallSort::Longest,
+        Some(_) => return Err(ApiError::bad_request("`sort` must be worst, newest, oldest or longest")),
+    };
+    let limit = limit(&params.limit)?;
+    let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
+    let after = given(&params.cursor).map(|text| Session::call_cursor(text, sort)).transpose()?;
+    let session = state.reader.session().await?;
+    let window = match &after {
+        Some(cursor) => cursor.window,
+        None => session.window(from, to, (state.now)()).await?,
+    };
+    let page = session.calls(&filter, window, sort, limit, after.as_ref()).await?;
+    Ok(Json(CallsJson {
+        window: WindowJson::from(window),
+        calls: page.calls.into_iter().map(CallJson::from).collect(),
+        next_cursor: page.next.map(|cursor| cursor.encode()),
+    }))
+}
+
+/// One call with its streams, intervals, SIP messages and RTCP reports, each in the order of time.
+#[utoipa::path(get, path = "/api/v1/calls/{id}", tag = "calls",
+    params(("id" = String, Path, description = "16 hexadecimal digits")),
+    responses((status = 200, body = DetailJson), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn one(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<DetailJson>, ApiError> {
+    let uid = match u64::from_str_radix(&id, 16) {
+        Ok(uid) if id.len() == 16 && !id.starts_with('+') => uid,
+        _ => return Err(ApiError::bad_request("a call's id is 16 hexadecimal digits")),
+    };
+    let session = state.reader.session().await?;
+    match session.call(uid).await? {
+        Some(detail) => Ok(Json(DetailJson::from(detail))),
+        None if state.live.view().call(uid).is_some() => {
+            Err(ApiError::not_found("this call is still up; its row is stored when it ends"))
+        }
+        None => Err(ApiError::not_found("no such call is stored; it may have expired")),
+    }
+}
+
+/// The shortest usual length that needs no more than `wanted` buckets, in seconds.
+fn bucket_length(window: Nanos, wanted: u32) -> i64 {
+    const USUAL: [i64; 18] =
+        [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
+    let least = window.0.div_euclid(1_000_000_000 * i64::from(wanted)) + 1;
+    USUAL.into_iter().find(|s| *s >= least).unwrap_or_else(|| (least + 86_399) / 86_400 * 86_400)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_have_usual_lengths_and_are_not_too_many() {
+        for (window_s, wanted, expected) in [
+            (0, 120, 1),
+            (119, 120, 1),
+            (120, 120, 2),
+            (3600, 120, 60),
+            (31 * 86_400, 120, 43_200),
+            (31 * 86_400, 1, 2_764_800),
+        ] {
+            let length = bucket_length(Nanos::from_secs(window_s), wanted);
+            assert_eq!(length, expected, "{window_s} s in {wanted}");
+            assert!(window_s / length < i64::from(wanted));
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! JSON twins of calls and their evidence: the contract with the page and with programs.
+
+use super::json_stream::{IntervalJson, StreamJson};
+use crate::model::{LossRuns, endpoint_text};
+use crate::store::query::{CallDetail, CallRow, RtcpRow, SipRow, StoredRange, TimelineBucket, Window};
+use crate::units::{Nanos, Ssrc, Timestamp};
+use serde::{Serialize, Serializer};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use utoipa::ToSchema;
+
+/// A JSON object that keeps the order of its entries.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Ordered<T>(pub Vec<(String, T)>);
+
+impl<T: Serialize> Serialize for Ordered<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+/// The time range an answer is about, both ends inclusive.
+#[derive(Serialize, ToSchema)]
+pub struct WindowJson {
+    from: String,
+    to: String,
+}
+
+impl From<Window> for WindowJson {
+    fn from(w: Window) -> WindowJson {
+        WindowJson { from: w.from.to_rfc3339(), to: w.to.to_rfc3339() }
+    }
+}
+
+/// Answer of `/range`; times are null when nothing is stored.
+#[derive(Serialize, ToSchema)]
+pub struct RangeJson {
+    #[schema(required)]
+    from: Option<String>,
+    #[schema(required)]
+    to: Option<String>,
+    calls: u64,
+    streams: u64,
+}
+
+impl From<StoredRange> for RangeJson {
+    fn from(r: StoredRange) -> RangeJson {
+        let text = |at: Option<Timestamp>| at.map(Timestamp::to_rfc3339);
+        RangeJson { from: text(r.from), to: text(r.to), calls: r.calls, streams: r.streams }
+    }
+}
+
+/// Answer of `/timeline`; empty buckets are there with zeros.
+#[derive(Serialize, ToSchema)]
+pub struct TimelineJson {
+    from: String,
+    to: String,
+    bucket_s: i64,
+    buckets: Vec<BucketJson>,
+}
+
+/// Calls that began in the `bucket_s` seconds from `at`.
+#[derive(Serialize, ToSchema)]
+pub struct BucketJson {
+    at: String,
+    calls: u64,
+    good: u64,
+    fair: u64,
+    poor: u64,
+    failed: u64,
+    unrated: u64,
+}
+
+impl TimelineJson {
+    pub fn new(window: Window, bucket_s: i64, buckets: Vec<TimelineBucket>) -> TimelineJson {
+        let bucket = |b: TimelineBucket| BucketJson {
+            at: b.at.to_rfc3339(),
+            calls: b.calls,
+            good: b.good,
+            fair: b.fair,
+            poor: b.poor,
+            failed: b.failed,
+            unrated: b.unrated,
+        };
+        TimelineJson {
+            from: window.from.to_rfc3339(),
+            to: window.to.to_rfc3339(),
+            bucket_s,
+            buckets: buckets.into_iter().map(bucket).collect(),
+        }
+    }
+}
+
+/// Answer of `/calls`.
+#[derive(Serialize, ToSchema)]
+pub struct CallsJson {
+    pub window: WindowJson,
+    pub calls: Vec<CallJson>,
+    /// Null after the last page.
+    #[schema(required)]
+    pub next_cursor: Option<String>,
+}
+
+/// One side of a call; text is empty where the header had none.
+#[derive(Serialize, ToSchema)]
+pub struct PartyJson {
+    uri: String,
+    user: String,
+    name: String,
+    agent: String,
+}
+
+/// One reason why a call was bad.
+#[derive(Serialize, ToSchema)]
+pub struct DiagnosisJson {
+    code: String,
+    /// 0 to 1.
+    confidence: f32,
+    evidence: String,
+}
+
+/// One SIP call. Times are those of the probe.
+#[derive(Serialize, ToSchema)]
+pub struct CallJson {
+    id: String,
+    call_id: String,
+    caller: PartyJson,
+    callee: PartyJson,
+    state: String,
+    #[schema(required)]
+    final_code: Option<u16>,
+    #[schema(required)]
+    final_reason: Option<String>,
+    transport: String,
+    #[schema(required)]
+    signalling_src: Option<String>,
+    #[schema(required)]
+    signalling_dst: Option<String>,
+    first_at: String,
+    last_at: String,
+    #[schema(required)]
+    invite_at: Option<String>,
+    #[schema(required)]
+    ringing_at: Option<String>,
+    #[schema(required)]
+    answered_at: Option<String>,
+    #[schema(required)]
+    ended_at: Option<String>,
+    /// INVITE to the first answer that is not 100.
+    #[schema(required)]
+    pdd_ms: Option<f64>,
+    #[schema(required)]
+    setup_ms: Option<f64>,
+    #[schema(required)]
+    duration_ms: Option<f64>,
+    #[schema(required)]
+    released_by: Option<String>,
+    #[schema(required)]
+    release_reason: Option<String>,
+    reinvites: u32,
+    auth_rounds: u32,
+    retransmissions: u32,
+    messages: u32,
+    branches: u32,
+    acked: bool,
+    started_mid_call: bool,
+    directions_seen: u8,
+    stream_ids: Vec<String>,
+    codecs: Vec<String>,
+    /// Lowest listening MOS of its streams, on `mos_scale`.
+    #[schema(required)]
+    mos_worst: Option<f32>,
+    /// `nb`, `wb` or `fb`.
+    #[schema(required)]
+    mos_scale: Option<String>,
+    /// `good`, `fair`, `poor`, `failed` or `unrated`.
+    class: String,
+    #[schema(required)]
+    pdv_p95_worst_ms: Option<f32>,
+    #[schema(required)]
+    loss_pct_worst: Option<f32>,
+    #[schema(required)]
+    loss_source: Option<String>,
+    /// First code of `diagnoses`.
+    #[schema(required)]
+    diagnosis: Option<String>,
+    /// Worst first.
+    diagnoses: Vec<DiagnosisJson>,
+    /// 0 to 1000, what `sort=worst` sorts by.
+    badness: i64,
+    probe: String,
+    site: String,
+    trunk: String,
+}
+
+impl From<CallRow> for CallJson {
+    fn from(c: CallRow) -> CallJson {
+        let time = |ns: Option<i64>| ns.map(rfc3339);
+        CallJson {
+            id: hex_id(c.call_uid),
+            call_id: c.call_id,
+            caller: PartyJson { uri: c.caller_uri, user: c.caller_user, name: c.caller_name, agent: c.caller_agent },
+            callee: PartyJson { uri: c.callee_uri, user: c.callee_user, name: c.callee_name, agent: c.callee_agent },
+            state: c.state,
+            final_code: (c.final_code > 0).then_some(c.final_code),
+            final_reason: known(c.final_reason),
+            transport: c.transport,
+            signalling_src: c.signalling_src_ip.map(|ip| endpoint(ip, c.signalling_src_port)),
+            signalling_dst: c.signalling_dst_ip.map(|ip| endpoint(ip, c.signalling_dst_port)),
+            first_at: rfc3339(c.first_at),
+            last_at: rfc3339(c.last_at),
+            invite_at: time(c.invite_at),
+            ringing_at: time(c.ringing_at),
+            answered_at: time(c.answered_at),
+            ended_at: time(c.ended_at),
+            pdd_ms: c.pdd_ms,
+            setup_ms: c.setup_ms,
+            duration_ms: c.duration_ms,
+            released_by: known(c.released_by),
+            release_reason: known(c.release_reason),
+            reinvites: c.reinvites,
+            auth_rounds: c.auth_rounds,
+            retransmissions: c.retransmissions,
+            messages: c.messages,
+            branches: c.branches,
+            acked: c.acked,
+            started_mid_call: c.started_mid_call,
+            directions_seen: c.directions_seen,
+            stream_ids: c.streams.into_iter().map(hex_id).collect(),
+            codecs: c.codecs,
+            mos_worst: c.mos_worst,
+            mos_scale: known(c.mos_scale),
+            class: c.class,
+            pdv_p95_worst_ms: c.pdv_p95_worst_ms,
+            loss_pct_worst: c.loss_pct_worst,
+            loss_source: known(c.loss_source),
+            diagnosis: known(c.diagnosis),
+            diagnoses: c
+                .verdicts
+                .into_iter()
+                .map(|(code, confidence, evidence)| DiagnosisJson { code, confidence, evidence })
+                .collect(),
+            badness: c.badness,
+            probe: c.probe,
+            site: c.site,
+            trunk: c.trunk,
+        }
+    }
+}
+
+/// Answer of `/calls/{id}`.
+#[derive(Serialize, ToSchema)]
+pub struct DetailJson {
+    call: CallJson,
+    streams: Vec<StreamJson>,
+    /// By stream id.
+    intervals: BTreeMap<String, Vec<IntervalJson>>,
+    ladder: Vec<SipMessageJson>,
+    rtcp: Vec<RtcpJson>,
+    /// A list was cut: 64 streams, 5000 intervals, 1000 messages and 2000 reports are shown at most.
+    truncated: bool,
+}
+
+impl From<CallDetail> for DetailJson {
+    fn from(d: CallDetail) -> DetailJson {
+        let clock_rates: BTreeMap<u64, u32> =
+            d.streams.iter().filter_map(|s| Some((s.stream_id, s.clock_rate.filter(|hz| *hz > 0)?))).collect();
+        let mut intervals: BTreeMap<String, Vec<IntervalJson>> =
+            d.streams.iter().map(|s| (hex_id(s.stream_id), Vec::new())).collect();
+        for row in d.intervals {
+            intervals.entry(hex_id(row.stream_id)).or_default().push(IntervalJson::from(row));
+        }
+        let report = |row: RtcpRow| {
+            let clock_rate = clock_rates.get(&row.stream_id).copied();
+            RtcpJson::new(row, clock_rate)
+        };
+        DetailJson {
+            call: d.call.into(),
+            streams: d.streams.into_iter().map(StreamJson::from).collect(),
+            intervals,
+            ladder: d.messages.into_iter().map(SipMessageJson::from).collect(),
+            rtcp: d.reports.into_iter().map(report).collect(),
+            truncated: d.truncated,
+        }
+    }
+}
+
+/// One SIP message as seen. Its text is that of the sender: show it as text.
+#[derive(Serialize, ToSchema)]
+pub struct SipMessageJson {
+    at: String,
+    src: String,
+    dst: String,
+    transport: String,
+    /// `request` or `response`.
+    direction: String,
+    method: String,
+    #[schema(required)]
+    status: Option<u16>,
+    #[schema(required)]
+    reason: Option<String>,
+    cseq: u32,
+    retransmission: bool,
+    headers: String,
+    sdp: String,
+    cut_short: bool,
+}
+
+impl From<SipRow> for SipMessageJson {
+    fn from(m: SipRow) -> SipMessageJson {
+        SipMessageJson {
+            at: rfc3339(m.at),
+            src: endpoint(m.src_ip, m.src_port),
+            dst: endpoint(m.dst_ip, m.dst_port),
+            transport: m.transport,
+            direction: m.direction,
+            method: m.method,
+            status: (m.status > 0).then_some(m.status),
+            reason: known(m.reason),
+            cseq: m.cseq,
+            retransmission: m.retransmission,
+            headers: m.headers,
+            sdp: m.sdp,
+            cut_short: m.cut_short,
+        }
+    }
+}
+
+/// What one endpoint reported by RTCP.
+#[derive(Serialize, ToSchema)]
+pub struct RtcpJson {
+    at: String,
+    src: String,
+    dst: String,
+    kind: String,
+    reporter_ssrc: String,
+    #[schema(required)]
+    about_ssrc: Option<String>,
+    /// Id of the stream the report is about.
+    #[schema(required)]
+    stream: Option<String>,
+    #[schema(required)]
+    fraction_lost_pct: Option<f32>,
+    #[schema(required)]
+    cumulative_lost: Option<i32>,
+    /// Null while the clock rate of the stream is unknown.
+    #[schema(required)]
+    jitter_ms: Option<f64>,
+    #[schema(required)]
+    rtt_probe_reporter_ms: Option<f32>,
+    #[schema(required)]
+    sent_packets: Option<u32>,
+    #[schema(required)]
+    voip: Option<VoipJson>,
+    /// Why the report is not believed.
+    #[schema(required)]
+    implausible: Option<String>,
+}
+
+/// VoIP metrics (RFC 3611 section 4.7).
+#[derive(Serialize, ToSchema)]
+pub struct VoipJson {
+    #[schema(required)]
+    loss_pct: Option<f32>,
+    #[schema(required)]
+    discard_pct: Option<f32>,
+    #[schema(required)]
+    r: Option<u8>,
+    #[schema(required)]
+    mos_lq: Option<f32>,
+    #[schema(required)]
+    mos_cq: Option<f32>,
+    #[schema(required)]
+    round_trip_ms: Option<u16>,
+    #[schema(required)]
+    end_system_ms: Option<u16>,
+    #[schema(required)]
+    burst_ms: Option<u16>,
+    #[schema(required)]
+    gap_ms: Option<u16>,
+    #[schema(required)]
+    jb_nominal_ms: Option<u16>,
+}
+
+impl RtcpJson {
+    fn new(r: RtcpRow, clock_rate: Option<u32>) -> RtcpJson {
+        let has_voip = r.voip_loss_pct.is_some() || r.voip_discard_pct.is_some() || r.voip_r.is_some();
+        RtcpJson {
+            at: rfc3339(r.at),
+            src: endpoint(r.src_ip, r.src_port),
+            dst: endpoint(r.dst_ip, r.dst_port),
+            kind: r.kind,
+            reporter_ssrc: Ssrc(r.reporter_ssrc).to_string(),
+            about_ssrc: r.about_ssrc.map(|ssrc| Ssrc(ssrc).to_string()),
+            stream: (r.stream_id != 0).then(|| hex_id(r.stream_id)),
+            fraction_lost_pct: r.fraction_lost_pct,
+            cumulative_lost: r.cumulative_lost,
+            jitter_ms: r.jitter_ticks.zip(clock_rate).map(|(ticks, hz)| f64::from(ticks) * 1000.0 / f64::from(hz)),
+            rtt_probe_reporter_ms: r.rtt_probe_reporter_ms,
+            sent_packets: r.sent_packets,
+            voip: has_voip.then_some(VoipJson {
+                loss_pct: r.voip_loss_pct,
+                discard_pct: r.voip_discard_pct,
+                r: r.voip_r,
+                mos_lq: r.voip_mos_lq,
+                mos_cq: r.voip_mos_cq,
+                round_trip_ms: r.voip_round_trip_ms,
+                end_system_ms: r.voip_end_system_ms,
+                burst_ms: r.voip_burst_ms,
+                gap_ms: r.voip_gap_ms,
+                jb_nominal_ms: r.voip_jb_nominal_ms,
+            }),
+            implausible: known(r.implausible),
+        }
+    }
+}
+
+/// Identity of a call or stream: 16 hexadecimal digits.
+pub(super) fn hex_id(id: u64) -> String {
+    format!("{id:016x}")
+}
+
+pub(super) fn rfc3339(ns: i64) -> String {
+    Timestamp(ns).to_rfc3339()
+}
+
+pub(super) fn endpoint(ip: Ipv6Addr, port: u16) -> String {
+    endpoint_text(SocketAddr::new(IpAddr::V6(ip), port))
+}
+
+/// Empty text in the tables means unknown.
+pub(super) fn known(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// Bins that are not empty, by their name.
+pub(super) fn loss_runs(counts: impl IntoIterator<Item = impl Into<u64>>) -> Ordered<u64> {
+    let counted = counts.into_iter().take(LossRuns::BINS).map(Into::into).enumerate();
+    Ordered(counted.filter(|(_, n)| *n > 0).map(|(bin, n)| (LossRuns::bin_name(bin), n)).collect())
+}
+
+/// Milliseconds, in the width the tables have.
+pub(super) fn milliseconds(length: Option<Nanos>) -> Option<f32> {
+    length.map(|length| length.as_millis_f64() as f32)
+}

@@ -1,0 +1,163 @@
+//! `/live`: what is going on right now, as server-sent events, and the feed behind it.
+
+use super::error::ErrorBody;
+use super::json::hex_id;
+use super::{ApiError, AppState};
+use crate::live::{LiveCall, LiveView, Snapshot};
+use crate::model::{Event as Fact, Limits};
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::Stream;
+use serde::Serialize;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Semaphore, broadcast};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_stream::wrappers::{BroadcastStream, IntervalStream};
+use utoipa::ToSchema;
+
+/// Changes a slow client may be behind before it is told that it lost some.
+const BACKLOG: usize = 1024;
+/// Clients at once; each costs a connection and a second-by-second snapshot.
+const MAX_CLIENTS: usize = 64;
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
+
+/// The live view behind one lock, and the changes of calls to whoever listens. The program publishes, the API shows.
+pub struct LiveFeed {
+    view: Mutex<LiveView>,
+    changes: broadcast::Sender<LiveCall>,
+    clients: Arc<Semaphore>,
+    closed: AtomicBool,
+}
+
+impl LiveFeed {
+    pub fn new(limits: &Limits) -> LiveFeed {
+        LiveFeed {
+            view: Mutex::new(LiveView::new(limits)),
+            changes: broadcast::channel(BACKLOG).0,
+            clients: Arc::new(Semaphore::new(MAX_CLIENTS)),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// Folds one event in and tells the listeners. Never waits for them. `trunk` as in [`LiveView::apply`].
+    pub fn publish(&self, event: &Fact, trunk: &str) {
+        let change = self.view().apply(event, trunk);
+        if let Some(change) = change {
+            // An error only says that nobody listens.
+            let _ = self.changes.send(change);
+        }
+    }
+
+    /// Lets open event streams end within a second, so that the server can shut down.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// A poisoned lock still guards whole counters: they are shown rather than lost.
+    pub(super) fn view(&self) -> MutexGuard<'_, LiveView> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn open(&self) -> bool {
+        !self.closed.load(Ordering::Relaxed)
+    }
+}
+
+/// Data of a `snapshot` event.
+#[derive(Serialize, ToSchema)]
+pub struct LiveSnapshot {
+    /// Time of the newest event.
+    #[schema(required)]
+    at: Option<String>,
+    calls: u64,
+    streams: u64,
+    #[schema(required)]
+    frames_per_s: Option<f64>,
+    /// Frames the probe missed since it started.
+    capture_drops: u64,
+    /// Current calls with a diagnosis.
+    calls_bad: u64,
+}
+
+/// Data of a `call` event.
+#[derive(Serialize, ToSchema)]
+pub struct LiveChange {
+    id: String,
+    call_id: String,
+    state: &'static str,
+    #[schema(required)]
+    diagnosis: Option<&'static str>,
+    /// The call is over; its row appears in the store within seconds.
+    ended: bool,
+}
+
+/// Data of a `lagged` event.
+#[derive(Serialize, ToSchema)]
+pub struct LiveLagged {
+    /// Changes this client was too slow for.
+    missed: u64,
+}
+
+impl From<Snapshot> for LiveSnapshot {
+    fn from(s: Snapshot) -> LiveSnapshot {
+        LiveSnapshot {
+            at: s.at.map(|t| t.to_rfc3339()),
+            calls: s.calls,
+            streams: s.streams,
+            frames_per_s: s.frames_per_s,
+            capture_drops: s.capture_drops,
+            calls_bad: s.calls_bad,
+        }
+    }
+}
+
+/// Server-sent events: `snapshot` at once and every second, `call` when a call changes, `lagged` to a client that is too slow.
+#[utoipa::path(get, path = "/api/v1/live", tag = "live", responses(
+    (status = 200, description = "Events `snapshot` (LiveSnapshot), `call` (LiveChange), `lagged` (LiveLagged)",
+        content_type = "text/event-stream", body = String),
+    (status = 503, description = "64 clients listen already", body = ErrorBody)))]
+pub(super) async fn events(
+    State(state): State<AppState>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    let feed = state.live.clone();
+    let place = feed.clients.clone().try_acquire_owned().map_err(|_| {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            format!("{MAX_CLIENTS} clients listen already; close one"),
+        )
+    })?;
+    let changes = BroadcastStream::new(feed.changes.subscribe()).map(|change| match change {
+        Ok(call) => event(
+            "call",
+            &LiveChange {
+                id: hex_id(call.uid),
+                call_id: call.call_id,
+                state: call.state.name(),
+                diagnosis: call.diagnosis,
+                ended: call.ended,
+            },
+        ),
+        Err(BroadcastStreamRecvError::Lagged(missed)) => event("lagged", &LiveLagged { missed }),
+    });
+    let watched = feed.clone();
+    let snapshot = move || {
+        // The place is given back when the client's stream is dropped.
+        let _ = &place;
+        let snapshot = watched.view().snapshot();
+        event("snapshot", &LiveSnapshot::from(snapshot))
+    };
+    let first = tokio_stream::once(snapshot());
+    let ticks = IntervalStream::new(tokio::time::interval(SNAPSHOT_EVERY)).skip(1).map(move |_| snapshot());
+    let stream = first.chain(ticks.merge(changes)).take_while(move |_| feed.open()).map(Ok);
+    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+}
+
+fn event(name: &'static str, data: &impl Serialize) -> Event {
+    Event::default().event(name).json_data(data).unwrap_or_else(|_| Event::default().event(name))
+}

@@ -1,0 +1,77 @@
+//! The service's HTTP face: REST with OpenAPI, server-sent events, health, metrics and the embedded page.
+//!
+//! [`app`] is the whole of it and is tested without a port. Answers are read-only; every one under `/api/v1` is
+//! JSON, errors included. Everything outside (sockets, TLS, tokens) belongs to the program that serves it.
+
+mod calls;
+mod error;
+mod guard;
+mod health;
+mod json;
+mod json_stream;
+mod live;
+mod metrics;
+mod openapi;
+mod page;
+mod params;
+mod stats;
+mod streams;
+
+pub use error::ApiError;
+pub use guard::HostPolicy;
+pub use health::Check;
+pub use live::LiveFeed;
+pub use metrics::{MetricFamily, MetricValue, Sample};
+pub use openapi::openapi_json;
+
+use crate::store::query::Reader;
+use crate::units::Timestamp;
+use axum::Router;
+use axum::routing::get;
+use std::sync::Arc;
+
+/// What the program around the API knows and the API shows: its own counters, and whether it can work.
+pub trait Telemetry: Send + Sync {
+    /// Metric families beyond those folded from events (store, spool, process). Names are unique over all families.
+    fn families(&self) -> Vec<MetricFamily>;
+    /// Checks of `/readyz` beyond the store's answer, such as capture open and spool below its limit.
+    fn checks(&self) -> Vec<Check>;
+}
+
+/// Everything the handlers need.
+#[derive(Clone)]
+pub struct AppState {
+    pub reader: Reader,
+    pub live: Arc<LiveFeed>,
+    pub telemetry: Arc<dyn Telemetry>,
+    pub hosts: HostPolicy,
+    /// The wall clock, for windows when nothing is stored.
+    pub now: fn() -> Timestamp,
+}
+
+/// Every route of the service.
+pub fn app(state: AppState) -> Router {
+    let api = Router::new()
+        .route("/range", get(calls::range))
+        .route("/timeline", get(calls::timeline))
+        .route("/calls", get(calls::list))
+        .route("/calls/{id}", get(calls::one))
+        .route("/streams", get(streams::list))
+        .route("/stats", get(stats::stats))
+        .route("/live", get(live::events))
+        .route("/openapi.json", get(openapi::document))
+        .fallback(error::no_such_route)
+        .method_not_allowed_fallback(error::read_only);
+    Router::new()
+        .nest("/api/v1", api)
+        .route("/api", get(error::no_such_route))
+        .route("/api/{*rest}", get(error::no_such_route))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::render))
+        .route("/version", get(health::version))
+        .fallback(page::serve)
+        .method_not_allowed_fallback(error::read_only)
+        .layer(axum::middleware::from_fn_with_state(state.hosts.clone(), guard::guard))
+        .with_state(state)
+}

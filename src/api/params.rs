@@ -1,0 +1,280 @@
+//! Query strings: typed, bounded, with errors that name the parameter.
+
+use super::ApiError;
+use crate::store::query::{AddressRange, CallFilter, MAX_ROWS, PhoneNumber, StreamFilter};
+use crate::units::Timestamp;
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+
+/// A query string read into `T`; unknown and repeated parameters are refused, so a typing error never widens a search.
+pub(super) struct Params<T>(pub T);
+
+/// Longest text of a parameter, in bytes.
+const MAX_TEXT: usize = 512;
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        match Query::<T>::try_from_uri(&parts.uri) {
+            Ok(Query(params)) => Ok(Params(params)),
+            Err(rejection) => {
+                let text = rejection.body_text();
+                let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+                Err(ApiError::bad_request(why.chars().take(200).filter(|c| !c.is_control()).collect::<String>()))
+            }
+        }
+    }
+}
+
+/// Parameters of `/calls`.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CallsParams {
+    /// RFC 3339. Without `from` and `to`: all that is stored when it spans at most 31 days, else its last 31 days.
+    pub from: Option<String>,
+    /// RFC 3339, at most 31 days after `from`.
+    pub to: Option<String>,
+    /// User part of caller or callee: the whole of it or its end. Separators, `+` and `00` in front do not matter.
+    pub number: Option<String>,
+    /// Exact Call-ID.
+    pub call_id: Option<String>,
+    /// Signalling or media address: `192.0.2.1`, `192.0.2.1:5060` or `192.0.2.0/24`.
+    pub address: Option<String>,
+    /// Encoding name of one of its streams, such as `PCMU`.
+    pub codec: Option<String>,
+    /// Such as `completed`, `failed`, `cancelled`, `setup_timeout`, `unfinished`.
+    pub state: Option<String>,
+    /// Worst listening MOS below this.
+    #[param(value_type = Option<f64>)]
+    pub mos_below: Option<String>,
+    /// Worst p95 of delay variation above this, milliseconds.
+    #[param(value_type = Option<f64>)]
+    pub pdv_p95_above: Option<String>,
+    /// Worst loss above this, percent.
+    #[param(value_type = Option<f64>)]
+    pub loss_above: Option<String>,
+    /// One of the call's diagnosis codes, such as `one_way_media`.
+    pub diagnosis: Option<String>,
+    pub trunk: Option<String>,
+    pub site: Option<String>,
+    /// `worst` (default), `newest`, `oldest` or `longest`. `worst` is by badness, 0 to 1000, the larger of two figures:
+    /// 1 + 999 (clean - MOS) / (clean - 1) with clean 4.41 on the narrowband scale and 4.5 on the others, 0 without MOS;
+    /// and the worst diagnosis: no_media 1000, one_way_media 950, no_response 900, media_interrupted 800, others 100,
+    /// or for a failed call 850 (408, 5xx, no final answer in time) and 350 (other answers such as busy).
+    #[param(value_type = Option<String>)]
+    pub sort: Option<String>,
+    /// 1 to 1000, 50 by default.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    pub limit: Option<String>,
+    /// `next_cursor` of the page before; the other parameters must stay as they were.
+    pub cursor: Option<String>,
+}
+
+/// Parameters of `/timeline`: the filters of `/calls`.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TimelineParams {
+    /// As in `/calls`.
+    pub from: Option<String>,
+    pub to: Option<String>,
+    /// Buckets wanted, 1 to 1000, 120 by default; their length is rounded up to a usual one.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    pub buckets: Option<String>,
+    pub number: Option<String>,
+    pub call_id: Option<String>,
+    pub address: Option<String>,
+    pub codec: Option<String>,
+    pub state: Option<String>,
+    #[param(value_type = Option<f64>)]
+    pub mos_below: Option<String>,
+    #[param(value_type = Option<f64>)]
+    pub pdv_p95_above: Option<String>,
+    #[param(value_type = Option<f64>)]
+    pub loss_above: Option<String>,
+    pub diagnosis: Option<String>,
+    pub trunk: Option<String>,
+    pub site: Option<String>,
+}
+
+/// Parameters of `/streams`.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StreamsParams {
+    /// As in `/calls`.
+    pub from: Option<String>,
+    pub to: Option<String>,
+    /// Source or destination: `192.0.2.1`, `192.0.2.1:4000` or `192.0.2.0/24`.
+    pub address: Option<String>,
+    /// `0x0000abcd` or decimal.
+    pub ssrc: Option<String>,
+    pub codec: Option<String>,
+    /// Identity of a call, 16 hexadecimal digits.
+    pub call: Option<String>,
+    pub trunk: Option<String>,
+    pub site: Option<String>,
+    /// `worst` (default: lowest MOS against the clean maximum of its scale, without MOS last) or `newest`.
+    pub sort: Option<String>,
+    /// 1 to 1000, 50 by default.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    pub limit: Option<String>,
+    pub cursor: Option<String>,
+}
+
+/// Parameters of `/stats`.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct StatsParams {
+    /// As in `/calls`.
+    pub from: Option<String>,
+    pub to: Option<String>,
+    /// Up to three of `codec`, `trunk`, `site`, `probe`, `src`, `dst`, `mos_scale`, separated by commas.
+    pub group_by: Option<String>,
+    /// Length of the buckets of a time series, 1 to 86400 seconds; without it one figure over the whole window.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 86400)]
+    pub bucket_s: Option<String>,
+    pub codec: Option<String>,
+    pub trunk: Option<String>,
+    pub site: Option<String>,
+    pub address: Option<String>,
+}
+
+impl CallsParams {
+    pub fn filter(&self) -> Result<CallFilter, ApiError> {
+        call_filter(
+            [
+                &self.number,
+                &self.call_id,
+                &self.address,
+                &self.codec,
+                &self.state,
+                &self.diagnosis,
+                &self.trunk,
+                &self.site,
+            ],
+            [&self.mos_below, &self.pdv_p95_above, &self.loss_above],
+        )
+    }
+}
+
+impl TimelineParams {
+    pub fn filter(&self) -> Result<CallFilter, ApiError> {
+        call_filter(
+            [
+                &self.number,
+                &self.call_id,
+                &self.address,
+                &self.codec,
+                &self.state,
+                &self.diagnosis,
+                &self.trunk,
+                &self.site,
+            ],
+            [&self.mos_below, &self.pdv_p95_above, &self.loss_above],
+        )
+    }
+}
+
+impl StreamsParams {
+    pub fn filter(&self) -> Result<StreamFilter, ApiError> {
+        let hexadecimal = |id: &str| (id.len() <= 16).then(|| u64::from_str_radix(id, 16).ok()).flatten();
+        let ssrc = |text: &str| match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+            Some(digits) => u32::from_str_radix(digits, 16).ok(),
+            None => text.parse().ok(),
+        };
+        Ok(StreamFilter {
+            address: address(&self.address)?,
+            ssrc: parsed("ssrc", &self.ssrc, "0x0000abcd or a decimal number below 2^32", ssrc)?,
+            codec: text("codec", &self.codec)?,
+            call_uid: parsed("call", &self.call, "16 hexadecimal digits", hexadecimal)?,
+            trunk: text("trunk", &self.trunk)?,
+            site: text("site", &self.site)?,
+        })
+    }
+}
+
+impl StatsParams {
+    pub fn filter(&self) -> Result<StreamFilter, ApiError> {
+        Ok(StreamFilter {
+            address: address(&self.address)?,
+            codec: text("codec", &self.codec)?,
+            trunk: text("trunk", &self.trunk)?,
+            site: text("site", &self.site)?,
+            ..StreamFilter::default()
+        })
+    }
+}
+
+fn call_filter(texts: [&Option<String>; 8], numbers: [&Option<String>; 3]) -> Result<CallFilter, ApiError> {
+    let [number, call_id, at, codec, state, diagnosis, trunk, site] = texts;
+    let [mos_below, pdv_p95_above, loss_above] = numbers;
+    Ok(CallFilter {
+        number: given(number).map(PhoneNumber::parse).transpose()?,
+        call_id: text("call_id", call_id)?,
+        address: address(at)?,
+        codec: text("codec", codec)?,
+        state: text("state", state)?,
+        mos_below: finite("mos_below", mos_below)?,
+        pdv_p95_above: finite("pdv_p95_above", pdv_p95_above)?,
+        loss_above: finite("loss_above", loss_above)?,
+        diagnosis: text("diagnosis", diagnosis)?,
+        trunk: text("trunk", trunk)?,
+        site: text("site", site)?,
+    })
+}
+
+/// An empty parameter, as forms send them, is an absent one.
+pub(super) fn given(value: &Option<String>) -> Option<&str> {
+    value.as_deref().map(str::trim).filter(|v| !v.is_empty())
+}
+
+pub(super) fn time(name: &str, value: &Option<String>) -> Result<Option<Timestamp>, ApiError> {
+    // A plus sign that was not escaped arrives as a blank.
+    let read = |text: &str| Timestamp::parse_rfc3339(&text.replace(' ', "+"));
+    parsed(name, value, "a time such as 2026-11-20T20:13:51Z", read)
+}
+
+/// A whole number from `least` to `most`.
+pub(super) fn whole(name: &str, value: &Option<String>, least: u32, most: u32) -> Result<Option<u32>, ApiError> {
+    let read = |text: &str| text.parse().ok().filter(|n| (least..=most).contains(n));
+    parsed(name, value, &format!("a whole number from {least} to {most}"), read)
+}
+
+pub(super) fn limit(value: &Option<String>) -> Result<u32, ApiError> {
+    Ok(whole("limit", value, 1, MAX_ROWS)?.unwrap_or(50))
+}
+
+fn finite(name: &str, value: &Option<String>) -> Result<Option<f64>, ApiError> {
+    let read = |text: &str| text.parse().ok().filter(|n: &f64| n.is_finite() && n.abs() < 1e9);
+    parsed(name, value, "a number", read)
+}
+
+fn address(value: &Option<String>) -> Result<Option<AddressRange>, ApiError> {
+    Ok(given(value).map(AddressRange::parse).transpose()?)
+}
+
+fn text(name: &str, value: &Option<String>) -> Result<Option<String>, ApiError> {
+    parsed(name, value, &format!("at most {MAX_TEXT} bytes"), |text| (text.len() <= MAX_TEXT).then(|| text.to_owned()))
+}
+
+fn parsed<T>(
+    name: &str,
+    value: &Option<String>,
+    expected: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, ApiError> {
+    match given(value) {
+        None => Ok(None),
+        Some(text) => match read(text) {
+            Some(value) => Ok(Some(value)),
+            None => Err(ApiError::bad_request(format!("`{name}` must be {expected}"))),
+        },
+    }
+}

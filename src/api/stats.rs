@@ -1,0 +1,141 @@
+//! `/stats`: percentiles and sums over any grouping.
+
+use super::error::ErrorBody;
+use super::json::{Ordered, WindowJson, loss_runs};
+use super::params::{Params, StatsParams, given, time, whole};
+use super::{ApiError, AppState};
+use crate::store::query::{GroupBy, StatsGroup, StatsRequest, quantile};
+use crate::units::Nanos;
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Answer of `/stats`.
+#[derive(Serialize, ToSchema)]
+pub struct StatsJson {
+    window: WindowJson,
+    group_by: Vec<&'static str>,
+    #[schema(required)]
+    bucket_s: Option<u32>,
+    /// Largest first, or by time when buckets were asked for.
+    groups: Vec<GroupJson>,
+    /// There were more than 1000 groups.
+    truncated: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct GroupJson {
+    /// One value per entry of `group_by`.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    key: Ordered<String>,
+    #[schema(required)]
+    at: Option<String>,
+    streams: u64,
+    calls: u64,
+    packets: u64,
+    expected: u64,
+    lost: u64,
+    #[schema(required)]
+    loss_pct: Option<f64>,
+    reordered: u64,
+    delay_variation_ms: PercentilesJson,
+    #[schema(required)]
+    jitter_max_ms: Option<f32>,
+    /// Number of runs by their length in packets.
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
+    loss_runs: Ordered<u64>,
+    /// Per scale; scales are never mixed.
+    mos: Vec<ScaleMosJson>,
+}
+
+/// By nearest rank over all packets; each at most 4.5 % off between 0.125 ms and 4 s. Null without packets.
+#[derive(Serialize, ToSchema)]
+pub struct PercentilesJson {
+    #[schema(required)]
+    p50: Option<f64>,
+    #[schema(required)]
+    p95: Option<f64>,
+    #[schema(required)]
+    p99: Option<f64>,
+    #[schema(required)]
+    p999: Option<f64>,
+}
+
+/// Listening MOS of intervals: the value 5 % are below, and the median.
+#[derive(Serialize, ToSchema)]
+pub struct ScaleMosJson {
+    /// `nb`, `wb` or `fb`.
+    scale: &'static str,
+    p5: f32,
+    p50: f32,
+    intervals: u64,
+}
+
+/// Loss, delay variation and MOS of the intervals that start inside the window, over any grouping and as a time series.
+#[utoipa::path(get, path = "/api/v1/stats", tag = "stats", params(StatsParams),
+    responses((status = 200, body = StatsJson), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn stats(
+    State(state): State<AppState>,
+    Params(params): Params<StatsParams>,
+) -> Result<Json<StatsJson>, ApiError> {
+    let filter = params.filter()?;
+    let group_by = groupings(given(&params.group_by).unwrap_or_default())?;
+    let bucket_s = whole("bucket_s", &params.bucket_s, 1, 86_400)?;
+    let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
+    let session = state.reader.session().await?;
+    let window = session.window(from, to, (state.now)()).await?;
+    let bucket = bucket_s.map(|s| Nanos::from_secs(i64::from(s)));
+    let request = StatsRequest { window, filter, group_by, bucket };
+    let page = session.stats(&request).await?;
+    let names: Vec<&'static str> = request.group_by.iter().map(|g| g.name()).collect();
+    Ok(Json(StatsJson {
+        window: window.into(),
+        groups: page.groups.into_iter().map(|group| GroupJson::new(&names, group)).collect(),
+        group_by: names,
+        bucket_s,
+        truncated: page.truncated,
+    }))
+}
+
+fn groupings(text: &str) -> Result<Vec<GroupBy>, ApiError> {
+    let mut all = Vec::new();
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        match GroupBy::parse(name) {
+            Some(by) if !all.contains(&by) => all.push(by),
+            _ => {
+                let names: Vec<&str> = GroupBy::ALL.iter().map(|g| g.name()).collect();
+                return Err(ApiError::bad_request(format!(
+                    "`group_by` must be up to three different of {}",
+                    names.join(", ")
+                )));
+            }
+        }
+    }
+    Ok(all)
+}
+
+impl GroupJson {
+    fn new(names: &[&'static str], group: StatsGroup) -> GroupJson {
+        let ms = |q| quantile(&group.pdv, q).map(Nanos::as_millis_f64);
+        GroupJson {
+            delay_variation_ms: PercentilesJson { p50: ms(0.5), p95: ms(0.95), p99: ms(0.99), p999: ms(0.999) },
+            key: Ordered(names.iter().map(|n| (*n).to_owned()).zip(group.key).collect()),
+            at: group.at.map(|at| at.to_rfc3339()),
+            streams: group.streams,
+            calls: group.calls,
+            packets: group.packets,
+            expected: group.expected,
+            lost: group.lost,
+            loss_pct: (group.expected > 0).then(|| 100.0 * group.lost as f64 / group.expected as f64),
+            reordered: group.reordered,
+            jitter_max_ms: group.jitter_max_ms,
+            loss_runs: loss_runs(group.loss_runs),
+            mos: group
+                .mos
+                .into_iter()
+                .map(|m| ScaleMosJson { scale: m.scale, p5: m.p5, p50: m.p50, intervals: m.intervals })
+                .collect(),
+        }
+    }
+}

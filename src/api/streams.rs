@@ -1,0 +1,39 @@
+//! `/streams`.
+
+use super::error::ErrorBody;
+use super::json::WindowJson;
+use super::json_stream::{StreamJson, StreamsJson};
+use super::params::{Params, StreamsParams, given, limit, time};
+use super::{ApiError, AppState};
+use crate::store::query::{Session, StreamSort};
+use axum::Json;
+use axum::extract::State;
+
+/// RTP streams, worst first unless asked otherwise, page by page.
+#[utoipa::path(get, path = "/api/v1/streams", tag = "streams", params(StreamsParams),
+    responses((status = 200, body = StreamsJson), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub(super) async fn list(
+    State(state): State<AppState>,
+    Params(params): Params<StreamsParams>,
+) -> Result<Json<StreamsJson>, ApiError> {
+    let filter = params.filter()?;
+    let sort = match given(&params.sort) {
+        None | Some("worst") => StreamSort::Worst,
+        Some("newest") => StreamSort::Newest,
+        Some(_) => return Err(ApiError::bad_request("`sort` must be worst or newest")),
+    };
+    let limit = limit(&params.limit)?;
+    let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
+    let after = given(&params.cursor).map(|text| Session::stream_cursor(text, sort)).transpose()?;
+    let session = state.reader.session().await?;
+    let window = match &after {
+        Some(cursor) => cursor.window,
+        None => session.window(from, to, (state.now)()).await?,
+    };
+    let page = session.streams(&filter, window, sort, limit, after.as_ref()).await?;
+    Ok(Json(StreamsJson {
+        window: WindowJson::from(window),
+        streams: page.streams.into_iter().map(StreamJson::from).collect(),
+        next_cursor: page.next.map(|cursor| cursor.encode()),
+    }))
+}

@@ -1,0 +1,244 @@
+//! What is going on right now: current calls and streams and running totals, folded from the engine's events.
+//!
+//! Pure: no clock (the time shown is that of the newest event), no I/O. Memory is bounded by [`Limits`] and
+//! by fixed caps on every label.
+
+mod totals;
+
+pub use totals::{DelayTotals, Totals};
+
+use crate::model::{CallRecord, CallState, Event, Limits, StreamId};
+use crate::units::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+/// A call that is up, or that just changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveCall {
+    pub uid: u64,
+    pub call_id: String,
+    pub state: CallState,
+    /// First code of the verdict so far.
+    pub diagnosis: Option<&'static str>,
+    /// The row is on its way to the store and will not change any more.
+    pub ended: bool,
+}
+
+/// The counts of one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Time of the newest event, `None` before the first.
+    pub at: Option<Timestamp>,
+    pub calls: u64,
+    pub streams: u64,
+    /// Over the last capture interval of each interface, added up; `None` before the first.
+    pub frames_per_s: Option<f64>,
+    /// Frames the probe missed since the start.
+    pub capture_drops: u64,
+    /// Current calls with a diagnosis.
+    pub calls_bad: u64,
+}
+
+/// The fold. One per process, behind one lock: events that reach it are per call and interval, not per packet.
+#[derive(Clone, Debug)]
+pub struct LiveView {
+    at: Option<Timestamp>,
+    calls: HashMap<u64, LiveCall>,
+    streams: HashSet<StreamId>,
+    bad: BTreeSet<u64>,
+    frame_rates: BTreeMap<String, f64>,
+    totals: Totals,
+    max_calls: usize,
+    max_streams: usize,
+}
+
+/// Interfaces whose rate is remembered; a probe has a few.
+const MAX_INTERFACES: usize = 64;
+
+impl LiveView {
+    /// As many calls and streams as the engine itself holds.
+    pub fn new(limits: &Limits) -> LiveView {
+        LiveView {
+            at: None,
+            calls: HashMap::new(),
+            streams: HashSet::new(),
+            bad: BTreeSet::new(),
+            frame_rates: BTreeMap::new(),
+            totals: Totals::default(),
+            max_calls: limits.calls,
+            max_streams: limits.streams,
+        }
+    }
+
+    /// Takes one event in; says which call changed visibly. `trunk` is the configured name the event belongs to, empty if none.
+    pub fn apply(&mut self, event: &Event, trunk: &str) -> Option<LiveCall> {
+        self.totals.apply(event, trunk);
+        match event {
+            Event::CallChanged(call) => {
+                self.see(call.last_at);
+                self.change(call)
+            }
+            Event::CallEnded(call) => {
+                self.see(call.last_at);
+                self.calls.remove(&call.uid);
+                self.bad.remove(&call.uid);
+                Some(LiveCall { ended: true, ..LiveCall::of(call) })
+            }
+            Event::StreamStarted(stream) => {
+                self.see(stream.last_at);
+                if self.streams.len() < self.max_streams {
+                    self.streams.insert(stream.id);
+                } else {
+                    self.totals.not_shown += 1;
+                }
+                None
+            }
+            Event::StreamEnded(stream) => {
+                self.see(stream.last_at);
+                self.streams.remove(&stream.id);
+                None
+            }
+            Event::Interval(interval) => {
+                self.see(interval.start + interval.length);
+                None
+            }
+            Event::SipMessage(message) => {
+                self.see(message.at);
+                None
+            }
+            Event::Rtcp(report) => {
+                self.see(report.at);
+                None
+            }
+            Event::Capture(capture) => {
+                self.see(capture.start + capture.length);
+                let known = self.frame_rates.contains_key(&capture.interface);
+                if capture.length.0 > 0 && (known || self.frame_rates.len() < MAX_INTERFACES) {
+                    let rate = capture.frames as f64 / capture.length.as_secs_f64();
+                    self.frame_rates.insert(capture.interface.clone(), rate);
+                }
+                None
+            }
+        }
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            at: self.at,
+            calls: self.calls.len() as u64,
+            streams: self.streams.len() as u64,
+            frames_per_s: (!self.frame_rates.is_empty()).then(|| self.frame_rates.values().sum()),
+            capture_drops: self.totals.capture_drops(),
+            calls_bad: self.bad.len() as u64,
+        }
+    }
+
+    /// The call, while it is up.
+    pub fn call(&self, uid: u64) -> Option<&LiveCall> {
+        self.calls.get(&uid)
+    }
+
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    fn see(&mut self, at: Timestamp) {
+        self.at = self.at.max(Some(at));
+    }
+
+    fn change(&mut self, record: &CallRecord) -> Option<LiveCall> {
+        let call = LiveCall::of(record);
+        if self.calls.get(&call.uid) == Some(&call) {
+            return None;
+        }
+        if self.calls.len() >= self.max_calls && !self.calls.contains_key(&call.uid) {
+            self.totals.not_shown += 1;
+            return None;
+        }
+        if call.diagnosis.is_some() {
+            self.bad.insert(call.uid);
+        } else {
+            self.bad.remove(&call.uid);
+        }
+        self.calls.insert(call.uid, call.clone());
+        Some(call)
+    }
+}
+
+impl LiveCall {
+    fn of(record: &CallRecord) -> LiveCall {
+        LiveCall {
+            uid: record.uid,
+            call_id: record.call_id.clone(),
+            state: record.state,
+            diagnosis: record.diagnoses.first().map(|d| d.code.name()),
+            ended: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{CaptureInterval, Diagnosis, DiagnosisCode};
+    use crate::units::Nanos;
+
+    fn call(uid: u64, state: CallState, diagnosis: Option<DiagnosisCode>, at: i64) -> Box<CallRecord> {
+        let diagnoses = diagnosis.into_iter().map(|code| Diagnosis { code, confidence: 1.0, evidence: String::new() });
+        Box::new(CallRecord {
+            uid,
+            call_id: format!("call-{uid}"),
+            state,
+            last_at: Timestamp(at),
+            diagnoses: diagnoses.collect(),
+            ..CallRecord::default()
+        })
+    }
+
+    #[test]
+    fn calls_come_change_and_go() {
+        let mut view = LiveView::new(&Limits::default());
+        let changed =
+            |view: &mut LiveView, event| view.apply(&event, "").map(|c| (c.uid, c.state, c.diagnosis, c.ended));
+        let up = Event::CallChanged(call(1, CallState::Established, None, 10));
+        assert_eq!(changed(&mut view, up.clone()), Some((1, CallState::Established, None, false)));
+        assert_eq!(changed(&mut view, up), None, "nothing visible changed");
+        let bad = Event::CallChanged(call(1, CallState::Established, Some(DiagnosisCode::OneWayMedia), 20));
+        assert_eq!(changed(&mut view, bad), Some((1, CallState::Established, Some("one_way_media"), false)));
+        let now = view.snapshot();
+        assert_eq!((now.calls, now.calls_bad, now.at), (1, 1, Some(Timestamp(20))));
+        let over = Event::CallEnded(call(1, CallState::Completed, Some(DiagnosisCode::OneWayMedia), 15));
+        assert_eq!(changed(&mut view, over), Some((1, CallState::Completed, Some("one_way_media"), true)));
+        let now = view.snapshot();
+        assert_eq!((now.calls, now.calls_bad, now.at), (0, 0, Some(Timestamp(20))), "time does not go back");
+    }
+
+    #[test]
+    fn the_limit_on_calls_holds_and_is_counted() {
+        let mut view = LiveView::new(&Limits { calls: 2, ..Limits::default() });
+        for uid in 0..5 {
+            view.apply(&Event::CallChanged(call(uid, CallState::Trying, None, 1)), "");
+        }
+        assert_eq!((view.snapshot().calls, view.totals().not_shown), (2, 3));
+        assert!(view.apply(&Event::CallChanged(call(0, CallState::Established, None, 2)), "").is_some());
+    }
+
+    #[test]
+    fn frame_rate_is_that_of_the_last_interval_of_each_interface() {
+        let mut view = LiveView::new(&Limits::default());
+        assert_eq!(view.snapshot().frames_per_s, None);
+        for (interface, frames, dropped_ring) in [("eth0", 1000, 0), ("eth1", 500, 3), ("eth0", 2000, 4)] {
+            view.apply(
+                &Event::Capture(Box::new(CaptureInterval {
+                    length: Nanos::from_secs(10),
+                    interface: interface.to_owned(),
+                    frames,
+                    dropped_ring,
+                    ..CaptureInterval::default()
+                })),
+                "",
+            );
+        }
+        let now = view.snapshot();
+        assert_eq!((now.frames_per_s, now.capture_drops), (Some(250.0), 7));
+    }
+}

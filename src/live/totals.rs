@@ -1,0 +1,149 @@
+//! Running totals since the start, with labels that cannot grow without bound.
+
+use crate::model::{Event, IntervalReport, OutcomeCounts};
+use crate::units::{BUCKETS, DelayHistogram};
+use std::collections::BTreeMap;
+
+/// Codec names come from SDP, so from anybody: beyond this many the rest is counted as `other`.
+const MAX_CODECS: usize = 32;
+const MAX_TRUNKS: usize = 64;
+const MAX_INTERFACES: usize = 64;
+const OTHER: &str = "other";
+
+/// Delay variation of one codec on one trunk, all streams together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DelayTotals {
+    pub counts: [u64; BUCKETS],
+}
+
+impl Default for DelayTotals {
+    fn default() -> Self {
+        DelayTotals { counts: [0; BUCKETS] }
+    }
+}
+
+impl DelayTotals {
+    fn add(&mut self, histogram: &DelayHistogram) {
+        for (total, count) in self.counts.iter_mut().zip(histogram.counts()) {
+            *total += u64::from(*count);
+        }
+    }
+}
+
+/// Counters for `/metrics`; labels are names of codecs, trunks, interfaces, states and reasons, never of people or addresses.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Totals {
+    pub outcomes: OutcomeCounts,
+    /// Frames missed per interface: ring, interface, queue.
+    pub dropped: BTreeMap<String, [u64; 3]>,
+    /// Ended calls per state name.
+    pub calls_ended: BTreeMap<&'static str, u64>,
+    /// Ended calls per first code of their verdict.
+    pub calls_bad: BTreeMap<&'static str, u64>,
+    pub streams_ended: u64,
+    /// By codec and trunk.
+    pub delay: BTreeMap<(String, String), DelayTotals>,
+    pub packets_expected: u64,
+    pub packets_lost: u64,
+    /// Calls and streams left out of the live view because it was full.
+    pub not_shown: u64,
+}
+
+impl Totals {
+    pub fn apply(&mut self, event: &Event, trunk: &str) {
+        match event {
+            Event::CallEnded(call) => {
+                *self.calls_ended.entry(call.state.name()).or_default() += 1;
+                if let Some(worst) = call.diagnoses.first() {
+                    *self.calls_bad.entry(worst.code.name()).or_default() += 1;
+                }
+            }
+            Event::StreamEnded(_) => self.streams_ended += 1,
+            Event::Interval(interval) => self.interval(interval, trunk),
+            Event::Capture(capture) => {
+                self.outcomes.merge(&capture.outcomes);
+                let interface = bounded(&capture.interface, MAX_INTERFACES, self.dropped.keys().map(String::as_str));
+                let dropped = self.dropped.entry(interface).or_default();
+                let missed = [capture.dropped_ring, capture.dropped_interface, capture.dropped_queue];
+                for (total, count) in dropped.iter_mut().zip(missed) {
+                    *total += count;
+                }
+            }
+            Event::CallChanged(_) | Event::StreamStarted(_) | Event::SipMessage(_) | Event::Rtcp(_) => {}
+        }
+    }
+
+    pub fn capture_drops(&self) -> u64 {
+        self.dropped.values().flatten().sum()
+    }
+
+    fn interval(&mut self, interval: &IntervalReport, trunk: &str) {
+        let codec = if interval.codec.is_empty() { "unknown" } else { &interval.codec };
+        let codec = bounded(codec, MAX_CODECS, self.delay.keys().map(|(codec, _)| codec.as_str()));
+        let trunk = bounded(trunk, MAX_TRUNKS, self.delay.keys().map(|(_, trunk)| trunk.as_str()));
+        self.delay.entry((codec, trunk)).or_default().add(&interval.numbers.pdv);
+        self.packets_expected += interval.numbers.expected;
+        self.packets_lost += interval.numbers.lost();
+    }
+}
+
+/// The label itself while it is known or there is room, `other` from then on.
+fn bounded<'a>(label: &str, most: usize, known: impl Iterator<Item = &'a str>) -> String {
+    let mut seen: Vec<&str> = known.collect();
+    seen.sort_unstable();
+    seen.dedup();
+    if seen.binary_search(&label).is_ok() || seen.len() < most { label.to_owned() } else { OTHER.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{CaptureInterval, Ignored, LossRuns, MosReport, Outcome, Quality, StreamId, StreamNumbers};
+    use crate::units::{Nanos, Ssrc, Timestamp};
+    use std::net::SocketAddr;
+
+    fn interval(codec: &str, delay: Nanos) -> Event {
+        let at: SocketAddr = ([192, 0, 2, 1], 4000).into();
+        let mut numbers =
+            StreamNumbers { expected: 10, unique: 9, loss_runs: LossRuns::default(), ..Default::default() };
+        numbers.pdv.record(delay);
+        Event::Interval(Box::new(IntervalReport {
+            stream: StreamId(1),
+            src: at,
+            dst: at,
+            ssrc: Ssrc(1),
+            call_uid: None,
+            call_id: String::new(),
+            start: Timestamp(0),
+            length: Nanos::from_secs(10),
+            codec: codec.into(),
+            numbers,
+            mos: MosReport::default(),
+            quality: Quality::default(),
+        }))
+    }
+
+    #[test]
+    fn codec_names_of_strangers_do_not_grow_the_labels() {
+        let mut totals = Totals::default();
+        for n in 0..1000 {
+            totals.apply(&interval(&format!("x{n}"), Nanos::from_millis(1)), "");
+        }
+        assert_eq!(totals.delay.len(), MAX_CODECS + 1);
+        let counted: u64 = totals.delay.values().flat_map(|d| d.counts).sum();
+        assert_eq!((counted, totals.packets_expected, totals.packets_lost), (1000, 10_000, 1000));
+    }
+
+    #[test]
+    fn outcomes_and_drops_add_up() {
+        let mut totals = Totals::default();
+        for _ in 0..2 {
+            let mut capture = CaptureInterval { interface: "eth0".to_owned(), dropped_queue: 5, ..Default::default() };
+            capture.outcomes.add(Outcome::Ignored(Ignored::Stun), 7);
+            totals.apply(&Event::Capture(Box::new(capture)), "");
+        }
+        assert_eq!(totals.outcomes.get(Outcome::Ignored(Ignored::Stun)), 14);
+        assert_eq!(totals.dropped["eth0"], [0, 0, 10]);
+        assert_eq!(totals.capture_drops(), 10);
+    }
+}

@@ -1,0 +1,332 @@
+//! Calls: worst first or by time, page by page, and how many were good, fair, poor or failed over time.
+
+use super::statement::{Statement, Value};
+use super::{CallFilter, Cursor, MAX_ROWS, QueryError, Session, Window};
+use crate::units::{Nanos, Timestamp};
+use clickhouse::Row;
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashSet};
+use std::net::Ipv6Addr;
+
+/// Order of a list of calls. Ties are broken by the call's identity, so every order is total.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallSort {
+    /// By badness: the larger of how bad it sounded and how its verdict reads, failed calls and calls without media included.
+    #[default]
+    Worst,
+    Newest,
+    Oldest,
+    /// By duration; calls that were never answered come last.
+    Longest,
+}
+
+impl CallSort {
+    fn order(self) -> u8 {
+        self as u8
+    }
+}
+
+/// How good a call was, by its worst stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Good,
+    Fair,
+    Poor,
+    Failed,
+    Unrated,
+}
+
+impl Class {
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Good => "good",
+            Class::Fair => "fair",
+            Class::Poor => "poor",
+            Class::Failed => "failed",
+            Class::Unrated => "unrated",
+        }
+    }
+}
+
+/// A rating factor of 80 reads as MOS 4.024 and one of 60 as MOS 3.1 (G.107 Annex B); wideband and fullband
+/// scales divide by 1.29 and 1.48 first (G.107.1, G.107.2), so the same MOS marks the same share of each scale.
+macro_rules! class {
+    () => {
+        "multiIf(state IN ('failed', 'setup_timeout') OR has(diagnoses.code, 'no_response'), 'failed', \
+         mos_worst IS NULL, 'unrated', mos_worst >= toFloat32(4.024), 'good', mos_worst >= toFloat32(3.1), 'fair', 'poor')"
+    };
+}
+
+/// Badness of a call, 0..=1000, the larger of two figures.
+/// Heard: 1 + 999 (clean - MOS) / (clean - 1), clean = 4.41 on the narrowband scale and 4.5 on the others; 0 without MOS.
+/// Judged, by the worst diagnosis: no media 1000, one way 950, no response 900, media interrupted 800, any other 100;
+/// a call that failed: 850 for a server's fault (408, 5xx, no final answer in time), else 350 (busy, declined, unknown).
+macro_rules! badness {
+    () => {
+        "toInt64(greatest(\
+         if(mos_worst IS NULL, 0, round(1 + 999 * greatest(0, least(1, (if(mos_scale = 'nb', 4.41, 4.5) - ifNull(mos_worst, 0)) / (if(mos_scale = 'nb', 4.41, 4.5) - 1))))), \
+         arrayMax(arrayPushBack(arrayMap(c -> transform(c, \
+         ['no_media', 'one_way_media', 'no_response', 'media_interrupted'], [1000, 950, 900, 800], 100), diagnoses.code), 0)), \
+         multiIf(state = 'setup_timeout' OR (state = 'failed' AND (final_code >= 500 AND final_code < 600 OR final_code IN (0, 408))), 850, state = 'failed', 350, 0)))"
+    };
+}
+
+/// One row of `calls`; empty text and zero mean unknown where the table says so.
+#[derive(Clone, Debug, Row, Deserialize)]
+pub struct CallRow {
+    pub probe: String,
+    pub site: String,
+    pub trunk: String,
+    pub call_uid: u64,
+    pub call_id: String,
+    pub caller_uri: String,
+    pub caller_user: String,
+    pub caller_name: String,
+    pub caller_agent: String,
+    pub callee_uri: String,
+    pub callee_user: String,
+    pub callee_name: String,
+    pub callee_agent: String,
+    pub state: String,
+    pub final_code: u16,
+    pub final_reason: String,
+    pub transport: String,
+    pub signalling_src_ip: Option<Ipv6Addr>,
+    pub signalling_src_port: u16,
+    pub signalling_dst_ip: Option<Ipv6Addr>,
+    pub signalling_dst_port: u16,
+    /// Times are nanoseconds since the epoch.
+    pub first_at: i64,
+    pub last_at: i64,
+    pub invite_at: Option<i64>,
+    pub ringing_at: Option<i64>,
+    pub answered_at: Option<i64>,
+    pub ended_at: Option<i64>,
+    pub pdd_ms: Option<f64>,
+    pub setup_ms: Option<f64>,
+    pub duration_ms: Option<f64>,
+    pub released_by: String,
+    pub release_reason: String,
+    pub reinvites: u32,
+    pub auth_rounds: u32,
+    pub retransmissions: u32,
+    pub messages: u32,
+    pub branches: u32,
+    pub acked: bool,
+    pub started_mid_call: bool,
+    pub directions_seen: u8,
+    pub streams: Vec<u64>,
+    pub mos_worst: Option<f32>,
+    pub mos_scale: String,
+    pub pdv_p95_worst_ms: Option<f32>,
+    pub loss_pct_worst: Option<f32>,
+    pub loss_source: String,
+    pub diagnosis: String,
+    /// Code, confidence and evidence, worst first.
+    pub verdicts: Vec<(String, f32, String)>,
+    /// [`Class::name`].
+    pub class: String,
+    /// 0..=1000, what [`CallSort::Worst`] sorts by.
+    pub badness: i64,
+    pub duration_us: i64,
+    /// Codecs of its streams; filled by a second statement.
+    #[serde(skip)]
+    pub codecs: Vec<String>,
+}
+
+pub(super) const CALL_COLUMNS: &str = concat!(
+    "probe, site, trunk, call_uid, call_id, caller_uri, caller_user, caller_name, caller_agent, callee_uri, \
+     callee_user, callee_name, callee_agent, state, final_code, final_reason, transport, signalling_src_ip, \
+     signalling_src_port, signalling_dst_ip, signalling_dst_port, first_at, last_at, invite_at, ringing_at, \
+     answered_at, ended_at, pdd_ms, setup_ms, duration_ms, released_by, release_reason, reinvites, auth_rounds, \
+     retransmissions, messages, branches, acked, started_mid_call, directions_seen, streams, mos_worst, mos_scale, \
+     pdv_p95_worst_ms, loss_pct_worst, loss_source, diagnosis, \
+     CAST(diagnoses, 'Array(Tuple(String, Float32, String))') AS verdicts, ",
+    class!(),
+    " AS class, ",
+    badness!(),
+    " AS badness, toInt64(ifNull(duration_ms * 1000, -1)) AS duration_us"
+);
+
+/// Some calls and where to go on; `next` is `None` after the last.
+#[derive(Clone, Debug)]
+pub struct CallPage {
+    pub calls: Vec<CallRow>,
+    pub next: Option<Cursor>,
+}
+
+/// How many calls began during one bucket, by [`Class`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimelineBucket {
+    pub at: Timestamp,
+    pub calls: u64,
+    pub good: u64,
+    pub fair: u64,
+    pub poor: u64,
+    pub failed: u64,
+    pub unrated: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct BucketRow {
+    bucket: i64,
+    class: String,
+    n: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct CodecRow {
+    call_uid: u64,
+    codecs: Vec<String>,
+}
+
+impl Session {
+    /// One page of calls. `limit` is 1..=[`MAX_ROWS`]. Rows stored while somebody pages do not repeat or hide calls that were there.
+    pub async fn calls(
+        &self,
+        filter: &CallFilter,
+        window: Window,
+        sort: CallSort,
+        limit: u32,
+        after: Option<&Cursor>,
+    ) -> Result<CallPage, QueryError> {
+        let limit = limit.clamp(1, MAX_ROWS);
+        let mut rows: Vec<CallRow> = page_statement(filter, window, sort, limit, after).fetch_all(&self.client).await?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let key = |row: &CallRow| match sort {
+            CallSort::Worst => row.badness,
+            CallSort::Newest | CallSort::Oldest => row.first_at,
+            CallSort::Longest => row.duration_us,
+        };
+        let next = rows.last().filter(|_| more).map(|row| Cursor {
+            order: sort.order(),
+            window,
+            key: key(row),
+            id: row.call_uid,
+        });
+        // A batch delivered twice past the deduplication window leaves equal rows side by side.
+        let mut seen = HashSet::new();
+        rows.retain(|row| seen.insert(row.call_uid));
+        self.add_codecs(&mut rows).await?;
+        Ok(CallPage { calls: rows, next })
+    }
+
+    /// Reads a cursor given out by [`Session::calls`] for the same order.
+    pub fn call_cursor(text: &str, sort: CallSort) -> Result<Cursor, QueryError> {
+        Cursor::decode(text, sort.order())
+    }
+
+    /// Calls per bucket of `bucket` length on the UTC grid; empty buckets are there with zeros.
+    pub async fn timeline(
+        &self,
+        filter: &CallFilter,
+        window: Window,
+        bucket: Nanos,
+    ) -> Result<Vec<TimelineBucket>, QueryError> {
+        let origin = window.from.floor_to(bucket);
+        let count = (window.to - origin).0 / bucket.0.max(1) + 1;
+        if count > i64::from(MAX_ROWS) + 1 {
+            return Err(QueryError::BadRequest(format!("more than {MAX_ROWS} buckets; ask for fewer")));
+        }
+        let rows: Vec<BucketRow> = Statement::new(concat!(
+            "SELECT intDiv(toUnixTimestamp64Nano(first_at) - {origin:Int64}, {bucket:Int64}) AS bucket, ",
+            class!(),
+            " AS class, count() AS n FROM calls"
+        ))
+        .conditions(filter.conditions(window))
+        .text(" GROUP BY bucket, class ORDER BY bucket LIMIT 10000")
+        .value("origin", Value::Int(origin.0))
+        .value("bucket", Value::Int(bucket.0.max(1)))
+        .fetch_all(&self.client)
+        .await?;
+        let mut buckets: Vec<TimelineBucket> = (0..count)
+            .map(|i| TimelineBucket { at: origin + Nanos(i * bucket.0), ..TimelineBucket::default() })
+            .collect();
+        for row in rows {
+            let Some(slot) = usize::try_from(row.bucket).ok().and_then(|i| buckets.get_mut(i)) else { continue };
+            slot.calls += row.n;
+            match row.class.as_str() {
+                "good" => slot.good += row.n,
+                "fair" => slot.fair += row.n,
+                "poor" => slot.poor += row.n,
+                "failed" => slot.failed += row.n,
+                _ => slot.unrated += row.n,
+            }
+        }
+        Ok(buckets)
+    }
+
+    pub(super) async fn add_codecs(&self, calls: &mut [CallRow]) -> Result<(), QueryError> {
+        let (Some(first), Some(last)) = (calls.iter().map(|c| c.first_at).min(), calls.iter().map(|c| c.last_at).max())
+        else {
+            return Ok(());
+        };
+        let rows: Vec<CodecRow> = Statement::new(
+            "SELECT call_uid, arraySort(groupUniqArray(16)(toString(codec))) AS codecs FROM streams \
+             WHERE call_uid IN {ids:Array(UInt64)} AND codec != '' \
+             AND first_at >= fromUnixTimestamp64Nano({first:Int64}) - INTERVAL 1 HOUR \
+             AND first_at <= fromUnixTimestamp64Nano({last:Int64}) + INTERVAL 1 HOUR GROUP BY call_uid",
+        )
+        .value("ids", Value::Ids(calls.iter().map(|c| c.call_uid).collect()))
+        .value("first", Value::Int(first))
+        .value("last", Value::Int(last))
+        .fetch_all(&self.client)
+        .await?;
+        let mut by_call: BTreeMap<u64, Vec<String>> = rows.into_iter().map(|r| (r.call_uid, r.codecs)).collect();
+        for call in calls {
+            call.codecs = by_call.remove(&call.call_uid).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+fn page_statement(
+    filter: &CallFilter,
+    window: Window,
+    sort: CallSort,
+    limit: u32,
+    after: Option<&Cursor>,
+) -> Statement {
+    let mut conditions = filter.conditions(window);
+    if let Some(cursor) = after {
+        let clause = match sort {
+            CallSort::Worst => "(badness, call_uid) < ({key:Int64}, {id:UInt64})",
+            CallSort::Newest => "(first_at, call_uid) < (fromUnixTimestamp64Nano({key:Int64}), {id:UInt64})",
+            CallSort::Oldest => "(first_at, call_uid) > (fromUnixTimestamp64Nano({key:Int64}), {id:UInt64})",
+            CallSort::Longest => "(duration_us, call_uid) < ({key:Int64}, {id:UInt64})",
+        };
+        conditions.and(clause, [("key", Value::Int(cursor.key)), ("id", Value::Uint(cursor.id))]);
+    }
+    let order = match sort {
+        CallSort::Worst => " ORDER BY badness DESC, call_uid DESC",
+        CallSort::Newest => " ORDER BY first_at DESC, call_uid DESC",
+        CallSort::Oldest => " ORDER BY first_at ASC, call_uid ASC",
+        CallSort::Longest => " ORDER BY duration_us DESC, call_uid DESC",
+    };
+    Statement::new("SELECT ")
+        .text(CALL_COLUMNS)
+        .text(" FROM calls")
+        .conditions(conditions)
+        .text(order)
+        .text(" LIMIT {limit:UInt32}")
+        .value("limit", Value::Uint(u64::from(limit) + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_order_is_total_and_every_page_is_bounded() {
+        let window = Window { from: Timestamp(0), to: Timestamp(9) };
+        let cursor = Cursor { order: 0, window, key: 1, id: 2 };
+        for sort in [CallSort::Worst, CallSort::Newest, CallSort::Oldest, CallSort::Longest] {
+            let statement = page_statement(&CallFilter::default(), window, sort, 50, Some(&cursor));
+            let (_, tail) = statement.sql().split_once("ORDER BY").unwrap_or_default();
+            assert!(tail.contains("call_uid"), "{tail}");
+            assert!(tail.ends_with("LIMIT {limit:UInt32}"), "{tail}");
+            assert!(statement.sql().contains("{id:UInt64}"));
+        }
+    }
+}

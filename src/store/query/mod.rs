@@ -1,0 +1,292 @@
+//! The read side of the store: bounded questions in one SQL dialect, for the embedded engine and for a server alike.
+//!
+//! Nothing a caller sends ever becomes SQL text: statements are put together from fixed fragments, values travel
+//! as bound parameters. Every question has a bound on time span, rows, run time, memory and how many run at once.
+
+mod calls;
+mod cursor;
+mod filter;
+mod one_call;
+mod statement;
+mod stats;
+mod streams;
+
+pub use calls::{CallPage, CallRow, CallSort, Class, TimelineBucket};
+pub use cursor::Cursor;
+pub use filter::{AddressRange, CallFilter, PhoneNumber, StreamFilter};
+pub use one_call::{CallDetail, IntervalRow, RtcpRow, SipRow};
+pub use stats::{GroupBy, ScaleMos, StatsGroup, StatsPage, StatsRequest, quantile};
+pub use streams::{StreamPage, StreamRow, StreamSort};
+
+use crate::units::{Nanos, Timestamp};
+use clickhouse::{Client, Row, error::Error as ClientError};
+use serde::Deserialize;
+use statement::Statement;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Longest time span of one question, in days.
+pub const MAX_WINDOW_DAYS: i64 = 31;
+/// Most rows (calls, streams, groups, buckets) of one answer.
+pub const MAX_ROWS: u32 = 1000;
+/// Questions answered at once; the pages of a few people fit, and a crowd cannot starve the writer.
+pub const MAX_CONCURRENT: usize = 8;
+/// Longest run of one statement inside the engine, in seconds.
+const MAX_EXECUTION_S: u64 = 10;
+/// Most memory of one statement: 1 GiB.
+const MAX_MEMORY_BYTES: u64 = 1 << 30;
+/// Longest wait for a free place before a question is refused.
+const MAX_QUEUE: Duration = Duration::from_millis(500);
+/// Give up on an engine that does not even say that it ran out of time.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(MAX_EXECUTION_S + 3);
+
+/// Why a question was not answered; each says what to do in one line.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("{MAX_CONCURRENT} queries are running already; try again in a second")]
+    Busy,
+    #[error("the query took longer than {MAX_EXECUTION_S} s; ask for a shorter time range or a narrower filter")]
+    TooSlow,
+    #[error("the query needs more than 1 GiB of memory; ask for a shorter time range or fewer groups")]
+    TooLarge,
+    #[error("the store cannot be reached: {0}")]
+    Unavailable(String),
+    #[error("the store answered with an error: {0}")]
+    Engine(String),
+}
+
+impl From<ClientError> for QueryError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::BadResponse(text) => match exception_code(&text) {
+                // TIMEOUT_EXCEEDED, TOO_SLOW
+                Some(159 | 160) => QueryError::TooSlow,
+                // MEMORY_LIMIT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES
+                Some(241 | 396) => QueryError::TooLarge,
+                // TOO_MANY_SIMULTANEOUS_QUERIES
+                Some(202) => QueryError::Busy,
+                _ => QueryError::Engine(first_line(&text)),
+            },
+            ClientError::TimedOut => QueryError::TooSlow,
+            ClientError::Network(cause) => QueryError::Unavailable(first_line(&cause.to_string())),
+            other => QueryError::Engine(first_line(&other.to_string())),
+        }
+    }
+}
+
+/// A time span, both ends inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub from: Timestamp,
+    pub to: Timestamp,
+}
+
+impl Window {
+    pub const MAX: Nanos = Nanos::from_secs(MAX_WINDOW_DAYS * 86_400);
+
+    /// The window a question means. A missing end is taken from what is stored (`now` when nothing is);
+    /// what is missing never makes the window longer than [`Window::MAX`], what is given may be refused for it.
+    pub fn resolve(
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+        stored: &StoredRange,
+        now: Timestamp,
+    ) -> Result<Window, QueryError> {
+        let newest = stored.to.unwrap_or(now);
+        let oldest = stored.from.unwrap_or(now - Nanos::from_secs(3600));
+        let window = match (from, to) {
+            (Some(from), Some(to)) => Window { from, to },
+            (Some(from), None) => Window { from, to: newest.max(from).min(from + Window::MAX) },
+            (None, Some(to)) => Window { from: oldest.min(to).max(to - Window::MAX), to },
+            (None, None) => Window { from: oldest.max(newest - Window::MAX), to: newest },
+        };
+        if window.to < window.from {
+            return Err(QueryError::BadRequest("`to` lies before `from`".to_owned()));
+        }
+        if window.to - window.from > Window::MAX {
+            return Err(QueryError::BadRequest(format!(
+                "the time range is longer than {MAX_WINDOW_DAYS} days; ask for a shorter one"
+            )));
+        }
+        Ok(window)
+    }
+
+    pub fn length(&self) -> Nanos {
+        self.to - self.from
+    }
+}
+
+/// First and last time stored, and how much.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoredRange {
+    pub from: Option<Timestamp>,
+    pub to: Option<Timestamp>,
+    pub calls: u64,
+    pub streams: u64,
+}
+
+/// Answers questions with the connection it was given.
+#[derive(Clone)]
+pub struct Reader {
+    client: Client,
+    places: Arc<Semaphore>,
+}
+
+impl Reader {
+    /// `client` names server, credentials and database; limits and read-only mode are added here.
+    pub fn new(client: Client) -> Reader {
+        let client = client
+            .with_setting("readonly", "2")
+            .with_setting("max_execution_time", MAX_EXECUTION_S.to_string())
+            .with_setting("max_memory_usage", MAX_MEMORY_BYTES.to_string())
+            .with_setting("cancel_http_readonly_queries_on_client_close", "1");
+        Reader { client, places: Arc::new(Semaphore::new(MAX_CONCURRENT)) }
+    }
+
+    /// A place among the [`MAX_CONCURRENT`] questions, held until dropped. [`QueryError::Busy`] after half a second of waiting.
+    pub async fn session(&self) -> Result<Session, QueryError> {
+        let place = tokio::time::timeout(MAX_QUEUE, self.places.clone().acquire_owned()).await;
+        match place {
+            Ok(Ok(place)) => Ok(Session { client: self.client.clone(), _place: place }),
+            _ => Err(QueryError::Busy),
+        }
+    }
+
+    /// Whether the store answers and its tables are there, outside the limit on questions.
+    pub async fn ping(&self) -> Result<(), QueryError> {
+        let statement = Statement::new("SELECT count() AS n FROM (SELECT call_uid FROM calls LIMIT 0)");
+        statement.fetch_one::<Count>(&self.client).await.map(|_| ())
+    }
+}
+
+/// One question's place; its methods run the statements that answer it.
+pub struct Session {
+    client: Client,
+    _place: OwnedSemaphorePermit,
+}
+
+#[derive(Row, Deserialize)]
+struct Count {
+    #[serde(rename = "n")]
+    _n: u64,
+}
+
+#[derive(Row, Deserialize)]
+struct RangeRow {
+    calls: u64,
+    first_call: i64,
+    last_call: i64,
+    streams: u64,
+    intervals: u64,
+    first_interval: i64,
+    last_interval: i64,
+}
+
+impl Session {
+    /// From the first call or interval to the end of the last.
+    pub async fn range(&self) -> Result<StoredRange, QueryError> {
+        let row: RangeRow = Statement::new(
+            "SELECT c.calls AS calls, c.first_call AS first_call, c.last_call AS last_call, \
+                    s.streams AS streams, i.intervals AS intervals, \
+                    i.first_interval AS first_interval, i.last_interval AS last_interval \
+             FROM (SELECT count() AS calls, toUnixTimestamp64Nano(min(first_at)) AS first_call, \
+                          toUnixTimestamp64Nano(max(last_at)) AS last_call FROM calls) AS c \
+             CROSS JOIN (SELECT count() AS streams FROM streams) AS s \
+             CROSS JOIN (SELECT count() AS intervals, toInt64(toUnixTimestamp(min(start_at))) * 1000000000 AS first_interval, \
+                          max(toInt64(toUnixTimestamp(start_at)) * 1000000000 + toInt64(length_ms) * 1000000) AS last_interval \
+                   FROM stream_intervals) AS i",
+        )
+        .fetch_one(&self.client)
+        .await?;
+        let spans =
+            [(row.calls, row.first_call, row.last_call), (row.intervals, row.first_interval, row.last_interval)];
+        let known = spans.iter().filter(|(rows, ..)| *rows > 0);
+        Ok(StoredRange {
+            from: known.clone().map(|(_, first, _)| Timestamp(*first)).min(),
+            to: known.map(|(.., last)| Timestamp(*last)).max(),
+            calls: row.calls,
+            streams: row.streams,
+        })
+    }
+
+    /// [`Window::resolve`] against what is stored.
+    pub async fn window(
+        &self,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Window, QueryError> {
+        let stored = if from.is_some() && to.is_some() { StoredRange::default() } else { self.range().await? };
+        Window::resolve(from, to, &stored, now)
+    }
+}
+
+/// The number in `Code: 159. DB::Exception: ...`.
+fn exception_code(text: &str) -> Option<u32> {
+    let digits = text.split("Code: ").nth(1)?;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// Engine errors can be pages long and repeat the statement; the first line says what happened.
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(n: i64) -> Timestamp {
+        Timestamp::from_secs(n * 86_400)
+    }
+
+    #[test]
+    fn window_defaults_to_what_is_stored_and_never_exceeds_the_limit() {
+        let short = StoredRange { from: Some(day(100)), to: Some(day(110)), calls: 1, streams: 1 };
+        let long = StoredRange { from: Some(day(10)), to: Some(day(110)), calls: 1, streams: 1 };
+        let now = day(200);
+        let resolve = |from, to, stored: &StoredRange| Window::resolve(from, to, stored, now).map(|w| (w.from, w.to));
+        assert_eq!(resolve(None, None, &short).ok(), Some((day(100), day(110))));
+        assert_eq!(resolve(None, None, &long).ok(), Some((day(79), day(110))));
+        assert_eq!(resolve(Some(day(20)), None, &long).ok(), Some((day(20), day(51))));
+        assert_eq!(resolve(None, Some(day(50)), &long).ok(), Some((day(19), day(50))));
+        assert_eq!(resolve(Some(day(120)), None, &short).ok(), Some((day(120), day(120))));
+        assert_eq!(
+            resolve(None, None, &StoredRange::default()).ok(),
+            Some((now - Nanos::from_secs(3600), now)),
+            "nothing stored: the last hour"
+        );
+        assert!(matches!(resolve(Some(day(2)), Some(day(1)), &short), Err(QueryError::BadRequest(_))));
+        assert!(matches!(
+            resolve(Some(day(1)), Some(day(32) + Nanos(1)), &short),
+            Err(QueryError::BadRequest(text)) if text.contains("31 days")
+        ));
+        assert!(resolve(Some(day(1)), Some(day(32)), &short).is_ok());
+    }
+
+    #[test]
+    fn engine_errors_become_one_line_with_advice() {
+        let error = |text: &str| QueryError::from(ClientError::BadResponse(text.to_owned()));
+        assert!(matches!(error("Code: 159. DB::Exception: Timeout exceeded"), QueryError::TooSlow));
+        assert!(matches!(error("Code: 241. DB::Exception: memory limit"), QueryError::TooLarge));
+        let other = error("Code: 47. DB::Exception: Unknown identifier\nstack\nstack");
+        assert_eq!(other.to_string(), "the store answered with an error: Code: 47. DB::Exception: Unknown identifier");
+    }
+
+    #[tokio::test]
+    async fn the_ninth_question_at_once_is_refused() {
+        let reader = Reader::new(Client::default());
+        let mut held = Vec::new();
+        for _ in 0..MAX_CONCURRENT {
+            held.push(reader.session().await.map_err(|e| e.to_string()));
+        }
+        assert!(held.iter().all(Result::is_ok));
+        assert!(matches!(reader.session().await, Err(QueryError::Busy)));
+        held.pop();
+        assert!(reader.session().await.is_ok());
+    }
+}

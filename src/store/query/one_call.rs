@@ -1,0 +1,204 @@
+//! Everything about one call: its row, streams, intervals, SIP ladder and RTCP reports.
+
+use super::calls::CALL_COLUMNS;
+use super::statement::{Statement, Value};
+use super::{CallRow, QueryError, Session, StreamRow, Window};
+use crate::units::{Nanos, Timestamp};
+use clickhouse::Row;
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::net::Ipv6Addr;
+
+/// Most streams, intervals, messages and reports shown of one call; a call beyond them is marked as truncated.
+const MAX_STREAMS: u32 = 64;
+const MAX_INTERVALS: u32 = 5000;
+const MAX_MESSAGES: u32 = 1000;
+const MAX_REPORTS: u32 = 2000;
+/// Media may begin before the first message was seen (mid-call capture) or go on past the last.
+const MEDIA_SLACK: Nanos = Nanos::from_secs(3600);
+
+/// One row of `stream_intervals`.
+#[derive(Clone, Debug, Row, Deserialize)]
+pub struct IntervalRow {
+    /// Seconds since the epoch.
+    pub start_s: u32,
+    pub length_ms: u32,
+    pub stream_id: u64,
+    pub packets: u32,
+    pub unique_packets: u32,
+    pub expected: u32,
+    pub lost: u32,
+    pub duplicates_probe: u32,
+    pub duplicates_network: u32,
+    pub reordered: u32,
+    pub restarts: u32,
+    pub longest_loss_run: u32,
+    pub jitter_last_ms: Option<f32>,
+    pub jitter_mean_ms: Option<f32>,
+    pub jitter_max_ms: Option<f32>,
+    pub pdv: Vec<u32>,
+    pub histogram_version: u8,
+    pub pdv_max_ms: Option<f32>,
+    pub max_gap_ms: Option<f32>,
+    pub r: Option<f32>,
+    pub mos_lq: Option<f32>,
+    pub mos_cq: Option<f32>,
+    pub mos_scale: String,
+    pub mos_null_reason: String,
+    pub capture_drops: u64,
+    pub loss_source: String,
+    pub row_id: u64,
+}
+
+/// One row of `sip_messages`.
+#[derive(Clone, Debug, Row, Deserialize)]
+pub struct SipRow {
+    pub at: i64,
+    pub src_ip: Ipv6Addr,
+    pub src_port: u16,
+    pub dst_ip: Ipv6Addr,
+    pub dst_port: u16,
+    pub transport: String,
+    pub direction: String,
+    pub method: String,
+    pub status: u16,
+    pub reason: String,
+    pub cseq: u32,
+    pub retransmission: bool,
+    pub headers: String,
+    pub sdp: String,
+    pub cut_short: bool,
+    pub row_id: u64,
+}
+
+/// One row of `rtcp_reports`.
+#[derive(Clone, Debug, Row, Deserialize)]
+pub struct RtcpRow {
+    pub at: i64,
+    pub src_ip: Ipv6Addr,
+    pub src_port: u16,
+    pub dst_ip: Ipv6Addr,
+    pub dst_port: u16,
+    pub kind: String,
+    pub reporter_ssrc: u32,
+    pub stream_id: u64,
+    pub sent_packets: Option<u32>,
+    pub about_ssrc: Option<u32>,
+    pub fraction_lost_pct: Option<f32>,
+    pub cumulative_lost: Option<i32>,
+    pub jitter_ticks: Option<u32>,
+    pub rtt_probe_reporter_ms: Option<f32>,
+    pub voip_loss_pct: Option<f32>,
+    pub voip_discard_pct: Option<f32>,
+    pub voip_burst_ms: Option<u16>,
+    pub voip_gap_ms: Option<u16>,
+    pub voip_round_trip_ms: Option<u16>,
+    pub voip_end_system_ms: Option<u16>,
+    pub voip_r: Option<u8>,
+    pub voip_mos_lq: Option<f32>,
+    pub voip_mos_cq: Option<f32>,
+    pub voip_jb_nominal_ms: Option<u16>,
+    pub implausible: String,
+    pub row_id: u64,
+}
+
+/// One call with its evidence, each list in the order of time.
+#[derive(Clone, Debug)]
+pub struct CallDetail {
+    pub call: CallRow,
+    pub streams: Vec<StreamRow>,
+    pub intervals: Vec<IntervalRow>,
+    pub messages: Vec<SipRow>,
+    pub reports: Vec<RtcpRow>,
+    /// One of the lists was cut at its limit.
+    pub truncated: bool,
+}
+
+impl Session {
+    /// `None` when no such call is stored.
+    pub async fn call(&self, uid: u64) -> Result<Option<CallDetail>, QueryError> {
+        let mut calls: Vec<CallRow> = Statement::new("SELECT ")
+            .text(CALL_COLUMNS)
+            .text(" FROM calls WHERE call_uid = {uid:UInt64} ORDER BY last_at DESC, stored_at DESC LIMIT 1")
+            .value("uid", Value::Uint(uid))
+            .fetch_all(&self.client)
+            .await?;
+        self.add_codecs(&mut calls).await?;
+        let Some(call) = calls.pop() else { return Ok(None) };
+
+        let near = Window { from: Timestamp(call.first_at) - MEDIA_SLACK, to: Timestamp(call.last_at) + MEDIA_SLACK };
+        let streams = self.streams_of_call(uid, &call.streams, near, MAX_STREAMS + 1).await?;
+        let ids = streams.iter().map(|s| s.stream_id).take(MAX_STREAMS as usize).collect();
+        let until = streams.iter().map(|s| s.last_at).max().unwrap_or(call.last_at).max(call.last_at);
+        let intervals = self.intervals(ids, Window { to: Timestamp(until), ..near }).await?;
+        let messages = self.messages(uid).await?;
+        let reports = self.reports(uid).await?;
+        let mut detail = CallDetail { call, streams, intervals, messages, reports, truncated: false };
+        detail.truncated = cut(&mut detail.streams, MAX_STREAMS)
+            | cut(&mut detail.intervals, MAX_INTERVALS)
+            | cut(&mut detail.messages, MAX_MESSAGES)
+            | cut(&mut detail.reports, MAX_REPORTS);
+        distinct(&mut detail.intervals, |r| r.row_id);
+        distinct(&mut detail.messages, |r| r.row_id);
+        distinct(&mut detail.reports, |r| r.row_id);
+        Ok(Some(detail))
+    }
+
+    async fn intervals(&self, ids: Vec<u64>, near: Window) -> Result<Vec<IntervalRow>, QueryError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        Statement::new(
+            "SELECT toUnixTimestamp(start_at) AS start_s, length_ms, stream_id, packets, unique_packets, expected, lost, \
+             duplicates_probe, duplicates_network, reordered, restarts, longest_loss_run, jitter_last_ms, jitter_mean_ms, \
+             jitter_max_ms, pdv, histogram_version, pdv_max_ms, max_gap_ms, r, mos_lq, mos_cq, mos_scale, mos_null_reason, \
+             capture_drops, loss_source, row_id FROM stream_intervals WHERE stream_id IN {ids:Array(UInt64)} \
+             AND start_at >= toDateTime({from_s:Int64}, 'UTC') AND start_at <= toDateTime({to_s:Int64}, 'UTC') \
+             ORDER BY start_at, stream_id, row_id LIMIT {limit:UInt32}",
+        )
+        .value("ids", Value::Ids(ids))
+        .value("from_s", Value::Int(near.from.0.div_euclid(1_000_000_000).max(0)))
+        .value("to_s", Value::Int(near.to.0.div_euclid(1_000_000_000).max(0)))
+        .value("limit", Value::Uint(u64::from(MAX_INTERVALS) + 1))
+        .fetch_all(&self.client)
+        .await
+    }
+
+    async fn messages(&self, uid: u64) -> Result<Vec<SipRow>, QueryError> {
+        Statement::new(
+            "SELECT at, src_ip, src_port, dst_ip, dst_port, transport, direction, method, status, reason, cseq, \
+             retransmission, headers, sdp, cut_short, row_id FROM sip_messages WHERE call_uid = {uid:UInt64} \
+             ORDER BY at, row_id LIMIT {limit:UInt32}",
+        )
+        .value("uid", Value::Uint(uid))
+        .value("limit", Value::Uint(u64::from(MAX_MESSAGES) + 1))
+        .fetch_all(&self.client)
+        .await
+    }
+
+    async fn reports(&self, uid: u64) -> Result<Vec<RtcpRow>, QueryError> {
+        Statement::new(
+            "SELECT at, src_ip, src_port, dst_ip, dst_port, kind, reporter_ssrc, stream_id, sent_packets, about_ssrc, \
+             fraction_lost_pct, cumulative_lost, jitter_ticks, rtt_probe_reporter_ms, voip_loss_pct, voip_discard_pct, \
+             voip_burst_ms, voip_gap_ms, voip_round_trip_ms, voip_end_system_ms, voip_r, voip_mos_lq, voip_mos_cq, \
+             voip_jb_nominal_ms, implausible, row_id FROM rtcp_reports WHERE call_uid = {uid:UInt64} \
+             ORDER BY at, row_id LIMIT {limit:UInt32}",
+        )
+        .value("uid", Value::Uint(uid))
+        .value("limit", Value::Uint(u64::from(MAX_REPORTS) + 1))
+        .fetch_all(&self.client)
+        .await
+    }
+}
+
+/// Cuts a list at its limit; says whether there was more.
+fn cut<T>(rows: &mut Vec<T>, limit: u32) -> bool {
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    more
+}
+
+fn distinct<T>(rows: &mut Vec<T>, id: impl Fn(&T) -> u64) {
+    let mut seen = HashSet::new();
+    rows.retain(|row| seen.insert(id(row)));
+}

@@ -1,0 +1,105 @@
+//! One SQL statement: fixed text and bound parameters, and the run of it.
+
+use super::{CLIENT_TIMEOUT, QueryError};
+use clickhouse::{Client, RowOwned, RowRead};
+use std::fmt::Write as _;
+
+/// A value that travels beside the statement as a `{name:Type}` parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Int(i64),
+    Uint(u64),
+    Float(f64),
+    Text(String),
+    Ids(Vec<u64>),
+}
+
+/// Statement text can only be appended from `&'static str`: there is no door for a caller's text.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Statement {
+    sql: String,
+    values: Vec<(&'static str, Value)>,
+}
+
+impl Statement {
+    pub fn new(sql: &'static str) -> Statement {
+        Statement { sql: sql.to_owned(), values: Vec::new() }
+    }
+
+    pub fn text(mut self, sql: &'static str) -> Statement {
+        self.sql.push_str(sql);
+        self
+    }
+
+    /// Joins fixed fragments.
+    pub fn join(mut self, parts: &[&'static str], separator: &'static str) -> Statement {
+        for (i, part) in parts.iter().enumerate() {
+            if i > 0 {
+                self.sql.push_str(separator);
+            }
+            self.sql.push_str(part);
+        }
+        self
+    }
+
+    /// ` WHERE a AND b ...`, with the parameters of the conditions.
+    pub fn conditions(mut self, conditions: Conditions) -> Statement {
+        for (i, clause) in conditions.clauses.iter().enumerate() {
+            let word = if i == 0 { " WHERE " } else { " AND " };
+            let _ = write!(self.sql, "{word}({clause})");
+        }
+        self.values.extend(conditions.values);
+        self
+    }
+
+    pub fn value(mut self, name: &'static str, value: Value) -> Statement {
+        self.values.push((name, value));
+        self
+    }
+
+    #[cfg(test)]
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    pub async fn fetch_all<T: RowOwned + RowRead>(self, client: &Client) -> Result<Vec<T>, QueryError> {
+        let mut query = client.query_raw(&self.sql);
+        for (name, value) in self.values {
+            query = match value {
+                Value::Int(v) => query.param(name, v),
+                Value::Uint(v) => query.param(name, v),
+                Value::Float(v) => query.param(name, v),
+                Value::Text(v) => query.param(name, v),
+                Value::Ids(v) => query.param(name, v),
+            };
+        }
+        match tokio::time::timeout(CLIENT_TIMEOUT, query.fetch_all::<T>()).await {
+            Ok(rows) => Ok(rows?),
+            Err(_) => Err(QueryError::TooSlow),
+        }
+    }
+
+    pub async fn fetch_one<T: RowOwned + RowRead>(self, client: &Client) -> Result<T, QueryError> {
+        let mut rows = self.fetch_all::<T>(client).await?;
+        rows.pop().ok_or_else(|| QueryError::Engine("no row came back where one was expected".to_owned()))
+    }
+}
+
+/// Conditions of a WHERE clause, joined by AND.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Conditions {
+    clauses: Vec<&'static str>,
+    values: Vec<(&'static str, Value)>,
+}
+
+impl Conditions {
+    pub fn and<const N: usize>(&mut self, clause: &'static str, values: [(&'static str, Value); N]) {
+        self.clauses.push(clause);
+        self.values.extend(values);
+    }
+
+    #[cfg(test)]
+    pub fn clauses(&self) -> &[&'static str] {
+        &self.clauses
+    }
+}

@@ -1,0 +1,199 @@
+//! RTP streams as measured, worst or newest first, page by page.
+
+use super::statement::{Statement, Value};
+use super::{Cursor, MAX_ROWS, QueryError, Session, StreamFilter, Window};
+use clickhouse::Row;
+use serde::Deserialize;
+use std::collections::HashSet;
+use std::net::Ipv6Addr;
+
+/// Order of a list of streams, ties broken by identity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StreamSort {
+    /// By the lower of the whole stream's and its worst interval's listening MOS, against the clean maximum of
+    /// its scale as for calls; streams without MOS come last.
+    #[default]
+    Worst,
+    Newest,
+}
+
+/// One row of `streams`; empty text and zero mean unknown where the table says so.
+#[derive(Clone, Debug, Row, Deserialize)]
+pub struct StreamRow {
+    pub probe: String,
+    pub site: String,
+    pub trunk: String,
+    pub stream_id: u64,
+    pub call_uid: u64,
+    pub call_id: String,
+    pub src_ip: Ipv6Addr,
+    pub src_port: u16,
+    pub dst_ip: Ipv6Addr,
+    pub dst_port: u16,
+    pub ssrc: u32,
+    pub codec: String,
+    pub clock_rate: Option<u32>,
+    pub clock_source: String,
+    /// Payload types with their packet counts, most frequent first.
+    pub payloads: Vec<(u8, u64)>,
+    pub ptime_ms: Option<f32>,
+    pub first_at: i64,
+    pub last_at: i64,
+    pub packets: u64,
+    pub unique_packets: u64,
+    pub expected: u64,
+    pub lost: u64,
+    pub duplicates_probe: u64,
+    pub duplicates_network: u64,
+    pub reordered: u64,
+    pub reorder_extent: u32,
+    pub restarts: u32,
+    pub sent_elsewhere: u64,
+    pub loss_runs: Vec<u32>,
+    pub longest_loss_run: u32,
+    pub jitter_last_ms: Option<f32>,
+    pub jitter_mean_ms: Option<f32>,
+    pub jitter_max_ms: Option<f32>,
+    pub pdv_p50_ms: Option<f32>,
+    pub pdv_p95_ms: Option<f32>,
+    pub pdv_p99_ms: Option<f32>,
+    pub pdv_max_ms: Option<f32>,
+    pub late: Vec<u64>,
+    pub max_gap_ms: Option<f32>,
+    pub drift_ppm: Option<f32>,
+    pub dscp: u8,
+    pub dscp_changes: u32,
+    pub ttl_min: u8,
+    pub ttl_max: u8,
+    pub vlan: u16,
+    pub tunnel: String,
+    pub rtt_ms: Option<f32>,
+    pub r: Option<f32>,
+    pub mos_lq: Option<f32>,
+    pub mos_cq: Option<f32>,
+    pub mos_scale: String,
+    pub mos_null_reason: String,
+    pub mos_worst_interval: Option<f32>,
+    pub ie: Option<f32>,
+    pub bpl: Option<f32>,
+    pub burst_ratio: Option<f32>,
+    pub effective_loss_pct: Option<f32>,
+    pub codec_status: String,
+    pub delay_source: String,
+    pub capture_drops: u64,
+    pub one_sided: bool,
+    pub snap_cut: bool,
+    pub started_mid_call: bool,
+    pub clock_steps: u32,
+    pub timestamp_resolution_ns: u32,
+    pub loss_source: String,
+    pub badness: i64,
+}
+
+const STREAM_COLUMNS: &str = "probe, site, trunk, stream_id, call_uid, call_id, src_ip, src_port, dst_ip, dst_port, \
+    ssrc, codec, clock_rate, clock_source, \
+    CAST(payload_types, 'Array(Tuple(UInt8, UInt64))') AS payloads, ptime_ms, first_at, last_at, packets, unique_packets, \
+    expected, lost, duplicates_probe, duplicates_network, reordered, reorder_extent, restarts, sent_elsewhere, \
+    loss_runs, longest_loss_run, jitter_last_ms, jitter_mean_ms, jitter_max_ms, pdv_p50_ms, pdv_p95_ms, pdv_p99_ms, \
+    pdv_max_ms, late, max_gap_ms, drift_ppm, dscp, dscp_changes, ttl_min, ttl_max, vlan, tunnel, rtt_ms, r, mos_lq, \
+    mos_cq, mos_scale, mos_null_reason, mos_worst_interval, ie, bpl, burst_ratio, effective_loss_pct, codec_status, \
+    delay_source, capture_drops, one_sided, snap_cut, started_mid_call, clock_steps, timestamp_resolution_ns, \
+    loss_source, \
+    toInt64(if(mos_lq IS NULL, 0, round(1 + 999 * greatest(0, least(1, \
+    (if(mos_scale = 'nb', 4.41, 4.5) - least(ifNull(mos_lq, 5), ifNull(mos_worst_interval, 5))) \
+    / (if(mos_scale = 'nb', 4.41, 4.5) - 1)))))) AS badness";
+
+/// Some streams and where to go on; `next` is `None` after the last.
+#[derive(Clone, Debug)]
+pub struct StreamPage {
+    pub streams: Vec<StreamRow>,
+    pub next: Option<Cursor>,
+}
+
+impl StreamSort {
+    fn order(self) -> u8 {
+        16 + self as u8
+    }
+}
+
+impl Session {
+    /// One page of streams. `limit` is 1..=[`MAX_ROWS`].
+    pub async fn streams(
+        &self,
+        filter: &StreamFilter,
+        window: Window,
+        sort: StreamSort,
+        limit: u32,
+        after: Option<&Cursor>,
+    ) -> Result<StreamPage, QueryError> {
+        let limit = limit.clamp(1, MAX_ROWS);
+        let mut conditions = filter.conditions(window);
+        if let Some(cursor) = after {
+            let clause = match sort {
+                StreamSort::Worst => "(badness, stream_id) < ({key:Int64}, {id:UInt64})",
+                StreamSort::Newest => "(first_at, stream_id) < (fromUnixTimestamp64Nano({key:Int64}), {id:UInt64})",
+            };
+            conditions.and(clause, [("key", Value::Int(cursor.key)), ("id", Value::Uint(cursor.id))]);
+        }
+        let order = match sort {
+            StreamSort::Worst => " ORDER BY badness DESC, stream_id DESC",
+            StreamSort::Newest => " ORDER BY first_at DESC, stream_id DESC",
+        };
+        let mut rows: Vec<StreamRow> = Statement::new("SELECT ")
+            .text(STREAM_COLUMNS)
+            .text(" FROM streams")
+            .conditions(conditions)
+            .text(order)
+            .text(" LIMIT {limit:UInt32}")
+            .value("limit", Value::Uint(u64::from(limit) + 1))
+            .fetch_all(&self.client)
+            .await?;
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next = rows.last().filter(|_| more).map(|row| Cursor {
+            order: sort.order(),
+            window,
+            key: if sort == StreamSort::Worst { row.badness } else { row.first_at },
+            id: row.stream_id,
+        });
+        deduplicate(&mut rows);
+        Ok(StreamPage { streams: rows, next })
+    }
+
+    /// Reads a cursor given out by [`Session::streams`] for the same order.
+    pub fn stream_cursor(text: &str, sort: StreamSort) -> Result<Cursor, QueryError> {
+        Cursor::decode(text, sort.order())
+    }
+
+    /// Streams of one call, by its identity or by the identities its row lists, oldest first.
+    pub(super) async fn streams_of_call(
+        &self,
+        uid: u64,
+        ids: &[u64],
+        near: Window,
+        limit: u32,
+    ) -> Result<Vec<StreamRow>, QueryError> {
+        let mut rows: Vec<StreamRow> = Statement::new("SELECT ")
+            .text(STREAM_COLUMNS)
+            .text(
+                " FROM streams WHERE (call_uid = {uid:UInt64} OR stream_id IN {ids:Array(UInt64)}) \
+                 AND first_at >= fromUnixTimestamp64Nano({from:Int64}) \
+                 AND first_at <= fromUnixTimestamp64Nano({to:Int64}) ORDER BY first_at, stream_id LIMIT {limit:UInt32}",
+            )
+            .value("uid", Value::Uint(uid))
+            .value("ids", Value::Ids(ids.to_vec()))
+            .value("from", Value::Int(near.from.0))
+            .value("to", Value::Int(near.to.0))
+            .value("limit", Value::Uint(u64::from(limit)))
+            .fetch_all(&self.client)
+            .await?;
+        deduplicate(&mut rows);
+        Ok(rows)
+    }
+}
+
+/// A batch delivered twice past the deduplication window leaves equal rows.
+fn deduplicate(rows: &mut Vec<StreamRow>) {
+    let mut seen = HashSet::new();
+    rows.retain(|row| seen.insert(row.stream_id));
+}

@@ -1,0 +1,269 @@
+//! Every route with every kind of request it must take or refuse; headers, hosts, health, metrics, events.
+
+use crate::world::{World, call, get, send, service};
+use auscult::api::{LiveFeed, openapi_json};
+use auscult::model::{CallRecord, CallState, Diagnosis, DiagnosisCode, Event, Limits};
+use auscult::units::Timestamp;
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use clickhouse::Client;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_stream::StreamExt;
+use tower::ServiceExt;
+
+/// `(route as the document names it, request, status)`.
+const MATRIX: &[(&str, &str, u16)] = &[
+    ("/api/v1/range", "/api/v1/range", 200),
+    ("/api/v1/timeline", "/api/v1/timeline", 200),
+    ("/api/v1/timeline", "/api/v1/timeline?buckets=1", 200),
+    ("/api/v1/timeline", "/api/v1/timeline?buckets=1000", 200),
+    ("/api/v1/timeline", "/api/v1/timeline?buckets=0", 400),
+    ("/api/v1/timeline", "/api/v1/timeline?buckets=1001", 400),
+    ("/api/v1/timeline", "/api/v1/timeline?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:01Z", 400),
+    ("/api/v1/timeline", "/api/v1/timeline?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", 200),
+    ("/api/v1/calls", "/api/v1/calls", 200),
+    ("/api/v1/calls", "/api/v1/calls?limit=1000", 200),
+    ("/api/v1/calls", "/api/v1/calls?limit=1001", 400),
+    ("/api/v1/calls", "/api/v1/calls?limit=0", 400),
+    ("/api/v1/calls", "/api/v1/calls?limit=-1", 400),
+    ("/api/v1/calls", "/api/v1/calls?limit=99999999999999999999", 400),
+    ("/api/v1/calls", "/api/v1/calls?limit=", 200),
+    ("/api/v1/calls", "/api/v1/calls?limit=1&limit=2", 400),
+    ("/api/v1/calls", "/api/v1/calls?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:01Z", 400),
+    ("/api/v1/calls", "/api/v1/calls?from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z", 400),
+    ("/api/v1/calls", "/api/v1/calls?from=1677-09-22T00:00:00Z&to=2262-01-01T00:00:00Z", 400),
+    ("/api/v1/calls", "/api/v1/calls?from=yesterday", 400),
+    ("/api/v1/calls", "/api/v1/calls?from=2026-03-01T13:00:00%2B01:00", 200),
+    ("/api/v1/calls", "/api/v1/calls?from=1970-01-01T00:00:00Z", 200),
+    ("/api/v1/calls", "/api/v1/calls?to=2200-01-01T00:00:00Z", 200),
+    ("/api/v1/calls", "/api/v1/calls?sort=best", 400),
+    ("/api/v1/calls", "/api/v1/calls?sort=longest", 200),
+    ("/api/v1/calls", "/api/v1/calls?mos_below=NaN", 400),
+    ("/api/v1/calls", "/api/v1/calls?mos_below=3.6&pdv_p95_above=20&loss_above=0.5", 200),
+    ("/api/v1/calls", "/api/v1/calls?address=1.2.3.4.5", 400),
+    ("/api/v1/calls", "/api/v1/calls?address=192.0.2.0/24", 200),
+    ("/api/v1/calls", "/api/v1/calls?address=192.0.2.1:5060", 200),
+    ("/api/v1/calls", "/api/v1/calls?codec=PCMU&trunk=a&site=b&state=failed&diagnosis=no_media&call_id=x", 200),
+    ("/api/v1/calls", "/api/v1/calls?number=---", 400),
+    ("/api/v1/calls", "/api/v1/calls?cursor=0123", 400),
+    ("/api/v1/calls", "/api/v1/calls?colour=red", 400),
+    ("/api/v1/calls/{id}", "/api/v1/calls/000000000000000a", 200),
+    ("/api/v1/calls/{id}", "/api/v1/calls/000000000000000b", 404),
+    ("/api/v1/calls/{id}", "/api/v1/calls/a", 400),
+    ("/api/v1/calls/{id}", "/api/v1/calls/+00000000000000a", 400),
+    ("/api/v1/calls/{id}", "/api/v1/calls/%27%20OR%201=1%20--%20", 400),
+    ("/api/v1/streams", "/api/v1/streams?sort=newest&limit=10", 200),
+    ("/api/v1/streams", "/api/v1/streams?ssrc=0x0000abcd&call=000000000000000a&codec=PCMU&address=::1", 200),
+    ("/api/v1/streams", "/api/v1/streams?ssrc=0x1ffffffff", 400),
+    ("/api/v1/streams", "/api/v1/streams?call=00000000000000000a", 400),
+    ("/api/v1/streams", "/api/v1/streams?sort=longest", 400),
+    ("/api/v1/stats", "/api/v1/stats", 200),
+    ("/api/v1/stats", "/api/v1/stats?group_by=codec,trunk,site&bucket_s=60", 200),
+    ("/api/v1/stats", "/api/v1/stats?group_by=probe,src,dst", 200),
+    ("/api/v1/stats", "/api/v1/stats?group_by=mos_scale", 200),
+    ("/api/v1/stats", "/api/v1/stats?group_by=codec,trunk,site,probe", 400),
+    ("/api/v1/stats", "/api/v1/stats?group_by=codec,codec", 400),
+    ("/api/v1/stats", "/api/v1/stats?group_by=caller_user", 400),
+    ("/api/v1/stats", "/api/v1/stats?bucket_s=0", 400),
+    ("/api/v1/stats", "/api/v1/stats?bucket_s=1&from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z", 400),
+    ("/api/v1/openapi.json", "/api/v1/openapi.json", 200),
+    ("/healthz", "/healthz", 200),
+    ("/readyz", "/readyz", 200),
+    ("/version", "/version", 200),
+    ("/metrics", "/metrics", 200),
+    ("", "/api/v1/nothing", 404),
+    ("", "/api/v2/calls", 404),
+    ("", "/api", 404),
+    ("", "/assets/missing.js", 404),
+    ("", "/", 200),
+    ("", "/calls/000000000000000a", 200),
+    ("", "/stats", 200),
+];
+
+#[tokio::test]
+async fn every_route_takes_and_refuses_what_it_should() {
+    let Some(world) = World::new("routes").await else { return };
+    world.insert("calls", &[call(10, 0, json!({}))]).await;
+    for (_, uri, expected) in MATRIX {
+        let answer = get(&world.router, uri).await;
+        assert_eq!(answer.status.as_u16(), *expected, "{uri}: {}", answer.text);
+        assert_eq!(answer.headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{uri}");
+        assert_eq!(answer.headers[header::REFERRER_POLICY], "no-referrer", "{uri}");
+        assert!(answer.headers.get(header::ACCESS_CONTROL_ALLOW_ORIGIN).is_none(), "{uri}");
+        let policy = answer.headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap_or_default();
+        assert!(policy.starts_with("default-src 'self';"), "{uri}: {policy}");
+        if uri.starts_with("/api") {
+            assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store", "{uri}");
+            assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json", "{uri}");
+        }
+        if *expected >= 400 {
+            let error = &answer.json()["error"];
+            let message = error["message"].as_str().unwrap_or_default();
+            assert!(!message.is_empty() && !message.contains('\n') && message.len() < 300, "{uri}: {message}");
+            assert!(error["code"].is_string(), "{uri}");
+        }
+        if uri.starts_with("/api") || *expected == 404 {
+            let refused = send(&world.router, Request::post(*uri).header(header::HOST, "localhost")).await;
+            assert!(matches!(refused.status.as_u16(), 404 | 405), "POST {uri}: {}", refused.status);
+        }
+    }
+}
+
+#[test]
+fn the_document_the_router_and_the_matrix_know_the_same_routes() {
+    let document: Value = serde_json::from_str(&openapi_json()).expect("JSON");
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        let in_matrix = MATRIX.iter().any(|(route, _, status)| route == path && *status == 200);
+        assert!(in_matrix || path == "/api/v1/live", "{path} is not in the matrix");
+        assert_eq!(item.as_object().map(|methods| methods.keys().collect::<Vec<_>>()), Some(vec![&"get".to_owned()]));
+    }
+    for (route, ..) in MATRIX.iter().filter(|(route, ..)| !route.is_empty()) {
+        assert!(document["paths"].get(route).is_some(), "{route} is not in the document");
+    }
+}
+
+#[test]
+fn the_committed_document_is_the_current_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/openapi.json");
+    if std::env::var_os("AUSCULT_UPDATE").is_some() {
+        std::fs::write(path, openapi_json()).expect("schemas/openapi.json can be written");
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        committed == openapi_json(),
+        "schemas/openapi.json is out of date: run the tests with AUSCULT_UPDATE=1 and commit it"
+    );
+}
+
+#[tokio::test]
+async fn strange_hosts_and_origins_are_refused_before_any_work() {
+    let live = Arc::new(LiveFeed::new(&Limits::default()));
+    let router = service(Client::default().with_url("http://127.0.0.1:1"), live, true);
+    for (name, value) in [("host", "evil.example"), ("host", "localhost.evil.example:80")] {
+        let answer = send(&router, Request::get("/api/v1/calls").header(name, value)).await;
+        assert_eq!(
+            (answer.status, answer.json()["error"]["code"].as_str()),
+            (StatusCode::FORBIDDEN, Some("forbidden_host"))
+        );
+    }
+    let foreign =
+        Request::get("/version").header(header::HOST, "localhost").header(header::ORIGIN, "http://evil.example");
+    assert_eq!(send(&router, foreign).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(send(&router, Request::get("/version")).await.status, StatusCode::FORBIDDEN, "no Host at all");
+}
+
+#[tokio::test]
+async fn without_a_store_the_service_lives_and_says_why_it_is_not_ready() {
+    let live = Arc::new(LiveFeed::new(&Limits::default()));
+    let router = service(Client::default().with_url("http://127.0.0.1:1"), live, false);
+    assert_eq!(get(&router, "/healthz").await.status, StatusCode::OK);
+    let ready = get(&router, "/readyz").await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    let ready = ready.json();
+    let failed: Vec<_> = ready["checks"].as_array().into_iter().flatten().filter(|c| c["ok"] == false).collect();
+    assert_eq!(failed.len(), 2, "{ready}");
+    assert!(failed.iter().all(|c| c["reason"].as_str().is_some_and(|r| !r.is_empty())));
+    let calls = get(&router, "/api/v1/calls").await;
+    assert_eq!(calls.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(calls.json()["error"]["code"], "store_unavailable");
+    assert_eq!(calls.headers[header::RETRY_AFTER], "1");
+}
+
+fn changed(uid: u64, state: CallState, diagnosis: Option<DiagnosisCode>) -> Event {
+    let diagnoses = diagnosis.into_iter().map(|code| Diagnosis { code, confidence: 1.0, evidence: String::new() });
+    Event::CallChanged(Box::new(CallRecord {
+        uid,
+        call_id: "\"+491701234567\"@198.51.100.9".to_owned(),
+        state,
+        last_at: Timestamp::from_secs(5),
+        diagnoses: diagnoses.collect(),
+        ..CallRecord::default()
+    }))
+}
+
+#[tokio::test]
+async fn metrics_carry_totals_and_nothing_personal() {
+    let live = Arc::new(LiveFeed::new(&Limits::default()));
+    live.publish(&changed(1, CallState::Established, Some(DiagnosisCode::NoMedia)), "");
+    let router = service(Client::default(), live, true);
+    let answer = get(&router, "/metrics").await;
+    assert!(
+        answer.headers[header::CONTENT_TYPE].to_str().unwrap_or_default().starts_with("application/openmetrics-text")
+    );
+    assert!(answer.text.contains("\nauscult_calls 1.0\n"), "{}", answer.text);
+    assert!(
+        answer.text.contains("auscult_store_rows_total{table=\"calls\",state=\"delivered\"} 12"),
+        "{}",
+        answer.text
+    );
+    assert!(answer.text.ends_with("# EOF\n"));
+    assert!(!answer.text.contains("4917") && !answer.text.contains("198.51"), "{}", answer.text);
+}
+
+/// Reads server-sent events until `enough` says so.
+async fn events(body: Body, enough: impl Fn(&str) -> bool) -> String {
+    let mut chunks = body.into_data_stream();
+    let mut text = String::new();
+    while !enough(&text) {
+        match tokio::time::timeout(Duration::from_secs(10), chunks.next()).await {
+            Ok(Some(Ok(chunk))) => text.push_str(&String::from_utf8_lossy(&chunk)),
+            other => panic!("the stream ended early ({other:?}): {text}"),
+        }
+    }
+    text
+}
+
+async fn open_live(live: &Arc<LiveFeed>) -> axum::response::Response {
+    let router = service(Client::default(), live.clone(), true);
+    let request =
+        Request::get("/api/v1/live").header(header::HOST, "localhost").body(Body::empty()).expect("a request");
+    router.oneshot(request).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn live_events_start_with_a_snapshot_and_follow_changes() {
+    let live = Arc::new(LiveFeed::new(&Limits::default()));
+    live.publish(&changed(1, CallState::Established, None), "");
+    let response = open_live(&live).await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+    assert_eq!(response.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    live.publish(&changed(1, CallState::Established, None), "");
+    live.publish(&changed(1, CallState::Established, Some(DiagnosisCode::OneWayMedia)), "");
+    let text = events(response.into_body(), |text| text.contains("event: call")).await;
+    assert!(text.contains("event: snapshot\n"), "{text}");
+    assert!(text.contains("\"at\":\"1970-01-01T00:00:05.000000000Z\""), "{text}");
+    assert!(text.contains("\"id\":\"0000000000000001\""), "{text}");
+    assert!(text.contains("\"diagnosis\":\"one_way_media\""), "{text}");
+    assert_eq!(text.matches("event: call").count(), 1, "an event that changes nothing visible is not sent: {text}");
+}
+
+#[tokio::test]
+async fn a_client_that_lags_is_told_how_much_it_missed() {
+    let live = Arc::new(LiveFeed::new(&Limits::default()));
+    let response = open_live(&live).await;
+    for uid in 0..3000 {
+        live.publish(&changed(uid, CallState::Trying, None), "");
+    }
+    let text =
+        events(response.into_body(), |text| text.contains("event: lagged") && text.contains("event: call")).await;
+    assert!(text.contains("{\"missed\":1976}"), "{}", text.chars().take(400).collect::<String>());
+}
+
+#[tokio::test]
+async fn event_streams_are_limited_and_end_at_shutdown() {
+    let live = Arc::new(LiveFeed::new(&Limits::default()));
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        open.push(open_live(&live).await);
+    }
+    assert!(open.iter().all(|r| r.status() == StatusCode::OK));
+    assert_eq!(open_live(&live).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let last = open.pop().expect("one");
+    drop(open);
+    assert_eq!(open_live(&live).await.status(), StatusCode::OK, "places are given back");
+    live.close();
+    let end = axum::body::to_bytes(last.into_body(), 1 << 20);
+    assert!(tokio::time::timeout(Duration::from_secs(5), end).await.is_ok(), "the stream ends");
+}
