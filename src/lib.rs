@@ -4,7 +4,11 @@
 //! everything with an effect hangs off the two ends. `ARCHITECTURE.md` tells the house.
 
 pub mod api;
+pub mod app;
+pub mod capture;
+pub mod engine;
 pub mod live;
+pub mod media;
 pub mod model;
 pub mod quality;
 pub mod signal;

@@ -1,10 +1,16 @@
 //! The command line. Stable: other tools read it.
 
 use super::analyze::{self, AnalyzeArgs};
+use super::config::Config;
+use super::doctor;
 use super::emodel::{self, EmodelArgs};
+use super::run::{self, RunArgs};
 use crate::model::Policy;
+use crate::store::endpoint::{EndpointArgs, run_endpoint};
+use crate::store::schema::{self, Dialect};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::Write;
+use std::path::PathBuf;
 
 /// Passive RTP, RTCP and SIP call-quality monitor.
 #[derive(Debug, Parser)]
@@ -20,10 +26,34 @@ pub enum Command {
     Analyze(AnalyzeArgs),
     /// Planning calculator: R and MOS for a codec, loss and delay (G.107, G.107.1, G.107.2).
     Emodel(EmodelArgs),
+    /// Capture or replay, store, and serve API and page.
+    Run(RunArgs),
+    /// Print the tables the program would make.
+    Schema {
+        /// For a cluster of this name: replicated tables and distributed ones over them.
+        #[arg(long)]
+        cluster: Option<String>,
+    },
+    /// Check a configuration file and say what is wrong with it.
+    CheckConfig { file: PathBuf },
+    /// Say what this machine lacks for capture, store and page, and how to get it.
+    Doctor,
     /// Print shell completions.
     Completions { shell: clap_complete::Shell },
     /// Print the manual page (roff).
     Man,
+    /// Serve the store of a directory as a ClickHouse server would.
+    #[command(hide = true)]
+    StoreEndpoint {
+        #[arg(long)]
+        data: PathBuf,
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: std::net::SocketAddr,
+        #[arg(long)]
+        token: String,
+        #[arg(long)]
+        writable: bool,
+    },
 }
 
 /// Runs the command; the error is one line for the user.
@@ -32,6 +62,19 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Analyze(args) => analyze::run(&args, &Policy::default(), &mut out),
         Command::Emodel(args) => emodel::run(args, &mut out),
+        Command::Run(args) => run::run(&args),
+        Command::Schema { cluster } => {
+            let dialect = cluster.map_or(Dialect::Server, |name| Dialect::Cluster { name });
+            Ok(write!(out, "{}", schema::render(&dialect, "auscult"))?)
+        }
+        Command::CheckConfig { file } => {
+            Config::load(&file)?;
+            Ok(writeln!(out, "{}: good", file.display())?)
+        }
+        Command::Doctor => doctor::run(&mut out),
+        Command::StoreEndpoint { data, listen, token, writable } => {
+            Ok(run_endpoint(&EndpointArgs { data_dir: data, library: None, listen, token, writable })?)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "auscult", &mut out);
             Ok(out.flush()?)

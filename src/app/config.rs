@@ -1,0 +1,305 @@
+//! The configuration file in two steps: [`Raw`] as written, [`Config`] as checked. Flags override it.
+
+use crate::model::{Limits, MeasurementPoint, Policy};
+use crate::store::Labels;
+use crate::store::rows::Cidr;
+use crate::units::Nanos;
+use anyhow::{Context, anyhow, bail};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Where the API and the page listen unless told otherwise.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:8642";
+
+/// The file as written; every key is optional and unknown ones are refused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Raw {
+    probe: RawProbe,
+    trunk: Vec<RawTrunk>,
+    capture: RawCapture,
+    measure: RawMeasure,
+    limits: RawLimits,
+    store: RawStore,
+    api: RawApi,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawProbe {
+    name: Option<String>,
+    site: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTrunk {
+    name: String,
+    networks: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawCapture {
+    interfaces: Vec<String>,
+    filter: Option<String>,
+    ring_mib: Option<u32>,
+    snap_len: Option<u32>,
+    promiscuous: Option<bool>,
+    user: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawMeasure {
+    interval_s: Option<u32>,
+    find_unsignalled: Option<bool>,
+    keep_sip_messages: Option<bool>,
+    stream_timeout_s: Option<u32>,
+    call_timeout_s: Option<u32>,
+    jitter_buffer_ms: Option<u32>,
+    assumed_one_way_delay_ms: Option<u32>,
+    sip_ports: Option<Vec<u16>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawLimits {
+    streams: Option<usize>,
+    candidates: Option<usize>,
+    calls: Option<usize>,
+    messages_per_call: Option<usize>,
+    tcp_connections: Option<usize>,
+    fragment_mib: Option<usize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawStore {
+    data: Option<PathBuf>,
+    library: Option<PathBuf>,
+    clickhouse: Option<String>,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+    database: Option<String>,
+    cluster: Option<String>,
+    listen: Option<SocketAddr>,
+    token_file: Option<PathBuf>,
+    spool_mib: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawApi {
+    listen: Option<SocketAddr>,
+    hosts: Vec<String>,
+}
+
+/// What the program runs with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub policy: Policy,
+    pub limits: Limits,
+    pub labels: Labels,
+    pub capture: Capture,
+    pub store: Store,
+    pub listen: SocketAddr,
+    /// Names besides localhost the page may be reached by.
+    pub hosts: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Capture {
+    pub interfaces: Vec<String>,
+    pub filter: Option<String>,
+    pub ring_bytes: Option<u32>,
+    pub snap_len: Option<u32>,
+    pub promiscuous: bool,
+    /// User to become once the sockets are open.
+    pub user: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub data: PathBuf,
+    pub library: Option<PathBuf>,
+    pub server: Option<Server>,
+    /// Address on which the embedded store answers ClickHouse's HTTP interface, read-only, and its token.
+    pub listen: Option<(SocketAddr, String)>,
+    pub spool_bytes: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub url: String,
+    pub user: String,
+    pub password: String,
+    pub database: String,
+    pub cluster: Option<String>,
+}
+
+impl Config {
+    /// Reads and checks a file; the error names file, place and reason.
+    pub fn load(path: &Path) -> anyhow::Result<Config> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read configuration {}", path.display()))?;
+        let raw: Raw = toml::from_str(&text).map_err(|e| anyhow!("{}: {}", path.display(), one_line(&e, &text)))?;
+        Config::check(raw).with_context(|| path.display().to_string())
+    }
+
+    pub fn check(raw: Raw) -> anyhow::Result<Config> {
+        let point = MeasurementPoint {
+            probe: raw.probe.name.unwrap_or_else(|| MeasurementPoint::default().probe),
+            site: raw.probe.site.unwrap_or_default(),
+        };
+        let mut trunks = Vec::new();
+        for trunk in &raw.trunk {
+            for network in &trunk.networks {
+                let network: Cidr = network.parse().map_err(|e| anyhow!("trunk {:?}: {e}", trunk.name))?;
+                trunks.push((network, trunk.name.clone()));
+            }
+        }
+        let labels = Labels { probe: point.probe.clone(), site: point.site.clone(), trunks };
+        let listen = match raw.api.listen {
+            Some(address) => address,
+            None => DEFAULT_LISTEN.parse()?,
+        };
+        Ok(Config {
+            policy: policy(raw.measure, point)?,
+            limits: limits(&raw.limits)?,
+            labels,
+            capture: Capture {
+                interfaces: raw.capture.interfaces,
+                filter: raw.capture.filter,
+                ring_bytes: raw.capture.ring_mib.map(|mib| within("capture.ring_mib", mib, 1, 1024).map(|mib| mib << 20)).transpose()?,
+                snap_len: raw.capture.snap_len,
+                promiscuous: raw.capture.promiscuous.unwrap_or(true),
+                user: raw.capture.user,
+            },
+            store: store(raw.store)?,
+            listen,
+            hosts: raw.api.hosts,
+        })
+    }
+
+    pub fn default_config() -> anyhow::Result<Config> {
+        Config::check(Raw::default())
+    }
+}
+
+fn policy(raw: RawMeasure, point: MeasurementPoint) -> anyhow::Result<Policy> {
+    let usual = Policy::default();
+    let seconds = |name, value: Option<u32>, low, high, usual: Nanos| match value {
+        Some(s) => within(name, s, low, high).map(|s| Nanos::from_secs(i64::from(s))),
+        None => Ok(usual),
+    };
+    let millis = |name, value: Option<u32>, low, high| {
+        value.map(|ms| within(name, ms, low, high).map(|ms| Nanos::from_millis(i64::from(ms)))).transpose()
+    };
+    Ok(Policy {
+        point,
+        interval: seconds("measure.interval_s", raw.interval_s, 1, 60, usual.interval)?,
+        find_unsignalled: raw.find_unsignalled.unwrap_or(usual.find_unsignalled),
+        keep_sip_messages: raw.keep_sip_messages.unwrap_or(usual.keep_sip_messages),
+        stream_timeout: seconds("measure.stream_timeout_s", raw.stream_timeout_s, 5, 3600, usual.stream_timeout)?,
+        call_timeout: seconds("measure.call_timeout_s", raw.call_timeout_s, 60, 86_400, usual.call_timeout)?,
+        jitter_buffer: millis("measure.jitter_buffer_ms", raw.jitter_buffer_ms, 20, 500)?.unwrap_or(usual.jitter_buffer),
+        assumed_one_way_delay: millis("measure.assumed_one_way_delay_ms", raw.assumed_one_way_delay_ms, 0, 2000)?,
+        sip_ports: raw.sip_ports.unwrap_or_else(|| usual.sip_ports.clone()),
+        ..usual
+    })
+}
+
+fn limits(raw: &RawLimits) -> anyhow::Result<Limits> {
+    let usual = Limits::default();
+    let count = |name, value: Option<usize>, usual| value.map_or(Ok(usual), |v| within(name, v, 1, 100_000_000));
+    Ok(Limits {
+        streams: count("limits.streams", raw.streams, usual.streams)?,
+        candidates: count("limits.candidates", raw.candidates, usual.candidates)?,
+        calls: count("limits.calls", raw.calls, usual.calls)?,
+        messages_per_call: count("limits.messages_per_call", raw.messages_per_call, usual.messages_per_call)?,
+        tcp_connections: count("limits.tcp_connections", raw.tcp_connections, usual.tcp_connections)?,
+        fragment_bytes: raw.fragment_mib.map_or(Ok(usual.fragment_bytes), |mib| within("limits.fragment_mib", mib, 1, 4096).map(|m| m << 20))?,
+        ..usual
+    })
+}
+
+fn store(raw: RawStore) -> anyhow::Result<Store> {
+    let secret = |what: &str, path: &Path| -> anyhow::Result<String> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {what} {}", path.display()))?;
+        Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    };
+    let password = raw.password_file.as_deref().map(|path| secret("store.password_file", path)).transpose()?.unwrap_or_default();
+    let listen = match (raw.listen, raw.token_file) {
+        (None, _) => None,
+        (Some(address), Some(path)) => Some((address, secret("store.token_file", &path)?)),
+        (Some(_), None) => bail!("store.listen opens the store to other programs and needs store.token_file"),
+    };
+    if listen.as_ref().is_some_and(|(address, token)| token.is_empty() || !address.ip().is_loopback()) {
+        bail!("store.listen must be a loopback address, and store.token_file must not be empty");
+    }
+    let server = raw.clickhouse.map(|url| Server {
+        url,
+        user: raw.user.unwrap_or_else(|| "default".to_owned()),
+        password,
+        database: raw.database.unwrap_or_else(|| "auscult".to_owned()),
+        cluster: raw.cluster,
+    });
+    Ok(Store {
+        data: raw.data.unwrap_or_else(|| PathBuf::from("data")),
+        library: raw.library,
+        server,
+        listen,
+        spool_bytes: raw.spool_mib.map(|mib| mib << 20),
+    })
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, low: T, high: T) -> anyhow::Result<T> {
+    if value < low || value > high {
+        bail!("{name} = {value}: it must be from {low} to {high}");
+    }
+    Ok(value)
+}
+
+/// Where in the file, and why.
+fn one_line(error: &toml::de::Error, text: &str) -> String {
+    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let why = error.message().replace('\n', " ");
+    line.map_or(why.clone(), |line| format!("line {line}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(text: &str) -> String {
+        match toml::from_str::<Raw>(text) {
+            Err(e) => one_line(&e, text),
+            Ok(raw) => format!("{:#}", Config::check(raw).expect_err("should be refused")),
+        }
+    }
+
+    #[test]
+    fn an_empty_file_is_the_default() {
+        let config = Config::check(toml::from_str("").unwrap()).unwrap();
+        assert_eq!(config.policy, Policy::default());
+        assert_eq!(config.limits, Limits::default());
+        assert_eq!(config.listen, DEFAULT_LISTEN.parse().unwrap());
+    }
+
+    #[test]
+    fn errors_say_where_and_why() {
+        assert_eq!(refused("[measure]\ninterval_s = 0"), "measure.interval_s = 0: it must be from 1 to 60");
+        assert!(refused("[measure]\n\nintervall = 1").starts_with("line 3: unknown field `intervall`"));
+        assert!(refused("[[trunk]]\nname = \"x\"\nnetworks = [\"192.0.2.1/24\"]").contains("bits after the prefix"));
+        assert!(refused("[store]\nlisten = \"127.0.0.1:8123\"").contains("token_file"));
+    }
+
+    #[test]
+    fn trunks_name_addresses() {
+        let text = "[[trunk]]\nname = \"carrier\"\nnetworks = [\"198.51.100.0/24\"]";
+        let config = Config::check(toml::from_str(text).unwrap()).unwrap();
+        assert_eq!(config.labels.trunk(["198.51.100.7".parse().unwrap()]), "carrier");
+    }
+}

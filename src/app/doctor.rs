@@ -1,0 +1,68 @@
+//! `auscult doctor`: what this machine has and lacks, each with what to do.
+
+use crate::store::chdb::find_library;
+use std::io::Write;
+
+pub fn run(out: &mut impl Write) -> anyhow::Result<()> {
+    let mut lacking = 0;
+    let mut say = |name: &str, found: Result<String, String>| {
+        let (mark, text) = match found {
+            Ok(text) => ("ok", text),
+            Err(text) => {
+                lacking += 1;
+                ("missing", text)
+            }
+        };
+        writeln!(out, "{name:<16} {mark:<8} {text}")
+    };
+    say("analyze", Ok("captures can be analysed".to_owned()))?;
+    say("embedded store", find_library(None).map(|path| path.display().to_string()).map_err(|e| e.to_string()))?;
+    say("page", if crate::api::page_is_built() { Ok("built in".to_owned()) } else { Err("not built in; `make web build` does it".to_owned()) })?;
+    say("live capture", live())?;
+    for (interface, found) in interfaces() {
+        say(&interface, found)?;
+    }
+    writeln!(out, "{}", if lacking == 0 { "everything is there" } else { "what is missing above limits only what is named there" })?;
+    Ok(out.flush()?)
+}
+
+#[cfg(feature = "live")]
+fn live() -> Result<String, String> {
+    let interfaces = crate::capture::interfaces();
+    Ok(format!("interfaces: {}", interfaces.join(", ")))
+}
+
+#[cfg(not(feature = "live"))]
+fn live() -> Result<String, String> {
+    Err("built without libpcap: install libpcap-dev (sudo apt-get install libpcap-dev) and run `make build`".to_owned())
+}
+
+/// Whether each interface can be opened, and what it has dropped since the machine started.
+#[cfg(feature = "live")]
+fn interfaces() -> Vec<(String, Result<String, String>)> {
+    use crate::capture::{LiveCapture, LiveConfig};
+    let dropped = |interface: &str| {
+        let total = |name: &str| std::fs::read_to_string(format!("/sys/class/net/{interface}/statistics/{name}")).ok()?.trim().parse::<u64>().ok();
+        let parts = ["rx_packets", "rx_dropped", "rx_missed_errors", "rx_fifo_errors"].map(|name| (name, total(name)));
+        parts.into_iter().filter_map(|(name, n)| Some(format!("{name} {}", n?))).collect::<Vec<_>>().join(", ")
+    };
+    crate::capture::interfaces()
+        .into_iter()
+        .map(|interface| {
+            let opened = LiveCapture::open(&LiveConfig::new(&interface));
+            let found = match opened {
+                Ok(workers) => {
+                    let resolution = workers.first().map_or(1000, |w| w.resolution_ns());
+                    Ok(format!("opens, times to {resolution} ns; {}", dropped(&interface)))
+                }
+                Err(e) => Err(e.to_string()),
+            };
+            (interface, found)
+        })
+        .collect()
+}
+
+#[cfg(not(feature = "live"))]
+fn interfaces() -> Vec<(String, Result<String, String>)> {
+    Vec::new()
+}

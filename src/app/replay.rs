@@ -1,0 +1,176 @@
+//! The ledger of replayed captures: a capture is stored once, also when the program dies in the middle of it.
+//!
+//! A replay is entered before its first row and marked done after its last. One that was begun and not ended
+//! is replayed again, and rows that are in the store already (the same capture gives the same rows) are left out.
+
+use crate::store::rows::{CallRow, CaptureRow, IntervalRow, Labels, Record, RtcpRow, SipMessageRow, StreamRow};
+use crate::units::Timestamp;
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, HashSet};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Bytes at both ends of a file that identify it, together with its size.
+const ENDS: u64 = 1 << 20;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    #[serde(skip)]
+    path: PathBuf,
+    /// By fingerprint of the files taken together.
+    replays: BTreeMap<String, Replay>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Replay {
+    files: Vec<String>,
+    begun_at: String,
+    done: bool,
+}
+
+/// What the ledger says about a replay.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Known {
+    New,
+    /// Begun at this time, not ended.
+    Unfinished(Timestamp),
+    Done,
+}
+
+impl Ledger {
+    pub fn open(dir: &Path) -> anyhow::Result<Ledger> {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let path = dir.join("replays.json");
+        let mut ledger = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged; remove it to replay everything again", path.display()))?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ledger::default(),
+            Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+        };
+        ledger.path = path;
+        Ok(ledger)
+    }
+
+    pub fn known(&self, fingerprint: &str) -> Known {
+        match self.replays.get(fingerprint) {
+            None => Known::New,
+            Some(replay) if replay.done => Known::Done,
+            Some(replay) => Known::Unfinished(Timestamp::parse_rfc3339(&replay.begun_at).unwrap_or(Timestamp::MIN)),
+        }
+    }
+
+    /// Enters a replay that begins; one that was begun before keeps its first time.
+    pub fn begin(&mut self, fingerprint: &str, files: &[PathBuf], now: Timestamp) -> anyhow::Result<()> {
+        let files = files.iter().map(|f| f.display().to_string()).collect();
+        self.replays.entry(fingerprint.to_owned()).or_insert(Replay { files, begun_at: now.to_rfc3339(), done: false });
+        self.save()
+    }
+
+    pub fn done(&mut self, fingerprint: &str) -> anyhow::Result<()> {
+        if let Some(replay) = self.replays.get_mut(fingerprint) {
+            replay.done = true;
+        }
+        self.save()
+    }
+
+    fn save(&self) -> anyhow::Result<()> {
+        let save = || -> std::io::Result<()> {
+            let scratch = self.path.with_extension("json.new");
+            let mut file = std::fs::File::create(&scratch)?;
+            file.write_all(&serde_json::to_vec_pretty(self)?)?;
+            file.sync_all()?;
+            std::fs::rename(&scratch, &self.path)
+        };
+        save().with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+/// Identifies captures by content: sizes and both ends. `None` for what cannot be read twice (standard input, pipes).
+pub fn fingerprint(files: &[PathBuf]) -> anyhow::Result<Option<String>> {
+    let mut hash = Sha256::new();
+    for path in files {
+        if path.as_os_str() == "-" {
+            return Ok(None);
+        }
+        let cannot = || format!("cannot open {}", path.display());
+        let mut file = std::fs::File::open(path).with_context(cannot)?;
+        let meta = file.metadata().with_context(cannot)?;
+        if !meta.is_file() {
+            return Ok(None);
+        }
+        hash.update(meta.len().to_le_bytes());
+        let mut ends = Vec::new();
+        file.by_ref().take(ENDS).read_to_end(&mut ends).with_context(cannot)?;
+        hash.update(&ends);
+        if meta.len() > 2 * ENDS {
+            file.seek(SeekFrom::End(-(ENDS as i64))).with_context(cannot)?;
+            ends.clear();
+            file.take(ENDS).read_to_end(&mut ends).with_context(cannot)?;
+            hash.update(&ends);
+        }
+    }
+    Ok(Some(hash.finalize().iter().map(|b| format!("{b:02x}")).collect()))
+}
+
+/// Rows of an unfinished replay that are stored already.
+pub struct Stored {
+    rows: HashSet<u64>,
+    labels: Labels,
+}
+
+impl Stored {
+    /// Asks the store for all rows stored since the replay began.
+    pub async fn since(client: &clickhouse::Client, labels: &Labels, begun: Timestamp) -> anyhow::Result<Stored> {
+        let mut rows = HashSet::new();
+        for table in ["calls", "streams", "stream_intervals", "sip_messages", "rtcp_reports", "capture_intervals"] {
+            // `stored_at` has whole seconds: one second back, so that none is missed.
+            let sql = format!("SELECT row_id FROM {table} WHERE stored_at >= toDateTime({}) AND probe = ?", begun.0 / 1_000_000_000 - 1);
+            let found = client.query(&sql).bind(&labels.probe).fetch_all::<u64>().await;
+            rows.extend(found.with_context(|| format!("cannot ask the store which rows of {table} it has"))?);
+        }
+        Ok(Stored { rows, labels: labels.clone() })
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn has(&self, record: &Record) -> bool {
+        let at = Timestamp::default();
+        let id = match record {
+            Record::Call(r) => CallRow::new(r, &self.labels, at).row_id,
+            Record::Stream(r) => StreamRow::new(r, &self.labels, at).row_id,
+            Record::Interval(r) => IntervalRow::new(r, &self.labels, at).row_id,
+            Record::SipMessage(r) => SipMessageRow::new(r, &self.labels, at).row_id,
+            Record::Rtcp(r) => RtcpRow::new(r, &self.labels, at).row_id,
+            Record::Capture(r) => CaptureRow::new(r, &self.labels, at).row_id,
+        };
+        self.rows.contains(&id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_is_new_then_unfinished_then_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.pcap");
+        std::fs::write(&file, b"something").unwrap();
+        let print = fingerprint(std::slice::from_ref(&file)).unwrap().unwrap();
+        let mut ledger = Ledger::open(dir.path()).unwrap();
+        assert_eq!(ledger.known(&print), Known::New);
+        ledger.begin(&print, &[file.clone()], Timestamp::from_secs(5)).unwrap();
+        let mut again = Ledger::open(dir.path()).unwrap();
+        assert_eq!(again.known(&print), Known::Unfinished(Timestamp::from_secs(5)));
+        again.begin(&print, &[file.clone()], Timestamp::from_secs(9)).unwrap();
+        assert_eq!(again.known(&print), Known::Unfinished(Timestamp::from_secs(5)));
+        again.done(&print).unwrap();
+        assert_eq!(Ledger::open(dir.path()).unwrap().known(&print), Known::Done);
+        std::fs::write(&file, b"other").unwrap();
+        assert_ne!(fingerprint(&[file]).unwrap().unwrap(), print);
+        assert_eq!(fingerprint(&["-".into()]).unwrap(), None);
+    }
+}
