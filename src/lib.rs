@@ -4,5 +4,6 @@
 //! everything with an effect hangs off the two ends. `ARCHITECTURE.md` tells the house.
 
 pub mod model;
+pub mod signal;
 pub mod units;
 pub mod wire;

@@ -245,6 +245,11 @@ impl<'a> Message<'a> {
         self.known.content_type.map(|v| trim(cut(v, b';').0))
     }
 
+    /// All header lines as sent, without the start line and the empty line.
+    pub fn header_bytes(&self) -> &'a [u8] {
+        self.headers
+    }
+
     pub fn body(&self) -> &'a [u8] {
         self.body
     }
@@ -304,10 +309,9 @@ impl<'a> Message<'a> {
         if self.is_request() && branch.is_none() && self.from().is_some_and(|f| f.tag.is_empty()) {
             odd.set(Anomaly::Rfc2543);
         }
-        if let Some(contact) = self.known.contact {
-            if !contact.contains(&b'<') && cut(contact, b';').0.contains(&b'?') {
-                odd.set(Anomaly::ContactSyntax);
-            }
+        let contact = self.known.contact.unwrap_or_default();
+        if !contact.contains(&b'<') && cut(contact, b';').0.contains(&b'?') {
+            odd.set(Anomaly::ContactSyntax);
         }
         if [self.known.via, self.known.contact].into_iter().flatten().any(empty_parameters) {
             odd.set(Anomaly::HeaderSyntax);

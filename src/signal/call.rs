@@ -1,0 +1,620 @@
+//! One INVITE session: what its messages mean for its record.
+
+use super::heard::{Heard, Method};
+use super::machine::{Clock, Step, Timer, asks_for_retry, next};
+use super::media::{Negotiated, Place, Source};
+use super::{Fact, Side};
+use crate::model::{CallRecord, CallState, Limits, Party, ReleasedBy, SipMessageRecord};
+use crate::units::{Nanos, Timestamp};
+use crate::wire::sdp::Sdp;
+use crate::wire::sip::{FIELD_MAX, NameAddr, text};
+use std::sync::Arc;
+
+/// Two sights of one message within this time are copies of the capture (a mirror, a tunnel and its inside),
+/// not retransmissions: SIP repeats after T1 = 500 ms at the soonest (RFC 3261 section 17.1.1.1).
+const COPY_WINDOW: Nanos = Nanos::from_millis(50);
+/// Answers that were captured this long before their INVITE still belong to it.
+const DISORDER: Nanos = Nanos::from_secs(1);
+/// Attempts (CSeq numbers of initial INVITEs), and copies of one on different hops, that are told apart.
+const ATTEMPTS_MAX: usize = 16;
+const HOPS_MAX: usize = 32;
+
+/// How a message relates to the messages before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    New,
+    Retransmission,
+    Copy,
+}
+
+/// What a message with a known Call-ID is to the call that has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Joins,
+    /// The call is over and somebody uses its Call-ID again.
+    StartsAnother,
+}
+
+/// The INVITE of one CSeq number, as seen on one or more hops.
+#[derive(Clone, Debug, Default)]
+struct Attempt {
+    cseq: Option<u32>,
+    hops: Vec<Hop>,
+    answer: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hop {
+    branch: u64,
+    vias: u16,
+    failed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Call {
+    pub record: CallRecord,
+    pub key: u128,
+    pub call_id: Arc<str>,
+    pub media: Negotiated,
+    /// False for a single message of an unknown call: nothing is said of it yet.
+    pub confirmed: bool,
+    /// The first message of a call that is not confirmed.
+    pub pending: Option<Box<SipMessageRecord>>,
+    pub over_at: Option<Timestamp>,
+    /// When the timer is set to fire, and the place in the order of eviction.
+    pub deadline: Timestamp,
+    pub weight: Option<super::Weight>,
+    last_message_at: Timestamp,
+    progress_at: Timestamp,
+    cancel_at: Option<Timestamp>,
+    /// A failure on a branch behind a proxy: time, status, reason.
+    branch_failure: Option<(Timestamp, u16, String)>,
+    /// Known which side sent the first INVITE.
+    sides_known: bool,
+    /// Seen inside a dialog: a failure answer is then one to a re-INVITE.
+    in_dialog: bool,
+    caller_tags: Vec<u64>,
+    callee_tags: Vec<u64>,
+    /// Tags of 2xx answers that no BYE has ended.
+    answered_tags: Vec<u64>,
+    attempts: Vec<Attempt>,
+    answered_cseq: Option<u32>,
+    acks: Vec<u32>,
+    reinvites: Vec<(Side, u32, bool)>,
+    seen: Vec<(u64, Timestamp)>,
+}
+
+/// What is visible of a call; when it changes, a fact says so.
+#[derive(PartialEq)]
+pub(super) struct Face(CallState, u16, [Option<Timestamp>; 4], [u32; 4], bool);
+
+impl Call {
+    pub fn new(uid: u64, key: u128, heard: &Heard<'_, '_>) -> Call {
+        let call_id: Arc<str> = Arc::from(text(heard.message.call_id(), FIELD_MAX));
+        let opens = heard.opens_dialog();
+        let (src, dst) = if heard.request { (heard.src, heard.dst) } else { (heard.dst, heard.src) };
+        let record = CallRecord {
+            uid,
+            call_id: call_id.to_string(),
+            caller: heard.message.from().map(party).unwrap_or_default(),
+            callee: heard.message.to().map(party).unwrap_or_default(),
+            state: if opens { CallState::Trying } else { CallState::MidCall },
+            transport: heard.transport,
+            signalling_src: Some(src),
+            signalling_dst: Some(dst),
+            first_at: heard.at,
+            last_at: heard.at,
+            invite_at: opens.then_some(heard.at),
+            started_mid_call: !opens,
+            ..CallRecord::default()
+        };
+        Call {
+            record,
+            key,
+            call_id,
+            media: Negotiated::default(),
+            confirmed: opens,
+            pending: None,
+            over_at: None,
+            deadline: Timestamp::MAX,
+            weight: None,
+            last_message_at: heard.at,
+            progress_at: heard.at,
+            cancel_at: None,
+            branch_failure: None,
+            sides_known: opens,
+            in_dialog: false,
+            caller_tags: vec![heard.from_tag],
+            callee_tags: if heard.to_tag == 0 { Vec::new() } else { vec![heard.to_tag] },
+            answered_tags: Vec::new(),
+            attempts: Vec::new(),
+            answered_cseq: None,
+            acks: Vec::new(),
+            reinvites: Vec::new(),
+            seen: Vec::new(),
+        }
+    }
+
+    pub fn face(&self) -> Face {
+        let r = &self.record;
+        Face(
+            r.state,
+            r.final_code,
+            [r.invite_at, r.ringing_at, r.answered_at, r.ended_at],
+            [r.reinvites, r.branches, r.auth_rounds, u32::from(self.confirmed)],
+            r.acked,
+        )
+    }
+
+    pub fn clock(&self) -> Clock {
+        Clock {
+            state: self.record.state,
+            confirmed: self.confirmed,
+            over_at: self.over_at,
+            first_at: self.record.first_at,
+            last_message_at: self.last_message_at,
+            last_at: self.record.last_at,
+            progress_at: self.progress_at,
+            cancel_at: self.cancel_at,
+            branch_failed_at: self.branch_failure.as_ref().map(|(at, ..)| *at),
+        }
+    }
+
+    pub fn fate(&self, heard: &Heard<'_, '_>) -> Fate {
+        if self.over_at.is_none() || !heard.opens_dialog() {
+            return Fate::Joins;
+        }
+        if self.record.state == CallState::MidCall {
+            // A refusal may have been captured before the INVITE it refuses.
+            let refused = self.answered_cseq == heard.cseq && heard.at - self.record.first_at <= DISORDER;
+            return if refused { Fate::Joins } else { Fate::StartsAnother };
+        }
+        if !self.caller_tags.contains(&heard.from_tag) {
+            return Fate::StartsAnother;
+        }
+        let newest = self.attempts.iter().map(|a| a.cseq).max().flatten();
+        let may_retry = self.record.state == CallState::Failed && asks_for_retry(self.record.final_code);
+        if heard.cseq > newest && !may_retry { Fate::StartsAnother } else { Fate::Joins }
+    }
+
+    /// Counts the message and tells whether it was seen before. `limit`: identities kept.
+    pub fn sight(&mut self, heard: &Heard<'_, '_>, limit: usize) -> Sight {
+        self.record.last_at = self.record.last_at.max(heard.at);
+        self.last_message_at = self.last_message_at.max(heard.at);
+        let identity = heard.identity();
+        if let Some((_, at)) = self.seen.iter_mut().rev().find(|(id, _)| *id == identity) {
+            if (heard.at - *at).abs() <= COPY_WINDOW {
+                return Sight::Copy;
+            }
+            *at = heard.at;
+            self.record.messages += 1;
+            self.record.retransmissions += 1;
+            return Sight::Retransmission;
+        }
+        if self.seen.len() < limit {
+            self.seen.push((identity, heard.at));
+        }
+        self.record.messages += 1;
+        Sight::New
+    }
+
+    /// Takes in a message that was not seen before.
+    pub fn apply(&mut self, heard: &Heard<'_, '_>, limits: &Limits) {
+        self.note_agent(heard);
+        match (heard.request, heard.method) {
+            (true, Method::Invite) if heard.to_tag == 0 => self.invite(heard, limits),
+            (true, Method::Invite | Method::Update) => self.reinvite(heard, limits),
+            (true, Method::Ack) => self.ack(heard),
+            (true, Method::Cancel) => self.cancel(heard),
+            (true, Method::Bye) => self.bye(heard),
+            (false, Method::Invite) => {
+                if let Some(status) = heard.status {
+                    self.invite_answer(heard, status, limits);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes in the session description of a message that was not seen before. Returns the media lines refused.
+    pub fn describe(&mut self, heard: &Heard<'_, '_>, sdp: Option<&Sdp>, room: usize, out: &mut Vec<Fact>) -> usize {
+        let asker = self.side_of(heard);
+        let negotiates = heard.method.negotiates();
+        if let (Some(status @ 200..), Some(cseq), true) = (heard.status, heard.cseq, negotiates) {
+            self.media.offer_ended(self.record.uid, &self.call_id, asker, cseq, status < 300, out);
+        }
+        let (Some(sdp), true, None) = (sdp, negotiates, self.over_at) else { return 0 };
+        let speaker = match (heard.request, heard.status) {
+            (true, _) => asker,
+            (false, Some(101..300)) => asker.other(),
+            _ => return 0,
+        };
+        let answered = matches!(self.record.state, CallState::Established | CallState::MidCall);
+        let offer = heard.request && matches!(heard.method, Method::Invite | Method::Update) && heard.to_tag != 0;
+        let branch = match (speaker, heard.request) {
+            (Side::Caller, _) => 0,
+            (Side::Callee, true) => heard.from_tag,
+            (Side::Callee, false) => heard.to_tag,
+        };
+        let source = Source {
+            uid: self.record.uid,
+            call_id: &self.call_id,
+            place: Place { side: speaker, hop: heard.hop(), branch, index: 0 },
+            open_offer: heard.cseq.filter(|_| offer && answered),
+        };
+        self.media.describe(source, sdp, room, out)
+    }
+
+    /// A timer ran out, or the capture ended.
+    pub fn expire(&mut self, step: Step) {
+        let last = self.record.last_at;
+        match step {
+            Step::Expired(Timer::Cancel) => {
+                self.change(step, self.cancel_at.unwrap_or(last), last);
+                self.record.released_by = Some(ReleasedBy::Caller);
+            }
+            Step::Expired(Timer::Fork) => {
+                let (at, status, reason) = self.branch_failure.take().unwrap_or((last, 0, String::new()));
+                self.record.final_code = status;
+                self.record.final_reason = reason;
+                self.change(step, at, last);
+            }
+            Step::Expired(Timer::Linger) => {}
+            _ if self.over_at.is_none() => {
+                self.change(step, last, last);
+                self.record.ended_at = Some(last);
+                self.record.released_by = Some(ReleasedBy::Timeout);
+            }
+            _ => {}
+        }
+    }
+
+    pub fn media_seen(&mut self, at: Timestamp) {
+        self.record.last_at = self.record.last_at.max(at);
+        self.confirmed = true;
+    }
+
+    /// The one door for changes of state.
+    fn change(&mut self, step: Step, ended_at: Timestamp, now: Timestamp) -> bool {
+        let Some(state) = next(self.record.state, step) else { return false };
+        self.record.state = state;
+        match state {
+            // A caller that gave up still has, while the callee rings on.
+            CallState::Proceeding => {}
+            CallState::Trying | CallState::Established | CallState::MidCall => {
+                self.over_at = None;
+                self.record.ended_at = None;
+                self.record.released_by = None;
+                self.record.release_reason.clear();
+                self.branch_failure = None;
+                self.cancel_at = None;
+            }
+            CallState::Completed
+            | CallState::Cancelled
+            | CallState::Failed
+            | CallState::SetupTimeout
+            | CallState::Unfinished => {
+                self.over_at = Some(now);
+                self.record.ended_at = Some(ended_at);
+            }
+        }
+        true
+    }
+
+    fn invite(&mut self, heard: &Heard<'_, '_>, limits: &Limits) {
+        if self.record.state == CallState::MidCall {
+            self.promote(heard);
+        }
+        if !self.caller_tags.contains(&heard.from_tag) && self.caller_tags.len() < limits.branches_per_call {
+            self.caller_tags.push(heard.from_tag);
+        }
+        let hop = Hop { branch: heard.branch, vias: heard.vias, failed: false };
+        if let Some(attempt) = self.attempts.iter_mut().find(|a| a.cseq == heard.cseq) {
+            // The same INVITE on the next hop, on another branch of a fork, or sent to the next server.
+            let nearest = attempt.nearest();
+            let again = heard.vias <= nearest && self.record.state == CallState::Failed;
+            if attempt.hops.len() < HOPS_MAX && !attempt.hops.iter().any(|h| h.branch == hop.branch) {
+                attempt.hops.push(hop);
+                self.branch_failure = None;
+                if again {
+                    attempt.answer = None;
+                    self.change(Step::Retry, heard.at, heard.at);
+                }
+            }
+        } else if self.attempts.len() < ATTEMPTS_MAX {
+            let newest = self.attempts.iter().max_by_key(|a| a.cseq);
+            let retries = newest.is_some_and(|a| a.cseq < heard.cseq);
+            let challenged = retries && newest.is_some_and(|a| matches!(a.answer, Some(401 | 407)));
+            self.attempts.push(Attempt { cseq: heard.cseq, hops: vec![hop], answer: None });
+            self.record.auth_rounds += u32::from(challenged);
+            if retries && self.change(Step::Retry, heard.at, heard.at) {
+                self.record.final_code = 0;
+                self.record.final_reason.clear();
+            }
+            self.progress_at = self.progress_at.max(heard.at);
+        }
+    }
+
+    /// The INVITE came after answers to it, or after the end of an attempt that began before the capture.
+    fn promote(&mut self, heard: &Heard<'_, '_>) {
+        let r = &mut self.record;
+        let answered_before = self.answered_cseq == heard.cseq && heard.at - r.first_at <= DISORDER;
+        let early = answered_before || r.ringing_at.is_some_and(|ringing| heard.at - ringing <= DISORDER);
+        r.invite_at = Some(if early { r.first_at.min(heard.at) } else { heard.at });
+        r.caller = with_agent(heard.message.from().map(party).unwrap_or_default(), &r.caller);
+        r.callee = with_agent(heard.message.to().map(party).unwrap_or_default(), &r.callee);
+        r.signalling_src = Some(heard.src);
+        r.signalling_dst = Some(heard.dst);
+        r.started_mid_call = false;
+        r.state = match (answered_before, r.final_code) {
+            (true, 487) => CallState::Cancelled,
+            (true, 300..) => CallState::Failed,
+            (true, _) => CallState::Established,
+            (false, _) if early => CallState::Proceeding,
+            (false, _) => CallState::Trying,
+        };
+        if r.state == CallState::Established {
+            r.answered_at = r.answered_at.or(Some(r.first_at));
+        }
+        self.sides_known = true;
+        self.confirmed = true;
+        self.caller_tags = vec![heard.from_tag];
+        self.callee_tags.retain(|t| *t != heard.from_tag);
+    }
+
+    fn reinvite(&mut self, heard: &Heard<'_, '_>, limits: &Limits) {
+        self.in_dialog = true;
+        self.learn_dialog_tags(heard, limits);
+        let answered = matches!(self.record.state, CallState::Established | CallState::MidCall);
+        let which = (self.side_of(heard), heard.cseq.unwrap_or_default(), heard.method == Method::Update);
+        if answered && !self.reinvites.contains(&which) && self.reinvites.len() < limits.messages_per_call {
+            self.reinvites.push(which);
+            self.record.reinvites += 1;
+        }
+    }
+
+    fn ack(&mut self, heard: &Heard<'_, '_>) {
+        let Some(cseq) = heard.cseq else { return };
+        if !self.acks.contains(&cseq) && self.acks.len() < ATTEMPTS_MAX {
+            self.acks.push(cseq);
+        }
+        let of_answer = self.answered_cseq == Some(cseq) && self.record.state == CallState::Established;
+        self.record.acked |= of_answer || self.record.state == CallState::MidCall;
+    }
+
+    fn cancel(&mut self, heard: &Heard<'_, '_>) {
+        let waiting = matches!(self.record.state, CallState::Trying | CallState::Proceeding);
+        // A proxy cancels the branches of a fork that lost; only the caller's own CANCEL gives up the call.
+        let own = self.attempts.last().is_none_or(|a| match a.hops.iter().find(|h| h.branch == heard.branch) {
+            Some(hop) => hop.vias == a.nearest(),
+            None => heard.vias <= a.nearest(),
+        });
+        if waiting && own && self.cancel_at.is_none() {
+            self.cancel_at = Some(heard.at);
+            self.note_release_reason(heard);
+        }
+    }
+
+    fn bye(&mut self, heard: &Heard<'_, '_>) {
+        self.in_dialog = true;
+        let side = self.side_of(heard);
+        let tag = if side == Side::Caller { heard.to_tag } else { heard.from_tag };
+        // Of a fork answered twice, the caller keeps one branch and ends the other (RFC 3261 section 13.2.2.4).
+        self.answered_tags.retain(|t| *t != tag);
+        if !self.answered_tags.is_empty() && self.callee_tags.contains(&tag) {
+            return;
+        }
+        if self.over_at.is_some() {
+            return;
+        }
+        if self.record.state == CallState::MidCall {
+            self.over_at = Some(heard.at);
+            self.record.ended_at = Some(heard.at);
+        } else if !self.change(Step::Bye, heard.at, heard.at) {
+            return;
+        }
+        self.record.released_by = self.sides_known.then_some(match side {
+            Side::Caller => ReleasedBy::Caller,
+            Side::Callee => ReleasedBy::Callee,
+        });
+        self.note_release_reason(heard);
+    }
+
+    fn invite_answer(&mut self, heard: &Heard<'_, '_>, status: u16, limits: &Limits) {
+        if self.record.state == CallState::MidCall {
+            return self.mid_call_answer(heard, status);
+        }
+        let from_caller = self.side_of(heard) == Side::Caller;
+        if !from_caller || !self.attempts.iter().any(|a| a.cseq == heard.cseq) {
+            return;
+        }
+        match status {
+            ..=100 => {}
+            101..=199 => {
+                self.note_branch(heard.to_tag, limits);
+                self.branch_failure = None;
+                self.progress_at = self.progress_at.max(heard.at);
+                if self.record.answered_at.is_none() && self.record.ringing_at.is_none() && self.over_at.is_none() {
+                    self.record.ringing_at = Some(heard.at);
+                }
+                self.change(Step::Provisional, heard.at, heard.at);
+            }
+            200..=299 => {
+                self.note_branch(heard.to_tag, limits);
+                if heard.to_tag != 0
+                    && !self.answered_tags.contains(&heard.to_tag)
+                    && self.answered_tags.len() < limits.branches_per_call
+                    && matches!(self.record.state, CallState::Trying | CallState::Proceeding | CallState::Established)
+                {
+                    self.answered_tags.push(heard.to_tag);
+                }
+                if self.change(Step::Success, heard.at, heard.at) {
+                    self.record.answered_at = Some(heard.at);
+                    self.answered_cseq = heard.cseq;
+                    self.record.acked = heard.cseq.is_some_and(|c| self.acks.contains(&c));
+                    self.note_final(heard, status);
+                }
+            }
+            300.. => self.failure(heard, status),
+        }
+    }
+
+    fn failure(&mut self, heard: &Heard<'_, '_>, status: u16) {
+        let newest = self.attempts.iter().map(|a| a.cseq).max().flatten();
+        let Some(attempt) = self.attempts.iter_mut().find(|a| a.cseq == heard.cseq) else { return };
+        let late = heard.cseq < newest;
+        if !attempt.fails(heard) {
+            if !late && matches!(self.record.state, CallState::Trying | CallState::Proceeding) {
+                let reason = reason_text(heard);
+                self.branch_failure = Some((heard.at, status, reason));
+            }
+            return;
+        }
+        let first = attempt.answer.replace(status).is_none();
+        if late {
+            // The retry was captured before the challenge it answers.
+            self.record.auth_rounds += u32::from(first && matches!(status, 401 | 407));
+            return;
+        }
+        let cancel_at = self.cancel_at;
+        let ended_at = if status == 487 { cancel_at.unwrap_or(heard.at) } else { heard.at };
+        if self.change(Step::Failure(status), ended_at, heard.at) {
+            self.note_final(heard, status);
+            if status == 487 {
+                self.record.released_by = Some(ReleasedBy::Caller);
+            }
+        }
+    }
+
+    /// An answer to an INVITE that was not seen. Ringing tells that it was the first INVITE of the call.
+    fn mid_call_answer(&mut self, heard: &Heard<'_, '_>, status: u16) {
+        match status {
+            ..=100 => {}
+            101..=199 => {
+                self.sides_known = true;
+                self.record.ringing_at = self.record.ringing_at.or(Some(heard.at));
+            }
+            200..=299 => {
+                self.answered_cseq = heard.cseq;
+                if self.record.ringing_at.is_some() && self.record.answered_at.is_none() {
+                    self.record.answered_at = Some(heard.at);
+                    self.note_final(heard, status);
+                }
+                self.in_dialog = true;
+            }
+            300.. if !self.in_dialog && self.over_at.is_none() => {
+                self.answered_cseq = heard.cseq;
+                self.note_final(heard, status);
+                self.over_at = Some(heard.at);
+                self.record.ended_at = Some(heard.at);
+            }
+            300.. => {}
+        }
+    }
+
+    fn note_final(&mut self, heard: &Heard<'_, '_>, status: u16) {
+        self.record.final_code = status;
+        self.record.final_reason = reason_text(heard);
+    }
+
+    fn note_branch(&mut self, to_tag: u64, limits: &Limits) {
+        if to_tag == 0 {
+            return;
+        }
+        if !self.callee_tags.contains(&to_tag) && self.callee_tags.len() < limits.branches_per_call {
+            self.callee_tags.push(to_tag);
+            self.record.branches += 1;
+        }
+    }
+
+    fn learn_dialog_tags(&mut self, heard: &Heard<'_, '_>, limits: &Limits) {
+        let known = |tag: u64| self.caller_tags.contains(&tag) || self.callee_tags.contains(&tag);
+        let new = heard.from_tag != 0 && !known(heard.from_tag) && self.caller_tags.contains(&heard.to_tag);
+        if new && self.callee_tags.len() < limits.branches_per_call {
+            self.callee_tags.push(heard.from_tag);
+        }
+    }
+
+    fn note_release_reason(&mut self, heard: &Heard<'_, '_>) {
+        if let Some(reason) = heard.message.reason_header() {
+            self.record.release_reason = text(reason, FIELD_MAX);
+        }
+    }
+
+    fn note_agent(&mut self, heard: &Heard<'_, '_>) {
+        let m = heard.message;
+        let speaker = match (heard.request, heard.status) {
+            (true, _) => self.side_of(heard),
+            // 100 comes from the next hop, which is rarely the callee.
+            (false, Some(101..)) => self.side_of(heard).other(),
+            _ => return,
+        };
+        let agent = if heard.request { m.user_agent() } else { m.user_agent().or(m.server()) };
+        let party = match speaker {
+            Side::Caller => &mut self.record.caller,
+            Side::Callee => &mut self.record.callee,
+        };
+        if let Some(agent) = agent.filter(|_| party.user_agent.is_empty()) {
+            party.user_agent = text(agent, FIELD_MAX);
+        }
+    }
+
+    /// The side that sent the request, or whose request is answered.
+    fn side_of(&self, heard: &Heard<'_, '_>) -> Side {
+        let is = |tags: &[u64], tag: u64| tag != 0 && tags.contains(&tag);
+        if is(&self.caller_tags, heard.from_tag) || is(&self.callee_tags, heard.to_tag) {
+            return Side::Caller;
+        }
+        if is(&self.callee_tags, heard.from_tag) || is(&self.caller_tags, heard.to_tag) {
+            return Side::Callee;
+        }
+        // RFC 2543 endpoints send no tags: the URI decides.
+        let from = heard.message.from().map(party).unwrap_or_default();
+        let callee = from.uri == self.record.callee.uri && from.uri != self.record.caller.uri;
+        if callee { Side::Callee } else { Side::Caller }
+    }
+}
+
+impl Attempt {
+    /// Via entries of the copy nearest to the caller.
+    fn nearest(&self) -> u16 {
+        self.hops.iter().map(|h| h.vias).min().unwrap_or(u16::MAX)
+    }
+
+    /// Notes a failure answer; true when it is the caller's answer and not one behind a proxy.
+    fn fails(&mut self, heard: &Heard<'_, '_>) -> bool {
+        let nearest = self.nearest();
+        match self.hops.iter_mut().find(|h| h.branch == heard.branch) {
+            Some(hop) => hop.failed = true,
+            None => return heard.vias <= nearest,
+        }
+        let own = self.hops.iter().any(|h| h.branch == heard.branch && h.vias == nearest);
+        own && self.hops.iter().filter(|h| h.vias == nearest).all(|h| h.failed)
+    }
+}
+
+fn reason_text(heard: &Heard<'_, '_>) -> String {
+    match heard.message.start() {
+        crate::wire::sip::StartLine::Response { reason, .. } => text(reason, FIELD_MAX),
+        crate::wire::sip::StartLine::Request { .. } => String::new(),
+    }
+}
+
+fn party(address: NameAddr<'_>) -> Party {
+    let host = text(address.host, FIELD_MAX);
+    let whole = text(address.user, FIELD_MAX);
+    let user = whole.split(';').next().unwrap_or_default().to_owned();
+    let mut uri = match (whole.is_empty(), host.is_empty()) {
+        (true, _) => host,
+        (false, true) => user.clone(),
+        (false, false) => format!("{whole}@{host}"),
+    };
+    while uri.len() > FIELD_MAX {
+        uri.pop();
+    }
+    Party { uri, user, display_name: text(address.display, FIELD_MAX), user_agent: String::new() }
+}
+
+fn with_agent(party: Party, other: &Party) -> Party {
+    Party { user_agent: other.user_agent.clone(), ..party }
+}

@@ -1,0 +1,429 @@
+//! SIP messages to calls: INVITE sessions by Call-ID, their states, and the media they announce.
+//!
+//! Pure: time is an argument, messages go in, facts come out. A call is what a caller would call one: challenges
+//! and refusals that ask for a retry are merged, copies of a message on the hops of a proxy are one message,
+//! the branches of a fork are one call.
+
+mod call;
+mod heard;
+mod machine;
+mod media;
+
+use crate::model::{
+    CallRecord, CallState, CodecId, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection, SipMessageRecord,
+    Transport,
+};
+use crate::units::{ClockRate, PayloadType, Timestamp};
+use crate::wire::{sdp, sip};
+use call::{Call, Fate, Sight};
+use hashbrown::HashMap;
+use heard::{Heard, call_key, call_uid};
+use machine::{Step, Timer, due};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub use sdp::Direction;
+
+type Table<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// One of the two sides of a call, as the first INVITE names them: From is the caller, To the callee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Side {
+    Caller,
+    Callee,
+}
+
+impl Side {
+    pub fn other(self) -> Side {
+        match self {
+            Side::Caller => Side::Callee,
+            Side::Callee => Side::Caller,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PayloadKind {
+    Audio,
+    Video,
+    /// DTMF and tones (RFC 4733).
+    TelephoneEvent,
+    /// Comfort noise (RFC 3389).
+    ComfortNoise,
+    Fax,
+    /// Redundancy, retransmission and events that carry no media of their own.
+    Other,
+}
+
+/// One payload type as the receiving side maps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PayloadMap {
+    pub pt: PayloadType,
+    pub codec: CodecId,
+    pub clock: ClockRate,
+    pub kind: PayloadKind,
+}
+
+/// What signalling states.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// A call changed visibly.
+    Changed(u64),
+    /// A side of a call wants to receive media at an endpoint. Stated again when anything about it changes.
+    Media {
+        uid: u64,
+        call_id: Arc<str>,
+        /// Whose endpoint it is.
+        side: Side,
+        endpoint: SocketAddr,
+        rtcp: Option<SocketAddr>,
+        /// Empty for T.38 over UDPTL.
+        payloads: Vec<PayloadMap>,
+        ptime_ms: Option<u16>,
+        /// As that side wrote it: `SendOnly` wants to receive nothing.
+        direction: Direction,
+        srtp: bool,
+        /// Position of the `m=` line.
+        media_index: u8,
+    },
+    /// A new offer moved it, or the call is over.
+    MediaGone {
+        uid: u64,
+        endpoint: SocketAddr,
+    },
+    Message(Box<SipMessageRecord>),
+    /// Final. The engine adds streams, figures and diagnoses.
+    Ended(Box<CallRecord>),
+}
+
+/// What was left out, and what was odd.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SignalCounters {
+    /// Copies of messages by the capture, left out.
+    pub copies: u64,
+    /// Messages of no call: other methods, other Call-IDs.
+    pub unattributed: u64,
+    /// Single messages of unknown calls, forgotten.
+    pub orphans: u64,
+    /// Half-open calls that made room for others.
+    pub evicted: u64,
+    /// Media lines beyond [`Limits::media_endpoints`] or the limit per call.
+    pub media_refused: u64,
+    /// By name: `sip.cseq_method_mismatch`, `sdp.port`.
+    pub anomalies: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+/// Order in which calls make room: single messages, calls already over, then those that wait for an answer,
+/// oldest first. A call that is up is never in it.
+type Weight = (u8, Timestamp, u64);
+
+/// All calls that are not over for good.
+pub struct Signal {
+    policy: Policy,
+    limits: Limits,
+    by_call_id: Table<u128, u64>,
+    calls: Table<u64, Box<Call>>,
+    deadlines: BTreeSet<(Timestamp, u64)>,
+    evictable: BTreeSet<Weight>,
+    endpoints: usize,
+    counters: SignalCounters,
+}
+
+impl Signal {
+    pub fn new(policy: &Policy, limits: &Limits) -> Self {
+        Signal {
+            policy: policy.clone(),
+            limits: limits.clone(),
+            by_call_id: Table::default(),
+            calls: Table::default(),
+            deadlines: BTreeSet::new(),
+            evictable: BTreeSet::new(),
+            endpoints: 0,
+            counters: SignalCounters::default(),
+        }
+    }
+
+    /// Takes in one SIP message: the payload of a datagram, or what [`sip::frame_len`] cut from a stream.
+    /// Deadlines up to `at` fire first. `cut_short`: fewer bytes were captured than sent.
+    #[expect(clippy::too_many_arguments, reason = "the facts of one message; a struct would only rename them")]
+    pub fn message(
+        &mut self,
+        at: Timestamp,
+        src: SocketAddr,
+        dst: SocketAddr,
+        transport: Transport,
+        bytes: &[u8],
+        cut_short: bool,
+        out: &mut Vec<Fact>,
+    ) -> Outcome {
+        self.fire(at, out);
+        if bytes.len() > self.limits.message_bytes {
+            return Outcome::OverLimit(OverLimit::MessageSize);
+        }
+        let message = match sip::parse(bytes) {
+            Ok(message) => message,
+            Err(error) => return refusal(error, transport),
+        };
+        for anomaly in message.anomalies().iter() {
+            self.count("sip", anomaly.name());
+        }
+        let heard = Heard::new(at, (src, dst), transport, cut_short, &message);
+        let key = call_key(message.call_id());
+        let mut known = self.by_call_id.get(&key).copied();
+        if let Some(uid) = known
+            && self.calls.get(&uid).is_none_or(|call| call.fate(&heard) == Fate::StartsAnother)
+        {
+            self.end(uid, out);
+            known = None;
+        }
+        let call = match known.and_then(|uid| self.calls.remove(&uid)) {
+            Some(call) => call,
+            None if message.version_known() && heard.implies_call() => match self.open(key, &heard, out) {
+                Some(call) => call,
+                None => return Outcome::OverLimit(OverLimit::Calls),
+            },
+            None => {
+                self.counters.unattributed += 1;
+                return Outcome::Sip;
+            }
+        };
+        self.attend(call, &heard, out)
+    }
+
+    /// When [`Signal::fire`] has something to do; [`Timestamp::MAX`] if never. It may find that it has not yet.
+    pub fn next_deadline(&self) -> Timestamp {
+        self.deadlines.first().map_or(Timestamp::MAX, |(at, _)| *at)
+    }
+
+    /// Fires every deadline up to and including `until`, in the order of their times.
+    pub fn fire(&mut self, until: Timestamp, out: &mut Vec<Fact>) {
+        while let Some((at, uid)) = self.deadlines.first().copied().filter(|(at, _)| *at <= until) {
+            self.deadlines.remove(&(at, uid));
+            let Some(mut call) = self.calls.remove(&uid) else { continue };
+            let (timer, due_at) = due(&self.policy, call.clock());
+            // Signs of life do not move the deadline: it is looked at again when it comes.
+            if due_at > at {
+                call.deadline = due_at;
+                self.deadlines.insert((due_at, uid));
+                self.calls.insert(uid, call);
+                continue;
+            }
+            if timer != Timer::Orphan {
+                call.expire(Step::Expired(timer));
+            }
+            self.close(call, out);
+        }
+    }
+
+    /// A packet of media announced by this call was seen: the call is alive.
+    pub fn media_seen(&mut self, uid: u64, at: Timestamp) {
+        let Some(call) = self.calls.get_mut(&uid) else { return };
+        call.media_seen(at);
+        let rank = rank(call);
+        if let Some(weight) = call.weight.take_if(|(held, ..)| Some(*held) != rank) {
+            self.evictable.remove(&weight);
+        }
+    }
+
+    /// The capture ended at `at`: everything still open is ended, oldest first.
+    pub fn finish(&mut self, at: Timestamp, out: &mut Vec<Fact>) {
+        self.fire(at, out);
+        let mut rest: Vec<(Timestamp, u64)> = self.calls.values().map(|c| (c.record.first_at, c.record.uid)).collect();
+        rest.sort_unstable();
+        for (_, uid) in rest {
+            if let Some(call) = self.calls.get_mut(&uid) {
+                call.expire(Step::CaptureEnd);
+            }
+            self.end(uid, out);
+        }
+    }
+
+    pub fn call(&self, uid: u64) -> Option<&CallRecord> {
+        self.calls.get(&uid).map(|call| &call.record)
+    }
+
+    /// Calls held, single messages of unknown calls among them.
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    pub fn counters(&self) -> &SignalCounters {
+        &self.counters
+    }
+
+    fn count(&mut self, protocol: &'static str, name: &'static str) {
+        *self.counters.anomalies.entry((protocol, name)).or_default() += 1;
+    }
+
+    /// A new call, if there is room or room can be made.
+    fn open(&mut self, key: u128, heard: &Heard<'_, '_>, out: &mut Vec<Fact>) -> Option<Box<Call>> {
+        if self.calls.len() >= self.limits.calls {
+            let highest = if heard.opens_dialog() { RANK_PROCEEDING } else { RANK_OVER };
+            let (_, _, idlest) = self.evictable.first().copied().filter(|(rank, ..)| *rank <= highest)?;
+            self.counters.evicted += 1;
+            self.end(idlest, out);
+        }
+        let mut uid = call_uid(heard.message.call_id(), heard.at);
+        while self.calls.contains_key(&uid) {
+            uid = uid.wrapping_add(1);
+        }
+        self.by_call_id.insert(key, uid);
+        Some(Box::new(Call::new(uid, key, heard)))
+    }
+
+    /// A message and its call.
+    fn attend(&mut self, mut call: Box<Call>, heard: &Heard<'_, '_>, out: &mut Vec<Fact>) -> Outcome {
+        let before = (call.record.messages > 0).then(|| call.face());
+        let sight = call.sight(heard, self.limits.messages_per_call);
+        let mut outcome = Outcome::Sip;
+        match sight {
+            Sight::Copy => self.counters.copies += 1,
+            Sight::Retransmission | Sight::New => {
+                if sight == Sight::New {
+                    self.digest(&mut call, heard, out);
+                }
+                if call.record.messages as usize > self.limits.messages_per_call {
+                    call.record.messages_dropped += 1;
+                    outcome = Outcome::OverLimit(OverLimit::MessagesPerCall);
+                } else if self.policy.keep_sip_messages {
+                    let record = Box::new(evidence(&call, heard, sight == Sight::Retransmission));
+                    if call.confirmed {
+                        out.extend(call.pending.take().map(Fact::Message));
+                        out.push(Fact::Message(record));
+                    } else {
+                        call.pending.get_or_insert(record);
+                    }
+                }
+            }
+        }
+        if call.confirmed && before.is_none_or(|face| face != call.face()) {
+            out.push(Fact::Changed(call.record.uid));
+        }
+        self.hold(call);
+        outcome
+    }
+
+    fn digest(&mut self, call: &mut Call, heard: &Heard<'_, '_>, out: &mut Vec<Fact>) {
+        let first = call.record.messages == 1;
+        call.confirmed |= !first;
+        if !heard.message.version_known() {
+            return;
+        }
+        call.apply(heard, &self.limits);
+        let sdp = heard.message.sdp().filter(|_| heard.method.negotiates()).map(|body| {
+            let sdp = sdp::parse(body.bytes, body.cut || heard.cut_short);
+            for anomaly in sdp.anomalies() {
+                self.count("sdp", anomaly.name());
+            }
+            sdp
+        });
+        let held = call.media.len();
+        let room = self.limits.media_endpoints.saturating_sub(self.endpoints);
+        self.counters.media_refused += call.describe(heard, sdp.as_ref(), room, out) as u64;
+        self.endpoints += call.media.len() - held;
+    }
+
+    /// Puts a call into the tables with its deadline and its place in the order of eviction.
+    fn hold(&mut self, mut call: Box<Call>) {
+        let uid = call.record.uid;
+        let (_, at) = due(&self.policy, call.clock());
+        if at != call.deadline {
+            self.deadlines.remove(&(call.deadline, uid));
+            self.deadlines.insert((at, uid));
+            call.deadline = at;
+        }
+        let weight = rank(&call).map(|rank| (rank, call.record.first_at, uid));
+        if weight != call.weight {
+            if let Some(old) = call.weight {
+                self.evictable.remove(&old);
+            }
+            self.evictable.extend(weight);
+            call.weight = weight;
+        }
+        self.calls.insert(uid, call);
+    }
+
+    fn end(&mut self, uid: u64, out: &mut Vec<Fact>) {
+        if let Some(call) = self.calls.remove(&uid) {
+            self.close(call, out);
+        }
+    }
+
+    /// The last that is heard of a call, which is no longer in the table of calls.
+    fn close(&mut self, mut call: Box<Call>, out: &mut Vec<Fact>) {
+        let uid = call.record.uid;
+        self.deadlines.remove(&(call.deadline, uid));
+        if let Some(weight) = call.weight {
+            self.evictable.remove(&weight);
+        }
+        if self.by_call_id.get(&call.key) == Some(&uid) {
+            self.by_call_id.remove(&call.key);
+        }
+        self.endpoints -= call.media.len();
+        call.media.end(uid, out);
+        if !call.confirmed {
+            self.counters.orphans += 1;
+            return;
+        }
+        out.extend(call.pending.take().map(Fact::Message));
+        out.push(Fact::Ended(Box::new(call.record)));
+    }
+}
+
+const RANK_ORPHAN: u8 = 0;
+const RANK_OVER: u8 = 1;
+const RANK_TRYING: u8 = 2;
+const RANK_PROCEEDING: u8 = 3;
+
+fn rank(call: &Call) -> Option<u8> {
+    match call.record.state {
+        _ if !call.confirmed => Some(RANK_ORPHAN),
+        _ if call.over_at.is_some() => Some(RANK_OVER),
+        CallState::Trying => Some(RANK_TRYING),
+        CallState::Proceeding => Some(RANK_PROCEEDING),
+        _ => None,
+    }
+}
+
+fn refusal(error: sip::SipError, transport: Transport) -> Outcome {
+    match error {
+        sip::SipError::Empty | sip::SipError::KeepAlive => Outcome::Ignored(Ignored::KeepAlive),
+        sip::SipError::NotSip => Outcome::Ignored(match transport {
+            Transport::Udp => Ignored::OtherUdp,
+            Transport::Tcp => Ignored::OtherTcp,
+        }),
+        sip::SipError::Incomplete => Outcome::Ignored(Ignored::CutShort),
+        sip::SipError::StartLine | sip::SipError::Missing(_) => Outcome::Malformed(Layer::Sip),
+    }
+}
+
+fn evidence(call: &Call, heard: &Heard<'_, '_>, retransmission: bool) -> SipMessageRecord {
+    let message = heard.message;
+    let (headers, sdp) = sip::sanitise(message);
+    let reason = match message.start() {
+        sip::StartLine::Response { reason, .. } => sip::text(reason, sip::FIELD_MAX),
+        sip::StartLine::Request { .. } => String::new(),
+    };
+    SipMessageRecord {
+        at: heard.at,
+        call_uid: call.record.uid,
+        call_id: call.record.call_id.clone(),
+        src: heard.src,
+        dst: heard.dst,
+        transport: heard.transport,
+        direction: if heard.request { SipDirection::Request } else { SipDirection::Response },
+        method: sip::text(message.method(), sip::FIELD_MAX),
+        status: heard.status.unwrap_or_default(),
+        reason,
+        cseq: heard.cseq.unwrap_or_default(),
+        retransmission,
+        headers,
+        sdp,
+        cut_short: heard.cut_short,
+    }
+}
