@@ -1,5 +1,6 @@
 //! One INVITE session: what its messages mean for its record.
 
+use super::attempt::{Attempt, Hop};
 use super::heard::{Heard, Method};
 use super::machine::{Clock, Step, Timer, asks_for_retry, next};
 use super::media::{Negotiated, Place, Source};
@@ -35,21 +36,6 @@ pub(super) enum Fate {
     StartsAnother,
 }
 
-/// The INVITE of one CSeq number, as seen on one or more hops.
-#[derive(Clone, Debug, Default)]
-struct Attempt {
-    cseq: Option<u32>,
-    hops: Vec<Hop>,
-    answer: Option<u16>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Hop {
-    branch: u64,
-    vias: u16,
-    failed: bool,
-}
-
 #[derive(Debug)]
 pub(super) struct Call {
     pub record: CallRecord,
@@ -79,6 +65,8 @@ pub(super) struct Call {
     answered_tags: Vec<u64>,
     attempts: Vec<Attempt>,
     answered_cseq: Option<u32>,
+    /// A 2xx whose INVITE was not seen: time, status, reason.
+    early_success: Option<(Timestamp, u16, String)>,
     acks: Vec<u32>,
     reinvites: Vec<(Side, u32, bool)>,
     seen: Vec<(u64, Timestamp)>,
@@ -129,6 +117,7 @@ impl Call {
             answered_tags: Vec::new(),
             attempts: Vec::new(),
             answered_cseq: None,
+            early_success: None,
             acks: Vec::new(),
             reinvites: Vec::new(),
             seen: Vec::new(),
@@ -353,8 +342,10 @@ impl Call {
             (false, _) if early => CallState::Proceeding,
             (false, _) => CallState::Trying,
         };
-        if r.state == CallState::Established {
-            r.answered_at = r.answered_at.or(Some(r.first_at));
+        if let (CallState::Established, Some((at, status, reason))) = (r.state, self.early_success.take()) {
+            r.answered_at = Some(at);
+            r.final_code = status;
+            r.final_reason = reason;
         }
         self.sides_known = true;
         self.confirmed = true;
@@ -375,6 +366,10 @@ impl Call {
 
     fn ack(&mut self, heard: &Heard<'_, '_>) {
         let Some(cseq) = heard.cseq else { return };
+        // The ACK of a refusal has the branch of its INVITE, that of a 2xx its own (RFC 3261 section 17.1.1.3).
+        if self.attempts.iter().any(|a| a.hops.iter().any(|h| h.failed && h.branch == heard.branch)) {
+            return;
+        }
         if !self.acks.contains(&cseq) && self.acks.len() < ATTEMPTS_MAX {
             self.acks.push(cseq);
         }
@@ -435,7 +430,7 @@ impl Call {
                 self.branch_failure = None;
                 self.progress_at = self.progress_at.max(heard.at);
                 if self.record.answered_at.is_none() && self.record.ringing_at.is_none() && self.over_at.is_none() {
-                    self.record.ringing_at = Some(heard.at);
+                    self.record.ringing_at = Some(self.not_before_invite(heard.at));
                 }
                 self.change(Step::Provisional, heard.at, heard.at);
             }
@@ -449,7 +444,7 @@ impl Call {
                     self.answered_tags.push(heard.to_tag);
                 }
                 if self.change(Step::Success, heard.at, heard.at) {
-                    self.record.answered_at = Some(heard.at);
+                    self.record.answered_at = Some(self.not_before_invite(heard.at));
                     self.answered_cseq = heard.cseq;
                     self.record.acked = heard.cseq.is_some_and(|c| self.acks.contains(&c));
                     self.note_final(heard, status);
@@ -496,6 +491,7 @@ impl Call {
             }
             200..=299 => {
                 self.answered_cseq = heard.cseq;
+                self.early_success = Some((heard.at, status, reason_text(heard)));
                 if self.record.ringing_at.is_some() && self.record.answered_at.is_none() {
                     self.record.answered_at = Some(heard.at);
                     self.note_final(heard, status);
@@ -510,6 +506,11 @@ impl Call {
             }
             300.. => {}
         }
+    }
+
+    /// Times of different capture queues may disagree a little; an answer is never older than its question.
+    fn not_before_invite(&self, at: Timestamp) -> Timestamp {
+        self.record.invite_at.map_or(at, |invite| at.max(invite))
     }
 
     fn note_final(&mut self, heard: &Heard<'_, '_>, status: u16) {
@@ -572,24 +573,6 @@ impl Call {
         let from = heard.message.from().map(party).unwrap_or_default();
         let callee = from.uri == self.record.callee.uri && from.uri != self.record.caller.uri;
         if callee { Side::Callee } else { Side::Caller }
-    }
-}
-
-impl Attempt {
-    /// Via entries of the copy nearest to the caller.
-    fn nearest(&self) -> u16 {
-        self.hops.iter().map(|h| h.vias).min().unwrap_or(u16::MAX)
-    }
-
-    /// Notes a failure answer; true when it is the caller's answer and not one behind a proxy.
-    fn fails(&mut self, heard: &Heard<'_, '_>) -> bool {
-        let nearest = self.nearest();
-        match self.hops.iter_mut().find(|h| h.branch == heard.branch) {
-            Some(hop) => hop.failed = true,
-            None => return heard.vias <= nearest,
-        }
-        let own = self.hops.iter().any(|h| h.branch == heard.branch && h.vias == nearest);
-        own && self.hops.iter().filter(|h| h.vias == nearest).all(|h| h.failed)
     }
 }
 

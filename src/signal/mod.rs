@@ -4,6 +4,7 @@
 //! and refusals that ask for a retry are merged, copies of a message on the hops of a proxy are one message,
 //! the branches of a fork are one call.
 
+mod attempt;
 mod call;
 mod heard;
 mod machine;

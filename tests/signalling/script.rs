@@ -4,11 +4,12 @@
 //! a (10.0.0.1), b (10.0.0.2), c (10.0.0.3), p and q (proxies, 10.0.0.9 and 10.0.0.10), all on port 5060.
 //! Responses are `180` (to INVITE) or `200/BYE`. Keys: `cseq` (1), `from` and `to` tags (f and none), `branch`
 //! (of method and CSeq), `vias` (1), `id` (c1), `reason` (Reason header), `sdp` (`-` for a body without media).
-//! `1.5 tick` fires deadlines, `1.5 finish` ends the capture.
+//! `1.5 media` is a packet of media of every call heard of, `1.5 tick` fires deadlines, `1.5 finish` ends the capture.
 
 use auscult::model::{Limits, Policy, Transport};
 use auscult::signal::{Fact, Signal};
 use auscult::units::Timestamp;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::SocketAddr;
 
@@ -27,6 +28,7 @@ pub fn run(policy: &Policy, limits: &Limits, script: &str) -> String {
     let mut signal = Signal::new(policy, limits);
     let mut text = String::new();
     let mut messages = false;
+    let mut uids = BTreeSet::new();
     let mut last = Timestamp::from_secs(0);
     for line in script.lines().map(str::trim).filter(|l| !l.is_empty()) {
         if line == "messages" {
@@ -38,6 +40,7 @@ pub fn run(policy: &Policy, limits: &Limits, script: &str) -> String {
         last = last.max(at);
         let mut facts = Vec::new();
         match what.trim() {
+            "media" => uids.iter().for_each(|uid| signal.media_seen(*uid, at)),
             "tick" => signal.fire(at, &mut facts),
             "finish" => signal.finish(at, &mut facts),
             what => {
@@ -45,6 +48,10 @@ pub fn run(policy: &Policy, limits: &Limits, script: &str) -> String {
                 signal.message(at, src, dst, Transport::Udp, &bytes, false, &mut facts);
             }
         }
+        uids.extend(facts.iter().filter_map(|f| match f {
+            Fact::Media { uid, .. } | Fact::Changed(uid) => Some(*uid),
+            _ => None,
+        }));
         show(&facts, messages, &mut text);
     }
     let mut facts = Vec::new();
