@@ -173,7 +173,7 @@ fn prefixes_and_single_octet_mutants_are_survived() {
         }
         for place in 0..case.bytes.len() {
             let mut mutant = case.bytes.clone();
-            for octet in [0, b'\n', b'"', b'<', b';', b':', 0xff, case.bytes[place] ^ 0x20] {
+            for octet in [0, b'\n', b'"', b';', 0xff] {
                 mutant[place] = octet;
                 at += 1;
                 feed(&mut signal, at, &mutant);
