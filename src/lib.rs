@@ -10,8 +10,6 @@ pub mod engine;
 pub mod live;
 pub mod media;
 pub mod model;
-pub mod quality;
 pub mod signal;
-pub mod store;
 pub mod units;
 pub mod wire;

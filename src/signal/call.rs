@@ -1,5 +1,6 @@
 //! One INVITE session: what its messages mean for its record.
 
+use super::attempt::{Attempt, Hop};
 use super::heard::{Heard, Method};
 use super::machine::{Clock, Step, Timer, asks_for_retry, next};
 use super::media::{Negotiated, Place, Source};
@@ -35,21 +36,6 @@ pub(super) enum Fate {
     StartsAnother,
 }
 
-/// The INVITE of one CSeq number, as seen on one or more hops.
-#[derive(Clone, Debug, Default)]
-struct Attempt {
-    cseq: Option<u32>,
-    hops: Vec<Hop>,
-    answer: Option<u16>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Hop {
-    branch: u64,
-    vias: u16,
-    failed: bool,
-}
-
 #[derive(Debug)]
 pub(super) struct Call {
     pub record: CallRecord,
@@ -79,6 +65,8 @@ pub(super) struct Call {
     answered_tags: Vec<u64>,
     attempts: Vec<Attempt>,
     answered_cseq: Option<u32>,
+    /// A 2xx whose INVITE was not seen: time, status, reason.
+    early_success: Option<(Timestamp, u16, String)>,
     acks: Vec<u32>,
     reinvites: Vec<(Side, u32, bool)>,
     seen: Vec<(u64, Timestamp)>,
@@ -129,6 +117,7 @@ impl Call {
             answered_tags: Vec::new(),
             attempts: Vec::new(),
             answered_cseq: None,
+            early_success: None,
             acks: Vec::new(),
             reinvites: Vec::new(),
             seen: Vec::new(),
@@ -164,7 +153,12 @@ impl Call {
         if self.over_at.is_none() || !heard.opens_dialog() {
             return Fate::Joins;
         }
-        if !self.caller_tags.contains(&heard.from_tag) || self.record.state == CallState::MidCall {
+        if self.record.state == CallState::MidCall {
+            // A refusal may have been captured before the INVITE it refuses.
+            let refused = self.answered_cseq == heard.cseq && heard.at - self.record.first_at <= DISORDER;
+            return if refused { Fate::Joins } else { Fate::StartsAnother };
+        }
+        if !self.caller_tags.contains(&heard.from_tag) {
             return Fate::StartsAnother;
         }
         let newest = self.attempts.iter().map(|a| a.cseq).max().flatten();
@@ -274,10 +268,13 @@ impl Call {
         let Some(state) = next(self.record.state, step) else { return false };
         self.record.state = state;
         match state {
-            CallState::Trying | CallState::Proceeding | CallState::Established | CallState::MidCall => {
+            // A caller that gave up still has, while the callee rings on.
+            CallState::Proceeding => {}
+            CallState::Trying | CallState::Established | CallState::MidCall => {
                 self.over_at = None;
                 self.record.ended_at = None;
                 self.record.released_by = None;
+                self.record.release_reason.clear();
                 self.branch_failure = None;
                 self.cancel_at = None;
             }
@@ -314,11 +311,12 @@ impl Call {
                 }
             }
         } else if self.attempts.len() < ATTEMPTS_MAX {
-            if self.attempts.last().is_some_and(|a| matches!(a.answer, Some(401 | 407)) && a.cseq < heard.cseq) {
-                self.record.auth_rounds += 1;
-            }
+            let newest = self.attempts.iter().max_by_key(|a| a.cseq);
+            let retries = newest.is_some_and(|a| a.cseq < heard.cseq);
+            let challenged = retries && newest.is_some_and(|a| matches!(a.answer, Some(401 | 407)));
             self.attempts.push(Attempt { cseq: heard.cseq, hops: vec![hop], answer: None });
-            if self.change(Step::Retry, heard.at, heard.at) {
+            self.record.auth_rounds += u32::from(challenged);
+            if retries && self.change(Step::Retry, heard.at, heard.at) {
                 self.record.final_code = 0;
                 self.record.final_reason.clear();
             }
@@ -337,10 +335,17 @@ impl Call {
         r.signalling_src = Some(heard.src);
         r.signalling_dst = Some(heard.dst);
         r.started_mid_call = false;
-        r.state = if r.ringing_at.is_some() && early { CallState::Proceeding } else { CallState::Trying };
-        if answered_before {
-            r.state = CallState::Established;
-            r.answered_at = r.answered_at.or(Some(r.first_at));
+        r.state = match (answered_before, r.final_code) {
+            (true, 487) => CallState::Cancelled,
+            (true, 300..) => CallState::Failed,
+            (true, _) => CallState::Established,
+            (false, _) if early => CallState::Proceeding,
+            (false, _) => CallState::Trying,
+        };
+        if let (CallState::Established, Some((at, status, reason))) = (r.state, self.early_success.take()) {
+            r.answered_at = Some(at);
+            r.final_code = status;
+            r.final_reason = reason;
         }
         self.sides_known = true;
         self.confirmed = true;
@@ -361,6 +366,10 @@ impl Call {
 
     fn ack(&mut self, heard: &Heard<'_, '_>) {
         let Some(cseq) = heard.cseq else { return };
+        // The ACK of a refusal has the branch of its INVITE, that of a 2xx its own (RFC 3261 section 17.1.1.3).
+        if self.attempts.iter().any(|a| a.hops.iter().any(|h| h.failed && h.branch == heard.branch)) {
+            return;
+        }
         if !self.acks.contains(&cseq) && self.acks.len() < ATTEMPTS_MAX {
             self.acks.push(cseq);
         }
@@ -421,7 +430,7 @@ impl Call {
                 self.branch_failure = None;
                 self.progress_at = self.progress_at.max(heard.at);
                 if self.record.answered_at.is_none() && self.record.ringing_at.is_none() && self.over_at.is_none() {
-                    self.record.ringing_at = Some(heard.at);
+                    self.record.ringing_at = Some(self.not_before_invite(heard.at));
                 }
                 self.change(Step::Provisional, heard.at, heard.at);
             }
@@ -435,7 +444,7 @@ impl Call {
                     self.answered_tags.push(heard.to_tag);
                 }
                 if self.change(Step::Success, heard.at, heard.at) {
-                    self.record.answered_at = Some(heard.at);
+                    self.record.answered_at = Some(self.not_before_invite(heard.at));
                     self.answered_cseq = heard.cseq;
                     self.record.acked = heard.cseq.is_some_and(|c| self.acks.contains(&c));
                     self.note_final(heard, status);
@@ -482,6 +491,7 @@ impl Call {
             }
             200..=299 => {
                 self.answered_cseq = heard.cseq;
+                self.early_success = Some((heard.at, status, reason_text(heard)));
                 if self.record.ringing_at.is_some() && self.record.answered_at.is_none() {
                     self.record.answered_at = Some(heard.at);
                     self.note_final(heard, status);
@@ -489,12 +499,18 @@ impl Call {
                 self.in_dialog = true;
             }
             300.. if !self.in_dialog && self.over_at.is_none() => {
+                self.answered_cseq = heard.cseq;
                 self.note_final(heard, status);
                 self.over_at = Some(heard.at);
                 self.record.ended_at = Some(heard.at);
             }
             300.. => {}
         }
+    }
+
+    /// Times of different capture queues may disagree a little; an answer is never older than its question.
+    fn not_before_invite(&self, at: Timestamp) -> Timestamp {
+        self.record.invite_at.map_or(at, |invite| at.max(invite))
     }
 
     fn note_final(&mut self, heard: &Heard<'_, '_>, status: u16) {
@@ -514,10 +530,9 @@ impl Call {
 
     fn learn_dialog_tags(&mut self, heard: &Heard<'_, '_>, limits: &Limits) {
         let known = |tag: u64| self.caller_tags.contains(&tag) || self.callee_tags.contains(&tag);
-        if !known(heard.from_tag) && self.caller_tags.contains(&heard.to_tag) && heard.from_tag != 0 {
-            if self.callee_tags.len() < limits.branches_per_call {
-                self.callee_tags.push(heard.from_tag);
-            }
+        let new = heard.from_tag != 0 && !known(heard.from_tag) && self.caller_tags.contains(&heard.to_tag);
+        if new && self.callee_tags.len() < limits.branches_per_call {
+            self.callee_tags.push(heard.from_tag);
         }
     }
 
@@ -558,24 +573,6 @@ impl Call {
         let from = heard.message.from().map(party).unwrap_or_default();
         let callee = from.uri == self.record.callee.uri && from.uri != self.record.caller.uri;
         if callee { Side::Callee } else { Side::Caller }
-    }
-}
-
-impl Attempt {
-    /// Via entries of the copy nearest to the caller.
-    fn nearest(&self) -> u16 {
-        self.hops.iter().map(|h| h.vias).min().unwrap_or(u16::MAX)
-    }
-
-    /// Notes a failure answer; true when it is the caller's answer and not one behind a proxy.
-    fn fails(&mut self, heard: &Heard<'_, '_>) -> bool {
-        let nearest = self.nearest();
-        match self.hops.iter_mut().find(|h| h.branch == heard.branch) {
-            Some(hop) => hop.failed = true,
-            None => return heard.vias <= nearest,
-        }
-        let own = self.hops.iter().any(|h| h.branch == heard.branch && h.vias == nearest);
-        own && self.hops.iter().filter(|h| h.vias == nearest).all(|h| h.failed)
     }
 }
 

@@ -108,7 +108,6 @@ impl<'m, 'b> Heard<'m, 'b> {
         h.write_u32(self.cseq.unwrap_or_default());
         h.write_u64(self.branch);
         h.write_u64(self.from_tag);
-        h.write_u16(self.status.unwrap_or_default());
         for end in [self.src, self.dst] {
             match end.ip() {
                 IpAddr::V4(ip) => h.write(&ip.octets()),
@@ -117,6 +116,7 @@ impl<'m, 'b> Heard<'m, 'b> {
             h.write_u16(end.port());
         }
         if !self.request {
+            h.write(self.message.first_line());
             h.write_u64(self.to_tag);
             // Several 183 with other contents may follow each other in one transaction (RFC 3262).
             if self.status.is_some_and(|s| s < 200) {

@@ -4,17 +4,17 @@
 //! and refusals that ask for a retry are merged, copies of a message on the hops of a proxy are one message,
 //! the branches of a fork are one call.
 
+mod attempt;
 mod call;
 mod heard;
 mod machine;
 mod media;
 
 use crate::model::{
-    CallRecord, CallState, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection, SipMessageRecord,
+    CallRecord, CallState, CodecId, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection, SipMessageRecord,
     Transport,
 };
-pub use crate::model::{PayloadKind, PayloadMap};
-use crate::units::Timestamp;
+use crate::units::{ClockRate, PayloadType, Timestamp};
 use crate::wire::{sdp, sip};
 use call::{Call, Fate, Sight};
 use hashbrown::HashMap;
@@ -42,6 +42,28 @@ impl Side {
             Side::Callee => Side::Caller,
         }
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PayloadKind {
+    Audio,
+    Video,
+    /// DTMF and tones (RFC 4733).
+    TelephoneEvent,
+    /// Comfort noise (RFC 3389).
+    ComfortNoise,
+    Fax,
+    /// Redundancy, retransmission and events that carry no media of their own.
+    Other,
+}
+
+/// One payload type as the receiving side maps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PayloadMap {
+    pub pt: PayloadType,
+    pub codec: CodecId,
+    pub clock: ClockRate,
+    pub kind: PayloadKind,
 }
 
 /// What signalling states.
@@ -197,8 +219,11 @@ impl Signal {
 
     /// A packet of media announced by this call was seen: the call is alive.
     pub fn media_seen(&mut self, uid: u64, at: Timestamp) {
-        if let Some(call) = self.calls.get_mut(&uid) {
-            call.media_seen(at);
+        let Some(call) = self.calls.get_mut(&uid) else { return };
+        call.media_seen(at);
+        let rank = rank(call);
+        if let Some(weight) = call.weight.take_if(|(held, ..)| Some(*held) != rank) {
+            self.evictable.remove(&weight);
         }
     }
 
@@ -287,9 +312,10 @@ impl Signal {
     fn digest(&mut self, call: &mut Call, heard: &Heard<'_, '_>, out: &mut Vec<Fact>) {
         let first = call.record.messages == 1;
         call.confirmed |= !first;
-        if heard.message.version_known() {
-            call.apply(heard, &self.limits);
+        if !heard.message.version_known() {
+            return;
         }
+        call.apply(heard, &self.limits);
         let sdp = heard.message.sdp().filter(|_| heard.method.negotiates()).map(|body| {
             let sdp = sdp::parse(body.bytes, body.cut || heard.cut_short);
             for anomaly in sdp.anomalies() {

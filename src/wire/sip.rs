@@ -8,7 +8,9 @@ mod anomaly;
 mod body;
 mod bytes;
 mod frame;
+mod headers;
 mod sanitise;
+mod start;
 
 pub use addr::NameAddr;
 pub use anomaly::{Anomalies, Anomaly};
@@ -16,15 +18,15 @@ pub use bytes::text;
 pub use frame::{Framing, frame_len, looks_like_sip};
 pub use sanitise::sanitise;
 
-use bytes::{cut, is_lws, is_token, number, param, split_unquoted, trim};
+use bytes::{cut, is_lws, number, param, split_unquoted, trim};
+use headers::{ContentLength, Lines, long_name, scan_headers, split_header, unfold};
+use start::start_line;
 use std::borrow::Cow;
 
 /// Longest value that is stored; longer ones are used whole for matching and noted.
 pub const FIELD_MAX: usize = 512;
 /// Header fields looked at by [`Message::headers`]; the named accessors see them all.
 pub const HEADERS_MAX: usize = 256;
-/// How far a start line may be preceded by bytes that are not part of the message.
-const JUNK_MAX: usize = 512;
 
 /// Methods of the IANA registry (RFC 3261, 3262, 3265, 3311, 3428, 3515, 3903, 6086).
 const METHODS: [&[u8]; 14] = [
@@ -309,10 +311,9 @@ impl<'a> Message<'a> {
         if self.is_request() && branch.is_none() && self.from().is_some_and(|f| f.tag.is_empty()) {
             odd.set(Anomaly::Rfc2543);
         }
-        if let Some(contact) = self.known.contact {
-            if !contact.contains(&b'<') && cut(contact, b';').0.contains(&b'?') {
-                odd.set(Anomaly::ContactSyntax);
-            }
+        let contact = self.known.contact.unwrap_or_default();
+        if !contact.contains(&b'<') && cut(contact, b';').0.contains(&b'?') {
+            odd.set(Anomaly::ContactSyntax);
         }
         if [self.known.via, self.known.contact].into_iter().flatten().any(empty_parameters) {
             odd.set(Anomaly::HeaderSyntax);
@@ -320,94 +321,6 @@ impl<'a> Message<'a> {
         body::find_sdp(self.known.content_type, self.body, self.body_cut, &mut odd);
         odd
     }
-}
-
-/// Start line, the bytes after it, its meaning, and whether the version is 2.0.
-type Start<'a> = (&'a [u8], &'a [u8], StartLine<'a>, bool);
-
-fn start_line<'a>(bytes: &'a [u8], odd: &mut Anomalies) -> Result<Start<'a>, SipError> {
-    if let Ok(start) = start_line_at(bytes, odd) {
-        return Ok(start);
-    }
-    // Junk of a few lines may come first; a start line further on is then the message.
-    let window = bytes.get(..JUNK_MAX.min(bytes.len())).unwrap_or(bytes);
-    for at in memchr::memchr_iter(b'\n', window) {
-        let rest = bytes.get(at + 1..).unwrap_or_default();
-        if looks_like_sip(rest)
-            && let Ok(start) = start_line_at(rest, odd)
-        {
-            odd.set(Anomaly::JunkBeforeStart);
-            return Ok(start);
-        }
-    }
-    if !looks_like_sip(bytes) { Err(SipError::NotSip) } else { start_line_at(bytes, odd) }
-}
-
-fn start_line_at<'a>(bytes: &'a [u8], odd: &mut Anomalies) -> Result<Start<'a>, SipError> {
-    let (line, rest) = match memchr::memchr(b'\n', bytes) {
-        Some(at) => (bytes.get(..at).unwrap_or(bytes), bytes.get(at + 1..).unwrap_or_default()),
-        None if memchr::memchr(b'\r', bytes).is_some_and(|cr| cr + 1 < bytes.len()) => return Err(SipError::StartLine),
-        None => return Err(SipError::Incomplete),
-    };
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let (start, version_known) = read_start_line(line, odd).ok_or(SipError::StartLine)?;
-    Ok((line, rest, start, version_known))
-}
-
-fn read_start_line<'a>(line: &'a [u8], odd: &mut Anomalies) -> Option<(StartLine<'a>, bool)> {
-    if line.contains(&b'\r') {
-        return None;
-    }
-    let mut noted = Anomalies::default();
-    let version_length = version_prefix(line);
-    let result = if let Some(length) = version_length {
-        let (version, rest) = line.split_at_checked(length)?;
-        let rest = rest.strip_prefix(b" ")?;
-        let rest = trim(rest);
-        let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-        let (code, reason) = rest.split_at_checked(digits)?;
-        if digits < 3 || !(reason.is_empty() || reason.first() == Some(&b' ')) {
-            return None;
-        }
-        let status = number(code).and_then(|n| u16::try_from(n).ok()).filter(|n| digits == 3 && (100..700).contains(n));
-        if status.is_none() {
-            noted.set(Anomaly::StatusCodeRange);
-        }
-        (StartLine::Response { status, reason: trim(reason) }, version)
-    } else {
-        let trimmed = trim(line);
-        if trimmed.len() != line.len() {
-            noted.set(Anomaly::StartLineLws);
-        }
-        let method_end = trimmed.iter().position(|b| is_lws(*b))?;
-        let version_at = trimmed.iter().rposition(|b| is_lws(*b))? + 1;
-        let (method, version) = (trimmed.get(..method_end)?, trimmed.get(version_at..)?);
-        let between = trimmed.get(method_end + 1..version_at.checked_sub(1)?)?;
-        let uri = trim(between);
-        if !is_token(method) || uri.is_empty() || version_prefix(version) != Some(version.len()) {
-            return None;
-        }
-        if uri.len() != between.len() {
-            noted.set(Anomaly::StartLineLws);
-        }
-        (StartLine::Request { method, uri }, version)
-    };
-    let known = result.1.eq_ignore_ascii_case(b"SIP/2.0");
-    if !known {
-        noted.set(Anomaly::UnknownSipVersion);
-    }
-    for a in noted.iter() {
-        odd.set(a);
-    }
-    Some((result.0, known))
-}
-
-/// Length of `SIP/digits.digits` at the start of `s`.
-fn version_prefix(s: &[u8]) -> Option<usize> {
-    let rest = s.get(4..).filter(|_| s.get(..4).is_some_and(|p| p.eq_ignore_ascii_case(b"SIP/")))?;
-    let major = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-    let minor = rest.get(major + 1..)?.iter().take_while(|b| b.is_ascii_digit()).count();
-    (major > 0 && minor > 0 && rest.get(major) == Some(&b'.')).then_some(4 + major + 1 + minor)
 }
 
 fn examine_ruri(uri: &[u8], odd: &mut Anomalies) {
@@ -430,243 +343,6 @@ fn examine_ruri(uri: &[u8], odd: &mut Anomalies) {
 /// `;;` or `,,` or a separator at the end, outside quotes.
 fn empty_parameters(value: &[u8]) -> bool {
     split_unquoted(value, b',').any(|entry| split_unquoted(entry, b';').any(|p| trim(p).is_empty()))
-}
-
-struct Block {
-    /// Bytes of header lines, without the empty line.
-    len: usize,
-    body_at: usize,
-    terminated: bool,
-}
-
-/// One header line with its continuations; `bytes` is without the last line end.
-struct Line<'a> {
-    bytes: &'a [u8],
-    end: usize,
-    terminated: bool,
-}
-
-struct Lines<'a> {
-    all: &'a [u8],
-    at: usize,
-}
-
-impl<'a> Lines<'a> {
-    fn new(all: &'a [u8]) -> Self {
-        Lines { all, at: 0 }
-    }
-}
-
-impl<'a> Iterator for Lines<'a> {
-    type Item = Line<'a>;
-
-    fn next(&mut self) -> Option<Line<'a>> {
-        let rest = self.all.get(self.at..).filter(|r| !r.is_empty())?;
-        let mut end = 0;
-        let mut terminated = false;
-        loop {
-            match memchr::memchr(b'\n', rest.get(end..).unwrap_or_default()) {
-                Some(lf) => {
-                    end += lf + 1;
-                    let empty = rest.get(..end).is_some_and(|l| trim(l).is_empty());
-                    if empty || !matches!(rest.get(end), Some(b' ' | b'\t')) {
-                        terminated = true;
-                        break;
-                    }
-                }
-                None => {
-                    end = rest.len();
-                    break;
-                }
-            }
-        }
-        let bytes = rest.get(..end).unwrap_or(rest);
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        self.at += end;
-        Some(Line { bytes, end: self.at, terminated })
-    }
-}
-
-fn scan_headers<'a>(
-    rest: &'a [u8],
-    known: &mut Known<'a>,
-    content_length: &mut ContentLength,
-    odd: &mut Anomalies,
-) -> Block {
-    let mut count = 0usize;
-    let mut len = 0;
-    for line in Lines::new(rest) {
-        if line.bytes.is_empty() && line.terminated {
-            return Block { len, body_at: line.end, terminated: true };
-        }
-        len = line.end;
-        count += 1;
-        if count > HEADERS_MAX {
-            odd.set(Anomaly::TooManyHeaders);
-        }
-        let Some((name, value)) = split_header(line.bytes) else {
-            odd.set(Anomaly::HeaderSyntax);
-            continue;
-        };
-        if value.len() > FIELD_MAX {
-            odd.set(Anomaly::FieldTooLong);
-        }
-        // A last line without an end may be half a line: what it seems to say is not believed.
-        if line.terminated {
-            note_header(long_name(name), value, known, content_length, odd);
-        }
-    }
-    Block { len, body_at: rest.len(), terminated: false }
-}
-
-fn note_header<'a>(
-    name: &[u8],
-    value: &'a [u8],
-    known: &mut Known<'a>,
-    content_length: &mut ContentLength,
-    odd: &mut Anomalies,
-) {
-    let is = |n: &str| name.eq_ignore_ascii_case(n.as_bytes());
-    // Lengths first: comparing text for every header of every message is the cost of this scan.
-    let (slot, singleton) = match name.len() {
-        2 if is("To") => (&mut known.to, true),
-        3 if is("Via") => {
-            if value.contains(&b'[') && memchr::memmem::find(value, b":::").is_some() {
-                odd.set(Anomaly::Ipv6Reference);
-            }
-            let entries = split_unquoted(value, b',').filter(|v| !trim(v).is_empty()).count();
-            known.vias = known.vias.saturating_add(u16::try_from(entries).unwrap_or(u16::MAX));
-            (&mut known.via, false)
-        }
-        4 if is("From") => (&mut known.from, true),
-        4 if is("CSeq") => (&mut known.cseq, true),
-        4 if is("Date") => {
-            if !trim(value).ends_with(b"GMT") {
-                odd.set(Anomaly::DateNotGmt);
-            }
-            return;
-        }
-        6 if is("Server") => (&mut known.server, false),
-        6 if is("Reason") => (&mut known.reason, false),
-        7 if is("Call-ID") => (&mut known.call_id, true),
-        7 if is("Contact") => (&mut known.contact, false),
-        10 if is("User-Agent") => (&mut known.user_agent, false),
-        12 if is("Content-Type") => (&mut known.content_type, false),
-        14 if is("Content-Length") => return content_length.note(value, odd),
-        16 if is("Content-Encoding") => (&mut known.content_encoding, false),
-        7 if is("Expires") => return note_scalar(value, odd),
-        11 if is("Retry-After") => return note_scalar(value, odd),
-        12 if is("Max-Forwards") => {
-            if number(trim(value)).is_none_or(|n| n > 255) {
-                odd.set(Anomaly::ScalarOverflow);
-            }
-            return;
-        }
-        _ => return,
-    };
-    match slot {
-        Some(_) if singleton => odd.set(Anomaly::DuplicateSingletonHeader),
-        Some(_) => {}
-        None => *slot = Some(value),
-    }
-}
-
-fn note_scalar(value: &[u8], odd: &mut Anomalies) {
-    let value = trim(value);
-    let digits = value.iter().take_while(|b| b.is_ascii_digit()).count();
-    if digits > 0 && number(value.get(..digits).unwrap_or_default()).is_none_or(|n| n > u64::from(u32::MAX)) {
-        odd.set(Anomaly::ScalarOverflow);
-    }
-}
-
-/// Name and value, both trimmed. White space before the colon is allowed (RFC 3261 HCOLON).
-fn split_header(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = memchr::memchr(b':', line)?;
-    let (name, value) = (trim(line.get(..colon)?), trim(line.get(colon + 1..)?));
-    (!name.is_empty()).then_some((name, value))
-}
-
-/// The long form of a compact header name (IANA registry of SIP header fields).
-fn long_name(name: &[u8]) -> &[u8] {
-    let [letter] = name else { return name };
-    match letter.to_ascii_lowercase() {
-        b'a' => b"Accept-Contact",
-        b'b' => b"Referred-By",
-        b'c' => b"Content-Type",
-        b'd' => b"Request-Disposition",
-        b'e' => b"Content-Encoding",
-        b'f' => b"From",
-        b'i' => b"Call-ID",
-        b'j' => b"Reject-Contact",
-        b'k' => b"Supported",
-        b'l' => b"Content-Length",
-        b'm' => b"Contact",
-        b'o' => b"Event",
-        b'r' => b"Refer-To",
-        b's' => b"Subject",
-        b't' => b"To",
-        b'u' => b"Allow-Events",
-        b'v' => b"Via",
-        b'x' => b"Session-Expires",
-        b'y' => b"Identity",
-        _ => name,
-    }
-}
-
-/// Each fold as one space.
-fn unfold(value: &[u8]) -> Cow<'_, [u8]> {
-    if !value.contains(&b'\n') {
-        return Cow::Borrowed(value);
-    }
-    let mut out = Vec::with_capacity(value.len());
-    for (n, piece) in value.split(|b| *b == b'\n').enumerate() {
-        if n > 0 {
-            out.push(b' ');
-        }
-        out.extend_from_slice(trim(piece));
-    }
-    Cow::Owned(out)
-}
-
-/// What Content-Length headers said. Of several valid ones the smallest counts (RFC 4475 section 3.3.9).
-#[derive(Default)]
-struct ContentLength {
-    smallest: Option<u64>,
-    seen: bool,
-}
-
-impl ContentLength {
-    fn note(&mut self, value: &[u8], odd: &mut Anomalies) {
-        if self.seen {
-            odd.set(Anomaly::DuplicateContentLength);
-        }
-        self.seen = true;
-        let value = trim(value);
-        if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-            odd.set(Anomaly::ContentLengthInvalid);
-            return;
-        }
-        let length = number(value).unwrap_or(u64::MAX);
-        self.smallest = Some(self.smallest.map_or(length, |s| s.min(length)));
-    }
-
-    /// The body among the bytes after the headers, and whether its end is in doubt.
-    fn body<'a>(&self, after: &'a [u8], odd: &mut Anomalies) -> (&'a [u8], bool) {
-        let Some(declared) = self.smallest else { return (after, false) };
-        match usize::try_from(declared).ok().and_then(|n| after.split_at_checked(n)) {
-            None => {
-                odd.set(Anomaly::ContentLengthGtDatagram);
-                (after, true)
-            }
-            Some((body, rest)) if trim(rest).is_empty() => (body, false),
-            Some((body, rest)) => {
-                let another = body.is_empty() || looks_like_sip(rest);
-                odd.set(if another { Anomaly::TrailingOctets } else { Anomaly::ContentLengthLtBody });
-                (body, !another)
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -39,6 +39,9 @@ pub(super) fn parse_flagged<'a>(value: &'a [u8], odd: &mut Anomalies) -> NameAdd
         // Without brackets, parameters belong to the header (RFC 3261 section 20).
         _ => cut(rest, b';'),
     };
+    if rest.first() == Some(&b'<') && trim(uri).len() != uri.len() {
+        odd.set(Anomaly::UriSyntax);
+    }
     let uri = trim(uri);
     let (user, host) = uri_parts(uri, odd);
     NameAddr { display: trim(display), uri, user, host, tag: param(params, "tag").unwrap_or_default() }

@@ -1,8 +1,9 @@
 //! Finding the SDP among bodies: alone, or as a part of multipart bodies (RFC 2046, RFC 5621).
 
+use super::SdpBody;
 use super::anomaly::{Anomalies, Anomaly};
 use super::bytes::{cut, param, trim};
-use super::{Lines, SdpBody, long_name, split_header};
+use super::headers::{Lines, long_name, split_header};
 
 const PARTS_MAX: usize = 16;
 const DEPTH_MAX: usize = 2;

@@ -1,8 +1,10 @@
 //! Telling SIP from other traffic, and cutting messages out of a TCP stream (RFC 3261 section 18.3).
 
+use super::METHODS;
 use super::anomaly::Anomalies;
 use super::bytes::{is_token, number, trim};
-use super::{Lines, METHODS, long_name, read_start_line, split_header, version_prefix};
+use super::headers::{Lines, long_name, split_header};
+use super::start::{read_start_line, version_prefix};
 
 /// What the front of a stream buffer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

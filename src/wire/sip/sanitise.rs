@@ -1,7 +1,8 @@
 //! A message as evidence that may be stored: no secrets, no foreign bodies, no control characters.
 
 use super::bytes::{cut, trim, visible};
-use super::{HEADERS_MAX, Lines, Message, split_header};
+use super::headers::{Lines, split_header};
+use super::{HEADERS_MAX, Message};
 
 const HEADERS_TEXT_MAX: usize = 16 * 1024;
 const SDP_TEXT_MAX: usize = 16 * 1024;

@@ -1,0 +1,37 @@
+//! One initial INVITE on its way: the hops of proxies and the branches of a fork.
+
+use super::heard::Heard;
+
+/// The INVITE of one CSeq number, as seen on one or more hops.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attempt {
+    pub cseq: Option<u32>,
+    pub hops: Vec<Hop>,
+    /// The caller's final answer.
+    pub answer: Option<u16>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hop {
+    pub branch: u64,
+    pub vias: u16,
+    pub failed: bool,
+}
+
+impl Attempt {
+    /// Via entries of the copy nearest to the caller.
+    pub fn nearest(&self) -> u16 {
+        self.hops.iter().map(|h| h.vias).min().unwrap_or(u16::MAX)
+    }
+
+    /// Notes a failure answer; true when it is the caller's answer and not one behind a proxy.
+    pub fn fails(&mut self, heard: &Heard<'_, '_>) -> bool {
+        let nearest = self.nearest();
+        match self.hops.iter_mut().find(|h| h.branch == heard.branch) {
+            Some(hop) => hop.failed = true,
+            None => return heard.vias <= nearest,
+        }
+        let own = self.hops.iter().any(|h| h.branch == heard.branch && h.vias == nearest);
+        own && self.hops.iter().filter(|h| h.vias == nearest).all(|h| h.failed)
+    }
+}

@@ -1,0 +1,198 @@
+//! Calls as text: one message per line in, one fact per line out.
+//!
+//! `1.5 a>b INVITE cseq=2 sdp=10.0.0.1:4000/sendonly` is an INVITE at 1.5 s from host a to host b. Hosts are
+//! a (10.0.0.1), b (10.0.0.2), c (10.0.0.3), p and q (proxies, 10.0.0.9 and 10.0.0.10), all on port 5060.
+//! Responses are `180` (to INVITE) or `200/BYE`. Keys: `cseq` (1), `from` and `to` tags (f and none), `branch`
+//! (of method and CSeq), `vias` (1), `id` (c1), `reason` (Reason header), `sdp` (`-` for a body without media).
+//! `1.5 media` is a packet of media of every call heard of, `1.5 tick` fires deadlines, `1.5 finish` ends the capture.
+
+use auscult::model::{Limits, Policy, Transport};
+use auscult::signal::{Fact, Signal};
+use auscult::units::Timestamp;
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+pub fn check(script: &str, expected: &str) {
+    check_with(&Policy::default(), &Limits::default(), script, expected);
+}
+
+pub fn check_with(policy: &Policy, limits: &Limits, script: &str, expected: &str) {
+    let lines = |text: &str| text.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join("\n");
+    let got = lines(&run(policy, limits, script));
+    assert!(got == lines(expected), "got\n{got}\n\nexpected\n{}", lines(expected));
+}
+
+/// Facts of a script, messages left out unless the script has a line `messages`.
+pub fn run(policy: &Policy, limits: &Limits, script: &str) -> String {
+    let mut signal = Signal::new(policy, limits);
+    let mut text = String::new();
+    let mut messages = false;
+    let mut uids = BTreeSet::new();
+    let mut last = Timestamp::from_secs(0);
+    for line in script.lines().map(str::trim).filter(|l| !l.is_empty()) {
+        if line == "messages" {
+            messages = true;
+            continue;
+        }
+        let (time, what) = line.split_once(' ').expect("time and message");
+        let at = Timestamp((time.parse::<f64>().expect("seconds") * 1e9).round() as i64);
+        last = last.max(at);
+        let mut facts = Vec::new();
+        match what.trim() {
+            "media" => uids.iter().for_each(|uid| signal.media_seen(*uid, at)),
+            "tick" => signal.fire(at, &mut facts),
+            "finish" => signal.finish(at, &mut facts),
+            what => {
+                let (src, dst, bytes) = compose(what);
+                signal.message(at, src, dst, Transport::Udp, &bytes, false, &mut facts);
+            }
+        }
+        uids.extend(facts.iter().filter_map(|f| match f {
+            Fact::Media { uid, .. } | Fact::Changed(uid) => Some(*uid),
+            _ => None,
+        }));
+        show(&facts, messages, &mut text);
+    }
+    let mut facts = Vec::new();
+    signal.finish(last, &mut facts);
+    show(&facts, messages, &mut text);
+    assert!(signal.is_empty(), "calls are left over");
+    assert_eq!(signal.next_deadline(), Timestamp::MAX, "deadlines are left over");
+    text
+}
+
+fn host(name: &str) -> SocketAddr {
+    let last = match name {
+        "a" => 1,
+        "b" => 2,
+        "c" => 3,
+        "p" => 9,
+        "q" => 10,
+        _ => panic!("unknown host {name}"),
+    };
+    SocketAddr::from(([10, 0, 0, last], 5060))
+}
+
+pub fn compose(what: &str) -> (SocketAddr, SocketAddr, Vec<u8>) {
+    let mut words = what.split_whitespace();
+    let (src, dst) = words.next().and_then(|w| w.split_once('>')).expect("src>dst");
+    let kind = words.next().expect("method or status");
+    let (mut cseq, mut from, mut to, mut id) = ("1", "f", "", "c1");
+    let (mut branch, mut vias, mut reason, mut sdp) = (None, 1, None, None);
+    for word in words {
+        match word.split_once('=').expect("key=value") {
+            ("cseq", v) => cseq = v,
+            ("from", v) => from = v,
+            ("to", v) => to = v,
+            ("id", v) => id = v,
+            ("branch", v) => branch = Some(v.to_owned()),
+            ("vias", v) => vias = v.parse().expect("number"),
+            ("reason", v) => reason = Some(v),
+            ("sdp", v) => sdp = Some(v),
+            (key, _) => panic!("unknown key {key}"),
+        }
+    }
+    let (status, method) = match kind.split_once('/') {
+        Some((status, method)) => (Some(status), method),
+        None if kind.starts_with(|c: char| c.is_ascii_digit()) => (Some(kind), "INVITE"),
+        None => (None, kind),
+    };
+    // CANCEL and the ACK of a refusal share the branch of their INVITE (RFC 3261 sections 9.1, 17.1.1.3).
+    let of = if method == "CANCEL" { "INVITE" } else { method };
+    let branch = branch.unwrap_or_else(|| format!("{of}{cseq}{from}"));
+    let mut text = match status {
+        Some(status) => format!("SIP/2.0 {status} Text\r\n"),
+        None => format!("{method} sip:b@example.com SIP/2.0\r\n"),
+    };
+    for n in 0..vias {
+        write!(text, "Via: SIP/2.0/UDP h{n};branch=z9hG4bK{branch}{}\r\n", if n == 0 { "" } else { "x" })
+            .expect("text");
+    }
+    let (caller, callee) = ("<sip:a@example.com>", "<sip:b@example.com>");
+    let (from_uri, to_uri) = if from.starts_with('f') { (caller, callee) } else { (callee, caller) };
+    write!(text, "From: {from_uri};tag={from}\r\nTo: {to_uri}").expect("text");
+    if !to.is_empty() {
+        write!(text, ";tag={to}").expect("text");
+    }
+    write!(text, "\r\nCall-ID: {id}\r\nCSeq: {cseq} {method}\r\n").expect("text");
+    if let Some(reason) = reason {
+        write!(text, "Reason: {reason}\r\n").expect("text");
+    }
+    let body = sdp.map(body).unwrap_or_default();
+    if sdp.is_some() {
+        text += "Content-Type: application/sdp\r\n";
+    }
+    write!(text, "Content-Length: {}\r\n\r\n{body}", body.len()).expect("text");
+    (host(src), host(dst), text.into_bytes())
+}
+
+/// `ip:port[/direction][/pt]`.
+fn body(sdp: &str) -> String {
+    if sdp == "-" {
+        return String::new();
+    }
+    let mut parts = sdp.split('/');
+    let (ip, port) = parts.next().and_then(|p| p.split_once(':')).expect("ip:port");
+    let direction = parts.next().filter(|d| !d.is_empty()).map_or(String::new(), |d| format!("a={d}\r\n"));
+    let pt = parts.next().unwrap_or("0");
+    format!("v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {pt}\r\n{direction}")
+}
+
+fn show(facts: &[Fact], messages: bool, text: &mut String) {
+    for fact in facts {
+        match fact {
+            Fact::Changed(_) => {}
+            Fact::Media { side, endpoint, payloads, direction, .. } => {
+                let payloads: Vec<_> = payloads.iter().map(|p| format!("{}={}", p.pt.0, p.codec)).collect();
+                writeln!(text, "media {side:?} {endpoint} {} {}", payloads.join(" "), direction.name())
+            }
+            .expect("text"),
+            Fact::MediaGone { endpoint, .. } => writeln!(text, "gone {endpoint}").expect("text"),
+            Fact::Message(m) if messages => {
+                let again = if m.retransmission { " again" } else { "" };
+                let what = if m.status == 0 { m.method.clone() } else { format!("{}/{}", m.status, m.method) };
+                writeln!(text, "message {} {what}{again}", seconds(Some(m.at))).expect("text");
+            }
+            Fact::Message(_) => {}
+            Fact::Ended(r) => {
+                let mut line = format!(
+                    "ended {} {} {} invite {} ringing {} answered {} ended {} by {}",
+                    r.call_id,
+                    r.state.name(),
+                    r.final_code,
+                    seconds(r.invite_at),
+                    seconds(r.ringing_at),
+                    seconds(r.answered_at),
+                    seconds(r.ended_at),
+                    r.released_by.map_or("-", |b| b.name())
+                );
+                for (name, count) in [
+                    ("reinvites", r.reinvites),
+                    ("auth", r.auth_rounds),
+                    ("retransmissions", r.retransmissions),
+                    ("dropped", r.messages_dropped),
+                    ("messages", r.messages),
+                    ("branches", r.branches),
+                ] {
+                    if count > 0 {
+                        write!(line, " {name} {count}").expect("text");
+                    }
+                }
+                for (name, set) in [("acked", r.acked), ("mid-call", r.started_mid_call)] {
+                    if set {
+                        write!(line, " {name}").expect("text");
+                    }
+                }
+                if !r.release_reason.is_empty() {
+                    write!(line, " reason {}", r.release_reason).expect("text");
+                }
+                writeln!(text, "{line}").expect("text");
+            }
+        }
+    }
+}
+
+fn seconds(at: Option<Timestamp>) -> String {
+    at.map_or("-".to_owned(), |t| format!("{}", t.0 as f64 / 1e9))
+}
