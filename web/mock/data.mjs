@@ -1,6 +1,7 @@
 // A seeded world of calls in the shape of the API, for developing the page and for its tests.
 
-const CODES = { PCMU: ["nb", 93.2, 0, 25.1, 8000], PCMA: ["nb", 93.2, 0, 25.1, 8000], G729: ["nb", 93.2, 11, 19, 8000], G722: ["wb", 129, 13, 20, 8000], opus: ["fb", 148, 8, 22, 48000] };
+const CODES = { PCMU: ["nb", 0, 25.1, 8000], PCMA: ["nb", 0, 25.1, 8000], G729: ["nb", 11, 19, 8000], G722: ["wb", 13, 20, 8000], opus: ["fb", 8, 22, 48000] };
+const BEST_R = { nb: 93.2, wb: 129, fb: 148 };
 const SCALE_TOP = { nb: 100, wb: 129, fb: 148 };
 const TRUNKS = ["carrier-north", "carrier-south", "pbx-hq", ""];
 const SITES = ["fra1", "ams2"];
@@ -104,7 +105,7 @@ function party(user, host, name, agent) {
 }
 
 function makeStream({ random, hex, id, callId, src, dst, codec, from, to, impaired, site, trunk, oneSided }) {
-  const [scale, , ie, bpl, clock] = CODES[codec];
+  const [scale, ie, bpl, clock] = CODES[codec];
   const rows = [];
   const step = 10_000;
   const worstAt = 0.25 + random() * 0.5;
@@ -168,10 +169,9 @@ function late(dv, buffer) {
 }
 
 function rating(scale, ie, bpl, lossPct, burst) {
-  const top = CODES_TOP[scale];
+  const top = BEST_R[scale];
   return Math.max(0, top - ie - ((95 - ie) * lossPct) / (lossPct / burst + bpl));
 }
-const CODES_TOP = { nb: 93.2, wb: 129, fb: 148 };
 
 /** G.107 annex B. */
 function mosOf(r) {

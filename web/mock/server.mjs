@@ -8,8 +8,12 @@ import { fileURLToPath } from "node:url";
 import { makeWorld } from "./data.mjs";
 
 const DIST = fileURLToPath(new URL("../dist", import.meta.url));
+const CALL_ENDS_AFTER_MS = 2500;
 const LONGEST_MS = 31 * 86_400_000;
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".md": "text/plain; charset=utf-8" };
+const FILTERS = ["from", "to", "number", "call_id", "address", "codec", "state", "mos_below", "pdv_p95_above", "loss_above", "diagnosis", "trunk", "site"];
+/** Parameters per resource; any other is refused, as the real server does. */
+const KNOWN = { "/range": [], "/timeline": [...FILTERS, "buckets"], "/calls": [...FILTERS, "sort", "limit", "cursor"], "/stats": ["from", "to", "group_by", "bucket_s", "codec", "trunk", "site", "address"] };
 export const CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 /** Serves until `close()`. Port 0 takes a free one. */
@@ -49,6 +53,8 @@ async function answer(world, request, response) {
       if (!found) throw new Refused(404, "not_found", `no call ${call[1]} is stored; it may be older than the retention`);
       return send(response, 200, found);
     }
+    const stray = [...url.searchParams.keys()].find((name) => !(KNOWN[path] ?? []).includes(name));
+    if (stray) throw new Refused(400, "bad_request", `unknown field \`${stray}\``);
     const of = { "/range": range, "/timeline": timeline, "/calls": calls, "/stats": stats }[path];
     if (!of) throw new Refused(404, "not_found", `no such resource: ${path}`);
     send(response, 200, of(world, url.searchParams));
@@ -106,14 +112,17 @@ function matching(world, query) {
   };
   const [mos, pdv, loss] = [above("mos_below"), above("pdv_p95_above"), above("loss_above")];
   const text = (name) => query.get(name) ?? "";
+  const number = bare(text("number"));
+  const whole = /^\d+\.\d+\.\d+\.\d+(:\d+)?$/;
+  if (text("address") && !whole.test(text("address"))) throw new Refused(400, "bad_request", "`address` is not an address, address:port or network (192.0.2.0/24)");
   return world.filter(({ call, streams }) => {
     const at = Date.parse(call.first_at);
     if (at < Date.parse(from) || at >= Date.parse(to)) return false;
     const addresses = [call.signalling_src, call.signalling_dst, ...streams.flatMap((s) => [s.src, s.dst])];
     return (
-      (!text("number") || call.caller.user.includes(text("number")) || call.callee.user.includes(text("number"))) &&
+      (!number || [call.caller.user, call.callee.user].some((user) => bare(user) === number || (number.length >= 3 && bare(user).endsWith(number)))) &&
       (!text("call_id") || call.call_id === text("call_id")) &&
-      (!text("address") || addresses.some((address) => address.startsWith(text("address")))) &&
+      (!text("address") || addresses.some((address) => address === text("address") || address.startsWith(`${text("address")}:`))) &&
       (!text("codec") || call.codecs.includes(text("codec"))) &&
       (!text("state") || call.state === text("state")) &&
       (!text("diagnosis") || call.diagnoses.some((d) => d.code === text("diagnosis"))) &&
@@ -124,6 +133,11 @@ function matching(world, query) {
       (loss === null || (call.loss_pct_worst ?? -1) > loss)
     );
   });
+}
+
+/** A number without what does not tell it from others. */
+function bare(text) {
+  return text.toLowerCase().replace(/[ ()./-]/g, "").replace(/^(\+|00)/, "");
 }
 
 const SORTS = {
@@ -208,9 +222,16 @@ function live(world, request, response) {
     response.write(`event: snapshot\ndata: ${JSON.stringify({ at: new Date().toISOString(), calls: world.length ? 212 + (n % 5) : 0, streams: world.length ? 424 + (n % 7) : 0, frames_per_s: world.length ? 21_180.4 + n : 0, capture_drops: drops, calls_bad: world.length ? 9 : 0 })}\n\n`);
     n++;
   };
+  const changed = (call, ended) => response.write(`event: call\ndata: ${JSON.stringify({ id: call.id, call_id: call.call_id, state: call.state, diagnosis: call.diagnosis, ended })}\n\n`);
+  const last = world.at(-1)?.call;
+  if (last) changed(last, false);
+  const later = last ? setTimeout(() => changed(last, true), CALL_ENDS_AFTER_MS) : undefined;
   snapshot();
   const timer = setInterval(snapshot, 1000);
-  request.on("close", () => clearInterval(timer));
+  request.on("close", () => {
+    clearInterval(timer);
+    clearTimeout(later);
+  });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

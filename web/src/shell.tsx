@@ -26,20 +26,43 @@ export function useLiveCalls(onCall: (call: LiveCall) => void): void {
   }, [onCall]);
 }
 
+const RECONNECT_MS = 10_000;
+
+/** The live feed while the tab is in sight: a browser has six connections per server, and hidden tabs would hold them all. */
 function useLive(): Live {
   const [live, setLive] = useState<Live>({ state: "connecting", snapshot: null });
   useEffect(() => {
-    const source = new EventSource(`${API}/live`);
-    source.addEventListener("snapshot", (event) => {
-      const snapshot = parse<LiveSnapshot>(event.data);
-      if (snapshot) setLive({ state: "open", snapshot });
-    });
-    source.addEventListener("call", (event) => {
-      const call = parse<LiveCall>(event.data);
-      if (call) for (const listener of callListeners) listener(call);
-    });
-    source.onerror = () => setLive((before) => ({ ...before, state: "lost" }));
-    return () => source.close();
+    let source: EventSource | null = null;
+    let timer = 0;
+    const close = (): void => {
+      clearTimeout(timer);
+      source?.close();
+      source = null;
+    };
+    const connect = (): void => {
+      close();
+      const opened = new EventSource(`${API}/live`);
+      source = opened;
+      opened.addEventListener("snapshot", (event) => {
+        const snapshot = parse<LiveSnapshot>(event.data);
+        if (snapshot) setLive({ state: "open", snapshot });
+      });
+      opened.addEventListener("call", (event) => {
+        const call = parse<LiveCall>(event.data);
+        if (call) for (const listener of callListeners) listener(call);
+      });
+      opened.onerror = () => {
+        setLive((before) => ({ ...before, state: "lost" }));
+        if (opened.readyState === EventSource.CLOSED) timer = window.setTimeout(connect, RECONNECT_MS);
+      };
+    };
+    const onVisibility = (): void => (document.hidden ? close() : connect());
+    onVisibility();
+    document.addEventListener("visibilitychange", onVisibility);
+    return () => {
+      document.removeEventListener("visibilitychange", onVisibility);
+      close();
+    };
   }, []);
   return live;
 }
@@ -113,10 +136,10 @@ function LiveStrip() {
           </>
         )}
       </span>
-      <span>
+      <span class="volume">
         <b>{number(snapshot.streams)}</b> {snapshot.streams === 1 ? "stream" : "streams"}
       </span>
-      <span>
+      <span class="volume">
         <b>{count(snapshot.frames_per_s)}</b> frames/s
       </span>
       {snapshot.capture_drops > 0 ? (

@@ -280,10 +280,10 @@ export interface Stats {
 }
 
 export interface LiveSnapshot {
-  at: string;
+  at: string | null;
   calls: number;
   streams: number;
-  frames_per_s: number;
+  frames_per_s: number | null;
   capture_drops: number;
   calls_bad: number;
 }
@@ -293,4 +293,6 @@ export interface LiveCall {
   call_id: string;
   state: string;
   diagnosis: string | null;
+  /** The call is over; its row is in the store within seconds. */
+  ended: boolean;
 }

@@ -137,7 +137,7 @@ export function rtcpKind(kind: string): string {
   return RTCP_KINDS[kind] ?? sentence(kind);
 }
 
-const PARTIES: Record<string, string> = { caller: "Caller", callee: "Callee", timeout: "Timeout: no BYE was seen" };
+const PARTIES: Record<string, string> = { caller: "Caller", callee: "Callee", timeout: "Timeout" };
 
 export function releasedBy(party: string | null): string {
   return party ? (PARTIES[party] ?? sentence(party)) : "";

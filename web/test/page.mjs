@@ -143,6 +143,24 @@ test("typing filters rows and the address, Back takes it away", async () => {
   await clean(page);
 });
 
+test("half an address says what is missing, a whole one filters", async () => {
+  const page = await open("/");
+  await rows(page);
+  const { calls } = await api("/calls?sort=worst&limit=50");
+  const at = calls.find((call) => /^\d+\./.test(call.signalling_src ?? ""))?.signalling_src.split(":")[0];
+  assert.ok(at, "no call with an IPv4 signalling address");
+  const half = at.slice(0, at.lastIndexOf(".") + 1);
+  await page.locator("#search").fill(half);
+  await page.waitForTimeout(500);
+  assert.equal(new URL(page.url()).search, "");
+  await page.getByText("Searches when the address is whole").waitFor();
+  assert.equal(await page.locator("#search").inputValue(), half);
+  await page.locator("#search").fill(at);
+  await page.waitForURL((url) => url.searchParams.get("address") === at);
+  assert.ok((await rows(page)).length > 0);
+  await clean(page);
+});
+
 test("a filter in the address applies on opening and shows in its field", async () => {
   const { calls } = await api("/calls?sort=worst&limit=50");
   const codec = calls.find((call) => call.codecs.length > 0)?.codecs[0];
@@ -185,6 +203,12 @@ test("j, k and Enter open a call, Escape leads back to the list as it was", asyn
   await page.keyboard.press("Enter");
   await page.waitForURL(`**/calls/${target}`);
   await page.waitForSelector(".verdict-head h1");
+  if (all.length > 3) {
+    await page.keyboard.press("j");
+    await page.waitForURL(`**/calls/${all[2]}`);
+    await page.keyboard.press("k");
+    await page.waitForURL(`**/calls/${target}`);
+  }
   await page.keyboard.press("Escape");
   await page.waitForURL((url) => url.pathname === "/");
   assert.deepEqual((await rows(page)).slice(0, all.length), all);
@@ -315,6 +339,16 @@ test("what goes wrong is said in one line", async () => {
   await page.getByText("No call matches these filters").waitFor();
   await page.getByRole("button", { name: "Clear the filters" }).click();
   await rows(page);
+  await clean(page);
+});
+
+test("calls that ended since are offered, not pushed in", { skip: real !== undefined }, async () => {
+  const page = await open("/");
+  await rows(page);
+  const button = page.getByRole("button", { name: /1 call ended since/ });
+  await button.waitFor();
+  await page.keyboard.press("r");
+  await button.waitFor({ state: "detached" });
   await clean(page);
 });
 

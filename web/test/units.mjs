@@ -77,6 +77,14 @@ test("what a typed text is taken for", () => {
   for (const [typed, wanted] of Object.entries(table)) assert.equal(query.guessKind(typed), wanted, typed);
 });
 
+test("half an address is not sent, a whole one or a network is", () => {
+  const whole = ["10.20.3.48", "10.20.3.48:5060", "10.20.3.0/24", "2001:db8::5", "::1", "[2001:db8::5]:5060", "2001:db8::/32", "2001:db8:0:1:2:3:4:5"];
+  const half = ["10.20.3", "10.20.3.", "10.20.3.48:", "10.20.3.0/", "10.20.3.256", "2001:db8:", "[2001:db8::5", "2001:db8:::5", "1:2:3:4:5:6:7:8:9"];
+  for (const text of whole) assert.ok(query.searchable(text, "address"), text);
+  for (const text of half) assert.ok(!query.searchable(text, "address"), text);
+  assert.ok(query.searchable("10.20", "number"));
+});
+
 test("the address of the list takes and drops parameters", () => {
   const at = new URLSearchParams("codec=PCMA&sort=newest");
   assert.equal(query.changed(at, "/", { codec: null, number: "49" }), "/?sort=newest&number=49");

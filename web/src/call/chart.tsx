@@ -157,6 +157,7 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
     ...more,
     hooks: {
       ...more.hooks,
+      drawClear: [(self) => drawSilence(self, s, colour("--sunk"))],
       draw: [(self) => drawMarks(self, latest.current.marks, colour("--marks")), ...(more.hooks?.draw ?? []), (self) => drawTitle(self, title, font, colour("--muted"), colour("--panel"))],
       setCursor: [
         (self) => {
@@ -253,6 +254,19 @@ function clipped(self: uPlot, paint: (ctx: CanvasRenderingContext2D, ratio: numb
   ctx.clip();
   paint(ctx, devicePixelRatio || 1);
   ctx.restore();
+}
+
+/** Shades the time between two runs of intervals: nothing was received then. */
+function drawSilence(self: uPlot, s: Series, fill: string): void {
+  clipped(self, (ctx) => {
+    ctx.fillStyle = fill;
+    s.index.forEach((index, i) => {
+      const next = s.x[i + 1];
+      if (index >= 0 || next === undefined) return;
+      const left = self.valToPos(s.x[i] ?? 0, "x", true);
+      ctx.fillRect(left, self.bbox.top, self.valToPos(next, "x", true) - left, self.bbox.height);
+    });
+  });
 }
 
 function drawMarks(self: uPlot, marks: SipMark[], stroke: string): void {

@@ -104,6 +104,12 @@ function Legend() {
         </svg>
         loss, hatched where the probe is suspected
       </span>
+      <span>
+        <svg width="22" height="10">
+          <rect class="of-silence" x=".5" y=".5" width="21" height="9" />
+        </svg>
+        nothing received
+      </span>
     </p>
   );
 }
@@ -370,13 +376,17 @@ function place(marks: IndexedMark[], range: TimeRange, width: number): PlacedMar
 function MarkStrip({ marks, range, onPick }: { marks: IndexedMark[]; range: TimeRange; onPick: (index: number) => void }) {
   const [box, width] = useWidth<HTMLDivElement>();
   const height = MARK_ROWS * MARK_ROW_PX + 6;
+  const placed = place(marks, range, width);
   return (
     <div class="marks" ref={box}>
       <svg width={width} height={height} role="group" aria-label="Signalling on the time axis">
         <text class="side" x={GUTTER - 6} y="12">
           SIP
         </text>
-        {place(marks, range, width).map((mark) => (
+        {placed.map((mark) => (
+          <line key={mark.index} class="stem" x1={mark.x} x2={mark.x} y1={Math.max(mark.row, 0) * MARK_ROW_PX + 2} y2={height} />
+        ))}
+        {placed.map((mark) => (
           <g
             key={mark.index}
             role="button"
@@ -390,7 +400,7 @@ function MarkStrip({ marks, range, onPick }: { marks: IndexedMark[]; range: Time
             }}
           >
             <title>{`${mark.label}, ${clock(mark.at * 1000, true)} UTC`}</title>
-            <line x1={mark.x} x2={mark.x} y1={Math.max(mark.row, 0) * MARK_ROW_PX + 2} y2={height} />
+            <line class="hit" x1={mark.x} x2={mark.x} y1={Math.max(mark.row, 0) * MARK_ROW_PX + 2} y2={height} />
             {mark.row >= 0 && (
               <text x={mark.flip ? mark.x - 4 : mark.x + 4} y={mark.row * MARK_ROW_PX + 12} text-anchor={mark.flip ? "end" : "start"}>
                 {mark.label}

@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { API, call as loadCall } from "../api";
+import { neighbours } from "../calls/page";
 import { duration, ms, number, percent, UNKNOWN } from "../format";
 import { useKeys, useLoad, useTitle } from "../hooks";
 import { ClassMark, Copy, Failure, MosValue, Notice, Time } from "../parts";
@@ -18,10 +19,14 @@ import { Trust } from "./trust";
 export function CallPage({ id }: { id: string }) {
   const { data, error, retry } = useLoad(id, (signal) => loadCall(id, signal));
   useTitle(data ? `${data.call.caller.user || "unknown"} → ${data.call.callee.user || "unknown"}` : "Call");
-  useKeys({ Escape: leave });
+  const { before, after } = neighbours(id);
+  const go = (to: string | null): void => {
+    if (to) navigate(`/calls/${to}`, true);
+  };
+  useKeys({ Escape: leave, j: () => go(after), k: () => go(before), r: retry });
   return (
     <>
-      <p class="back">
+      <div class="back">
         <a
           href="/"
           onClick={(event) => {
@@ -32,7 +37,22 @@ export function CallPage({ id }: { id: string }) {
         >
           ← Calls <kbd>Esc</kbd>
         </a>
-      </p>
+        {(before || after) && (
+          <span class="neighbours">
+            <button type="button" disabled={!before} onClick={() => go(before)}>
+              Previous <kbd>k</kbd>
+            </button>
+            <button type="button" disabled={!after} onClick={() => go(after)}>
+              Next <kbd>j</kbd>
+            </button>
+          </span>
+        )}
+        {data?.call.state === "established" && (
+          <button type="button" onClick={retry}>
+            Refresh <kbd>r</kbd>
+          </button>
+        )}
+      </div>
       {error ? <Failure error={error} retry={retry} /> : data ? <Call detail={data} /> : <p class="loading">Loading …</p>}
     </>
   );

@@ -6,7 +6,7 @@ import { useLoad } from "../hooks";
 import { MomentField } from "../parts";
 import { navigate } from "../router";
 import { DIAGNOSIS_CODES, diagnosisTitle, STATE_CODES, stateWord } from "../words";
-import { activeFilters, changed, FILTERS, guessKind, SEARCH_KINDS, type SearchKind, SORTS } from "./query";
+import { activeFilters, changed, FILTERS, guessKind, SEARCH_KINDS, searchable, type SearchKind, SORTS } from "./query";
 
 const TYPING_PAUSE_MS = 250;
 const KIND_WORDS: Record<SearchKind, string> = { number: "Number", call_id: "Call-ID", address: "Address" };
@@ -98,11 +98,12 @@ function Search({ query }: { query: URLSearchParams }) {
   const kind = forced ?? guessKind(text);
   const commit = useCommit();
   useEffect(() => {
-    if (commit.pending()) return;
+    if (commit.pending() || (document.activeElement?.id === "search" && !searchable(text, kind))) return;
     setText((shown) => (shown.trim() === urlValue ? shown : urlValue));
     setForced(inUrl && urlValue && inUrl !== guessKind(urlValue) ? inUrl : null);
   }, [urlValue, inUrl]);
   const go = (value: string, as: SearchKind): void => {
+    if (!searchable(value, as)) return commit.drop();
     const changes: Record<string, string | null> = { number: null, call_id: null, address: null };
     changes[as] = value.trim() || null;
     commit.soon((replace) => navigate(changed(new URLSearchParams(location.search), "/", changes), replace));
@@ -135,7 +136,8 @@ function Search({ query }: { query: URLSearchParams }) {
           type="search"
           autocomplete="off"
           spellcheck={false}
-          placeholder="Number, Call-ID or address"
+          placeholder="Number or its end, Call-ID, address or network"
+          aria-describedby="search-says"
           value={text}
           onInput={(event) => {
             setText(event.currentTarget.value);
@@ -148,8 +150,8 @@ function Search({ query }: { query: URLSearchParams }) {
           }}
         />
       </div>
-      <span class="sr" role="status">
-        {text.trim() ? `searching as ${KIND_WORDS[kind]}` : ""}
+      <span id="search-says" class={searchable(text, kind) ? "sr" : "says"} role="status">
+        {!searchable(text, kind) ? "Searches when the address is whole: 192.0.2.7, 192.0.2.7:5060 or 192.0.2.0/24" : text.trim() ? `searching as ${KIND_WORDS[kind]}` : ""}
       </span>
     </div>
   );
@@ -205,6 +207,7 @@ function isNumber(text: string): boolean {
 
 interface Commit {
   soon: (apply: (replace: boolean) => void) => void;
+  drop: () => void;
   flush: () => void;
   pending: () => boolean;
 }
@@ -225,6 +228,10 @@ function useCommit(): Commit {
       clearTimeout(state.current.timer);
       state.current.apply = apply;
       state.current.timer = window.setTimeout(run, TYPING_PAUSE_MS);
+    },
+    drop: () => {
+      clearTimeout(state.current.timer);
+      state.current.apply = null;
     },
     flush: () => {
       clearTimeout(state.current.timer);

@@ -14,6 +14,8 @@ import { Strip } from "./strip";
 import { CallTable } from "./table";
 
 const PAGE = 50;
+/** Calls counted as ended since the list was loaded; beyond it the number says nothing new. */
+const MOST_FRESH = 999;
 const LONGEST_WINDOW_MS = 31 * 86_400_000;
 
 export function CallsPage({ query }: { query: URLSearchParams }) {
@@ -110,7 +112,7 @@ function List({ query, range, onRefresh }: { query: URLSearchParams; range: Rang
         <span class="grow" />
         {fresh.count > 0 && (
           <button type="button" class="fresh" onClick={refresh}>
-            {plural(fresh.count, "call")} changed: refresh <kbd>r</kbd>
+            {fresh.count < MOST_FRESH ? plural(fresh.count, "call") : `${MOST_FRESH} calls and more`} ended since: refresh <kbd>r</kbd>
           </button>
         )}
       </div>
@@ -211,6 +213,13 @@ interface Kept {
 
 /** The last list, so that coming back from a call finds it as it was left. */
 let kept: Kept | null = null;
+
+/** The calls before and after this one in the list the reader came from. */
+export function neighbours(id: string): { before: string | null; after: string | null } {
+  const rows = kept?.rows ?? [];
+  const at = rows.findIndex((row) => row.id === id);
+  return { before: (at > 0 && rows[at - 1]?.id) || null, after: (at >= 0 && rows[at + 1]?.id) || null };
+}
 
 function usePages(query: URLSearchParams): Pages {
   const key = query.toString();
@@ -337,8 +346,15 @@ function moveFocus(by: number): void {
 }
 
 function useFreshCalls(): { count: number; reset: () => void } {
-  const [ids, setIds] = useState<ReadonlySet<string>>(new Set());
-  const onCall = useCallback((call: LiveCall) => setIds((before) => (before.has(call.id) ? before : new Set([...before, call.id]))), []);
+  const ids = useRef(new Set<string>());
+  const [count, setCount] = useState(0);
+  const onCall = useCallback((call: LiveCall) => {
+    if (call.ended && ids.current.size < MOST_FRESH) setCount(ids.current.add(call.id).size);
+  }, []);
   useLiveCalls(onCall);
-  return { count: ids.size, reset: () => setIds(new Set()) };
+  const reset = (): void => {
+    ids.current.clear();
+    setCount(0);
+  };
+  return { count, reset };
 }

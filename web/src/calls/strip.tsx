@@ -75,7 +75,7 @@ export function Strip({ timeline, onPick }: Props) {
             </g>
           ))}
           {timeline.buckets.map((bucket) => {
-            const left = toX(epochMs(bucket.at));
+            const left = Math.max(toX(epochMs(bucket.at)), 0);
             const right = toX(Math.min(epochMs(bucket.at) + step, end));
             return <Bar key={bucket.at} bucket={bucket} x={left} width={Math.max(right - left - (right - left > 3 ? 1 : 0), 1)} most={most} />;
           })}
