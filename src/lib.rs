@@ -10,6 +10,8 @@ pub mod engine;
 pub mod live;
 pub mod media;
 pub mod model;
+pub mod quality;
 pub mod signal;
+pub mod store;
 pub mod units;
 pub mod wire;

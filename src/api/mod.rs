@@ -23,6 +23,7 @@ pub use health::Check;
 pub use live::LiveFeed;
 pub use metrics::{MetricFamily, MetricValue, Sample};
 pub use openapi::openapi_json;
+pub use page::page_is_built;
 
 use crate::store::query::Reader;
 use crate::units::Timestamp;

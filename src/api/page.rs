@@ -23,6 +23,11 @@ const NOT_BUILT: &str = "<!doctype html><meta charset=\"utf-8\"><title>Auscult</
     <h1>The page is not built into this program</h1><p>Run <code>make web</code> and build again. \
     The API works all the same: <a href=\"/api/v1/openapi.json\">/api/v1/openapi.json</a>.</p>";
 
+/// Whether the page was built before this program was.
+pub fn page_is_built() -> bool {
+    Dist::get("index.html").is_some()
+}
+
 pub(super) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     if method != Method::GET && method != Method::HEAD {
         return read_only().await.into_response();

@@ -28,7 +28,7 @@ pub fn run(out: &mut impl Write) -> anyhow::Result<()> {
 
 #[cfg(feature = "live")]
 fn live() -> Result<String, String> {
-    let interfaces = crate::capture::interfaces();
+    let interfaces = crate::capture::live::interfaces();
     Ok(format!("interfaces: {}", interfaces.join(", ")))
 }
 
@@ -40,13 +40,13 @@ fn live() -> Result<String, String> {
 /// Whether each interface can be opened, and what it has dropped since the machine started.
 #[cfg(feature = "live")]
 fn interfaces() -> Vec<(String, Result<String, String>)> {
-    use crate::capture::{LiveCapture, LiveConfig};
+    use crate::capture::live::{LiveCapture, LiveConfig};
     let dropped = |interface: &str| {
         let total = |name: &str| std::fs::read_to_string(format!("/sys/class/net/{interface}/statistics/{name}")).ok()?.trim().parse::<u64>().ok();
         let parts = ["rx_packets", "rx_dropped", "rx_missed_errors", "rx_fifo_errors"].map(|name| (name, total(name)));
         parts.into_iter().filter_map(|(name, n)| Some(format!("{name} {}", n?))).collect::<Vec<_>>().join(", ")
     };
-    crate::capture::interfaces()
+    crate::capture::live::interfaces()
         .into_iter()
         .map(|interface| {
             let opened = LiveCapture::open(&LiveConfig::new(&interface));

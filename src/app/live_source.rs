@@ -4,7 +4,8 @@
 //! its frames are counted as missed by the queue, on the rows of that interval.
 
 use super::config;
-use crate::capture::{CaptureCounters, CaptureError, Frame, LiveCapture, LiveConfig, LiveWorker, StopHandle, drop_privileges};
+use crate::capture::live::{CaptureCounters, LiveCapture, LiveConfig, LiveWorker, StopHandle};
+use crate::capture::{CaptureError, Frame, drop_privileges};
 use crate::engine::Missed;
 use crate::units::Timestamp;
 use crate::wire::LinkType;

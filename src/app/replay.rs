@@ -101,7 +101,7 @@ pub fn fingerprint(files: &[PathBuf]) -> anyhow::Result<Option<String>> {
         }
         hash.update(meta.len().to_le_bytes());
         let mut ends = Vec::new();
-        file.by_ref().take(ENDS).read_to_end(&mut ends).with_context(cannot)?;
+        Read::by_ref(&mut file).take(ENDS).read_to_end(&mut ends).with_context(cannot)?;
         hash.update(&ends);
         if meta.len() > 2 * ENDS {
             file.seek(SeekFrom::End(-(ENDS as i64))).with_context(cannot)?;

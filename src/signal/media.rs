@@ -205,5 +205,5 @@ fn payload(kind: MediaKind, format: &crate::wire::sdp::Format) -> Option<Payload
         MediaKind::Image => PayloadKind::Fax,
         MediaKind::Other => PayloadKind::Other,
     };
-    Some(PayloadMap { pt: format.payload_type, codec: CodecId::from(format.name.as_str()), clock, kind })
+    Some(PayloadMap { payload_type: format.payload_type, codec: CodecId::from(format.name.as_str()), clock, kind })
 }

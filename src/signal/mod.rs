@@ -10,11 +10,12 @@ mod heard;
 mod machine;
 mod media;
 
+pub use crate::model::{PayloadKind, PayloadMap};
 use crate::model::{
-    CallRecord, CallState, CodecId, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection, SipMessageRecord,
+    CallRecord, CallState, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection, SipMessageRecord,
     Transport,
 };
-use crate::units::{ClockRate, PayloadType, Timestamp};
+use crate::units::Timestamp;
 use crate::wire::{sdp, sip};
 use call::{Call, Fate, Sight};
 use hashbrown::HashMap;
@@ -42,28 +43,6 @@ impl Side {
             Side::Callee => Side::Caller,
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum PayloadKind {
-    Audio,
-    Video,
-    /// DTMF and tones (RFC 4733).
-    TelephoneEvent,
-    /// Comfort noise (RFC 3389).
-    ComfortNoise,
-    Fax,
-    /// Redundancy, retransmission and events that carry no media of their own.
-    Other,
-}
-
-/// One payload type as the receiving side maps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PayloadMap {
-    pub pt: PayloadType,
-    pub codec: CodecId,
-    pub clock: ClockRate,
-    pub kind: PayloadKind,
 }
 
 /// What signalling states.
