@@ -6,9 +6,12 @@ use crate::samples::{call, interval, labels};
 use crate::{Dice, counts, embedded, library, now, quick};
 use auscult::store::rowbinary::RowBinary;
 use auscult::store::rows::{Record, Table};
-use auscult::store::spool::{Spool, SpoolLimits, freeze};
+use auscult::store::spool::{Disk, Files, Spool, SpoolLimits, freeze};
 use auscult::store::writer::{DropReason, Leftover};
 use auscult::store::{Backend, Store, StoreOptions, StoreWriter};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn by_url(address: &str) -> Store {
@@ -88,9 +91,9 @@ async fn a_server_behind_broken_connections_gets_every_row_once() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let (mut process, address) = server(&data, "127.0.0.1:0");
-    let proxy = Proxy::start(address, seed, Duration::from_millis(1500)).await;
+    let proxy = Proxy::start(address, seed, Duration::from_millis(900)).await;
     let store = by_url(&proxy.address.to_string());
-    let options = StoreOptions { answer_timeout: Duration::from_millis(1000), ..quick() };
+    let options = StoreOptions { answer_timeout: Duration::from_millis(600), ..quick() };
     let (sender, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), labels(), options).unwrap();
     let calls = 1500;
     for n in 1..=calls {
@@ -184,6 +187,73 @@ async fn rows_the_store_refuses_are_set_aside_and_the_queue_moves_on() {
     assert_eq!((counted.retries, counted.table(Table::Calls).delivered), (6, 1));
     let buried = std::fs::read_dir(dir.path().join("spool/dead_letter")).unwrap().count();
     assert_eq!(buried, 4, "two segments and two reasons");
+}
+
+/// A disk that is full until it is not.
+struct Full(std::sync::atomic::AtomicBool);
+
+impl Disk for Full {
+    fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if self.0.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Files.write_synced(path, bytes)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Files.rename(from, to)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        Files.sync_dir(dir)
+    }
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        Files.read(path)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Files.remove(path)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<(String, u64)>> {
+        Files.list(dir)
+    }
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        Files.create_dir(dir)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_waited_out_in_memory_and_heals() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    let disk = Arc::new(Full(true.into()));
+    let spool = Spool::open_on(disk.clone(), &dir.path().join("spool"), SpoolLimits::default()).unwrap();
+    let options = StoreOptions { batch_rows: 20, memory_bytes: 60_000, ..quick() };
+    let (sender, writer) = StoreWriter::start_on(spool, store.clone(), labels(), options).unwrap();
+    for n in 0..600 {
+        assert!(sender.try_send(Record::Interval(Box::new(interval(n, 0)))));
+        if n % 6 == 0 {
+            assert!(sender.try_send(Record::Call(Box::new(call(n)))));
+        }
+    }
+    let counters = writer.counters();
+    while sender.depth() > 0 || counters.snapshot().spool_errors < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let counted = counters.snapshot();
+    assert_eq!((counted.table(Table::Calls).spooled, counted.table(Table::Calls).dropped), (0, vec![]));
+    assert!(counted.last_error.as_ref().unwrap().contains("cannot write the spool"));
+    let lost = counted.table(Table::StreamIntervals).dropped_for(DropReason::SpoolUnwritable);
+    assert!(lost > 0 && lost < 600, "{lost}");
+
+    disk.0.store(false, std::sync::atomic::Ordering::Release);
+    let healing = async {
+        while counts(&store, "calls").await.0 < 100 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), healing).await.expect("healed within ten seconds");
+    assert_eq!(writer.drain(Duration::from_secs(20)).await, Leftover::default());
+    assert_eq!(counts(&store, "calls").await, (100, 100));
+    assert_eq!(counts(&store, "stream_intervals").await, (600 - lost, 600 - lost));
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ const CHUNKS: usize = 4;
 const TURN: Duration = Duration::from_secs(10);
 
 /// Who may do what through an endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Access {
     /// Required as bearer token, Basic password, `X-ClickHouse-Key` or `password`; `None` only in-process.
     pub token: Option<String>,
@@ -93,7 +93,7 @@ pub async fn serve_endpoint(engine: Engine, access: Access, listener: TcpListene
 }
 
 /// What `auscult store-endpoint` is told.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EndpointArgs {
     pub data_dir: PathBuf,
     pub library: Option<PathBuf>,
@@ -309,7 +309,8 @@ impl Endpoint {
             if most == 0 {
                 continue;
             }
-            let asked = settings.iter().filter(|(n, _)| n == name).filter_map(|(_, v)| v.parse::<u64>().ok()).last();
+            let asked =
+                settings.iter().filter(|(n, _)| n == name).filter_map(|(_, v)| v.parse::<u64>().ok()).next_back();
             let value = asked.filter(|asked| (1..=most).contains(asked)).unwrap_or(most);
             settings.retain(|(n, _)| n != name);
             settings.push((name.to_owned(), value.to_string()));
