@@ -1,7 +1,7 @@
 //! Segments that were cut or changed on disk, and directories in use.
 
 use crate::samples::{call, labels};
-use crate::{Dice, counts, embedded, library, now, quick};
+use crate::{Dice, counts, embedded, library, now, put, quick};
 use auscult::store::chdb::{Engine, EngineLimits};
 use auscult::store::rowbinary::RowBinary;
 use auscult::store::rows::{Record, Table};
@@ -24,7 +24,7 @@ async fn damaged_segments_are_set_aside_and_later_ones_arrive() {
             Record::Call(Box::new(call(segment * 10 + n))).encode(&labels(), now(), &mut rows).unwrap();
         }
         let (number, token) = spool.next_ticket();
-        spool.store(&freeze(number, Table::Calls, token, &rows).unwrap()).unwrap();
+        put(&mut spool, &freeze(number, Table::Calls, token, &rows).unwrap());
     }
     drop(spool);
     let mut damaged = 0;

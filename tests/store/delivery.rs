@@ -3,7 +3,7 @@
 use crate::child::{Process, server};
 use crate::proxy::{Fate, Proxy};
 use crate::samples::{call, interval, labels};
-use crate::{Dice, counts, embedded, library, now, quick};
+use crate::{Dice, counts, embedded, library, now, put, quick};
 use auscult::store::rowbinary::RowBinary;
 use auscult::store::rows::{Record, Table};
 use auscult::store::spool::{Disk, Files, Spool, SpoolLimits, freeze};
@@ -67,7 +67,7 @@ async fn killed_writers_lose_nothing_that_was_synced_and_double_nothing() {
     }
     let store = embedded(dir.path()).await.unwrap();
     let (_, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), labels(), quick()).unwrap();
-    assert_eq!(writer.drain(Duration::from_secs(60)).await, Leftover::default());
+    assert_eq!(writer.drain(Duration::from_secs(120)).await, Leftover::default());
     let (rows, distinct) = counts(&store, "calls").await;
     assert_eq!(rows, distinct, "seed {seed:#x}: calls doubled");
     let (rows, distinct) = counts(&store, "stream_intervals").await;
@@ -176,7 +176,7 @@ async fn rows_the_store_refuses_are_set_aside_and_the_queue_moves_on() {
     Record::Call(Box::new(call(5))).encode(&labels(), now(), &mut good).unwrap();
     for rows in [&poison, &torn, &good] {
         let (number, token) = spool.next_ticket();
-        spool.store(&freeze(number, Table::Calls, token, rows).unwrap()).unwrap();
+        put(&mut spool, &freeze(number, Table::Calls, token, rows).unwrap());
     }
     let (_, writer) = StoreWriter::start_on(spool, store.clone(), labels(), quick()).unwrap();
     let counters = writer.counters();
