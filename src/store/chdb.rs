@@ -2,7 +2,7 @@
 //!
 //! The only `unsafe` of this room. Invariants every block below leans on: the library is leaked, so its function
 //! pointers live as long as the process; a handle is used by one thread at a time (types are `Send`, not `Sync`);
-//! whatever borrows a connection cannot outlive it; opening and closing connections is serialised by [`CONNECT`].
+//! whatever borrows a connection cannot outlive it; opening and closing connections is serialised by `CONNECT`.
 
 use super::StoreError;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};

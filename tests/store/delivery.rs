@@ -12,6 +12,7 @@ use auscult::store::{Backend, Store, StoreOptions, StoreWriter};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 fn by_url(address: &str) -> Store {
@@ -189,12 +190,24 @@ async fn rows_the_store_refuses_are_set_aside_and_the_queue_moves_on() {
     assert_eq!(buried, 4, "two segments and two reasons");
 }
 
-/// A disk that is full until it is not.
-struct Full(std::sync::atomic::AtomicBool);
+/// A disk that is in trouble until it is not.
+struct Troubled {
+    full: AtomicBool,
+    hangs: AtomicBool,
+}
 
-impl Disk for Full {
+impl Troubled {
+    fn new(full: bool, hangs: bool) -> Arc<Troubled> {
+        Arc::new(Troubled { full: full.into(), hangs: hangs.into() })
+    }
+}
+
+impl Disk for Troubled {
     fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        if self.0.load(std::sync::atomic::Ordering::Acquire) {
+        while self.hangs.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if self.full.load(Ordering::Acquire) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         Files.write_synced(path, bytes)
@@ -223,7 +236,7 @@ impl Disk for Full {
 async fn a_full_disk_is_waited_out_in_memory_and_heals() {
     let dir = tempfile::tempdir().unwrap();
     let Some(store) = embedded(dir.path()).await else { return };
-    let disk = Arc::new(Full(true.into()));
+    let disk = Troubled::new(true, false);
     let spool = Spool::open_on(disk.clone(), &dir.path().join("spool"), SpoolLimits::default()).unwrap();
     let options = StoreOptions { batch_rows: 20, memory_bytes: 60_000, ..quick() };
     let (sender, writer) = StoreWriter::start_on(spool, store.clone(), labels(), options).unwrap();
@@ -244,7 +257,7 @@ async fn a_full_disk_is_waited_out_in_memory_and_heals() {
     let lost = counted.table(Table::StreamIntervals).dropped_for(DropReason::SpoolUnwritable);
     assert!(lost > 0 && lost < 600, "{lost}");
 
-    disk.0.store(false, std::sync::atomic::Ordering::Release);
+    disk.full.store(false, Ordering::Release);
     let healing = async {
         while counts(&store, "calls").await.0 < 100 {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -256,21 +269,31 @@ async fn a_full_disk_is_waited_out_in_memory_and_heals() {
     assert_eq!(counts(&store, "stream_intervals").await, (600 - lost, 600 - lost));
 }
 
-#[tokio::test]
-async fn a_full_queue_keeps_room_for_calls() {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_never_blocks_and_keeps_room_for_calls() {
     let dir = tempfile::tempdir().unwrap();
-    // A clock that stands still keeps every batch open, and a writer that never gets to run keeps the queue full.
-    let options = StoreOptions { queue: 8, ..StoreOptions::new(|| auscult::units::Timestamp(0)) };
-    let (sender, writer) =
-        StoreWriter::start(by_url("127.0.0.1:9"), &dir.path().join("spool"), labels(), options).unwrap();
-    let mut taken = 0;
-    for n in 0..20_000 {
-        taken += u64::from(sender.try_send(Record::Interval(Box::new(interval(n, 0)))));
+    let disk = Troubled::new(false, true);
+    let spool = Spool::open_on(disk.clone(), &dir.path().join("spool"), SpoolLimits::default()).unwrap();
+    let options = StoreOptions { queue: 8, batch_rows: 1, ..quick() };
+    let (sender, writer) = StoreWriter::start_on(spool, by_url("127.0.0.1:9"), labels(), options).unwrap();
+    let send_interval = || sender.try_send(Record::Interval(Box::new(interval(1, 0))));
+    let send_call = || sender.try_send(Record::Call(Box::new(call(1))));
+    // The first one hangs on the disk; the queue behind it is empty.
+    assert!(send_interval());
+    while sender.depth() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
+    assert_eq!((0..20).filter(|_| send_interval()).count(), 6);
+    assert_eq!((0..20).filter(|_| send_call()).count(), 2);
+    disk.hangs.store(false, Ordering::Release);
     let counters = writer.counters();
-    writer.drain(Duration::ZERO).await;
-    let intervals = counters.snapshot().table(Table::StreamIntervals);
-    assert_eq!((intervals.received, intervals.spooled), (20_000, taken));
-    assert_eq!(intervals.dropped_for(DropReason::QueueFull), 20_000 - taken);
-    assert!(!sender.try_send(Record::Call(Box::new(call(1)))), "closed");
+    let left = writer.drain(Duration::ZERO).await;
+    assert_eq!((left.spooled_rows, left.lost_rows), (9, 0));
+    let counted = counters.snapshot();
+    for (table, received, spooled) in [(Table::StreamIntervals, 21, 7), (Table::Calls, 20, 2)] {
+        let counts = counted.table(table);
+        assert_eq!((counts.received, counts.spooled), (received, spooled));
+        assert_eq!(counts.dropped, [(DropReason::QueueFull, received - spooled)]);
+    }
+    assert!(!send_call(), "closed");
 }
