@@ -6,6 +6,7 @@
 -- never 0.
 -- Rows are kept for a time that counts from `stored_at`, so a capture from last year stays; partitions
 -- follow `stored_at` too, so one batch is one partition and an expired day is dropped whole.
+-- An insert is synced before it is acknowledged, because its spool segment is removed then.
 -- `row_id` is the identity of a row: a batch delivered twice past the deduplication window still shows.
 
 CREATE DATABASE IF NOT EXISTS {database} {on_cluster};
@@ -72,7 +73,8 @@ ENGINE = {engine}
 PARTITION BY toDate(stored_at)
 ORDER BY (first_at, call_uid)
 TTL stored_at + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
+SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS {database}.streams{local} {on_cluster}
 (
@@ -157,7 +159,8 @@ ENGINE = {engine}
 PARTITION BY toDate(stored_at)
 ORDER BY (first_at, stream_id)
 TTL stored_at + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
+SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS {database}.stream_intervals{local} {on_cluster}
 (
@@ -213,7 +216,8 @@ ENGINE = {engine}
 PARTITION BY toDate(stored_at)
 ORDER BY (start_at, trunk, codec, stream_id)
 TTL stored_at + INTERVAL 30 DAY
-SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
+SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS {database}.sip_messages{local} {on_cluster}
 (
@@ -244,7 +248,8 @@ ENGINE = {engine}
 PARTITION BY toDate(stored_at)
 ORDER BY (call_uid, at)
 TTL stored_at + INTERVAL 7 DAY
-SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
+SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS {database}.rtcp_reports{local} {on_cluster}
 (
@@ -287,7 +292,8 @@ ENGINE = {engine}
 PARTITION BY toDate(stored_at)
 ORDER BY (call_uid, at)
 TTL stored_at + INTERVAL 30 DAY
-SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
+SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1,
+    fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS {database}.capture_intervals{local} {on_cluster}
 (
@@ -309,4 +315,5 @@ ENGINE = {engine}
 PARTITION BY toDate(stored_at)
 ORDER BY (start_at, probe, interface)
 TTL stored_at + INTERVAL 90 DAY
-SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;
+SETTINGS non_replicated_deduplication_window = 10000, replicated_deduplication_window = 10000, ttl_only_drop_parts = 1,
+    fsync_after_insert = 1, fsync_part_directory = 1;

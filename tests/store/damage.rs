@@ -1,7 +1,7 @@
 //! Segments that were cut or changed on disk, and directories in use.
 
 use crate::samples::{call, labels};
-use crate::{Dice, counts, embedded, library, now, quick};
+use crate::{Dice, counts, embedded, library, now, put, quick};
 use auscult::store::chdb::{Engine, EngineLimits};
 use auscult::store::rowbinary::RowBinary;
 use auscult::store::rows::{Record, Table};
@@ -24,7 +24,7 @@ async fn damaged_segments_are_set_aside_and_later_ones_arrive() {
             Record::Call(Box::new(call(segment * 10 + n))).encode(&labels(), now(), &mut rows).unwrap();
         }
         let (number, token) = spool.next_ticket();
-        spool.store(&freeze(number, Table::Calls, token, &rows).unwrap()).unwrap();
+        put(&mut spool, &freeze(number, Table::Calls, token, &rows).unwrap());
     }
     drop(spool);
     let mut damaged = 0;
@@ -52,6 +52,42 @@ async fn damaged_segments_are_set_aside_and_later_ones_arrive() {
     assert_eq!(counted.delivered, 300 - damaged * 10);
     assert_eq!(counts(&store, "calls").await, (counted.delivered, counted.delivered));
     assert!(!at.join("0000000000000099-calls-1.tmp").exists() && at.join("notes.txt").exists());
+}
+
+/// A crash after the store committed and before the segment's file was gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_that_comes_back_after_its_delivery_is_not_stored_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    let (at, aside) = (dir.path().join("spool"), dir.path().join("aside"));
+    std::fs::create_dir(&aside).unwrap();
+    let mut spool = Spool::open(&at, SpoolLimits::default()).unwrap();
+    for segment in 0..5u64 {
+        let mut rows = RowBinary::default();
+        for n in 0..10 {
+            Record::Call(Box::new(call(segment * 10 + n))).encode(&labels(), now(), &mut rows).unwrap();
+        }
+        let (number, token) = spool.next_ticket();
+        put(&mut spool, &freeze(number, Table::Calls, token, &rows).unwrap());
+    }
+    drop(spool);
+    let copy = |from: &std::path::Path, to: &std::path::Path| {
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            if entry.path().extension().is_some_and(|e| e == "seg") {
+                std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+    };
+    copy(&at, &aside);
+    for run in 1..=3 {
+        let (sender, writer) = StoreWriter::start(store.clone(), &at, labels(), quick()).unwrap();
+        let counters = writer.counters();
+        assert_eq!(writer.drain(Duration::from_secs(30)).await, Leftover::default());
+        assert_eq!(counters.snapshot().table(Table::Calls).delivered, 50, "run {run}");
+        assert_eq!(counts(&store, "calls").await, (50, 50), "run {run}");
+        drop(sender);
+        copy(&aside, &at);
+    }
 }
 
 #[test]

@@ -3,12 +3,16 @@
 use crate::child::{Process, server};
 use crate::proxy::{Fate, Proxy};
 use crate::samples::{call, interval, labels};
-use crate::{Dice, counts, embedded, library, now, quick};
+use crate::{Dice, counts, embedded, library, now, put, quick};
 use auscult::store::rowbinary::RowBinary;
 use auscult::store::rows::{Record, Table};
-use auscult::store::spool::{Spool, SpoolLimits, freeze};
+use auscult::store::spool::{Disk, Files, Spool, SpoolLimits, freeze};
 use auscult::store::writer::{DropReason, Leftover};
 use auscult::store::{Backend, Store, StoreOptions, StoreWriter};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 fn by_url(address: &str) -> Store {
@@ -64,7 +68,7 @@ async fn killed_writers_lose_nothing_that_was_synced_and_double_nothing() {
     }
     let store = embedded(dir.path()).await.unwrap();
     let (_, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), labels(), quick()).unwrap();
-    assert_eq!(writer.drain(Duration::from_secs(60)).await, Leftover::default());
+    assert_eq!(writer.drain(Duration::from_secs(120)).await, Leftover::default());
     let (rows, distinct) = counts(&store, "calls").await;
     assert_eq!(rows, distinct, "seed {seed:#x}: calls doubled");
     let (rows, distinct) = counts(&store, "stream_intervals").await;
@@ -88,9 +92,9 @@ async fn a_server_behind_broken_connections_gets_every_row_once() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let (mut process, address) = server(&data, "127.0.0.1:0");
-    let proxy = Proxy::start(address, seed, Duration::from_millis(1500)).await;
+    let proxy = Proxy::start(address, seed, Duration::from_millis(900)).await;
     let store = by_url(&proxy.address.to_string());
-    let options = StoreOptions { answer_timeout: Duration::from_millis(1000), ..quick() };
+    let options = StoreOptions { answer_timeout: Duration::from_millis(600), ..quick() };
     let (sender, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), labels(), options).unwrap();
     let calls = 1500;
     for n in 1..=calls {
@@ -173,7 +177,7 @@ async fn rows_the_store_refuses_are_set_aside_and_the_queue_moves_on() {
     Record::Call(Box::new(call(5))).encode(&labels(), now(), &mut good).unwrap();
     for rows in [&poison, &torn, &good] {
         let (number, token) = spool.next_ticket();
-        spool.store(&freeze(number, Table::Calls, token, rows).unwrap()).unwrap();
+        put(&mut spool, &freeze(number, Table::Calls, token, rows).unwrap());
     }
     let (_, writer) = StoreWriter::start_on(spool, store.clone(), labels(), quick()).unwrap();
     let counters = writer.counters();
@@ -186,21 +190,110 @@ async fn rows_the_store_refuses_are_set_aside_and_the_queue_moves_on() {
     assert_eq!(buried, 4, "two segments and two reasons");
 }
 
-#[tokio::test]
-async fn a_full_queue_keeps_room_for_calls() {
+/// A disk that is in trouble until it is not.
+struct Troubled {
+    full: AtomicBool,
+    hangs: AtomicBool,
+}
+
+impl Troubled {
+    fn new(full: bool, hangs: bool) -> Arc<Troubled> {
+        Arc::new(Troubled { full: full.into(), hangs: hangs.into() })
+    }
+}
+
+impl Disk for Troubled {
+    fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        while self.hangs.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if self.full.load(Ordering::Acquire) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Files.write_synced(path, bytes)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Files.rename(from, to)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        Files.sync_dir(dir)
+    }
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        Files.read(path)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Files.remove(path)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<(String, u64)>> {
+        Files.list(dir)
+    }
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        Files.create_dir(dir)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_waited_out_in_memory_and_heals() {
     let dir = tempfile::tempdir().unwrap();
-    // A clock that stands still keeps every batch open, and a writer that never gets to run keeps the queue full.
-    let options = StoreOptions { queue: 8, ..StoreOptions::new(|| auscult::units::Timestamp(0)) };
-    let (sender, writer) =
-        StoreWriter::start(by_url("127.0.0.1:9"), &dir.path().join("spool"), labels(), options).unwrap();
-    let mut taken = 0;
-    for n in 0..20_000 {
-        taken += u64::from(sender.try_send(Record::Interval(Box::new(interval(n, 0)))));
+    let Some(store) = embedded(dir.path()).await else { return };
+    let disk = Troubled::new(true, false);
+    let spool = Spool::open_on(disk.clone(), &dir.path().join("spool"), SpoolLimits::default()).unwrap();
+    let options = StoreOptions { batch_rows: 20, memory_bytes: 60_000, ..quick() };
+    let (sender, writer) = StoreWriter::start_on(spool, store.clone(), labels(), options).unwrap();
+    for n in 0..600 {
+        assert!(sender.try_send(Record::Interval(Box::new(interval(n, 0)))));
+        if n % 6 == 0 {
+            assert!(sender.try_send(Record::Call(Box::new(call(n)))));
+        }
     }
     let counters = writer.counters();
-    writer.drain(Duration::ZERO).await;
-    let intervals = counters.snapshot().table(Table::StreamIntervals);
-    assert_eq!((intervals.received, intervals.spooled), (20_000, taken));
-    assert_eq!(intervals.dropped_for(DropReason::QueueFull), 20_000 - taken);
-    assert!(!sender.try_send(Record::Call(Box::new(call(1)))), "closed");
+    while sender.depth() > 0 || counters.snapshot().spool_errors < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let counted = counters.snapshot();
+    assert_eq!((counted.table(Table::Calls).spooled, counted.table(Table::Calls).dropped), (0, vec![]));
+    assert!(counted.last_error.as_ref().unwrap().contains("cannot write the spool"));
+    let lost = counted.table(Table::StreamIntervals).dropped_for(DropReason::SpoolUnwritable);
+    assert!(lost > 0 && lost < 600, "{lost}");
+
+    disk.full.store(false, Ordering::Release);
+    let healing = async {
+        while counts(&store, "calls").await.0 < 100 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), healing).await.expect("healed within ten seconds");
+    assert_eq!(writer.drain(Duration::from_secs(20)).await, Leftover::default());
+    assert_eq!(counts(&store, "calls").await, (100, 100));
+    assert_eq!(counts(&store, "stream_intervals").await, (600 - lost, 600 - lost));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_never_blocks_and_keeps_room_for_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Troubled::new(false, true);
+    let spool = Spool::open_on(disk.clone(), &dir.path().join("spool"), SpoolLimits::default()).unwrap();
+    let options = StoreOptions { queue: 8, batch_rows: 1, ..quick() };
+    let (sender, writer) = StoreWriter::start_on(spool, by_url("127.0.0.1:9"), labels(), options).unwrap();
+    let send_interval = || sender.try_send(Record::Interval(Box::new(interval(1, 0))));
+    let send_call = || sender.try_send(Record::Call(Box::new(call(1))));
+    // The first one hangs on the disk; the queue behind it is empty.
+    assert!(send_interval());
+    while sender.depth() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!((0..20).filter(|_| send_interval()).count(), 6);
+    assert_eq!((0..20).filter(|_| send_call()).count(), 2);
+    disk.hangs.store(false, Ordering::Release);
+    let counters = writer.counters();
+    let left = writer.drain(Duration::ZERO).await;
+    assert_eq!((left.spooled_rows, left.lost_rows), (9, 0));
+    let counted = counters.snapshot();
+    for (table, received, spooled) in [(Table::StreamIntervals, 21, 7), (Table::Calls, 20, 2)] {
+        let counts = counted.table(table);
+        assert_eq!((counts.received, counts.spooled), (received, spooled));
+        assert_eq!(counts.dropped, [(DropReason::QueueFull, received - spooled)]);
+    }
+    assert!(!send_call(), "closed");
 }

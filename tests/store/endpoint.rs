@@ -59,7 +59,8 @@ async fn the_official_client_runs_unmodified() {
             sum += n;
         }
         assert_eq!(sum, 1_500_000 * 1_499_999 / 2);
-        let none = client.query("SELECT ?fields FROM calls WHERE call_uid > 5000").fetch_all::<CallRow>().await.unwrap();
+        let none =
+            client.query("SELECT ?fields FROM calls WHERE call_uid > 5000").fetch_all::<CallRow>().await.unwrap();
         assert_eq!(none, []);
         assert_eq!(client.query("SELECT 1 WHERE 0").fetch_optional::<u8>().await.unwrap(), None);
         for (format, lines) in [("JSONCompact", 1), ("CSVWithNames", 1_000_001), ("JSONEachRow", 1_000_000)] {
@@ -89,6 +90,21 @@ async fn an_error_after_the_first_rows_is_an_error_at_the_client() {
         }
     };
     assert!(rows > 0 && error.contains("Code: 395") && error.contains("as asked"), "{rows} rows, then {error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_leaves_does_not_hold_its_turn() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    // Twice as many as may run at once, each with far more rows than anybody reads.
+    for _ in 0..12 {
+        let mut cursor = store.reader().query("SELECT number FROM numbers(100000000000)").fetch::<u64>().unwrap();
+        assert_eq!(cursor.next().await.unwrap(), Some(0));
+    }
+    tokio::time::timeout(std::time::Duration::from_secs(5), store.ping()).await.expect("turns come back").unwrap();
+    let running = "SELECT count() FROM system.processes WHERE query LIKE '%numbers(100000000000)%' AND query NOT LIKE '%processes%'";
+    let running: u64 = store.reader().query(running).fetch_one().await.unwrap();
+    assert!(running < 12, "{running} queries run for nobody");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ mod proxy;
 mod samples;
 mod schema;
 
+use auscult::store::spool::{Frozen, Spool};
 use auscult::store::{Backend, Store, StoreOptions, chdb};
 use auscult::units::{Nanos, Timestamp};
 use std::path::{Path, PathBuf};
@@ -46,6 +47,12 @@ fn quick() -> StoreOptions {
         answer_timeout: Duration::from_secs(5),
         ..StoreOptions::new(now)
     }
+}
+
+/// Puts a batch into a spool that has room.
+fn put(spool: &mut Spool, batch: &Frozen) {
+    spool.make_room(batch).place.expect("there is room").write(batch).unwrap();
+    spool.stored(batch);
 }
 
 /// `count()` and the number of distinct row identities of a table.

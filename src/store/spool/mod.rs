@@ -133,46 +133,30 @@ impl Spool {
         (number, format!("{:032x}-{number}", self.run))
     }
 
-    /// Writes a batch so that it survives a crash. Returns the segments pushed out to make room, the batch itself
-    /// among them when everything else is more precious.
-    ///
-    /// # Errors
-    /// The batch is not safe; it may be tried again with the same token.
-    pub fn store(&mut self, batch: &Frozen) -> io::Result<Vec<Segment>> {
-        let bytes = batch.bytes.len() as u64;
-        let segment = Segment { number: batch.number, table: batch.table, rows: batch.rows, bytes, attempts: 0 };
+    /// Makes room for a batch. Pushes out the oldest segments of the least precious tables, never of a more precious
+    /// one than the batch's own; the batch gets no place when everything else is more precious.
+    pub fn make_room(&mut self, batch: &Frozen) -> Room {
         let mut pushed_out = Vec::new();
+        let bytes = batch.bytes.len() as u64;
         while self.bytes + bytes > self.limits.bytes {
             match self.least_precious().filter(|least| least.table >= batch.table) {
                 Some(least) => {
                     self.forget(least.number);
                     pushed_out.push(least);
                 }
-                None => {
-                    pushed_out.push(segment);
-                    return Ok(pushed_out);
-                }
+                None => return Room { pushed_out, place: None },
             }
         }
-        let path = self.path_of(&segment);
-        let temporary = path.with_extension("tmp");
-        let written = self
-            .disk
-            .write_synced(&temporary, &batch.bytes)
-            .and_then(|()| self.disk.rename(&temporary, &path))
-            .and_then(|()| self.disk.sync_dir(&self.dir));
-        if let Err(e) = written {
-            // Whichever name it has now, it is not claimed. If removing fails too, a later start finds either a
-            // temporary file (removed) or the same rows under the same token (delivered once).
-            let _ = self.disk.remove(&temporary);
-            let _ = self.disk.remove(&path);
-            // Room was made for nothing, but what was pushed out is gone and must be counted.
-            return if pushed_out.is_empty() { Err(e) } else { Err(PushedOut::wrap(e, pushed_out)) };
-        }
-        self.bytes += bytes;
-        self.waiting.insert(segment.number, segment);
+        let (disk, dir) = (Arc::clone(&self.disk), self.dir.clone());
+        let path = self.path_of(&segment_of(batch));
+        Room { pushed_out, place: Some(Place { disk, dir, path }) }
+    }
+
+    /// The batch was written to its place: from now on it waits for delivery.
+    pub fn stored(&mut self, batch: &Frozen) {
+        self.bytes += batch.bytes.len() as u64;
+        self.waiting.insert(batch.number, segment_of(batch));
         self.remove_leftovers();
-        Ok(pushed_out)
     }
 
     /// The next segment to deliver among those `ready` says may go: calls and streams first, then the oldest.
@@ -294,23 +278,45 @@ pub struct SpoolSize {
     pub bytes: u64,
 }
 
-/// An I/O error that comes with segments already pushed out for the batch that failed.
-#[derive(Debug, thiserror::Error)]
-#[error("{source}")]
-pub struct PushedOut {
-    source: io::Error,
-    segments: Vec<Segment>,
+/// What [`Spool::make_room`] found.
+pub struct Room {
+    /// Segments that are gone now, to be counted.
+    pub pushed_out: Vec<Segment>,
+    /// Where the batch goes; `None` when it is the least precious of all and has to go itself.
+    pub place: Option<Place>,
 }
 
-impl PushedOut {
-    fn wrap(source: io::Error, segments: Vec<Segment>) -> io::Error {
-        io::Error::new(source.kind(), PushedOut { source, segments })
-    }
+/// A place for one segment. Writing needs no lock on the spool: a sync can take long.
+pub struct Place {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    path: PathBuf,
+}
 
-    /// The segments pushed out before `error` came, none for most errors.
-    pub fn segments(error: &io::Error) -> &[Segment] {
-        error.get_ref().and_then(|e| e.downcast_ref::<PushedOut>()).map_or(&[], |p| &p.segments)
+impl Place {
+    /// Writes a batch so that it survives a crash.
+    ///
+    /// # Errors
+    /// The batch is not safe; it may be written again, anew, with the same token.
+    pub fn write(&self, batch: &Frozen) -> io::Result<()> {
+        let temporary = self.path.with_extension("tmp");
+        let written = self
+            .disk
+            .write_synced(&temporary, &batch.bytes)
+            .and_then(|()| self.disk.rename(&temporary, &self.path))
+            .and_then(|()| self.disk.sync_dir(&self.dir));
+        if written.is_err() {
+            // Whichever name it has now, it is not claimed. If removing fails too, a later start finds either a
+            // temporary file (removed) or the same rows under the same token (delivered once).
+            let _ = self.disk.remove(&temporary);
+            let _ = self.disk.remove(&self.path);
+        }
+        written
     }
+}
+
+fn segment_of(batch: &Frozen) -> Segment {
+    Segment { number: batch.number, table: batch.table, rows: batch.rows, bytes: batch.bytes.len() as u64, attempts: 0 }
 }
 
 fn parse_name(name: &str) -> Option<(u64, Table, u32)> {

@@ -3,7 +3,7 @@
 use super::{Shared, StoreOptions};
 use crate::store::rowbinary::RowBinary;
 use crate::store::rows::{Labels, Record, Table};
-use crate::store::spool::{Frozen, PushedOut, freeze};
+use crate::store::spool::{Frozen, freeze};
 use crate::store::writer::counters::DropReason;
 use crate::units::{Nanos, Timestamp};
 use std::collections::VecDeque;
@@ -114,26 +114,26 @@ impl Batcher {
         let now = (self.options.now)();
         let resting = self.rest_from.is_some_and(|since| (now - since).abs() < REST);
         while let (false, Some(batch)) = (resting, self.unsafe_yet.front()) {
-            let stored = self.shared.spool().store(batch);
-            match stored {
-                Ok(pushed_out) => {
-                    self.rest_from = None;
-                    let itself = pushed_out.iter().any(|s| s.number == batch.number);
-                    if !itself {
-                        self.shared.counters.spooled(batch.table, batch.rows);
-                    }
-                    self.count_pushed_out(&pushed_out);
-                    self.unsafe_bytes -= batch.bytes.len();
-                    self.unsafe_yet.pop_front();
+            let room = self.shared.spool().make_room(batch);
+            for gone in &room.pushed_out {
+                self.shared.counters.dropped(gone.table, DropReason::SpoolFull, u64::from(gone.rows));
+            }
+            match room.place.map(|place| place.write(batch)) {
+                None => self.shared.counters.dropped(batch.table, DropReason::SpoolFull, u64::from(batch.rows)),
+                Some(Ok(())) => {
+                    self.shared.spool().stored(batch);
+                    self.shared.counters.spooled(batch.table, batch.rows);
                 }
-                Err(e) => {
-                    self.count_pushed_out(PushedOut::segments(&e));
+                Some(Err(e)) => {
                     self.shared.counters.spool_error(format!("cannot write the spool: {e}"));
                     tracing::warn!(error = %e, "the spool cannot be written, rows wait in memory");
                     self.rest_from = Some(now);
                     break;
                 }
             }
+            self.rest_from = None;
+            self.unsafe_bytes -= batch.bytes.len();
+            self.unsafe_yet.pop_front();
         }
         while self.unsafe_bytes > self.options.memory_bytes {
             let least = (0..self.unsafe_yet.len()).rev().max_by_key(|i| self.unsafe_yet.get(*i).map(|b| b.table));
@@ -143,11 +143,5 @@ impl Batcher {
         }
         self.shared.counters.waiting(self.shared.spool().size());
         self.shared.work.notify_one();
-    }
-
-    fn count_pushed_out(&self, segments: &[crate::store::spool::Segment]) {
-        for segment in segments {
-            self.shared.counters.dropped(segment.table, DropReason::SpoolFull, u64::from(segment.rows));
-        }
     }
 }
