@@ -25,6 +25,7 @@ pub const START: Timestamp = Timestamp::from_secs(1_772_366_400);
 
 pub struct World {
     pub router: Router,
+    pub live: Arc<LiveFeed>,
     writer: Client,
     _opened: Arc<Opened>,
 }
@@ -57,13 +58,11 @@ impl Telemetry for Spool {
 
 /// A service over `reader`, with the spool in the state given.
 pub fn service(reader: Client, live: Arc<LiveFeed>, spool_ok: bool) -> Router {
-    app(AppState {
-        reader: Reader::new(reader),
-        live,
-        telemetry: Arc::new(Spool(spool_ok)),
-        hosts: HostPolicy::loopback(),
-        now: || START,
-    })
+    service_over(Reader::new(reader), live, spool_ok)
+}
+
+pub fn service_over(reader: Reader, live: Arc<LiveFeed>, spool_ok: bool) -> Router {
+    app(AppState { reader, live, telemetry: Arc::new(Spool(spool_ok)), hosts: HostPolicy::loopback(), now: || START })
 }
 
 pub async fn get(router: &Router, uri: &str) -> Answer {
@@ -86,7 +85,7 @@ impl World {
         let reader = in_process_client(&opened.engine, Access::reader(None)).with_database(name);
         schema::apply(&writer, &Dialect::Embedded, name).await.expect("the schema");
         let live = Arc::new(LiveFeed::new(&Limits::default()));
-        Some(World { router: service(reader, live, true), writer, _opened: opened })
+        Some(World { router: service(reader, live.clone(), true), live, writer, _opened: opened })
     }
 
     pub async fn get(&self, uri: &str) -> Value {
