@@ -8,7 +8,7 @@ use clickhouse::Client;
 use std::path::PathBuf;
 
 /// Where rows go.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Backend {
     Embedded {
         data_dir: PathBuf,

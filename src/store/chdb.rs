@@ -9,6 +9,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -108,7 +109,8 @@ impl Engine {
     /// Opens (or creates) `dir`. One directory per process, one process per directory.
     pub fn open(library: &Path, dir: &Path, limits: &EngineLimits) -> Result<Engine, StoreError> {
         let io = |what: &'static str| move |source| StoreError::Io { what, path: dir.to_path_buf(), source };
-        std::fs::create_dir_all(dir).map_err(io("create the data directory"))?;
+        // Calls are personal data: nobody else looks in.
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io("create the data directory"))?;
         let dir = &dir.canonicalize().map_err(io("find the data directory"))?;
         let lock = lock_directory(dir)?;
         let library = Library::load(library)?;

@@ -196,6 +196,6 @@ mod tests {
 
     #[test]
     fn statements_are_cut_at_semicolons_that_end_a_line() {
-        assert_eq!(split("-- head; er\n\nA 'x;y'\n-- in\n;\n\n-- more\nB;\n"), ["A 'x;y'\n-- in\n", "B"]);
+        assert_eq!(split("-- head; er\n\nA 'x;y'\n-- in\n;\n\n-- more\nB;\n"), ["A 'x;y'\n-- in", "B"]);
     }
 }

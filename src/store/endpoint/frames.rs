@@ -25,7 +25,7 @@ impl FrameReader {
         let Some((head, _)) = self.buffer.split_at_checked(CHECKSUM + HEADER) else { return Ok(None) };
         let packed = size_at(head, CHECKSUM + 1)?;
         let unpacked = size_at(head, CHECKSUM + 5)?;
-        if packed < HEADER || packed > LARGEST || unpacked > LARGEST {
+        if !(HEADER..=LARGEST).contains(&packed) || unpacked > LARGEST {
             return Err(format!("compressed block of {packed} bytes, {unpacked} unpacked, is outside the limits"));
         }
         let Some(frame) = self.buffer.get(..CHECKSUM + packed) else { return Ok(None) };

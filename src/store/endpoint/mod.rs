@@ -42,7 +42,7 @@ const CHUNKS: usize = 4;
 const TURN: Duration = Duration::from_secs(10);
 
 /// Who may do what through an endpoint.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Access {
     /// Required as bearer token, Basic password, `X-ClickHouse-Key` or `password`; `None` only in-process.
     pub token: Option<String>,
@@ -93,7 +93,7 @@ pub async fn serve_endpoint(engine: Engine, access: Access, listener: TcpListene
 }
 
 /// What `auscult store-endpoint` is told.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct EndpointArgs {
     pub data_dir: PathBuf,
     pub library: Option<PathBuf>,
@@ -309,7 +309,8 @@ impl Endpoint {
             if most == 0 {
                 continue;
             }
-            let asked = settings.iter().filter(|(n, _)| n == name).filter_map(|(_, v)| v.parse::<u64>().ok()).last();
+            let asked =
+                settings.iter().filter(|(n, _)| n == name).filter_map(|(_, v)| v.parse::<u64>().ok()).next_back();
             let value = asked.filter(|asked| (1..=most).contains(asked)).unwrap_or(most);
             settings.retain(|(n, _)| n != name);
             settings.push((name.to_owned(), value.to_string()));
@@ -439,17 +440,26 @@ impl Job {
                 let written = insert.finish()?;
                 let _ = out.blocking_send(Ok(Chunk::Summary { read: 0, written }));
             }
-            Statement::Select => {
+            Statement::Select(named) if pieces_join(named.unwrap_or(self.format().as_bytes())) => {
                 let mut stream = connection.stream(&self.text()?, self.format())?;
+                let with_header = named.unwrap_or(self.format().as_bytes()) == b"RowBinaryWithNamesAndTypes";
+                let mut header: Option<Vec<u8>> = None;
                 while let Some(chunk) = stream.next_chunk()? {
-                    let bytes = Bytes::copy_from_slice(chunk.bytes());
+                    let mut bytes = chunk.bytes();
+                    if with_header {
+                        match &header {
+                            None => header = Some(column_header(bytes).unwrap_or_default().to_vec()),
+                            Some(seen) => bytes = bytes.strip_prefix(seen.as_slice()).unwrap_or(bytes),
+                        }
+                    }
+                    let bytes = Bytes::copy_from_slice(bytes);
                     if out.blocking_send(Ok(Chunk::Data(bytes))).is_err() {
                         // Nobody listens any more; dropping the stream cancels the query.
                         return Ok(());
                     }
                 }
             }
-            Statement::Other => {
+            Statement::Select(_) | Statement::Other => {
                 let answer = connection.query(&self.text()?, self.format())?;
                 let (read, written) = (answer.rows_read(), answer.rows_written());
                 let _ = out.blocking_send(Ok(Chunk::Summary { read, written }));
@@ -504,6 +514,48 @@ async fn run(job: Job, turn: impl Send + 'static) -> Result<Response, Refusal> {
     });
     *response.body_mut() = Body::from_stream(chunks);
     Ok(response)
+}
+
+/// Whether a streamed answer in this format is the concatenation of its pieces: the engine formats each piece as if
+/// it were alone. [`column_header`] mends that for one more format; all others are answered in one piece.
+fn pieces_join(format: &[u8]) -> bool {
+    const FORMATS: [&[u8]; 12] = [
+        b"RowBinaryWithNamesAndTypes",
+        b"RowBinary",
+        b"Native",
+        b"TabSeparated",
+        b"TSV",
+        b"TabSeparatedRaw",
+        b"TSVRaw",
+        b"CSV",
+        b"JSONEachRow",
+        b"JSONLines",
+        b"NDJSON",
+        b"JSONCompactEachRow",
+    ];
+    FORMATS.contains(&format)
+}
+
+/// The names and types a RowBinaryWithNamesAndTypes answer starts with: a LEB128 count n, then 2 n strings.
+fn column_header(bytes: &[u8]) -> Option<&[u8]> {
+    let mut at = 0;
+    let leb128 = |at: &mut usize| -> Option<usize> {
+        let mut value = 0usize;
+        for shift in (0..35).step_by(7) {
+            let byte = *bytes.get(*at)?;
+            *at += 1;
+            value |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Some(value);
+            }
+        }
+        None
+    };
+    for _ in 0..2 * leb128(&mut at)? {
+        let length = leb128(&mut at)?;
+        at = at.checked_add(length)?;
+    }
+    bytes.get(..at)
 }
 
 /// An error after the status went out: the block ClickHouse 25.11 and newer append, found by its tag.

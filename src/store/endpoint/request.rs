@@ -105,8 +105,8 @@ impl Fields {
 /// How a statement has to be run.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Statement<'a> {
-    /// A SELECT: its answer can be streamed.
-    Select,
+    /// A SELECT, with the format it names itself, if any.
+    Select(Option<&'a [u8]>),
     /// An INSERT whose rows are data in `format`; `inline` are the bytes after the format's name.
     Insert { head: String, format: &'a str, inline: &'a [u8] },
     /// Everything else, `INSERT ... SELECT` and `INSERT ... VALUES` with its rows as text included.
@@ -119,7 +119,10 @@ pub fn classify(sql: &[u8]) -> Statement<'_> {
     let mut words = Words { sql, at: 0, depth: 0 };
     match words.next() {
         Some((word, _)) if is(word, "INSERT") => {}
-        Some((word, _)) if is(word, "SELECT") || is(word, "WITH") => return Statement::Select,
+        Some((word, _)) if is(word, "SELECT") || is(word, "WITH") => {
+            let format = words.by_ref().find(|(word, _)| is(word, "FORMAT")).and_then(|_| words.next());
+            return Statement::Select(format.map(|(name, _)| name));
+        }
         _ => return Statement::Other,
     }
     let mut before: &[u8] = b"INSERT";
@@ -191,7 +194,15 @@ impl<'a> Iterator for Words<'a> {
                 [] => return None,
                 [b'-', b'-', ..] | [b'#', b' ' | b'!', ..] => self.skip_past(b"\n"),
                 [b'/', b'*', ..] => self.skip_past(b"*/"),
-                [quote @ (b'\'' | b'"' | b'`'), ..] => self.skip_quoted(quote),
+                [b'\'', ..] => self.skip_quoted(b'\''),
+                [quote @ (b'"' | b'`'), ..] => {
+                    // A quoted name stands for itself, whatever it spells.
+                    let start = self.at;
+                    self.skip_quoted(quote);
+                    if self.depth == 0 {
+                        return Some((self.sql.get(start..self.at.min(self.sql.len()))?, start));
+                    }
+                }
                 [b'(' | b'[' | b'{', ..] => {
                     // A leading parenthesis wraps a SELECT: its first word still counts.
                     self.depth += usize::from(self.sql.get(..self.at).is_some_and(|b| !b.trim_ascii().is_empty()));
@@ -247,9 +258,10 @@ mod tests {
     #[test]
     fn statements_are_told_apart() {
         for (sql, expected) in [
-            ("SELECT 1", Statement::Select),
-            ("  -- a comment\n/* INSERT */ with 1 as a select a", Statement::Select),
-            ("(SELECT 1) UNION ALL (SELECT 2)", Statement::Select),
+            ("SELECT 1", Statement::Select(None)),
+            ("SELECT 'FORMAT x' FORMAT JSON SETTINGS a=1", Statement::Select(Some(b"JSON"))),
+            ("  -- a comment\n/* INSERT */ with 1 as a select a", Statement::Select(None)),
+            ("(SELECT 1) UNION ALL (SELECT 2)", Statement::Select(None)),
             ("SHOW TABLES", Statement::Other),
             ("", Statement::Other),
             ("INSERT INTO t SELECT 1", Statement::Other),
@@ -260,6 +272,7 @@ mod tests {
                 "INSERT INTO `format` SETTINGS x='FORMAT y', z=1 FORMAT TSV\n\n1\t2\n",
                 insert("INSERT INTO `format` SETTINGS x='FORMAT y', z=1", "TSV", b"\n1\t2\n"),
             ),
+            ("INSERT INTO `a`.`values`(`b`) FORMAT TSV", insert("INSERT INTO `a`.`values`(`b`)", "TSV", b"")),
             (
                 "insert into format format JSONEachRow {\"a\":1}",
                 insert("insert into format", "JSONEachRow", b"{\"a\":1}"),

@@ -34,18 +34,8 @@ enum Verdict {
 }
 
 pub(super) async fn run(shared: Arc<Shared>, store: Store, options: StoreOptions) {
-    let mut wait = FIRST_WAIT;
-    while options.migrate {
-        match store.migrate().await {
-            Ok(_) => break,
-            Err(e) => {
-                tracing::warn!(error = %e, "the store is not ready, rows wait in the spool");
-                shared.counters.retry(e.to_string());
-                // No program of this version will bring a newer schema back: say so, and keep the rows for it.
-                let pause = if matches!(e, StoreError::NewerSchema { .. }) { LONGEST_WAIT } else { grow(&mut wait) };
-                tokio::time::sleep(pause).await;
-            }
-        }
+    if options.migrate {
+        migrate(&shared, &store).await;
     }
     let client = store.writer();
     let mut wait = FIRST_WAIT;
@@ -110,6 +100,18 @@ pub(super) async fn run(shared: Arc<Shared>, store: Store, options: StoreOptions
             Verdict::Refused | Verdict::Failed | Verdict::Unreachable => {}
         }
         tokio::time::sleep(grow(&mut wait)).await;
+    }
+}
+
+/// Brings the schema up to date, however long the store takes to appear.
+async fn migrate(shared: &Shared, store: &Store) {
+    let mut wait = FIRST_WAIT;
+    while let Err(e) = store.migrate().await {
+        tracing::warn!(error = %e, "the store is not ready, rows wait in the spool");
+        shared.counters.retry(e.to_string());
+        // A newer schema does not go away by itself; its rows wait for a program that knows it.
+        let newer = matches!(e, StoreError::NewerSchema { .. });
+        tokio::time::sleep(if newer { LONGEST_WAIT } else { grow(&mut wait) }).await;
     }
 }
 

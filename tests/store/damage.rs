@@ -1,0 +1,68 @@
+//! Segments that were cut or changed on disk, and directories in use.
+
+use crate::samples::{call, labels};
+use crate::{Dice, counts, embedded, library, now, quick};
+use auscult::store::chdb::{Engine, EngineLimits};
+use auscult::store::rowbinary::RowBinary;
+use auscult::store::rows::{Record, Table};
+use auscult::store::spool::{Spool, SpoolLimits, freeze};
+use auscult::store::writer::{DropReason, Leftover};
+use auscult::store::{StoreError, StoreWriter};
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_segments_are_set_aside_and_later_ones_arrive() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    let seed = 0x5eed_0003;
+    let mut dice = Dice(seed);
+    let at = dir.path().join("spool");
+    let mut spool = Spool::open(&at, SpoolLimits::default()).unwrap();
+    for segment in 0..30u64 {
+        let mut rows = RowBinary::default();
+        for n in 0..10 {
+            Record::Call(Box::new(call(segment * 10 + n))).encode(&labels(), now(), &mut rows).unwrap();
+        }
+        let (number, token) = spool.next_ticket();
+        spool.store(&freeze(number, Table::Calls, token, &rows).unwrap()).unwrap();
+    }
+    drop(spool);
+    let mut damaged = 0;
+    let mut files: Vec<_> = std::fs::read_dir(&at).unwrap().map(|e| e.unwrap().path()).collect();
+    files.sort();
+    for path in files.iter().filter(|p| p.extension().is_some_and(|e| e == "seg")) {
+        let mut bytes = std::fs::read(path).unwrap();
+        let somewhere = dice.roll(bytes.len() as u64) as usize;
+        match dice.roll(4) {
+            0 => bytes.truncate(somewhere),
+            1 => bytes[somewhere] ^= 1 << dice.roll(8),
+            _ => continue,
+        }
+        damaged += 1;
+        std::fs::write(path, bytes).unwrap();
+    }
+    assert!((3..27).contains(&damaged), "seed {seed:#x}");
+    std::fs::write(at.join("0000000000000099-calls-1.tmp"), b"never renamed").unwrap();
+    std::fs::write(at.join("notes.txt"), b"not ours").unwrap();
+    let (_, writer) = StoreWriter::start(store.clone(), &at, labels(), quick()).unwrap();
+    let counters = writer.counters();
+    assert_eq!(writer.drain(Duration::from_secs(30)).await, Leftover::default());
+    let counted = counters.snapshot().table(Table::Calls);
+    assert_eq!(counted.dropped, [(DropReason::Damaged, damaged * 10)], "seed {seed:#x}");
+    assert_eq!(counted.delivered, 300 - damaged * 10);
+    assert_eq!(counts(&store, "calls").await, (counted.delivered, counted.delivered));
+    assert!(!at.join("0000000000000099-calls-1.tmp").exists() && at.join("notes.txt").exists());
+}
+
+#[test]
+fn a_directory_in_use_is_one_clear_line() {
+    let Some(library) = library() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (process, _) = crate::child::server(dir.path(), "127.0.0.1:0");
+    let Err(error) = Engine::open(&library, dir.path(), &EngineLimits::default()) else { panic!("opened twice") };
+    assert!(matches!(error, StoreError::Locked { process: Some(_), .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.starts_with("another auscult (process ") && text.lines().count() == 1, "{text}");
+    process.kill("nothing");
+    assert!(Engine::open(&library, dir.path(), &EngineLimits::default()).is_ok(), "the lock dies with its process");
+}

@@ -1,0 +1,276 @@
+//! Nothing lost, nothing doubled: killed writers, broken connections, restarted servers, refused rows.
+
+use crate::child::{Process, server};
+use crate::proxy::{Fate, Proxy};
+use crate::samples::{call, interval, labels};
+use crate::{Dice, counts, embedded, library, now, quick};
+use auscult::store::rowbinary::RowBinary;
+use auscult::store::rows::{Record, Table};
+use auscult::store::spool::{Disk, Files, Spool, SpoolLimits, freeze};
+use auscult::store::writer::{DropReason, Leftover};
+use auscult::store::{Backend, Store, StoreOptions, StoreWriter};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn by_url(address: &str) -> Store {
+    let backend = Backend::Server {
+        url: format!("http://{address}"),
+        user: "default".to_owned(),
+        password: "secret".to_owned(),
+        database: "auscult".to_owned(),
+        cluster: None,
+    };
+    backend.open().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_token_counts_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    let mut rows = RowBinary::default();
+    for n in 0..1000 {
+        Record::Call(Box::new(call(n))).encode(&labels(), now(), &mut rows).unwrap();
+    }
+    let sql = format!(
+        "INSERT INTO auscult.calls ({}) SETTINGS insert_deduplication_token='a-1', async_insert=0 FORMAT RowBinary",
+        rows.columns().join(", ")
+    );
+    for piece in [rows.bytes().len(), 1000, 77_777] {
+        let mut insert = store.writer().insert_formatted_with(&sql);
+        for chunk in rows.bytes().chunks(piece) {
+            insert.send(axum::body::Bytes::copy_from_slice(chunk)).await.unwrap();
+        }
+        insert.end().await.unwrap();
+        assert_eq!(counts(&store, "calls").await, (1000, 1000), "in pieces of {piece}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_writers_lose_nothing_that_was_synced_and_double_nothing() {
+    if library().is_none() {
+        return;
+    }
+    let seed = 0x5eed_0001;
+    let mut dice = Dice(seed);
+    let dir = tempfile::tempdir().unwrap();
+    let (mut first, mut safe) = (1u64, Vec::new());
+    for round in 0..6 {
+        let mut writer = Process::start("writer", dir.path(), &first.to_string());
+        writer.next("safe ").unwrap_or_else(|| panic!("seed {seed:#x} round {round}: the writer did not start"));
+        tokio::time::sleep(Duration::from_millis(50 + dice.roll(1200))).await;
+        let last = writer.kill("safe ").unwrap_or_else(|| "0 0".to_owned());
+        let (spooled, sent) = last.split_once(' ').unwrap();
+        safe.push(first..first + spooled.parse::<u64>().unwrap());
+        first = first.max(sent.parse::<u64>().unwrap()) + 100_000;
+    }
+    let store = embedded(dir.path()).await.unwrap();
+    let (_, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), labels(), quick()).unwrap();
+    assert_eq!(writer.drain(Duration::from_secs(60)).await, Leftover::default());
+    let (rows, distinct) = counts(&store, "calls").await;
+    assert_eq!(rows, distinct, "seed {seed:#x}: calls doubled");
+    let (rows, distinct) = counts(&store, "stream_intervals").await;
+    assert_eq!(rows, distinct, "seed {seed:#x}: intervals doubled");
+    let mut claimed = 0;
+    for range in safe {
+        let sql = format!("SELECT count() FROM calls WHERE call_uid >= {} AND call_uid < {}", range.start, range.end);
+        let found: u64 = store.reader().query(&sql).fetch_one().await.unwrap();
+        assert_eq!(found, range.end - range.start, "seed {seed:#x}: calls {range:?}");
+        claimed += found;
+    }
+    assert!(claimed > 100, "the writers hardly wrote: {claimed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_behind_broken_connections_gets_every_row_once() {
+    if library().is_none() {
+        return;
+    }
+    let seed = 0x5eed_0002;
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (mut process, address) = server(&data, "127.0.0.1:0");
+    let proxy = Proxy::start(address, seed, Duration::from_millis(900)).await;
+    let store = by_url(&proxy.address.to_string());
+    let options = StoreOptions { answer_timeout: Duration::from_millis(600), ..quick() };
+    let (sender, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), labels(), options).unwrap();
+    let calls = 1500;
+    for n in 1..=calls {
+        assert!(sender.try_send(Record::Call(Box::new(call(n)))));
+        assert!(sender.try_send(Record::Interval(Box::new(interval(n, 0)))));
+        if n % 50 == 0 {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+        }
+        if n == 500 || n == 1000 {
+            process.kill("nothing");
+            let (again, address) = server(&data, "127.0.0.1:0");
+            *proxy.upstream.lock().unwrap() = address;
+            process = again;
+        }
+    }
+    let counters = writer.counters();
+    let left = writer.drain(Duration::from_secs(120)).await;
+    let counted = counters.snapshot();
+    assert_eq!(left, Leftover::default(), "seed {seed:#x}: {counted:?}");
+    let seen = proxy.seen.lock().unwrap().clone();
+    assert!(seen.len() == 7 && counted.retries > 10, "seed {seed:#x}: {seen:?}");
+    for table in [Table::Calls, Table::StreamIntervals] {
+        assert_eq!(counts(&store, table.name()).await, (calls, calls), "seed {seed:#x} {table:?} {seen:?}");
+        let of_table = counted.table(table);
+        assert_eq!((of_table.received, of_table.delivered, of_table.dropped), (calls, calls, vec![]));
+    }
+    assert!(seen[&Fate::CommitThenCut] > 0);
+    drop(process);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_spool_drops_intervals_before_calls_and_counts_exactly() {
+    let Some(_) = library() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let spool = dir.path().join("spool");
+    // Nobody listens there.
+    let away = by_url("127.0.0.1:9");
+    let options =
+        StoreOptions { batch_rows: 20, spool: SpoolLimits { bytes: 60_000, ..SpoolLimits::default() }, ..quick() };
+    let (sender, writer) = StoreWriter::start(away, &spool, labels(), options).unwrap();
+    for n in 0..1200 {
+        assert!(sender.try_send(Record::Interval(Box::new(interval(n, 0)))));
+        if n % 6 == 0 {
+            assert!(sender.try_send(Record::Call(Box::new(call(n)))));
+        }
+    }
+    let counters = writer.counters();
+    let left = writer.drain(Duration::from_millis(100)).await;
+    let counted = counters.snapshot();
+    let (calls, intervals) = (counted.table(Table::Calls), counted.table(Table::StreamIntervals));
+    assert_eq!((calls.received, calls.dropped.clone()), (200, vec![]));
+    assert!(intervals.dropped_for(DropReason::SpoolFull) > 0);
+    let kept_intervals = intervals.received - intervals.dropped_for(DropReason::SpoolFull);
+    assert_eq!(left.spooled_rows, 200 + kept_intervals);
+    assert!(counted.waiting_bytes <= 60_000);
+    // The sender holds the lock of the spool.
+    drop(sender);
+
+    let store = embedded(dir.path()).await.unwrap();
+    let (_, writer) = StoreWriter::start(store.clone(), &spool, labels(), quick()).unwrap();
+    assert_eq!(writer.drain(Duration::from_secs(30)).await, Leftover::default());
+    assert_eq!(counts(&store, "calls").await, (200, 200));
+    assert_eq!(counts(&store, "stream_intervals").await, (kept_intervals, kept_intervals));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_the_store_refuses_are_set_aside_and_the_queue_moves_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    #[derive(serde::Serialize)]
+    struct Poison {
+        no_such_column: u64,
+    }
+    let mut spool = Spool::open(&dir.path().join("spool"), SpoolLimits::default()).unwrap();
+    let mut poison = RowBinary::default();
+    poison.push(&Poison { no_such_column: 1 }).unwrap();
+    let mut torn = RowBinary::default();
+    torn.push(&(7u32,)).unwrap();
+    let mut good = RowBinary::default();
+    Record::Call(Box::new(call(5))).encode(&labels(), now(), &mut good).unwrap();
+    for rows in [&poison, &torn, &good] {
+        let (number, token) = spool.next_ticket();
+        spool.store(&freeze(number, Table::Calls, token, rows).unwrap()).unwrap();
+    }
+    let (_, writer) = StoreWriter::start_on(spool, store.clone(), labels(), quick()).unwrap();
+    let counters = writer.counters();
+    assert_eq!(writer.drain(Duration::from_secs(30)).await, Leftover::default());
+    assert_eq!(counts(&store, "calls").await, (1, 1));
+    let counted = counters.snapshot();
+    assert_eq!(counted.table(Table::Calls).dropped_for(DropReason::Refused), 2);
+    assert_eq!((counted.retries, counted.table(Table::Calls).delivered), (6, 1));
+    let buried = std::fs::read_dir(dir.path().join("spool/dead_letter")).unwrap().count();
+    assert_eq!(buried, 4, "two segments and two reasons");
+}
+
+/// A disk that is full until it is not.
+struct Full(std::sync::atomic::AtomicBool);
+
+impl Disk for Full {
+    fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        if self.0.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Files.write_synced(path, bytes)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Files.rename(from, to)
+    }
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        Files.sync_dir(dir)
+    }
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        Files.read(path)
+    }
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        Files.remove(path)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<(String, u64)>> {
+        Files.list(dir)
+    }
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        Files.create_dir(dir)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_waited_out_in_memory_and_heals() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    let disk = Arc::new(Full(true.into()));
+    let spool = Spool::open_on(disk.clone(), &dir.path().join("spool"), SpoolLimits::default()).unwrap();
+    let options = StoreOptions { batch_rows: 20, memory_bytes: 60_000, ..quick() };
+    let (sender, writer) = StoreWriter::start_on(spool, store.clone(), labels(), options).unwrap();
+    for n in 0..600 {
+        assert!(sender.try_send(Record::Interval(Box::new(interval(n, 0)))));
+        if n % 6 == 0 {
+            assert!(sender.try_send(Record::Call(Box::new(call(n)))));
+        }
+    }
+    let counters = writer.counters();
+    while sender.depth() > 0 || counters.snapshot().spool_errors < 2 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let counted = counters.snapshot();
+    assert_eq!((counted.table(Table::Calls).spooled, counted.table(Table::Calls).dropped), (0, vec![]));
+    assert!(counted.last_error.as_ref().unwrap().contains("cannot write the spool"));
+    let lost = counted.table(Table::StreamIntervals).dropped_for(DropReason::SpoolUnwritable);
+    assert!(lost > 0 && lost < 600, "{lost}");
+
+    disk.0.store(false, std::sync::atomic::Ordering::Release);
+    let healing = async {
+        while counts(&store, "calls").await.0 < 100 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), healing).await.expect("healed within ten seconds");
+    assert_eq!(writer.drain(Duration::from_secs(20)).await, Leftover::default());
+    assert_eq!(counts(&store, "calls").await, (100, 100));
+    assert_eq!(counts(&store, "stream_intervals").await, (600 - lost, 600 - lost));
+}
+
+#[tokio::test]
+async fn a_full_queue_keeps_room_for_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    // A clock that stands still keeps every batch open, and a writer that never gets to run keeps the queue full.
+    let options = StoreOptions { queue: 8, ..StoreOptions::new(|| auscult::units::Timestamp(0)) };
+    let (sender, writer) =
+        StoreWriter::start(by_url("127.0.0.1:9"), &dir.path().join("spool"), labels(), options).unwrap();
+    let mut taken = 0;
+    for n in 0..20_000 {
+        taken += u64::from(sender.try_send(Record::Interval(Box::new(interval(n, 0)))));
+    }
+    let counters = writer.counters();
+    writer.drain(Duration::ZERO).await;
+    let intervals = counters.snapshot().table(Table::StreamIntervals);
+    assert_eq!((intervals.received, intervals.spooled), (20_000, taken));
+    assert_eq!(intervals.dropped_for(DropReason::QueueFull), 20_000 - taken);
+    assert!(!sender.try_send(Record::Call(Box::new(call(1)))), "closed");
+}

@@ -1,0 +1,256 @@
+//! Facts with every field filled, each with another value.
+
+use auscult::model::*;
+use auscult::store::Labels;
+use auscult::units::*;
+use std::net::SocketAddr;
+
+pub fn labels() -> Labels {
+    let trunks = vec![("192.0.2.0/24".parse().unwrap(), "carrier".to_owned())];
+    Labels { probe: "p1".to_owned(), site: "berlin".to_owned(), trunks }
+}
+
+pub fn at(ns: i64) -> Timestamp {
+    Timestamp(1_790_000_000_123_456_789 + ns)
+}
+
+fn side(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+pub fn call(uid: u64) -> CallRecord {
+    let party = |n: &str| Party {
+        uri: format!("{n}@example.org"),
+        user: n.to_owned(),
+        display_name: format!("\"{n}\" \u{1F600}\0'\\"),
+        user_agent: format!("agent {n}"),
+    };
+    CallRecord {
+        uid,
+        call_id: format!("call-{uid}@192.0.2.1"),
+        caller: party("+4930123"),
+        callee: party("alice"),
+        state: CallState::Completed,
+        final_code: 200,
+        final_reason: "OK".to_owned(),
+        transport: Transport::Tcp,
+        signalling_src: Some(side("192.0.2.1:5060")),
+        signalling_dst: Some(side("[2001:db8::5]:5061")),
+        first_at: at(0),
+        last_at: at(9_000_000_001),
+        invite_at: Some(at(0)),
+        ringing_at: Some(at(1_000_000_000)),
+        answered_at: Some(at(2_000_000_000)),
+        ended_at: Some(at(8_000_000_000)),
+        released_by: Some(ReleasedBy::Callee),
+        reinvites: 1,
+        auth_rounds: 2,
+        retransmissions: 3,
+        messages: 14,
+        messages_dropped: 5,
+        branches: 6,
+        acked: true,
+        started_mid_call: true,
+        release_reason: "Q.850;cause=16".to_owned(),
+        streams: vec![StreamId(11), StreamId(u64::MAX)],
+        mos_worst: Some(3.25),
+        mos_worst_scale: "nb",
+        pdv_p95_worst: Some(Nanos::from_micros(12_500)),
+        loss_pct_worst: Some(f32::NAN),
+        directions_seen: 2,
+        loss_source: LossSource::Network,
+        diagnoses: vec![
+            Diagnosis { code: DiagnosisCode::BurstyLoss, confidence: 0.75, evidence: "12 lost in one run".to_owned() },
+            Diagnosis { code: DiagnosisCode::MissingAck, confidence: 0.5, evidence: String::new() },
+        ],
+    }
+}
+
+fn numbers(seed: u64) -> StreamNumbers {
+    let mut pdv = DelayHistogram::default();
+    for k in 0..200 {
+        pdv.record(Nanos(((seed * 7919 + k * k * 13_331) % 90_000_000) as i64));
+    }
+    let mut loss_runs = LossRuns::default();
+    for length in [1, 1, 3, 12, 700] {
+        loss_runs.record(length);
+    }
+    StreamNumbers {
+        packets: 1001,
+        unique: 990,
+        expected: 1040,
+        duplicates_probe: 7,
+        duplicates_network: 4,
+        reordered: 9,
+        reorder_extent: 3,
+        restarts: 2,
+        strays: 8,
+        loss_runs,
+        jitter: JitterStat { last_ns: 1_500_000.0, sum_ns: 4_000_000.0, samples: 2, max_ns: 2_500_000.0 },
+        pdv,
+        pdv_max: Nanos::from_millis(91),
+        late: [70, 60, 50, 40, 30, 20, 10],
+        max_gap: Nanos::from_millis(140),
+        payload_bytes: 160_000,
+        telephone_events: 12,
+        comfort_noise: 13,
+        markers: 14,
+        cut_short: 15,
+    }
+}
+
+fn mos() -> MosReport {
+    MosReport {
+        lq: Some(4.1),
+        cq: None,
+        r: Some(f32::INFINITY),
+        scale: "wb",
+        ie: Some(11.0),
+        bpl: Some(19.0),
+        burst_ratio: Some(1.5),
+        effective_loss_pct: Some(2.5),
+        codec_status: "standard",
+        delay_source: "measured",
+        null_reason: "delay_unknown",
+    }
+}
+
+fn quality() -> Quality {
+    Quality {
+        capture_drops: 21,
+        duplicates_removed: 7,
+        one_sided: true,
+        snap_cut: true,
+        started_mid_call: true,
+        clock_steps: 1,
+        timestamp_resolution_ns: 1000,
+        loss_source: LossSource::SuspectedCapture,
+    }
+}
+
+pub fn stream(id: u64) -> StreamReport {
+    StreamReport {
+        id: StreamId(id),
+        src: side("192.0.2.7:16384"),
+        dst: side("10.1.2.3:20000"),
+        ssrc: Ssrc(0xdead_beef),
+        call_uid: Some(77),
+        call_id: "call-77".to_owned(),
+        codec: "PCMA".into(),
+        clock_rate: Some(8000),
+        clock_source: Some(ClockSource::Static),
+        payload_types: vec![(PayloadType(8), 980), (PayloadType(101), 21)],
+        ptime: Some(Nanos::from_millis(20)),
+        first_at: at(5),
+        last_at: at(20_000_000_005),
+        numbers: numbers(id),
+        drift_ppm: Some(-12.5),
+        dscp: 46,
+        dscp_changes: 1,
+        ttl_min: 57,
+        ttl_max: 64,
+        vlan: 100,
+        tunnel: "gre",
+        rtt: Some(Nanos::from_millis(38)),
+        mos: mos(),
+        mos_worst_interval: Some(2.75),
+        quality: quality(),
+        sent_elsewhere: 6,
+    }
+}
+
+pub fn interval(id: u64, start_s: i64) -> IntervalReport {
+    IntervalReport {
+        stream: StreamId(id),
+        src: side("10.1.2.3:20000"),
+        dst: side("192.0.2.7:16384"),
+        ssrc: Ssrc(1),
+        call_uid: None,
+        call_id: String::new(),
+        start: Timestamp::from_secs(1_790_000_000 + start_s),
+        length: Nanos::from_secs(10),
+        codec: "opus".into(),
+        numbers: numbers(id.wrapping_mul(31).wrapping_add(start_s as u64) % 1_000_003),
+        mos: mos(),
+        quality: quality(),
+    }
+}
+
+pub fn sip(cseq: u32) -> SipMessageRecord {
+    SipMessageRecord {
+        at: at(i64::from(cseq)),
+        call_uid: 77,
+        call_id: "call-77".to_owned(),
+        src: side("192.0.2.1:5060"),
+        dst: side("[2001:db8::5]:5061"),
+        transport: Transport::Udp,
+        direction: SipDirection::Response,
+        method: "INVITE".to_owned(),
+        status: 183,
+        reason: "Session Progress".to_owned(),
+        cseq,
+        retransmission: true,
+        headers: "SIP/2.0 183 Session Progress\r\nVia: x\r\n".to_owned(),
+        sdp: "v=0\r\n".to_owned(),
+        cut_short: true,
+    }
+}
+
+pub fn rtcp(ssrc: u32) -> RtcpRecord {
+    RtcpRecord {
+        at: at(3),
+        src: side("192.0.2.7:16385"),
+        dst: side("10.1.2.3:20001"),
+        kind: RtcpKind::VoipMetrics,
+        reporter: Ssrc(ssrc),
+        call_uid: Some(77),
+        stream: Some(StreamId(11)),
+        ntp: Some(NtpTime(0xb44d_b705_2000_0000)),
+        rtp_timestamp: Some(4),
+        sent_packets: Some(5),
+        sent_octets: Some(6),
+        block: Some(ReportBlock {
+            ssrc: Ssrc(9),
+            fraction_lost: 64,
+            cumulative_lost: -3,
+            highest_seq: 70_000,
+            jitter_ticks: 55,
+            last_sr: 1,
+            delay_since_last_sr: 2,
+        }),
+        voip: Some(VoipMetrics {
+            ssrc: Ssrc(9),
+            loss_rate: 32,
+            discard_rate: 16,
+            burst_ms: 120,
+            gap_ms: 4000,
+            round_trip_ms: Some(40),
+            end_system_ms: None,
+            r: Some(88),
+            mos_lq: Some(4.2),
+            mos_cq: Some(f32::NAN),
+            jitter_buffer_nominal_ms: 60,
+            ..VoipMetrics::default()
+        }),
+        rtt_probe_reporter: Some(Nanos::from_micros(1500)),
+        implausible: "loss above 100 %".to_owned(),
+    }
+}
+
+pub fn capture(start_s: i64) -> CaptureInterval {
+    let mut outcomes = OutcomeCounts::default();
+    outcomes.add(Outcome::Media, 900);
+    outcomes.add(Outcome::Ignored(Ignored::Stun), 3);
+    outcomes.add(Outcome::Malformed(Layer::Sip), 2);
+    CaptureInterval {
+        start: Timestamp::from_secs(1_790_000_000 + start_s),
+        length: Nanos::from_secs(10),
+        interface: "eth0".to_owned(),
+        frames: 905,
+        bytes: 190_000,
+        dropped_ring: 1,
+        dropped_interface: 2,
+        dropped_queue: 3,
+        outcomes,
+    }
+}

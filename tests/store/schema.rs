@@ -1,0 +1,151 @@
+//! Migrations, every column of every table, and percentiles in SQL.
+
+use crate::samples::{self, labels};
+use crate::{counts, embedded, now, quick};
+use auscult::store::rows::*;
+use auscult::store::schema::{Dialect, MIGRATIONS, VERSION, render};
+use auscult::store::{Store, StoreError, StoreWriter};
+use auscult::units::{BUCKETS, DelayHistogram, bucket_bounds_ns};
+use clickhouse::{RowOwned, RowRead, RowWrite};
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_schema_applies_once_and_refuses_a_newer_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    assert_eq!(store.migrate().await.unwrap(), [] as [u32; 0]);
+    let applied: Vec<u32> =
+        store.reader().query("SELECT version FROM schema_migrations ORDER BY version").fetch_all().await.unwrap();
+    assert_eq!(applied, MIGRATIONS.iter().map(|m| m.version).collect::<Vec<_>>());
+    // A migration cut off before its record is run again without harm.
+    store
+        .writer()
+        .query("ALTER TABLE schema_migrations DELETE WHERE version = 1")
+        .with_setting("mutations_sync", "2")
+        .execute()
+        .await
+        .unwrap();
+    assert_eq!(store.migrate().await.unwrap(), [1]);
+    store
+        .writer()
+        .query("INSERT INTO schema_migrations (version, name) VALUES (9999, 'later')")
+        .execute()
+        .await
+        .unwrap();
+    assert!(matches!(store.migrate().await, Err(StoreError::NewerSchema { found: 9999, known: VERSION })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_text_for_each_dialect_is_sql() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    for dialect in [Dialect::Embedded, Dialect::Server, Dialect::Cluster { name: "noc's".to_owned() }] {
+        let text = render(&dialect, "other");
+        let mut statements = 0;
+        for statement in text.split(";\n").filter(|s| !s.trim().is_empty()) {
+            let explained = format!("EXPLAIN AST {statement}");
+            store.reader().query_raw(&explained).execute().await.unwrap_or_else(|e| panic!("{statement}: {e}"));
+            statements += 1;
+        }
+        assert!(statements >= 10, "{statements}");
+        if dialect == Dialect::Server {
+            for statement in text.split(";\n").filter(|s| !s.trim().is_empty()) {
+                store.writer().query_raw(statement).execute().await.unwrap();
+            }
+            let tables: u64 = store
+                .reader()
+                .query("SELECT count() FROM system.tables WHERE database = 'other'")
+                .fetch_one()
+                .await
+                .unwrap();
+            assert_eq!(tables, 8);
+        }
+    }
+}
+
+/// Writes rows both ways, typed by the client (which checks types against the table) and through the spool.
+async fn compare<R>(store: &Store, table: &str, rows: Vec<R>)
+where
+    R: RowOwned + RowRead + RowWrite + PartialEq + std::fmt::Debug,
+{
+    let read = |store: Store| async move {
+        let sql = format!("SELECT ?fields FROM {table} ORDER BY row_id");
+        store.reader().query(&sql).fetch_all::<R>().await.unwrap()
+    };
+    let spooled = read(store.clone()).await;
+    assert_eq!(spooled, rows, "{table} through the spool");
+    store.writer().query(&format!("TRUNCATE TABLE {table}")).execute().await.unwrap();
+    let mut insert = store.writer().insert::<R>(table).await.unwrap();
+    for row in &rows {
+        insert.write(row).await.unwrap();
+    }
+    insert.end().await.unwrap();
+    assert_eq!(read(store.clone()).await, rows, "{table} through the client");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_column_of_every_row_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    let stored_at = now();
+    let options = auscult::store::StoreOptions { now: std::sync::Arc::new(move || stored_at), ..quick() };
+    let (sender, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), labels(), options).unwrap();
+    for n in 1..=3u32 {
+        let k = i64::from(n);
+        for record in [
+            Record::Call(Box::new(samples::call(u64::from(n)))),
+            Record::Stream(Box::new(samples::stream(u64::from(n)))),
+            Record::Interval(Box::new(samples::interval(u64::from(n), k * 10))),
+            Record::SipMessage(Box::new(samples::sip(n))),
+            Record::Rtcp(Box::new(samples::rtcp(n))),
+            Record::Capture(Box::new(samples::capture(k))),
+        ] {
+            assert!(sender.try_send(record));
+        }
+    }
+    let left = writer.drain(Duration::from_secs(20)).await;
+    assert_eq!(left, Default::default());
+    macro_rules! check {
+        ($table:literal, $make:expr) => {{
+            let mut rows: Vec<_> = (1..=3).map($make).collect();
+            rows.sort_by_key(|r| r.row_id);
+            compare(&store, $table, rows).await;
+        }};
+    }
+    let l = &labels();
+    check!("calls", |n| CallRow::new(&samples::call(n), l, stored_at));
+    check!("streams", |n| StreamRow::new(&samples::stream(n), l, stored_at));
+    check!("stream_intervals", |n| IntervalRow::new(&samples::interval(n, n as i64 * 10), l, stored_at));
+    check!("sip_messages", |n| SipMessageRow::new(&samples::sip(n), l, stored_at));
+    check!("rtcp_reports", |n| RtcpRow::new(&samples::rtcp(n), l, stored_at));
+    check!("capture_intervals", |n| CaptureRow::new(&samples::capture(n), l, stored_at));
+    let call = CallRow::new(&samples::call(1), l, stored_at);
+    assert_eq!((call.trunk.as_str(), call.loss_pct_worst, call.pdd_ms), ("carrier", None, Some(1000.0)));
+    assert_eq!(counts(&store, "calls").await, (3, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn percentiles_in_sql_equal_those_of_the_histogram() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    let bounds = store.reader().query("SELECT low_ns, high_ns FROM histogram_buckets ORDER BY bucket");
+    let bounds = bounds.fetch_all::<(u64, u64)>().await.unwrap();
+    assert_eq!(bounds, (0..BUCKETS).map(bucket_bounds_ns).collect::<Vec<_>>());
+
+    let mut merged = DelayHistogram::default();
+    let mut insert = store.writer().insert::<IntervalRow>("stream_intervals").await.unwrap();
+    for n in 0..40 {
+        let report = samples::interval(n, n as i64);
+        merged.merge(&report.numbers.pdv);
+        insert.write(&IntervalRow::new(&report, &labels(), now())).await.unwrap();
+    }
+    insert.end().await.unwrap();
+    for q in [0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0] {
+        let sql = "WITH (SELECT groupArray(middle_ms) FROM (SELECT middle_ms FROM histogram_buckets ORDER BY bucket)) AS middle, \
+                   sumForEach(pdv) AS h, arrayCumSum(h) AS c, greatest(1, ceil(? * c[-1])) AS rank \
+                   SELECT middle[arrayFirstIndex(x -> x >= rank, c)] FROM stream_intervals WHERE histogram_version = 1";
+        let sql_ms: f64 = store.reader().query(sql).bind(q).fetch_one().await.unwrap();
+        let ours = merged.quantile(q).unwrap().as_millis_f64();
+        assert!((sql_ms - ours).abs() < 1e-9, "q {q}: {sql_ms} in SQL, {ours} in memory");
+    }
+}
