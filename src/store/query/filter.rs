@@ -189,7 +189,7 @@ impl CallFilter {
         number(&mut all, "mos_worst < {mos_below:Float64}", "mos_below", self.mos_below);
         number(&mut all, "pdv_p95_worst_ms > {pdv_above:Float64}", "pdv_above", self.pdv_p95_above);
         number(&mut all, "loss_pct_worst > {loss_above:Float64}", "loss_above", self.loss_above);
-        text(&mut all, "has(diagnoses.code, {diagnosis:String})", "diagnosis", &self.diagnosis);
+        text(&mut all, "has(tupleElement(diagnoses, 1), {diagnosis:String})", "diagnosis", &self.diagnosis);
         text(&mut all, "trunk = {trunk:String}", "trunk", &self.trunk);
         text(&mut all, "site = {site:String}", "site", &self.site);
         all
