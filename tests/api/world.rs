@@ -10,7 +10,7 @@ use auscult::units::{Nanos, Timestamp};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use clickhouse::Client;
+use clickhouse::{Client, RowOwned, RowWrite};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -92,6 +92,13 @@ impl World {
         let answer = get(&self.router, uri).await;
         assert_eq!(answer.status, StatusCode::OK, "{uri}: {}", answer.text);
         answer.json()
+    }
+
+    /// One row as the store's writer makes it.
+    pub async fn store<T: RowOwned + RowWrite>(&self, table: &str, row: &T) {
+        let mut insert = self.writer.insert::<T>(table).await.expect("the columns match");
+        insert.write(row).await.expect("a row is taken");
+        insert.end().await.expect("the row is stored");
     }
 
     pub async fn insert(&self, table: &str, rows: &[Value]) {
