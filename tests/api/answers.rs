@@ -38,6 +38,9 @@ async fn worst_first_is_by_verdict_and_by_mos_on_its_own_scale() {
         .await;
     let page = world.get("/api/v1/calls").await;
     assert_eq!(ids(&page, "calls"), hex(&[4, 9, 6, 3, 7, 10, 8, 2, 1, 5]), "{page}");
+    let badness: Vec<u64> =
+        page["calls"].as_array().into_iter().flatten().filter_map(|c| c["badness"].as_u64()).collect();
+    assert_eq!(badness, [1000, 900, 850, 707, 350, 268, 100, 27, 1, 0]);
     let classes: BTreeMap<String, String> = page["calls"]
         .as_array()
         .into_iter()
