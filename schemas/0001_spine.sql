@@ -113,7 +113,7 @@ CREATE TABLE IF NOT EXISTS {database}.streams{local} {on_cluster}
     jitter_last_ms     Nullable(Float32),
     jitter_mean_ms     Nullable(Float32),
     jitter_max_ms      Nullable(Float32),
-    pdv                Array(UInt32)           COMMENT 'delay-variation histogram; bounds by histogram_version' CODEC(ZSTD),
+    pdv                Array(UInt32) COMMENT 'delay-variation histogram; bounds by histogram_version' CODEC(ZSTD),
     histogram_version  UInt8,
     pdv_p50_ms         Nullable(Float32),
     pdv_p95_ms         Nullable(Float32),

@@ -236,7 +236,7 @@ impl From<CallRow> for CallJson {
             loss_source: known(c.loss_source),
             diagnosis: known(c.diagnosis),
             diagnoses: c
-                .verdicts
+                .diagnoses
                 .into_iter()
                 .map(|(code, confidence, evidence)| DiagnosisJson { code, confidence, evidence })
                 .collect(),

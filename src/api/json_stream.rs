@@ -208,7 +208,7 @@ impl From<StreamRow> for StreamJson {
             codec: known(s.codec),
             clock_rate: s.clock_rate,
             clock_source: known(s.clock_source),
-            payload_types: s.payloads.into_iter().map(|(pt, packets)| PayloadTypeJson { pt, packets }).collect(),
+            payload_types: s.payload_types.into_iter().map(|(pt, packets)| PayloadTypeJson { pt, packets }).collect(),
             ptime_ms: s.ptime_ms,
             first_at: rfc3339(s.first_at),
             last_at: rfc3339(s.last_at),

@@ -24,6 +24,8 @@ use utoipa::ToSchema;
 const BACKLOG: usize = 1024;
 /// Clients at once; each costs a connection and a second-by-second snapshot.
 const MAX_CLIENTS: usize = 64;
+/// Current bad calls a new client is told of.
+const MAX_FIRST_CALLS: usize = 200;
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
 
 /// The live view behind one lock, and the changes of calls to whoever listens. The program publishes, the API shows.
@@ -116,7 +118,20 @@ impl From<Snapshot> for LiveSnapshot {
     }
 }
 
-/// Server-sent events: `snapshot` at once and every second, `call` when a call changes, `lagged` to a client that is too slow.
+impl From<LiveCall> for LiveChange {
+    fn from(call: LiveCall) -> LiveChange {
+        LiveChange {
+            id: hex_id(call.uid),
+            call_id: call.call_id,
+            state: call.state.name(),
+            diagnosis: call.diagnosis,
+            ended: call.ended,
+        }
+    }
+}
+
+/// Server-sent events: `snapshot` at once and every second; `call` for up to 200 calls that are bad right now, then
+/// whenever a call changes; `lagged` to a client that is too slow.
 #[utoipa::path(get, path = "/api/v1/live", tag = "live", responses(
     (status = 200, description = "Events `snapshot` (LiveSnapshot), `call` (LiveChange), `lagged` (LiveLagged)",
         content_type = "text/event-stream", body = String),
@@ -132,19 +147,13 @@ pub(super) async fn events(
             format!("{MAX_CLIENTS} clients listen already; close one"),
         )
     })?;
+    // Subscribed first: a change between the two is told twice rather than not at all.
     let changes = BroadcastStream::new(feed.changes.subscribe()).map(|change| match change {
-        Ok(call) => event(
-            "call",
-            &LiveChange {
-                id: hex_id(call.uid),
-                call_id: call.call_id,
-                state: call.state.name(),
-                diagnosis: call.diagnosis,
-                ended: call.ended,
-            },
-        ),
+        Ok(call) => event("call", &LiveChange::from(call)),
         Err(BroadcastStreamRecvError::Lagged(missed)) => event("lagged", &LiveLagged { missed }),
     });
+    let bad_now = feed.view().bad_calls(MAX_FIRST_CALLS);
+    let bad_now = tokio_stream::iter(bad_now).map(|call| event("call", &LiveChange::from(call)));
     let watched = feed.clone();
     let snapshot = move || {
         // The place is given back when the client's stream is dropped.
@@ -154,7 +163,7 @@ pub(super) async fn events(
     };
     let first = tokio_stream::once(snapshot());
     let ticks = IntervalStream::new(tokio::time::interval(SNAPSHOT_EVERY)).skip(1).map(move |_| snapshot());
-    let stream = first.chain(ticks.merge(changes)).take_while(move |_| feed.open()).map(Ok);
+    let stream = first.chain(bad_now).chain(ticks.merge(changes)).take_while(move |_| feed.open()).map(Ok);
     Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
 }
 

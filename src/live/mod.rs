@@ -137,6 +137,11 @@ impl LiveView {
         self.calls.get(&uid)
     }
 
+    /// Current calls with a diagnosis, at most `most`, in the order of their identities.
+    pub fn bad_calls(&self, most: usize) -> Vec<LiveCall> {
+        self.bad.iter().filter_map(|uid| self.calls.get(uid)).take(most).cloned().collect()
+    }
+
     pub fn totals(&self) -> &Totals {
         &self.totals
     }
@@ -206,6 +211,8 @@ mod tests {
         assert_eq!(changed(&mut view, bad), Some((1, CallState::Established, Some("one_way_media"), false)));
         let now = view.snapshot();
         assert_eq!((now.calls, now.calls_bad, now.at), (1, 1, Some(Timestamp(20))));
+        assert_eq!(view.bad_calls(9).iter().map(|c| c.uid).collect::<Vec<_>>(), [1]);
+        assert!(view.bad_calls(0).is_empty());
         let over = Event::CallEnded(call(1, CallState::Completed, Some(DiagnosisCode::OneWayMedia), 15));
         assert_eq!(changed(&mut view, over), Some((1, CallState::Completed, Some("one_way_media"), true)));
         let now = view.snapshot();

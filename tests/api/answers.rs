@@ -17,7 +17,7 @@ fn hex(ids: &[u64]) -> Vec<String> {
 #[tokio::test]
 async fn worst_first_is_by_verdict_and_by_mos_on_its_own_scale() {
     let Some(world) = World::new("worst").await else { return };
-    let verdict = |code: &str| json!([{"code": code, "confidence": 0.9, "evidence": "e"}]);
+    let verdict = |code: &str| json!([[code, 0.9, "e"]]);
     let none = Value::Null;
     world
         .insert(
@@ -38,6 +38,9 @@ async fn worst_first_is_by_verdict_and_by_mos_on_its_own_scale() {
         .await;
     let page = world.get("/api/v1/calls").await;
     assert_eq!(ids(&page, "calls"), hex(&[4, 9, 6, 3, 7, 10, 8, 2, 1, 5]), "{page}");
+    let badness: Vec<u64> =
+        page["calls"].as_array().into_iter().flatten().filter_map(|c| c["badness"].as_u64()).collect();
+    assert_eq!(badness, [1000, 900, 850, 707, 350, 268, 100, 27, 1, 0]);
     let classes: BTreeMap<String, String> = page["calls"]
         .as_array()
         .into_iter()
@@ -197,7 +200,7 @@ async fn text_of_strangers_stays_data() {
         .iter()
         .zip(1..)
         .map(|(text, uid)| {
-            let diagnoses = json!([{"code": "setup_failed", "confidence": 1.0, "evidence": text}]);
+            let diagnoses = json!([["setup_failed", 1.0, text]]);
             call(uid, uid as i64, json!({"call_id": text, "caller_user": text, "caller_name": text, "callee_agent": text, "final_reason": text, "diagnoses": diagnoses}))
         })
         .collect();
@@ -327,7 +330,7 @@ async fn one_call_comes_with_its_evidence_in_the_order_of_time() {
         .await;
     world
         .insert("streams", &[
-            stream(70, 7, 2, json!({"clock_rate": 8000, "payload_types": [{"pt": 0, "packets": 90}, {"pt": 101, "packets": 3}],
+            stream(70, 7, 2, json!({"clock_rate": 8000, "payload_types": [[0, 90], [101, 3]],
                 "unique_packets": 100, "expected": 125, "lost": 25, "late": [50, 25, 0, 0, 0, 0, 0], "loss_runs": [1, 0, 0, 0, 0, 0, 0, 0, 0, 2],
                 "mos_lq": 3.9, "mos_worst_interval": 3.1, "mos_scale": "nb", "vlan": 12, "duplicates_probe": 4})),
             // Found by the call's list, though the stream itself knew of no call.

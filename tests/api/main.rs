@@ -1,5 +1,10 @@
 //! The HTTP face over the real engine: every route, bounds, paging, percentiles, and hostile text that stays data.
 
 mod answers;
+mod facts;
 mod routes;
 mod world;
+
+#[path = "../store/samples.rs"]
+#[allow(dead_code, reason = "shared with the tests of the store, which need all of it")]
+mod samples;

@@ -1,8 +1,9 @@
 //! Every route with every kind of request it must take or refuse; headers, hosts, health, metrics, events.
 
-use crate::world::{World, call, get, send, service};
+use crate::world::{World, call, get, send, service, service_over};
 use auscult::api::{LiveFeed, openapi_json};
 use auscult::model::{CallRecord, CallState, Diagnosis, DiagnosisCode, Event, Limits};
+use auscult::store::query::Reader;
 use auscult::units::Timestamp;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
@@ -38,6 +39,8 @@ const MATRIX: &[(&str, &str, u16)] = &[
     ("/api/v1/calls", "/api/v1/calls?from=2026-03-01T13:00:00%2B01:00", 200),
     ("/api/v1/calls", "/api/v1/calls?from=1970-01-01T00:00:00Z", 200),
     ("/api/v1/calls", "/api/v1/calls?to=2200-01-01T00:00:00Z", 200),
+    ("/api/v1/calls", "/api/v1/calls?from=1677-10-01T00:00:00Z&to=1677-10-02T00:00:00Z&codec=PCMU", 200),
+    ("/api/v1/calls", "/api/v1/calls?from=2262-04-01T00:00:00Z&to=2262-04-11T00:00:00Z&codec=PCMU", 200),
     ("/api/v1/calls", "/api/v1/calls?sort=best", 400),
     ("/api/v1/calls", "/api/v1/calls?sort=longest", 200),
     ("/api/v1/calls", "/api/v1/calls?mos_below=NaN", 400),
@@ -63,6 +66,9 @@ const MATRIX: &[(&str, &str, u16)] = &[
     ("/api/v1/stats", "/api/v1/stats?group_by=codec,trunk,site&bucket_s=60", 200),
     ("/api/v1/stats", "/api/v1/stats?group_by=probe,src,dst", 200),
     ("/api/v1/stats", "/api/v1/stats?group_by=mos_scale", 200),
+    ("/api/v1/stats", "/api/v1/stats?from=1677-10-01T00:00:00Z&to=1677-10-02T00:00:00Z", 200),
+    ("/api/v1/stats", "/api/v1/stats?from=2200-01-01T00:00:00Z&to=2200-01-02T00:00:00Z&bucket_s=3600", 200),
+    ("/api/v1/timeline", "/api/v1/timeline?from=1677-10-01T00:00:00Z&to=1677-10-02T00:00:00Z", 200),
     ("/api/v1/stats", "/api/v1/stats?group_by=codec,trunk,site,probe", 400),
     ("/api/v1/stats", "/api/v1/stats?group_by=codec,codec", 400),
     ("/api/v1/stats", "/api/v1/stats?group_by=caller_user", 400),
@@ -86,6 +92,10 @@ const MATRIX: &[(&str, &str, u16)] = &[
 async fn every_route_takes_and_refuses_what_it_should() {
     let Some(world) = World::new("routes").await else { return };
     world.insert("calls", &[call(10, 0, json!({}))]).await;
+    world.live.publish(&changed(12, CallState::Established, None), "");
+    let still_up = get(&world.router, "/api/v1/calls/000000000000000c").await;
+    assert_eq!(still_up.status, StatusCode::NOT_FOUND);
+    assert!(still_up.text.contains("still up"), "{}", still_up.text);
     for (_, uri, expected) in MATRIX {
         let answer = get(&world.router, uri).await;
         assert_eq!(answer.status.as_u16(), *expected, "{uri}: {}", answer.text);
@@ -171,6 +181,36 @@ async fn without_a_store_the_service_lives_and_says_why_it_is_not_ready() {
     assert_eq!(calls.headers[header::RETRY_AFTER], "1");
 }
 
+#[tokio::test]
+async fn a_ninth_question_at_once_is_told_to_come_back() {
+    let live = Arc::new(LiveFeed::new(&Limits::default()));
+    let reader = Reader::new(Client::default().with_url("http://127.0.0.1:1"));
+    let router = service_over(reader.clone(), live, true);
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        held.push(reader.session().await.expect("a place"));
+    }
+    for uri in [
+        "/api/v1/calls",
+        "/api/v1/range",
+        "/api/v1/stats",
+        "/api/v1/timeline",
+        "/api/v1/streams",
+        "/api/v1/calls/0000000000000001",
+    ] {
+        let refused = get(&router, uri).await;
+        assert_eq!((refused.status.as_u16(), refused.json()["error"]["code"].as_str()), (503, Some("busy")), "{uri}");
+        assert_eq!(refused.headers[header::RETRY_AFTER], "1");
+    }
+    assert_eq!(get(&router, "/healthz").await.status, StatusCode::OK);
+    held.pop();
+    assert_eq!(
+        get(&router, "/api/v1/calls").await.json()["error"]["code"],
+        "store_unavailable",
+        "the place is free again"
+    );
+}
+
 fn changed(uid: u64, state: CallState, diagnosis: Option<DiagnosisCode>) -> Event {
     let diagnoses = diagnosis.into_iter().map(|code| Diagnosis { code, confidence: 1.0, evidence: String::new() });
     Event::CallChanged(Box::new(CallRecord {
@@ -226,17 +266,18 @@ async fn open_live(live: &Arc<LiveFeed>) -> axum::response::Response {
 async fn live_events_start_with_a_snapshot_and_follow_changes() {
     let live = Arc::new(LiveFeed::new(&Limits::default()));
     live.publish(&changed(1, CallState::Established, None), "");
+    live.publish(&changed(2, CallState::Established, Some(DiagnosisCode::NoMedia)), "");
     let response = open_live(&live).await;
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
     assert_eq!(response.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
     live.publish(&changed(1, CallState::Established, None), "");
     live.publish(&changed(1, CallState::Established, Some(DiagnosisCode::OneWayMedia)), "");
-    let text = events(response.into_body(), |text| text.contains("event: call")).await;
-    assert!(text.contains("event: snapshot\n"), "{text}");
+    let text = events(response.into_body(), |text| text.contains("one_way_media")).await;
+    assert!(text.starts_with("event: snapshot\n"), "{text}");
     assert!(text.contains("\"at\":\"1970-01-01T00:00:05.000000000Z\""), "{text}");
     assert!(text.contains("\"id\":\"0000000000000001\""), "{text}");
-    assert!(text.contains("\"diagnosis\":\"one_way_media\""), "{text}");
-    assert_eq!(text.matches("event: call").count(), 1, "an event that changes nothing visible is not sent: {text}");
+    assert!(text.contains("\"diagnosis\":\"no_media\""), "a call that was bad before: {text}");
+    assert_eq!(text.matches("event: call").count(), 2, "an event that changes nothing visible is not sent: {text}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use auscult::units::{Nanos, Timestamp};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use clickhouse::Client;
+use clickhouse::{Client, RowOwned, RowWrite};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -25,6 +25,7 @@ pub const START: Timestamp = Timestamp::from_secs(1_772_366_400);
 
 pub struct World {
     pub router: Router,
+    pub live: Arc<LiveFeed>,
     writer: Client,
     _opened: Arc<Opened>,
 }
@@ -57,13 +58,11 @@ impl Telemetry for Spool {
 
 /// A service over `reader`, with the spool in the state given.
 pub fn service(reader: Client, live: Arc<LiveFeed>, spool_ok: bool) -> Router {
-    app(AppState {
-        reader: Reader::new(reader),
-        live,
-        telemetry: Arc::new(Spool(spool_ok)),
-        hosts: HostPolicy::loopback(),
-        now: || START,
-    })
+    service_over(Reader::new(reader), live, spool_ok)
+}
+
+pub fn service_over(reader: Reader, live: Arc<LiveFeed>, spool_ok: bool) -> Router {
+    app(AppState { reader, live, telemetry: Arc::new(Spool(spool_ok)), hosts: HostPolicy::loopback(), now: || START })
 }
 
 pub async fn get(router: &Router, uri: &str) -> Answer {
@@ -86,13 +85,20 @@ impl World {
         let reader = in_process_client(&opened.engine, Access::reader(None)).with_database(name);
         schema::apply(&writer, &Dialect::Embedded, name).await.expect("the schema");
         let live = Arc::new(LiveFeed::new(&Limits::default()));
-        Some(World { router: service(reader, live, true), writer, _opened: opened })
+        Some(World { router: service(reader, live.clone(), true), live, writer, _opened: opened })
     }
 
     pub async fn get(&self, uri: &str) -> Value {
         let answer = get(&self.router, uri).await;
         assert_eq!(answer.status, StatusCode::OK, "{uri}: {}", answer.text);
         answer.json()
+    }
+
+    /// One row as the store's writer makes it.
+    pub async fn store<T: RowOwned + RowWrite>(&self, table: &str, row: &T) {
+        let mut insert = self.writer.insert::<T>(table).await.expect("the columns match");
+        insert.write(row).await.expect("a row is taken");
+        insert.end().await.expect("the row is stored");
     }
 
     pub async fn insert(&self, table: &str, rows: &[Value]) {

@@ -272,6 +272,7 @@ mod tests {
                 "INSERT INTO `format` SETTINGS x='FORMAT y', z=1 FORMAT TSV\n\n1\t2\n",
                 insert("INSERT INTO `format` SETTINGS x='FORMAT y', z=1", "TSV", b"\n1\t2\n"),
             ),
+            ("INSERT INTO `a`.`values`(`b`) FORMAT TSV", insert("INSERT INTO `a`.`values`(`b`)", "TSV", b"")),
             (
                 "insert into format format JSONEachRow {\"a\":1}",
                 insert("insert into format", "JSONEachRow", b"{\"a\":1}"),

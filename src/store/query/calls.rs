@@ -52,7 +52,7 @@ impl Class {
 /// scales divide by 1.29 and 1.48 first (G.107.1, G.107.2), so the same MOS marks the same share of each scale.
 macro_rules! class {
     () => {
-        "multiIf(state IN ('failed', 'setup_timeout') OR has(diagnoses.code, 'no_response'), 'failed', \
+        "multiIf(state IN ('failed', 'setup_timeout') OR has(tupleElement(diagnoses, 1), 'no_response'), 'failed', \
          mos_worst IS NULL, 'unrated', mos_worst >= toFloat32(4.024), 'good', mos_worst >= toFloat32(3.1), 'fair', 'poor')"
     };
 }
@@ -66,7 +66,7 @@ macro_rules! badness {
         "toInt64(greatest(\
          if(mos_worst IS NULL, 0, round(1 + 999 * greatest(0, least(1, (if(mos_scale = 'nb', 4.41, 4.5) - ifNull(mos_worst, 0)) / (if(mos_scale = 'nb', 4.41, 4.5) - 1))))), \
          arrayMax(arrayPushBack(arrayMap(c -> transform(c, \
-         ['no_media', 'one_way_media', 'no_response', 'media_interrupted'], [1000, 950, 900, 800], 100), diagnoses.code), 0)), \
+         ['no_media', 'one_way_media', 'no_response', 'media_interrupted'], [1000, 950, 900, 800], 100), tupleElement(diagnoses, 1)), 0)), \
          multiIf(state = 'setup_timeout' OR (state = 'failed' AND (final_code >= 500 AND final_code < 600 OR final_code IN (0, 408))), 850, state = 'failed', 350, 0)))"
     };
 }
@@ -123,7 +123,7 @@ pub struct CallRow {
     pub loss_source: String,
     pub diagnosis: String,
     /// Code, confidence and evidence, worst first.
-    pub verdicts: Vec<(String, f32, String)>,
+    pub diagnoses: Vec<(String, f32, String)>,
     /// [`Class::name`].
     pub class: String,
     /// 0..=1000, what [`CallSort::Worst`] sorts by.
@@ -141,7 +141,7 @@ pub(super) const CALL_COLUMNS: &str = concat!(
      answered_at, ended_at, pdd_ms, setup_ms, duration_ms, released_by, release_reason, reinvites, auth_rounds, \
      retransmissions, messages, branches, acked, started_mid_call, directions_seen, streams, mos_worst, mos_scale, \
      pdv_p95_worst_ms, loss_pct_worst, loss_source, diagnosis, \
-     CAST(diagnoses, 'Array(Tuple(String, Float32, String))') AS verdicts, ",
+     diagnoses, ",
     class!(),
     " AS class, ",
     badness!(),

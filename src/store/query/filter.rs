@@ -2,6 +2,7 @@
 
 use super::statement::{Conditions, Value};
 use super::{QueryError, Window};
+use crate::units::Timestamp;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// A user part to look for, normalised: no separators, no `+` or `00` in front, lower case.
@@ -188,7 +189,7 @@ impl CallFilter {
         number(&mut all, "mos_worst < {mos_below:Float64}", "mos_below", self.mos_below);
         number(&mut all, "pdv_p95_worst_ms > {pdv_above:Float64}", "pdv_above", self.pdv_p95_above);
         number(&mut all, "loss_pct_worst > {loss_above:Float64}", "loss_above", self.loss_above);
-        text(&mut all, "has(diagnoses.code, {diagnosis:String})", "diagnosis", &self.diagnosis);
+        text(&mut all, "has(tupleElement(diagnoses, 1), {diagnosis:String})", "diagnosis", &self.diagnosis);
         text(&mut all, "trunk = {trunk:String}", "trunk", &self.trunk);
         text(&mut all, "site = {site:String}", "site", &self.site);
         all
@@ -215,8 +216,8 @@ impl StreamFilter {
     /// Conditions over `stream_intervals`: the intervals that start inside the window.
     pub(super) fn interval_conditions(&self, window: Window) -> Conditions {
         let mut all = Conditions::default();
-        // Whole seconds: an interval that starts in the second the window starts in belongs to it.
-        let seconds = |at: crate::units::Timestamp| Value::Int(at.0.div_euclid(1_000_000_000));
+        // Whole seconds in the range of the column: an interval that starts in the second the window starts in belongs to it.
+        let seconds = |at: Timestamp| Value::Int(at.0.div_euclid(1_000_000_000).clamp(0, i64::from(u32::MAX)));
         all.and("start_at >= toDateTime({from_s:Int64}, 'UTC')", [("from_s", seconds(window.from))]);
         all.and("start_at <= toDateTime({to_s:Int64}, 'UTC')", [("to_s", seconds(window.to))]);
         self.narrow(all)
@@ -264,7 +265,6 @@ fn number(all: &mut Conditions, clause: &'static str, name: &'static str, value:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Timestamp;
 
     #[test]
     fn numbers_lose_what_people_write_around_them() {

@@ -269,6 +269,13 @@ mod tests {
     }
 
     #[test]
+    fn every_statement_is_bounded_and_read_only() {
+        let reader = Reader::new(Client::default());
+        let settings = ["readonly", "max_execution_time", "max_memory_usage"].map(|s| reader.client.get_setting(s));
+        assert_eq!(settings, [Some("2"), Some("10"), Some("1073741824")]);
+    }
+
+    #[test]
     fn engine_errors_become_one_line_with_advice() {
         let error = |text: &str| QueryError::from(ClientError::BadResponse(text.to_owned()));
         assert!(matches!(error("Code: 159. DB::Exception: Timeout exceeded"), QueryError::TooSlow));

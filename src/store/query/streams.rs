@@ -35,7 +35,7 @@ pub struct StreamRow {
     pub clock_rate: Option<u32>,
     pub clock_source: String,
     /// Payload types with their packet counts, most frequent first.
-    pub payloads: Vec<(u8, u64)>,
+    pub payload_types: Vec<(u8, u64)>,
     pub ptime_ms: Option<f32>,
     pub first_at: i64,
     pub last_at: i64,
@@ -92,7 +92,7 @@ pub struct StreamRow {
 
 const STREAM_COLUMNS: &str = "probe, site, trunk, stream_id, call_uid, call_id, src_ip, src_port, dst_ip, dst_port, \
     ssrc, codec, clock_rate, clock_source, \
-    CAST(payload_types, 'Array(Tuple(UInt8, UInt64))') AS payloads, ptime_ms, first_at, last_at, packets, unique_packets, \
+    payload_types, ptime_ms, first_at, last_at, packets, unique_packets, \
     expected, lost, duplicates_probe, duplicates_network, reordered, reorder_extent, restarts, sent_elsewhere, \
     loss_runs, longest_loss_run, jitter_last_ms, jitter_mean_ms, jitter_max_ms, pdv_p50_ms, pdv_p95_ms, pdv_p99_ms, \
     pdv_max_ms, late, max_gap_ms, drift_ppm, dscp, dscp_changes, ttl_min, ttl_max, vlan, tunnel, rtt_ms, r, mos_lq, \

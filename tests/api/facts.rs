@@ -1,0 +1,88 @@
+//! Facts as the engine states them, through the store's own rows, to the JSON a page gets.
+
+use crate::samples;
+use crate::world::World;
+use auscult::model::{CallRecord, StreamId};
+use auscult::store::rows::{CallRow, IntervalRow, RtcpRow, SipMessageRow, StreamRow};
+use auscult::units::Timestamp;
+use serde_json::{Value, json};
+
+/// Far enough ahead that no row expires while the test looks.
+const STORED: Timestamp = Timestamp::from_secs(4_102_444_800);
+
+#[tokio::test]
+async fn facts_read_back_as_they_were_stated() {
+    let Some(world) = World::new("facts").await else { return };
+    let labels = samples::labels();
+    let stream = samples::stream(11);
+    let mut interval = samples::interval(11, 10);
+    interval.call_uid = Some(77);
+    let call = CallRecord { streams: vec![StreamId(11)], ..samples::call(77) };
+    world.store("calls", &CallRow::new(&call, &labels, STORED)).await;
+    world.store("streams", &StreamRow::new(&stream, &labels, STORED)).await;
+    world.store("stream_intervals", &IntervalRow::new(&interval, &labels, STORED)).await;
+    world.store("sip_messages", &SipMessageRow::new(&samples::sip(1), &labels, STORED)).await;
+    world.store("rtcp_reports", &RtcpRow::new(&samples::rtcp(5), &labels, STORED)).await;
+    let detail = world.get("/api/v1/calls/000000000000004d").await;
+
+    let expect = |path: &str, expected: Value| assert_eq!(detail.pointer(path), Some(&expected), "{path}");
+    expect("/call/caller/user", json!("+4930123"));
+    expect("/call/caller/name", json!("\"+4930123\" \u{1F600}\0'\\"));
+    expect("/call/state", json!("completed"));
+    expect("/call/class", json!("fair"));
+    expect("/call/signalling_src", json!("192.0.2.1:5060"));
+    expect("/call/signalling_dst", json!("[2001:db8::5]:5061"));
+    expect("/call/invite_at", json!(samples::at(0).to_rfc3339()));
+    expect("/call/pdd_ms", json!(1000.0));
+    expect("/call/duration_ms", json!(6000.0));
+    expect("/call/released_by", json!("callee"));
+    expect("/call/mos_worst", json!(3.25));
+    expect("/call/pdv_p95_worst_ms", json!(12.5));
+    expect("/call/loss_pct_worst", Value::Null);
+    expect("/call/diagnosis", json!("bursty_loss"));
+    expect("/call/diagnoses/0/evidence", json!("12 lost in one run"));
+    expect("/call/codecs", json!(["PCMA"]));
+    expect("/call/trunk", json!("carrier"));
+    expect("/streams/0/id", json!("000000000000000b"));
+    expect("/streams/0/call", json!("000000000000004d"));
+    expect("/streams/0/ssrc", json!("0xdeadbeef"));
+    expect("/streams/0/src", json!("192.0.2.7:16384"));
+    expect("/streams/0/lost", json!(50));
+    expect("/streams/0/loss_runs", json!({"1": 2, "3": 1, "10-19": 1, "500+": 1}));
+    expect("/streams/0/longest_loss_run", json!(700));
+    expect("/streams/0/jitter_ms", json!({"last": 1.5, "mean": 2.0, "max": 2.5}));
+    expect("/streams/0/payload_types/0", json!({"pt": 8, "packets": 980}));
+    expect("/streams/0/clock_source", json!("static"));
+    expect("/streams/0/r", Value::Null);
+    expect("/streams/0/mos/lq", json!(4.1));
+    expect("/streams/0/mos/cq", Value::Null);
+    expect("/streams/0/quality/loss_source", json!("suspected_capture"));
+    expect("/streams/0/quality/timestamp_resolution_ns", json!(1000));
+    for (path, histogram) in
+        [("/streams/0", &stream.numbers.pdv), ("/intervals/000000000000000b/0", &interval.numbers.pdv)]
+    {
+        let read = detail.pointer(&format!("{path}/delay_variation_ms/p95")).and_then(Value::as_f64);
+        let stated = histogram.quantile(0.95).map(|d| d.as_millis_f64() as f32);
+        assert_eq!(read.map(|v| v as f32), stated, "{path}");
+    }
+    expect("/intervals/000000000000000b/0/start_at", json!(interval.start.to_rfc3339()));
+    expect("/intervals/000000000000000b/0/unique", json!(990));
+    expect("/ladder/0/direction", json!("response"));
+    expect("/ladder/0/status", json!(183));
+    expect("/ladder/0/sdp", json!("v=0\r\n"));
+    expect("/rtcp/0/kind", json!("voip_metrics"));
+    expect("/rtcp/0/stream", json!("000000000000000b"));
+    expect("/rtcp/0/fraction_lost_pct", json!(25.0));
+    expect("/rtcp/0/cumulative_lost", json!(-3));
+    expect("/rtcp/0/jitter_ms", json!(6.875));
+    expect("/rtcp/0/voip/loss_pct", json!(12.5));
+    expect("/rtcp/0/voip/r", json!(88));
+    expect("/rtcp/0/voip/mos_cq", Value::Null);
+    expect("/rtcp/0/implausible", json!("loss above 100 %"));
+    expect("/truncated", json!(false));
+
+    let stats = world.get("/api/v1/stats?group_by=codec,site").await;
+    assert_eq!(stats["groups"][0]["key"], json!({"codec": "opus", "site": "berlin"}));
+    assert_eq!(stats["groups"][0]["mos"][0]["scale"], "wb");
+    assert_eq!(stats["groups"][0]["calls"], 1);
+}
