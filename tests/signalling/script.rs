@@ -144,7 +144,7 @@ fn show(facts: &[Fact], messages: bool, text: &mut String) {
         match fact {
             Fact::Changed(_) => {}
             Fact::Media { side, endpoint, payloads, direction, .. } => {
-                let payloads: Vec<_> = payloads.iter().map(|p| format!("{}={}", p.pt.0, p.codec)).collect();
+                let payloads: Vec<_> = payloads.iter().map(|p| format!("{}={}", p.payload_type.0, p.codec)).collect();
                 writeln!(text, "media {side:?} {endpoint} {} {}", payloads.join(" "), direction.name())
             }
             .expect("text"),
