@@ -77,7 +77,7 @@ impl Classic {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn next(&self, input: &mut Input, oddities: &mut Oddities) -> Step {
         if !input.fill(self.record_header) {
             return match input.window().len() {

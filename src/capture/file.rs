@@ -158,13 +158,13 @@ impl FileReader {
     ///
     /// # Errors
     /// [`CaptureError::Read`], once, when the operating system fails to read on.
-    #[inline]
+    #[inline(always)]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
         Ok(self.next_record()?.map(|record| self.frame(&record)))
     }
 
     /// As [`FileReader::next_frame`], the octets left where they are until the next call.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_record(&mut self) -> Result<Option<Record>, CaptureError> {
         if self.finished {
             return Ok(None);
@@ -187,7 +187,7 @@ impl FileReader {
         Ok(Some(record))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn frame(&self, record: &Record) -> Frame<'_> {
         Frame {
             at: record.at,

@@ -84,10 +84,13 @@ impl Input {
     }
 
     /// Sees to it that the window holds `n` octets (at most [`MAX_BUFFER`]); false when there are no more to be had.
+    #[inline(always)]
     pub fn fill(&mut self, n: usize) -> bool {
-        if self.end - self.start >= n {
-            return true;
-        }
+        self.end - self.start >= n || self.fetch(n)
+    }
+
+    #[cold]
+    fn fetch(&mut self, n: usize) -> bool {
         match &mut self.store {
             Store::Mapped { map, file } => {
                 let now = file.metadata().map_or(0, |m| usize::try_from(m.len()).unwrap_or(usize::MAX));

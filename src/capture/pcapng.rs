@@ -108,7 +108,7 @@ pub(super) fn is_cut_short(head: &[u8]) -> bool {
 
 impl Pcapng {
     /// Reads on to the next packet.
-    #[inline]
+    #[inline(always)]
     pub fn next(&mut self, input: &mut Input, oddities: &mut Oddities, last: Timestamp) -> Step {
         loop {
             if !input.fill(MIN_BLOCK) {
@@ -218,7 +218,7 @@ impl Pcapng {
         None
     }
 
-    #[inline]
+    #[inline(always)]
     fn enhanced_packet(
         &mut self,
         input: &Input,
