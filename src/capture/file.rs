@@ -29,8 +29,9 @@ pub struct FileReader {
     compression: Option<Compression>,
     total: Option<u64>,
     frames: u64,
-    last: Option<Timestamp>,
-    oddities: Oddities,
+    /// Time of the last frame, from before all time at first.
+    last: Timestamp,
+    notes: Notes,
     truncated: Option<Truncation>,
     finished: bool,
 }
@@ -41,6 +42,7 @@ enum Format {
 }
 
 /// A frame whose octets are still in the input.
+#[derive(Clone)]
 pub(super) struct Record {
     pub at: Timestamp,
     pub link: LinkType,
@@ -49,23 +51,28 @@ pub(super) struct Record {
     pub place: Range<usize>,
 }
 
-/// What reading on in a format came to.
-pub(super) enum Step {
-    Record(Record),
-    End,
-    /// No further: offset of the record that cannot be read, and why.
-    Stop(u64, TruncationKind, String),
+/// What a format notes while it reads: beside the frames, so that those stay in registers.
+#[derive(Default)]
+pub(super) struct Notes {
+    pub oddities: Oddities,
+    /// Why there is no next record; `None` at the end.
+    pub stop: Option<Truncation>,
 }
 
-impl Step {
+impl Notes {
     #[cold]
-    pub fn cut(input: &Input, what: String) -> Step {
-        Step::stop(input, TruncationKind::Cut, what)
+    pub fn cut(&mut self, input: &Input, what: String) {
+        self.stop(input.offset(), TruncationKind::Cut, what);
     }
 
     #[cold]
-    pub fn stop(input: &Input, kind: TruncationKind, what: String) -> Step {
-        Step::Stop(input.offset(), kind, what)
+    pub fn corrupt(&mut self, input: &Input, what: String) {
+        self.stop(input.offset(), TruncationKind::Corrupt, what);
+    }
+
+    #[cold]
+    pub fn stop(&mut self, at_byte: u64, kind: TruncationKind, what: String) {
+        self.stop = Some(Truncation { at_byte, kind, what });
     }
 }
 
@@ -147,8 +154,8 @@ impl FileReader {
             compression,
             total,
             frames: 0,
-            last: None,
-            oddities: Oddities::default(),
+            last: Timestamp::MIN,
+            notes: Notes::default(),
             truncated: None,
             finished: false,
         }
@@ -169,21 +176,21 @@ impl FileReader {
         if self.finished {
             return Ok(None);
         }
-        let last = self.last.unwrap_or_default();
-        let step = match &mut self.format {
-            Format::Classic(classic) => classic.next(&mut self.input, &mut self.oddities),
-            Format::Pcapng(pcapng) => pcapng.next(&mut self.input, &mut self.oddities, last),
+        let record = match &mut self.format {
+            Format::Classic(classic) => classic.next(&mut self.input, &mut self.notes),
+            Format::Pcapng(pcapng) => pcapng.next(&mut self.input, &mut self.notes, self.last),
         };
-        let Step::Record(mut record) = step else { return self.finish(step) };
+        let Some(mut record) = record else { return self.finish() };
+        let oddities = &mut self.notes.oddities;
         let len = record.place.len() as u32;
         self.frames += 1;
-        self.oddities.empty += u64::from(len == 0);
+        oddities.empty += u64::from(len == 0);
         if len > record.wire_len {
-            self.oddities.longer_than_wire += 1;
+            oddities.longer_than_wire += 1;
             record.wire_len = len;
         }
-        self.oddities.time_went_back += u64::from(self.last.is_some_and(|last| record.at < last));
-        self.last = Some(record.at);
+        oddities.time_went_back += u64::from(record.at < self.last);
+        self.last = record.at;
         Ok(Some(record))
     }
 
@@ -199,16 +206,17 @@ impl FileReader {
     }
 
     #[cold]
-    fn finish(&mut self, step: Step) -> Result<Option<Record>, CaptureError> {
+    fn finish(&mut self) -> Result<Option<Record>, CaptureError> {
         self.finished = true;
-        let (at_byte, kind, what) = match (step, self.input.take_failure()) {
-            (Step::Stop(at, TruncationKind::Cut, _), Some(e)) => return self.failed(at, e),
-            (Step::Stop(at, kind, what), _) => (at, kind, what),
-            (_, Some(e)) => return self.failed(self.input.offset(), e),
-            (_, None) => return Ok(None),
-        };
-        self.truncated = Some(Truncation { at_byte, kind, what });
-        Ok(None)
+        let stop = self.notes.stop.take();
+        let at_byte = stop.as_ref().map_or_else(|| self.input.offset(), |stop| stop.at_byte);
+        match self.input.take_failure() {
+            Some(e) if stop.as_ref().is_none_or(|stop| stop.kind == TruncationKind::Cut) => self.failed(at_byte, e),
+            _ => {
+                self.truncated = stop;
+                Ok(None)
+            }
+        }
     }
 
     /// The input ended with an error: of the compressed data, or of the system.
@@ -273,7 +281,7 @@ impl FileReader {
 
     /// Records that were not as they should be, so far.
     pub fn oddities(&self) -> Oddities {
-        self.oddities
+        self.notes.oddities
     }
 }
 

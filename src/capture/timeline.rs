@@ -60,6 +60,7 @@ enum Source {
 struct Open {
     index: usize,
     reader: FileReader,
+    /// The frame it stands at; not kept up while it is the current file.
     head: Record,
     /// This file's interface numbers as numbers of the timeline.
     interfaces: Vec<u16>,
@@ -130,26 +131,28 @@ impl Timeline {
     /// Those of [`FileReader::open`] when a file has changed since the timeline was opened.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
+        let mut next = None;
         if std::mem::take(&mut self.delivered)
             && let Some(file) = &mut self.current
         {
             match file.reader.next_record() {
+                Ok(Some(head)) if self.limit.is_none_or(|limit| (head.at, file.index) < limit) => next = Some(head),
                 Ok(Some(head)) => file.head = head,
                 end => self.close_current(end)?,
             }
         }
-        let in_turn = |file: &Open| self.limit.is_none_or(|limit| file.place() < limit);
-        if !self.current.as_deref().is_some_and(in_turn) {
+        if next.is_none() {
             self.choose()?;
         }
         let Some(file) = &mut self.current else { return Ok(None) };
+        let head = next.unwrap_or_else(|| file.head.clone());
         self.delivered = true;
-        let local = usize::from(file.head.interface);
+        let local = usize::from(head.interface);
         if file.interfaces.len() <= local {
             learn_interfaces(&mut self.interfaces, file);
         }
         let interface = file.interfaces.get(local).copied().unwrap_or(u16::MAX);
-        Ok(Some(Frame { interface, ..file.reader.frame(&file.head) }))
+        Ok(Some(Frame { interface, ..file.reader.frame(&head) }))
     }
 
     /// Makes the earliest of all files the current one, and opens those that begin by then.
