@@ -153,7 +153,7 @@ mod tests {
 
     fn records(file: Vec<u8>) -> Vec<(i64, u32, Vec<u8>)> {
         let classic = Classic::parse(&file).expect("header");
-        let mut input = Input::stream(Box::new(std::io::Cursor::new(file)));
+        let mut input = Input::new(Box::new(std::io::Cursor::new(file)));
         assert!(input.skip(HEADER as u64));
         let mut out = Vec::new();
         while let Some(r) = classic.next(&mut input, &mut Notes::default()) {

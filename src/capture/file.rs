@@ -24,8 +24,8 @@ pub struct FileReader {
     name: String,
     input: Input,
     format: Format,
-    /// Octets read of a source that is not mapped, compressed as it is.
-    progress: Option<Arc<Progress>>,
+    /// Of the source, compressed as it may be.
+    progress: Arc<Progress>,
     compression: Option<Compression>,
     total: Option<u64>,
     frames: u64,
@@ -88,22 +88,13 @@ impl FileReader {
         }
         let name = path.display().to_string();
         let refused = |source| CaptureError::Open { name: name.clone(), source };
-        let mut file = File::open(path).map_err(refused)?;
+        let file = File::open(path).map_err(refused)?;
         let meta = file.metadata().map_err(refused)?;
         if meta.is_dir() {
             return Err(CaptureError::not_a_capture(&name, "it is a directory", "name the files in it"));
         }
-        if !meta.is_file() {
-            return FileReader::from_reader(file, &name);
-        }
-        let head = head_of(&mut file, sniff::HEAD).map_err(refused)?;
-        if compression_of(&head).is_none() {
-            let format = Format::of(&head, &name)?;
-            let input = Input::mapped(file).map_err(refused)?;
-            return Ok(FileReader::begin(name, input, format, Some(meta.len()), None, None));
-        }
-        let whole = Cursor::new(head).chain(file);
-        FileReader::from_source(Box::new(whole), name, Some(meta.len()))
+        let total = meta.is_file().then_some(meta.len());
+        FileReader::from_source(Box::new(file), name, total)
     }
 
     /// Reads a capture from anything; `name` is what messages call it.
@@ -121,8 +112,8 @@ impl FileReader {
         let head = head_of(&mut counted, ENOUGH_TO_TELL).map_err(refused)?;
         let Some(compression) = compression_of(&head) else {
             let format = Format::of(&head, &name)?;
-            let input = Input::stream(Box::new(Cursor::new(head).chain(counted)));
-            return Ok(FileReader::begin(name, input, format, total, Some(progress), None));
+            let input = Input::new(Box::new(Cursor::new(head).chain(counted)));
+            return Ok(FileReader::begin(name, input, format, total, progress, None));
         };
         let again = Counted { from: Box::new(Cursor::new(head).chain(counted)), progress: Arc::default() };
         let mut inflated = Inflated::start(compression, again).map_err(refused)?;
@@ -131,8 +122,8 @@ impl FileReader {
             CaptureError::not_a_capture(&name, what, "copy the capture again, this copy is damaged")
         })?;
         let format = Format::of(&inner, &format!("{name} (decompressed)"))?;
-        let input = Input::stream(Box::new(Cursor::new(inner).chain(inflated)));
-        Ok(FileReader::begin(name, input, format, total, Some(progress), Some(compression)))
+        let input = Input::new(Box::new(Cursor::new(inner).chain(inflated)));
+        Ok(FileReader::begin(name, input, format, total, progress, Some(compression)))
     }
 
     fn begin(
@@ -140,7 +131,7 @@ impl FileReader {
         mut input: Input,
         format: Format,
         total: Option<u64>,
-        progress: Option<Arc<Progress>>,
+        progress: Arc<Progress>,
         compression: Option<Compression>,
     ) -> FileReader {
         if matches!(format, Format::Classic(_)) {
@@ -221,7 +212,7 @@ impl FileReader {
 
     /// The input ended with an error: of the compressed data, or of the system.
     fn failed(&mut self, at_byte: u64, source: io::Error) -> Result<Option<Record>, CaptureError> {
-        let of_the_data = self.compression.filter(|_| !self.progress.as_ref().is_some_and(|p| p.failed()));
+        let of_the_data = self.compression.filter(|_| !self.progress.failed());
         let (kind, what) = match of_the_data {
             Some(c) if source.kind() == io::ErrorKind::UnexpectedEof => {
                 (TruncationKind::Cut, format!("the {} data end too early", c.name()))
@@ -254,10 +245,7 @@ impl FileReader {
     /// Octets read so far and octets in all, for showing progress: of the compressed file where it is one. There is
     /// no total for standard input and pipes.
     pub fn position(&self) -> (u64, Option<u64>) {
-        let read = match &self.progress {
-            Some(progress) => progress.octets(),
-            None => self.input.offset(),
-        };
+        let read = if self.compression.is_some() { self.progress.octets() } else { self.input.offset() };
         (read, self.total)
     }
 
