@@ -2,11 +2,10 @@
 //! modified variant with interface fields behind each record header (magic a1b2cd34).
 
 use super::bytes::Cursor;
-use super::file::{Record, Step};
+use super::file::{Notes, Record};
 use super::input::Input;
-use super::{FileDrops, Interface, MAX_RECORD, Oddities, TruncationKind, link_type};
+use super::{FileDrops, Interface, MAX_RECORD, link_type};
 use crate::units::Timestamp;
-use crate::wire::LinkType;
 
 /// Octets of the header of the file.
 pub(super) const HEADER: usize = 24;
@@ -77,18 +76,14 @@ impl Classic {
         })
     }
 
-    #[inline]
-    pub fn next(&self, input: &mut Input, oddities: &mut Oddities) -> Step {
+    /// The next record; `None` at the end and where it goes no further, which is noted.
+    #[inline(always)]
+    pub fn next(&self, input: &mut Input, notes: &mut Notes) -> Option<Record> {
         if !input.fill(self.record_header) {
-            return match input.window().len() {
-                0 => Step::End,
-                n => Step::cut(input, format!("the file ends {n} octets into a record header")),
-            };
+            self.end(input, notes);
+            return None;
         }
-        let Some(&[s0, s1, s2, s3, f0, f1, f2, f3, c0, c1, c2, c3, w0, w1, w2, w3]) = input.window().first_chunk()
-        else {
-            return Step::End;
-        };
+        let &[s0, s1, s2, s3, f0, f1, f2, f3, c0, c1, c2, c3, w0, w1, w2, w3] = input.window().first_chunk()?;
         let number = |b: [u8; 4]| if self.big { u32::from_be_bytes(b) } else { u32::from_le_bytes(b) };
         let seconds = number([s0, s1, s2, s3]);
         let fraction = number([f0, f1, f2, f3]);
@@ -97,32 +92,41 @@ impl Classic {
             (len, wire_len) = (wire_len, len);
         }
         if len as usize > MAX_RECORD {
-            let what = format!("a record claims {len} octets, more than the {MAX_RECORD} a capture can hold");
-            return Step::stop(input, TruncationKind::Corrupt, what);
+            notes.corrupt(input, too_long(len));
+            return None;
         }
         let total = self.record_header + len as usize;
         if !input.fill(total) {
             let there = input.window().len().saturating_sub(self.record_header);
-            return Step::cut(input, format!("the file ends {there} octets into a frame of {len}"));
+            notes.cut(input, format!("the file ends {there} octets into a frame of {len}"));
+            return None;
         }
         let nanos = i64::from(fraction) * self.nanos_per_step;
-        oddities.fraction_over_second += u64::from(nanos >= 1_000_000_000);
+        notes.oddities.fraction_over_second += u64::from(nanos >= 1_000_000_000);
         let place = input.place(self.record_header, len as usize);
         input.consume(total);
-        Step::Record(Record {
+        Some(Record {
             // At most 2^32 s and 4295 s: fits 64 bits.
             at: Timestamp(i64::from(seconds) * 1_000_000_000 + nanos),
-            link: self.link(),
+            link: self.interface.link,
             interface: 0,
             wire_len,
             place,
         })
     }
 
-    #[inline]
-    fn link(&self) -> LinkType {
-        self.interface.link
+    #[cold]
+    fn end(&self, input: &Input, notes: &mut Notes) {
+        let there = input.window().len();
+        if there > 0 {
+            notes.cut(input, format!("the file ends {there} octets into a record header"));
+        }
     }
+}
+
+#[cold]
+fn too_long(claimed: u32) -> String {
+    format!("a record claims {claimed} octets, more than the {MAX_RECORD} a capture can hold")
 }
 
 fn magic(head: &[u8]) -> Option<(u32, bool)> {
@@ -135,6 +139,7 @@ fn magic(head: &[u8]) -> Option<(u32, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::LinkType;
 
     fn header(magic: u32, minor: u16, network: u32) -> Vec<u8> {
         let mut file = magic.to_le_bytes().to_vec();
@@ -148,10 +153,10 @@ mod tests {
 
     fn records(file: Vec<u8>) -> Vec<(i64, u32, Vec<u8>)> {
         let classic = Classic::parse(&file).expect("header");
-        let mut input = Input::stream(Box::new(std::io::Cursor::new(file)));
+        let mut input = Input::new(Box::new(std::io::Cursor::new(file)));
         assert!(input.skip(HEADER as u64));
         let mut out = Vec::new();
-        while let Step::Record(r) = classic.next(&mut input, &mut Oddities::default()) {
+        while let Some(r) = classic.next(&mut input, &mut Notes::default()) {
             out.push((r.at.0, r.wire_len, input.octets(r.place).to_vec()));
         }
         out

@@ -24,13 +24,14 @@ pub struct FileReader {
     name: String,
     input: Input,
     format: Format,
-    /// Octets read of a source that is not mapped, compressed as it is.
-    progress: Option<Arc<Progress>>,
+    /// Of the source, compressed as it may be.
+    progress: Arc<Progress>,
     compression: Option<Compression>,
     total: Option<u64>,
     frames: u64,
-    last: Option<Timestamp>,
-    oddities: Oddities,
+    /// Time of the last frame, from before all time at first.
+    last: Timestamp,
+    notes: Notes,
     truncated: Option<Truncation>,
     finished: bool,
 }
@@ -41,6 +42,7 @@ enum Format {
 }
 
 /// A frame whose octets are still in the input.
+#[derive(Clone)]
 pub(super) struct Record {
     pub at: Timestamp,
     pub link: LinkType,
@@ -49,23 +51,28 @@ pub(super) struct Record {
     pub place: Range<usize>,
 }
 
-/// What reading on in a format came to.
-pub(super) enum Step {
-    Record(Record),
-    End,
-    /// No further: offset of the record that cannot be read, and why.
-    Stop(u64, TruncationKind, String),
+/// What a format notes while it reads: beside the frames, so that those stay in registers.
+#[derive(Default)]
+pub(super) struct Notes {
+    pub oddities: Oddities,
+    /// Why there is no next record; `None` at the end.
+    pub stop: Option<Truncation>,
 }
 
-impl Step {
+impl Notes {
     #[cold]
-    pub fn cut(input: &Input, what: String) -> Step {
-        Step::stop(input, TruncationKind::Cut, what)
+    pub fn cut(&mut self, input: &Input, what: String) {
+        self.stop(input.offset(), TruncationKind::Cut, what);
     }
 
     #[cold]
-    pub fn stop(input: &Input, kind: TruncationKind, what: String) -> Step {
-        Step::Stop(input.offset(), kind, what)
+    pub fn corrupt(&mut self, input: &Input, what: String) {
+        self.stop(input.offset(), TruncationKind::Corrupt, what);
+    }
+
+    #[cold]
+    pub fn stop(&mut self, at_byte: u64, kind: TruncationKind, what: String) {
+        self.stop = Some(Truncation { at_byte, kind, what });
     }
 }
 
@@ -81,22 +88,13 @@ impl FileReader {
         }
         let name = path.display().to_string();
         let refused = |source| CaptureError::Open { name: name.clone(), source };
-        let mut file = File::open(path).map_err(refused)?;
+        let file = File::open(path).map_err(refused)?;
         let meta = file.metadata().map_err(refused)?;
         if meta.is_dir() {
             return Err(CaptureError::not_a_capture(&name, "it is a directory", "name the files in it"));
         }
-        if !meta.is_file() {
-            return FileReader::from_reader(file, &name);
-        }
-        let head = head_of(&mut file, sniff::HEAD).map_err(refused)?;
-        if compression_of(&head).is_none() {
-            let format = Format::of(&head, &name)?;
-            let input = Input::mapped(file).map_err(refused)?;
-            return Ok(FileReader::begin(name, input, format, Some(meta.len()), None, None));
-        }
-        let whole = Cursor::new(head).chain(file);
-        FileReader::from_source(Box::new(whole), name, Some(meta.len()))
+        let total = meta.is_file().then_some(meta.len());
+        FileReader::from_source(Box::new(file), name, total)
     }
 
     /// Reads a capture from anything; `name` is what messages call it.
@@ -114,8 +112,8 @@ impl FileReader {
         let head = head_of(&mut counted, ENOUGH_TO_TELL).map_err(refused)?;
         let Some(compression) = compression_of(&head) else {
             let format = Format::of(&head, &name)?;
-            let input = Input::stream(Box::new(Cursor::new(head).chain(counted)));
-            return Ok(FileReader::begin(name, input, format, total, Some(progress), None));
+            let input = Input::new(Box::new(Cursor::new(head).chain(counted)));
+            return Ok(FileReader::begin(name, input, format, total, progress, None));
         };
         let again = Counted { from: Box::new(Cursor::new(head).chain(counted)), progress: Arc::default() };
         let mut inflated = Inflated::start(compression, again).map_err(refused)?;
@@ -124,8 +122,8 @@ impl FileReader {
             CaptureError::not_a_capture(&name, what, "copy the capture again, this copy is damaged")
         })?;
         let format = Format::of(&inner, &format!("{name} (decompressed)"))?;
-        let input = Input::stream(Box::new(Cursor::new(inner).chain(inflated)));
-        Ok(FileReader::begin(name, input, format, total, Some(progress), Some(compression)))
+        let input = Input::new(Box::new(Cursor::new(inner).chain(inflated)));
+        Ok(FileReader::begin(name, input, format, total, progress, Some(compression)))
     }
 
     fn begin(
@@ -133,7 +131,7 @@ impl FileReader {
         mut input: Input,
         format: Format,
         total: Option<u64>,
-        progress: Option<Arc<Progress>>,
+        progress: Arc<Progress>,
         compression: Option<Compression>,
     ) -> FileReader {
         if matches!(format, Format::Classic(_)) {
@@ -147,8 +145,8 @@ impl FileReader {
             compression,
             total,
             frames: 0,
-            last: None,
-            oddities: Oddities::default(),
+            last: Timestamp::MIN,
+            notes: Notes::default(),
             truncated: None,
             finished: false,
         }
@@ -158,36 +156,36 @@ impl FileReader {
     ///
     /// # Errors
     /// [`CaptureError::Read`], once, when the operating system fails to read on.
-    #[inline]
+    #[inline(always)]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
         Ok(self.next_record()?.map(|record| self.frame(&record)))
     }
 
     /// As [`FileReader::next_frame`], the octets left where they are until the next call.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_record(&mut self) -> Result<Option<Record>, CaptureError> {
         if self.finished {
             return Ok(None);
         }
-        let last = self.last.unwrap_or_default();
-        let step = match &mut self.format {
-            Format::Classic(classic) => classic.next(&mut self.input, &mut self.oddities),
-            Format::Pcapng(pcapng) => pcapng.next(&mut self.input, &mut self.oddities, last),
+        let record = match &mut self.format {
+            Format::Classic(classic) => classic.next(&mut self.input, &mut self.notes),
+            Format::Pcapng(pcapng) => pcapng.next(&mut self.input, &mut self.notes, self.last),
         };
-        let Step::Record(mut record) = step else { return self.finish(step) };
+        let Some(mut record) = record else { return self.finish() };
+        let oddities = &mut self.notes.oddities;
         let len = record.place.len() as u32;
         self.frames += 1;
-        self.oddities.empty += u64::from(len == 0);
+        oddities.empty += u64::from(len == 0);
         if len > record.wire_len {
-            self.oddities.longer_than_wire += 1;
+            oddities.longer_than_wire += 1;
             record.wire_len = len;
         }
-        self.oddities.time_went_back += u64::from(self.last.is_some_and(|last| record.at < last));
-        self.last = Some(record.at);
+        oddities.time_went_back += u64::from(record.at < self.last);
+        self.last = record.at;
         Ok(Some(record))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn frame(&self, record: &Record) -> Frame<'_> {
         Frame {
             at: record.at,
@@ -199,21 +197,22 @@ impl FileReader {
     }
 
     #[cold]
-    fn finish(&mut self, step: Step) -> Result<Option<Record>, CaptureError> {
+    fn finish(&mut self) -> Result<Option<Record>, CaptureError> {
         self.finished = true;
-        let (at_byte, kind, what) = match (step, self.input.take_failure()) {
-            (Step::Stop(at, TruncationKind::Cut, _), Some(e)) => return self.failed(at, e),
-            (Step::Stop(at, kind, what), _) => (at, kind, what),
-            (_, Some(e)) => return self.failed(self.input.offset(), e),
-            (_, None) => return Ok(None),
-        };
-        self.truncated = Some(Truncation { at_byte, kind, what });
-        Ok(None)
+        let stop = self.notes.stop.take();
+        let at_byte = stop.as_ref().map_or_else(|| self.input.offset(), |stop| stop.at_byte);
+        match self.input.take_failure() {
+            Some(e) if stop.as_ref().is_none_or(|stop| stop.kind == TruncationKind::Cut) => self.failed(at_byte, e),
+            _ => {
+                self.truncated = stop;
+                Ok(None)
+            }
+        }
     }
 
     /// The input ended with an error: of the compressed data, or of the system.
     fn failed(&mut self, at_byte: u64, source: io::Error) -> Result<Option<Record>, CaptureError> {
-        let of_the_data = self.compression.filter(|_| !self.progress.as_ref().is_some_and(|p| p.failed()));
+        let of_the_data = self.compression.filter(|_| !self.progress.failed());
         let (kind, what) = match of_the_data {
             Some(c) if source.kind() == io::ErrorKind::UnexpectedEof => {
                 (TruncationKind::Cut, format!("the {} data end too early", c.name()))
@@ -246,10 +245,7 @@ impl FileReader {
     /// Octets read so far and octets in all, for showing progress: of the compressed file where it is one. There is
     /// no total for standard input and pipes.
     pub fn position(&self) -> (u64, Option<u64>) {
-        let read = match &self.progress {
-            Some(progress) => progress.octets(),
-            None => self.input.offset(),
-        };
+        let read = if self.compression.is_some() { self.progress.octets() } else { self.input.offset() };
         (read, self.total)
     }
 
@@ -273,7 +269,7 @@ impl FileReader {
 
     /// Records that were not as they should be, so far.
     pub fn oddities(&self) -> Oddities {
-        self.oddities
+        self.notes.oddities
     }
 }
 

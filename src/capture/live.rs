@@ -187,7 +187,7 @@ impl LiveWorker {
     }
 
     /// Hands over what is in the ring, at most `max` frames, and says how many. Waits up to [`LiveConfig::latency`]
-    /// when there is nothing; 0 is "nothing came", and then it is time to tick.
+    /// when there is nothing; 0 is "nothing ready yet", and then it is time to tick.
     ///
     /// # Errors
     /// [`CaptureError::Live`] when the interface has gone.

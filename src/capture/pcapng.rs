@@ -2,7 +2,7 @@
 //! their three forms, and the drop counters of interface statistics.
 
 use super::bytes::Cursor;
-use super::file::{Record, Step};
+use super::file::{Notes, Record};
 use super::input::Input;
 use super::{FileDrops, Interface, MAX_INTERFACES, MAX_RECORD, Oddities, TruncationKind, link_type};
 use crate::units::Timestamp;
@@ -69,6 +69,27 @@ enum TimeStep {
     Binary(u32),
 }
 
+/// What makes a packet block impossible: with the octets it claims, or the interface it names.
+#[derive(Clone, Copy)]
+enum Fault {
+    ShortHeader,
+    TooLong(u32),
+    BeyondBlock(u32),
+    NoInterfaces(u32),
+}
+
+impl Fault {
+    #[cold]
+    fn text(self) -> String {
+        match self {
+            Fault::ShortHeader => "a packet block too short for its header".to_owned(),
+            Fault::TooLong(n) => format!("a record claims {n} octets, more than the {MAX_RECORD} a capture can hold"),
+            Fault::BeyondBlock(n) => format!("a frame of {n} octets in a block too short for it"),
+            Fault::NoInterfaces(n) => format!("a packet of interface {n} in a section that has described none"),
+        }
+    }
+}
+
 impl TimeStep {
     fn from_tsresol(value: u8) -> TimeStep {
         let exponent = u32::from(value & 0x7f);
@@ -107,32 +128,33 @@ pub(super) fn is_cut_short(head: &[u8]) -> bool {
 }
 
 impl Pcapng {
-    /// Reads on to the next packet.
-    #[inline]
-    pub fn next(&mut self, input: &mut Input, oddities: &mut Oddities, last: Timestamp) -> Step {
+    /// The next packet; `None` at the end and where it goes no further, which is noted. `last` is the time of the one
+    /// before.
+    #[inline(always)]
+    pub fn next(&mut self, input: &mut Input, notes: &mut Notes, last: Timestamp) -> Option<Record> {
         loop {
             if !input.fill(MIN_BLOCK) {
-                return self.end(input);
+                self.end(input, notes);
+                return None;
             }
-            let Some(&[t0, t1, t2, t3, l0, l1, l2, l3, o0, o1, o2, o3]) = input.window().first_chunk() else {
-                return Step::End;
-            };
+            let &[t0, t1, t2, t3, l0, l1, l2, l3, o0, o1, o2, o3] = input.window().first_chunk()?;
             let mut kind = self.number([t0, t1, t2, t3]);
             if u32::from_ne_bytes([t0, t1, t2, t3]) == SECTION_HEADER {
                 kind = SECTION_HEADER;
                 match [o0, o1, o2, o3] {
                     LITTLE_ENDIAN => self.big = false,
                     BIG_ENDIAN => self.big = true,
-                    _ => return corrupt(input, "a section whose byte order is neither big nor little endian"),
+                    _ => {
+                        notes.corrupt(input, "a section whose byte order is neither big nor little endian".to_owned());
+                        return None;
+                    }
                 }
             }
             let claimed = self.number([l0, l1, l2, l3]);
             let len = claimed as usize;
             if len < MIN_BLOCK || !len.is_multiple_of(4) {
-                return corrupt(
-                    input,
-                    &format!("a block of {claimed} octets: no multiple of four from {MIN_BLOCK} up"),
-                );
+                notes.corrupt(input, impossible_length(claimed));
+                return None;
             }
             let wanted = matches!(
                 kind,
@@ -144,49 +166,63 @@ impl Pcapng {
                     | ENHANCED_PACKET
             );
             if !wanted {
-                if let Some(stop) = self.pass(input, claimed) {
-                    return stop;
+                if self.pass(input, claimed, notes) {
+                    continue;
                 }
-                continue;
+                return None;
             }
             if len > MAX_BLOCK {
                 let what =
                     format!("a block of type {kind} claims {claimed} octets, more than the {MAX_BLOCK} it can have");
-                return corrupt(input, &what);
+                notes.corrupt(input, what);
+                return None;
             }
             if !input.fill(len) {
                 let there = input.window().len();
-                return Step::cut(input, format!("the file ends {there} octets into a block of {len}"));
+                notes.cut(input, format!("the file ends {there} octets into a block of {len}"));
+                return None;
             }
             let trailer = input.window().get(len - 4..len).and_then(|t| t.first_chunk().copied());
             if trailer.map(|t| self.number(t)) != Some(claimed) {
-                return corrupt(input, &format!("a block of {len} octets whose closing length is not the same"));
+                notes.corrupt(input, unclosed(claimed));
+                return None;
             }
-            let step = match kind {
+            let oddities = &mut notes.oddities;
+            let packet = match kind {
                 ENHANCED_PACKET => self.enhanced_packet(input, len, oddities),
                 PACKET => self.packet(input, len, oddities),
                 SIMPLE_PACKET => self.simple_packet(input, len, oddities, last),
-                _ => self.description(input, len, kind),
+                _ => match self.description(input, len, kind) {
+                    Ok(()) => Ok(None),
+                    Err(what) => {
+                        notes.corrupt(input, what);
+                        return None;
+                    }
+                },
             };
-            match step {
-                Ok(Some(record)) => {
+            match packet {
+                Ok(packet) => {
                     input.consume(len);
-                    return Step::Record(record);
+                    if packet.is_some() {
+                        return packet;
+                    }
                 }
-                Ok(None) => input.consume(len),
-                Err(what) => return corrupt(input, &what),
+                Err(fault) => {
+                    notes.corrupt(input, fault.text());
+                    return None;
+                }
             }
         }
     }
 
     /// Too few octets for another block: the end, a cut, or a block that could not be anyway.
     #[cold]
-    fn end(&self, input: &Input) -> Step {
+    fn end(&self, input: &Input, notes: &mut Notes) {
         let rest = input.window();
         match rest.get(4..8).and_then(|l| l.first_chunk().copied()).map(|l| self.number(l)) {
-            Some(claimed) if (claimed as usize) < MIN_BLOCK => corrupt(input, &impossible_length(claimed)),
-            _ if rest.is_empty() => Step::End,
-            _ => Step::cut(input, format!("the file ends {} octets into a block header", rest.len())),
+            Some(claimed) if (claimed as usize) < MIN_BLOCK => notes.corrupt(input, impossible_length(claimed)),
+            _ if rest.is_empty() => {}
+            _ => notes.cut(input, format!("the file ends {} octets into a block header", rest.len())),
         }
     }
 
@@ -199,35 +235,27 @@ impl Pcapng {
         Cursor::new(input.window().get(8..len - 4).unwrap_or_default(), self.big)
     }
 
-    /// Passes over a block that says nothing about packets, however long it is.
-    fn pass(&self, input: &mut Input, claimed: u32) -> Option<Step> {
+    /// Passes over a block that says nothing about packets, however long it is. False when it is not whole.
+    fn pass(&self, input: &mut Input, claimed: u32, notes: &mut Notes) -> bool {
         let at = input.offset();
         if !input.skip(u64::from(claimed) - 4) || !input.fill(4) {
-            return Some(Step::Stop(
-                at,
-                TruncationKind::Cut,
-                format!("the file ends inside a block of {claimed} octets"),
-            ));
+            notes.stop(at, TruncationKind::Cut, format!("the file ends inside a block of {claimed} octets"));
+            return false;
         }
         let closing = input.window().first_chunk().map(|t| self.number(*t));
         if closing != Some(claimed) {
-            let what = format!("a block of {claimed} octets whose closing length is not the same");
-            return Some(Step::Stop(at, TruncationKind::Corrupt, what));
+            notes.stop(at, TruncationKind::Corrupt, unclosed(claimed));
+            return false;
         }
         input.consume(4);
-        None
+        true
     }
 
-    #[inline]
-    fn enhanced_packet(
-        &mut self,
-        input: &Input,
-        len: usize,
-        oddities: &mut Oddities,
-    ) -> Result<Option<Record>, String> {
+    #[inline(always)]
+    fn enhanced_packet(&mut self, input: &Input, len: usize, oddities: &mut Oddities) -> Result<Option<Record>, Fault> {
         let mut c = self.cursor(input, len);
         let mut words = || Some((c.u32()?, c.u32()?, c.u32()?, c.u32()?, c.u32()?));
-        let (interface, high, low, caplen, wire_len) = words().ok_or("a packet block too short for its header")?;
+        let (interface, high, low, caplen, wire_len) = words().ok_or(Fault::ShortHeader)?;
         let options = after_frame(&mut c, caplen)?;
         let Some(of) = self.of(interface, oddities)? else { return Ok(None) };
         let at = of.time(u64::from(high) << 32 | u64::from(low), oddities);
@@ -242,12 +270,11 @@ impl Pcapng {
         Ok(Some(Record { at, link: of.link, interface: of.index, wire_len, place }))
     }
 
-    fn packet(&mut self, input: &Input, len: usize, oddities: &mut Oddities) -> Result<Option<Record>, String> {
+    fn packet(&mut self, input: &Input, len: usize, oddities: &mut Oddities) -> Result<Option<Record>, Fault> {
         const DROPS_UNKNOWN: u16 = 0xffff;
         let mut c = self.cursor(input, len);
         let mut words = || Some((c.u16()?, c.u16()?, c.u32()?, c.u32()?, c.u32()?, c.u32()?));
-        let (interface, drops, high, low, caplen, wire_len) =
-            words().ok_or("a packet block too short for its header")?;
+        let (interface, drops, high, low, caplen, wire_len) = words().ok_or(Fault::ShortHeader)?;
         after_frame(&mut c, caplen)?;
         let Some(of) = self.of(u32::from(interface), oddities)? else { return Ok(None) };
         let at = of.time(u64::from(high) << 32 | u64::from(low), oddities);
@@ -264,28 +291,27 @@ impl Pcapng {
         len: usize,
         oddities: &mut Oddities,
         last: Timestamp,
-    ) -> Result<Option<Record>, String> {
+    ) -> Result<Option<Record>, Fault> {
         const HEADER: usize = 12;
         let mut c = self.cursor(input, len);
-        let wire_len = c.u32().ok_or("a simple packet block too short for its header")?;
+        let wire_len = c.u32().ok_or(Fault::ShortHeader)?;
         let Some(of) = self.of(0, oddities)? else { return Ok(None) };
         let kept = if of.snap_len == 0 { wire_len } else { wire_len.min(of.snap_len) };
         let caplen = (kept as usize).min(len - HEADER - 4);
         if caplen > MAX_RECORD {
-            return Err(too_long(kept));
+            return Err(Fault::TooLong(kept));
         }
         oddities.untimed += 1;
-        Ok(Some(Record { at: last, link: of.link, interface: of.index, wire_len, place: input.place(HEADER, caplen) }))
+        let at = if last == Timestamp::MIN { Timestamp::default() } else { last };
+        Ok(Some(Record { at, link: of.link, interface: of.index, wire_len, place: input.place(HEADER, caplen) }))
     }
 
     /// The interface a packet names. A section without any is broken; one number too high loses only that packet.
     #[inline]
-    fn of(&self, interface: u32, oddities: &mut Oddities) -> Result<Option<Clocked>, String> {
+    fn of(&self, interface: u32, oddities: &mut Oddities) -> Result<Option<Clocked>, Fault> {
         match self.section.get(interface as usize) {
             Some(of) => Ok(Some(*of)),
-            None if self.section.is_empty() => {
-                Err(format!("a packet of interface {interface} in a section that has described none"))
-            }
+            None if self.section.is_empty() => Err(Fault::NoInterfaces(interface)),
             None => {
                 oddities.undescribed_interface += 1;
                 Ok(None)
@@ -300,14 +326,14 @@ impl Pcapng {
     }
 
     #[cold]
-    fn description(&mut self, input: &Input, len: usize, kind: u32) -> Result<Option<Record>, String> {
+    fn description(&mut self, input: &Input, len: usize, kind: u32) -> Result<(), String> {
         let c = self.cursor(input, len);
         match kind {
             SECTION_HEADER => self.section_header(c)?,
             INTERFACE_DESCRIPTION => self.interface_description(c)?,
             _ => self.interface_statistics(c),
         }
-        Ok(None)
+        Ok(())
     }
 
     fn section_header(&mut self, mut c: Cursor<'_>) -> Result<(), String> {
@@ -413,13 +439,13 @@ impl Clocked {
 
 /// Passes over a frame and its padding. What is left are the options, if anything is.
 #[inline]
-fn after_frame<'a>(c: &mut Cursor<'a>, caplen: u32) -> Result<Option<Cursor<'a>>, String> {
+fn after_frame<'a>(c: &mut Cursor<'a>, caplen: u32) -> Result<Option<Cursor<'a>>, Fault> {
     let len = caplen as usize;
     if len > MAX_RECORD {
-        return Err(too_long(caplen));
+        return Err(Fault::TooLong(caplen));
     }
     if c.take(len.next_multiple_of(4)).is_none() {
-        return Err(format!("a frame of {caplen} octets in a block too short for it"));
+        return Err(Fault::BeyondBlock(caplen));
     }
     Ok((!c.is_empty()).then_some(*c))
 }
@@ -430,13 +456,8 @@ fn impossible_length(claimed: u32) -> String {
 }
 
 #[cold]
-fn too_long(claimed: u32) -> String {
-    format!("a record claims {claimed} octets, more than the {MAX_RECORD} a capture can hold")
-}
-
-#[cold]
-fn corrupt(input: &Input, what: &str) -> Step {
-    Step::stop(input, TruncationKind::Corrupt, what.to_owned())
+fn unclosed(claimed: u32) -> String {
+    format!("a block of {claimed} octets whose closing length is not the same")
 }
 
 #[cfg(test)]

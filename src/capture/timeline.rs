@@ -9,7 +9,6 @@ use super::{CaptureError, FileDrops, FileReader, Frame, Interface, Oddities, STD
 use crate::units::Timestamp;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
 use std::path::{Path, PathBuf};
 
 /// A file of the timeline that was not read to its end.
@@ -23,12 +22,16 @@ pub struct FileTruncation {
 pub struct Timeline {
     /// Files not begun yet, the one that begins first at the back.
     waiting: Vec<Waiting>,
-    /// By place in the list of files; only those under way are there.
-    open: Vec<Option<Box<Open>>>,
-    /// The open files by the time of the frame they stand at, then by their place in the list of files.
-    order: BinaryHeap<Reverse<(Timestamp, usize)>>,
-    /// The first of them has had its frame delivered and has to move on before the next.
+    /// The file frames are taken from, as long as it is the earliest.
+    current: Option<Box<Open>>,
+    /// The frame the current file stands at has been delivered.
     delivered: bool,
+    /// Where the earliest of all other files stands: up to there the current one needs no comparing with each.
+    limit: Option<Place>,
+    /// The other open files, by place in the list of files.
+    open: Vec<Option<Box<Open>>>,
+    /// Where they stand.
+    order: BinaryHeap<Reverse<Place>>,
     interfaces: Vec<Interface>,
     truncations: Vec<FileTruncation>,
     oddities: Oddities,
@@ -39,9 +42,11 @@ pub struct Timeline {
     total: Option<u64>,
 }
 
+/// A file's next frame in the order of the timeline: its time, then the file's place in the list of files.
+type Place = (Timestamp, usize);
+
 struct Waiting {
-    first_at: Timestamp,
-    index: usize,
+    first: Place,
     source: Source,
 }
 
@@ -53,10 +58,19 @@ enum Source {
 }
 
 struct Open {
+    index: usize,
     reader: FileReader,
+    /// The frame it stands at; not kept up while it is the current file.
     head: Record,
     /// This file's interface numbers as numbers of the timeline.
     interfaces: Vec<u16>,
+}
+
+impl Open {
+    #[inline]
+    fn place(&self) -> Place {
+        (self.head.at, self.index)
+    }
 }
 
 impl Timeline {
@@ -70,9 +84,11 @@ impl Timeline {
         }
         let mut timeline = Timeline {
             waiting: Vec::with_capacity(paths.len()),
+            current: None,
+            delivered: false,
+            limit: None,
             open: paths.iter().map(|_| None).collect(),
             order: BinaryHeap::new(),
-            delivered: false,
             interfaces: Vec::new(),
             truncations: Vec::new(),
             oddities: Oddities::default(),
@@ -84,7 +100,7 @@ impl Timeline {
         for (index, path) in paths.iter().enumerate() {
             timeline.admit(index, path.as_ref())?;
         }
-        timeline.waiting.sort_by_key(|w| Reverse((w.first_at, w.index)));
+        timeline.waiting.sort_by_key(|w| Reverse(w.first));
         Ok(timeline)
     }
 
@@ -96,14 +112,14 @@ impl Timeline {
             self.close(&reader);
             return Ok(());
         };
-        let first_at = head.at;
+        let first = (head.at, index);
         let again = path.as_os_str() != STDIN && path.is_file();
         let source = if again {
             Source::Path(path.to_owned())
         } else {
-            Source::Opened(Box::new(Open { reader, head, interfaces: Vec::new() }))
+            Source::Opened(Box::new(Open { index, reader, head, interfaces: Vec::new() }))
         };
-        self.waiting.push(Waiting { first_at, index, source });
+        self.waiting.push(Waiting { first, source });
         Ok(())
     }
 
@@ -115,54 +131,67 @@ impl Timeline {
     /// Those of [`FileReader::open`] when a file has changed since the timeline was opened.
     #[inline]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
-        if std::mem::take(&mut self.delivered) {
-            self.advance()?;
-        }
-        while let Some(waiting) = self.waiting.last() {
-            if self.order.peek().is_some_and(|Reverse(first)| *first < (waiting.first_at, waiting.index)) {
-                break;
+        let mut next = None;
+        if std::mem::take(&mut self.delivered)
+            && let Some(file) = &mut self.current
+        {
+            match file.reader.next_record() {
+                Ok(Some(head)) if self.limit.is_none_or(|limit| (head.at, file.index) < limit) => next = Some(head),
+                Ok(Some(head)) => file.head = head,
+                end => self.close_current(end)?,
             }
-            self.begin_next()?;
         }
-        let Some(&Reverse((_, index))) = self.order.peek() else { return Ok(None) };
+        if next.is_none() {
+            self.choose()?;
+        }
+        let Some(file) = &mut self.current else { return Ok(None) };
+        let head = next.unwrap_or_else(|| file.head.clone());
         self.delivered = true;
-        let Some(Some(file)) = self.open.get_mut(index) else { return Ok(None) };
-        let local = usize::from(file.head.interface);
+        let local = usize::from(head.interface);
         if file.interfaces.len() <= local {
             learn_interfaces(&mut self.interfaces, file);
         }
         let interface = file.interfaces.get(local).copied().unwrap_or(u16::MAX);
-        Ok(Some(Frame { interface, ..file.reader.frame(&file.head) }))
+        Ok(Some(Frame { interface, ..file.reader.frame(&head) }))
     }
 
-    /// Moves the first of the open files to its next frame, or closes it.
-    #[inline]
-    fn advance(&mut self) -> Result<(), CaptureError> {
-        let Some(mut first) = self.order.peek_mut() else { return Ok(()) };
-        let Reverse((_, index)) = *first;
-        let Some(slot) = self.open.get_mut(index) else { return Ok(()) };
-        let Some(file) = slot else { return Ok(()) };
-        match file.reader.next_record() {
-            Ok(Some(head)) => {
-                if first.0.0 != head.at {
-                    *first = Reverse((head.at, index));
-                }
-                file.head = head;
-                Ok(())
-            }
-            end => {
-                PeekMut::pop(first);
-                if let Some(file) = slot.take() {
-                    self.close(&file.reader);
-                }
-                end.map(|_| ())
-            }
+    /// Makes the earliest of all files the current one, and opens those that begin by then.
+    #[cold]
+    fn choose(&mut self) -> Result<(), CaptureError> {
+        if let Some(file) = self.current.take() {
+            self.set_aside(file);
         }
+        while let Some(waiting) = self.waiting.last() {
+            if self.order.peek().is_some_and(|Reverse(earliest)| *earliest < waiting.first) {
+                break;
+            }
+            self.begin_next()?;
+        }
+        self.current = self.order.pop().and_then(|Reverse((_, index))| self.open.get_mut(index)?.take());
+        let open = self.order.peek().map(|Reverse(place)| *place);
+        let waiting = self.waiting.last().map(|waiting| waiting.first);
+        self.limit = open.into_iter().chain(waiting).min();
+        Ok(())
+    }
+
+    fn set_aside(&mut self, file: Box<Open>) {
+        if let Some(slot) = self.open.get_mut(file.index) {
+            self.order.push(Reverse(file.place()));
+            *slot = Some(file);
+        }
+    }
+
+    #[cold]
+    fn close_current(&mut self, end: Result<Option<Record>, CaptureError>) -> Result<(), CaptureError> {
+        if let Some(file) = self.current.take() {
+            self.close(&file.reader);
+        }
+        end.map(|_| ())
     }
 
     /// Opens the file that begins next.
     fn begin_next(&mut self) -> Result<(), CaptureError> {
-        let Some(Waiting { index, source, .. }) = self.waiting.pop() else { return Ok(()) };
+        let Some(Waiting { first: (_, index), source }) = self.waiting.pop() else { return Ok(()) };
         let file = match source {
             Source::Opened(file) => file,
             Source::Path(path) => {
@@ -171,13 +200,10 @@ impl Timeline {
                     self.close(&reader);
                     return Ok(());
                 };
-                Box::new(Open { reader, head, interfaces: Vec::new() })
+                Box::new(Open { index, reader, head, interfaces: Vec::new() })
             }
         };
-        self.order.push(Reverse((file.head.at, index)));
-        if let Some(slot) = self.open.get_mut(index) {
-            *slot = Some(file);
-        }
+        self.set_aside(file);
         Ok(())
     }
 
@@ -194,7 +220,7 @@ impl Timeline {
     }
 
     fn under_way(&self) -> impl Iterator<Item = &Open> {
-        self.open.iter().flatten().map(|file| &**file)
+        self.open.iter().flatten().chain(&self.current).map(|file| &**file)
     }
 
     /// Every file, of those that are done, that was not read to its end.
