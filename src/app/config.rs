@@ -142,7 +142,8 @@ pub struct Server {
 impl Config {
     /// Reads and checks a file; the error names file, place and reason.
     pub fn load(path: &Path) -> anyhow::Result<Config> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read configuration {}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).with_context(|| format!("cannot read configuration {}", path.display()))?;
         let raw: Raw = toml::from_str(&text).map_err(|e| anyhow!("{}: {}", path.display(), one_line(&e, &text)))?;
         Config::check(raw).with_context(|| path.display().to_string())
     }
@@ -171,7 +172,11 @@ impl Config {
             capture: Capture {
                 interfaces: raw.capture.interfaces,
                 filter: raw.capture.filter,
-                ring_bytes: raw.capture.ring_mib.map(|mib| within("capture.ring_mib", mib, 1, 1024).map(|mib| mib << 20)).transpose()?,
+                ring_bytes: raw
+                    .capture
+                    .ring_mib
+                    .map(|mib| within("capture.ring_mib", mib, 1, 1024).map(|mib| mib << 20))
+                    .transpose()?,
                 snap_len: raw.capture.snap_len,
                 promiscuous: raw.capture.promiscuous.unwrap_or(true),
                 user: raw.capture.user,
@@ -203,7 +208,8 @@ fn policy(raw: RawMeasure, point: MeasurementPoint) -> anyhow::Result<Policy> {
         keep_sip_messages: raw.keep_sip_messages.unwrap_or(usual.keep_sip_messages),
         stream_timeout: seconds("measure.stream_timeout_s", raw.stream_timeout_s, 5, 3600, usual.stream_timeout)?,
         call_timeout: seconds("measure.call_timeout_s", raw.call_timeout_s, 60, 86_400, usual.call_timeout)?,
-        jitter_buffer: millis("measure.jitter_buffer_ms", raw.jitter_buffer_ms, 20, 500)?.unwrap_or(usual.jitter_buffer),
+        jitter_buffer: millis("measure.jitter_buffer_ms", raw.jitter_buffer_ms, 20, 500)?
+            .unwrap_or(usual.jitter_buffer),
         assumed_one_way_delay: millis("measure.assumed_one_way_delay_ms", raw.assumed_one_way_delay_ms, 0, 2000)?,
         sip_ports: raw.sip_ports.unwrap_or_else(|| usual.sip_ports.clone()),
         ..usual
@@ -219,7 +225,9 @@ fn limits(raw: &RawLimits) -> anyhow::Result<Limits> {
         calls: count("limits.calls", raw.calls, usual.calls)?,
         messages_per_call: count("limits.messages_per_call", raw.messages_per_call, usual.messages_per_call)?,
         tcp_connections: count("limits.tcp_connections", raw.tcp_connections, usual.tcp_connections)?,
-        fragment_bytes: raw.fragment_mib.map_or(Ok(usual.fragment_bytes), |mib| within("limits.fragment_mib", mib, 1, 4096).map(|m| m << 20))?,
+        fragment_bytes: raw
+            .fragment_mib
+            .map_or(Ok(usual.fragment_bytes), |mib| within("limits.fragment_mib", mib, 1, 4096).map(|m| m << 20))?,
         ..usual
     })
 }
@@ -229,7 +237,8 @@ fn store(raw: RawStore) -> anyhow::Result<Store> {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {what} {}", path.display()))?;
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())
     };
-    let password = raw.password_file.as_deref().map(|path| secret("store.password_file", path)).transpose()?.unwrap_or_default();
+    let password =
+        raw.password_file.as_deref().map(|path| secret("store.password_file", path)).transpose()?.unwrap_or_default();
     let listen = match (raw.listen, raw.token_file) {
         (None, _) => None,
         (Some(address), Some(path)) => Some((address, secret("store.token_file", &path)?)),

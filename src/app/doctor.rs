@@ -17,12 +17,23 @@ pub fn run(out: &mut impl Write) -> anyhow::Result<()> {
     };
     say("analyze", Ok("captures can be analysed".to_owned()))?;
     say("embedded store", find_library(None).map(|path| path.display().to_string()).map_err(|e| e.to_string()))?;
-    say("page", if crate::api::page_is_built() { Ok("built in".to_owned()) } else { Err("not built in; `make web build` does it".to_owned()) })?;
+    say(
+        "page",
+        if crate::api::page_is_built() {
+            Ok("built in".to_owned())
+        } else {
+            Err("not built in; `make web build` does it".to_owned())
+        },
+    )?;
     say("live capture", live())?;
     for (interface, found) in interfaces() {
         say(&interface, found)?;
     }
-    writeln!(out, "{}", if lacking == 0 { "everything is there" } else { "what is missing above limits only what is named there" })?;
+    writeln!(
+        out,
+        "{}",
+        if lacking == 0 { "everything is there" } else { "what is missing above limits only what is named there" }
+    )?;
     Ok(out.flush()?)
 }
 
@@ -42,7 +53,13 @@ fn live() -> Result<String, String> {
 fn interfaces() -> Vec<(String, Result<String, String>)> {
     use crate::capture::live::{LiveCapture, LiveConfig};
     let dropped = |interface: &str| {
-        let total = |name: &str| std::fs::read_to_string(format!("/sys/class/net/{interface}/statistics/{name}")).ok()?.trim().parse::<u64>().ok();
+        let total = |name: &str| {
+            std::fs::read_to_string(format!("/sys/class/net/{interface}/statistics/{name}"))
+                .ok()?
+                .trim()
+                .parse::<u64>()
+                .ok()
+        };
         let parts = ["rx_packets", "rx_dropped", "rx_missed_errors", "rx_fifo_errors"].map(|name| (name, total(name)));
         parts.into_iter().filter_map(|(name, n)| Some(format!("{name} {}", n?))).collect::<Vec<_>>().join(", ")
     };

@@ -64,7 +64,9 @@ impl Source {
 
     #[cfg(not(feature = "live"))]
     fn live(_: &config::Capture) -> anyhow::Result<Source> {
-        anyhow::bail!("this program was built without live capture; install libpcap-dev and build it again with `make build`")
+        anyhow::bail!(
+            "this program was built without live capture; install libpcap-dev and build it again with `make build`"
+        )
     }
 }
 
@@ -81,7 +83,13 @@ pub struct Feed {
 }
 
 impl Feed {
-    pub fn new(config: &Config, sender: StoreSender, live: Arc<LiveFeed>, telemetry: Arc<ProgramTelemetry>, stored: Option<Stored>) -> Feed {
+    pub fn new(
+        config: &Config,
+        sender: StoreSender,
+        live: Arc<LiveFeed>,
+        telemetry: Arc<ProgramTelemetry>,
+        stored: Option<Stored>,
+    ) -> Feed {
         Feed {
             engine: Engine::new(config.limits.clone(), config.policy.clone(), 1, super::random_seed()),
             labels: config.labels.clone(),
@@ -202,6 +210,7 @@ fn progress(timeline: &Timeline) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("replaying {wide_bar} {bytes}/{total_bytes} {eta}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template("replaying {wide_bar} {bytes}/{total_bytes} {eta}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
     timeline.position().1.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style)
 }

@@ -44,7 +44,8 @@ impl Ledger {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let path = dir.join("replays.json");
         let mut ledger = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged; remove it to replay everything again", path.display()))?,
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .with_context(|| format!("{} is damaged; remove it to replay everything again", path.display()))?,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ledger::default(),
             Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
         };
@@ -125,7 +126,10 @@ impl Stored {
         let mut rows = HashSet::new();
         for table in ["calls", "streams", "stream_intervals", "sip_messages", "rtcp_reports", "capture_intervals"] {
             // `stored_at` has whole seconds: one second back, so that none is missed.
-            let sql = format!("SELECT row_id FROM {table} WHERE stored_at >= toDateTime({}) AND probe = ?", begun.0 / 1_000_000_000 - 1);
+            let sql = format!(
+                "SELECT row_id FROM {table} WHERE stored_at >= toDateTime({}) AND probe = ?",
+                begun.0 / 1_000_000_000 - 1
+            );
             let found = client.query(&sql).bind(&labels.probe).fetch_all::<u64>().await;
             rows.extend(found.with_context(|| format!("cannot ask the store which rows of {table} it has"))?);
         }

@@ -105,7 +105,11 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let config = args.config()?;
     // Sockets first, then privileges, then threads.
     let source = Source::open(&args.read, args.pace == Pace::Real, &config.capture)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().context("cannot start threads")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
     runtime.block_on(serve(args, config, source))?;
     use std::io::Write;
     let _ = std::io::stdout().flush();
@@ -114,14 +118,16 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 }
 
 async fn serve(args: &RunArgs, config: Config, source: Source) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&config.store.data).with_context(|| format!("cannot create {}", config.store.data.display()))?;
+    std::fs::create_dir_all(&config.store.data)
+        .with_context(|| format!("cannot create {}", config.store.data.display()))?;
     let store = backend(&config.store).open()?;
     store.migrate().await.or_else(|e| if config.store.server.is_some() { Ok(Vec::new()) } else { Err(e) })?;
     let mut options = StoreOptions::new(super::wall_clock);
     if let Some(bytes) = config.store.spool_bytes {
         options.spool.bytes = bytes;
     }
-    let (sender, writer) = StoreWriter::start(store.clone(), &config.store.data.join("spool"), config.labels.clone(), options)?;
+    let (sender, writer) =
+        StoreWriter::start(store.clone(), &config.store.data.join("spool"), config.labels.clone(), options)?;
     let live = Arc::new(LiveFeed::new(&config.limits));
     let telemetry = Arc::new(ProgramTelemetry::new(writer.counters(), &config));
     let listener = tokio::net::TcpListener::bind(config.listen).await.with_context(|| {
@@ -138,7 +144,11 @@ async fn serve(args: &RunArgs, config: Config, source: Source) -> anyhow::Result
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let server = tokio::spawn({
         let mut stopped = stopped.clone();
-        async move { axum::serve(listener, app(state)).with_graceful_shutdown(async move { drop(stopped.wait_for(|s| *s).await) }).await }
+        async move {
+            axum::serve(listener, app(state))
+                .with_graceful_shutdown(async move { drop(stopped.wait_for(|s| *s).await) })
+                .await
+        }
     });
     open_store_endpoint(&config, &store).await?;
     println!("auscult {} on http://{address}", env!("CARGO_PKG_VERSION"));
@@ -153,7 +163,10 @@ async fn serve(args: &RunArgs, config: Config, source: Source) -> anyhow::Result
         source => {
             let feed = Feed::new(&config, sender.clone(), live.clone(), telemetry.clone(), work.stored.take());
             let handle = feed.stop_handle();
-            let thread = std::thread::Builder::new().name("feed".to_owned()).spawn(move || feed.run(source)).context("cannot start a thread")?;
+            let thread = std::thread::Builder::new()
+                .name("feed".to_owned())
+                .spawn(move || feed.run(source))
+                .context("cannot start a thread")?;
             Some((handle, thread))
         }
     };
@@ -166,7 +179,9 @@ async fn serve(args: &RunArgs, config: Config, source: Source) -> anyhow::Result
         if !finished && thread.as_ref().is_none_or(|t| t.is_finished()) {
             finished = true;
             if let Some(thread) = thread.take() {
-                result = thread.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the measuring thread failed; this is a defect")));
+                result = thread
+                    .join()
+                    .unwrap_or_else(|_| Err(anyhow::anyhow!("the measuring thread failed; this is a defect")));
             }
             if result.is_err() || !args.read.is_empty() {
                 wait_until_delivered(&writer).await;
@@ -204,7 +219,11 @@ async fn serve(args: &RunArgs, config: Config, source: Source) -> anyhow::Result
         println!("{} rows wait in the spool and are delivered by the next run", leftover.spooled_rows);
     }
     if leftover.lost_rows > 0 {
-        bail!("{} rows could neither be delivered nor written to the spool in {}", leftover.lost_rows, config.store.data.display());
+        bail!(
+            "{} rows could neither be delivered nor written to the spool in {}",
+            leftover.lost_rows,
+            config.store.data.display()
+        );
     }
     result
 }
@@ -224,7 +243,8 @@ fn backend(store: &config::Store) -> Backend {
 
 async fn open_store_endpoint(config: &Config, store: &Store) -> anyhow::Result<()> {
     let (Some((address, token)), Some(engine)) = (&config.store.listen, store.engine()) else { return Ok(()) };
-    let listener = tokio::net::TcpListener::bind(address).await.with_context(|| format!("cannot open the store on {address}"))?;
+    let listener =
+        tokio::net::TcpListener::bind(address).await.with_context(|| format!("cannot open the store on {address}"))?;
     println!("the store answers ClickHouse's HTTP interface, read-only, on http://{}", listener.local_addr()?);
     tokio::spawn(serve_endpoint(engine.clone(), Access::reader(Some(token.clone())), listener));
     Ok(())
@@ -275,7 +295,8 @@ async fn wait_until_delivered(writer: &StoreWriter) {
     let counters = writer.counters();
     loop {
         let now = counters.snapshot();
-        let done = now.tables.iter().all(|(_, t)| t.delivered + t.dropped.iter().map(|d| d.1).sum::<u64>() >= t.received);
+        let done =
+            now.tables.iter().all(|(_, t)| t.delivered + t.dropped.iter().map(|d| d.1).sum::<u64>() >= t.received);
         if (done && now.waiting_segments == 0) || (!now.reachable && now.last_error.is_some()) {
             return;
         }
@@ -285,7 +306,8 @@ async fn wait_until_delivered(writer: &StoreWriter) {
 
 async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {

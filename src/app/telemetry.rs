@@ -66,7 +66,10 @@ impl Telemetry for ProgramTelemetry {
             .tables
             .iter()
             .flat_map(|(table, counts)| {
-                counts.dropped.iter().map(|(reason, n)| Sample::counter([("table", table.name()), ("reason", reason.name())], *n))
+                counts
+                    .dropped
+                    .iter()
+                    .map(|(reason, n)| Sample::counter([("table", table.name()), ("reason", reason.name())], *n))
             })
             .collect();
         let family = |name, help, samples| MetricFamily { name, help, samples };
@@ -74,9 +77,17 @@ impl Telemetry for ProgramTelemetry {
             family("auscult_store_rows", "Rows by table and how far they came", rows),
             family("auscult_store_dropped_rows", "Rows that were given up, by reason", dropped),
             family("auscult_store_retries", "Deliveries tried again", vec![Sample::counter([], now.retries)]),
-            family("auscult_spool_bytes", "Bytes waiting in the spool", vec![Sample::gauge([], now.waiting_bytes as f64)]),
+            family(
+                "auscult_spool_bytes",
+                "Bytes waiting in the spool",
+                vec![Sample::gauge([], now.waiting_bytes as f64)],
+            ),
             family("auscult_spool_rows", "Rows waiting in the spool", vec![Sample::gauge([], now.waiting_rows as f64)]),
-            family("auscult_frames_read", "Frames handed to the engine", vec![Sample::counter([], self.frames.load(Relaxed))]),
+            family(
+                "auscult_frames_read",
+                "Frames handed to the engine",
+                vec![Sample::counter([], self.frames.load(Relaxed))],
+            ),
             family(
                 "auscult_frames_missed",
                 "Frames the probe missed, by place",
@@ -86,22 +97,37 @@ impl Telemetry for ProgramTelemetry {
                     .map(|(place, n)| Sample::counter([("place", place)], n.load(Relaxed)))
                     .collect(),
             ),
-            family("auscult_streams_measured", "Streams in the engine's tables", vec![Sample::gauge([], self.streams.load(Relaxed) as f64)]),
+            family(
+                "auscult_streams_measured",
+                "Streams in the engine's tables",
+                vec![Sample::gauge([], self.streams.load(Relaxed) as f64)],
+            ),
         ]
     }
 
     fn checks(&self) -> Vec<Check> {
         let now = self.store.snapshot();
-        let check = |name: &str, problem: Option<String>| Check { name: name.to_owned(), ok: problem.is_none(), reason: problem };
-        let spool = (now.waiting_bytes > self.spool_limit / 10 * 9)
-            .then(|| format!("{} of {} bytes of the spool are in use; is the store reachable?", now.waiting_bytes, self.spool_limit));
+        let check = |name: &str, problem: Option<String>| Check {
+            name: name.to_owned(),
+            ok: problem.is_none(),
+            reason: problem,
+        };
+        let spool = (now.waiting_bytes > self.spool_limit / 10 * 9).then(|| {
+            format!(
+                "{} of {} bytes of the spool are in use; is the store reachable?",
+                now.waiting_bytes, self.spool_limit
+            )
+        });
         let delivery = (!now.reachable).then_some(now.last_error).flatten();
         let mut checks = vec![check("spool", spool), check("delivery", delivery)];
         if self.interfaces > 0 {
             let clock = super::wall_clock();
             let last = Timestamp(self.last_frame.load(Relaxed)).0.max(self.started.0);
             let silent = clock - Timestamp(last);
-            checks.push(check("capture", (silent > SILENT).then(|| format!("no frame for {:.0} s", silent.as_secs_f64()))));
+            checks.push(check(
+                "capture",
+                (silent > SILENT).then(|| format!("no frame for {:.0} s", silent.as_secs_f64())),
+            ));
         }
         checks
     }

@@ -10,11 +10,11 @@ mod heard;
 mod machine;
 mod media;
 
-pub use crate::model::{PayloadKind, PayloadMap};
 use crate::model::{
     CallRecord, CallState, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection, SipMessageRecord,
     Transport,
 };
+pub use crate::model::{PayloadKind, PayloadMap};
 use crate::units::Timestamp;
 use crate::wire::{sdp, sip};
 use call::{Call, Fate, Sight};
