@@ -8,6 +8,7 @@ use auscult::model::Limits;
 use auscult::units::Timestamp;
 use auscult::wire::{Decoded, Decoder, LinkType, fast_udp};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+use pcap_parser::traits::PcapNGPacketBlock;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, create_reader};
 use std::hint::black_box;
 use std::path::Path;
@@ -90,7 +91,7 @@ fn read_package(path: &Path) -> (u64, u64) {
                     }
                     PcapBlockOwned::NG(Block::EnhancedPacket(b)) => {
                         frames += 1;
-                        octets += touch((i64::from(b.ts_high) << 32) + i64::from(b.ts_low), b.raw_packet_data());
+                        octets += touch((i64::from(b.ts_high) << 32) + i64::from(b.ts_low), b.packet_data());
                     }
                     PcapBlockOwned::NG(_) => {}
                 }
