@@ -68,6 +68,7 @@ clippy:
 
 unit:
 	cargo nextest run --workspace --locked $(FEATURES)
+	@[ -d "$${AUSCULT_SHARED:-../shared}/captures" ] || echo "skipped: real captures and reference vectors, there is no $${AUSCULT_SHARED:-../shared}"
 
 page-test: web
 	cd web && npm test

@@ -9,9 +9,18 @@ fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("auscult: {error:#}");
+            eprintln!("auscult: {}", one_line(&error));
             // 2: the input is not what the command takes; 1: everything else.
             ExitCode::from(if error.downcast_ref::<CaptureError>().is_some() { 2 } else { 1 })
         }
     }
+}
+
+/// The error and its causes, each once: many errors name their cause in their own words already.
+fn one_line(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |line, cause| match line.as_str() {
+        "" => cause,
+        line if line.ends_with(&cause) => line.to_owned(),
+        line => format!("{line}: {cause}"),
+    })
 }

@@ -1,6 +1,7 @@
 //! The table and CSV forms of a document: what an engineer wants to read first.
 
 use super::document::{CallDocument, Document, StreamDocument};
+use crate::model::DiagnosisCode;
 use std::io::{self, IsTerminal, Write};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ enum Class {
 pub fn table(document: &Document, out: &mut impl Write, style: Style) -> io::Result<()> {
     summary(document, out)?;
     let mut calls: Vec<&CallDocument> = document.calls.iter().collect();
-    calls.sort_by(|a, b| badness(b).total_cmp(&badness(a)));
+    calls.sort_by_key(|call| std::cmp::Reverse((badness(call), call.diagnoses.len())));
     for call in calls {
         writeln!(out)?;
         writeln!(out, "{}", call_line(call, style))?;
@@ -130,17 +131,13 @@ fn summary(document: &Document, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn call_line(call: &CallDocument, style: Style) -> String {
-    let verdict = match call.diagnoses.first() {
-        Some(first) => first.code.name().replace('_', " "),
-        None if call.mos_worst.is_some() => "no fault found".to_owned(),
-        None => String::new(),
-    };
     let mark = match (class_of_call(call), call.diagnoses.is_empty()) {
         (Class::Poor, _) => "✗",
         (Class::Fair, _) | (_, false) => "!",
         (Class::Good, true) => "✓",
         (Class::Unrated, true) => "·",
     };
+    let verdict = verdict(call);
     let code = call.final_code.map(|c| format!(" {c}")).unwrap_or_default();
     let mos =
         call.mos_worst.map(|m| format!("  worst MOS-LQ {m:.2} ({})", call.mos_scale.unwrap_or(""))).unwrap_or_default();
@@ -152,6 +149,22 @@ fn call_line(call: &CallDocument, style: Style) -> String {
     let head = format!("{mark} {} -> {}", one_line(&call.from), one_line(&call.to));
     style.paint(class_of_call(call), &format!("{head}  {verdict}"))
         + &format!("\n    {}{code}{times}{released}{mos}  {}", call.state, one_line(&call.call_id))
+}
+
+/// The first reason found, or in words why there is none.
+fn verdict(call: &CallDocument) -> String {
+    match (call.diagnoses.first(), call.state) {
+        (Some(first), _) => first.code.name().replace('_', " "),
+        (None, "failed") => format!("not answered: {}", one_line(&call.final_reason).to_lowercase()),
+        (None, "cancelled") => "given up by the caller".to_owned(),
+        (None, "trying" | "proceeding") => "no final answer in this capture".to_owned(),
+        (None, "mid_call") => "began before this capture".to_owned(),
+        (None, _) => match class_of(call.mos_worst) {
+            Class::Good => "no fault found".to_owned(),
+            Class::Fair | Class::Poor => "no fault found but its MOS".to_owned(),
+            Class::Unrated => "nothing to rate".to_owned(),
+        },
+    }
 }
 
 fn stream_lines<'a>(
@@ -172,7 +185,7 @@ fn stream_lines<'a>(
             s.dst.clone(),
             s.codec.clone().unwrap_or_else(|| format!("pt {}", s.payload_types.first().copied().unwrap_or(0))),
             s.packets.to_string(),
-            format!("{} ({:.1} %)", s.lost, s.loss_pct.unwrap_or(0.0)),
+            s.loss_pct.map_or_else(|| "-".to_owned(), |pct| format!("{} ({pct:.1} %)", s.lost)),
             s.longest_loss_run.to_string(),
             unit(s.jitter_ms.mean),
             unit(s.delay_variation_ms.p95),
@@ -229,10 +242,10 @@ fn notes(s: &StreamDocument) -> String {
 }
 
 fn class_of_call(call: &CallDocument) -> Class {
-    let faulty = call.diagnoses.first().is_some_and(|d| d.confidence >= 0.5);
-    match class_of(call.mos_worst) {
-        Class::Unrated if faulty => Class::Poor,
-        class => class,
+    match (judged(call), call.state) {
+        (800.., _) => Class::Poor,
+        (_, "failed" | "cancelled" | "trying" | "proceeding") => Class::Unrated,
+        _ => class_of(call.mos_worst),
     }
 }
 
@@ -246,11 +259,29 @@ fn class_of(lq: Option<f64>) -> Class {
     }
 }
 
-fn badness(call: &CallDocument) -> f64 {
-    let mos = call.mos_worst.map_or(0.0, |m| 4.5 - m);
-    let verdict = call.diagnoses.iter().map(|d| f64::from(d.confidence)).fold(0.0, f64::max);
-    let unplayed = if call.mos_worst.is_none() && verdict > 0.0 { 2.0 } else { 0.0 };
-    mos + verdict + unplayed
+/// How bad a call was, 0 to 1000: the larger of how it sounded and how its signalling and diagnoses read. The same
+/// figure orders the stored calls.
+fn badness(call: &CallDocument) -> u32 {
+    let clean = if call.mos_scale == Some("nb") { 4.41 } else { 4.5 };
+    let heard = |mos: f64| (1.0 + 999.0 * ((clean - mos) / (clean - 1.0)).clamp(0.0, 1.0)).round() as u32;
+    call.mos_worst.map_or(0, heard).max(judged(call))
+}
+
+/// The part of badness that is no MOS: 800 and above is a call nobody could use.
+fn judged(call: &CallDocument) -> u32 {
+    let diagnosed = call.diagnoses.iter().map(|d| match d.code {
+        DiagnosisCode::NoMedia => 1000,
+        DiagnosisCode::OneWayMedia => 950,
+        DiagnosisCode::NoResponse => 900,
+        DiagnosisCode::MediaInterrupted => 800,
+        _ => 100,
+    });
+    let setup = match (call.state, call.final_code) {
+        ("setup_timeout", _) | ("failed", None | Some(408 | 500..=599)) => 850,
+        ("failed", _) => 350,
+        _ => 0,
+    };
+    diagnosed.max().unwrap_or(0).max(setup)
 }
 
 /// Text of SIP must not move the cursor or the line.

@@ -1,0 +1,4 @@
+//! Session descriptions.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| auscult_fuzz::sdp(bytes));
