@@ -235,7 +235,9 @@ impl Join {
 
     /// A call whose streams have all ended.
     pub fn call_ended(&mut self, mut record: CallRecord, out: &mut Vec<Event>) {
-        let call = self.calls.remove(&record.uid).unwrap_or_default();
+        let mut call = self.calls.remove(&record.uid).unwrap_or_default();
+        // Of equally grave reasons the first stream's is told; identities depend on the time of day.
+        call.ended.sort_by_key(|s| (s.first_at, s.src, s.dst, s.ssrc));
         self.describe(&mut record, &call);
         out.push(Event::CallEnded(Box::new(record)));
     }

@@ -212,7 +212,9 @@ impl Engine {
                 self.close_interval(out);
                 if self.shards.iter().all(Shard::is_idle) && until - self.boundary > self.policy.interval {
                     // Nothing can happen on the grid until the next frame.
-                    let start = until.min(self.signal.next_deadline()).floor_to(self.policy.interval);
+                    let next = until.min(self.signal.next_deadline()).min(self.tcp_deadline());
+                    let start = next.floor_to(self.policy.interval);
+                    self.expire(start);
                     self.start_interval(start);
                 }
             }
@@ -228,6 +230,12 @@ impl Engine {
         self.media_facts.sort_by_key(media::Fact::stream);
         self.media_facts(out);
         self.end_interval(out);
+        self.expire(boundary);
+        self.boundary = boundary + self.policy.interval;
+    }
+
+    /// Forgets what has been idle for too long at a boundary.
+    fn expire(&mut self, boundary: Timestamp) {
         if let Some(decoder) = &mut self.decoder {
             decoder.expire(boundary);
         }
@@ -235,7 +243,6 @@ impl Engine {
             tcp.expire(boundary);
         }
         self.join.witness.expire(boundary);
-        self.boundary = boundary + self.policy.interval;
     }
 
     fn closing_interval(&mut self) {
@@ -463,10 +470,9 @@ impl Engine {
                         self.signal.media_seen(uid, at);
                     }
                 }
-                media::Fact::Interval(row) => {
-                    let end = row.start + row.length;
+                media::Fact::Interval(row, last_at) => {
                     if let Some(uid) = self.join.interval(*row, out) {
-                        self.signal.media_seen(uid, end.min(self.watermark));
+                        self.signal.media_seen(uid, last_at);
                     }
                 }
                 media::Fact::Ended(report) => {

@@ -35,7 +35,8 @@ pub struct Hint {
 #[derive(Debug)]
 pub enum Fact {
     Started(Box<StreamReport>),
-    Interval(Box<IntervalReport>),
+    /// With the time of the stream's last packet.
+    Interval(Box<IntervalReport>, Timestamp),
     Ended(Box<StreamReport>),
 }
 
@@ -44,7 +45,7 @@ impl Fact {
     pub fn stream(&self) -> StreamId {
         match self {
             Fact::Started(report) | Fact::Ended(report) => report.id,
-            Fact::Interval(row) => row.stream,
+            Fact::Interval(row, _) => row.stream,
         }
     }
 }
@@ -157,8 +158,9 @@ impl Shard {
                 self.remove(slot, start, out);
                 continue;
             }
-            stream.end_interval(start, self.interval, &mut self.pool, &mut rows);
-            out.extend(rows.drain(..).map(|row| Fact::Interval(Box::new(row))));
+            stream.end_interval(start, self.interval, &mut rows);
+            let last_at = stream.last_at;
+            out.extend(rows.drain(..).map(|row| Fact::Interval(Box::new(row), last_at)));
         }
         self.interval_start = boundary;
         let timeout = self.candidate_timeout;
@@ -300,7 +302,7 @@ impl Shard {
         }
         let mut rows = Vec::new();
         let report = stream.end(interval_start, self.interval, &mut self.pool, &mut rows);
-        out.extend(rows.into_iter().map(|row| Fact::Interval(Box::new(row))));
+        out.extend(rows.into_iter().map(|row| Fact::Interval(Box::new(row), report.last_at)));
         out.push(Fact::Ended(Box::new(report)));
         self.free.push(slot);
         self.active -= 1;

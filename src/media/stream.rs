@@ -145,10 +145,10 @@ impl Stream {
         }
     }
 
-    /// Ends the present interval. `None` when nothing happened in it; such intervals are reported before the next one
-    /// that is not empty, so that an outage shows and a stream's end does not trail empty rows.
-    pub fn end_interval(&mut self, start: Timestamp, length: Nanos, pool: &mut Pool, out: &mut Vec<IntervalReport>) {
-        self.work_off(pool);
+    /// Ends the present interval. Says nothing when nothing happened in it; such intervals are reported before the next
+    /// one that is not empty, so that an outage shows and a stream's end does not trail empty rows. Delays of a segment
+    /// that has not settled go to the interval in which it does: its base must not depend on the grid.
+    pub fn end_interval(&mut self, start: Timestamp, length: Nanos, out: &mut Vec<IntervalReport>) {
         self.take_jitter();
         if self.interval == StreamNumbers::default() {
             self.idle_intervals += 1;
@@ -175,7 +175,9 @@ impl Stream {
         self.timing.give_up(pool);
         self.take_jitter();
         if self.interval != StreamNumbers::default() {
-            self.end_interval(start, length, pool, out);
+            // What was undecided goes to the first interval in which nothing came, not to that of a timeout.
+            let idle = std::mem::take(&mut self.idle_intervals);
+            self.end_interval(start - Nanos(length.0 * i64::from(idle)), length, out);
         }
         self.report()
     }
