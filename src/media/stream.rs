@@ -13,10 +13,10 @@ use std::hash::Hasher;
 
 /// A silence this long, then numbers missing: the sender may have sent elsewhere meanwhile.
 const AWAY: i64 = 400_000_000;
-/// Copies by a mirror come within this time when the IP header cannot tell.
-const MIRROR_WINDOW: i64 = 2_000_000;
-/// Arrivals remembered to judge duplicates by.
-const RECENT: usize = 16;
+/// Copies by a mirror come within this time (microseconds) when the IP header cannot tell.
+const MIRROR_WINDOW: u32 = 2_000;
+/// Arrivals remembered to judge duplicates by: a mirror's copy may come after a burst that a queue let go at once.
+const RECENT: usize = 64;
 
 #[derive(Debug)]
 pub struct Stream {
@@ -33,7 +33,8 @@ pub struct Stream {
     last_audio: Option<(u16, u32)>,
     ptime_ticks: u32,
     ptime_votes: i32,
-    recent: [(u16, i64); RECENT],
+    /// By sequence number: identification of the IP header, and time in microseconds modulo 2^32.
+    recent: [(u16, u32); RECENT],
     dscp: u8,
     last_dscp: u8,
     dscp_changes: u32,
@@ -64,7 +65,7 @@ impl Stream {
             last_audio: None,
             ptime_ticks: 0,
             ptime_votes: 0,
-            recent: [(0, i64::MIN); RECENT],
+            recent: [(0, 0); RECENT],
             dscp: first.dscp,
             last_dscp: first.dscp,
             dscp_changes: 0,
@@ -83,6 +84,7 @@ impl Stream {
     pub fn first_packet(&mut self, packet: &Packet, pool: &mut Pool) {
         self.count(packet);
         self.payload(packet, true, pool);
+        self.remember(packet);
     }
 
     #[inline]
@@ -103,7 +105,12 @@ impl Stream {
             self.clock_steps += 1;
         }
         self.last_at = packet.at;
-        self.recent[usize::from(packet.seq) % RECENT] = (packet.ip_id.unwrap_or(0), packet.at.0);
+        self.remember(packet);
+    }
+
+    #[inline]
+    fn remember(&mut self, packet: &Packet) {
+        self.recent[usize::from(packet.seq) % RECENT] = (packet.ip_id.unwrap_or(0), micros(packet));
     }
 
     /// Whether the next packet comes after a silence and with numbers missing.
@@ -300,9 +307,9 @@ impl Stream {
         let (ip_id, at) = self.recent[usize::from(packet.seq) % RECENT];
         let same_header = match packet.ip_id {
             Some(id) if id != 0 || ip_id != 0 => id == ip_id,
-            _ => packet.at.0.saturating_sub(at) <= MIRROR_WINDOW,
+            _ => micros(packet).wrapping_sub(at) <= MIRROR_WINDOW,
         };
-        if same_header && at != i64::MIN {
+        if same_header {
             self.interval.duplicates_probe += 1;
         } else {
             self.interval.duplicates_network += 1;
@@ -364,6 +371,10 @@ impl Payload {
     fn is_sampled(&self) -> bool {
         matches!(self.kind, PayloadKind::Audio | PayloadKind::Video | PayloadKind::Other)
     }
+}
+
+fn micros(packet: &Packet) -> u32 {
+    (packet.at.0 / 1_000) as u32
 }
 
 fn identity(first: &Packet) -> StreamId {
