@@ -5,6 +5,8 @@
 mod grid;
 #[path = "engine/laws.rs"]
 mod laws;
+#[path = "engine/time.rs"]
+mod time;
 #[path = "engine/truth.rs"]
 mod truth;
 

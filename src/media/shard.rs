@@ -122,11 +122,11 @@ impl Shard {
         let Some(slot) = found.copied() else {
             return self.candidate(packet, out);
         };
-        self.media += 1;
         let Some(stream) = self.streams[slot as usize].as_deref() else { return };
-        if stream.comes_back(packet) {
-            self.account_elsewhere(slot, packet);
+        if stream.comes_back(packet) && self.after_silence(slot, packet, out) {
+            return;
         }
+        self.media += 1;
         if let Some(stream) = self.streams[slot as usize].as_deref_mut() {
             stream.packet(packet, &mut self.pool);
         }
@@ -154,7 +154,7 @@ impl Shard {
         let mut rows = Vec::new();
         for slot in 0..self.streams.len() as u32 {
             let Some(stream) = self.streams[slot as usize].as_deref_mut() else { continue };
-            if boundary - stream.last_at >= self.stream_timeout {
+            if stream.quiet(start, boundary) >= self.stream_timeout {
                 self.remove(slot, start, out);
                 continue;
             }
@@ -336,10 +336,24 @@ impl Shard {
         }
     }
 
-    /// A stream goes on after a silence with numbers missing: were they sent to another destination?
+    /// A stream goes on after a silence, unless that was so long that it is another one, whatever the grid. True when
+    /// the packet was taken care of.
     #[inline(never)]
-    fn account_elsewhere(&mut self, slot: u32, packet: &Packet) {
-        let Some(last_at) = self.streams[slot as usize].as_ref().map(|s| s.last_at) else { return };
+    fn after_silence(&mut self, slot: u32, packet: &Packet, out: &mut Vec<Fact>) -> bool {
+        let Some(stream) = self.streams[slot as usize].as_deref() else { return false };
+        if stream.silence_before(packet) >= self.stream_timeout {
+            self.remove(slot, self.interval_start, out);
+            self.candidate(packet, out);
+            return true;
+        }
+        if stream.misses_before(packet) {
+            self.account_elsewhere(slot, packet, stream.last_at);
+        }
+        false
+    }
+
+    /// Numbers are missing after a silence: were they sent to another destination?
+    fn account_elsewhere(&mut self, slot: u32, packet: &Packet, last_at: Timestamp) {
         let mut others = Vec::new();
         let mut at = self.by_source.get(&packet.key.source()).copied();
         while let Some(other_slot) = at {

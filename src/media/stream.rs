@@ -29,7 +29,11 @@ pub struct Stream {
     before: StreamNumbers,
     pub payloads: Payloads,
     pub first_at: Timestamp,
+    /// Latest time of any packet; that of the last one is earlier when the capture's clock went back.
     pub last_at: Timestamp,
+    previous_at: Timestamp,
+    /// Silent since then by the machine's time, which goes on also for packets that lag behind it.
+    quiet_since: Timestamp,
     last_audio: Option<(u16, u32)>,
     ptime_ticks: u32,
     ptime_votes: i32,
@@ -62,6 +66,8 @@ impl Stream {
             payloads,
             first_at: first.at,
             last_at: first.at,
+            previous_at: first.at,
+            quiet_since: first.at,
             last_audio: None,
             ptime_ticks: 0,
             ptime_votes: 0,
@@ -97,14 +103,15 @@ impl Stream {
             Arrival::Duplicate => self.duplicate(packet),
             Arrival::Stray => {}
         }
-        let gap = packet.at - self.last_at;
+        let gap = packet.at - self.previous_at;
         if gap > self.interval.max_gap {
             self.interval.max_gap = gap;
         }
         if gap.0 < -1_000_000_000 {
             self.clock_steps += 1;
         }
-        self.last_at = packet.at;
+        self.previous_at = packet.at;
+        self.last_at = self.last_at.max(packet.at);
         self.remember(packet);
     }
 
@@ -113,10 +120,29 @@ impl Stream {
         self.recent[usize::from(packet.seq) % RECENT] = (packet.ip_id.unwrap_or(0), micros(packet));
     }
 
-    /// Whether the next packet comes after a silence and with numbers missing.
+    /// Whether the next packet comes after a silence.
     #[inline]
     pub fn comes_back(&self, packet: &Packet) -> bool {
-        packet.at.0 - self.last_at.0 >= AWAY && packet.seq != (self.sequence.highest() as u16).wrapping_add(1)
+        self.silence_before(packet).0 >= AWAY
+    }
+
+    pub fn silence_before(&self, packet: &Packet) -> Nanos {
+        packet.at - self.previous_at
+    }
+
+    /// Whether numbers are missing before the next packet.
+    pub fn misses_before(&self, packet: &Packet) -> bool {
+        packet.seq != (self.sequence.highest() as u16).wrapping_add(1)
+    }
+
+    /// How long nothing came, at the end of an interval that began at `start`.
+    pub fn quiet(&mut self, start: Timestamp, boundary: Timestamp) -> Nanos {
+        if self.interval.packets > 0 {
+            let on_time = (start..boundary).contains(&self.previous_at);
+            self.quiet_since = if on_time { self.previous_at } else { boundary };
+            return Nanos::ZERO;
+        }
+        boundary - self.quiet_since
     }
 
     /// Leaves out the numbers that `others` (first and last number of each, same sender and SSRC) carried while this
