@@ -3,8 +3,12 @@
 
 #[path = "engine/grid.rs"]
 mod grid;
+#[path = "engine/hostile.rs"]
+mod hostile;
 #[path = "engine/laws.rs"]
 mod laws;
+#[path = "engine/limits.rs"]
+mod limits;
 #[path = "engine/time.rs"]
 mod time;
 #[path = "engine/truth.rs"]

@@ -11,6 +11,7 @@ use crate::model::{
 use crate::units::{Nanos, Timestamp};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 /// Packets in sequence that make a stream of an address an offer or answer named (RFC 3550 A.1 MIN_SEQUENTIAL).
@@ -57,6 +58,7 @@ struct Candidate {
     ticks_per_number: Option<u32>,
     expected: bool,
     last_at: Timestamp,
+    serial: u64,
 }
 
 pub struct Shard {
@@ -77,6 +79,9 @@ pub struct Shard {
     by_endpoint: HashMap<Endpoint, Vec<u32>, FixedState>,
     candidates: HashMap<FlowKey, Candidate, FixedState>,
     candidates_of_flow: HashMap<(Endpoint, Endpoint), u32, FixedState>,
+    /// Candidates in order of appearance, those that are gone among them.
+    by_age: VecDeque<(u64, FlowKey)>,
+    serial: u64,
     pending: u64,
     hints: HashMap<Endpoint, Vec<PayloadMap>, FixedState>,
     pool: Pool,
@@ -106,6 +111,8 @@ impl Shard {
             by_endpoint: HashMap::with_hasher(hasher.clone()),
             candidates: HashMap::with_hasher(hasher.clone()),
             candidates_of_flow: HashMap::with_hasher(hasher.clone()),
+            by_age: VecDeque::new(),
+            serial: 0,
             pending: 0,
             hints: HashMap::with_hasher(hasher.clone()),
             pool: Pool::default(),
@@ -222,10 +229,11 @@ impl Shard {
         let flow = (packet.key.src(), packet.key.dst());
         if !self.candidates.contains_key(&packet.key) {
             let of_flow = self.candidates_of_flow.get(&flow).copied().unwrap_or(0);
-            if self.candidates.len() >= self.max_candidates || of_flow as usize >= self.candidates_per_flow {
+            if of_flow as usize >= self.candidates_per_flow {
                 self.outcomes.add(Outcome::OverLimit(OverLimit::Candidates), 1);
                 return;
             }
+            self.make_room();
             *self.candidates_of_flow.entry(flow).or_default() += 1;
             self.candidates.insert(
                 packet.key,
@@ -235,8 +243,11 @@ impl Shard {
                     ticks_per_number: None,
                     expected,
                     last_at: packet.at,
+                    serial: self.serial,
                 },
             );
+            self.by_age.push_back((self.serial, packet.key));
+            self.serial += 1;
         }
         let Some(candidate) = self.candidates.get_mut(&packet.key) else { return };
         candidate.take(packet, expected);
@@ -245,6 +256,26 @@ impl Shard {
             self.confirm(packet.key, out);
         } else if candidate.packets.len() >= CANDIDATE_PACKETS {
             self.drop_candidate(packet.key);
+        }
+    }
+
+    /// The oldest candidate makes room: a stream is confirmed within a few packets, a flood of others never.
+    fn make_room(&mut self) {
+        let is_there = |candidates: &HashMap<FlowKey, Candidate, FixedState>, (serial, key): &(u64, FlowKey)| {
+            candidates.get(key).is_some_and(|c| c.serial == *serial)
+        };
+        while self.candidates.len() >= self.max_candidates
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            if is_there(&self.candidates, &oldest)
+                && let Some(candidate) = self.forget_candidate(oldest.1)
+            {
+                self.outcomes.add(Outcome::OverLimit(OverLimit::Candidates), candidate.packets.len() as u64);
+            }
+        }
+        if self.by_age.len() >= self.max_candidates.saturating_mul(2).max(64) {
+            let candidates = &self.candidates;
+            self.by_age.retain(|c| is_there(candidates, c));
         }
     }
 
