@@ -1,5 +1,6 @@
 //! A table of streams and candidates: one shard of the media room, owned by one thread.
 
+use super::STREAMS_PER_ADDRESS;
 use super::packet::{Endpoint, FlowKey, Packet};
 use super::payloads::Payloads;
 use super::stream::Stream;
@@ -25,6 +26,9 @@ const CANDIDATE_PACKETS: usize = 8;
 const MAX_GAP: u16 = 100;
 /// Timestamp step per packet of any audio or video: 120 ms at 48 kHz.
 const MAX_TICKS: u32 = 5760;
+
+/// Destinations of one sender and SSRC that are looked through for numbers that went elsewhere.
+const MAX_SAME_SOURCE: u16 = 64;
 
 /// What an offer or answer says about one receiving address.
 #[derive(Clone, Debug)]
@@ -304,9 +308,16 @@ impl Shard {
             self.streams.len() as u32 - 1
         });
         let key = stream.key;
-        stream.same_source = self.by_source.insert(key.source(), slot);
+        let older = self.by_source.insert(key.source(), slot);
+        let depth = older.and_then(|o| self.streams[o as usize].as_deref()).map_or(0, |s| s.same_source_depth + 1);
+        if depth < MAX_SAME_SOURCE {
+            (stream.same_source, stream.same_source_depth) = (older, depth);
+        }
         for endpoint in [key.src(), key.dst()] {
-            self.by_endpoint.entry(endpoint).or_default().push(slot);
+            let slots = self.by_endpoint.entry(endpoint).or_default();
+            if slots.len() < STREAMS_PER_ADDRESS {
+                slots.push(slot);
+            }
         }
         out.push(Fact::Started(Box::new(stream.report())));
         self.streams[slot as usize] = Some(Box::new(stream));

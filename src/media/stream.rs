@@ -51,6 +51,8 @@ pub struct Stream {
     idle_intervals: u32,
     /// Older stream of the same sender and SSRC to another destination.
     pub same_source: Option<u32>,
+    /// How many of them follow.
+    pub same_source_depth: u16,
 }
 
 impl Stream {
@@ -83,6 +85,7 @@ impl Stream {
             sent_elsewhere: 0,
             idle_intervals: 0,
             same_source: None,
+            same_source_depth: 0,
         }
     }
 
