@@ -2,7 +2,7 @@
 
 use super::rtcp::Witness;
 use super::verdict::{self, Evidence};
-use crate::media::{Endpoint, FlowKey};
+use crate::media::{Endpoint, FlowKey, STREAMS_PER_ADDRESS};
 use crate::model::{
     CallRecord, CallState, CodecId, Event, IntervalReport, Limits, LossSource, MosReport, Policy, RtcpRecord, StreamId,
     StreamNumbers, StreamReport,
@@ -13,6 +13,7 @@ use crate::units::{Nanos, Ssrc, Timestamp};
 use crate::wire::sdp::Direction;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -55,7 +56,7 @@ struct Stream {
 struct Call {
     call_id: Arc<str>,
     endpoints: Vec<Endpoint>,
-    active: Vec<StreamId>,
+    active: BTreeSet<StreamId>,
     ended: Vec<StreamReport>,
     all: Vec<StreamId>,
     from_caller: usize,
@@ -156,9 +157,9 @@ impl Join {
                 answered: false,
             },
         );
-        self.by_ssrc.entry(report.ssrc).or_default().push(report.id);
+        remember(self.by_ssrc.entry(report.ssrc).or_default(), report.id);
         for endpoint in [key.src(), key.dst()] {
-            self.by_endpoint.entry(endpoint).or_default().push(report.id);
+            remember(self.by_endpoint.entry(endpoint).or_default(), report.id);
         }
         self.meet_reverse(report.id, &key);
         self.bind(report.id);
@@ -207,7 +208,7 @@ impl Join {
             report.quality.capture_drops = stream.drops;
             report.quality.loss_source = loss_source(&report.numbers, stream.drops);
             if let Some(call) = stream.uid.and_then(|uid| self.calls.get_mut(&uid)) {
-                call.active.retain(|id| *id != report.id);
+                call.active.remove(&report.id);
                 let lowest = [report.mos.lq, stream.worst].into_iter().flatten().reduce(f32::min);
                 if let Some(lq) = lowest {
                     let scale = if report.mos.scale.is_empty() { stream.worst_scale } else { report.mos.scale };
@@ -223,11 +224,24 @@ impl Join {
         out.push(Event::StreamEnded(Box::new(report)));
     }
 
+    /// Calls and addresses remembered.
+    #[cfg(test)]
+    pub fn held(&self) -> (usize, usize) {
+        (self.calls.len(), self.bindings.len())
+    }
+
+    /// Streams, and those of the address and of the SSRC that has most of them.
+    #[cfg(test)]
+    pub fn streams(&self) -> (usize, usize, usize) {
+        let address = self.by_endpoint.values().map(Vec::len).max();
+        let ssrc = self.by_ssrc.values().map(Vec::len).max();
+        (self.streams.len(), address.unwrap_or(0), ssrc.unwrap_or(0))
+    }
+
     /// Streams of a call that are still going, and the addresses it leaves.
     pub fn closing(&mut self, uid: u64) -> (Vec<(StreamId, FlowKey)>, Vec<Endpoint>) {
         let Some(call) = self.calls.get(&uid) else { return (Vec::new(), Vec::new()) };
-        let mut active: Vec<_> = call.active.iter().filter_map(|id| Some((*id, self.streams.get(id)?.key))).collect();
-        active.sort_unstable();
+        let active = call.active.iter().filter_map(|id| Some((*id, self.streams.get(id)?.key))).collect();
         let endpoints: Vec<Endpoint> = call.endpoints.clone();
         let left = endpoints.into_iter().filter(|e| self.media_gone(uid, *e)).collect();
         (active, left)
@@ -235,9 +249,15 @@ impl Join {
 
     /// A call whose streams have all ended.
     pub fn call_ended(&mut self, mut record: CallRecord, out: &mut Vec<Event>) {
-        let call = self.calls.remove(&record.uid).unwrap_or_default();
+        let mut call = self.calls.remove(&record.uid).unwrap_or_default();
+        // Of equally grave reasons the first stream's is told; identities depend on the time of day.
+        call.ended.sort_by_key(|s| (s.first_at, s.src, s.dst, s.ssrc));
         self.describe(&mut record, &call);
         out.push(Event::CallEnded(Box::new(record)));
+    }
+
+    pub fn forget_call(&mut self, uid: u64) {
+        self.calls.remove(&uid);
     }
 
     /// A call that goes on, with what is known of its streams.
@@ -297,8 +317,8 @@ impl Join {
         };
         (stream.uid, stream.sender) = (Some(uid), Some(sender));
         let call = self.calls.entry(uid).or_default();
-        call.active.push(id);
-        call.all.push(id);
+        call.active.insert(id);
+        remember(&mut call.all, id);
         match sender {
             Side::Caller => call.from_caller += 1,
             Side::Callee => call.from_callee += 1,
@@ -408,6 +428,12 @@ fn loss_source(numbers: &StreamNumbers, drops: u64) -> LossSource {
         (0, _) => LossSource::None,
         (_, 0) => LossSource::Network,
         _ => LossSource::Capture,
+    }
+}
+
+fn remember(list: &mut Vec<StreamId>, id: StreamId) {
+    if list.len() < STREAMS_PER_ADDRESS {
+        list.push(id);
     }
 }
 

@@ -212,7 +212,9 @@ impl Engine {
                 self.close_interval(out);
                 if self.shards.iter().all(Shard::is_idle) && until - self.boundary > self.policy.interval {
                     // Nothing can happen on the grid until the next frame.
-                    let start = until.min(self.signal.next_deadline()).floor_to(self.policy.interval);
+                    let next = until.min(self.signal.next_deadline()).min(self.tcp_deadline());
+                    let start = next.floor_to(self.policy.interval);
+                    self.expire(start);
                     self.start_interval(start);
                 }
             }
@@ -228,6 +230,12 @@ impl Engine {
         self.media_facts.sort_by_key(media::Fact::stream);
         self.media_facts(out);
         self.end_interval(out);
+        self.expire(boundary);
+        self.boundary = boundary + self.policy.interval;
+    }
+
+    /// Forgets what has been idle for too long at a boundary.
+    fn expire(&mut self, boundary: Timestamp) {
         if let Some(decoder) = &mut self.decoder {
             decoder.expire(boundary);
         }
@@ -235,7 +243,6 @@ impl Engine {
             tcp.expire(boundary);
         }
         self.join.witness.expire(boundary);
-        self.boundary = boundary + self.policy.interval;
     }
 
     fn closing_interval(&mut self) {
@@ -463,10 +470,9 @@ impl Engine {
                         self.signal.media_seen(uid, at);
                     }
                 }
-                media::Fact::Interval(row) => {
-                    let end = row.start + row.length;
+                media::Fact::Interval(row, last_at) => {
                     if let Some(uid) = self.join.interval(*row, out) {
-                        self.signal.media_seen(uid, end.min(self.watermark));
+                        self.signal.media_seen(uid, last_at);
                     }
                 }
                 media::Fact::Ended(report) => {
@@ -478,6 +484,7 @@ impl Engine {
     }
 
     fn signal_facts(&mut self, out: &mut Vec<Event>) {
+        let mut left = Vec::new();
         for fact in std::mem::take(&mut self.signal_facts) {
             match fact {
                 signal::Fact::Changed(uid) => {
@@ -494,7 +501,10 @@ impl Engine {
                         }
                     }
                 }
-                signal::Fact::MediaGone { uid, endpoint } => self.media_gone(uid, Endpoint::from(endpoint)),
+                signal::Fact::MediaGone { uid, endpoint } => {
+                    self.media_gone(uid, Endpoint::from(endpoint));
+                    left.push(uid);
+                }
                 signal::Fact::Message(message) => {
                     if self.policy.keep_sip_messages {
                         out.push(Event::SipMessage(message));
@@ -515,6 +525,12 @@ impl Engine {
                     self.media_facts(out);
                     self.join.call_ended(*record, out);
                 }
+            }
+        }
+        // Single messages of unknown calls are forgotten without a word.
+        for uid in left {
+            if self.signal.call(uid).is_none() {
+                self.join.forget_call(uid);
             }
         }
     }
@@ -538,5 +554,73 @@ impl Engine {
 
     fn count(&mut self, outcome: Outcome) {
         self.interval.outcomes.add(outcome, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Nanos;
+
+    /// An Ethernet frame from 198.51.100.1 to 192.0.2.1:5060.
+    fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
+        let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0];
+        frame.extend((28 + payload.len() as u16).to_be_bytes());
+        frame.extend([0, 1, 0, 0, 64, 17, 0, 0, 198, 51, 100, 1, 192, 0, 2, 1]);
+        frame.extend(port.to_be_bytes());
+        frame.extend([0x13, 0xC4]);
+        frame.extend((8 + payload.len() as u16).to_be_bytes());
+        frame.extend([0, 0]);
+        frame.extend(payload);
+        frame
+    }
+
+    /// Answers of unknown calls announce media; when the calls are forgotten, nothing of them is left.
+    #[test]
+    fn calls_that_are_forgotten_leave_nothing() {
+        let mut engine = Engine::new(Limits::default(), Policy::default(), 1, 1);
+        let mut out = Vec::new();
+        let at = |ms: i64| Timestamp::from_secs(1_000) + Nanos::from_millis(ms);
+        for i in 0..500 {
+            let body = format!(
+                "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio {} RTP/AVP 0\r\n",
+                6000 + 2 * i
+            );
+            let message = format!(
+                "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK{i}\r\nFrom: <sip:a@h>;tag=a{i}\r\n\
+                 To: <sip:b@h>;tag=b{i}\r\nCall-ID: stray{i}\r\nCSeq: 1 INVITE\r\nContent-Type: application/sdp\r\n\
+                 Content-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let frame = udp(5060, message.as_bytes());
+            engine.frame(at(i), LinkType::ETHERNET, &frame, frame.len(), &mut out);
+        }
+        assert_eq!((engine.signal.len(), engine.join.held()), (500, (500, 500)));
+        engine.tick(at(1_000_000), &mut out);
+        assert_eq!((engine.signal.len(), engine.join.held()), (0, (0, 0)));
+        assert!(!out.iter().any(|e| matches!(e, Event::CallEnded(_))));
+    }
+
+    /// What many streams of one address and SSRC cost each other is bounded; they are measured all the same.
+    #[test]
+    fn streams_of_one_address_are_remembered_up_to_a_number() {
+        let mut engine = Engine::new(Limits::default(), Policy::default(), 1, 1);
+        let mut out = Vec::new();
+        let streams = media::STREAMS_PER_ADDRESS + 100;
+        for i in 0..streams as u16 {
+            for seq in 0..4u8 {
+                let packet = [0x80, 0, 0, seq, 0, 0, seq, 0, 0, 0, 0, 9, 1, 2, 3, 4];
+                let frame = udp(20_000 + i, &packet);
+                let at = Timestamp::from_secs(1_000) + Nanos::from_millis(i64::from(i));
+                engine.frame(at, LinkType::ETHERNET, &frame, frame.len(), &mut out);
+            }
+        }
+        engine.flush(&mut out);
+        assert_eq!(engine.active_streams(), streams);
+        assert_eq!(engine.join.streams(), (streams, media::STREAMS_PER_ADDRESS, media::STREAMS_PER_ADDRESS));
+        engine.finish(&mut out);
+        assert_eq!(engine.join.streams(), (0, 0, 0));
+        let ended = out.iter().filter(|e| matches!(e, Event::StreamEnded(s) if s.numbers.packets == 4)).count();
+        assert_eq!(ended, streams);
     }
 }

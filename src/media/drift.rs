@@ -12,6 +12,9 @@ const SECOND: i64 = 1_000_000_000;
 const DRIFT_AFTER: usize = 30;
 /// A steeper line is no crystal but a wrong clock rate or an adapting sender.
 const MAX_PPM: f64 = 500.0;
+/// Where the minima lie this much above the line on the average, per nanosecond of it, the line may be wrong by as much:
+/// then it is neither used nor reported. What it costs is this times [`WINDOW`].
+const MAX_DOUBT: f64 = 20e-6;
 /// Hull points kept; the flattest corner goes first.
 const HULL: usize = 32;
 
@@ -41,6 +44,7 @@ struct History {
     seconds: usize,
     hull: Vec<Point>,
     sum_at: f64,
+    sum_transit: f64,
 }
 
 impl Base {
@@ -102,6 +106,7 @@ impl History {
         self.recent[self.seconds % WINDOW] = point;
         self.seconds += 1;
         self.sum_at += point.at;
+        self.sum_transit += point.transit;
         while let [.., a, b] = self.hull[..] {
             if cross(a, b, point) > 0.0 {
                 break;
@@ -120,14 +125,17 @@ impl History {
         cross(self.hull[i - 1], self.hull[i], self.hull[i + 1])
     }
 
-    /// Slope of the hull edge above the mean time of all minima.
+    /// Slope of the hull edge above the mean time of all minima, where they are close enough to it.
     fn slope(&self) -> Option<f64> {
         if self.seconds < DRIFT_AFTER {
             return None;
         }
         let mean = self.sum_at / self.seconds as f64;
         let edge = self.hull.windows(2).find(|e| e[1].at >= mean)?;
-        Some((edge[1].transit - edge[0].transit) / (edge[1].at - edge[0].at))
+        let length = edge[1].at - edge[0].at;
+        let slope = (edge[1].transit - edge[0].transit) / length;
+        let height = self.sum_transit / self.seconds as f64 - (edge[0].transit + slope * (mean - edge[0].at));
+        (height <= MAX_DOUBT * length).then_some(slope)
     }
 }
 

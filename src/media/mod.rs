@@ -11,5 +11,9 @@ mod shard;
 mod stream;
 mod timing;
 
+/// Streams remembered per address, SSRC or call. Beyond it (a bridge, a flood) they are measured all the same; what comes to
+/// be known of the address later does not reach them. Without it many streams of one address would cost their square.
+pub const STREAMS_PER_ADDRESS: usize = 1024;
+
 pub use packet::{Endpoint, FlowKey, Packet};
 pub use shard::{Fact, Hint, Shard};

@@ -1,5 +1,6 @@
 //! A table of streams and candidates: one shard of the media room, owned by one thread.
 
+use super::STREAMS_PER_ADDRESS;
 use super::packet::{Endpoint, FlowKey, Packet};
 use super::payloads::Payloads;
 use super::stream::Stream;
@@ -11,6 +12,7 @@ use crate::model::{
 use crate::units::{Nanos, Timestamp};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 /// Packets in sequence that make a stream of an address an offer or answer named (RFC 3550 A.1 MIN_SEQUENTIAL).
@@ -25,6 +27,9 @@ const MAX_GAP: u16 = 100;
 /// Timestamp step per packet of any audio or video: 120 ms at 48 kHz.
 const MAX_TICKS: u32 = 5760;
 
+/// Destinations of one sender and SSRC that are looked through for numbers that went elsewhere.
+const MAX_SAME_SOURCE: u16 = 64;
+
 /// What an offer or answer says about one receiving address.
 #[derive(Clone, Debug)]
 pub struct Hint {
@@ -35,7 +40,8 @@ pub struct Hint {
 #[derive(Debug)]
 pub enum Fact {
     Started(Box<StreamReport>),
-    Interval(Box<IntervalReport>),
+    /// With the time of the stream's last packet.
+    Interval(Box<IntervalReport>, Timestamp),
     Ended(Box<StreamReport>),
 }
 
@@ -44,7 +50,7 @@ impl Fact {
     pub fn stream(&self) -> StreamId {
         match self {
             Fact::Started(report) | Fact::Ended(report) => report.id,
-            Fact::Interval(row) => row.stream,
+            Fact::Interval(row, _) => row.stream,
         }
     }
 }
@@ -56,6 +62,7 @@ struct Candidate {
     ticks_per_number: Option<u32>,
     expected: bool,
     last_at: Timestamp,
+    serial: u64,
 }
 
 pub struct Shard {
@@ -76,6 +83,9 @@ pub struct Shard {
     by_endpoint: HashMap<Endpoint, Vec<u32>, FixedState>,
     candidates: HashMap<FlowKey, Candidate, FixedState>,
     candidates_of_flow: HashMap<(Endpoint, Endpoint), u32, FixedState>,
+    /// Candidates in order of appearance, those that are gone among them.
+    by_age: VecDeque<(u64, FlowKey)>,
+    serial: u64,
     pending: u64,
     hints: HashMap<Endpoint, Vec<PayloadMap>, FixedState>,
     pool: Pool,
@@ -105,6 +115,8 @@ impl Shard {
             by_endpoint: HashMap::with_hasher(hasher.clone()),
             candidates: HashMap::with_hasher(hasher.clone()),
             candidates_of_flow: HashMap::with_hasher(hasher.clone()),
+            by_age: VecDeque::new(),
+            serial: 0,
             pending: 0,
             hints: HashMap::with_hasher(hasher.clone()),
             pool: Pool::default(),
@@ -121,11 +133,11 @@ impl Shard {
         let Some(slot) = found.copied() else {
             return self.candidate(packet, out);
         };
-        self.media += 1;
         let Some(stream) = self.streams[slot as usize].as_deref() else { return };
-        if stream.comes_back(packet) {
-            self.account_elsewhere(slot, packet);
+        if stream.comes_back(packet) && self.after_silence(slot, packet, out) {
+            return;
         }
+        self.media += 1;
         if let Some(stream) = self.streams[slot as usize].as_deref_mut() {
             stream.packet(packet, &mut self.pool);
         }
@@ -153,12 +165,13 @@ impl Shard {
         let mut rows = Vec::new();
         for slot in 0..self.streams.len() as u32 {
             let Some(stream) = self.streams[slot as usize].as_deref_mut() else { continue };
-            if boundary - stream.last_at >= self.stream_timeout {
+            if stream.quiet(start, boundary) >= self.stream_timeout {
                 self.remove(slot, start, out);
                 continue;
             }
-            stream.end_interval(start, self.interval, &mut self.pool, &mut rows);
-            out.extend(rows.drain(..).map(|row| Fact::Interval(Box::new(row))));
+            stream.end_interval(start, self.interval, &mut rows);
+            let last_at = stream.last_at;
+            out.extend(rows.drain(..).map(|row| Fact::Interval(Box::new(row), last_at)));
         }
         self.interval_start = boundary;
         let timeout = self.candidate_timeout;
@@ -220,10 +233,11 @@ impl Shard {
         let flow = (packet.key.src(), packet.key.dst());
         if !self.candidates.contains_key(&packet.key) {
             let of_flow = self.candidates_of_flow.get(&flow).copied().unwrap_or(0);
-            if self.candidates.len() >= self.max_candidates || of_flow as usize >= self.candidates_per_flow {
+            if of_flow as usize >= self.candidates_per_flow {
                 self.outcomes.add(Outcome::OverLimit(OverLimit::Candidates), 1);
                 return;
             }
+            self.make_room();
             *self.candidates_of_flow.entry(flow).or_default() += 1;
             self.candidates.insert(
                 packet.key,
@@ -233,8 +247,11 @@ impl Shard {
                     ticks_per_number: None,
                     expected,
                     last_at: packet.at,
+                    serial: self.serial,
                 },
             );
+            self.by_age.push_back((self.serial, packet.key));
+            self.serial += 1;
         }
         let Some(candidate) = self.candidates.get_mut(&packet.key) else { return };
         candidate.take(packet, expected);
@@ -243,6 +260,26 @@ impl Shard {
             self.confirm(packet.key, out);
         } else if candidate.packets.len() >= CANDIDATE_PACKETS {
             self.drop_candidate(packet.key);
+        }
+    }
+
+    /// The oldest candidate makes room: a stream is confirmed within a few packets, a flood of others never.
+    fn make_room(&mut self) {
+        let is_there = |candidates: &HashMap<FlowKey, Candidate, FixedState>, (serial, key): &(u64, FlowKey)| {
+            candidates.get(key).is_some_and(|c| c.serial == *serial)
+        };
+        while self.candidates.len() >= self.max_candidates
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            if is_there(&self.candidates, &oldest)
+                && let Some(candidate) = self.forget_candidate(oldest.1)
+            {
+                self.outcomes.add(Outcome::OverLimit(OverLimit::Candidates), candidate.packets.len() as u64);
+            }
+        }
+        if self.by_age.len() >= self.max_candidates.saturating_mul(2).max(64) {
+            let candidates = &self.candidates;
+            self.by_age.retain(|c| is_there(candidates, c));
         }
     }
 
@@ -271,9 +308,16 @@ impl Shard {
             self.streams.len() as u32 - 1
         });
         let key = stream.key;
-        stream.same_source = self.by_source.insert(key.source(), slot);
+        let older = self.by_source.insert(key.source(), slot);
+        let depth = older.and_then(|o| self.streams[o as usize].as_deref()).map_or(0, |s| s.same_source_depth + 1);
+        if depth < MAX_SAME_SOURCE {
+            (stream.same_source, stream.same_source_depth) = (older, depth);
+        }
         for endpoint in [key.src(), key.dst()] {
-            self.by_endpoint.entry(endpoint).or_default().push(slot);
+            let slots = self.by_endpoint.entry(endpoint).or_default();
+            if slots.len() < STREAMS_PER_ADDRESS {
+                slots.push(slot);
+            }
         }
         out.push(Fact::Started(Box::new(stream.report())));
         self.streams[slot as usize] = Some(Box::new(stream));
@@ -300,7 +344,7 @@ impl Shard {
         }
         let mut rows = Vec::new();
         let report = stream.end(interval_start, self.interval, &mut self.pool, &mut rows);
-        out.extend(rows.into_iter().map(|row| Fact::Interval(Box::new(row))));
+        out.extend(rows.into_iter().map(|row| Fact::Interval(Box::new(row), report.last_at)));
         out.push(Fact::Ended(Box::new(report)));
         self.free.push(slot);
         self.active -= 1;
@@ -334,10 +378,24 @@ impl Shard {
         }
     }
 
-    /// A stream goes on after a silence with numbers missing: were they sent to another destination?
+    /// A stream goes on after a silence, unless that was so long that it is another one, whatever the grid. True when
+    /// the packet was taken care of.
     #[inline(never)]
-    fn account_elsewhere(&mut self, slot: u32, packet: &Packet) {
-        let Some(last_at) = self.streams[slot as usize].as_ref().map(|s| s.last_at) else { return };
+    fn after_silence(&mut self, slot: u32, packet: &Packet, out: &mut Vec<Fact>) -> bool {
+        let Some(stream) = self.streams[slot as usize].as_deref() else { return false };
+        if stream.silence_before(packet) >= self.stream_timeout {
+            self.remove(slot, self.interval_start, out);
+            self.candidate(packet, out);
+            return true;
+        }
+        if stream.misses_before(packet) {
+            self.account_elsewhere(slot, packet, stream.last_at);
+        }
+        false
+    }
+
+    /// Numbers are missing after a silence: were they sent to another destination?
+    fn account_elsewhere(&mut self, slot: u32, packet: &Packet, last_at: Timestamp) {
         let mut others = Vec::new();
         let mut at = self.by_source.get(&packet.key.source()).copied();
         while let Some(other_slot) = at {

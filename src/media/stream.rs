@@ -13,10 +13,10 @@ use std::hash::Hasher;
 
 /// A silence this long, then numbers missing: the sender may have sent elsewhere meanwhile.
 const AWAY: i64 = 400_000_000;
-/// Copies by a mirror come within this time when the IP header cannot tell.
-const MIRROR_WINDOW: i64 = 2_000_000;
-/// Arrivals remembered to judge duplicates by.
-const RECENT: usize = 16;
+/// Copies by a mirror come within this time (microseconds) when the IP header cannot tell.
+const MIRROR_WINDOW: u32 = 2_000;
+/// Arrivals remembered to judge duplicates by: a mirror's copy may come after a burst that a queue let go at once.
+const RECENT: usize = 64;
 
 #[derive(Debug)]
 pub struct Stream {
@@ -29,11 +29,16 @@ pub struct Stream {
     before: StreamNumbers,
     pub payloads: Payloads,
     pub first_at: Timestamp,
+    /// Latest time of any packet; that of the last one is earlier when the capture's clock went back.
     pub last_at: Timestamp,
+    previous_at: Timestamp,
+    /// Silent since then by the machine's time, which goes on also for packets that lag behind it.
+    quiet_since: Timestamp,
     last_audio: Option<(u16, u32)>,
     ptime_ticks: u32,
     ptime_votes: i32,
-    recent: [(u16, i64); RECENT],
+    /// By sequence number: identification of the IP header, and time in microseconds modulo 2^32.
+    recent: [(u16, u32); RECENT],
     dscp: u8,
     last_dscp: u8,
     dscp_changes: u32,
@@ -46,6 +51,8 @@ pub struct Stream {
     idle_intervals: u32,
     /// Older stream of the same sender and SSRC to another destination.
     pub same_source: Option<u32>,
+    /// How many of them follow.
+    pub same_source_depth: u16,
 }
 
 impl Stream {
@@ -61,10 +68,12 @@ impl Stream {
             payloads,
             first_at: first.at,
             last_at: first.at,
+            previous_at: first.at,
+            quiet_since: first.at,
             last_audio: None,
             ptime_ticks: 0,
             ptime_votes: 0,
-            recent: [(0, i64::MIN); RECENT],
+            recent: [(0, 0); RECENT],
             dscp: first.dscp,
             last_dscp: first.dscp,
             dscp_changes: 0,
@@ -76,6 +85,7 @@ impl Stream {
             sent_elsewhere: 0,
             idle_intervals: 0,
             same_source: None,
+            same_source_depth: 0,
         }
     }
 
@@ -83,6 +93,7 @@ impl Stream {
     pub fn first_packet(&mut self, packet: &Packet, pool: &mut Pool) {
         self.count(packet);
         self.payload(packet, true, pool);
+        self.remember(packet);
     }
 
     #[inline]
@@ -95,21 +106,46 @@ impl Stream {
             Arrival::Duplicate => self.duplicate(packet),
             Arrival::Stray => {}
         }
-        let gap = packet.at - self.last_at;
+        let gap = packet.at - self.previous_at;
         if gap > self.interval.max_gap {
             self.interval.max_gap = gap;
         }
         if gap.0 < -1_000_000_000 {
             self.clock_steps += 1;
         }
-        self.last_at = packet.at;
-        self.recent[usize::from(packet.seq) % RECENT] = (packet.ip_id.unwrap_or(0), packet.at.0);
+        self.previous_at = packet.at;
+        self.last_at = self.last_at.max(packet.at);
+        self.remember(packet);
     }
 
-    /// Whether the next packet comes after a silence and with numbers missing.
+    #[inline]
+    fn remember(&mut self, packet: &Packet) {
+        self.recent[usize::from(packet.seq) % RECENT] = (packet.ip_id.unwrap_or(0), micros(packet));
+    }
+
+    /// Whether the next packet comes after a silence.
     #[inline]
     pub fn comes_back(&self, packet: &Packet) -> bool {
-        packet.at.0 - self.last_at.0 >= AWAY && packet.seq != (self.sequence.highest() as u16).wrapping_add(1)
+        self.silence_before(packet).0 >= AWAY
+    }
+
+    pub fn silence_before(&self, packet: &Packet) -> Nanos {
+        packet.at - self.previous_at
+    }
+
+    /// Whether numbers are missing before the next packet.
+    pub fn misses_before(&self, packet: &Packet) -> bool {
+        packet.seq != (self.sequence.highest() as u16).wrapping_add(1)
+    }
+
+    /// How long nothing came, at the end of an interval that began at `start`.
+    pub fn quiet(&mut self, start: Timestamp, boundary: Timestamp) -> Nanos {
+        if self.interval.packets > 0 {
+            let on_time = (start..boundary).contains(&self.previous_at);
+            self.quiet_since = if on_time { self.previous_at } else { boundary };
+            return Nanos::ZERO;
+        }
+        boundary - self.quiet_since
     }
 
     /// Leaves out the numbers that `others` (first and last number of each, same sender and SSRC) carried while this
@@ -145,10 +181,10 @@ impl Stream {
         }
     }
 
-    /// Ends the present interval. `None` when nothing happened in it; such intervals are reported before the next one
-    /// that is not empty, so that an outage shows and a stream's end does not trail empty rows.
-    pub fn end_interval(&mut self, start: Timestamp, length: Nanos, pool: &mut Pool, out: &mut Vec<IntervalReport>) {
-        self.work_off(pool);
+    /// Ends the present interval. Says nothing when nothing happened in it; such intervals are reported before the next
+    /// one that is not empty, so that an outage shows and a stream's end does not trail empty rows. Delays of a segment
+    /// that has not settled go to the interval in which it does: its base must not depend on the grid.
+    pub fn end_interval(&mut self, start: Timestamp, length: Nanos, out: &mut Vec<IntervalReport>) {
         self.take_jitter();
         if self.interval == StreamNumbers::default() {
             self.idle_intervals += 1;
@@ -175,7 +211,9 @@ impl Stream {
         self.timing.give_up(pool);
         self.take_jitter();
         if self.interval != StreamNumbers::default() {
-            self.end_interval(start, length, pool, out);
+            // What was undecided goes to the first interval in which nothing came, not to that of a timeout.
+            let idle = std::mem::take(&mut self.idle_intervals);
+            self.end_interval(start - Nanos(length.0 * i64::from(idle)), length, out);
         }
         self.report()
     }
@@ -298,9 +336,9 @@ impl Stream {
         let (ip_id, at) = self.recent[usize::from(packet.seq) % RECENT];
         let same_header = match packet.ip_id {
             Some(id) if id != 0 || ip_id != 0 => id == ip_id,
-            _ => packet.at.0.saturating_sub(at) <= MIRROR_WINDOW,
+            _ => micros(packet).wrapping_sub(at) <= MIRROR_WINDOW,
         };
-        if same_header && at != i64::MIN {
+        if same_header {
             self.interval.duplicates_probe += 1;
         } else {
             self.interval.duplicates_network += 1;
@@ -362,6 +400,10 @@ impl Payload {
     fn is_sampled(&self) -> bool {
         matches!(self.kind, PayloadKind::Audio | PayloadKind::Video | PayloadKind::Other)
     }
+}
+
+fn micros(packet: &Packet) -> u32 {
+    (packet.at.0 / 1_000) as u32
 }
 
 fn identity(first: &Packet) -> StreamId {

@@ -210,16 +210,21 @@ impl CallRecord {
             CallState::Failed => self.ended_at,
             _ => None,
         })?;
-        Some(first - self.invite_at?)
+        span(self.invite_at?, first)
     }
 
     /// INVITE to the 2xx.
     pub fn setup(&self) -> Option<Nanos> {
-        Some(self.answered_at? - self.invite_at?)
+        span(self.invite_at?, self.answered_at?)
     }
 
     /// 2xx to the end (SDT of RFC 6076).
     pub fn duration(&self) -> Option<Nanos> {
-        Some(self.ended_at? - self.answered_at?)
+        span(self.answered_at?, self.ended_at?)
     }
+}
+
+/// `None` where the capture's clock went back in between: how long it took is not known then.
+fn span(from: Timestamp, to: Timestamp) -> Option<Nanos> {
+    Some(to - from).filter(|span| *span >= Nanos::ZERO)
 }

@@ -1,0 +1,113 @@
+//! Clocks that step in the middle of a capture.
+
+use super::*;
+use auscult::model::CallState;
+use testkit::World;
+use testkit::call::{CallSpec, Party};
+
+const MS: i64 = 1_000_000;
+
+/// A minute of one call, its frames from `from_ms` on captured by a clock that has stepped by `by_ms`.
+fn stepped(from_ms: i64, by_ms: i64) -> Vec<Frame> {
+    let caller = Party::new("A", "+12025550100", "192.0.2.1", 4000);
+    let callee = Party::new("B", "+13125550100", "198.51.100.1", 5000);
+    let spec = CallSpec { talk_ms: 60_000, ..CallSpec::new(0, caller, callee) };
+    let mut frames = World::new(7).call(spec).build().frames;
+    let start = frames[0].at;
+    frames.iter_mut().filter(|f| f.at - start >= from_ms * MS).for_each(|f| f.at += by_ms * MS);
+    frames
+}
+
+const STEPS_MS: [i64; 8] = [-10, 10, -1_000, 1_000, -30_000, 30_000, -3_600_000, 3_600_000];
+
+#[test]
+fn nothing_is_negative_and_every_frame_counts() {
+    for by_ms in STEPS_MS {
+        for from_ms in [0, 3_010, 20_000, 40_000] {
+            for setup in [Setup::default(), Setup::rested(), Setup::interval(1)] {
+                let frames = stepped(from_ms, by_ms);
+                let run = run(&frames, &setup);
+                let what = format!("{by_ms} ms at {from_ms}");
+                assert_eq!(run.outcomes.total(), run.frames, "{what}");
+                for s in run.streams() {
+                    assert!(s.last_at >= s.first_at, "{what}: {:?} to {:?}", s.first_at, s.last_at);
+                    assert!(s.numbers.max_gap >= Nanos::ZERO && s.numbers.pdv_max >= Nanos::ZERO, "{what}");
+                    assert_eq!(s.numbers.lost(), 0, "{what}: a clock loses nothing");
+                }
+                for c in run.calls() {
+                    assert!(c.last_at >= c.first_at, "{what}");
+                    for span in [c.setup(), c.duration(), c.pdd()].into_iter().flatten() {
+                        assert!(span >= Nanos::ZERO, "{what}: {span:?} in {c:?}");
+                    }
+                }
+                for i in run.intervals() {
+                    assert_eq!(i.start, i.start.floor_to(i.length), "{what}");
+                }
+            }
+        }
+    }
+}
+
+/// Going back, by whatever, ends nothing early: the machine's time stands still meanwhile.
+#[test]
+fn a_step_back_ends_nothing() {
+    for by_ms in [-10, -1_000, -30_000, -70_000, -3_600_000] {
+        for shards in [1, 8] {
+            let run = run(&stepped(30_000, by_ms), &Setup::sharded(shards, 1));
+            let states: Vec<_> = run.calls().iter().map(|c| c.state).collect();
+            assert_eq!(states, [CallState::Completed], "{by_ms}");
+            let streams = run.streams();
+            assert_eq!(streams.len(), 2, "{by_ms}: each direction is one stream");
+            for s in streams {
+                let seconds = s.numbers.packets / 50;
+                assert!((59..=61).contains(&seconds), "{by_ms}: {} packets", s.numbers.packets);
+                assert_eq!(s.quality.clock_steps, u32::from(by_ms < -1_000), "{by_ms}");
+            }
+        }
+    }
+}
+
+/// A single frame of the wrong time must not end what goes on.
+#[test]
+fn frames_that_lag_behind_end_nothing() {
+    // One direction is captured by an interface whose clock is 70 s behind: longer than a stream may be silent.
+    let mut frames = stepped(0, 0);
+    let start = frames[0].at;
+    frames.iter_mut().filter(|f| f.bytes[26] == 192 && f.at - start > 5_000 * MS).for_each(|f| f.at -= 70_000 * MS);
+    let run = run(&frames, &Setup::default());
+    assert_eq!(run.outcomes.total(), run.frames);
+    assert_eq!(run.streams().len(), 2, "{:?}", run.streams().iter().map(|s| s.numbers.packets).collect::<Vec<_>>());
+    assert!(run.streams().iter().all(|s| s.numbers.lost() == 0));
+}
+
+#[test]
+fn a_small_step_costs_no_figure() {
+    let figures = |by_ms| {
+        let run = run(&stepped(30_000, by_ms), &Setup::default());
+        let mut out: Vec<_> =
+            run.streams().iter().map(|s| (s.src, s.numbers.packets, s.numbers.unique, s.numbers.expected)).collect();
+        out.sort_unstable();
+        out
+    };
+    let plain = figures(0);
+    for by_ms in [-10, 10, -1_000, 1_000, 30_000] {
+        assert_eq!(plain, figures(by_ms), "{by_ms}");
+    }
+}
+
+/// A silence of more than the timeout ends a stream whatever the grid, and what comes after it is another one.
+#[test]
+fn a_silence_is_judged_alike_on_every_grid() {
+    let mut frames = stepped(0, 0);
+    let start = frames[0].at;
+    let quiet = |f: &Frame| (10_000..20_000).contains(&((f.at - start) / MS));
+    frames.retain(|f| !quiet(f));
+    for (more_ms, streams) in [(30_000, 2), (49_000, 2), (51_000, 4), (75_000, 4), (105_000, 4), (300_000, 4)] {
+        let mut frames = frames.clone();
+        frames.iter_mut().filter(|f| f.at - start >= 20_000 * MS).for_each(|f| f.at += more_ms * MS);
+        for secs in [1, 10, 60] {
+            let run = run(&frames, &Setup::interval(secs));
+            assert_eq!(run.streams().len(), streams, "silent for {} s, rows of {secs} s", 10 + more_ms / 1_000);
+        }
+    }
+}
