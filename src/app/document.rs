@@ -1,5 +1,6 @@
 //! The JSON document of `auscult analyze`: serialisable twins of the model. Its schema is `schemas/analyze.schema.json`.
 
+use crate::model::burst::BurstSummary;
 use crate::model::{CallRecord, Diagnosis, LossRuns, MosReport, OutcomeCounts, Quality, StreamReport, endpoint_text};
 use crate::units::{DelayHistogram, Nanos, Timestamp};
 use serde::Serialize;
@@ -75,12 +76,30 @@ pub struct StreamDocument {
     pub sent_elsewhere: u64,
     pub loss_runs: BTreeMap<String, u32>,
     pub longest_loss_run: u32,
+    pub bursts: BurstDocument,
+    /// Seconds of media with any packet lost, and with more than 5 % lost.
+    pub concealed_seconds: u64,
+    pub severely_concealed_seconds: u64,
     pub jitter_ms: JitterDocument,
     pub delay_variation_ms: DelayVariationDocument,
+    /// Difference of delay between packets that follow each other, without sign.
+    pub ipdv_ms: IpdvDocument,
+    pub mapdv2_ms: Option<f64>,
     /// Share too late for a fixed jitter buffer of so many milliseconds, percent.
     pub late_pct: BTreeMap<u16, Option<f64>>,
+    /// Share an adaptive jitter buffer of 20 to 200 ms would have discarded, percent.
+    pub discarded_adaptive_pct: Option<f64>,
     pub max_gap_ms: f64,
+    /// Wireshark's maximum delta and skew.
+    pub max_delta_ms: f64,
+    pub max_skew_ms: f64,
     pub drift_ppm: Option<f64>,
+    pub telephone_events: u64,
+    pub digits: u64,
+    pub comfort_noise: u64,
+    pub talkspurts: u64,
+    /// Media time not sent between talkspurts.
+    pub silence_ms: f64,
     pub dscp: u8,
     pub ttl: [u8; 2],
     pub vlan: Option<u16>,
@@ -104,7 +123,37 @@ pub struct DelayVariationDocument {
     pub p50: Option<f64>,
     pub p95: Option<f64>,
     pub p99: Option<f64>,
+    pub p999: Option<f64>,
     pub max: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct IpdvDocument {
+    pub mean: Option<f64>,
+    pub max: Option<f64>,
+}
+
+/// Lost packets by RFC 3611 section 4.7.2, Gmin 16. Durations are null where the packet time is unknown.
+#[derive(Debug, Serialize)]
+pub struct BurstDocument {
+    pub count: u64,
+    /// Lost share of the packets inside bursts, and outside, percent.
+    pub density_pct: f64,
+    pub gap_density_pct: f64,
+    /// Mean, first to last lost packet.
+    pub duration_ms: Option<f64>,
+    /// Mean stretch outside bursts: the text of the RFC.
+    pub gap_duration_ms: Option<f64>,
+    /// All time outside bursts by the number of bursts: the RFC's example and appendix A.2.
+    pub gap_duration_a2_ms: Option<f64>,
+    /// G.107; 1 is random loss.
+    pub burst_ratio: f64,
+    /// P(lost | the one before came) and P(came | the one before was lost).
+    pub markov_p: Option<f64>,
+    pub markov_q: Option<f64>,
+    pub mean_loss_run: Option<f64>,
+    /// Numbers from one lost packet to the next (RFC 3357).
+    pub mean_loss_distance: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -221,12 +270,20 @@ impl StreamDocument {
             sent_elsewhere: s.sent_elsewhere,
             loss_runs: loss_runs(&n.loss_runs),
             longest_loss_run: n.loss_runs.longest,
+            bursts: BurstDocument::new(&n.burst.summary(), s.ptime),
+            concealed_seconds: n.concealed_seconds,
+            severely_concealed_seconds: n.severely_concealed_seconds,
             jitter_ms: JitterDocument {
                 last: jitter(n.jitter.last_ns),
                 mean: n.jitter.mean_ns().and_then(jitter),
                 max: jitter(n.jitter.max_ns),
             },
             delay_variation_ms: delay_variation(&n.pdv, n.pdv_max),
+            ipdv_ms: IpdvDocument {
+                mean: n.variation.ipdv_mean_ns().map(|v| round(v / 1e6, 4)),
+                max: n.variation.ipdv_mean_ns().map(|_| round(n.variation.ipdv_max_ns / 1e6, 4)),
+            },
+            mapdv2_ms: n.variation.mapdv2_ns().map(|v| round(v / 1e6, 4)),
             late_pct: crate::model::DISCARD_BUFFERS_MS
                 .into_iter()
                 .zip(n.late)
@@ -234,7 +291,16 @@ impl StreamDocument {
                     (size, (n.pdv.total() > 0).then(|| round(100.0 * late as f64 / n.pdv.total() as f64, 4)))
                 })
                 .collect(),
+            discarded_adaptive_pct: (n.pdv.total() > 0)
+                .then(|| round(100.0 * n.discarded_adaptive as f64 / n.pdv.total() as f64, 4)),
             max_gap_ms: ms(n.max_gap),
+            max_delta_ms: ms(n.max_delta),
+            max_skew_ms: round(n.variation.skew_max_ns / 1e6, 4),
+            telephone_events: n.telephone_events,
+            digits: n.digits,
+            comfort_noise: n.comfort_noise,
+            talkspurts: n.talkspurts,
+            silence_ms: ms(n.silence),
             drift_ppm: s.drift_ppm.map(|d| round(f64::from(d), 3)),
             dscp: s.dscp,
             ttl: [s.ttl_min, s.ttl_max],
@@ -244,6 +310,26 @@ impl StreamDocument {
             r: s.mos.r.map(|r| round(f64::from(r), 3)),
             mos: MosDocument::new(&s.mos, s.mos_worst_interval),
             quality: QualityDocument::new(&s.quality, measured_at),
+        }
+    }
+}
+
+impl BurstDocument {
+    fn new(b: &BurstSummary, ptime: Option<Nanos>) -> BurstDocument {
+        let six = |v: f64| round(v, 6);
+        let markov = b.markov();
+        BurstDocument {
+            count: b.bursts,
+            density_pct: round(100.0 * b.burst_density(), 4),
+            gap_density_pct: round(100.0 * b.gap_density(), 4),
+            duration_ms: ptime.map(|p| ms(b.burst_duration(p))),
+            gap_duration_ms: ptime.map(|p| ms(b.gap_duration_mean_of_periods(p))),
+            gap_duration_a2_ms: ptime.map(|p| ms(b.gap_duration_a2_style(p))),
+            burst_ratio: six(b.burst_ratio()),
+            markov_p: markov.p.map(six),
+            markov_q: markov.q.map(six),
+            mean_loss_run: b.mean_run().map(six),
+            mean_loss_distance: b.mean_distance().map(six),
         }
     }
 }
@@ -286,7 +372,13 @@ impl QualityDocument {
 fn delay_variation(h: &DelayHistogram, max: Nanos) -> DelayVariationDocument {
     // A bucket is read back as its middle, which may lie above the largest value seen.
     let at = |q: f64| h.quantile(q).map(|v| round(v.min(max.max(Nanos::ZERO)).as_millis_f64(), 4));
-    DelayVariationDocument { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: (h.total() > 0).then(|| ms(max)) }
+    DelayVariationDocument {
+        p50: at(0.5),
+        p95: at(0.95),
+        p99: at(0.99),
+        p999: at(0.999),
+        max: (h.total() > 0).then(|| ms(max)),
+    }
 }
 
 fn loss_runs(runs: &LossRuns) -> BTreeMap<String, u32> {

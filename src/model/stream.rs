@@ -1,5 +1,6 @@
 //! One RTP stream: identity, mergeable numbers, quality, and how far to trust them.
 
+use super::burst::BurstGap;
 use crate::units::{DelayHistogram, Nanos, PayloadType, Ssrc, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -112,6 +113,51 @@ impl JitterStat {
     }
 }
 
+/// Delay from packet to packet and around its running mean. Sums, so that adjacent spans add up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DelayVariation {
+    /// |IPDV| of packets that follow each other in sequence and in order of arrival (RFC 3393, RFC 5481 section 4.1):
+    /// sum, number and largest, in nanoseconds.
+    pub ipdv_sum_ns: f64,
+    pub ipdv_samples: u64,
+    pub ipdv_max_ns: f64,
+    /// Delays above their running mean `(15 D + d)/16`, and below it (MAPDV2, G.1020).
+    pub above_sum_ns: f64,
+    pub above_samples: u64,
+    pub below_sum_ns: f64,
+    pub below_samples: u64,
+    /// Media time less arrival time since the start of a segment where it was farthest from 0; positive when the sender
+    /// is ahead.
+    pub skew_max_ns: f64,
+}
+
+impl DelayVariation {
+    /// Mean |IPDV|; `None` without two packets in sequence.
+    pub fn ipdv_mean_ns(&self) -> Option<f64> {
+        (self.ipdv_samples > 0).then(|| self.ipdv_sum_ns / self.ipdv_samples as f64)
+    }
+
+    /// MAPDV2: mean of the deviations above the running mean plus mean of those below it; `None` before the second packet.
+    pub fn mapdv2_ns(&self) -> Option<f64> {
+        let mean = |sum: f64, n: u64| if n > 0 { sum / n as f64 } else { 0.0 };
+        (self.ipdv_samples + self.above_samples + self.below_samples > 0)
+            .then(|| mean(self.above_sum_ns, self.above_samples) + mean(self.below_sum_ns, self.below_samples))
+    }
+
+    pub fn merge(&mut self, later: &DelayVariation) {
+        self.ipdv_sum_ns += later.ipdv_sum_ns;
+        self.ipdv_samples += later.ipdv_samples;
+        self.ipdv_max_ns = self.ipdv_max_ns.max(later.ipdv_max_ns);
+        self.above_sum_ns += later.above_sum_ns;
+        self.above_samples += later.above_samples;
+        self.below_sum_ns += later.below_sum_ns;
+        self.below_samples += later.below_samples;
+        if later.skew_max_ns.abs() > self.skew_max_ns.abs() {
+            self.skew_max_ns = later.skew_max_ns;
+        }
+    }
+}
+
 /// Everything counted about a stream over some time. Two adjacent spans merge into the numbers of both.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamNumbers {
@@ -134,19 +180,38 @@ pub struct StreamNumbers {
     /// Packets set aside as strays between a jump and its confirmation.
     pub strays: u64,
     pub loss_runs: LossRuns,
+    /// Bursts and gaps of the lost packets, in sequence order (RFC 3611 section 4.7.2).
+    pub burst: BurstGap,
+    /// Seconds of media with a packet lost, and with more than 5 % of their packets lost. A second is as many
+    /// consecutive sequence numbers as one second of packets has.
+    pub concealed_seconds: u64,
+    pub severely_concealed_seconds: u64,
     pub jitter: JitterStat,
+    pub variation: DelayVariation,
     /// Delay above the drift-corrected base (PDV, RFC 5481 section 4.2).
     pub pdv: DelayHistogram,
     pub pdv_max: Nanos,
     /// Packets that would have come too late for a fixed buffer, per entry of [`DISCARD_BUFFERS_MS`].
     pub late: [u64; DISCARD_BUFFERS_MS.len()],
+    /// Packets an adaptive buffer of 20 to 200 ms would have discarded ([`crate::quality::jitter_buffer::Adaptive`]).
+    pub discarded_adaptive: u64,
     /// Longest time without a packet inside a talkspurt or across a pause.
     pub max_gap: Nanos,
+    /// Longest time between two packets of which the second neither starts a talkspurt (marker) nor is comfort noise
+    /// nor follows one: Wireshark's maximum delta.
+    pub max_delta: Nanos,
     /// Sum of RTP payload bytes.
     pub payload_bytes: u64,
     pub telephone_events: u64,
+    /// Digits: telephone events told apart by their timestamp (RFC 4733 section 2.2); repeated packets count once.
+    pub digits: u64,
     pub comfort_noise: u64,
     pub markers: u64,
+    /// Starts of speech after silence, the first included, and media time of the silence between (DTX).
+    pub talkspurts: u64,
+    pub silence: Nanos,
+    /// Times the probe's clock was set back by more than a second.
+    pub clock_steps: u32,
     /// Packets of which fewer bytes than sent were captured.
     pub cut_short: u64,
 }
@@ -178,17 +243,27 @@ impl StreamNumbers {
         self.restarts += later.restarts;
         self.strays += later.strays;
         self.loss_runs.merge(&later.loss_runs);
+        self.burst.merge(&later.burst);
+        self.concealed_seconds += later.concealed_seconds;
+        self.severely_concealed_seconds += later.severely_concealed_seconds;
+        self.variation.merge(&later.variation);
         self.jitter.merge(&later.jitter);
         self.pdv.merge(&later.pdv);
         self.pdv_max = self.pdv_max.max(later.pdv_max);
         for (a, b) in self.late.iter_mut().zip(later.late) {
             *a += b;
         }
+        self.discarded_adaptive += later.discarded_adaptive;
         self.max_gap = self.max_gap.max(later.max_gap);
+        self.max_delta = self.max_delta.max(later.max_delta);
         self.payload_bytes += later.payload_bytes;
         self.telephone_events += later.telephone_events;
+        self.digits += later.digits;
         self.comfort_noise += later.comfort_noise;
         self.markers += later.markers;
+        self.talkspurts += later.talkspurts;
+        self.silence = self.silence + later.silence;
+        self.clock_steps += later.clock_steps;
         self.cut_short += later.cut_short;
     }
 }
@@ -230,7 +305,7 @@ pub struct Quality {
     pub snap_cut: bool,
     /// The first packet seen was not the first of the call.
     pub started_mid_call: bool,
-    /// Times went back or jumped by more than a second against the sender's clock.
+    /// Capture times went back by more than a second.
     pub clock_steps: u32,
     /// Resolution of capture times in nanoseconds: 1 or 1000.
     pub timestamp_resolution_ns: u32,
