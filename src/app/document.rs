@@ -1,7 +1,7 @@
 //! The JSON document of `auscult analyze`: serialisable twins of the model. Its schema is `schemas/analyze.schema.json`.
 
 use crate::model::burst::BurstSummary;
-use crate::model::{CallRecord, Diagnosis, LossRuns, MosReport, OutcomeCounts, Quality, StreamReport, endpoint_text};
+use crate::model::{CallRecord, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints, StreamReport, endpoint_text};
 use crate::units::{DelayHistogram, Nanos, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -42,6 +42,8 @@ pub struct CallDocument {
     pub directions_seen: u8,
     pub mos_worst: Option<f64>,
     pub mos_scale: Option<&'static str>,
+    pub mos_worst_interval: Option<RatedDocument>,
+    pub mos_worst_minute: Option<RatedDocument>,
     pub stream_ids: Vec<String>,
     pub diagnoses: Vec<Diagnosis>,
 }
@@ -107,6 +109,8 @@ pub struct StreamDocument {
     pub rtt_ms: Option<f64>,
     /// Rating factor on the scale of `mos`.
     pub r: Option<f64>,
+    /// What the distance from the clean rating is made of.
+    pub r_budget: Option<BudgetDocument>,
     pub mos: MosDocument,
     pub quality: QualityDocument,
 }
@@ -162,14 +166,41 @@ pub struct MosDocument {
     pub cq: Option<f64>,
     pub scale: Option<&'static str>,
     pub worst_interval: Option<f64>,
+    /// Lowest mean over a minute of intervals.
+    pub worst_minute: Option<f64>,
+    /// If all of the loss is the network's, and if none of it is; null where that is not in doubt.
+    pub bounds: Option<[f64; 2]>,
+    /// Recommendation followed.
+    pub model: Option<&'static str>,
     pub ie: Option<f64>,
     pub bpl: Option<f64>,
     pub burst_ratio: Option<f64>,
     pub effective_loss_pct: Option<f64>,
     pub codec_status: Option<&'static str>,
     pub delay_source: Option<&'static str>,
+    /// Mouth to ear, as `cq` got it.
+    pub delay_ms: Option<f64>,
+    /// Fixed jitter buffer whose late packets count as lost.
+    pub jitter_buffer_ms: Option<u16>,
     /// Why `lq` is null.
     pub reason_null: Option<&'static str>,
+}
+
+/// A listening MOS and its scale.
+#[derive(Debug, Serialize)]
+pub struct RatedDocument {
+    pub lq: f64,
+    pub scale: &'static str,
+}
+
+/// Points of R on the scale of the rating.
+#[derive(Debug, Serialize)]
+pub struct BudgetDocument {
+    pub clean_max: f64,
+    pub codec: f64,
+    pub loss: f64,
+    pub late: f64,
+    pub delay: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -232,6 +263,8 @@ impl CallDocument {
             directions_seen: c.directions_seen,
             mos_worst: c.mos_worst.map(|m| round(f64::from(m), 3)),
             mos_scale: text(c.mos_worst_scale),
+            mos_worst_interval: c.mos_worst_interval.map(RatedDocument::new),
+            mos_worst_minute: c.mos_worst_minute.map(RatedDocument::new),
             stream_ids: c.streams.iter().map(|s| s.to_string()).collect(),
             diagnoses: c.diagnoses.clone(),
         }
@@ -308,7 +341,8 @@ impl StreamDocument {
             tunnel: text(s.tunnel),
             rtt_ms: s.rtt.map(ms),
             r: s.mos.r.map(|r| round(f64::from(r), 3)),
-            mos: MosDocument::new(&s.mos, s.mos_worst_interval),
+            r_budget: s.mos.budget.map(BudgetDocument::new),
+            mos: MosDocument::new(s),
             quality: QualityDocument::new(&s.quality, measured_at),
         }
     }
@@ -335,21 +369,41 @@ impl BurstDocument {
 }
 
 impl MosDocument {
-    fn new(m: &MosReport, worst_interval: Option<f32>) -> MosDocument {
+    fn new(s: &StreamReport) -> MosDocument {
+        let m = &s.mos;
         let three = |v: Option<f32>| v.map(|v| round(f64::from(v), 3));
         MosDocument {
             lq: three(m.lq),
             cq: three(m.cq),
             scale: text(m.scale),
-            worst_interval: three(worst_interval),
+            worst_interval: three(s.mos_worst_interval),
+            worst_minute: three(s.mos_worst_minute),
+            bounds: m.bounds.map(|(low, high)| [low, high].map(|v| round(f64::from(v), 3))),
+            model: text(m.model),
             ie: three(m.ie),
             bpl: three(m.bpl),
             burst_ratio: three(m.burst_ratio),
             effective_loss_pct: three(m.effective_loss_pct),
             codec_status: text(m.codec_status),
             delay_source: text(m.delay_source),
+            delay_ms: three(m.delay_ms),
+            jitter_buffer_ms: m.jitter_buffer_ms,
             reason_null: text(m.null_reason),
         }
+    }
+}
+
+impl RatedDocument {
+    fn new((lq, scale): (f32, &'static str)) -> RatedDocument {
+        RatedDocument { lq: round(f64::from(lq), 3), scale }
+    }
+}
+
+impl BudgetDocument {
+    fn new(b: RPoints) -> BudgetDocument {
+        let [clean_max, codec, loss, late, delay] =
+            [b.clean_max, b.codec, b.loss, b.late, b.delay].map(|v| round(f64::from(v), 3));
+        BudgetDocument { clean_max, codec, loss, late, delay }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::rtcp::Witness;
 use super::verdict::{self, Evidence};
+use super::worst::{Rated, Worst, lower};
 use crate::media::{Endpoint, FlowKey};
 use crate::model::{
     CallRecord, CallState, CodecId, Event, IntervalReport, Limits, LossSource, MosReport, Policy, RtcpRecord, StreamId,
@@ -44,8 +45,7 @@ struct Stream {
     uid: Option<u64>,
     sender: Option<Side>,
     clock_rate: Option<u32>,
-    worst: Option<f32>,
-    worst_scale: &'static str,
+    worst: Worst,
     drops: u64,
     /// A stream the other way between the same addresses was seen meanwhile.
     answered: bool,
@@ -64,7 +64,9 @@ struct Call {
     callee_sends: bool,
     both_send: bool,
     held: bool,
-    worst: Option<(f32, &'static str)>,
+    worst: Option<Rated>,
+    worst_interval: Option<Rated>,
+    worst_minute: Option<Rated>,
 }
 
 pub struct Join {
@@ -150,8 +152,7 @@ impl Join {
                 uid: None,
                 sender: None,
                 clock_rate: report.clock_rate,
-                worst: None,
-                worst_scale: "",
+                worst: Worst::new(self.policy.interval),
                 drops: 0,
                 answered: false,
             },
@@ -183,11 +184,7 @@ impl Join {
         row.quality.loss_source = loss_source(&row.numbers, drops);
         if let Some(stream) = self.streams.get_mut(&row.stream) {
             stream.drops += drops;
-            if let Some(lq) = row.mos.lq
-                && stream.worst.is_none_or(|w| lq < w)
-            {
-                (stream.worst, stream.worst_scale) = (Some(lq), row.mos.scale);
-            }
+            stream.worst.add(row.mos.lq, row.mos.scale);
         }
         let uid = row.call_uid.filter(|_| row.numbers.packets > 0);
         out.push(Event::Interval(Box::new(row)));
@@ -203,18 +200,17 @@ impl Join {
         report.quality.started_mid_call =
             report.call_uid.is_none() && report.first_at - self.first_frame < CAPTURE_START;
         if let Some(stream) = self.forget(report.id) {
-            report.mos_worst_interval = stream.worst;
+            let (interval, minute) = (stream.worst.interval, stream.worst.minute());
+            report.mos_worst_interval = interval.map(|(lq, _)| lq);
+            report.mos_worst_minute = minute.map(|(lq, _)| lq);
             report.quality.capture_drops = stream.drops;
             report.quality.loss_source = loss_source(&report.numbers, stream.drops);
             if let Some(call) = stream.uid.and_then(|uid| self.calls.get_mut(&uid)) {
                 call.active.retain(|id| *id != report.id);
-                let lowest = [report.mos.lq, stream.worst].into_iter().flatten().reduce(f32::min);
-                if let Some(lq) = lowest {
-                    let scale = if report.mos.scale.is_empty() { stream.worst_scale } else { report.mos.scale };
-                    if call.worst.is_none_or(|(w, s)| below_clean(lq, scale) < below_clean(w, s)) {
-                        call.worst = Some((lq, scale));
-                    }
-                }
+                call.worst_interval = lower(call.worst_interval, interval);
+                call.worst_minute = lower(call.worst_minute, minute);
+                let whole = report.mos.lq.map(|lq| (lq, report.mos.scale));
+                call.worst = lower(lower(call.worst, whole), interval);
                 if call.ended.len() < STREAMS_JUDGED {
                     call.ended.push(report.clone());
                 }
@@ -373,6 +369,7 @@ impl Join {
         if let Some((lq, scale)) = call.worst {
             (record.mos_worst, record.mos_worst_scale) = (Some(lq), scale);
         }
+        (record.mos_worst_interval, record.mos_worst_minute) = (call.worst_interval, call.worst_minute);
         record.pdv_p95_worst = call.ended.iter().filter_map(|s| s.numbers.pdv.quantile(0.95)).max();
         record.loss_pct_worst =
             call.ended.iter().filter_map(|s| s.numbers.loss_pct()).reduce(f64::max).map(|pct| pct as f32);
@@ -395,12 +392,6 @@ impl Join {
         };
         record.diagnoses = verdict::diagnose(record, &evidence);
     }
-}
-
-/// MOS against the best its scale allows, so that scales are only compared by distance from clean.
-fn below_clean(lq: f32, scale: &str) -> f32 {
-    let clean = if scale == "nb" { 4.409 } else { 4.5 };
-    lq - clean
 }
 
 fn loss_source(numbers: &StreamNumbers, drops: u64) -> LossSource {

@@ -7,6 +7,7 @@
 mod join;
 mod rtcp;
 mod verdict;
+mod worst;
 
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Shard};
 use crate::model::{

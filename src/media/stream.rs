@@ -225,6 +225,7 @@ impl Stream {
             rtt: None,
             mos: Default::default(),
             mos_worst_interval: None,
+            mos_worst_minute: None,
             quality: self.quality(&numbers),
             sent_elsewhere: self.sent_elsewhere,
             numbers,
@@ -328,7 +329,7 @@ impl Stream {
         if self.ptime_ticks > 0 && step < i32::MAX as u32 && step > self.ptime_ticks + self.ptime_ticks / 2 {
             self.silent = true;
             if let Some(length) = self.timing.media(pause).filter(|length| *length < LONGEST_SILENCE) {
-                self.interval.silence = self.interval.silence + length;
+                self.interval.silence += length;
             }
         }
         if self.noise {

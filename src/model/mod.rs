@@ -18,7 +18,7 @@ pub use signalling::{
 };
 pub use stream::{
     ClockSource, CodecId, DISCARD_BUFFERS_MS, DelayVariation, IntervalReport, JitterStat, LossRuns, LossSource,
-    MosReport, Quality, StreamId, StreamNumbers, StreamReport,
+    MosReport, Quality, RPoints, StreamId, StreamNumbers, StreamReport,
 };
 
 use crate::units::{Nanos, Timestamp};

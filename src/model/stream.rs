@@ -262,7 +262,7 @@ impl StreamNumbers {
         self.comfort_noise += later.comfort_noise;
         self.markers += later.markers;
         self.talkspurts += later.talkspurts;
-        self.silence = self.silence + later.silence;
+        self.silence += later.silence;
         self.clock_steps += later.clock_steps;
         self.cut_short += later.cut_short;
     }
@@ -312,7 +312,21 @@ pub struct Quality {
     pub loss_source: LossSource,
 }
 
-/// A MOS with all it takes to read it.
+/// What the distance from the clean rating is made of, in points of R on the scale of the rating. The rating without
+/// delay is `clean_max - codec - loss - late`; below 0 it reads 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RPoints {
+    pub clean_max: f32,
+    pub codec: f32,
+    /// Loss up to the probe.
+    pub loss: f32,
+    /// Late packets, on top of that loss.
+    pub late: f32,
+    /// 0 where the delay is unknown.
+    pub delay: f32,
+}
+
+/// A MOS with all it takes to read it. Its interval is that of the row it stands in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MosReport {
     /// Listening quality: without delay.
@@ -335,6 +349,15 @@ pub struct MosReport {
     pub delay_source: &'static str,
     /// Why a MOS is missing; empty when it is there.
     pub null_reason: &'static str,
+    /// Recommendation the rating follows: `G.107`, `G.107.1` or `G.107.2`; empty when withheld.
+    pub model: &'static str,
+    /// Mouth to ear in milliseconds as the conversational MOS got it: network, jitter buffer, packet time, look-ahead.
+    pub delay_ms: Option<f32>,
+    /// Fixed jitter buffer whose late packets count as lost, in milliseconds: one of [`DISCARD_BUFFERS_MS`].
+    pub jitter_buffer_ms: Option<u16>,
+    pub budget: Option<RPoints>,
+    /// Listening MOS if all of the loss is the network's, and if none of it is. Only where the loss may be the capture's.
+    pub bounds: Option<(f32, f32)>,
 }
 
 /// One stream during one interval.
@@ -390,6 +413,8 @@ pub struct StreamReport {
     pub mos: MosReport,
     /// Lowest listening MOS among its intervals.
     pub mos_worst_interval: Option<f32>,
+    /// Lowest mean of the listening MOS over a minute of its intervals, over all of them when they are fewer.
+    pub mos_worst_minute: Option<f32>,
     pub quality: Quality,
     /// Packets missing while the sender sent elsewhere or was on hold: not lost.
     pub sent_elsewhere: u64,
