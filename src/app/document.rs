@@ -1,7 +1,9 @@
 //! The JSON document of `auscult analyze`: serialisable twins of the model. Its schema is `schemas/analyze.schema.json`.
 
 use crate::model::burst::BurstSummary;
-use crate::model::{CallRecord, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints, StreamReport, endpoint_text};
+use crate::model::{
+    CallRecord, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints, RemoteView, StreamReport, endpoint_text,
+};
 use crate::units::{DelayHistogram, Nanos, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -107,6 +109,8 @@ pub struct StreamDocument {
     pub vlan: Option<u16>,
     pub tunnel: Option<&'static str>,
     pub rtt_ms: Option<f64>,
+    /// What the receiver reports, beside what the probe saw over the same time.
+    pub remote: Option<RemoteDocument>,
     /// Rating factor on the scale of `mos`.
     pub r: Option<f64>,
     /// What the distance from the clean rating is made of.
@@ -186,6 +190,20 @@ pub struct MosDocument {
     pub reason_null: Option<&'static str>,
 }
 
+/// By RTCP, from the first report to the last.
+#[derive(Debug, Serialize)]
+pub struct RemoteDocument {
+    pub reports: u32,
+    pub expected: u64,
+    pub lost: i64,
+    pub loss_pct: f64,
+    pub jitter_last_ms: Option<f64>,
+    pub jitter_max_ms: Option<f64>,
+    pub lost_before_probe: u64,
+    pub lost_behind_probe: i64,
+    pub loss_side: &'static str,
+}
+
 /// A listening MOS and its scale.
 #[derive(Debug, Serialize)]
 pub struct RatedDocument {
@@ -213,6 +231,8 @@ pub struct QualityDocument {
     pub clock_steps: u32,
     pub timestamp_resolution_ns: u32,
     pub loss_source: &'static str,
+    /// What speaks for it; null where nothing does.
+    pub loss_evidence: Option<&'static str>,
     /// Where this was measured: delay and loss up to here, not beyond.
     pub measured_at: String,
 }
@@ -340,6 +360,7 @@ impl StreamDocument {
             vlan: (s.vlan > 0).then_some(s.vlan),
             tunnel: text(s.tunnel),
             rtt_ms: s.rtt.map(ms),
+            remote: s.remote.as_ref().map(RemoteDocument::new),
             r: s.mos.r.map(|r| round(f64::from(r), 3)),
             r_budget: s.mos.budget.map(BudgetDocument::new),
             mos: MosDocument::new(s),
@@ -393,6 +414,22 @@ impl MosDocument {
     }
 }
 
+impl RemoteDocument {
+    fn new(r: &RemoteView) -> RemoteDocument {
+        RemoteDocument {
+            reports: r.reports,
+            expected: r.expected,
+            lost: r.lost,
+            loss_pct: round(f64::from(r.loss_pct), 4),
+            jitter_last_ms: r.jitter_last.map(ms),
+            jitter_max_ms: r.jitter_max.map(ms),
+            lost_before_probe: r.lost_before_probe,
+            lost_behind_probe: r.lost_behind_probe,
+            loss_side: r.side.name(),
+        }
+    }
+}
+
 impl RatedDocument {
     fn new((lq, scale): (f32, &'static str)) -> RatedDocument {
         RatedDocument { lq: round(f64::from(lq), 3), scale }
@@ -418,6 +455,7 @@ impl QualityDocument {
             clock_steps: q.clock_steps,
             timestamp_resolution_ns: q.timestamp_resolution_ns,
             loss_source: q.loss_source.name(),
+            loss_evidence: text(q.loss_evidence),
             measured_at: measured_at.to_owned(),
         }
     }

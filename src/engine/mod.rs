@@ -4,7 +4,9 @@
 //! then it handles the bytes. [`Engine::tick`] may make a fact come sooner, never different. Nothing here reads a
 //! clock, does I/O, logs or fails: bad input is an [`Outcome`] with a counter, and every frame has exactly one.
 
+mod gaps;
 mod join;
+mod remote;
 mod rtcp;
 mod verdict;
 mod worst;
@@ -189,6 +191,7 @@ impl Engine {
 
     fn start_interval(&mut self, start: Timestamp) {
         self.boundary = start + self.policy.interval;
+        self.join.gaps.turn(start);
         self.deadline = self.next_deadline();
         for shard in &mut self.shards {
             shard.begin(start);
@@ -236,6 +239,7 @@ impl Engine {
             tcp.expire(boundary);
         }
         self.join.witness.expire(boundary);
+        self.join.gaps.turn(boundary);
         self.boundary = boundary + self.policy.interval;
     }
 
@@ -464,6 +468,7 @@ impl Engine {
                         self.signal.media_seen(uid, at);
                     }
                 }
+                media::Fact::Gap(gap) => self.join.gap(&gap),
                 media::Fact::Interval(row) => {
                     let end = row.start + row.length;
                     if let Some(uid) = self.join.interval(*row, out) {

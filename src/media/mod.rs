@@ -12,4 +12,4 @@ mod stream;
 mod timing;
 
 pub use packet::{Endpoint, FlowKey, Packet};
-pub use shard::{Fact, Hint, Shard};
+pub use shard::{Fact, Gap, Hint, Shard};

@@ -98,8 +98,9 @@ impl Stream {
         self.payload(packet, true, pool);
     }
 
+    /// Takes one packet and says what it was to the sequence.
     #[inline]
-    pub fn packet(&mut self, packet: &Packet, pool: &mut Pool) {
+    pub fn packet(&mut self, packet: &Packet, pool: &mut Pool) -> Arrival {
         self.count(packet);
         let after_noise = self.noise;
         let arrival = self.sequence.arrive(packet.seq, &mut self.interval);
@@ -115,6 +116,7 @@ impl Stream {
         }
         self.last_at = packet.at;
         self.recent[usize::from(packet.seq) % RECENT] = (packet.ip_id.unwrap_or(0), packet.at.0);
+        arrival
     }
 
     /// Whether the next packet comes after a silence and with numbers missing.
@@ -223,6 +225,7 @@ impl Stream {
             vlan: self.vlan,
             tunnel: self.tunnel,
             rtt: None,
+            remote: None,
             mos: Default::default(),
             mos_worst_interval: None,
             mos_worst_minute: None,

@@ -17,8 +17,8 @@ pub use signalling::{
     PayloadKind, PayloadMap, ReportBlock, RtcpKind, RtcpRecord, SipDirection, SipMessageRecord, Transport, VoipMetrics,
 };
 pub use stream::{
-    ClockSource, CodecId, DISCARD_BUFFERS_MS, DelayVariation, IntervalReport, JitterStat, LossRuns, LossSource,
-    MosReport, Quality, RPoints, StreamId, StreamNumbers, StreamReport,
+    ClockSource, CodecId, DISCARD_BUFFERS_MS, DelayVariation, IntervalReport, JitterStat, LossRuns, LossSide,
+    LossSource, MosReport, Quality, RPoints, RemoteView, StreamId, StreamNumbers, StreamReport,
 };
 
 use crate::units::{Nanos, Timestamp};

@@ -292,6 +292,50 @@ impl LossSource {
     }
 }
 
+/// On which side of the probe packets were lost, by what the receiver reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossSide {
+    /// Fewer than three packets on either side.
+    #[default]
+    None,
+    BeforeProbe,
+    BehindProbe,
+    Both,
+    /// The receiver got most of what the probe missed.
+    Capture,
+}
+
+impl LossSide {
+    pub fn name(self) -> &'static str {
+        match self {
+            LossSide::None => "none",
+            LossSide::BeforeProbe => "before_probe",
+            LossSide::BehindProbe => "behind_probe",
+            LossSide::Both => "both",
+            LossSide::Capture => "capture",
+        }
+    }
+}
+
+/// The receiver's view of a stream by its RTCP reports, from the first of them to the last, with the probe's beside it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RemoteView {
+    pub reports: u32,
+    /// Packets expected and lost as the reports have it. Copies count as received there: `lost` may be negative.
+    pub expected: u64,
+    pub lost: i64,
+    pub loss_pct: f32,
+    /// Interarrival jitter as reported; `None` where the clock rate is unknown.
+    pub jitter_last: Option<Nanos>,
+    pub jitter_max: Option<Nanos>,
+    /// Missing at the probe over the same time.
+    pub lost_before_probe: u64,
+    /// What the receiver misses beyond that; negative where it got packets the probe did not.
+    pub lost_behind_probe: i64,
+    pub side: LossSide,
+}
+
 /// How far to trust a row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Quality {
@@ -310,6 +354,9 @@ pub struct Quality {
     /// Resolution of capture times in nanoseconds: 1 or 1000.
     pub timestamp_resolution_ns: u32,
     pub loss_source: LossSource,
+    /// What speaks for it: `capture_drops`, `receiver_lost_them`, `receiver_got_them`, `many_streams_at_once`,
+    /// `both_directions_at_once`; empty where nothing does and the network is taken for granted.
+    pub loss_evidence: &'static str,
 }
 
 /// What the distance from the clean rating is made of, in points of R on the scale of the rating. The rating without
@@ -410,6 +457,8 @@ pub struct StreamReport {
     /// Outermost tunnel the stream was found in, empty if none.
     pub tunnel: &'static str,
     pub rtt: Option<Nanos>,
+    /// What its receiver reports.
+    pub remote: Option<RemoteView>,
     pub mos: MosReport,
     /// Lowest listening MOS among its intervals.
     pub mos_worst_interval: Option<f32>,
