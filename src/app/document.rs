@@ -1,6 +1,9 @@
 //! The JSON document of `auscult analyze`: serialisable twins of the model. Its schema is `schemas/analyze.schema.json`.
 
-use crate::model::{CallRecord, Diagnosis, LossRuns, MosReport, OutcomeCounts, Quality, StreamReport, endpoint_text};
+use crate::model::burst::BurstSummary;
+use crate::model::{
+    CallRecord, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints, RemoteView, StreamReport, endpoint_text,
+};
 use crate::units::{DelayHistogram, Nanos, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -41,6 +44,8 @@ pub struct CallDocument {
     pub directions_seen: u8,
     pub mos_worst: Option<f64>,
     pub mos_scale: Option<&'static str>,
+    pub mos_worst_interval: Option<RatedDocument>,
+    pub mos_worst_minute: Option<RatedDocument>,
     pub stream_ids: Vec<String>,
     pub diagnoses: Vec<Diagnosis>,
 }
@@ -75,19 +80,41 @@ pub struct StreamDocument {
     pub sent_elsewhere: u64,
     pub loss_runs: BTreeMap<String, u32>,
     pub longest_loss_run: u32,
+    pub bursts: BurstDocument,
+    /// Seconds of media with any packet lost, and with more than 5 % lost.
+    pub concealed_seconds: u64,
+    pub severely_concealed_seconds: u64,
     pub jitter_ms: JitterDocument,
     pub delay_variation_ms: DelayVariationDocument,
+    /// Difference of delay between packets that follow each other, without sign.
+    pub ipdv_ms: IpdvDocument,
+    pub mapdv2_ms: Option<f64>,
     /// Share too late for a fixed jitter buffer of so many milliseconds, percent.
     pub late_pct: BTreeMap<u16, Option<f64>>,
+    /// Share an adaptive jitter buffer of 20 to 200 ms would have discarded, percent.
+    pub discarded_adaptive_pct: Option<f64>,
     pub max_gap_ms: f64,
+    /// Wireshark's maximum delta and skew.
+    pub max_delta_ms: f64,
+    pub max_skew_ms: f64,
     pub drift_ppm: Option<f64>,
+    pub telephone_events: u64,
+    pub digits: u64,
+    pub comfort_noise: u64,
+    pub talkspurts: u64,
+    /// Media time not sent between talkspurts.
+    pub silence_ms: f64,
     pub dscp: u8,
     pub ttl: [u8; 2],
     pub vlan: Option<u16>,
     pub tunnel: Option<&'static str>,
     pub rtt_ms: Option<f64>,
+    /// What the receiver reports, beside what the probe saw over the same time.
+    pub remote: Option<RemoteDocument>,
     /// Rating factor on the scale of `mos`.
     pub r: Option<f64>,
+    /// What the distance from the clean rating is made of.
+    pub r_budget: Option<BudgetDocument>,
     pub mos: MosDocument,
     pub quality: QualityDocument,
 }
@@ -104,7 +131,37 @@ pub struct DelayVariationDocument {
     pub p50: Option<f64>,
     pub p95: Option<f64>,
     pub p99: Option<f64>,
+    pub p999: Option<f64>,
     pub max: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct IpdvDocument {
+    pub mean: Option<f64>,
+    pub max: Option<f64>,
+}
+
+/// Lost packets by RFC 3611 section 4.7.2, Gmin 16. Durations are null where the packet time is unknown.
+#[derive(Debug, Serialize)]
+pub struct BurstDocument {
+    pub count: u64,
+    /// Lost share of the packets inside bursts, and outside, percent.
+    pub density_pct: f64,
+    pub gap_density_pct: f64,
+    /// Mean, first to last lost packet.
+    pub duration_ms: Option<f64>,
+    /// Mean stretch outside bursts: the text of the RFC.
+    pub gap_duration_ms: Option<f64>,
+    /// All time outside bursts by the number of bursts: the RFC's example and appendix A.2.
+    pub gap_duration_a2_ms: Option<f64>,
+    /// G.107; 1 is random loss.
+    pub burst_ratio: f64,
+    /// P(lost | the one before came) and P(came | the one before was lost).
+    pub markov_p: Option<f64>,
+    pub markov_q: Option<f64>,
+    pub mean_loss_run: Option<f64>,
+    /// Numbers from one lost packet to the next (RFC 3357).
+    pub mean_loss_distance: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -113,14 +170,55 @@ pub struct MosDocument {
     pub cq: Option<f64>,
     pub scale: Option<&'static str>,
     pub worst_interval: Option<f64>,
+    /// Lowest mean over a minute of intervals.
+    pub worst_minute: Option<f64>,
+    /// If all of the loss is the network's, and if none of it is; null where that is not in doubt.
+    pub bounds: Option<[f64; 2]>,
+    /// Recommendation followed.
+    pub model: Option<&'static str>,
     pub ie: Option<f64>,
     pub bpl: Option<f64>,
     pub burst_ratio: Option<f64>,
     pub effective_loss_pct: Option<f64>,
     pub codec_status: Option<&'static str>,
     pub delay_source: Option<&'static str>,
+    /// Mouth to ear, as `cq` got it.
+    pub delay_ms: Option<f64>,
+    /// Fixed jitter buffer whose late packets count as lost.
+    pub jitter_buffer_ms: Option<u16>,
     /// Why `lq` is null.
     pub reason_null: Option<&'static str>,
+}
+
+/// By RTCP, from the first report to the last.
+#[derive(Debug, Serialize)]
+pub struct RemoteDocument {
+    pub reports: u32,
+    pub expected: u64,
+    pub lost: i64,
+    pub loss_pct: f64,
+    pub jitter_last_ms: Option<f64>,
+    pub jitter_max_ms: Option<f64>,
+    pub lost_before_probe: u64,
+    pub lost_behind_probe: i64,
+    pub loss_side: &'static str,
+}
+
+/// A listening MOS and its scale.
+#[derive(Debug, Serialize)]
+pub struct RatedDocument {
+    pub lq: f64,
+    pub scale: &'static str,
+}
+
+/// Points of R on the scale of the rating.
+#[derive(Debug, Serialize)]
+pub struct BudgetDocument {
+    pub clean_max: f64,
+    pub codec: f64,
+    pub loss: f64,
+    pub late: f64,
+    pub delay: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -133,6 +231,8 @@ pub struct QualityDocument {
     pub clock_steps: u32,
     pub timestamp_resolution_ns: u32,
     pub loss_source: &'static str,
+    /// What speaks for it; null where nothing does.
+    pub loss_evidence: Option<&'static str>,
     /// Where this was measured: delay and loss up to here, not beyond.
     pub measured_at: String,
 }
@@ -183,6 +283,8 @@ impl CallDocument {
             directions_seen: c.directions_seen,
             mos_worst: c.mos_worst.map(|m| round(f64::from(m), 3)),
             mos_scale: text(c.mos_worst_scale),
+            mos_worst_interval: c.mos_worst_interval.map(RatedDocument::new),
+            mos_worst_minute: c.mos_worst_minute.map(RatedDocument::new),
             stream_ids: c.streams.iter().map(|s| s.to_string()).collect(),
             diagnoses: c.diagnoses.clone(),
         }
@@ -221,12 +323,20 @@ impl StreamDocument {
             sent_elsewhere: s.sent_elsewhere,
             loss_runs: loss_runs(&n.loss_runs),
             longest_loss_run: n.loss_runs.longest,
+            bursts: BurstDocument::new(&n.burst.summary(), s.ptime),
+            concealed_seconds: n.concealed_seconds,
+            severely_concealed_seconds: n.severely_concealed_seconds,
             jitter_ms: JitterDocument {
                 last: jitter(n.jitter.last_ns),
                 mean: n.jitter.mean_ns().and_then(jitter),
                 max: jitter(n.jitter.max_ns),
             },
             delay_variation_ms: delay_variation(&n.pdv, n.pdv_max),
+            ipdv_ms: IpdvDocument {
+                mean: n.variation.ipdv_mean_ns().map(|v| round(v / 1e6, 4)),
+                max: n.variation.ipdv_mean_ns().map(|_| round(n.variation.ipdv_max_ns / 1e6, 4)),
+            },
+            mapdv2_ms: n.variation.mapdv2_ns().map(|v| round(v / 1e6, 4)),
             late_pct: crate::model::DISCARD_BUFFERS_MS
                 .into_iter()
                 .zip(n.late)
@@ -234,36 +344,103 @@ impl StreamDocument {
                     (size, (n.pdv.total() > 0).then(|| round(100.0 * late as f64 / n.pdv.total() as f64, 4)))
                 })
                 .collect(),
+            discarded_adaptive_pct: (n.pdv.total() > 0)
+                .then(|| round(100.0 * n.discarded_adaptive as f64 / n.pdv.total() as f64, 4)),
             max_gap_ms: ms(n.max_gap),
+            max_delta_ms: ms(n.max_delta),
+            max_skew_ms: round(n.variation.skew_max_ns / 1e6, 4),
+            telephone_events: n.telephone_events,
+            digits: n.digits,
+            comfort_noise: n.comfort_noise,
+            talkspurts: n.talkspurts,
+            silence_ms: ms(n.silence),
             drift_ppm: s.drift_ppm.map(|d| round(f64::from(d), 3)),
             dscp: s.dscp,
             ttl: [s.ttl_min, s.ttl_max],
             vlan: (s.vlan > 0).then_some(s.vlan),
             tunnel: text(s.tunnel),
             rtt_ms: s.rtt.map(ms),
+            remote: s.remote.as_ref().map(RemoteDocument::new),
             r: s.mos.r.map(|r| round(f64::from(r), 3)),
-            mos: MosDocument::new(&s.mos, s.mos_worst_interval),
+            r_budget: s.mos.budget.map(BudgetDocument::new),
+            mos: MosDocument::new(s),
             quality: QualityDocument::new(&s.quality, measured_at),
         }
     }
 }
 
+impl BurstDocument {
+    fn new(b: &BurstSummary, ptime: Option<Nanos>) -> BurstDocument {
+        let six = |v: f64| round(v, 6);
+        let markov = b.markov();
+        BurstDocument {
+            count: b.bursts,
+            density_pct: round(100.0 * b.burst_density(), 4),
+            gap_density_pct: round(100.0 * b.gap_density(), 4),
+            duration_ms: ptime.map(|p| ms(b.burst_duration(p))),
+            gap_duration_ms: ptime.map(|p| ms(b.gap_duration_mean_of_periods(p))),
+            gap_duration_a2_ms: ptime.map(|p| ms(b.gap_duration_a2_style(p))),
+            burst_ratio: six(b.burst_ratio()),
+            markov_p: markov.p.map(six),
+            markov_q: markov.q.map(six),
+            mean_loss_run: b.mean_run().map(six),
+            mean_loss_distance: b.mean_distance().map(six),
+        }
+    }
+}
+
 impl MosDocument {
-    fn new(m: &MosReport, worst_interval: Option<f32>) -> MosDocument {
+    fn new(s: &StreamReport) -> MosDocument {
+        let m = &s.mos;
         let three = |v: Option<f32>| v.map(|v| round(f64::from(v), 3));
         MosDocument {
             lq: three(m.lq),
             cq: three(m.cq),
             scale: text(m.scale),
-            worst_interval: three(worst_interval),
+            worst_interval: three(s.mos_worst_interval),
+            worst_minute: three(s.mos_worst_minute),
+            bounds: m.bounds.map(|(low, high)| [low, high].map(|v| round(f64::from(v), 3))),
+            model: text(m.model),
             ie: three(m.ie),
             bpl: three(m.bpl),
             burst_ratio: three(m.burst_ratio),
             effective_loss_pct: three(m.effective_loss_pct),
             codec_status: text(m.codec_status),
             delay_source: text(m.delay_source),
+            delay_ms: three(m.delay_ms),
+            jitter_buffer_ms: m.jitter_buffer_ms,
             reason_null: text(m.null_reason),
         }
+    }
+}
+
+impl RemoteDocument {
+    fn new(r: &RemoteView) -> RemoteDocument {
+        RemoteDocument {
+            reports: r.reports,
+            expected: r.expected,
+            lost: r.lost,
+            loss_pct: round(f64::from(r.loss_pct), 4),
+            jitter_last_ms: r.jitter_last.map(ms),
+            jitter_max_ms: r.jitter_max.map(ms),
+            lost_before_probe: r.lost_before_probe,
+            lost_behind_probe: r.lost_behind_probe,
+            loss_side: r.side.name(),
+        }
+    }
+}
+
+impl RatedDocument {
+    fn new((lq, scale): (f32, &'static str)) -> RatedDocument {
+        RatedDocument { lq: round(f64::from(lq), 3), scale }
+    }
+}
+
+impl BudgetDocument {
+    fn new(b: RPoints) -> BudgetDocument {
+        let [clean_max, codec, loss, late, delay] =
+            [b.clean_max, b.codec, b.loss, b.late, b.delay].map(|v| round(f64::from(v), 3));
+        BudgetDocument { clean_max, codec, loss, late, delay }
     }
 }
 
@@ -278,6 +455,7 @@ impl QualityDocument {
             clock_steps: q.clock_steps,
             timestamp_resolution_ns: q.timestamp_resolution_ns,
             loss_source: q.loss_source.name(),
+            loss_evidence: text(q.loss_evidence),
             measured_at: measured_at.to_owned(),
         }
     }
@@ -286,7 +464,13 @@ impl QualityDocument {
 fn delay_variation(h: &DelayHistogram, max: Nanos) -> DelayVariationDocument {
     // A bucket is read back as its middle, which may lie above the largest value seen.
     let at = |q: f64| h.quantile(q).map(|v| round(v.min(max.max(Nanos::ZERO)).as_millis_f64(), 4));
-    DelayVariationDocument { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: (h.total() > 0).then(|| ms(max)) }
+    DelayVariationDocument {
+        p50: at(0.5),
+        p95: at(0.95),
+        p99: at(0.99),
+        p999: at(0.999),
+        max: (h.total() > 0).then(|| ms(max)),
+    }
 }
 
 fn loss_runs(runs: &LossRuns) -> BTreeMap<String, u32> {

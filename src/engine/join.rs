@@ -1,12 +1,16 @@
 //! Joins streams, RTCP and calls: which stream belongs to which call and side, what MOS it deserves, and the verdict.
 
+use super::gaps::Gaps;
+use super::remote::{Remote, Word};
 use super::rtcp::Witness;
 use super::verdict::{self, Evidence};
-use crate::media::{Endpoint, FlowKey, STREAMS_PER_ADDRESS};
+use super::worst::{Rated, Worst, lower};
+use crate::media::{Endpoint, FlowKey, Gap, STREAMS_PER_ADDRESS};
 use crate::model::{
     CallRecord, CallState, CodecId, Event, IntervalReport, Limits, LossSource, MosReport, Policy, RtcpRecord, StreamId,
     StreamNumbers, StreamReport,
 };
+use crate::quality::assess::bounds;
 use crate::quality::{CodecTable, DelaySource, MosContext, assess};
 use crate::signal::Side;
 use crate::units::{Nanos, Ssrc, Timestamp};
@@ -45,12 +49,20 @@ struct Stream {
     uid: Option<u64>,
     sender: Option<Side>,
     clock_rate: Option<u32>,
-    worst: Option<f32>,
-    worst_scale: &'static str,
+    worst: Worst,
     drops: u64,
+    remote: Remote,
+    /// Lost and copied by the network in the intervals so far.
+    lost: u64,
+    copies: u64,
+    blamed: Blamed,
     /// A stream the other way between the same addresses was seen meanwhile.
     answered: bool,
 }
+
+/// Packets lost in the intervals so far, by whose loss it was and what spoke for it.
+#[derive(Default)]
+struct Blamed(Vec<(LossSource, &'static str, u64)>);
 
 #[derive(Default)]
 struct Call {
@@ -65,7 +77,9 @@ struct Call {
     callee_sends: bool,
     both_send: bool,
     held: bool,
-    worst: Option<(f32, &'static str)>,
+    worst: Option<Rated>,
+    worst_interval: Option<Rated>,
+    worst_minute: Option<Rated>,
 }
 
 pub struct Join {
@@ -78,6 +92,7 @@ pub struct Join {
     bindings: HashMap<Endpoint, Binding, FixedState>,
     calls: HashMap<u64, Call, FixedState>,
     pub witness: Witness,
+    pub gaps: Gaps,
     /// Frames the probe missed in the interval that is being closed.
     pub interval_drops: u64,
     /// Start of that interval.
@@ -97,6 +112,7 @@ impl Join {
             by_endpoint: HashMap::with_hasher(hasher.clone()),
             bindings: HashMap::with_hasher(hasher.clone()),
             calls: HashMap::with_hasher(hasher.clone()),
+            gaps: Gaps::new(policy.interval, &hasher),
             witness: Witness::new(limits.streams, hasher),
             interval_drops: 0,
             closing: Timestamp::MIN,
@@ -151,9 +167,12 @@ impl Join {
                 uid: None,
                 sender: None,
                 clock_rate: report.clock_rate,
-                worst: None,
-                worst_scale: "",
+                worst: Worst::new(self.policy.interval),
                 drops: 0,
+                remote: Remote::default(),
+                lost: 0,
+                copies: 0,
+                blamed: Blamed::default(),
                 answered: false,
             },
         );
@@ -181,18 +200,64 @@ impl Join {
         row.mos = self.judge(&row.numbers, &row.codec, clock, None, rtt);
         row.quality.one_sided = one_sided;
         row.quality.timestamp_resolution_ns = resolution;
-        row.quality.loss_source = loss_source(&row.numbers, drops);
+        self.blame(&mut row, clock, drops);
         if let Some(stream) = self.streams.get_mut(&row.stream) {
             stream.drops += drops;
-            if let Some(lq) = row.mos.lq
-                && stream.worst.is_none_or(|w| lq < w)
-            {
-                (stream.worst, stream.worst_scale) = (Some(lq), row.mos.scale);
-            }
+            stream.worst.add(row.mos.lq, row.mos.scale);
         }
         let uid = row.call_uid.filter(|_| row.numbers.packets > 0);
         out.push(Event::Interval(Box::new(row)));
         uid
+    }
+
+    pub fn gap(&mut self, gap: &Gap) {
+        if let Some(stream) = self.streams.get_mut(&gap.stream) {
+            stream.remote.gap(gap.noticed, gap.missing);
+            self.gaps.note(gap, &stream.key);
+        }
+    }
+
+    /// Whose loss the loss of an interval is.
+    fn blame(&mut self, row: &mut IntervalReport, clock: Option<u32>, drops: u64) {
+        let lost = row.numbers.lost();
+        let Some(stream) = self.streams.get_mut(&row.stream) else { return };
+        stream.lost += lost;
+        stream.copies += row.numbers.duplicates_network;
+        let word = stream.remote.word(stream.lost, row.numbers.duplicates_network);
+        if lost == 0 {
+            return;
+        }
+        let key = stream.key;
+        let (source, evidence) = match word {
+            _ if drops > 0 => (LossSource::Capture, "capture_drops"),
+            Word::Lost => (LossSource::Network, "receiver_lost_them"),
+            Word::Received => (LossSource::SuspectedCapture, "receiver_got_them"),
+            Word::Silent => {
+                let common = self.gaps.common(row.stream, &key, &self.reverse(&key));
+                if common.many_streams {
+                    (LossSource::SuspectedCapture, "many_streams_at_once")
+                } else if common.both_directions {
+                    (LossSource::SuspectedCapture, "both_directions_at_once")
+                } else {
+                    (LossSource::Network, "")
+                }
+            }
+        };
+        (row.quality.loss_source, row.quality.loss_evidence) = (source, evidence);
+        if source != LossSource::Network {
+            row.mos.bounds = self.bounds(&row.numbers, &row.codec, clock, None);
+        }
+        if let Some(stream) = self.streams.get_mut(&row.stream) {
+            stream.blamed.add(source, evidence, lost);
+        }
+    }
+
+    /// Streams the other way between the same addresses.
+    fn reverse(&self, key: &FlowKey) -> Vec<StreamId> {
+        let other_way = |id: &&StreamId| {
+            self.streams.get(*id).is_some_and(|s| s.key.src() == key.dst() && s.key.dst() == key.src())
+        };
+        self.by_endpoint.get(&key.src()).into_iter().flatten().filter(other_way).copied().collect()
     }
 
     pub fn stream_ended(&mut self, mut report: StreamReport, out: &mut Vec<Event>) {
@@ -204,18 +269,24 @@ impl Join {
         report.quality.started_mid_call =
             report.call_uid.is_none() && report.first_at - self.first_frame < CAPTURE_START;
         if let Some(stream) = self.forget(report.id) {
-            report.mos_worst_interval = stream.worst;
+            let (interval, minute) = (stream.worst.interval, stream.worst.minute());
+            report.mos_worst_interval = interval.map(|(lq, _)| lq);
+            report.mos_worst_minute = minute.map(|(lq, _)| lq);
             report.quality.capture_drops = stream.drops;
-            report.quality.loss_source = loss_source(&report.numbers, stream.drops);
+            let copies = report.numbers.duplicates_network;
+            report.remote = stream.remote.view(report.clock_rate, report.numbers.lost(), copies);
+            if report.numbers.lost() > 0 {
+                (report.quality.loss_source, report.quality.loss_evidence) = stream.blamed.most();
+                if report.quality.loss_source != LossSource::Network {
+                    report.mos.bounds = self.bounds(&report.numbers, &report.codec, report.clock_rate, report.ptime);
+                }
+            }
             if let Some(call) = stream.uid.and_then(|uid| self.calls.get_mut(&uid)) {
                 call.active.remove(&report.id);
-                let lowest = [report.mos.lq, stream.worst].into_iter().flatten().reduce(f32::min);
-                if let Some(lq) = lowest {
-                    let scale = if report.mos.scale.is_empty() { stream.worst_scale } else { report.mos.scale };
-                    if call.worst.is_none_or(|(w, s)| below_clean(lq, scale) < below_clean(w, s)) {
-                        call.worst = Some((lq, scale));
-                    }
-                }
+                call.worst_interval = lower(call.worst_interval, interval);
+                call.worst_minute = lower(call.worst_minute, minute);
+                let whole = report.mos.lq.map(|lq| (lq, report.mos.scale));
+                call.worst = lower(lower(call.worst, whole), interval);
                 if call.ended.len() < STREAMS_JUDGED {
                     call.ended.push(report.clone());
                 }
@@ -269,7 +340,7 @@ impl Join {
     }
 
     /// Attaches call and stream to a report.
-    pub fn report(&self, mut record: RtcpRecord, out: &mut Vec<Event>) {
+    pub fn report(&mut self, mut record: RtcpRecord, out: &mut Vec<Event>) {
         let about = record.block.map(|b| b.ssrc).unwrap_or(record.reporter);
         let toward = record.block.is_some();
         let candidates = self.by_ssrc.get(&about).map_or(&[][..], |v| v);
@@ -284,7 +355,13 @@ impl Join {
             _ => None,
         });
         record.stream = id.copied();
-        record.call_uid = id.and_then(|id| self.streams.get(id)?.uid).or_else(|| self.call_of_rtcp(&record));
+        if let (Some(id), Some(block)) = (record.stream, &record.block)
+            && let Some(stream) = self.streams.get_mut(&id)
+        {
+            stream.remote.report(record.at, block);
+        }
+        record.call_uid =
+            record.stream.and_then(|id| self.streams.get(&id)?.uid).or_else(|| self.call_of_rtcp(&record));
         out.push(Event::Rtcp(Box::new(record)));
     }
 
@@ -386,6 +463,17 @@ impl Join {
         assess(numbers, codec, clock, ptime, &context)
     }
 
+    fn bounds(
+        &self,
+        numbers: &StreamNumbers,
+        codec: &CodecId,
+        clock: Option<u32>,
+        ptime: Option<Nanos>,
+    ) -> Option<(f32, f32)> {
+        let context = MosContext { jitter_buffer: self.policy.jitter_buffer, ..MosContext::new(&self.codecs) };
+        bounds(numbers, codec, clock, ptime, &context)
+    }
+
     fn describe(&self, record: &mut CallRecord, call: &Call) {
         record.streams = call.all.clone();
         record.streams.sort_unstable();
@@ -393,6 +481,7 @@ impl Join {
         if let Some((lq, scale)) = call.worst {
             (record.mos_worst, record.mos_worst_scale) = (Some(lq), scale);
         }
+        (record.mos_worst_interval, record.mos_worst_minute) = (call.worst_interval, call.worst_minute);
         record.pdv_p95_worst = call.ended.iter().filter_map(|s| s.numbers.pdv.quantile(0.95)).max();
         record.loss_pct_worst =
             call.ended.iter().filter_map(|s| s.numbers.loss_pct()).reduce(f64::max).map(|pct| pct as f32);
@@ -417,17 +506,21 @@ impl Join {
     }
 }
 
-/// MOS against the best its scale allows, so that scales are only compared by distance from clean.
-fn below_clean(lq: f32, scale: &str) -> f32 {
-    let clean = if scale == "nb" { 4.409 } else { 4.5 };
-    lq - clean
-}
+impl Blamed {
+    fn add(&mut self, source: LossSource, evidence: &'static str, lost: u64) {
+        match self.0.iter_mut().find(|(s, e, _)| (*s, *e) == (source, evidence)) {
+            Some((_, _, sum)) => *sum += lost,
+            None => self.0.push((source, evidence, lost)),
+        }
+    }
 
-fn loss_source(numbers: &StreamNumbers, drops: u64) -> LossSource {
-    match (numbers.lost(), drops) {
-        (0, _) => LossSource::None,
-        (_, 0) => LossSource::Network,
-        _ => LossSource::Capture,
+    /// The source of most of the loss, with the evidence that speaks for most of that.
+    fn most(&self) -> (LossSource, &'static str) {
+        let of = |source| self.0.iter().filter(|(s, ..)| *s == source).map(|(.., lost)| lost).sum::<u64>();
+        let sources = [LossSource::Network, LossSource::SuspectedCapture, LossSource::Capture];
+        let source = sources.into_iter().max_by_key(|s| of(*s)).filter(|s| of(*s) > 0).unwrap_or(LossSource::Network);
+        let evidence = self.0.iter().filter(|(s, ..)| *s == source).max_by_key(|(.., lost)| *lost);
+        (source, evidence.map_or("", |(_, evidence, _)| evidence))
     }
 }
 

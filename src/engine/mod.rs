@@ -4,9 +4,12 @@
 //! then it handles the bytes. [`Engine::tick`] may make a fact come sooner, never different. Nothing here reads a
 //! clock, does I/O, logs or fails: bad input is an [`Outcome`] with a counter, and every frame has exactly one.
 
+mod gaps;
 mod join;
+mod remote;
 mod rtcp;
 mod verdict;
+mod worst;
 
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Shard};
 use crate::model::{
@@ -188,6 +191,7 @@ impl Engine {
 
     fn start_interval(&mut self, start: Timestamp) {
         self.boundary = start + self.policy.interval;
+        self.join.gaps.turn(start);
         self.deadline = self.next_deadline();
         for shard in &mut self.shards {
             shard.begin(start);
@@ -243,6 +247,7 @@ impl Engine {
             tcp.expire(boundary);
         }
         self.join.witness.expire(boundary);
+        self.join.gaps.turn(boundary);
     }
 
     fn closing_interval(&mut self) {
@@ -470,6 +475,7 @@ impl Engine {
                         self.signal.media_seen(uid, at);
                     }
                 }
+                media::Fact::Gap(gap) => self.join.gap(&gap),
                 media::Fact::Interval(row, last_at) => {
                     if let Some(uid) = self.join.interval(*row, out) {
                         self.signal.media_seen(uid, last_at);

@@ -171,13 +171,9 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
         );
         let weight = 400 + (loss * 10.0).min(300.0) as u32;
         match stream.quality.loss_source {
-            LossSource::Capture | LossSource::SuspectedCapture => add(
-                found,
-                weight,
-                DiagnosisCode::CaptureLoss,
-                0.7,
-                format!("{numbers}; the probe missed {} frames meanwhile", stream.quality.capture_drops),
-            ),
+            LossSource::Capture | LossSource::SuspectedCapture => {
+                add(found, weight, DiagnosisCode::CaptureLoss, 0.7, format!("{numbers}; {}", why_capture(stream)))
+            }
             _ if burst_ratio >= BURSTY => add(found, weight, DiagnosisCode::BurstyLoss, 0.9, numbers),
             _ => add(found, weight, DiagnosisCode::RandomLoss, 0.9, numbers),
         }
@@ -211,6 +207,15 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
         add(found, 120, DiagnosisCode::LowQualityCodec, 0.7, evidence);
     }
     interruption(call, stream, evidence, &which, found);
+}
+
+fn why_capture(stream: &StreamReport) -> String {
+    match stream.quality.loss_evidence {
+        "receiver_got_them" => "its receiver reports most of them as received".to_owned(),
+        "many_streams_at_once" => "unrelated streams have gaps at the same moments".to_owned(),
+        "both_directions_at_once" => "both directions have gaps at the same moments".to_owned(),
+        _ => format!("the probe missed {} frames meanwhile", stream.quality.capture_drops),
+    }
 }
 
 /// Media that stopped, or had a hole, while the call went on and was not on hold.

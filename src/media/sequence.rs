@@ -13,6 +13,8 @@ pub const MAX_DROPOUT: u16 = 3000;
 pub const MAX_MISORDER: u16 = 100;
 /// Nothing is settled before the sequence is this long, so that a stream may begin out of order.
 const SETTLE_AFTER: u64 = 16;
+/// Packets per second of media until it is known: 20 ms each.
+const USUAL_PACE: u32 = 50;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
@@ -41,12 +43,62 @@ pub struct Sequence {
     expect_restart: u32,
     /// Settled missing numbers since the last settled received one.
     run: u32,
+    seconds: Seconds,
+}
+
+/// Which second of media a missing number falls into, counted in sequence numbers.
+#[derive(Clone, Copy, Debug)]
+struct Seconds {
+    packets: u32,
+    from: u64,
+    /// The second in which a number was found missing last, and how many are missing in it.
+    last: Option<u64>,
+    missing: u32,
+}
+
+impl Seconds {
+    fn new(from: u64, packets: u32) -> Seconds {
+        Seconds { packets, from, last: None, missing: 0 }
+    }
+
+    fn missing(&mut self, mut number: u64, mut count: u64, out: &mut StreamNumbers) {
+        let length = u64::from(self.packets);
+        while count > 0 {
+            let second = number.saturating_sub(self.from) / length;
+            let inside = count.min((self.from + (second + 1) * length).saturating_sub(number)).max(1);
+            if self.last != Some(second) {
+                (self.last, self.missing) = (Some(second), 0);
+                out.concealed_seconds += 1;
+            }
+            let severe = |missing: u32| 20 * u64::from(missing) > length;
+            let before = severe(self.missing);
+            self.missing += inside as u32;
+            out.severely_concealed_seconds += u64::from(severe(self.missing) && !before);
+            number += inside;
+            count -= inside;
+        }
+    }
 }
 
 impl Sequence {
     pub fn new(seq: u16) -> Sequence {
         let first = 65_536 + u64::from(seq);
-        Sequence { highest: first, lowest: first, open: first, window: 1, expect_restart: u32::MAX, run: 0 }
+        Sequence {
+            highest: first,
+            lowest: first,
+            open: first,
+            window: 1,
+            expect_restart: u32::MAX,
+            run: 0,
+            seconds: Seconds::new(first, USUAL_PACE),
+        }
+    }
+
+    /// Says how many packets make a second of media, at least 1.
+    pub fn set_pace(&mut self, packets: u32) {
+        if packets.max(1) != self.seconds.packets {
+            self.seconds = Seconds::new(self.open, packets.max(1));
+        }
     }
 
     pub fn highest(&self) -> u64 {
@@ -169,6 +221,7 @@ impl Sequence {
             window: 0b11,
             expect_restart: u32::MAX,
             run: 0,
+            seconds: Seconds::new(second - 1, self.seconds.packets),
         };
     }
 
@@ -208,11 +261,15 @@ impl Sequence {
         }
         out.unique += count;
         out.expected += count;
+        out.burst.received(count as u32);
     }
 
+    /// The next `count` open numbers never came.
     fn missing(&mut self, count: u64, out: &mut StreamNumbers) {
         self.run += count as u32;
         out.expected += count;
+        out.burst.bad(count as u32);
+        self.seconds.missing(self.open, count, out);
     }
 }
 
@@ -252,6 +309,29 @@ mod tests {
         let (n, _) = feed(&seqs);
         assert_eq!((n.lost(), n.loss_runs.counts[0], n.loss_runs.counts[2], n.loss_runs.longest), (4, 1, 1, 3));
         assert_eq!(n.reordered, 1);
+    }
+
+    #[test]
+    fn seconds_with_loss() {
+        // 10 packets a second; numbers 0..100. One missing in second 2, all of 5 and 6, two (of ten) in 8.
+        let missing = |s: &u16| *s == 25 || (50..70).contains(s) || [83, 84].contains(s);
+        let seqs: Vec<u16> = (0..100).filter(|s| !missing(s)).collect();
+        let mut out = StreamNumbers::default();
+        let mut sequence = Sequence::new(seqs[0]);
+        sequence.set_pace(10);
+        for s in &seqs[1..] {
+            sequence.arrive(*s, &mut out);
+        }
+        sequence.flush(&mut out);
+        assert_eq!((out.concealed_seconds, out.severely_concealed_seconds), (4, 4), "5 % of ten is less than one");
+        let mut out = StreamNumbers::default();
+        let mut sequence = Sequence::new(0);
+        sequence.set_pace(50);
+        for s in (1..200u16).filter(|s| ![20, 40, 60, 61, 62, 120, 121].contains(s)) {
+            sequence.arrive(s, &mut out);
+        }
+        sequence.flush(&mut out);
+        assert_eq!((out.concealed_seconds, out.severely_concealed_seconds), (3, 1), "2, 3 and 2 of 50");
     }
 
     #[test]
@@ -315,7 +395,10 @@ mod tests {
             let mut runs = crate::model::LossRuns::default();
             let mut run = 0;
             for i in 0..keep.len() as u32 { if set.contains(&i) { runs.record(run); run = 0; } else { run += 1; } }
-            prop_assert_eq!(n.loss_runs, runs);
+            prop_assert_eq!(&n.loss_runs, &runs);
+            let mut bursts = crate::model::burst::BurstGap::default();
+            for i in 0..keep.len() as u32 { if set.contains(&i) { bursts.received(1) } else { bursts.bad(1) } }
+            prop_assert_eq!(n.burst, bursts);
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::STREAMS_PER_ADDRESS;
 use super::packet::{Endpoint, FlowKey, Packet};
 use super::payloads::Payloads;
+use super::sequence::Arrival;
 use super::stream::Stream;
 use super::timing::Pool;
 use crate::model::Ignored;
@@ -37,11 +38,22 @@ pub struct Hint {
     pub payloads: Vec<PayloadMap>,
 }
 
+/// Numbers missing between two packets that came one after the other. They may still come late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    pub stream: StreamId,
+    /// The last packet before it, and the first after it.
+    pub at: Timestamp,
+    pub noticed: Timestamp,
+    pub missing: u32,
+}
+
 #[derive(Debug)]
 pub enum Fact {
     Started(Box<StreamReport>),
     /// With the time of the stream's last packet.
     Interval(Box<IntervalReport>, Timestamp),
+    Gap(Gap),
     Ended(Box<StreamReport>),
 }
 
@@ -51,6 +63,7 @@ impl Fact {
         match self {
             Fact::Started(report) | Fact::Ended(report) => report.id,
             Fact::Interval(row, _) => row.stream,
+            Fact::Gap(gap) => gap.stream,
         }
     }
 }
@@ -139,7 +152,11 @@ impl Shard {
         }
         self.media += 1;
         if let Some(stream) = self.streams[slot as usize].as_deref_mut() {
-            stream.packet(packet, &mut self.pool);
+            let at = stream.last_at;
+            if let Arrival::Ahead { step: step @ 2.. } = stream.packet(packet, &mut self.pool) {
+                let missing = u32::from(step) - 1;
+                out.push(Fact::Gap(Gap { stream: stream.id, at, noticed: packet.at, missing }));
+            }
         }
     }
 

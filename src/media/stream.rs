@@ -17,6 +17,12 @@ const AWAY: i64 = 400_000_000;
 const MIRROR_WINDOW: u32 = 2_000;
 /// Arrivals remembered to judge duplicates by: a mirror's copy may come after a burst that a queue let go at once.
 const RECENT: usize = 64;
+/// Capture times that go back further than this are no disorder of frames: the clock was set.
+const CLOCK_STEP: i64 = 1_000_000_000;
+/// Ticks after which a telephone event goes on under a new timestamp (RFC 4733 section 2.5.1.3).
+const LONGEST_EVENT: i32 = 0xffff;
+/// A longer jump of the timestamp is a sender that was on hold or began anew, no silence in a conversation.
+const LONGEST_SILENCE: Nanos = Nanos::from_secs(60);
 
 #[derive(Debug)]
 pub struct Stream {
@@ -37,6 +43,12 @@ pub struct Stream {
     last_audio: Option<(u16, u32)>,
     ptime_ticks: u32,
     ptime_votes: i32,
+    /// Between a pause in the media and the next two packets in step: no speech yet.
+    silent: bool,
+    /// Comfort noise came since the last packet of speech.
+    noise: bool,
+    /// Timestamp of the latest telephone event.
+    event: Option<u32>,
     /// By sequence number: identification of the IP header, and time in microseconds modulo 2^32.
     recent: [(u16, u32); RECENT],
     dscp: u8,
@@ -46,7 +58,6 @@ pub struct Stream {
     ttl_max: u8,
     vlan: u16,
     tunnel: &'static str,
-    clock_steps: u32,
     sent_elsewhere: u64,
     idle_intervals: u32,
     /// Older stream of the same sender and SSRC to another destination.
@@ -73,6 +84,9 @@ impl Stream {
             last_audio: None,
             ptime_ticks: 0,
             ptime_votes: 0,
+            silent: true,
+            noise: false,
+            event: None,
             recent: [(0, 0); RECENT],
             dscp: first.dscp,
             last_dscp: first.dscp,
@@ -81,7 +95,6 @@ impl Stream {
             ttl_max: first.ttl,
             vlan: first.vlan,
             tunnel: first.tunnel,
-            clock_steps: 0,
             sent_elsewhere: 0,
             idle_intervals: 0,
             same_source: None,
@@ -96,9 +109,11 @@ impl Stream {
         self.remember(packet);
     }
 
+    /// Takes one packet and says what it was to the sequence.
     #[inline]
-    pub fn packet(&mut self, packet: &Packet, pool: &mut Pool) {
+    pub fn packet(&mut self, packet: &Packet, pool: &mut Pool) -> Arrival {
         self.count(packet);
+        let after_noise = self.noise;
         let arrival = self.sequence.arrive(packet.seq, &mut self.interval);
         match arrival {
             Arrival::Ahead { step } => self.payload(packet, step == 1, pool),
@@ -107,15 +122,13 @@ impl Stream {
             Arrival::Stray => {}
         }
         let gap = packet.at - self.previous_at;
-        if gap > self.interval.max_gap {
-            self.interval.max_gap = gap;
-        }
-        if gap.0 < -1_000_000_000 {
-            self.clock_steps += 1;
+        if gap > self.interval.max_delta || gap.0 < -CLOCK_STEP {
+            self.wide_gap(gap, packet.marker || after_noise || self.noise);
         }
         self.previous_at = packet.at;
         self.last_at = self.last_at.max(packet.at);
         self.remember(packet);
+        arrival
     }
 
     #[inline]
@@ -178,6 +191,7 @@ impl Stream {
             && let Some(clock) = now.clock
         {
             self.timing.set_clock(clock, &mut self.interval, pool);
+            self.pace();
         }
     }
 
@@ -249,8 +263,10 @@ impl Stream {
             vlan: self.vlan,
             tunnel: self.tunnel,
             rtt: None,
+            remote: None,
             mos: Default::default(),
             mos_worst_interval: None,
+            mos_worst_minute: None,
             quality: self.quality(&numbers),
             sent_elsewhere: self.sent_elsewhere,
             numbers,
@@ -282,34 +298,109 @@ impl Stream {
         }
         let current = self.payloads.current();
         if packet.payload_type != current.payload_type.0 || !current.is_sampled() {
-            match self.payloads.kind_of(packet.payload_type) {
-                PayloadKind::TelephoneEvent => self.interval.telephone_events += 1,
-                PayloadKind::ComfortNoise => self.interval.comfort_noise += 1,
-                _ => {}
-            }
-            return;
+            return self.no_speech(packet);
         }
+        let mut consecutive = false;
         if next_in_order
             && let Some((seq, timestamp)) = self.last_audio
             && seq.wrapping_add(1) == packet.seq
         {
             let step = packet.timestamp.wrapping_sub(timestamp);
-            if step == self.ptime_ticks {
+            consecutive = !self.noise;
+            if step == self.ptime_ticks && !self.silent {
                 self.ptime_votes += 1;
-            } else if self.ptime_votes <= 0 {
-                if step > 0 && step < 1 << 20 {
-                    (self.ptime_ticks, self.ptime_votes) = (step, 1);
-                }
             } else {
-                self.ptime_votes -= 1;
+                self.out_of_step(step);
             }
         }
+        self.noise = false;
         self.last_audio = Some((packet.seq, packet.timestamp));
-        let sample = Sample { at: packet.at.0, timestamp: packet.timestamp, marker: packet.marker };
+        let sample = Sample { at: packet.at.0, timestamp: packet.timestamp, marker: packet.marker, consecutive };
         self.timing.packet(sample, &mut self.interval, pool);
         if self.timing.is_full_without_clock() {
             self.infer_clock(pool);
             self.timing.give_up(pool);
+        }
+    }
+
+    /// A telephone event, comfort noise, or a type beyond those told apart.
+    #[inline(never)]
+    fn no_speech(&mut self, packet: &Packet) {
+        match self.payloads.kind_of(packet.payload_type) {
+            PayloadKind::TelephoneEvent => {
+                self.interval.telephone_events += 1;
+                self.digit(packet);
+            }
+            PayloadKind::ComfortNoise => {
+                self.interval.comfort_noise += 1;
+                self.noise = true;
+                self.silent = true;
+                // The pause goes on to the next packet of speech.
+                if let Some((seq, _)) = &mut self.last_audio
+                    && seq.wrapping_add(1) == packet.seq
+                {
+                    *seq = packet.seq;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// All packets of an event carry the timestamp of its start, and an event longer than 65535 ticks goes on under the
+    /// timestamp where the last one ended, without a marker (RFC 4733 sections 2.3 and 2.5.1.3).
+    fn digit(&mut self, packet: &Packet) {
+        let since = self.event.map(|before| packet.timestamp.wrapping_sub(before).cast_signed());
+        let goes_on = since == Some(LONGEST_EVENT) && !packet.marker;
+        if since.is_none_or(|ticks| ticks > 0) {
+            self.event = Some(packet.timestamp);
+            self.interval.digits += u64::from(!goes_on);
+        }
+    }
+
+    /// Two packets in sequence whose timestamps are not one packet apart, or the first that are after a pause.
+    #[inline(never)]
+    fn out_of_step(&mut self, step: u32) {
+        if step == self.ptime_ticks && step > 0 {
+            self.ptime_votes += 1;
+            self.silent = false;
+            self.interval.talkspurts += 1;
+            return;
+        }
+        let pause = step.wrapping_sub(self.ptime_ticks);
+        if self.ptime_ticks > 0 && step < i32::MAX as u32 && step > self.ptime_ticks + self.ptime_ticks / 2 {
+            self.silent = true;
+            if let Some(length) = self.timing.media(pause).filter(|length| *length < LONGEST_SILENCE) {
+                self.interval.silence += length;
+            }
+        }
+        if self.noise {
+            return;
+        }
+        if self.ptime_votes > 0 {
+            self.ptime_votes -= 1;
+        } else if step > 0 && step < 1 << 20 {
+            (self.ptime_ticks, self.ptime_votes) = (step, 1);
+            self.pace();
+        }
+    }
+
+    /// Tells the packet time to those who count by it.
+    fn pace(&mut self) {
+        let Some(ptime) = self.timing.media(self.ptime_ticks).filter(|p| p.0 > 0) else { return };
+        self.sequence.set_pace((1_000_000_000 / ptime.0).clamp(1, 1000) as u32);
+        self.timing.set_ptime(ptime);
+    }
+
+    /// The longest time between packets of this interval so far, or a time that went back.
+    #[inline(never)]
+    fn wide_gap(&mut self, gap: Nanos, of_silence: bool) {
+        if gap.0 < 0 {
+            self.interval.clock_steps += 1;
+            return;
+        }
+        self.interval.max_gap = self.interval.max_gap.max(gap);
+        if !of_silence {
+            self.interval.max_delta = self.interval.max_delta.max(gap);
         }
     }
 
@@ -324,6 +415,7 @@ impl Stream {
         let (parked, clock) = (self.payloads.at(index).parked, self.payloads.at(index).clock);
         let sampled = self.payloads.current().is_sampled();
         let old = self.timing.switch(parked, clock, &mut self.interval, pool);
+        self.pace();
         self.take_jitter();
         if sampled {
             self.payloads.current_mut().parked = old;
@@ -358,6 +450,7 @@ impl Stream {
             let current = self.payloads.current_mut();
             (current.clock, current.clock_source) = (Some(clock), Some(ClockSource::Inferred));
             self.timing.set_clock(clock, &mut self.interval, pool);
+            self.pace();
             self.timing.settle(&mut self.interval, pool);
         }
     }
@@ -389,7 +482,7 @@ impl Stream {
         Quality {
             duplicates_removed: numbers.duplicates_probe,
             snap_cut: numbers.cut_short > 0,
-            clock_steps: self.clock_steps,
+            clock_steps: numbers.clock_steps,
             ..Quality::default()
         }
     }

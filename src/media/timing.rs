@@ -5,7 +5,8 @@
 //! of a segment. A segment ends where the timestamp jumps without the arrival doing the same.
 
 use super::drift::Base;
-use crate::model::{DISCARD_BUFFERS_MS, JitterStat, StreamNumbers};
+use crate::model::{DISCARD_BUFFERS_MS, DelayVariation, JitterStat, StreamNumbers};
+use crate::quality::jitter_buffer::{Adaptive, Arrival, Fate};
 use crate::units::{ClockRate, Nanos, Timestamp};
 
 /// The base of a segment is the minimum over this many packets, or over [`SETTLE_TIME`].
@@ -19,6 +20,9 @@ const JUMP: f64 = 1e9;
 const JUMP_AFTER_PAUSE: f64 = 2e8;
 const PAUSE: i64 = 2_000_000_000;
 
+/// Packet time until it is known.
+const USUAL_PTIME: Nanos = Nanos::from_millis(20);
+
 /// RTP clock rates that occur, for inference.
 const USUAL_RATES: [u32; 7] = [8_000, 16_000, 24_000, 32_000, 44_100, 48_000, 90_000];
 
@@ -27,6 +31,8 @@ pub struct Sample {
     pub at: i64,
     pub timestamp: u32,
     pub marker: bool,
+    /// Follows the sample before it in sequence, nothing in between.
+    pub consecutive: bool,
 }
 
 /// Storage for the first packets of a segment; shards recycle it.
@@ -47,6 +53,8 @@ pub struct Timing {
     last_timestamp: u32,
     transit: f64,
     jitter: f64,
+    /// Running mean of the transit (MAPDV2).
+    mean: f64,
     origin_at: i64,
     /// Delays are histogrammed against this once the segment has settled.
     base: Option<Base>,
@@ -54,6 +62,7 @@ pub struct Timing {
     /// Previous packet of the present payload type, when another type came in between.
     own_last: Option<(i64, u32)>,
     started: bool,
+    adaptive: Adaptive,
     /// Jitter of the present payload type since the last take.
     pub stat: JitterStat,
     pub jumps: u32,
@@ -67,11 +76,13 @@ impl Timing {
             last_timestamp: 0,
             transit: 0.0,
             jitter: 0.0,
+            mean: 0.0,
             origin_at: 0,
             base: None,
             held: None,
             own_last: None,
             started: false,
+            adaptive: Adaptive::new(USUAL_PTIME),
             stat: JitterStat::default(),
             jumps: 0,
         }
@@ -93,33 +104,31 @@ impl Timing {
         self.ns_per_tick = ns_per_tick;
     }
 
+    pub fn set_ptime(&mut self, ptime: Nanos) {
+        self.adaptive.set_ptime(ptime);
+    }
+
+    /// Media time of a number of ticks, `None` while the clock rate is unknown.
+    pub fn media(&self, ticks: u32) -> Option<Nanos> {
+        self.clock_known().then(|| Nanos((f64::from(ticks) * self.ns_per_tick) as i64))
+    }
+
     #[inline]
     pub fn packet(&mut self, sample: Sample, out: &mut StreamNumbers, pool: &mut Pool) {
-        match &mut self.base {
-            Some(base) if self.held.is_none() => {
-                let at = sample.at;
-                let difference = (at - self.last_at) as f64
-                    - f64::from(sample.timestamp.wrapping_sub(self.last_timestamp) as i32) * self.ns_per_tick;
-                let size = difference.abs();
-                if size < JUMP_AFTER_PAUSE && self.own_last.is_none() {
-                    self.jitter += (size - self.jitter) / 16.0;
-                    self.stat.last_ns = self.jitter;
-                    self.stat.sum_ns += self.jitter;
-                    self.stat.samples += 1;
-                    if self.jitter > self.stat.max_ns {
-                        self.stat.max_ns = self.jitter;
-                    }
-                    self.transit += difference;
-                    self.last_at = at;
-                    self.last_timestamp = sample.timestamp;
-                    let delay = base.above(at - self.origin_at, self.transit);
-                    record(delay, out);
-                    return;
-                }
-                self.unusual(sample, out, pool);
-            }
-            _ => self.hold(sample, out, pool),
+        if self.base.is_none() || self.held.is_some() {
+            return self.hold(sample, out, pool);
         }
+        let difference = self.difference(self.last_at, self.last_timestamp, &sample);
+        let size = difference.abs();
+        if size >= JUMP_AFTER_PAUSE || self.own_last.is_some() {
+            return self.unusual(sample, out, pool);
+        }
+        self.jitter(size);
+        self.transit += difference;
+        self.vary(size, sample.consecutive, &mut out.variation);
+        self.last_at = sample.at;
+        self.last_timestamp = sample.timestamp;
+        self.delay(&sample, false, out);
     }
 
     /// Works off what is held, for the end of an interval or stream. With an unknown clock rate only `infer` helps.
@@ -136,6 +145,7 @@ impl Timing {
             if self.base.is_none() {
                 self.origin_at = samples[from].at;
                 self.transit = 0.0;
+                self.mean = 0.0;
                 self.base = Some(Base::new(lowest));
             } else if let Some(base) = &mut self.base {
                 base.lower_to(self.transit + lowest);
@@ -222,6 +232,7 @@ impl Timing {
 
     /// One packet of a segment whose base is known.
     fn step(&mut self, sample: Sample, out: &mut StreamNumbers) {
+        let first = !self.started;
         if self.started {
             let difference = self.difference(self.last_at, self.last_timestamp, &sample);
             self.transit += difference;
@@ -231,21 +242,67 @@ impl Timing {
                 Some((at, timestamp)) => Some(self.difference(at, timestamp, &sample)),
             };
             if let Some(own) = own.filter(|d| d.abs() < JUMP) {
-                self.jitter += (own.abs() - self.jitter) / 16.0;
-                self.stat.last_ns = self.jitter;
-                self.stat.sum_ns += self.jitter;
-                self.stat.samples += 1;
-                self.stat.max_ns = self.stat.max_ns.max(self.jitter);
+                self.jitter(own.abs());
             }
+            self.vary(difference.abs(), sample.consecutive, &mut out.variation);
         }
         self.own_last = None;
         self.started = true;
         self.last_at = sample.at;
         self.last_timestamp = sample.timestamp;
-        if let Some(base) = &mut self.base {
-            let delay = base.above(sample.at - self.origin_at, self.transit);
-            record(delay, out);
+        self.delay(&sample, first, out);
+    }
+
+    /// RFC 3550 section 6.4.1 with the size of the next D.
+    #[inline]
+    fn jitter(&mut self, size: f64) {
+        self.jitter += (size - self.jitter) / 16.0;
+        self.stat.last_ns = self.jitter;
+        self.stat.sum_ns += self.jitter;
+        self.stat.samples += 1;
+        if self.jitter > self.stat.max_ns {
+            self.stat.max_ns = self.jitter;
         }
+    }
+
+    /// What the transit just reached says about variation.
+    #[inline]
+    fn vary(&mut self, size: f64, consecutive: bool, out: &mut DelayVariation) {
+        if consecutive {
+            out.ipdv_sum_ns += size;
+            out.ipdv_samples += 1;
+            if size > out.ipdv_max_ns {
+                out.ipdv_max_ns = size;
+            }
+        }
+        let off = self.transit - self.mean;
+        self.mean += off / 16.0;
+        let above = off.max(0.0);
+        out.above_sum_ns += above;
+        out.above_samples += u64::from(off > 0.0);
+        out.below_sum_ns += above - off;
+        out.below_samples += u64::from(off < 0.0);
+        if self.transit.abs() > out.skew_max_ns.abs() {
+            out.skew_max_ns = -self.transit;
+        }
+    }
+
+    /// Counts the delay of a packet above the base.
+    #[inline]
+    fn delay(&mut self, sample: &Sample, first: bool, out: &mut StreamNumbers) {
+        let Some(base) = &mut self.base else { return };
+        let delay = Nanos(base.above(sample.at - self.origin_at, self.transit) as i64);
+        out.pdv.record(delay);
+        if delay > out.pdv_max {
+            out.pdv_max = delay;
+        }
+        if delay.0 > i64::from(DISCARD_BUFFERS_MS[0]) * 1_000_000 {
+            for (count, size) in out.late.iter_mut().zip(DISCARD_BUFFERS_MS) {
+                *count += u64::from(delay.0 > i64::from(size) * 1_000_000);
+            }
+        }
+        let arrival = Arrival { at: Timestamp(sample.at), seq: 0, delay, marker: sample.marker, restart: first };
+        out.discarded_adaptive += u64::from(self.adaptive.packet(&arrival) != Fate::Played);
     }
 
     fn difference(&self, at: i64, timestamp: u32, sample: &Sample) -> f64 {
@@ -288,20 +345,6 @@ impl Timing {
         self.base = None;
         self.transit = 0.0;
         self.started = false;
-    }
-}
-
-#[inline]
-fn record(delay_ns: f64, out: &mut StreamNumbers) {
-    let delay = Nanos(delay_ns as i64);
-    out.pdv.record(delay);
-    if delay > out.pdv_max {
-        out.pdv_max = delay;
-    }
-    if delay.0 > i64::from(DISCARD_BUFFERS_MS[0]) * 1_000_000 {
-        for (count, size) in out.late.iter_mut().zip(DISCARD_BUFFERS_MS) {
-            *count += u64::from(delay.0 > i64::from(size) * 1_000_000);
-        }
     }
 }
 
@@ -362,7 +405,7 @@ mod arrayvec {
 
     impl Default for Held {
         fn default() -> Self {
-            Held { samples: [Sample { at: 0, timestamp: 0, marker: false }; HELD], len: 0 }
+            Held { samples: [Sample { at: 0, timestamp: 0, marker: false, consecutive: false }; HELD], len: 0 }
         }
     }
 
@@ -398,7 +441,8 @@ mod tests {
         let mut out = StreamNumbers::default();
         let mut timing = Timing::new(ClockRate::new(clock));
         for (at, timestamp) in packets {
-            timing.packet(Sample { at: *at, timestamp: *timestamp, marker: false }, &mut out, &mut pool);
+            let sample = Sample { at: *at, timestamp: *timestamp, marker: false, consecutive: true };
+            timing.packet(sample, &mut out, &mut pool);
         }
         timing.settle(&mut out, &mut pool);
         out.jitter = timing.stat;
@@ -448,6 +492,7 @@ mod tests {
                     at: i64::from(i) * 20 * MS + i64::from(i * 7 % 5) * MS,
                     timestamp: (i * (rate / 50)).wrapping_add(u32::MAX - 1000),
                     marker: false,
+                    consecutive: true,
                 })
                 .collect();
             assert_eq!(infer_clock(&samples).map(|c| c.hz()), Some(rate));

@@ -194,6 +194,9 @@ pub struct CallRecord {
     /// Worst listening MOS of its streams' intervals and whole streams, on the scale of that stream.
     pub mos_worst: Option<f32>,
     pub mos_worst_scale: &'static str,
+    /// Lowest MOS of an interval, and lowest mean over a minute of intervals of one stream, each with its scale.
+    pub mos_worst_interval: Option<(f32, &'static str)>,
+    pub mos_worst_minute: Option<(f32, &'static str)>,
     /// Largest p95 of delay variation among its streams.
     pub pdv_p95_worst: Option<Nanos>,
     /// Largest share lost among its streams, percent.

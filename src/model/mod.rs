@@ -3,6 +3,7 @@
 //! Plain data without behaviour beyond merging and naming. What is here is stable: the store, the API and
 //! the JSON documents are written from these types.
 
+pub mod burst;
 mod call;
 mod outcome;
 mod settings;
@@ -16,8 +17,8 @@ pub use signalling::{
     PayloadKind, PayloadMap, ReportBlock, RtcpKind, RtcpRecord, SipDirection, SipMessageRecord, Transport, VoipMetrics,
 };
 pub use stream::{
-    ClockSource, CodecId, DISCARD_BUFFERS_MS, IntervalReport, JitterStat, LossRuns, LossSource, MosReport, Quality,
-    StreamId, StreamNumbers, StreamReport,
+    ClockSource, CodecId, DISCARD_BUFFERS_MS, DelayVariation, IntervalReport, JitterStat, LossRuns, LossSide,
+    LossSource, MosReport, Quality, RPoints, RemoteView, StreamId, StreamNumbers, StreamReport,
 };
 
 use crate::units::{Nanos, Timestamp};

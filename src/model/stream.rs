@@ -1,5 +1,6 @@
 //! One RTP stream: identity, mergeable numbers, quality, and how far to trust them.
 
+use super::burst::BurstGap;
 use crate::units::{DelayHistogram, Nanos, PayloadType, Ssrc, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -112,6 +113,51 @@ impl JitterStat {
     }
 }
 
+/// Delay from packet to packet and around its running mean. Sums, so that adjacent spans add up.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DelayVariation {
+    /// |IPDV| of packets that follow each other in sequence and in order of arrival (RFC 3393, RFC 5481 section 4.1):
+    /// sum, number and largest, in nanoseconds.
+    pub ipdv_sum_ns: f64,
+    pub ipdv_samples: u64,
+    pub ipdv_max_ns: f64,
+    /// Delays above their running mean `(15 D + d)/16`, and below it (MAPDV2, G.1020).
+    pub above_sum_ns: f64,
+    pub above_samples: u64,
+    pub below_sum_ns: f64,
+    pub below_samples: u64,
+    /// Media time less arrival time since the start of a segment where it was farthest from 0; positive when the sender
+    /// is ahead.
+    pub skew_max_ns: f64,
+}
+
+impl DelayVariation {
+    /// Mean |IPDV|; `None` without two packets in sequence.
+    pub fn ipdv_mean_ns(&self) -> Option<f64> {
+        (self.ipdv_samples > 0).then(|| self.ipdv_sum_ns / self.ipdv_samples as f64)
+    }
+
+    /// MAPDV2: mean of the deviations above the running mean plus mean of those below it; `None` before the second packet.
+    pub fn mapdv2_ns(&self) -> Option<f64> {
+        let mean = |sum: f64, n: u64| if n > 0 { sum / n as f64 } else { 0.0 };
+        (self.ipdv_samples + self.above_samples + self.below_samples > 0)
+            .then(|| mean(self.above_sum_ns, self.above_samples) + mean(self.below_sum_ns, self.below_samples))
+    }
+
+    pub fn merge(&mut self, later: &DelayVariation) {
+        self.ipdv_sum_ns += later.ipdv_sum_ns;
+        self.ipdv_samples += later.ipdv_samples;
+        self.ipdv_max_ns = self.ipdv_max_ns.max(later.ipdv_max_ns);
+        self.above_sum_ns += later.above_sum_ns;
+        self.above_samples += later.above_samples;
+        self.below_sum_ns += later.below_sum_ns;
+        self.below_samples += later.below_samples;
+        if later.skew_max_ns.abs() > self.skew_max_ns.abs() {
+            self.skew_max_ns = later.skew_max_ns;
+        }
+    }
+}
+
 /// Everything counted about a stream over some time. Two adjacent spans merge into the numbers of both.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StreamNumbers {
@@ -134,19 +180,38 @@ pub struct StreamNumbers {
     /// Packets set aside as strays between a jump and its confirmation.
     pub strays: u64,
     pub loss_runs: LossRuns,
+    /// Bursts and gaps of the lost packets, in sequence order (RFC 3611 section 4.7.2).
+    pub burst: BurstGap,
+    /// Seconds of media with a packet lost, and with more than 5 % of their packets lost. A second is as many
+    /// consecutive sequence numbers as one second of packets has.
+    pub concealed_seconds: u64,
+    pub severely_concealed_seconds: u64,
     pub jitter: JitterStat,
+    pub variation: DelayVariation,
     /// Delay above the drift-corrected base (PDV, RFC 5481 section 4.2).
     pub pdv: DelayHistogram,
     pub pdv_max: Nanos,
     /// Packets that would have come too late for a fixed buffer, per entry of [`DISCARD_BUFFERS_MS`].
     pub late: [u64; DISCARD_BUFFERS_MS.len()],
+    /// Packets an adaptive buffer of 20 to 200 ms would have discarded ([`crate::quality::jitter_buffer::Adaptive`]).
+    pub discarded_adaptive: u64,
     /// Longest time without a packet inside a talkspurt or across a pause.
     pub max_gap: Nanos,
+    /// Longest time between two packets of which the second neither starts a talkspurt (marker) nor is comfort noise
+    /// nor follows one: Wireshark's maximum delta.
+    pub max_delta: Nanos,
     /// Sum of RTP payload bytes.
     pub payload_bytes: u64,
     pub telephone_events: u64,
+    /// Digits: telephone events told apart by their timestamp (RFC 4733 section 2.2); repeated packets count once.
+    pub digits: u64,
     pub comfort_noise: u64,
     pub markers: u64,
+    /// Starts of speech after silence, the first included, and media time of the silence between (DTX).
+    pub talkspurts: u64,
+    pub silence: Nanos,
+    /// Times the probe's clock was set back by more than a second.
+    pub clock_steps: u32,
     /// Packets of which fewer bytes than sent were captured.
     pub cut_short: u64,
 }
@@ -178,17 +243,27 @@ impl StreamNumbers {
         self.restarts += later.restarts;
         self.strays += later.strays;
         self.loss_runs.merge(&later.loss_runs);
+        self.burst.merge(&later.burst);
+        self.concealed_seconds += later.concealed_seconds;
+        self.severely_concealed_seconds += later.severely_concealed_seconds;
+        self.variation.merge(&later.variation);
         self.jitter.merge(&later.jitter);
         self.pdv.merge(&later.pdv);
         self.pdv_max = self.pdv_max.max(later.pdv_max);
         for (a, b) in self.late.iter_mut().zip(later.late) {
             *a += b;
         }
+        self.discarded_adaptive += later.discarded_adaptive;
         self.max_gap = self.max_gap.max(later.max_gap);
+        self.max_delta = self.max_delta.max(later.max_delta);
         self.payload_bytes += later.payload_bytes;
         self.telephone_events += later.telephone_events;
+        self.digits += later.digits;
         self.comfort_noise += later.comfort_noise;
         self.markers += later.markers;
+        self.talkspurts += later.talkspurts;
+        self.silence += later.silence;
+        self.clock_steps += later.clock_steps;
         self.cut_short += later.cut_short;
     }
 }
@@ -217,6 +292,50 @@ impl LossSource {
     }
 }
 
+/// On which side of the probe packets were lost, by what the receiver reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossSide {
+    /// Fewer than three packets on either side.
+    #[default]
+    None,
+    BeforeProbe,
+    BehindProbe,
+    Both,
+    /// The receiver got most of what the probe missed.
+    Capture,
+}
+
+impl LossSide {
+    pub fn name(self) -> &'static str {
+        match self {
+            LossSide::None => "none",
+            LossSide::BeforeProbe => "before_probe",
+            LossSide::BehindProbe => "behind_probe",
+            LossSide::Both => "both",
+            LossSide::Capture => "capture",
+        }
+    }
+}
+
+/// The receiver's view of a stream by its RTCP reports, from the first of them to the last, with the probe's beside it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RemoteView {
+    pub reports: u32,
+    /// Packets expected and lost as the reports have it. Copies count as received there: `lost` may be negative.
+    pub expected: u64,
+    pub lost: i64,
+    pub loss_pct: f32,
+    /// Interarrival jitter as reported; `None` where the clock rate is unknown.
+    pub jitter_last: Option<Nanos>,
+    pub jitter_max: Option<Nanos>,
+    /// Missing at the probe over the same time.
+    pub lost_before_probe: u64,
+    /// What the receiver misses beyond that; negative where it got packets the probe did not.
+    pub lost_behind_probe: i64,
+    pub side: LossSide,
+}
+
 /// How far to trust a row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Quality {
@@ -230,14 +349,31 @@ pub struct Quality {
     pub snap_cut: bool,
     /// The first packet seen was not the first of the call.
     pub started_mid_call: bool,
-    /// Times went back or jumped by more than a second against the sender's clock.
+    /// Capture times went back by more than a second.
     pub clock_steps: u32,
     /// Resolution of capture times in nanoseconds: 1 or 1000.
     pub timestamp_resolution_ns: u32,
     pub loss_source: LossSource,
+    /// What speaks for it: `capture_drops`, `receiver_lost_them`, `receiver_got_them`, `many_streams_at_once`,
+    /// `both_directions_at_once`; empty where nothing does and the network is taken for granted.
+    pub loss_evidence: &'static str,
 }
 
-/// A MOS with all it takes to read it.
+/// What the distance from the clean rating is made of, in points of R on the scale of the rating. The rating without
+/// delay is `clean_max - codec - loss - late`; below 0 it reads 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RPoints {
+    pub clean_max: f32,
+    pub codec: f32,
+    /// Loss up to the probe.
+    pub loss: f32,
+    /// Late packets, on top of that loss.
+    pub late: f32,
+    /// 0 where the delay is unknown.
+    pub delay: f32,
+}
+
+/// A MOS with all it takes to read it. Its interval is that of the row it stands in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MosReport {
     /// Listening quality: without delay.
@@ -260,6 +396,15 @@ pub struct MosReport {
     pub delay_source: &'static str,
     /// Why a MOS is missing; empty when it is there.
     pub null_reason: &'static str,
+    /// Recommendation the rating follows: `G.107`, `G.107.1` or `G.107.2`; empty when withheld.
+    pub model: &'static str,
+    /// Mouth to ear in milliseconds as the conversational MOS got it: network, jitter buffer, packet time, look-ahead.
+    pub delay_ms: Option<f32>,
+    /// Fixed jitter buffer whose late packets count as lost, in milliseconds: one of [`DISCARD_BUFFERS_MS`].
+    pub jitter_buffer_ms: Option<u16>,
+    pub budget: Option<RPoints>,
+    /// Listening MOS if all of the loss is the network's, and if none of it is. Only where the loss may be the capture's.
+    pub bounds: Option<(f32, f32)>,
 }
 
 /// One stream during one interval.
@@ -312,9 +457,13 @@ pub struct StreamReport {
     /// Outermost tunnel the stream was found in, empty if none.
     pub tunnel: &'static str,
     pub rtt: Option<Nanos>,
+    /// What its receiver reports.
+    pub remote: Option<RemoteView>,
     pub mos: MosReport,
     /// Lowest listening MOS among its intervals.
     pub mos_worst_interval: Option<f32>,
+    /// Lowest mean of the listening MOS over a minute of its intervals, over all of them when they are fewer.
+    pub mos_worst_minute: Option<f32>,
     pub quality: Quality,
     /// Packets missing while the sender sent elsewhere or was on hold: not lost.
     pub sent_elsewhere: u64,

@@ -3,7 +3,8 @@
 use super::burst::burst_ratio;
 use super::codecs::{CodecError, CodecQuery, CodecTable, Status};
 use super::emodel::{Echo, Inputs, RBudget, Scale, WbRoe, r_budget, rate, undelayed};
-use crate::model::{DISCARD_BUFFERS_MS, MosReport, StreamNumbers};
+use crate::model::burst::BurstGap;
+use crate::model::{DISCARD_BUFFERS_MS, LossRuns, MosReport, RPoints, StreamNumbers};
 use crate::units::Nanos;
 
 /// Nothing was seen and nothing was missing.
@@ -101,6 +102,7 @@ pub fn assess(
         bpl: inputs.bpl.map(|b| b as f32),
         effective_loss_pct: Some(inputs.loss_pct as f32),
         codec_status: measured.status.name(),
+        jitter_buffer_ms: DISCARD_BUFFERS_MS.get(nearest_buffer(ctx.jitter_buffer)).copied(),
         ..MosReport::default()
     };
     if numbers.expected < MIN_EXPECTED {
@@ -117,8 +119,30 @@ pub fn assess(
         scale: inputs.scale.name(),
         burst_ratio: Some(inputs.burst_ratio as f32),
         delay_source: conversational.map_or("", |(_, source)| source.name()),
+        model: inputs.scale.recommendation(),
+        delay_ms: conversational.map(|_| inputs.delay_ms as f32),
+        budget: split(numbers, inputs).map(points),
         ..known
     }
+}
+
+/// Listening MOS if all of the loss is the network's, and if none of it is: what the capture missed lies between.
+/// `None` where one of the two cannot be rated.
+pub fn bounds(
+    numbers: &StreamNumbers,
+    codec: &str,
+    clock_rate: Option<u32>,
+    ptime: Option<Nanos>,
+    ctx: &MosContext,
+) -> Option<(f32, f32)> {
+    let whole = StreamNumbers {
+        expected: numbers.unique,
+        loss_runs: LossRuns::default(),
+        burst: BurstGap::default(),
+        ..numbers.clone()
+    };
+    let listening = |n: &StreamNumbers| assess(n, codec, clock_rate, ptime, ctx).lq;
+    Some((listening(numbers)?, listening(&whole)?))
 }
 
 /// What codec, network loss, late packets and delay cost the same stream, in R points; the delay costs 0 where it
@@ -134,8 +158,18 @@ pub fn budget(
     if numbers.expected < MIN_EXPECTED {
         return None;
     }
-    let loss_pct = numbers.loss_pct()?.min(measured.inputs.loss_pct);
-    r_budget(&Inputs { loss_pct, ..measured.inputs }, measured.inputs.loss_pct - loss_pct).ok()
+    split(numbers, &measured.inputs)
+}
+
+fn split(numbers: &StreamNumbers, inputs: &Inputs) -> Option<RBudget> {
+    let loss_pct = numbers.loss_pct()?.min(inputs.loss_pct);
+    r_budget(&Inputs { loss_pct, ..*inputs }, inputs.loss_pct - loss_pct).ok()
+}
+
+fn points(budget: RBudget) -> RPoints {
+    let RBudget { clean_max, codec, loss, late, delay, .. } = budget;
+    let [clean_max, codec, loss, late, delay] = [clean_max, codec, loss, late, delay].map(|v| v as f32);
+    RPoints { clean_max, codec, loss, late, delay }
 }
 
 /// What the model gets for a stream.
@@ -235,6 +269,17 @@ mod tests {
         assert_eq!((report.scale, report.codec_status, report.null_reason), ("nb", "standard", ""));
         assert_eq!((report.cq, report.delay_source), (None, ""));
         assert_eq!((report.effective_loss_pct, report.burst_ratio), (Some(0.0), Some(1.0)));
+        assert_eq!((report.model, report.jitter_buffer_ms, report.delay_ms), ("G.107", Some(60), None));
+    }
+
+    #[test]
+    fn what_the_capture_missed_lies_between_the_bounds() {
+        let table = CodecTable::default();
+        let n = numbers(1000, 50, 40);
+        let ctx = MosContext::new(&table);
+        let (low, high) = bounds(&n, "PCMU", Some(8000), None, &ctx).unwrap();
+        assert_eq!((Some(low), high), (pcmu(&n, &ctx).lq, 4.409_406));
+        assert_eq!(bounds(&n, "G722", Some(8000), None, &ctx), None, "no Bpl: the lower one is not known");
     }
 
     #[test]
@@ -315,6 +360,9 @@ mod tests {
         let of = |ctx: &MosContext| budget(&n, "PCMU", Some(8000), Some(Nanos::from_millis(20)), ctx).unwrap();
         let silent = of(&ctx);
         assert!((silent.clean_max - silent.total - f64::from(report.r.unwrap())).abs() < 1e-4);
+        let on_the_row = report.budget.unwrap();
+        let left = on_the_row.clean_max - on_the_row.codec - on_the_row.loss - on_the_row.late;
+        assert!((left - report.r.unwrap()).abs() < 1e-3);
         assert!(silent.loss > 0.0 && silent.late > 0.0);
         assert_eq!((silent.codec, silent.delay), (0.0, 0.0));
         ctx.delay = Some((Nanos::from_millis(220), DelaySource::Assumed));

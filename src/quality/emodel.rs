@@ -30,6 +30,15 @@ impl Scale {
         }
     }
 
+    /// The recommendation its model is in.
+    pub fn recommendation(self) -> &'static str {
+        match self {
+            Scale::Nb => "G.107",
+            Scale::Wb => "G.107.1",
+            Scale::Fb => "G.107.2",
+        }
+    }
+
     pub fn from_name(name: &str) -> Option<Scale> {
         [Scale::Nb, Scale::Wb, Scale::Fb].into_iter().find(|s| s.name() == name)
     }

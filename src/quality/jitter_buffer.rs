@@ -172,7 +172,7 @@ impl Follower {
 /// talkspurt starts, otherwise moved by at most 10 ms per second.
 ///
 /// The p98 is over about the last 10 s: a histogram of 10 ms buckets whose counts are halved every 5 s, read at the
-/// upper bound of the bucket. The reference follows as in [`simulate_fixed`], except that the first second works with
+/// upper bound of the bucket, every 100 ms and where a talkspurt starts. The reference follows as in [`simulate_fixed`], except that the first second works with
 /// the smallest delay so far. Feed packets once each, in order of arrival, duplicates left out.
 #[derive(Clone, Copy, Debug)]
 pub struct Adaptive {
@@ -182,6 +182,9 @@ pub struct Adaptive {
     segment_start: Timestamp,
     /// When the counts are halved next.
     halve_at: Timestamp,
+    /// When the percentile is read next, and the size that follows from it.
+    read_at: Timestamp,
+    target_us: u32,
     size_us: u32,
     ptime_us: u32,
     late: u32,
@@ -200,6 +203,8 @@ impl Adaptive {
     const HALF_WINDOW: Nanos = Nanos::from_secs(5);
     /// 10 ms per second, as a divisor of time.
     const SLEW: i64 = 100;
+    /// Time between two looks at the percentile, in which the size moves by 1 ms at most.
+    const READ: Nanos = Nanos::from_millis(100);
 
     /// A buffer that starts at 20 ms plus the packet time.
     pub fn new(ptime: Nanos) -> Adaptive {
@@ -210,16 +215,25 @@ impl Adaptive {
             last_delay: Nanos::ZERO,
             segment_start: Timestamp::default(),
             halve_at: Timestamp::default(),
+            read_at: Timestamp::default(),
+            target_us: 0,
             size_us: 0,
-            ptime_us: (ptime.0 / 1000) as u32,
+            ptime_us: micros(ptime),
             late: 0,
             overflow: 0,
             settling: 0,
             started: false,
             counts: [0; Adaptive::BUCKETS],
         };
-        buffer.set_size((Adaptive::MIN + ptime).min(Adaptive::MAX));
+        buffer.size_us = micros((Adaptive::MIN + ptime).min(Adaptive::MAX));
+        buffer.target_us = buffer.size_us;
         buffer
+    }
+
+    /// Tells the packet time once it is known.
+    pub fn set_ptime(&mut self, ptime: Nanos) {
+        self.ptime_us = micros(ptime.clamp(Nanos::ZERO, Adaptive::MAX));
+        self.read_at = self.last_at;
     }
 
     /// Takes the next packet (`seq` is not looked at) and says what becomes of it.
@@ -240,7 +254,7 @@ impl Adaptive {
             self.settling = 0;
             self.follower.follow(p.at, p.delay);
         }
-        self.resize(p.marker, elapsed);
+        self.resize(p.at, p.marker, elapsed);
         let above = p.delay - self.follower.reference;
         self.record(p.at, above);
         let fate = fate(above, self.size(), Some(Adaptive::MAX + self.size()));
@@ -277,23 +291,32 @@ impl Adaptive {
         self.segment_start = p.at;
         self.settling = REFERENCE_PACKETS as u8;
         self.last_at = p.at;
+        self.read_at = self.read_at.min(p.at);
+        self.halve_at = self.halve_at.min(p.at + Adaptive::HALF_WINDOW);
         if !self.started {
             self.started = true;
             self.halve_at = p.at + Adaptive::HALF_WINDOW;
         }
     }
 
-    fn resize(&mut self, talkspurt: bool, elapsed: Nanos) {
-        let Some(p98) = self.p98() else { return };
-        let ptime = Nanos(i64::from(self.ptime_us) * 1000);
-        let target = (p98 + ptime).clamp(Adaptive::MIN, Adaptive::MAX);
-        let step = Nanos(elapsed.0 / Adaptive::SLEW);
-        let size = self.size();
-        self.set_size(if talkspurt { target } else { target.clamp(size - step, size + step) });
+    fn resize(&mut self, at: Timestamp, talkspurt: bool, elapsed: Nanos) {
+        if talkspurt || at >= self.read_at {
+            self.read(at);
+        }
+        let step = micros(Nanos(elapsed.0 / Adaptive::SLEW));
+        self.size_us = if talkspurt {
+            self.target_us
+        } else {
+            self.target_us.clamp(self.size_us.saturating_sub(step), self.size_us.saturating_add(step))
+        };
     }
 
-    fn set_size(&mut self, size: Nanos) {
-        self.size_us = (size.0 / 1000) as u32;
+    #[inline(never)]
+    fn read(&mut self, at: Timestamp) {
+        let Some(p98) = self.p98() else { return };
+        let ptime = Nanos(i64::from(self.ptime_us) * 1000);
+        self.target_us = micros((p98 + ptime).clamp(Adaptive::MIN, Adaptive::MAX));
+        self.read_at = at + Adaptive::READ;
     }
 
     fn record(&mut self, at: Timestamp, above: Nanos) {
@@ -322,6 +345,10 @@ impl Adaptive {
         })?;
         (total > 0).then_some(Nanos((bucket as i64 + 1) * Adaptive::BUCKET.0))
     }
+}
+
+fn micros(span: Nanos) -> u32 {
+    (span.0 / 1000).clamp(0, i64::from(u32::MAX)) as u32
 }
 
 #[cfg(test)]
@@ -466,8 +493,8 @@ mod tests {
     }
 
     #[test]
-    fn adaptive_state_is_two_cache_lines() {
-        assert!(size_of::<Adaptive>() <= 136, "{}", size_of::<Adaptive>());
+    fn adaptive_state_stays_small() {
+        assert!(size_of::<Adaptive>() <= 144, "{}", size_of::<Adaptive>());
     }
 
     #[test]

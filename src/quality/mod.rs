@@ -4,12 +4,12 @@
 //! [`crate::model::MosReport`], the other modules are what it stands on.
 
 pub mod assess;
-pub mod burst;
 pub mod codecs;
 pub mod emodel;
 pub mod jitter_buffer;
 mod rating;
 
+pub use crate::model::burst;
 pub use assess::{DelaySource, MosContext, assess, budget};
 pub use codecs::{CodecQuality, CodecTable, Status};
 pub use emodel::{Echo, Inputs, RBudget, Rating, Scale, rate};

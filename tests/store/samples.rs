@@ -63,6 +63,8 @@ pub fn call(uid: u64) -> CallRecord {
             Diagnosis { code: DiagnosisCode::BurstyLoss, confidence: 0.75, evidence: "12 lost in one run".to_owned() },
             Diagnosis { code: DiagnosisCode::MissingAck, confidence: 0.5, evidence: String::new() },
         ],
+        mos_worst_interval: None,
+        mos_worst_minute: None,
     }
 }
 
@@ -96,6 +98,7 @@ fn numbers(seed: u64) -> StreamNumbers {
         comfort_noise: 13,
         markers: 14,
         cut_short: 15,
+        ..StreamNumbers::default()
     }
 }
 
@@ -112,6 +115,7 @@ fn mos() -> MosReport {
         codec_status: "standard",
         delay_source: "measured",
         null_reason: "delay_unknown",
+        ..MosReport::default()
     }
 }
 
@@ -125,6 +129,7 @@ fn quality() -> Quality {
         clock_steps: 1,
         timestamp_resolution_ns: 1000,
         loss_source: LossSource::SuspectedCapture,
+        ..Quality::default()
     }
 }
 
@@ -156,6 +161,8 @@ pub fn stream(id: u64) -> StreamReport {
         mos_worst_interval: Some(2.75),
         quality: quality(),
         sent_elsewhere: 6,
+        mos_worst_minute: None,
+        remote: Default::default(),
     }
 }
 

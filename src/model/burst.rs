@@ -30,7 +30,7 @@ pub struct BurstGap {
     bad: u32,
     /// Runs of consecutive bad packets.
     runs: u32,
-    /// Received packets before the first bad one and after the last bad one.
+    /// Received packets before the first bad one, known once there is one, and since the last bad one or the start.
     lead: u32,
     since: u32,
     /// The first group once another has followed; it may still join the span before on a merge.
@@ -72,11 +72,7 @@ impl BurstGap {
     #[inline]
     pub fn received(&mut self, n: u32) {
         self.received = self.received.saturating_add(n);
-        if self.bad == 0 {
-            self.lead = self.lead.saturating_add(n);
-        } else {
-            self.since = self.since.saturating_add(n);
-        }
+        self.since = self.since.saturating_add(n);
     }
 
     /// `n` packets in a row were lost, or came too late or too early for the jitter buffer.
@@ -87,12 +83,14 @@ impl BurstGap {
         if self.bad == 0 || self.since > 0 {
             self.runs = self.runs.saturating_add(1);
         }
-        if self.bad > 0 && self.since >= u32::from(self.gmin) {
+        if self.bad == 0 {
+            self.lead = self.since;
+            self.tail = Group { slots: n, bad: n };
+        } else if self.since >= u32::from(self.gmin) {
             self.close_tail();
             self.tail = Group { slots: n, bad: n };
         } else {
-            let gap = if self.bad > 0 { self.since } else { 0 };
-            self.tail.slots = self.tail.slots.saturating_add(gap).saturating_add(n);
+            self.tail.slots = self.tail.slots.saturating_add(self.since).saturating_add(n);
             self.tail.bad = self.tail.bad.saturating_add(n);
         }
         self.bad = self.bad.saturating_add(n);
@@ -169,6 +167,11 @@ impl BurstGap {
             gap_periods,
             starts_bad: self.bad > 0 && self.lead == 0,
             ends_bad: self.bad > 0 && self.since == 0,
+            bad_span: if self.bad > 0 {
+                expected.saturating_sub(u64::from(self.lead) + u64::from(self.since))
+            } else {
+                0
+            },
         }
     }
 
@@ -202,6 +205,8 @@ pub struct BurstSummary {
     pub gap_periods: u64,
     pub starts_bad: bool,
     pub ends_bad: bool,
+    /// Packets from the first bad one to the last, both included.
+    pub bad_span: u64,
 }
 
 impl BurstSummary {
@@ -239,6 +244,17 @@ impl BurstSummary {
     /// section 4.7.2 and the code of its appendix A.2 give; up to twice the other for a single burst.
     pub fn gap_duration_a2_style(&self, ptime: Nanos) -> Nanos {
         mean_length(self.gap_packets, self.bursts.max(1), ptime)
+    }
+
+    /// Mean length of the runs of consecutive bad packets, `None` without one.
+    pub fn mean_run(&self) -> Option<f64> {
+        (self.runs > 0).then(|| self.bad as f64 / self.runs as f64)
+    }
+
+    /// Mean loss distance of RFC 3357 section 5.1: difference of the sequence numbers of two bad packets that follow
+    /// each other, 1 inside a run. `None` with fewer than two.
+    pub fn mean_distance(&self) -> Option<f64> {
+        (self.bad > 1).then(|| self.bad_span.saturating_sub(1) as f64 / (self.bad - 1) as f64)
     }
 
     /// BurstR of these runs, see [`burst_ratio`].
@@ -399,6 +415,10 @@ mod tests {
             let in_burst = |i: usize| bursts.iter().any(|b| (b.0..=b.1).contains(&i));
             let gaps = (0..p.len()).filter(|i| !in_burst(*i) && (*i == 0 || in_burst(i - 1))).count();
             prop_assert_eq!(s.gap_periods as usize, gaps);
+            let bad: Vec<usize> = (0..p.len()).filter(|i| !p[*i]).collect();
+            let distances: Vec<usize> = bad.windows(2).map(|w| w[1] - w[0]).collect();
+            let mean = (!distances.is_empty()).then(|| distances.iter().sum::<usize>() as f64 / distances.len() as f64);
+            prop_assert_eq!(s.mean_distance(), mean);
         }
 
         #[test]
