@@ -145,8 +145,8 @@ impl Sequence {
                 self.restart(seq, out);
                 return Arrival::Restart;
             }
+            self.count_stray(out);
             self.expect_restart = u32::from(seq.wrapping_add(1));
-            out.strays += 1;
             return Arrival::Stray;
         }
         let number = self.highest - u64::from(behind);
@@ -181,8 +181,20 @@ impl Sequence {
         self.window = 1;
     }
 
-    /// Settles everything up to the highest number; for the end of a stream.
-    pub fn flush(&mut self, out: &mut StreamNumbers) {
+    /// Settles everything there is; for the end of a stream.
+    pub fn finish(&mut self, out: &mut StreamNumbers) {
+        self.count_stray(out);
+        self.expect_restart = u32::MAX;
+        self.flush(out);
+    }
+
+    /// A stray counts as one when nothing can confirm it any more: when the next comes, or at the end.
+    fn count_stray(&self, out: &mut StreamNumbers) {
+        out.strays += u64::from(self.expect_restart <= u32::from(u16::MAX));
+    }
+
+    /// Settles everything up to the highest number.
+    fn flush(&mut self, out: &mut StreamNumbers) {
         self.settle_before(self.highest + 1, out);
     }
 
@@ -210,7 +222,6 @@ impl Sequence {
     fn restart(&mut self, seq: u16, out: &mut StreamNumbers) {
         self.flush(out);
         out.restarts += 1;
-        out.strays = out.strays.saturating_sub(1);
         let run = std::mem::take(&mut self.run);
         out.loss_runs.record(run);
         let second = (self.highest & !0xffff) + 2 * 65_536 + u64::from(seq);
@@ -282,7 +293,7 @@ mod tests {
         let mut out = StreamNumbers::default();
         let mut sequence = Sequence::new(seqs[0]);
         let arrivals = seqs[1..].iter().map(|s| sequence.arrive(*s, &mut out)).collect();
-        sequence.flush(&mut out);
+        sequence.finish(&mut out);
         (out, arrivals)
     }
 
@@ -355,6 +366,17 @@ mod tests {
         let (n, a) = feed(&[1, 2, 3, 40_000, 40_001, 40_002]);
         assert_eq!((n.unique, n.expected, n.strays, n.restarts), (6, 6, 0, 1));
         assert_eq!(a[3], Arrival::Restart);
+    }
+
+    #[test]
+    fn a_restart_across_intervals_leaves_no_stray() {
+        let (mut first, mut second) = (StreamNumbers::default(), StreamNumbers::default());
+        let mut s = Sequence::new(1);
+        s.arrive(40_000, &mut first);
+        s.arrive(40_001, &mut second);
+        s.finish(&mut second);
+        first.merge(&second);
+        assert_eq!((first.unique, first.restarts, first.strays), (3, 1, 0));
     }
 
     #[test]

@@ -220,7 +220,7 @@ impl Stream {
         pool: &mut Pool,
         out: &mut Vec<IntervalReport>,
     ) -> StreamReport {
-        self.sequence.flush(&mut self.interval);
+        self.sequence.finish(&mut self.interval);
         self.work_off(pool);
         self.timing.give_up(pool);
         self.take_jitter();

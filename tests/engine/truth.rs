@@ -52,7 +52,8 @@ fn random_worlds_give_their_truth() {
     let found = RefCell::new(Found::default());
     for_seeds(1000..1020, |seed| check(&World::random(seed, 12), &mut found.borrow_mut()));
     let found = found.into_inner();
-    assert_eq!(found.met.len(), 8, "every deviation of the table occurs: {:?}", found.met);
+    let all_seeds = std::env::var_os("TESTKIT_SEED").is_none();
+    assert!(!all_seeds || found.met.len() == 8, "every deviation of the table occurs: {:?}", found.met);
     none(found.problems);
 }
 
