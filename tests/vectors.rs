@@ -111,7 +111,7 @@ fn measure(packets: &[Sent], clock: u32, interval: Nanos) -> (StreamReport, Vec<
     let mut whole = None;
     for fact in facts {
         match fact {
-            Fact::Interval(row, _) => rows.push(*row),
+            Fact::Interval(row, ..) => rows.push(*row),
             Fact::Ended(report) => whole = Some(*report),
             _ => {}
         }

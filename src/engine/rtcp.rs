@@ -72,7 +72,7 @@ impl Witness {
         let seen = Seen { at, src, dst };
         match packet {
             RtcpPacket::SenderReport { ssrc, ntp, rtp_ts, packets, octets, blocks } => {
-                self.sender_report(*ssrc, *ntp, at);
+                self.reference(*ssrc, *ntp, at);
                 let mut base = seen.record(RtcpKind::SenderReport, *ssrc);
                 base.ntp = Some(*ntp);
                 base.rtp_timestamp = Some(*rtp_ts);
@@ -87,13 +87,23 @@ impl Witness {
             RtcpPacket::Bye { ssrcs, .. } => out.extend(ssrcs.iter().map(|ssrc| seen.record(RtcpKind::Bye, *ssrc))),
             RtcpPacket::Xr { ssrc, blocks } => {
                 for block in blocks {
-                    if let XrBlock::Voip { metrics, out_of_range } = block {
-                        let mut record = seen.record(RtcpKind::VoipMetrics, *ssrc);
-                        record.voip = Some(*metrics);
-                        if *out_of_range {
-                            record.implausible = "a field RFC 3611 does not allow".to_owned();
+                    match block {
+                        XrBlock::Voip { metrics, out_of_range } => {
+                            let mut record = seen.record(RtcpKind::VoipMetrics, *ssrc);
+                            record.voip = Some(*metrics);
+                            if *out_of_range {
+                                record.implausible = "a field RFC 3611 does not allow".to_owned();
+                            }
+                            out.push(record);
                         }
-                        out.push(record);
+                        XrBlock::ReceiverReferenceTime(ntp) => self.reference(*ssrc, *ntp, at),
+                        XrBlock::Dlrr(entries) => {
+                            for entry in entries {
+                                // RFC 3611 section 4.5: the same fields and units as LSR and DLSR.
+                                let _ = self.half(*ssrc, entry.ssrc, entry.last_rr, entry.delay_since_last_rr, at);
+                            }
+                        }
+                        XrBlock::Statistics(_) => {}
                     }
                 }
             }
@@ -112,7 +122,8 @@ impl Witness {
         self.senders.retain(|_, s| now - s.last_at < FORGET);
     }
 
-    fn sender_report(&mut self, ssrc: Ssrc, ntp: NtpTime, at: Timestamp) {
+    /// The NTP time of a sender report, or of a receiver that sends nothing (RFC 3611 section 4.4), passed the probe.
+    fn reference(&mut self, ssrc: Ssrc, ntp: NtpTime, at: Timestamp) {
         if let Some(sender) = self.sender(ssrc, at) {
             sender.reports[sender.next % REMEMBERED] = (ntp.middle32(), at);
             sender.next += 1;
@@ -130,7 +141,7 @@ impl Witness {
             if block.jitter_ticks > MAX_JITTER_TICKS {
                 record.implausible = "jitter above one minute".to_owned();
             }
-            match self.half(reporter, block, base.at) {
+            match self.half(reporter, block.ssrc, block.last_sr, block.delay_since_last_sr, base.at) {
                 Some(Ok(rtt)) => record.rtt_probe_reporter = Some(rtt),
                 Some(Err(why)) => record.implausible = why.to_owned(),
                 None => {}
@@ -139,15 +150,23 @@ impl Witness {
         }
     }
 
-    /// The half round trip a block proves, if the sender report it answers passed the probe.
-    fn half(&mut self, reporter: Ssrc, block: &ReportBlock, at: Timestamp) -> Option<Result<Nanos, &'static str>> {
-        let sender = self.sender(block.ssrc, at)?;
+    /// The half round trip an answer of `reporter` to `about` proves, if the time it answers passed the probe. `held` is
+    /// how long it was kept, in 1/65536 s.
+    fn half(
+        &mut self,
+        reporter: Ssrc,
+        about: Ssrc,
+        answered: u32,
+        held: u32,
+        at: Timestamp,
+    ) -> Option<Result<Nanos, &'static str>> {
+        let sender = self.sender(about, at)?;
         sender.receiver = Some(reporter);
-        if block.last_sr == 0 {
+        if answered == 0 {
             return None;
         }
-        let sent = sender.reports[..sender.next.min(REMEMBERED)].iter().find(|(middle, _)| *middle == block.last_sr)?.1;
-        let held = Nanos((i128::from(block.delay_since_last_sr) * 1_000_000_000 / 65_536) as i64);
+        let sent = sender.reports[..sender.next.min(REMEMBERED)].iter().find(|(middle, _)| *middle == answered)?.1;
+        let held = Nanos((i128::from(held) * 1_000_000_000 / 65_536) as i64);
         let rtt = (at - sent) - held;
         if rtt < Nanos::ZERO {
             return Some(Err("negative round trip"));
@@ -195,6 +214,7 @@ impl Seen {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::rtcp::DlrrEntry;
 
     /// The worked example of RFC 3550 section 6.4.1 seen from the middle, with figures of `rtt_example.json`:
     /// truth 75 ms to B and back, 30 ms to A and back.
@@ -231,6 +251,44 @@ mod tests {
         let sum = witness.round_trip(a).unwrap().as_millis_f64();
         assert!((sum - 105.021).abs() < 0.001, "{sum}");
         assert_eq!(witness.round_trip(a), witness.round_trip(b));
+    }
+
+    /// A receiver that sends no media learns its round trip by RRTR and DLRR (RFC 3611 sections 4.4 and 4.5); the probe
+    /// learns the half towards the sender from the same pair.
+    #[test]
+    fn a_silent_receiver_gives_a_half_by_extended_reports() {
+        let mut witness = Witness::new(10, FixedState::default());
+        let (talker, listener) = (Ssrc(0xa), Ssrc(0xb));
+        let addr: SocketAddr = "192.0.2.1:5001".parse().unwrap();
+        let at = |ms: i64| Timestamp(ms * 1_000_000);
+        let mut out = Vec::new();
+        let mut take = |ms: i64, packet: RtcpPacket<'_>| witness.packet(at(ms), addr, addr, &packet, &mut out);
+        let sr = |ntp| RtcpPacket::SenderReport {
+            ssrc: talker,
+            ntp: NtpTime(ntp),
+            rtp_ts: 0,
+            packets: 0,
+            octets: 0,
+            blocks: vec![],
+        };
+        take(1000, sr(0x1_0000_0000));
+        // The listener answers the SR after half a second: 70 ms between the probe and the listener.
+        let block = ReportBlock {
+            ssrc: talker,
+            fraction_lost: 0,
+            cumulative_lost: 0,
+            highest_seq: 0,
+            jitter_ticks: 0,
+            last_sr: 0x1_0000,
+            delay_since_last_sr: 32_768,
+        };
+        take(1570, RtcpPacket::ReceiverReport { ssrc: listener, blocks: vec![block] });
+        let reference = vec![XrBlock::ReceiverReferenceTime(NtpTime(0x5_0000_0000))];
+        take(1570, RtcpPacket::Xr { ssrc: listener, blocks: reference });
+        // The talker answers that after a second: 30 ms between the probe and the talker.
+        let entry = DlrrEntry { ssrc: listener, last_rr: 0x5_0000, delay_since_last_rr: 65_536 };
+        take(2600, RtcpPacket::Xr { ssrc: talker, blocks: vec![XrBlock::Dlrr(vec![entry])] });
+        assert_eq!(witness.round_trip(talker), Some(Nanos::from_millis(100)));
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod rtp;
 pub mod sdp;
 pub mod sip;
 pub mod tcp;
+pub mod vqreport;
 mod xr;
 
 pub use decoder::{Decoder, DecoderCounters};
