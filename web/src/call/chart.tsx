@@ -11,6 +11,8 @@ import type { Direction } from "./directions";
 export const GUTTER = 52;
 export const RIGHT = 14;
 const CLOSE_S = 1.5;
+/** Below the lowest chart: the times, clear of its zero. */
+const X_AXIS = 27;
 
 export interface TimeRange {
   min: number;
@@ -118,8 +120,8 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
 
   const options = (title: string, height: number, y: { range: [number, number]; splits: number[]; unit: string }, series: uPlot.Series[], more: Partial<uPlot.Options>, axis: boolean): uPlot.Options => ({
     width,
-    height: height + (axis ? 20 : 0),
-    padding: [8, RIGHT, axis ? 0 : 7, 0],
+    height: height + (axis ? X_AXIS - 7 : 0),
+    padding: [title.startsWith("MOS") ? 8 : 13, RIGHT, axis ? 0 : 7, 0],
     legend: { show: false },
     cursor: {
       y: false,
@@ -132,12 +134,12 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
     axes: [
       {
         show: axis,
-        size: 20,
+        size: X_AXIS,
         font,
         stroke: colour("--muted"),
         grid: { stroke: colour("--grid"), width: 1 },
         ticks: { show: false },
-        gap: 4,
+        gap: 11,
         space: 90,
         incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600],
         values: (_self, splits) => splits.map((at) => clock(at * 1000)),
@@ -183,7 +185,7 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
   const delay = new uPlot(
     options(
       "Delay variation and jitter",
-      112,
+      117,
       { range: [0, delayTop], splits: splitsOf(delayTop), unit: "ms" },
       [
         line(colour("--band-edge"), { width: 1 }),
@@ -200,7 +202,7 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
   const loss = new uPlot(
     options(
       "Loss",
-      62,
+      67,
       { range: [0, lossTop], splits: [0, lossTop / 2, lossTop], unit: "%" },
       [line("transparent", { width: 0, paths: () => null })],
       { hooks: { draw: [(self) => drawLoss(self, direction, colour("--loss"))] } },

@@ -1,13 +1,14 @@
 // Both directions of a call's media on one time axis, with the signalling above it.
 
 import { useCallback, useMemo, useRef, useState } from "preact/hooks";
-import { clock, count, duration, epochMs, mos, ms, number, percent, scaleShort, UNKNOWN } from "../format";
+import { clock, count, duration, epochMs, mos, ms, msList, number, percent, scaleShort, UNKNOWN } from "../format";
 import { useWidth } from "../hooks";
 import { MosValue } from "../parts";
 import type { CallDetail, IntervalRow, SipMessage, StreamRow } from "../types";
 import { captureBlamed } from "../words";
 import { GUTTER, LaneCharts, RIGHT, type SipMark, type TimeRange, topOf, wholeRange } from "./chart";
 import type { Direction } from "./directions";
+import { whatSpoilt, worstInterval } from "./worst";
 
 const MARK_ROWS = 3;
 const MARK_ROW_PX = 15;
@@ -150,7 +151,7 @@ function Lane({ direction, detail, range, delayTop, lossTop, marks, last, onZoom
         </span>
       </h3>
       {direction.streams.map((stream) => (
-        <StreamFigures key={stream.id} stream={stream} several={direction.streams.length > 1} />
+        <StreamFigures key={stream.id} stream={stream} intervals={detail.intervals[stream.id] ?? []} several={direction.streams.length > 1} />
       ))}
       {direction.intervals.length > 0 ? (
         <div onDblClick={onWhole}>
@@ -175,8 +176,9 @@ function Lane({ direction, detail, range, delayTop, lossTop, marks, last, onZoom
   );
 }
 
-function StreamFigures({ stream, several }: { stream: StreamRow; several: boolean }) {
+function StreamFigures({ stream, intervals, several }: { stream: StreamRow; intervals: IntervalRow[]; several: boolean }) {
   const dv = stream.delay_variation_ms;
+  const worst = worstInterval(stream, intervals);
   return (
     <dl class="figures">
       <Figure term={several ? `${stream.codec ?? "unknown"}, ${clock(stream.first_at)}` : "Codec"}>
@@ -188,6 +190,7 @@ function StreamFigures({ stream, several }: { stream: StreamRow; several: boolea
       </Figure>
       <Figure term="Worst interval">
         <MosValue value={stream.mos.worst_interval} scale={stream.mos.scale} why={stream.mos.null_reason} />
+        {worst && <small title={`The interval from ${clock(worst.start_at)} UTC`}> {whatSpoilt(worst)}</small>}
       </Figure>
       <Figure term="Lost">
         {percent(stream.loss_pct)} <small>{`${count(stream.lost)} of ${count(stream.expected)}`}</small>
@@ -195,11 +198,11 @@ function StreamFigures({ stream, several }: { stream: StreamRow; several: boolea
       </Figure>
       <Figure term="Longest run">{stream.longest_loss_run > 0 ? number(stream.longest_loss_run) : "0"}</Figure>
       <Figure term="Delay var. p50 / p95 / p99">
-        {ms(dv.p50, false)} / {ms(dv.p95, false)} / {ms(dv.p99)}
+        {msList([dv.p50, dv.p95, dv.p99])}
       </Figure>
       <Figure term="max">{ms(dv.max)}</Figure>
       <Figure term="Jitter mean / max">
-        {ms(stream.jitter_ms.mean, false)} / {ms(stream.jitter_ms.max)}
+        {msList([stream.jitter_ms.mean, stream.jitter_ms.max])}
       </Figure>
       <Figure term="Reordered">{number(stream.reordered)}</Figure>
       <Figure term="SSRC">
@@ -270,7 +273,7 @@ function describe(row: IntervalRow, answered: string | null): string {
   const rated = row.mos_lq === null ? `no MOS (${(row.mos_null_reason ?? "unknown").replaceAll("_", " ")})` : `MOS ${mos(row.mos_lq)} ${scaleShort(row.mos_scale)}`;
   const dv = row.delay_variation_ms;
   const lost = row.lost === 0 ? "no loss" : `lost ${number(row.lost)} of ${number(row.expected)}, longest run ${number(row.longest_loss_run)}${captureBlamed(row.loss_source) ? ", probe suspected" : ""}`;
-  return `${clock(at)} to ${clock(at + row.length_ms)}${since}: ${rated}; delay variation p50 ${ms(dv.p50, false)}, p95 ${ms(dv.p95, false)}, max ${ms(dv.max)}; jitter ${ms(row.jitter_ms.mean)}; ${lost}`;
+  return `${clock(at)} to ${clock(at + row.length_ms)}${since}: ${rated}; delay variation p50 ${ms(dv.p50)}, p95 ${ms(dv.p95)}, max ${ms(dv.max)}; jitter ${ms(row.jitter_ms.mean)}; ${lost}`;
 }
 
 /** The charts once more as a table, for those who read rather than see. */

@@ -8,13 +8,14 @@ import { duration, ms, number, percent, UNKNOWN } from "../format";
 import { useKeys, useLoad, useTitle } from "../hooks";
 import { ClassMark, Copy, Failure, MosValue, Notice, Time } from "../parts";
 import { cameFromList, navigate } from "../router";
-import type { CallDetail, CallRow, Party } from "../types";
+import type { CallDetail, Party } from "../types";
 import { diagnosisHint, diagnosisTitle, finalAnswer, releasedBy, severity, stateWord, verdict } from "../words";
 import { directions, displayFilter, shellWord } from "./directions";
 import { Ladder } from "./ladder";
 import { Lanes } from "./lanes";
 import { Rtcp } from "./rtcp";
 import { Trust } from "./trust";
+import { whatSpoilt, worstOf } from "./worst";
 
 export function CallPage({ id }: { id: string }) {
   const { data, error, retry } = useLoad(id, (signal) => loadCall(id, signal));
@@ -74,7 +75,7 @@ function Call({ detail }: { detail: CallDetail }) {
   return (
     <div class="call">
       <Verdict detail={detail} />
-      <Facts call={detail.call} />
+      <Facts detail={detail} />
       {detail.streams.length > 0 ? (
         <Lanes detail={detail} all={all} onMessage={showMessage} />
       ) : (
@@ -153,12 +154,15 @@ function Who({ party }: { party: Party }) {
   );
 }
 
-function Facts({ call }: { call: CallRow }) {
+function Facts({ detail }: { detail: CallDetail }) {
+  const { call } = detail;
+  const worst = worstOf(detail);
   return (
     <section class="facts panel" aria-label="Facts">
       <dl class="key">
         <Fact term="Worst MOS">
           <MosValue value={call.mos_worst} scale={call.mos_scale} />
+          {worst && <small> {whatSpoilt(worst)}</small>}
         </Fact>
         <Fact term="Worst p95 delay var.">{ms(call.pdv_p95_worst_ms)}</Fact>
         <Fact term="Worst loss">{percent(call.loss_pct_worst)}</Fact>

@@ -72,7 +72,7 @@ function Row({ call }: { call: CallRow }) {
       </td>
       <td class="n">
         <MosValue value={call.mos_worst} scale={call.mos_scale} />
-        {call.mos_worst !== null && <MosBar value={call.mos_worst} of={call.class} />}
+        {call.mos_worst !== null && <MosBar value={call.mos_worst} of={call.class === "failed" ? "unrated" : call.class} />}
       </td>
       <td class="n">{ms(call.pdv_p95_worst_ms)}</td>
       <td class="n">
