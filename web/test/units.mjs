@@ -1,8 +1,10 @@
 // The page's pure functions: text from figures, what a typed text means, directions and filters of a call.
 
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { createServer } from "vite";
+import { render } from "../metrics-page.js";
 import { makeWorld } from "../mock/data.mjs";
 
 let vite;
@@ -165,4 +167,17 @@ test("a receiver's count of lost packets is held only against ours over the same
   const copied = detail();
   copied.intervals.a[1].duplicates_network = 60;
   assert.equal(said(at("32", 80), copied), null, "copies made by the network lower the receiver's count");
+});
+
+test("every figure named on the page is explained in docs/metrics.md, at an anchor of its own", () => {
+  const html = render(readFileSync(new URL("../../docs/metrics.md", import.meta.url), "utf8"));
+  const anchors = [...html.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id);
+  assert.equal(new Set(anchors).size, anchors.length, "an id twice");
+  const src = new URL("../src/", import.meta.url).pathname;
+  const named = readdirSync(src, { recursive: true })
+    .filter((file) => file.endsWith(".tsx"))
+    .flatMap((file) => [...readFileSync(src + file, "utf8").matchAll(/<(?:Term|Fact|Figure)[^>]* of="([^"]+)"/g)].map(([, name]) => name));
+  assert.ok(named.length > 12, `${named.length} figures are named`);
+  for (const name of [...named, "jitter", "reordered"]) assert.ok(anchors.includes(name), `#${name} is not in docs/metrics.md`);
+  assert.doesNotMatch(html, / style=| on[a-z]+=|<script/, "the content security policy would refuse it");
 });

@@ -6,7 +6,7 @@ import { API, call as loadCall } from "../api";
 import { neighbours } from "../calls/page";
 import { duration, ms, number, percent, UNKNOWN } from "../format";
 import { useKeys, useLoad, useTitle } from "../hooks";
-import { ClassMark, Copy, Failure, MosValue, Notice, Time } from "../parts";
+import { ClassMark, Copy, Failure, MosValue, Notice, Term, Time } from "../parts";
 import { cameFromList, navigate } from "../router";
 import type { CallDetail, Party } from "../types";
 import { diagnosisHint, diagnosisTitle, finalAnswer, releasedBy, severity, stateWord, verdict } from "../words";
@@ -160,12 +160,12 @@ function Facts({ detail }: { detail: CallDetail }) {
   return (
     <section class="facts panel" aria-label="Facts">
       <dl class="key">
-        <Fact term="Worst MOS">
+        <Fact term="Worst MOS" of="mos_worst_interval">
           <MosValue value={call.mos_worst} scale={call.mos_scale} />
           {worst && <small> {whatSpoilt(worst)}</small>}
         </Fact>
-        <Fact term="Worst p95 delay var.">{ms(call.pdv_p95_worst_ms)}</Fact>
-        <Fact term="Worst loss">{percent(call.loss_pct_worst)}</Fact>
+        <Fact term="Worst p95 delay var." of="pdv_p95_ms">{ms(call.pdv_p95_worst_ms)}</Fact>
+        <Fact term="Worst loss" of="loss_pct">{percent(call.loss_pct_worst)}</Fact>
         <Fact term="Duration">{duration(call.duration_ms)}</Fact>
         <Fact term="Post-dial delay">{ms(call.pdd_ms)}</Fact>
         <Fact term="Setup">{ms(call.setup_ms)}</Fact>
@@ -208,10 +208,10 @@ function Facts({ detail }: { detail: CallDetail }) {
   );
 }
 
-function Fact({ term, wide, children }: { term: string; wide?: boolean; children: ComponentChildren }) {
+function Fact({ term, of, wide, children }: { term: string; of?: string; wide?: boolean; children: ComponentChildren }) {
   return (
     <div class={wide ? "wide" : undefined}>
-      <dt>{term}</dt>
+      <dt>{of ? <Term of={of}>{term}</Term> : term}</dt>
       <dd>{children}</dd>
     </div>
   );

@@ -20,8 +20,12 @@ export function worstOf({ call, streams, intervals }: CallDetail): IntervalRow |
   return stream ? worstInterval(stream, intervals[stream.id] ?? []) : null;
 }
 
-/** Its loss, or without loss its delay variation. */
+/** Delay variation that a small jitter buffer does not absorb. */
+const TELLING_P95_MS = 20;
+
+/** Its loss, or without loss its delay variation where that can matter. */
 export function whatSpoilt(row: IntervalRow): string {
   if (row.expected > 0 && row.lost > 0) return `${percent((100 * row.lost) / row.expected)} lost`;
-  return row.delay_variation_ms.p95 === null ? "no loss" : `no loss, p95 ${ms(row.delay_variation_ms.p95)}`;
+  const { p95 } = row.delay_variation_ms;
+  return p95 !== null && p95 >= TELLING_P95_MS ? `no loss, p95 ${ms(p95)}` : "";
 }
