@@ -11,7 +11,7 @@ LISTEN  ?= 127.0.0.1:8642
 DATA    ?= data
 SAMPLES := $(sort $(wildcard testdata/*.pcap testdata/*.pcapng testdata/*.pcap.gz testdata/*.pcap.zst))
 PAGE    := web/dist/index.html
-PAGE_SOURCES := $(shell find web/src web/index.html web/package.json web/package-lock.json web/vite.config.ts -type f 2>/dev/null)
+PAGE_SOURCES := $(shell find web/src web/index.html web/package.json web/package-lock.json web/vite.config.js web/metrics-page.js docs/metrics.md -type f 2>/dev/null)
 # Without libpcap the program is built without live capture; everything else works.
 FEATURES = $(shell tools/have-libpcap && echo "" || echo "--no-default-features")
 
@@ -70,5 +70,5 @@ unit:
 	cargo nextest run --workspace --locked $(FEATURES)
 	@[ -d "$${AUSCULT_SHARED:-../shared}/captures" ] || echo "skipped: real captures and reference vectors, there is no $${AUSCULT_SHARED:-../shared}"
 
-page-test: web
-	cd web && npm test
+page-test: headers engine web
+	@tools/page-test

@@ -17,7 +17,8 @@ pub(super) async fn range(State(state): State<AppState>) -> Result<Json<RangeJso
 }
 
 /// How many calls began when, by class. A rating factor of 80 or more (scaled to 100 on wideband and fullband) is
-/// good, 60 to 80 fair, below 60 poor; failed calls and calls nobody answered are `failed`, calls without MOS `unrated`.
+/// good, 60 to 80 fair, below 60 poor. `failed` are calls that were not set up, that got no response, and answered ones
+/// without media or with media one way only (`no_response`, `no_media`, `one_way_media`); others without MOS are `unrated`.
 #[utoipa::path(get, path = "/api/v1/timeline", tag = "calls", params(TimelineParams),
     responses((status = 200, body = TimelineJson), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub(super) async fn timeline(

@@ -173,7 +173,7 @@ pub struct CallJson {
     /// `nb`, `wb` or `fb`.
     #[schema(required)]
     mos_scale: Option<String>,
-    /// `good`, `fair`, `poor`, `failed` or `unrated`.
+    /// `good`, `fair`, `poor`, `failed` or `unrated`; failed also without media, or with media one way only.
     class: String,
     #[schema(required)]
     pdv_p95_worst_ms: Option<f32>,

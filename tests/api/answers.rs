@@ -33,14 +33,15 @@ async fn worst_first_is_by_verdict_and_by_mos_on_its_own_scale() {
                 call(8, 8, json!({"mos_worst": 4.4, "diagnoses": verdict("slow_setup")})),
                 call(9, 9, json!({"state": "setup_timeout", "mos_worst": none, "diagnoses": verdict("no_response")})),
                 call(10, 10, json!({"mos_worst": 3.5})),
+                call(11, 11, json!({"mos_worst": 4.4, "diagnoses": verdict("one_way_media")})),
             ],
         )
         .await;
     let page = world.get("/api/v1/calls").await;
-    assert_eq!(ids(&page, "calls"), hex(&[4, 9, 6, 3, 7, 10, 8, 2, 1, 5]), "{page}");
+    assert_eq!(ids(&page, "calls"), hex(&[4, 11, 9, 6, 3, 7, 10, 8, 2, 1, 5]), "{page}");
     let badness: Vec<u64> =
         page["calls"].as_array().into_iter().flatten().filter_map(|c| c["badness"].as_u64()).collect();
-    assert_eq!(badness, [1000, 900, 850, 707, 350, 268, 100, 27, 1, 0]);
+    assert_eq!(badness, [1000, 950, 900, 850, 707, 350, 268, 100, 27, 1, 0]);
     let classes: BTreeMap<String, String> = page["calls"]
         .as_array()
         .into_iter()
@@ -53,13 +54,14 @@ async fn worst_first_is_by_verdict_and_by_mos_on_its_own_scale() {
         ("01", "good"),
         ("02", "good"),
         ("03", "poor"),
-        ("04", "unrated"),
+        ("04", "failed"),
         ("05", "unrated"),
         ("06", "failed"),
         ("07", "failed"),
         ("08", "good"),
         ("09", "failed"),
         ("0a", "fair"),
+        ("0b", "failed"),
     ];
     assert_eq!(classes, expected.map(|(id, class)| (id.to_owned(), class.to_owned())).into());
     let first = &page["calls"][0];
@@ -71,10 +73,10 @@ async fn worst_first_is_by_verdict_and_by_mos_on_its_own_scale() {
     let buckets = timeline["buckets"].as_array().cloned().unwrap_or_default();
     assert_eq!(buckets.len(), 70, "from the first call's start to the last call's end: {timeline}");
     let sum = |class: &str| buckets.iter().filter_map(|b| b[class].as_u64()).sum::<u64>();
-    assert_eq!(["calls", "good", "fair", "poor", "failed", "unrated"].map(sum), [10, 3, 1, 1, 3, 2]);
+    assert_eq!(["calls", "good", "fair", "poor", "failed", "unrated"].map(sum), [11, 3, 1, 1, 5, 1]);
     assert_eq!((&buckets[2]["at"], &buckets[2]["poor"]), (&json!("2026-03-01T12:00:03.000000000Z"), &json!(1)));
     let coarse = world.get("/api/v1/timeline?buckets=1").await;
-    assert_eq!((&coarse["bucket_s"], &coarse["buckets"][0]["calls"]), (&json!(120), &json!(10)), "{coarse}");
+    assert_eq!((&coarse["bucket_s"], &coarse["buckets"][0]["calls"]), (&json!(120), &json!(11)), "{coarse}");
 }
 
 #[tokio::test]

@@ -73,7 +73,8 @@ function makeCall(random, index, startMs, endMs) {
   const scale = worst?.mos.scale ?? null;
   const mos = worst?.mos.worst_interval ?? null;
   const state = running ? "established" : answered !== null ? "completed" : { failed: "failed", cancelled: "cancelled", noresponse: "setup_timeout" }[kind];
-  const klass = ["failed", "setup_timeout"].includes(state) ? "failed" : mos === null ? "unrated" : classOf(mos);
+  const unheard = diagnoses.some(({ code }) => ["no_media", "one_way_media", "no_response"].includes(code));
+  const klass = unheard || ["failed", "setup_timeout"].includes(state) ? "failed" : mos === null ? "unrated" : classOf(mos);
   const by = answered === null ? (kind === "cancelled" ? "caller" : kind === "failed" ? "callee" : "timeout") : running ? null : random() < 0.6 ? "caller" : "callee";
   const call = {
     id, call_id: callId, caller, callee, state, final_code: finalCode, final_reason: finalCode ? reasons[finalCode] : null, transport: index % 6 === 0 ? "TCP" : "UDP",

@@ -21,11 +21,21 @@ export function count(value: number | null | undefined): string {
   return `${number(value / 1_000_000, 1)}\u202fM`;
 }
 
-/** Milliseconds: two decimals below 1 ms, one below 100, none above. */
+/** Milliseconds: two decimals below 1 ms, one below 100, none above; from a second on seconds, to three digits. */
 export function ms(value: number | null | undefined, unit = true): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return UNKNOWN;
+  if (value >= LONG_MS) return `${number(value / 1000, value < 9995 ? 2 : value < 99_950 ? 1 : 0)}\u202fs`;
   const digits = value === 0 ? 0 : value < 1 ? 2 : value < 100 ? 1 : 0;
   return number(value, digits) + (unit ? "\u202fms" : "");
+}
+
+/** What `ms` rounds to a second or more. */
+const LONG_MS = 999.5;
+
+/** Several as `0.1 / 2.3 / 40 ms`; each with its unit where one is in seconds. */
+export function msList(values: (number | null | undefined)[]): string {
+  const mixed = values.some((value) => (value ?? 0) >= LONG_MS);
+  return values.map((value, i) => ms(value, mixed || i === values.length - 1)).join(" / ");
 }
 
 /** A share in percent. A share that is above zero never reads as zero. */

@@ -1,4 +1,4 @@
-// Entry: one shell, three pages by path.
+// Entry: one shell, four pages by path.
 
 import "uplot/dist/uPlot.min.css";
 import "./styles.css";
@@ -6,6 +6,7 @@ import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { CallPage } from "./call/page";
 import { CallsPage } from "./calls/page";
+import { MetricsPage } from "./docs/page";
 import { Notice } from "./parts";
 import { followLinks, usePlace } from "./router";
 import { Shell } from "./shell";
@@ -23,6 +24,7 @@ function App() {
 function page(path: string, query: URLSearchParams) {
   if (path === "/") return <CallsPage query={query} />;
   if (path === "/stats") return <StatsPage query={query} />;
+  if (path === "/docs/metrics") return <MetricsPage />;
   const call = path.match(/^\/calls\/([0-9a-f]{16})\/?$/);
   if (call?.[1]) return <CallPage key={call[1]} id={call[1]} />;
   return (

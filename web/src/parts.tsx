@@ -44,6 +44,15 @@ export function MosValue({ value, scale, why }: { value: number | null; scale: S
   );
 }
 
+/** A figure's name, leading to what it means. `of` is its name in docs/metrics.md. */
+export function Term({ of, title, children }: { of: string; title?: string; children: ComponentChildren }) {
+  return (
+    <a class="term" href={`/docs/metrics#${of}`} title={title ?? "What this figure means"}>
+      {children}
+    </a>
+  );
+}
+
 /** UTC; the reader's own time on hover. */
 export function Time({ at, only, fraction }: { at: string | null; only?: "clock"; fraction?: boolean }) {
   if (at === null) return <span class="unknown">{UNKNOWN}</span>;

@@ -65,9 +65,9 @@ export function followLinks(event: MouseEvent): void {
   if (!link || link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
   if (link.getAttribute("href")?.startsWith("#") || !isPage(link.pathname)) return;
   event.preventDefault();
-  navigate(link.pathname + link.search);
+  navigate(link.pathname + link.search + link.hash);
 }
 
 function isPage(path: string): boolean {
-  return path === "/" || path === "/stats" || path.startsWith("/calls/");
+  return path === "/" || path === "/stats" || path === "/docs/metrics" || path.startsWith("/calls/");
 }

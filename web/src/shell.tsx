@@ -97,6 +97,9 @@ export function Shell({ path, children }: { path: string; children: ComponentChi
           <a href="/stats" aria-current={path === "/stats" ? "page" : undefined}>
             Statistics
           </a>
+          <a href="/docs/metrics" aria-current={path === "/docs/metrics" ? "page" : undefined}>
+            Figures
+          </a>
         </nav>
         <LiveStrip />
         <label class="theme">

@@ -53,7 +53,7 @@ const CLASSES: Record<CallClass, { word: string; hint: string }> = {
   good: { word: "Good", hint: "R 80 or above on the scale of its model" },
   fair: { word: "Fair", hint: "R from 60 to 80" },
   poor: { word: "Poor", hint: "R below 60" },
-  failed: { word: "Failed", hint: "the call was not set up" },
+  failed: { word: "Failed", hint: "not set up, no response, or no media at least one way" },
   unrated: { word: "Not rated", hint: "no MOS could be given" },
 };
 
@@ -67,12 +67,11 @@ export function classHint(of: CallClass): string {
   return CLASSES[of].hint;
 }
 
-const BROKEN = new Set(["setup_failed", "no_response", "no_media", "one_way_media"]);
 const SPOILT = new Set(["media_interrupted"]);
 
 /** The mark of a call: its class, unless the verdict knows of something worse than a MOS can say. */
 export function severity(call: CallRow): CallClass {
-  if (call.diagnoses.some(({ code }) => BROKEN.has(code))) return "failed";
+  if (call.class === "failed") return "failed";
   if (call.diagnoses.some(({ code }) => SPOILT.has(code))) return "poor";
   return call.class === "good" && call.diagnoses.length > 0 ? "fair" : call.class;
 }

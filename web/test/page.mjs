@@ -315,6 +315,18 @@ test("statistics show percentiles per group and over time", async () => {
   await clean(page);
 });
 
+test("the name of a figure leads to what it means", async () => {
+  const page = await open("/");
+  await rows(page);
+  await page.locator("table.calls thead a", { hasText: "Loss" }).click();
+  await page.waitForURL("**/docs/metrics#loss_pct");
+  await page.waitForSelector("#loss_pct:target");
+  assert.ok(await page.locator("#loss_pct").evaluate((at) => at.getBoundingClientRect().top >= 0 && at.getBoundingClientRect().bottom <= innerHeight), "scrolled to it");
+  await page.goBack();
+  await rows(page);
+  await clean(page);
+});
+
 test("names from the wire are text", { skip: real !== undefined }, async () => {
   const hostile = mock.world.find(({ call }) => call.caller.name === HOSTILE);
   const page = await open(`/?number=${encodeURIComponent(hostile.call.caller.user)}`);
@@ -384,7 +396,9 @@ for (const scheme of ["light", "dark"]) {
       ["list", "/", "table.calls tbody tr", 1440],
       ["list-narrow", "/", "table.calls tbody tr", 900],
       ["call", `/calls/${detail.call.id}`, ".charts canvas", 1440],
+      ["call-narrow", `/calls/${detail.call.id}`, ".charts canvas", 900],
       ["stats", "/stats?group_by=codec,trunk", ".overtime canvas", 1440],
+      ["figures", "/docs/metrics", ".prose table", 900],
     ];
     for (const [name, path, ready, width] of pages) {
       const page = await open(path, { scheme, width });
@@ -392,7 +406,7 @@ for (const scheme of ["light", "dark"]) {
       await page.waitForTimeout(350);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       assert.ok(wide <= 0, `${name} is ${wide} px wider than the window`);
-      await page.screenshot({ path: join(shots, `${name}-${scheme}.png`), fullPage: name === "call" });
+      await page.screenshot({ path: join(shots, `${name}-${scheme}.png`), fullPage: name.startsWith("call") });
       assert.deepEqual(await seriousViolations(page), [], name);
       await clean(page);
       await context.close();

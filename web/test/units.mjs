@@ -1,8 +1,10 @@
 // The page's pure functions: text from figures, what a typed text means, directions and filters of a call.
 
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 import { createServer } from "vite";
+import { render } from "../metrics-page.js";
 import { makeWorld } from "../mock/data.mjs";
 
 let vite;
@@ -10,10 +12,11 @@ let format;
 let query;
 let ways;
 let words;
+let compare;
 
 before(async () => {
   vite = await createServer({ server: { middlewareMode: true, hmr: false, ws: false }, appType: "custom", logLevel: "error", optimizeDeps: { noDiscovery: true } });
-  [format, query, ways, words] = await Promise.all(["/src/format.ts", "/src/calls/query.ts", "/src/call/directions.ts", "/src/words.ts"].map((file) => vite.ssrLoadModule(file)));
+  [format, query, ways, words, compare] = await Promise.all(["/src/format.ts", "/src/calls/query.ts", "/src/call/directions.ts", "/src/words.ts", "/src/call/compare.ts"].map((file) => vite.ssrLoadModule(file)));
 });
 
 after(() => vite?.close());
@@ -38,7 +41,12 @@ test("numbers and lengths of time", () => {
     [format.number(-1234567.8, 1), "−1 234 567.8"],
     [format.ms(0.361), "0.36 ms"],
     [format.ms(62.34), "62.3 ms"],
-    [format.ms(1374.2), "1374 ms"],
+    [format.ms(999.4), "999 ms"],
+    [format.ms(999.6), "1.00 s"],
+    [format.ms(5521), "5.52 s"],
+    [format.ms(31_500), "31.5 s"],
+    [format.msList([0.13, null, 0.25]), "0.13 / – / 0.25 ms"],
+    [format.msList([20, 1374.2]), "20.0 ms / 1.37 s"],
     [format.count(41_234), "41.2 k"],
     [format.count(3_100_000), "3.1 M"],
     [format.duration(420), "0.4 s"],
@@ -125,9 +133,51 @@ test("the display filter quotes what comes from the wire and names each pair onc
   assert.equal(ways.shellWord("it's"), `'it'\\''s'`);
 });
 
-test("one-way media is not marked good because its one direction sounds well", () => {
-  const call = { class: "good", diagnoses: [{ code: "one_way_media", confidence: 1, evidence: "" }] };
-  assert.equal(words.severity(call), "failed");
+test("a verdict that MOS cannot hear is not marked good", () => {
+  assert.equal(words.severity({ class: "failed", diagnoses: [{ code: "one_way_media", confidence: 1, evidence: "" }] }), "failed");
+  assert.equal(words.severity({ class: "good", diagnoses: [{ code: "media_interrupted", confidence: 1, evidence: "" }] }), "poor");
+  assert.equal(words.severity({ class: "good", diagnoses: [{ code: "slow_setup", confidence: 1, evidence: "" }] }), "fair");
   assert.equal(words.severity({ class: "good", diagnoses: [] }), "good");
   assert.equal(words.severity({ class: "poor", diagnoses: [{ code: "bursty_loss", confidence: 1, evidence: "" }] }), "poor");
+});
+
+test("a receiver's count of lost packets is held only against ours over the same span", () => {
+  const interval = (second, lost, more = {}) => ({ start_at: `2026-03-01T12:00:${second}Z`, length_ms: 10_000, lost, duplicates_network: 0, ...more });
+  const detail = (more = {}) => ({
+    truncated: false,
+    streams: [{ id: "a", lost: 133, ptime_ms: 20, restarts: 0, sent_elsewhere: 0, quality: { started_mid_call: false }, ...more }],
+    intervals: { a: [interval("00", 0), interval("10", 125), interval("20", 8)] },
+  });
+  const at = (second, cumulative_lost, more = {}) => ({ stream: "a", at: `2026-03-01T12:00:${second}Z`, cumulative_lost, fraction_lost_pct: 35.2, implausible: null, ...more });
+  const said = (row, of = detail()) => compare.compared(row, compare.lostByThen(of, row));
+
+  assert.deepEqual(compare.lostByThen(detail(), at("12.78", 81)), { least: 0, most: 125, copies: 0 });
+  assert.equal(said(at("12.78", 81)), null, "in the middle of an interval with loss: anything up to 125 agrees");
+  assert.deepEqual(compare.lostByThen(detail(), at("18.5", 125)), { least: 0, most: 133, copies: 0 }, "the next interval has what is booked late");
+  assert.equal(said(at("12.78", 160)), "behind");
+  assert.equal(said(at("12.78", 155)), null, "within 20 %");
+  assert.equal(said(at("32", 100)), "unreported");
+  assert.equal(said(at("32", 110)), null);
+  assert.equal(said(at("05", 5)), null, "five packets are no claim");
+  assert.equal(said(at("32", 900, { implausible: "more lost than sent" })), null);
+  assert.equal(said(at("32", null)), null);
+  for (const more of [{ restarts: 1 }, { sent_elsewhere: 3 }, { quality: { started_mid_call: true } }, { lost: 140 }]) {
+    assert.equal(said(at("32", 900), detail(more)), null, `${JSON.stringify(more)}: not the same packets`);
+  }
+  const copied = detail();
+  copied.intervals.a[1].duplicates_network = 60;
+  assert.equal(said(at("32", 80), copied), null, "copies made by the network lower the receiver's count");
+});
+
+test("every figure named on the page is explained in docs/metrics.md, at an anchor of its own", () => {
+  const html = render(readFileSync(new URL("../../docs/metrics.md", import.meta.url), "utf8"));
+  const anchors = [...html.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id);
+  assert.equal(new Set(anchors).size, anchors.length, "an id twice");
+  const src = new URL("../src/", import.meta.url).pathname;
+  const named = readdirSync(src, { recursive: true })
+    .filter((file) => file.endsWith(".tsx"))
+    .flatMap((file) => [...readFileSync(src + file, "utf8").matchAll(/<(?:Term|Fact|Figure)[^>]* of="([^"]+)"/g)].map(([, name]) => name));
+  assert.ok(named.length > 12, `${named.length} figures are named`);
+  for (const name of [...named, "jitter", "reordered"]) assert.ok(anchors.includes(name), `#${name} is not in docs/metrics.md`);
+  assert.doesNotMatch(html, / style=| on[a-z]+=|<script/, "the content security policy would refuse it");
 });

@@ -26,7 +26,7 @@ impl CallSort {
     }
 }
 
-/// How good a call was, by its worst stream.
+/// How good a call was, by its worst stream; failed also where nobody could hear the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     Good,
@@ -50,9 +50,10 @@ impl Class {
 
 /// A rating factor of 80 reads as MOS 4.024 and one of 60 as MOS 3.1 (G.107 Annex B); wideband and fullband
 /// scales divide by 1.29 and 1.48 first (G.107.1, G.107.2), so the same MOS marks the same share of each scale.
+/// A call without media, or with media one way only, failed however well the one direction sounds.
 macro_rules! class {
     () => {
-        "multiIf(state IN ('failed', 'setup_timeout') OR has(tupleElement(diagnoses, 1), 'no_response'), 'failed', \
+        "multiIf(state IN ('failed', 'setup_timeout') OR hasAny(tupleElement(diagnoses, 1), ['no_media', 'one_way_media', 'no_response']), 'failed', \
          mos_worst IS NULL, 'unrated', mos_worst >= toFloat32(4.024), 'good', mos_worst >= toFloat32(3.1), 'fair', 'poor')"
     };
 }

@@ -2,15 +2,17 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
-import { clock, epochMs } from "../format";
+import { clock } from "../format";
 import { useTheme, useWidth } from "../hooks";
 import { captureBlamed } from "../words";
-import type { Direction } from "./directions";
+import { type Direction, spanOf } from "./directions";
 
 /** Space left of and right of the plotting area, the same in every lane so that times line up. */
 export const GUTTER = 52;
 export const RIGHT = 14;
 const CLOSE_S = 1.5;
+/** Below the lowest chart: the times, clear of its zero. */
+const X_AXIS = 27;
 
 export interface TimeRange {
   min: number;
@@ -60,18 +62,18 @@ export function seriesOf(direction: Direction): Series {
     s.jitter.push(jitter);
     s.loss.push(loss);
   };
-  direction.intervals.forEach(({ row }, i) => {
-    const at = epochMs(row.start_at) / 1000;
-    const end = at + row.length_ms / 1000;
+  direction.intervals.forEach((interval, i) => {
+    const { row } = interval;
+    const { from: at, to: end } = spanOf(interval);
     const dv = row.delay_variation_ms;
     const share = row.expected > 0 ? (100 * row.lost) / row.expected : null;
     const values = [row.mos_lq, dv.p50, dv.p95, dv.max, row.jitter_ms.mean, share];
     const before = s.x.at(-1);
     push(before !== undefined && at <= before ? before + 0.001 : at, i, values);
-    const next = direction.intervals[i + 1]?.row;
-    if (!next || epochMs(next.start_at) / 1000 - end > CLOSE_S) {
-      push(end, i, values);
-      push(end + 0.002, -1, []);
+    const next = direction.intervals[i + 1];
+    if (!next || spanOf(next).from - end > CLOSE_S) {
+      push(Math.max(end, at + 0.001), i, values);
+      push(Math.max(end, at + 0.001) + 0.002, -1, []);
     }
   });
   return s;
@@ -118,8 +120,8 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
 
   const options = (title: string, height: number, y: { range: [number, number]; splits: number[]; unit: string }, series: uPlot.Series[], more: Partial<uPlot.Options>, axis: boolean): uPlot.Options => ({
     width,
-    height: height + (axis ? 20 : 0),
-    padding: [8, RIGHT, axis ? 0 : 7, 0],
+    height: height + (axis ? X_AXIS - 7 : 0),
+    padding: [title.startsWith("MOS") ? 8 : 13, RIGHT, axis ? 0 : 7, 0],
     legend: { show: false },
     cursor: {
       y: false,
@@ -132,12 +134,12 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
     axes: [
       {
         show: axis,
-        size: 20,
+        size: X_AXIS,
         font,
         stroke: colour("--muted"),
         grid: { stroke: colour("--grid"), width: 1 },
         ticks: { show: false },
-        gap: 4,
+        gap: 11,
         space: 90,
         incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600],
         values: (_self, splits) => splits.map((at) => clock(at * 1000)),
@@ -183,7 +185,7 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
   const delay = new uPlot(
     options(
       "Delay variation and jitter",
-      112,
+      117,
       { range: [0, delayTop], splits: splitsOf(delayTop), unit: "ms" },
       [
         line(colour("--band-edge"), { width: 1 }),
@@ -200,7 +202,7 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
   const loss = new uPlot(
     options(
       "Loss",
-      62,
+      67,
       { range: [0, lossTop], splits: [0, lossTop / 2, lossTop], unit: "%" },
       [line("transparent", { width: 0, paths: () => null })],
       { hooks: { draw: [(self) => drawLoss(self, direction, colour("--loss"))] } },
@@ -216,9 +218,8 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
 
 /** First to last moment of media and signalling, with a little air. */
 export function wholeRange(marks: SipMark[], all: Direction[]): TimeRange | null {
-  const starts = all.flatMap((d) => d.intervals.map(({ row }) => epochMs(row.start_at) / 1000));
-  const ends = all.flatMap((d) => d.intervals.map(({ row }) => (epochMs(row.start_at) + row.length_ms) / 1000));
-  const times = [...marks.map((mark) => mark.at), ...starts, ...ends];
+  const spans = all.flatMap((direction) => direction.intervals.map(spanOf));
+  const times = [...marks.map((mark) => mark.at), ...spans.flatMap(({ from, to }) => [from, to])];
   if (times.length === 0) return null;
   const min = times.reduce((a, b) => Math.min(a, b));
   const max = times.reduce((a, b) => Math.max(a, b));
@@ -324,11 +325,12 @@ function drawOver(self: uPlot, s: Series, top: number, fill: string): void {
 /** One bar per interval, as wide as the interval; hatched where the probe is blamed rather than the network. */
 function drawLoss(self: uPlot, direction: Direction, fill: string): void {
   clipped(self, (ctx, ratio) => {
-    for (const { row } of direction.intervals) {
+    for (const interval of direction.intervals) {
+      const { row } = interval;
       if (row.lost === 0 || row.expected === 0) continue;
-      const at = epochMs(row.start_at) / 1000;
-      const left = self.valToPos(at, "x", true);
-      const right = self.valToPos(at + row.length_ms / 1000, "x", true);
+      const { from, to } = spanOf(interval);
+      const left = self.valToPos(from, "x", true);
+      const right = self.valToPos(to, "x", true);
       const zero = self.valToPos(0, "y", true);
       const y = Math.min(self.valToPos((100 * row.lost) / row.expected, "y", true), zero - 2 * ratio);
       const width = Math.max(right - left - ratio, ratio);

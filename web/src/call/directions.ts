@@ -12,6 +12,13 @@ export interface Direction {
   intervals: { row: IntervalRow; stream: StreamRow }[];
 }
 
+/** Seconds in which an interval can have had media: rows lie on a grid, the first and last reach beyond their stream. */
+export function spanOf({ row, stream }: Direction["intervals"][number]): { from: number; to: number } {
+  const start = epochMs(row.start_at);
+  const from = Math.max(start, epochMs(stream.first_at)) / 1000;
+  return { from, to: Math.max(Math.min(start + row.length_ms, epochMs(stream.last_at)) / 1000, from) };
+}
+
 /** One entry per way between two media addresses, the caller's way first; opposite ways stand next to each other. */
 export function directions(detail: CallDetail): Direction[] {
   const { caller, callee } = mediaEndpoints(detail);

@@ -1,13 +1,14 @@
 // Both directions of a call's media on one time axis, with the signalling above it.
 
 import { useCallback, useMemo, useRef, useState } from "preact/hooks";
-import { clock, count, duration, epochMs, mos, ms, number, percent, scaleShort, UNKNOWN } from "../format";
+import { clock, count, duration, epochMs, mos, ms, msList, number, percent, scaleShort, UNKNOWN } from "../format";
 import { useWidth } from "../hooks";
-import { MosValue } from "../parts";
+import { MosValue, Term } from "../parts";
 import type { CallDetail, IntervalRow, SipMessage, StreamRow } from "../types";
 import { captureBlamed } from "../words";
 import { GUTTER, LaneCharts, RIGHT, type SipMark, type TimeRange, topOf, wholeRange } from "./chart";
 import type { Direction } from "./directions";
+import { whatSpoilt, worstInterval } from "./worst";
 
 const MARK_ROWS = 3;
 const MARK_ROW_PX = 15;
@@ -150,7 +151,7 @@ function Lane({ direction, detail, range, delayTop, lossTop, marks, last, onZoom
         </span>
       </h3>
       {direction.streams.map((stream) => (
-        <StreamFigures key={stream.id} stream={stream} several={direction.streams.length > 1} />
+        <StreamFigures key={stream.id} stream={stream} intervals={detail.intervals[stream.id] ?? []} several={direction.streams.length > 1} />
       ))}
       {direction.intervals.length > 0 ? (
         <div onDblClick={onWhole}>
@@ -175,33 +176,35 @@ function Lane({ direction, detail, range, delayTop, lossTop, marks, last, onZoom
   );
 }
 
-function StreamFigures({ stream, several }: { stream: StreamRow; several: boolean }) {
+function StreamFigures({ stream, intervals, several }: { stream: StreamRow; intervals: IntervalRow[]; several: boolean }) {
   const dv = stream.delay_variation_ms;
+  const worst = worstInterval(stream, intervals);
   return (
     <dl class="figures">
       <Figure term={several ? `${stream.codec ?? "unknown"}, ${clock(stream.first_at)}` : "Codec"}>
         {stream.codec ?? UNKNOWN}
         {stream.ptime_ms !== null && <small> {number(stream.ptime_ms)} ms</small>}
       </Figure>
-      <Figure term="MOS-LQ whole">
+      <Figure term="MOS-LQ whole" of="lq">
         <MosValue value={stream.mos.lq} scale={stream.mos.scale} why={stream.mos.null_reason} />
       </Figure>
-      <Figure term="Worst interval">
+      <Figure term="Worst interval" of="mos_worst_interval">
         <MosValue value={stream.mos.worst_interval} scale={stream.mos.scale} why={stream.mos.null_reason} />
+        {worst && <small title={`The interval from ${clock(worst.start_at)} UTC`}> {whatSpoilt(worst)}</small>}
       </Figure>
-      <Figure term="Lost">
+      <Figure term="Lost" of="loss_pct">
         {percent(stream.loss_pct)} <small>{`${count(stream.lost)} of ${count(stream.expected)}`}</small>
         {captureBlamed(stream.quality.loss_source) && <span class="tag">probe?</span>}
       </Figure>
-      <Figure term="Longest run">{stream.longest_loss_run > 0 ? number(stream.longest_loss_run) : "0"}</Figure>
-      <Figure term="Delay var. p50 / p95 / p99">
-        {ms(dv.p50, false)} / {ms(dv.p95, false)} / {ms(dv.p99)}
+      <Figure term="Longest run" of="loss_runs.longest">{stream.longest_loss_run > 0 ? number(stream.longest_loss_run) : "0"}</Figure>
+      <Figure term="Delay var. p50 / p95 / p99" of="pdv_p95_ms">
+        {msList([dv.p50, dv.p95, dv.p99])}
       </Figure>
-      <Figure term="max">{ms(dv.max)}</Figure>
-      <Figure term="Jitter mean / max">
-        {ms(stream.jitter_ms.mean, false)} / {ms(stream.jitter_ms.max)}
+      <Figure term="max" of="pdv_max">{ms(dv.max)}</Figure>
+      <Figure term="Jitter mean / max" of="jitter">
+        {msList([stream.jitter_ms.mean, stream.jitter_ms.max])}
       </Figure>
-      <Figure term="Reordered">{number(stream.reordered)}</Figure>
+      <Figure term="Reordered" of="reordered">{number(stream.reordered)}</Figure>
       <Figure term="SSRC">
         <span class="mono">{stream.ssrc}</span>
       </Figure>
@@ -211,10 +214,10 @@ function StreamFigures({ stream, several }: { stream: StreamRow; several: boolea
   );
 }
 
-function Figure({ term, children }: { term: string; children: preact.ComponentChildren }) {
+function Figure({ term, of, children }: { term: string; of?: string; children: preact.ComponentChildren }) {
   return (
     <div>
-      <dt>{term}</dt>
+      <dt>{of ? <Term of={of}>{term}</Term> : term}</dt>
       <dd>{children}</dd>
     </div>
   );
@@ -229,7 +232,9 @@ function LossRuns({ runs }: { runs: Record<string, number> }) {
   const most = Math.max(...entries.map(([, n]) => n));
   return (
     <div class="runs">
-      <dt>Runs by packets lost in a row</dt>
+      <dt>
+        <Term of="loss_runs.counts">Runs by packets lost in a row</Term>
+      </dt>
       <dd>
         {entries.map(([length, n]) => (
           <span key={length} title={`${number(n)} runs of ${length} packets`}>
@@ -251,7 +256,9 @@ function LateBuffers({ late }: { late: Record<string, number | null> }) {
   if (!entries.some(([, share]) => (share ?? 0) > 0)) return null;
   return (
     <div class="runs late">
-      <dt>Too late for a fixed buffer of, ms</dt>
+      <dt>
+        <Term of="late">Too late for a fixed buffer of, ms</Term>
+      </dt>
       <dd>
         {entries.map(([size, share]) => (
           <span key={size} title={`${percent(share)} of the packets come too late for a buffer of ${size} ms`}>
@@ -270,7 +277,7 @@ function describe(row: IntervalRow, answered: string | null): string {
   const rated = row.mos_lq === null ? `no MOS (${(row.mos_null_reason ?? "unknown").replaceAll("_", " ")})` : `MOS ${mos(row.mos_lq)} ${scaleShort(row.mos_scale)}`;
   const dv = row.delay_variation_ms;
   const lost = row.lost === 0 ? "no loss" : `lost ${number(row.lost)} of ${number(row.expected)}, longest run ${number(row.longest_loss_run)}${captureBlamed(row.loss_source) ? ", probe suspected" : ""}`;
-  return `${clock(at)} to ${clock(at + row.length_ms)}${since}: ${rated}; delay variation p50 ${ms(dv.p50, false)}, p95 ${ms(dv.p95, false)}, max ${ms(dv.max)}; jitter ${ms(row.jitter_ms.mean)}; ${lost}`;
+  return `${clock(at)} to ${clock(at + row.length_ms)}${since}: ${rated}; delay variation p50 ${ms(dv.p50)}, p95 ${ms(dv.p95)}, max ${ms(dv.max)}; jitter ${ms(row.jitter_ms.mean)}; ${lost}`;
 }
 
 /** The charts once more as a table, for those who read rather than see. */

@@ -6,15 +6,16 @@ import { API, call as loadCall } from "../api";
 import { neighbours } from "../calls/page";
 import { duration, ms, number, percent, UNKNOWN } from "../format";
 import { useKeys, useLoad, useTitle } from "../hooks";
-import { ClassMark, Copy, Failure, MosValue, Notice, Time } from "../parts";
+import { ClassMark, Copy, Failure, MosValue, Notice, Term, Time } from "../parts";
 import { cameFromList, navigate } from "../router";
-import type { CallDetail, CallRow, Party } from "../types";
+import type { CallDetail, Party } from "../types";
 import { diagnosisHint, diagnosisTitle, finalAnswer, releasedBy, severity, stateWord, verdict } from "../words";
 import { directions, displayFilter, shellWord } from "./directions";
 import { Ladder } from "./ladder";
 import { Lanes } from "./lanes";
 import { Rtcp } from "./rtcp";
 import { Trust } from "./trust";
+import { whatSpoilt, worstOf } from "./worst";
 
 export function CallPage({ id }: { id: string }) {
   const { data, error, retry } = useLoad(id, (signal) => loadCall(id, signal));
@@ -74,7 +75,7 @@ function Call({ detail }: { detail: CallDetail }) {
   return (
     <div class="call">
       <Verdict detail={detail} />
-      <Facts call={detail.call} />
+      <Facts detail={detail} />
       {detail.streams.length > 0 ? (
         <Lanes detail={detail} all={all} onMessage={showMessage} />
       ) : (
@@ -153,15 +154,18 @@ function Who({ party }: { party: Party }) {
   );
 }
 
-function Facts({ call }: { call: CallRow }) {
+function Facts({ detail }: { detail: CallDetail }) {
+  const { call } = detail;
+  const worst = worstOf(detail);
   return (
     <section class="facts panel" aria-label="Facts">
       <dl class="key">
-        <Fact term="Worst MOS">
+        <Fact term="Worst MOS" of="mos_worst_interval">
           <MosValue value={call.mos_worst} scale={call.mos_scale} />
+          {worst && <small> {whatSpoilt(worst)}</small>}
         </Fact>
-        <Fact term="Worst p95 delay var.">{ms(call.pdv_p95_worst_ms)}</Fact>
-        <Fact term="Worst loss">{percent(call.loss_pct_worst)}</Fact>
+        <Fact term="Worst p95 delay var." of="pdv_p95_ms">{ms(call.pdv_p95_worst_ms)}</Fact>
+        <Fact term="Worst loss" of="loss_pct">{percent(call.loss_pct_worst)}</Fact>
         <Fact term="Duration">{duration(call.duration_ms)}</Fact>
         <Fact term="Post-dial delay">{ms(call.pdd_ms)}</Fact>
         <Fact term="Setup">{ms(call.setup_ms)}</Fact>
@@ -204,10 +208,10 @@ function Facts({ call }: { call: CallRow }) {
   );
 }
 
-function Fact({ term, wide, children }: { term: string; wide?: boolean; children: ComponentChildren }) {
+function Fact({ term, of, wide, children }: { term: string; of?: string; wide?: boolean; children: ComponentChildren }) {
   return (
     <div class={wide ? "wide" : undefined}>
-      <dt>{term}</dt>
+      <dt>{of ? <Term of={of}>{term}</Term> : term}</dt>
       <dd>{children}</dd>
     </div>
   );

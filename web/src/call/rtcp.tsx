@@ -1,12 +1,16 @@
-// What the endpoints reported by RTCP, beside what the probe saw at the same time.
+// What the endpoints reported by RTCP, beside what the probe counted up to the same time.
 
 import { useState } from "preact/hooks";
 import { clock, epochMs, ms, number, percent, plural, UNKNOWN } from "../format";
 import type { CallDetail, IntervalRow, RtcpRow, VoipMetrics } from "../types";
 import { rtcpKind } from "../words";
+import { compared, type LostByThen, lostByThen } from "./compare";
 
 const SHOWN_FIRST = 12;
-const FAR_APART_LOSS_PCT = 2;
+const REMARKS = {
+  behind: { say: "More lost at the receiver", why: "The receiver counts more as lost than the probe does by then: the rest was lost behind the probe, or came too late to count there." },
+  unreported: { say: "More lost at the probe", why: "The probe counts more as lost than the receiver does by then: the packets took another path, or the probe missed them." },
+};
 
 export function Rtcp({ detail }: { detail: CallDetail }) {
   const [all, setAll] = useState(false);
@@ -25,7 +29,7 @@ export function Rtcp({ detail }: { detail: CallDetail }) {
       <div class="head">
         <h2 id="rtcp-title">Reports of the endpoints (RTCP)</h2>
         <span class="hint">
-          Loss that the receiver reports and the probe did not see happened behind the probe; loss that both have happened before it.
+          Lost in all is counted from the start of the stream. The probe's count is known per interval, so by the time of a report it is a range.
         </span>
       </div>
       <div class="scroll" tabIndex={0} role="region" aria-label="RTCP reports">
@@ -36,20 +40,20 @@ export function Rtcp({ detail }: { detail: CallDetail }) {
               <th scope="col">Report</th>
               <th scope="col">From</th>
               <th scope="col">About</th>
-              <th scope="col" class="n">
+              <th scope="col" class="n" title="Fraction lost since the receiver's report before, or since its start in an XR report">
                 Receiver: lost
               </th>
-              <th scope="col" class="n">
-                Probe: lost
+              <th scope="col" class="n" title="Cumulative number of packets lost, as the receiver reports it">
+                Receiver: lost in all
+              </th>
+              <th scope="col" class="n" title="Packets the probe counted as lost by the time of the report">
+                Probe: lost in all
               </th>
               <th scope="col" class="n">
                 Receiver: jitter
               </th>
               <th scope="col" class="n">
                 Probe: jitter
-              </th>
-              <th scope="col" class="n">
-                Lost in all
               </th>
               <th scope="col" class="n">
                 Round trip to probe
@@ -59,7 +63,7 @@ export function Rtcp({ detail }: { detail: CallDetail }) {
           </thead>
           <tbody>
             {shown.map((row, i) => (
-              <Report key={`${row.at}${row.reporter_ssrc}${i}`} row={row} ours={intervalAt(detail, row)} />
+              <Report key={`${row.at}${row.reporter_ssrc}${i}`} row={row} ours={intervalAt(detail, row)} lost={lostByThen(detail, row)} />
             ))}
           </tbody>
         </table>
@@ -75,31 +79,36 @@ export function Rtcp({ detail }: { detail: CallDetail }) {
   );
 }
 
-function Report({ row, ours }: { row: RtcpRow; ours: IntervalRow | null }) {
-  const seen = ours && ours.expected > 0 ? (100 * ours.lost) / ours.expected : null;
-  const theirs = row.fraction_lost_pct ?? row.voip?.loss_pct ?? null;
-  const apart = theirs !== null && seen !== null && Math.abs(theirs - seen) > FAR_APART_LOSS_PCT && !row.implausible;
+function Report({ row, ours, lost }: { row: RtcpRow; ours: IntervalRow | null; lost: LostByThen | null }) {
+  const remark = compared(row, lost);
   return (
     <tr class={row.implausible ? "doubted" : undefined}>
       <th scope="row">{clock(row.at, true)}</th>
       <td>{rtcpKind(row.kind)}</td>
       <td class="mono">{row.src}</td>
       <td class="mono">{row.about_ssrc ?? UNKNOWN}</td>
-      <td class="n">{percent(theirs)}</td>
-      <td class="n">{percent(seen)}</td>
+      <td class="n">{percent(row.fraction_lost_pct ?? row.voip?.loss_pct ?? null)}</td>
+      <td class="n">{number(row.cumulative_lost)}</td>
+      <td class="n">{rangeOf(lost)}</td>
       <td class="n">{ms(row.jitter_ms)}</td>
       <td class="n">{ms(ours?.jitter_ms.last)}</td>
-      <td class="n">{number(row.cumulative_lost)}</td>
       <td class="n">{ms(row.rtt_probe_reporter_ms)}</td>
       <td>
         {row.implausible && <span class="tag">Not believed: {row.implausible}</span>}
-        {apart && (
-          <span class="tag">{(theirs ?? 0) > (seen ?? 0) ? "More lost at the receiver: behind the probe" : "More lost at the probe than at the receiver"}</span>
+        {remark && (
+          <span class="tag" title={REMARKS[remark].why}>
+            {REMARKS[remark].say}
+          </span>
         )}
         {row.voip && <span>{metrics(row.voip)}</span>}
       </td>
     </tr>
   );
+}
+
+function rangeOf(lost: LostByThen | null): string {
+  if (lost === null) return UNKNOWN;
+  return lost.least === lost.most ? number(lost.least) : `${number(lost.least)} to ${number(lost.most)}`;
 }
 
 function metrics(voip: VoipMetrics): string {

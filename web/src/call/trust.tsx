@@ -1,6 +1,7 @@
 // How far the call's figures can be trusted, and why.
 
 import { number, plural, scaleLong } from "../format";
+import { Term } from "../parts";
 import type { CallDetail, StreamRow } from "../types";
 import { captureBlamed, clockSource, lossSource, sentence } from "../words";
 
@@ -18,7 +19,12 @@ export function Trust({ detail }: { detail: CallDetail }) {
   const list = items(detail);
   return (
     <section class="panel trust" aria-labelledby="trust-title">
-      <h2 id="trust-title">How far to trust this</h2>
+      <div class="head">
+        <h2 id="trust-title">How far to trust this</h2>
+        <span class="hint">
+          <Term of="how-far-to-trust-a-row">What these mean</Term>
+        </span>
+      </div>
       <ul>
         {list.map((item) => (
           <li key={item.what} class={item.level}>

@@ -1,7 +1,7 @@
 // Rows of the call list.
 
 import { clock, dateTime, day, duration, ipOf, local, ms, percent } from "../format";
-import { ClassMark, MosValue } from "../parts";
+import { ClassMark, MosValue, Term } from "../parts";
 import { navigate } from "../router";
 import type { CallClass, CallRow, Party } from "../types";
 import { captureBlamed, classWord, finalAnswer, lossSource, severity, verdict } from "../words";
@@ -13,14 +13,20 @@ export function CallTable({ rows, busy }: { rows: CallRow[]; busy: boolean }) {
       <thead>
         <tr>
           <th scope="col">Verdict</th>
-          <th scope="col" class="n" title="Lowest listening MOS of the call's intervals, with its scale">
-            Worst MOS
+          <th scope="col" class="n">
+            <Term of="mos_worst_interval" title="Lowest listening MOS of the call's intervals, with its scale">
+              Worst MOS
+            </Term>
           </th>
-          <th scope="col" class="n" title="95th percentile of packet delay variation, worst direction">
-            p95 delay var.
+          <th scope="col" class="n">
+            <Term of="pdv_p95_ms" title="95th percentile of packet delay variation, worst direction">
+              p95 delay var.
+            </Term>
           </th>
-          <th scope="col" class="n" title="Share of expected packets lost, worst direction">
-            Loss
+          <th scope="col" class="n">
+            <Term of="loss_pct" title="Share of expected packets lost, worst direction">
+              Loss
+            </Term>
           </th>
           <th scope="col" class="n">
             Duration
@@ -72,7 +78,7 @@ function Row({ call }: { call: CallRow }) {
       </td>
       <td class="n">
         <MosValue value={call.mos_worst} scale={call.mos_scale} />
-        {call.mos_worst !== null && <MosBar value={call.mos_worst} of={call.class} />}
+        {call.mos_worst !== null && <MosBar value={call.mos_worst} of={call.class === "failed" ? "unrated" : call.class} />}
       </td>
       <td class="n">{ms(call.pdv_p95_worst_ms)}</td>
       <td class="n">

@@ -5,7 +5,7 @@ import { range as loadRange, stats as loadStats } from "../api";
 import { changed } from "../calls/query";
 import { count, epochMs, mos, ms, number, percent, plural, scaleLong, scaleShort, UNKNOWN } from "../format";
 import { useLoad, useTitle } from "../hooks";
-import { Failure, MomentField, Notice } from "../parts";
+import { Failure, MomentField, Notice, Term } from "../parts";
 import { navigate } from "../router";
 import type { Stats, StatsGroup } from "../types";
 import { FIGURES, type Figure, figureOf, OverTime } from "./chart";
@@ -164,18 +164,18 @@ function Shown({ stats, series, by, figure }: { stats: Stats; series: Stats | nu
                 </th>
               ))}
               <th colSpan={4} scope="colgroup" class="span">
-                Delay variation
+                <Term of="pdv">Delay variation</Term>
               </th>
-              {["Jitter max", "Loss", "Reordered"].map((name) => (
+              {Object.entries({ jitter: "Jitter max", loss_pct: "Loss", reordered: "Reordered" }).map(([of, name]) => (
                 <th key={name} rowSpan={2} scope="col" class="n">
-                  {name}
+                  <Term of={of}>{name}</Term>
                 </th>
               ))}
               <th rowSpan={2} scope="col">
-                Loss runs
+                <Term of="loss_runs.counts">Loss runs</Term>
               </th>
               <th rowSpan={2} scope="col">
-                MOS p5, p50
+                <Term of="lq">MOS p5, p50</Term>
               </th>
             </tr>
             <tr>
