@@ -113,8 +113,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     runtime.block_on(serve(args, config, source))?;
     use std::io::Write;
     let _ = std::io::stdout().flush();
-    // SAFETY: ends the process without exit handlers; everything is flushed and drained.
-    unsafe { libc::_exit(0) }
+    crate::store::chdb::leave(0)
 }
 
 async fn serve(args: &RunArgs, config: Config, source: Source) -> anyhow::Result<()> {

@@ -269,7 +269,7 @@ impl Timing {
     #[inline]
     fn vary(&mut self, size: f64, consecutive: bool, out: &mut DelayVariation) {
         if consecutive {
-            out.ipdv_sum_ns += size;
+            out.ipdv_sum_ns += (size + 0.5) as u64;
             out.ipdv_samples += 1;
             if size > out.ipdv_max_ns {
                 out.ipdv_max_ns = size;
@@ -278,9 +278,9 @@ impl Timing {
         let off = self.transit - self.mean;
         self.mean += off / 16.0;
         let above = off.max(0.0);
-        out.above_sum_ns += above;
+        out.above_sum_ns += (above + 0.5) as u64;
         out.above_samples += u64::from(off > 0.0);
-        out.below_sum_ns += above - off;
+        out.below_sum_ns += (above - off + 0.5) as u64;
         out.below_samples += u64::from(off < 0.0);
         if self.transit.abs() > out.skew_max_ns.abs() {
             out.skew_max_ns = -self.transit;

@@ -113,18 +113,19 @@ impl JitterStat {
     }
 }
 
-/// Delay from packet to packet and around its running mean. Sums, so that adjacent spans add up.
+/// Delay from packet to packet and around its running mean. Sums of whole nanoseconds, so that adjacent spans add up
+/// to the same figure however they are cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct DelayVariation {
     /// |IPDV| of packets that follow each other in sequence and in order of arrival (RFC 3393, RFC 5481 section 4.1):
     /// sum, number and largest, in nanoseconds.
-    pub ipdv_sum_ns: f64,
+    pub ipdv_sum_ns: u64,
     pub ipdv_samples: u64,
     pub ipdv_max_ns: f64,
     /// Delays above their running mean `(15 D + d)/16`, and below it (MAPDV2, G.1020).
-    pub above_sum_ns: f64,
+    pub above_sum_ns: u64,
     pub above_samples: u64,
-    pub below_sum_ns: f64,
+    pub below_sum_ns: u64,
     pub below_samples: u64,
     /// Media time less arrival time since the start of a segment where it was farthest from 0; positive when the sender
     /// is ahead.
@@ -134,12 +135,12 @@ pub struct DelayVariation {
 impl DelayVariation {
     /// Mean |IPDV|; `None` without two packets in sequence.
     pub fn ipdv_mean_ns(&self) -> Option<f64> {
-        (self.ipdv_samples > 0).then(|| self.ipdv_sum_ns / self.ipdv_samples as f64)
+        (self.ipdv_samples > 0).then(|| self.ipdv_sum_ns as f64 / self.ipdv_samples as f64)
     }
 
     /// MAPDV2: mean of the deviations above the running mean plus mean of those below it; `None` before the second packet.
     pub fn mapdv2_ns(&self) -> Option<f64> {
-        let mean = |sum: f64, n: u64| if n > 0 { sum / n as f64 } else { 0.0 };
+        let mean = |sum: u64, n: u64| if n > 0 { sum as f64 / n as f64 } else { 0.0 };
         (self.ipdv_samples + self.above_samples + self.below_samples > 0)
             .then(|| mean(self.above_sum_ns, self.above_samples) + mean(self.below_sum_ns, self.below_samples))
     }
