@@ -144,13 +144,17 @@ fn the_length_of_intervals_changes_no_stream() {
             let mut streams: Vec<StreamReport> = run.streams().into_iter().cloned().collect();
             streams.sort_by_key(|s| s.id);
             for s in &mut streams {
-                // Grid by definition: the worst interval. Sums of the same terms in other portions differ in the last bits.
-                s.mos_worst_interval = None;
+                // Grid by definition: the worst interval and minute, and whose loss it is, which is judged per interval. Sums of the same terms in other portions differ in the last bits.
+                (s.mos_worst_interval, s.mos_worst_minute, s.mos.bounds) = (None, None, None);
+                (s.quality.loss_source, s.quality.loss_evidence) = Default::default();
                 s.numbers.jitter = rounded(s.numbers.jitter);
             }
             let mut calls: Vec<CallRecord> = run.calls().into_iter().cloned().collect();
             for c in &mut calls {
                 (c.mos_worst, c.mos_worst_scale) = (None, "");
+                (c.mos_worst_interval, c.mos_worst_minute) = (None, None);
+                c.loss_source = Default::default();
+                c.diagnoses.clear();
             }
             let streams = streams.iter().map(|s| format!("{s:?}"));
             streams.chain(calls.iter().map(|c| format!("{c:?}"))).collect::<Vec<_>>()
