@@ -2,7 +2,7 @@
 //!
 //! Vectors are read from the shared reference folder at run time; without it these tests say so and pass.
 
-use auscult::media::{Endpoint, Fact, FlowKey, Hint, Packet, Shard};
+use auscult::media::{Endpoint, Fact, FlowKey, Hint, Packet, Place, Shard};
 use auscult::model::burst::rate8;
 use auscult::model::{IntervalReport, Limits, PayloadKind, PayloadMap, Policy, StreamNumbers, StreamReport};
 use auscult::units::{ClockRate, Nanos, PayloadType, Ssrc, Timestamp};
@@ -104,7 +104,7 @@ fn measure(packets: &[Sent], clock: u32, interval: Nanos) -> (StreamReport, Vec<
             vlan: 0,
             tunnel: "",
         };
-        shard.packet(&packet, &mut facts);
+        shard.packet(Place::UNKNOWN, &packet, &mut facts);
     }
     shard.finish(&mut facts);
     let mut rows = Vec::new();

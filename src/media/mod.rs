@@ -16,4 +16,4 @@ mod timing;
 pub const STREAMS_PER_ADDRESS: usize = 1024;
 
 pub use packet::{Endpoint, FlowKey, Packet};
-pub use shard::{Fact, Gap, Hint, Shard};
+pub use shard::{Fact, Gap, Hint, Place, Shard};

@@ -22,27 +22,49 @@ pub struct Payload {
     pub parked: Parked,
 }
 
-/// Never empty.
+/// Never empty. What every packet needs of the current type stands beside the list, so that the list is only
+/// looked into when the type changes.
 #[derive(Clone, Debug)]
 pub struct Payloads {
+    current_type: u8,
+    current_sampled: bool,
+    current: u16,
+    /// Packets of the current type that its entry does not count yet.
+    uncounted: u32,
     all: Vec<Payload>,
-    current: usize,
     known: Vec<PayloadMap>,
 }
 
 impl Payloads {
     pub fn new(payload_type: u8, payload_len: u16, known: &[PayloadMap]) -> Payloads {
         let first = Payload::guess(payload_type, payload_len, known);
-        Payloads { all: vec![first], current: 0, known: known.to_vec() }
+        Payloads {
+            current_type: payload_type,
+            current_sampled: first.is_sampled(),
+            current: 0,
+            uncounted: 0,
+            all: vec![first],
+            known: known.to_vec(),
+        }
     }
 
-    #[inline]
     pub fn current(&self) -> &Payload {
-        &self.all[self.current]
+        &self.all[usize::from(self.current)]
     }
 
     pub fn current_mut(&mut self) -> &mut Payload {
-        &mut self.all[self.current]
+        &mut self.all[usize::from(self.current)]
+    }
+
+    #[inline]
+    pub fn is_current(&self, payload_type: u8) -> bool {
+        self.current_type == payload_type
+    }
+
+    /// Whether the current type carries samples on a clock.
+    #[inline]
+    pub fn current_is_sampled(&self) -> bool {
+        self.current_sampled
     }
 
     pub fn at(&self, index: usize) -> &Payload {
@@ -51,11 +73,32 @@ impl Payloads {
 
     #[inline]
     pub fn count_current(&mut self) {
-        self.all[self.current].packets += 1;
+        self.uncounted += 1;
+        if self.uncounted == u32::MAX {
+            self.settle_count();
+        }
     }
 
     pub fn switch(&mut self, index: usize) {
-        self.current = index;
+        self.settle_count();
+        self.current = index as u16;
+        self.note_current();
+    }
+
+    fn settle_count(&mut self) {
+        let count = std::mem::take(&mut self.uncounted);
+        self.current_mut().packets += u64::from(count);
+    }
+
+    fn note_current(&mut self) {
+        self.current_type = self.current().payload_type.0;
+        self.current_sampled = self.current().is_sampled();
+    }
+
+    /// Packets of an entry, those not settled among them.
+    fn packets(&self, index: usize) -> u64 {
+        let open = if index == usize::from(self.current) { u64::from(self.uncounted) } else { 0 };
+        self.all[index].packets + open
     }
 
     /// Counts a packet of a type that is not the current one and returns its place; `None` when there are too many.
@@ -88,24 +131,34 @@ impl Payloads {
                 payload.clock_source = Some(ClockSource::Sdp);
             }
         }
+        self.note_current();
     }
 
     /// The type with most packets among those that carry sound or video; else with most packets.
     pub fn main(&self) -> &Payload {
-        let media = |p: &&Payload| matches!(p.kind, PayloadKind::Audio | PayloadKind::Video | PayloadKind::Other);
-        let most = |a: &&Payload, b: &&Payload| a.packets.cmp(&b.packets).then(b.payload_type.cmp(&a.payload_type));
-        self.all.iter().filter(media).max_by(most).or_else(|| self.all.iter().max_by(most)).unwrap_or(self.current())
+        let media = Payload::is_sampled;
+        let rank = |index: &usize| (self.packets(*index), std::cmp::Reverse(self.all[*index].payload_type));
+        let index = (0..self.all.len())
+            .filter(|index| media(&self.all[*index]))
+            .max_by_key(rank)
+            .or_else(|| (0..self.all.len()).max_by_key(rank));
+        index.map_or(self.current(), |index| &self.all[index])
     }
 
     /// Types with their packets, most frequent first.
     pub fn counts(&self) -> Vec<(PayloadType, u64)> {
-        let mut counts: Vec<_> = self.all.iter().map(|p| (p.payload_type, p.packets)).collect();
+        let mut counts: Vec<_> = self.all.iter().enumerate().map(|(i, p)| (p.payload_type, self.packets(i))).collect();
         counts.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
         counts
     }
 }
 
 impl Payload {
+    /// Carries samples on a clock: what jitter is measured on.
+    pub fn is_sampled(&self) -> bool {
+        matches!(self.kind, PayloadKind::Audio | PayloadKind::Video | PayloadKind::Other)
+    }
+
     fn guess(payload_type: u8, payload_len: u16, known: &[PayloadMap]) -> Payload {
         let payload_type = PayloadType(payload_type);
         let with = |kind, codec: CodecId, clock, clock_source| Payload {

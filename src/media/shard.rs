@@ -57,6 +57,14 @@ pub enum Fact {
     Ended(Box<StreamReport>),
 }
 
+/// A guess where a stream is.
+#[derive(Clone, Copy, Debug)]
+pub struct Place(u32);
+
+impl Place {
+    pub const UNKNOWN: Place = Place(u32::MAX);
+}
+
 impl Fact {
     /// The stream it is about. A stable sort by it makes facts of several shards one order.
     pub fn stream(&self) -> StreamId {
@@ -138,15 +146,28 @@ impl Shard {
         }
     }
 
+    /// Where the packet's stream is, and a word read from each part of it that [`Shard::packet`] will touch. Found for a
+    /// whole batch first, the waits for memory overlap instead of following each other.
     #[inline]
-    pub fn packet(&mut self, packet: &Packet, out: &mut Vec<Fact>) {
+    pub fn place(&self, packet: &Packet) -> (Place, u64) {
         let hash = self.hasher.hash_one(packet.key);
         let streams = &self.streams;
         let found = self.index.find(hash, |slot| streams[*slot as usize].as_ref().is_some_and(|s| s.key == packet.key));
-        let Some(slot) = found.copied() else {
+        let place = found.map_or(Place::UNKNOWN, |slot| Place(*slot));
+        (place, self.at(place).map_or(0, Stream::touch))
+    }
+
+    /// Takes a packet. `place` may be old: a packet of the same batch may have moved or made the stream.
+    #[inline]
+    pub fn packet(&mut self, place: Place, packet: &Packet, out: &mut Vec<Fact>) {
+        let place = match self.at(place) {
+            Some(stream) if stream.key == packet.key => place,
+            _ => self.place(packet).0,
+        };
+        let Some(stream) = self.at(place) else {
             return self.candidate(packet, out);
         };
-        let Some(stream) = self.streams[slot as usize].as_deref() else { return };
+        let slot = place.0;
         if stream.comes_back(packet) && self.after_silence(slot, packet, out) {
             return;
         }
@@ -158,6 +179,11 @@ impl Shard {
                 out.push(Fact::Gap(Gap { stream: stream.id, at, noticed: packet.at, missing }));
             }
         }
+    }
+
+    #[inline]
+    fn at(&self, place: Place) -> Option<&Stream> {
+        self.streams.get(place.0 as usize)?.as_deref()
     }
 
     /// Takes what was said about an address; streams to it (and from it, unless their own receiver spoke) follow.

@@ -88,6 +88,12 @@ impl Timing {
         }
     }
 
+    /// See [`super::stream::Stream::touch`].
+    #[inline]
+    pub fn touch(&self) -> u64 {
+        self.transit.to_bits() ^ self.stat.samples ^ self.origin_at as u64
+    }
+
     pub fn clock_known(&self) -> bool {
         self.ns_per_tick > 0.0
     }
