@@ -113,10 +113,10 @@ impl Matches {
         }
     }
 
-    /// One pair alone says something only if both miss more than a packet or two.
+    /// Gaps of three packets and more on both sides seldom meet by chance; single packets do, and have to meet more often.
     fn is_beyond_chance(&self) -> bool {
-        (self.count > 1 || self.largest >= 3)
-            && f64::from(self.count) > self.by_chance + 3.0 * self.by_chance.sqrt() + 0.4
+        let (sigmas, more) = if self.largest >= 3 { (3.0, 0.4) } else { (4.0, 1.0) };
+        f64::from(self.count) > self.by_chance + sigmas * self.by_chance.sqrt() + more
     }
 }
 
