@@ -237,7 +237,7 @@ fn fraction_vectors() {
 
 /// Queueing delay that comes and goes, in nanoseconds: 0 to 15 ms, one packet in seven undelayed.
 fn queueing(i: u32) -> i64 {
-    if i % 7 == 0 { 0 } else { i64::from(i.wrapping_mul(2_654_435_761) >> 16) % (15 * MS) }
+    if i.is_multiple_of(7) { 0 } else { i64::from(i.wrapping_mul(2_654_435_761) >> 16) % (15 * MS) }
 }
 
 #[test]
