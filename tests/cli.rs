@@ -162,6 +162,12 @@ fn the_schema_is_strict() {
         ("an SSRC as a number", |d| d["streams"][0]["ssrc"] = 7.into()),
         ("a MOS of zero", |d| d["streams"][0]["mos"]["lq"] = 0.into()),
         ("no MOS and no reason", |d| d["streams"][0]["mos"]["lq"] = Value::Null),
+        ("more than everything lost in bursts", |d| d["streams"][0]["bursts"]["density_pct"] = 110.into()),
+        ("a burst without its length", |d| {
+            drop(d["streams"][0]["bursts"].as_object_mut().unwrap().remove("duration_ms"));
+        }),
+        ("a MOS without a model", |d| d["streams"][0]["mos"]["model"] = Value::Null),
+        ("evidence nobody knows", |d| d["streams"][0]["quality"]["loss_evidence"] = "stars".into()),
         ("an outcome nobody knows", |d| d["outcomes"]["ignored.weather"] = 1.into()),
         ("truncated without saying where", |d| d["truncated"] = true.into()),
     ];

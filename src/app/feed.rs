@@ -33,7 +33,7 @@ const NAP: Nanos = Nanos::from_millis(100);
 /// Where frames come from.
 pub enum Source {
     None,
-    Replay(Replay),
+    Replay(Box<Replay>),
     #[cfg(feature = "live")]
     Live(LiveSource),
 }
@@ -49,7 +49,7 @@ impl Source {
     pub fn open(files: &[PathBuf], real_pace: bool, capture: &config::Capture) -> anyhow::Result<Source> {
         if !files.is_empty() {
             let name = files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
-            return Ok(Source::Replay(Replay { timeline: Timeline::open(files)?, name, real_pace }));
+            return Ok(Source::Replay(Box::new(Replay { timeline: Timeline::open(files)?, name, real_pace })));
         }
         if capture.interfaces.is_empty() {
             return Ok(Source::None);
@@ -120,7 +120,7 @@ impl Feed {
         Ok(())
     }
 
-    fn replay(&mut self, mut replay: Replay) -> anyhow::Result<()> {
+    fn replay(&mut self, mut replay: Box<Replay>) -> anyhow::Result<()> {
         self.engine.set_source(&replay.name, replay.timeline.resolution_ns());
         let progress = progress(&replay.timeline);
         let mut pacer = replay.real_pace.then(|| Pacer::new(SystemClock::start(), 1.0));
