@@ -151,7 +151,11 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
         gap: 11,
         space: 90,
         incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600],
-        values: (self, splits) => splits.map((at) => (self.valToPos(at, "x") > self.over.clientWidth + RIGHT - HALF_TIME ? null : clock(at * 1000))),
+        values: (self, splits) => {
+          const { min = 0, max = 0 } = self.scales.x ?? {};
+          const last = (max ?? 0) - ((max ?? 0) - (min ?? 0)) * ((HALF_TIME - RIGHT) / (width - GUTTER - RIGHT));
+          return splits.map((at) => (at > last ? null : clock(at * 1000)));
+        },
       },
       {
         size: GUTTER,
