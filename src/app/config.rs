@@ -305,6 +305,67 @@ mod tests {
         assert!(refused("[store]\nlisten = \"127.0.0.1:8123\"").contains("token_file"));
     }
 
+    const EXAMPLE: &str = include_str!("../../docs/auscult.example.toml");
+
+    /// Loads `text` as `auscult check-config` does.
+    fn load(text: &str) -> anyhow::Result<Config> {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), text)?;
+        Config::load(file.path())
+    }
+
+    #[test]
+    fn the_example_is_good_and_its_commented_values_are_the_defaults() {
+        let config = load(EXAMPLE).unwrap();
+        assert_eq!(config.labels.trunk(["203.0.113.9".parse().unwrap()]), "carrier-b");
+
+        let secret = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(secret.path(), "secret\n").unwrap();
+        let set: Vec<String> = EXAMPLE
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => {
+                    match rest.split_once("_file = ") {
+                        Some((key, _)) => format!("{key}_file = {:?}", secret.path()),
+                        None => rest.to_owned(),
+                    }
+                }
+                _ => line.to_owned(),
+            })
+            .collect();
+        let full = load(&set.join("\n")).unwrap();
+        let usual = Policy::default();
+        assert_eq!(full.limits, Limits::default());
+        assert_eq!(full.policy, Policy { assumed_one_way_delay: Some(Nanos::from_millis(50)), ..usual });
+        assert_eq!(full.listen, DEFAULT_LISTEN.parse().unwrap());
+        assert_eq!(full.store.data, config.store.data);
+        assert_eq!(full.store.spool_bytes, Some(crate::store::spool::SpoolLimits::default().bytes));
+        assert_eq!(full.capture.snap_len, Some(crate::capture::MAX_RECORD as u32));
+        assert_eq!(full.store.server.map(|s| (s.user, s.password, s.database)), {
+            Some(("default".to_owned(), "secret".to_owned(), "auscult".to_owned()))
+        });
+    }
+
+    #[test]
+    fn the_example_has_every_key() {
+        let keys = |text: &str| -> Vec<String> {
+            let message = toml::from_str::<Raw>(text).expect_err("unknown").message().to_owned();
+            let (_, expected) = message.split_once("expected").expect("names what it takes");
+            expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+        };
+        let sections = keys("unknown = 1");
+        assert_eq!(sections.len(), 7, "{sections:?}");
+        for section in sections {
+            let header = if section == "trunk" { "[[trunk]]".to_owned() } else { format!("[{section}]") };
+            let (_, body) = EXAMPLE.split_once(&format!("\n{header}\n")).expect(&header);
+            let body = body.split("\n[").next().unwrap_or_default();
+            for key in keys(&format!("{header}\nunknown = 1")) {
+                let shown = body.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{key} = ")));
+                assert!(shown, "{section}.{key} is not in docs/auscult.example.toml");
+            }
+        }
+    }
+
     #[test]
     fn trunks_name_addresses() {
         let text = "[[trunk]]\nname = \"carrier\"\nnetworks = [\"198.51.100.0/24\"]";

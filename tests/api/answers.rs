@@ -71,7 +71,7 @@ async fn worst_first_is_by_verdict_and_by_mos_on_its_own_scale() {
     let timeline = world.get("/api/v1/timeline?buckets=1000").await;
     assert_eq!(timeline["bucket_s"], 1);
     let buckets = timeline["buckets"].as_array().cloned().unwrap_or_default();
-    assert_eq!(buckets.len(), 70, "from the first call's start to the last call's end: {timeline}");
+    assert_eq!(buckets.len(), 71, "from the first call's start to the last call's end: {timeline}");
     let sum = |class: &str| buckets.iter().filter_map(|b| b[class].as_u64()).sum::<u64>();
     assert_eq!(["calls", "good", "fair", "poor", "failed", "unrated"].map(sum), [11, 3, 1, 1, 5, 1]);
     assert_eq!((&buckets[2]["at"], &buckets[2]["poor"]), (&json!("2026-03-01T12:00:03.000000000Z"), &json!(1)));

@@ -52,12 +52,11 @@ export function mos(value: number | null | undefined): string {
   return number(value, 2);
 }
 
-/** A length of time: `0.4 s`, `42 s`, `3:07`, `1:02:45`. */
+/** A length of time: `0.4 s`, `42.5 s`, `3:07`, `1:02:45`. */
 export function duration(milliseconds: number | null | undefined): string {
   if (milliseconds === null || milliseconds === undefined || !Number.isFinite(milliseconds)) return UNKNOWN;
-  if (milliseconds < 10_000) return `${number(milliseconds / 1000, 1)}\u202fs`;
+  if (milliseconds < 59_950) return `${number(milliseconds / 1000, 1)}\u202fs`;
   const seconds = Math.round(milliseconds / 1000);
-  if (seconds < 60) return `${seconds}\u202fs`;
   const h = Math.floor(seconds / 3600);
   const m = Math.floor((seconds % 3600) / 60);
   const s = two(seconds % 60);

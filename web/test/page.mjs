@@ -248,10 +248,12 @@ test("a call shows its verdict, both directions drawn on one axis, and every mes
       const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
       const colours = new Set();
       for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255) colours.add((data[i] << 16) | (data[i + 1] << 8) | data[i + 2]);
-      return { colours: colours.size, left: Math.round(canvas.closest(".u-wrap").querySelector(".u-over").getBoundingClientRect().left), width: canvas.closest(".u-wrap").querySelector(".u-over").clientWidth };
+      const below = data.slice(-4 * canvas.width * 14).filter((value, i) => i % 4 === 3 && value > 0).length;
+      return { colours: colours.size, below, left: Math.round(canvas.closest(".u-wrap").querySelector(".u-over").getBoundingClientRect().left), width: canvas.closest(".u-wrap").querySelector(".u-over").clientWidth };
     }),
   );
   for (const each of drawn) assert.ok(each.colours > 3, "an empty chart");
+  assert.ok(drawn.at(-1).below > 100, "no times at the axis");
   assert.equal(new Set(drawn.map(({ left, width }) => `${left} ${width}`)).size, 1, "lanes share one time axis");
 
   assert.equal(await page.locator(".ladder .message").count(), detail.ladder.length);

@@ -50,7 +50,8 @@ test("numbers and lengths of time", () => {
     [format.count(41_234), "41.2 k"],
     [format.count(3_100_000), "3.1 M"],
     [format.duration(420), "0.4 s"],
-    [format.duration(42_000), "42 s"],
+    [format.duration(42_000), "42.0 s"],
+    [format.duration(59_960), "1:00"],
     [format.duration(187_000), "3:07"],
     [format.duration(3_765_000), "1:02:45"],
   ];
@@ -164,6 +165,9 @@ test("a receiver's count of lost packets is held only against ours over the same
   for (const more of [{ restarts: 1 }, { sent_elsewhere: 3 }, { quality: { started_mid_call: true } }, { lost: 140 }]) {
     assert.equal(said(at("32", 900), detail(more)), null, `${JSON.stringify(more)}: not the same packets`);
   }
+  const mirrored = [at("12.780400", 81), at("12.780900", 81), at("12.780900", 82), at("17.6", 81)];
+  assert.deepEqual(compare.withoutCopies(mirrored), [mirrored[0], mirrored[2], mirrored[3]]);
+
   const copied = detail();
   copied.intervals.a[1].duplicates_network = 60;
   assert.equal(said(at("32", 80), copied), null, "copies made by the network lower the receiver's count");

@@ -4,6 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { clock } from "../format";
 import { useTheme, useWidth } from "../hooks";
+import type { IntervalRow } from "../types";
 import { captureBlamed } from "../words";
 import { type Direction, spanOf } from "./directions";
 
@@ -13,6 +14,8 @@ export const RIGHT = 14;
 const CLOSE_S = 1.5;
 /** Below the lowest chart: the times, clear of its zero. */
 const X_AXIS = 27;
+/** Half the width of a time at the axis: one nearer to the edge would be cut. */
+const HALF_TIME = 25;
 
 export interface TimeRange {
   min: number;
@@ -63,20 +66,26 @@ export function seriesOf(direction: Direction): Series {
     s.loss.push(loss);
   };
   direction.intervals.forEach((interval, i) => {
-    const { row } = interval;
     const { from: at, to: end } = spanOf(interval);
-    const dv = row.delay_variation_ms;
-    const share = row.expected > 0 ? (100 * row.lost) / row.expected : null;
-    const values = [row.mos_lq, dv.p50, dv.p95, dv.max, row.jitter_ms.mean, share];
+    const values = figuresOf(interval.row);
     const before = s.x.at(-1);
     push(before !== undefined && at <= before ? before + 0.001 : at, i, values);
     const next = direction.intervals[i + 1];
     if (!next || spanOf(next).from - end > CLOSE_S) {
       push(Math.max(end, at + 0.001), i, values);
       push(Math.max(end, at + 0.001) + 0.002, -1, []);
+    } else if (figuresOf(next.row).some((value, k) => value === null && values[k] !== null)) {
+      // A step towards nothing is not drawn: the last one needs an end of its own.
+      push(Math.max(spanOf(next).from - 0.001, at + 0.001), i, values);
     }
   });
   return s;
+}
+
+function figuresOf(row: IntervalRow): (number | null)[] {
+  const dv = row.delay_variation_ms;
+  const share = row.expected > 0 ? (100 * row.lost) / row.expected : null;
+  return [row.mos_lq, dv.p50, dv.p95, dv.max, row.jitter_ms.mean, share];
 }
 
 export function LaneCharts(props: Props) {
@@ -142,7 +151,11 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
         gap: 11,
         space: 90,
         incrs: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600],
-        values: (_self, splits) => splits.map((at) => clock(at * 1000)),
+        values: (self, splits) => {
+          const { min = 0, max = 0 } = self.scales.x ?? {};
+          const last = (max ?? 0) - ((max ?? 0) - (min ?? 0)) * ((HALF_TIME - RIGHT) / (width - GUTTER - RIGHT));
+          return splits.map((at) => (at > last ? null : clock(at * 1000)));
+        },
       },
       {
         size: GUTTER,

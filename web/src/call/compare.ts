@@ -45,3 +45,19 @@ export function compared(row: RtcpRow, ours: LostByThen | null): "behind" | "unr
   if (ours.least - ours.copies - theirs > room(ours.least)) return "unreported";
   return null;
 }
+
+/** A mirror port delivers the same report twice within microseconds; an endpoint never sends two that soon. */
+const COPY_MS = 20;
+
+/** Reports in the order of time without repeats. */
+export function withoutCopies(rows: RtcpRow[]): RtcpRow[] {
+  const last = new Map<string, number>();
+  return rows.filter((row) => {
+    const { at, ...content } = row;
+    const key = JSON.stringify({ ...content, rtt_probe_reporter_ms: null });
+    const before = last.get(key);
+    const now = epochMs(at);
+    last.set(key, now);
+    return before === undefined || now - before > COPY_MS;
+  });
+}

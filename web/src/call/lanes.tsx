@@ -277,7 +277,7 @@ function describe(row: IntervalRow, answered: string | null): string {
   const rated = row.mos_lq === null ? `no MOS (${(row.mos_null_reason ?? "unknown").replaceAll("_", " ")})` : `MOS ${mos(row.mos_lq)} ${scaleShort(row.mos_scale)}`;
   const dv = row.delay_variation_ms;
   const lost = row.lost === 0 ? "no loss" : `lost ${number(row.lost)} of ${number(row.expected)}, longest run ${number(row.longest_loss_run)}${captureBlamed(row.loss_source) ? ", probe suspected" : ""}`;
-  return `${clock(at)} to ${clock(at + row.length_ms)}${since}: ${rated}; delay variation p50 ${ms(dv.p50)}, p95 ${ms(dv.p95)}, max ${ms(dv.max)}; jitter ${ms(row.jitter_ms.mean)}; ${lost}`;
+  return `${clock(at)} to ${clock(at + row.length_ms)}${since}: ${rated}; delay variation p50 ${ms(dv.p50)}, p95 ${ms(dv.p95)}, max ${ms(dv.max)}; jitter ${ms(row.jitter_ms.mean)}; ${lost}${(row.max_gap_ms ?? 0) >= 1000 ? `; nothing for ${ms(row.max_gap_ms)}` : ""}`;
 }
 
 /** The charts once more as a table, for those who read rather than see. */

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { clock, epochMs, ms, number, percent, plural, UNKNOWN } from "../format";
 import type { CallDetail, IntervalRow, RtcpRow, VoipMetrics } from "../types";
 import { rtcpKind } from "../words";
-import { compared, type LostByThen, lostByThen } from "./compare";
+import { compared, type LostByThen, lostByThen, withoutCopies } from "./compare";
 
 const SHOWN_FIRST = 12;
 const REMARKS = {
@@ -14,7 +14,7 @@ const REMARKS = {
 
 export function Rtcp({ detail }: { detail: CallDetail }) {
   const [all, setAll] = useState(false);
-  const rows = detail.rtcp.filter((row) => row.about_ssrc !== null || row.voip !== null || row.implausible);
+  const rows = withoutCopies(detail.rtcp.filter((row) => row.about_ssrc !== null || row.voip !== null || row.implausible));
   if (rows.length === 0) {
     return (
       <section class="panel" aria-labelledby="rtcp-title">

@@ -99,7 +99,7 @@ function items({ call, streams, truncated }: CallDetail): Item[] {
   }
   if (call.started_mid_call || any((s) => s.quality.started_mid_call)) add("care", "Start", "The capture began after the call did: times before the first packet are unknown.");
   if (truncated) add("care", "Cut list", "There is more of this call than one page takes; rows after the limit are left out here and are in the database.");
-  add("ok", "Measurement point", `Probe ${call.probe}${call.site ? `, site ${call.site}` : ""}. What happens between the probe and the ear, the receiver's jitter buffer among it, is not in these figures.`);
+  add("ok", "Measurement point", `Measured by the probe named “${call.probe}”${call.site ? ` at ${call.site}` : ""}. What happens between the probe and the ear, the receiver's jitter buffer among it, is not in these figures.`);
   return out.sort((a, b) => RANK[a.level] - RANK[b.level]);
 }
 

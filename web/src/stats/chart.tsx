@@ -23,6 +23,8 @@ export const FIGURES: Figure[] = [
 
 const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3], [5, 2], [1, 4]];
 const HEIGHT = 220;
+/** Up to so many buckets each is marked: one between two empty ones has no line. */
+const FEW_POINTS = 60;
 
 export function figureOf(group: StatsGroup, figure: Figure): number | null {
   switch (figure.id) {
@@ -80,15 +82,15 @@ export function OverTime({ series, keys, keyOf, figure }: Props) {
       {
         width,
         height: HEIGHT,
-        padding: [10, 14, 0, 0],
+        padding: [10, 26, 0, 0],
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 5 } },
         scales: { x: { time: false }, y: { range: (_self, _min, max) => [0, Math.max(max ?? 0, figure.unit === "%" ? 0.1 : 1) * 1.08] } },
         axes: [
           {
             font,
-            size: 24,
-            gap: 5,
+            size: 30,
+            gap: 11,
             stroke: colour("--muted"),
             grid: { stroke: colour("--grid"), width: 1 },
             ticks: { show: false },
@@ -98,7 +100,7 @@ export function OverTime({ series, keys, keyOf, figure }: Props) {
           },
           { font, size: 62, gap: 6, stroke: colour("--muted"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { show: false }, values: (_self, splits) => splits.map(mark) },
         ],
-        series: [{}, ...keys.map((_, i): uPlot.Series => ({ stroke: colour(`--line-${i}`), width: 1.75, dash: DASHES[i] ?? [], points: { show: x.length === 1 }, spanGaps: false }))],
+        series: [{}, ...keys.map((_, i): uPlot.Series => ({ stroke: colour(`--line-${i}`), width: 1.75, dash: DASHES[i] ?? [], points: { show: x.length <= FEW_POINTS, size: 5, fill: colour(`--line-${i}`) }, spanGaps: false }))],
         hooks: {
           setCursor: [
             (self) => {
