@@ -21,13 +21,14 @@ fn a_running_program_answers() {
     assert_eq!((&range["calls"], &range["streams"]), (&89.into(), &144.into()), "{range}");
     let calls = json(api, "/api/v1/calls?limit=5");
     assert_eq!(calls["calls"].as_array().map(Vec::len), Some(5));
+    let calls = json(api, "/api/v1/calls?codec=PCMA&limit=1");
     let id = calls["calls"][0]["id"].as_str().expect("an id");
     let detail = json(api, &format!("/api/v1/calls/{id}"));
     assert!(detail["streams"].as_array().is_some_and(|s| !s.is_empty()), "{detail}");
-    assert!(detail["messages"].as_array().is_some_and(|s| !s.is_empty()), "{detail}");
+    assert!(detail["ladder"].as_array().is_some_and(|s| !s.is_empty()), "{detail}");
     let shown = worst.rsplit('/').next().expect("a path").trim();
     assert_eq!(json(api, &format!("/api/v1/calls/{shown}"))["call"]["id"], shown, "the guide points at a call");
-    let stats = json(api, "/api/v1/stats?group=codec");
+    let stats = json(api, "/api/v1/stats?group_by=codec");
     assert!(stats["groups"].as_array().is_some_and(|groups| groups.len() > 2), "{stats}");
     assert_eq!(json(api, "/readyz")["ready"], true);
     assert_eq!(json(api, "/healthz")["status"], "ok");

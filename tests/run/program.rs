@@ -180,21 +180,53 @@ pub fn end_of<A: AsRef<std::ffi::OsStr>>(arguments: &[A]) -> End {
 }
 
 /// Sends a request; status and body. HTTP/1.0, so that the end of the connection is the end of the body.
+#[track_caller]
 pub fn http(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).expect("it listens");
-    stream.set_read_timeout(Some(WAIT)).expect("a socket");
+    try_http(address, method, path, headers, body).unwrap_or_else(|| panic!("{address} does not answer {path}"))
+}
+
+/// As [`http`]; `None` when nobody answers.
+fn try_http(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(WAIT)).ok()?;
     let length = body.len();
     let request =
         format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {length}\r\n{headers}\r\n{body}");
-    stream.write_all(request.as_bytes()).expect("it reads");
+    stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("it answers");
+    stream.read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8_lossy(&answer);
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    (status.unwrap_or_else(|| panic!("{path}: {answer}")), body.to_owned())
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
 }
 
+/// The value of a metric, 0 when it is not there; `None` when nobody answers.
+pub fn metric(api: SocketAddr, name: &str) -> Option<u64> {
+    let (_, text) = try_http(api, "GET", "/metrics", "", "")?;
+    let value: Option<f64> = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    Some(value.unwrap_or(0.0) as u64)
+}
+
+/// Rows of a table that came so far.
+pub fn rows(table: &str, state: &str) -> String {
+    format!("auscult_store_rows_total{{table=\"{table}\",state=\"{state}\"}}")
+}
+
+/// Waits until a metric is so high; false when the program ended before.
+#[track_caller]
+pub fn reaches(api: SocketAddr, name: &str, least: u64) -> bool {
+    let pause = Duration::from_millis(5);
+    for _ in 0..WAIT.as_millis() / pause.as_millis() {
+        match metric(api, name) {
+            None => return false,
+            Some(value) if value >= least => return true,
+            Some(_) => std::thread::sleep(pause),
+        }
+    }
+    panic!("{name} does not reach {least}");
+}
+
+#[track_caller]
 pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
     http(address, "GET", path, "", "")
 }

@@ -24,11 +24,18 @@ pub fn short_calls(dir: &Path, seed: u64) -> PathBuf {
     write(dir, "short-calls.pcap", &pcap::to_bytes(&capture.frames))
 }
 
-/// A hundred and fifty streams without signalling for a minute.
-pub fn many_streams(dir: &Path) -> PathBuf {
+/// Two captures of the same two minutes: eighty calls that end one after the other, and eighty streams without
+/// signalling that keep the program busy meanwhile.
+pub fn busy_minutes(dir: &Path) -> Vec<PathBuf> {
+    let calls = (0..80).map(|n| {
+        let caller = Party::new("Cy", &format!("+1202555{:04}", 100 + n), &format!("192.0.2.{}", 10 + n), 20_000);
+        let callee = Party::new("Di", &format!("+1202555{:04}", 200 + n), &format!("198.51.100.{}", 10 + n), 30_000);
+        CallSpec { talk_ms: 4_000, ..CallSpec::new(1_300 * n, caller, callee) }
+    });
+    let capture = World::new(2).calls(calls).build();
     let mut bytes = Vec::new();
-    Streams { lose_every: 91, ..Streams::new(150, 60) }.write_pcap(&mut bytes).expect("memory");
-    write(dir, "many-streams.pcap", &bytes)
+    Streams { lose_every: 91, ..Streams::new(80, 120) }.write_pcap(&mut bytes).expect("memory");
+    vec![write(dir, "calls.pcap", &pcap::to_bytes(&capture.frames)), write(dir, "streams.pcap", &bytes)]
 }
 
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
