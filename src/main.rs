@@ -1,26 +1,13 @@
 //! The program: parses the command line, runs the command, and turns an error into one line and an exit code.
 
 use auscult::app::cli::{Cli, run};
-use auscult::capture::CaptureError;
+use auscult::app::report;
 use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("auscult: {}", one_line(&error));
-            // 2: the input is not what the command takes; 1: everything else.
-            ExitCode::from(if error.downcast_ref::<CaptureError>().is_some() { 2 } else { 1 })
-        }
+        Err(error) => ExitCode::from(report(&error)),
     }
-}
-
-/// The error and its causes, each once: many errors name their cause in their own words already.
-fn one_line(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |line, cause| match line.as_str() {
-        "" => cause,
-        line if line.ends_with(&cause) => line.to_owned(),
-        line => format!("{line}: {cause}"),
-    })
 }

@@ -58,7 +58,7 @@ pub enum Command {
 
 /// Runs the command; the error is one line for the user.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = std::io::BufWriter::new(std::io::stdout());
     match cli.command {
         Command::Analyze(args) => analyze::run(&args, &Policy::default(), &mut out),
         Command::Emodel(args) => emodel::run(args, &mut out),

@@ -10,8 +10,8 @@ use crate::engine::Engine;
 use crate::model::Event;
 use crate::store::rows::Record;
 use crate::store::{Labels, StoreSender};
-use crate::units::Nanos;
-use indicatif::{ProgressBar, ProgressStyle};
+use crate::units::{Nanos, Timestamp};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[cfg(feature = "live")]
-use super::live_source::LiveSource;
+use super::live_source::{Batch, LiveSource};
 
 /// Facts the store's writer may be behind before a replay waits for it.
 const REPLAY_DEPTH: usize = 16_384;
@@ -41,7 +41,17 @@ pub enum Source {
 pub struct Replay {
     timeline: Timeline,
     name: String,
+    files: usize,
     real_pace: bool,
+}
+
+/// How a source came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Read to the last frame, or a live capture that was told to stop: what was open is finished.
+    Complete,
+    /// A replay that was told to stop. What was open is not finished: those calls did not end there.
+    Paused,
 }
 
 impl Source {
@@ -49,12 +59,24 @@ impl Source {
     pub fn open(files: &[PathBuf], real_pace: bool, capture: &config::Capture) -> anyhow::Result<Source> {
         if !files.is_empty() {
             let name = files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
-            return Ok(Source::Replay(Box::new(Replay { timeline: Timeline::open(files)?, name, real_pace })));
+            return Ok(Source::Replay(Box::new(Replay {
+                timeline: Timeline::open(files)?,
+                name,
+                files: files.len(),
+                real_pace,
+            })));
         }
         if capture.interfaces.is_empty() {
             return Ok(Source::None);
         }
         Source::live(capture)
+    }
+
+    /// Gives a replay the name its rows have since it was begun, however the files are called now.
+    pub fn rename(&mut self, name: String) {
+        if let Source::Replay(replay) = self {
+            replay.name = name;
+        }
     }
 
     #[cfg(feature = "live")]
@@ -108,65 +130,72 @@ impl Feed {
     }
 
     /// Until the source ends or somebody stops it.
-    pub fn run(mut self, source: Source) -> anyhow::Result<()> {
-        match source {
-            Source::None => return Ok(()),
-            Source::Replay(replay) => self.replay(replay)?,
+    pub fn run(mut self, source: Source) -> anyhow::Result<Ended> {
+        let ended = match source {
+            Source::None => return Ok(Ended::Complete),
+            Source::Replay(replay) => self.replay(replay),
             #[cfg(feature = "live")]
-            Source::Live(live) => self.live(live)?,
+            Source::Live(live) => self.live(live),
+        };
+        if !matches!(ended, Ok(Ended::Paused)) {
+            self.engine.finish(&mut self.events);
+            self.hand_over(true);
         }
-        self.engine.finish(&mut self.events);
-        self.hand_over(true);
-        Ok(())
+        ended
     }
 
-    fn replay(&mut self, mut replay: Box<Replay>) -> anyhow::Result<()> {
+    fn replay(&mut self, mut replay: Box<Replay>) -> anyhow::Result<Ended> {
         self.engine.set_source(&replay.name, replay.timeline.resolution_ns());
-        let progress = progress(&replay.timeline);
+        let mut progress = Progress::new(&replay);
         let mut pacer = replay.real_pace.then(|| Pacer::new(SystemClock::start(), 1.0));
         let mut frames = 0u64;
         loop {
-            if frames & 0xfff == 0 {
-                progress.set_position(replay.timeline.position().0);
-                if self.stopped() {
-                    break;
-                }
+            if pacer.is_some() || frames & 0xfff == 0 {
+                progress.at(replay.timeline.position());
             }
             let Some(frame) = replay.timeline.next_frame()? else { break };
             frames += 1;
             if let Some(pacer) = &mut pacer {
-                while !pacer.wait(frame.at, NAP) && !self.stop.load(Ordering::Relaxed) {}
+                while !self.stopped() && !pacer.wait(frame.at, NAP) {}
+            }
+            if self.stopped() {
+                progress.end(None);
+                return Ok(Ended::Paused);
             }
             self.telemetry.frame(frame.at);
             self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.events);
             self.hand_over(true);
         }
-        progress.finish_and_clear();
+        progress.end(Some(frames));
         for truncation in replay.timeline.truncations() {
-            println!("{}: {}; everything before it was used", truncation.name, truncation.truncation);
+            super::say(format_args!("{}: {}; everything before it was used", truncation.name, truncation.truncation));
         }
-        if self.stopped() {
-            anyhow::bail!("the replay was stopped before its end; the next start goes on with it");
-        }
-        Ok(())
+        Ok(Ended::Complete)
     }
 
     #[cfg(feature = "live")]
-    fn live(&mut self, mut live: LiveSource) -> anyhow::Result<()> {
+    fn live(&mut self, mut live: LiveSource) -> anyhow::Result<Ended> {
         self.engine.set_source(live.name(), live.resolution_ns());
         while !self.stopped() {
             let batch = live.next_batch(Duration::from_millis(100))?;
-            self.engine.missed(batch.missed);
-            self.telemetry.missed(batch.missed);
-            for frame in batch.frames() {
-                self.telemetry.frame(frame.at);
-                self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.events);
-            }
+            self.take(&batch);
             self.engine.tick(super::wall_clock() - LIVE_SLACK, &mut self.events);
             self.hand_over(false);
         }
-        live.stop();
-        Ok(())
+        for batch in live.stop() {
+            self.take(&batch);
+        }
+        Ok(Ended::Complete)
+    }
+
+    #[cfg(feature = "live")]
+    fn take(&mut self, batch: &Batch) {
+        self.engine.missed(batch.missed);
+        self.telemetry.missed(batch.missed);
+        for frame in batch.frames() {
+            self.telemetry.frame(frame.at);
+            self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.events);
+        }
     }
 
     fn stopped(&self) -> bool {
@@ -206,11 +235,54 @@ fn addresses(event: &Event) -> impl Iterator<Item = IpAddr> + use<> {
     pair.into_iter().flatten().map(|a| a.ip())
 }
 
-fn progress(timeline: &Timeline) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
+/// What is said while a replay runs: a bar on a terminal, a line now and then elsewhere.
+struct Progress {
+    bar: Option<ProgressBar>,
+    began: Timestamp,
+    said: Timestamp,
+}
+
+/// Time between two lines where there is no terminal.
+const SAY_EVERY: Nanos = Nanos::from_secs(5);
+
+impl Progress {
+    fn new(replay: &Replay) -> Progress {
+        let total = replay.timeline.position().1;
+        let size = total.map_or_else(String::new, |bytes| format!(", {}", HumanBytes(bytes)));
+        let (n, pace) = (replay.files, if replay.real_pace { " as fast as it was recorded" } else { "" });
+        super::say(format_args!("replaying {n} capture{}{size}{pace}", if n == 1 { "" } else { "s" }));
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("replaying {wide_bar} {bytes}/{total_bytes} {eta}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            total.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style)
+        });
+        let now = super::wall_clock();
+        Progress { bar, began: now, said: now }
     }
-    let style = ProgressStyle::with_template("replaying {wide_bar} {bytes}/{total_bytes} {eta}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    timeline.position().1.map_or_else(ProgressBar::new_spinner, ProgressBar::new).with_style(style)
+
+    fn at(&mut self, (read, total): (u64, Option<u64>)) {
+        if let Some(bar) = &self.bar {
+            return bar.set_position(read);
+        }
+        let now = super::wall_clock();
+        if now - self.said < SAY_EVERY {
+            return;
+        }
+        self.said = now;
+        match total {
+            Some(total) if total > 0 => super::say(format_args!("replayed {} %", read.min(total) * 100 / total)),
+            _ => super::say(format_args!("replayed {}", HumanBytes(read))),
+        }
+    }
+
+    /// `frames` when all were read.
+    fn end(&self, frames: Option<u64>) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        if let Some(frames) = frames {
+            let took = (super::wall_clock() - self.began).as_secs_f64();
+            super::say(format_args!("replayed {frames} frames in {took:.1} s"));
+        }
+    }
 }

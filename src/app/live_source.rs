@@ -102,14 +102,17 @@ impl LiveSource {
         }
     }
 
-    pub fn stop(self) {
+    /// Closes the rings; what they had handed over before is still to be measured.
+    pub fn stop(self) -> Vec<Batch> {
         for stop in &self.stops {
             stop.stop();
         }
-        drop(self.batches);
+        // Ends when the last thread has left and dropped its end of the queue.
+        let rest = self.batches.iter().flatten().collect();
         for thread in self.threads {
             let _ = thread.join();
         }
+        rest
     }
 }
 

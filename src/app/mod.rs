@@ -14,7 +14,29 @@ pub mod run;
 mod table;
 mod telemetry;
 
+use crate::capture::CaptureError;
 use crate::units::Timestamp;
+use std::io::Write;
+
+/// Prints an error as one line; returns the exit code: 2 when the input is not what the command takes, 1 otherwise.
+pub fn report(error: &anyhow::Error) -> u8 {
+    eprintln!("auscult: {}", one_line(error));
+    if error.downcast_ref::<CaptureError>().is_some() { 2 } else { 1 }
+}
+
+/// The error and its causes, each once: many errors name their cause in their own words already.
+fn one_line(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |line, cause| match line.as_str() {
+        "" => cause,
+        line if line.ends_with(&cause) => line.to_owned(),
+        line => format!("{line}: {cause}"),
+    })
+}
+
+/// Prints one line. A reader that went away does not end a program that captures.
+fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
 
 /// The wall clock: the one place besides `capture` that reads it.
 #[expect(clippy::disallowed_methods, reason = "the program around the pure machine has to know the time")]

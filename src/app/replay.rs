@@ -36,7 +36,8 @@ pub enum Known {
     New,
     /// Begun at this time, not ended.
     Unfinished(Timestamp),
-    Done,
+    /// Begun at this time, and all of its rows are in the store or the spool.
+    Done(Timestamp),
 }
 
 impl Ledger {
@@ -54,11 +55,19 @@ impl Ledger {
     }
 
     pub fn known(&self, fingerprint: &str) -> Known {
-        match self.replays.get(fingerprint) {
-            None => Known::New,
-            Some(replay) if replay.done => Known::Done,
-            Some(replay) => Known::Unfinished(Timestamp::parse_rfc3339(&replay.begun_at).unwrap_or(Timestamp::MIN)),
-        }
+        let Some(replay) = self.replays.get(fingerprint) else { return Known::New };
+        let begun = Timestamp::parse_rfc3339(&replay.begun_at).unwrap_or(Timestamp::MIN);
+        if replay.done { Known::Done(begun) } else { Known::Unfinished(begun) }
+    }
+
+    /// The files' names when the replay was begun: part of what its rows are known by.
+    pub fn name(&self, fingerprint: &str) -> Option<String> {
+        self.replays.get(fingerprint).map(|replay| replay.files.join(", "))
+    }
+
+    /// Its rows are not in the store any more: it was never replayed.
+    pub fn forget(&mut self, fingerprint: &str) {
+        self.replays.remove(fingerprint);
     }
 
     /// Enters a replay that begins; one that was begun before keeps its first time.
@@ -87,9 +96,12 @@ impl Ledger {
     }
 }
 
-/// Identifies captures by content: sizes and both ends. `None` for what cannot be read twice (standard input, pipes).
-pub fn fingerprint(files: &[PathBuf]) -> anyhow::Result<Option<String>> {
+/// Identifies captures in a store: its name, and of each file size and both ends. `None` for what cannot be read
+/// twice (standard input, pipes).
+pub fn fingerprint(store: &str, files: &[PathBuf]) -> anyhow::Result<Option<String>> {
     let mut hash = Sha256::new();
+    hash.update((store.len() as u64).to_le_bytes());
+    hash.update(store);
     for path in files {
         if path.as_os_str() == "-" {
             return Ok(None);
@@ -114,6 +126,24 @@ pub fn fingerprint(files: &[PathBuf]) -> anyhow::Result<Option<String>> {
     Ok(Some(hash.finalize().iter().map(|b| format!("{b:02x}")).collect()))
 }
 
+/// Seconds before the ledger's time from which rows are looked for: `stored_at` has whole seconds, and a clock may
+/// have been set back. Looking at too many rows costs nothing but time.
+const EARLIER: i64 = 60;
+
+/// Whether the store has any row of a replay begun at this time; retention may have taken them all, or a person.
+pub async fn is_stored(client: &clickhouse::Client, labels: &Labels, begun: Timestamp) -> anyhow::Result<bool> {
+    let sql = format!(
+        "SELECT count() FROM capture_intervals WHERE stored_at >= toDateTime({}) AND probe = ?",
+        from_second(begun)
+    );
+    let count = client.query(&sql).bind(&labels.probe).fetch_one::<u64>().await;
+    Ok(count.context("cannot ask the store for its captures")? > 0)
+}
+
+fn from_second(begun: Timestamp) -> i64 {
+    (begun.0 / 1_000_000_000 - EARLIER).max(0)
+}
+
 /// Rows of an unfinished replay that are stored already.
 pub struct Stored {
     rows: HashSet<u64>,
@@ -125,10 +155,9 @@ impl Stored {
     pub async fn since(client: &clickhouse::Client, labels: &Labels, begun: Timestamp) -> anyhow::Result<Stored> {
         let mut rows = HashSet::new();
         for table in ["calls", "streams", "stream_intervals", "sip_messages", "rtcp_reports", "capture_intervals"] {
-            // `stored_at` has whole seconds: one second back, so that none is missed.
             let sql = format!(
                 "SELECT row_id FROM {table} WHERE stored_at >= toDateTime({}) AND probe = ?",
-                begun.0 / 1_000_000_000 - 1
+                from_second(begun)
             );
             let found = client.query(&sql).bind(&labels.probe).fetch_all::<u64>().await;
             rows.extend(found.with_context(|| format!("cannot ask the store which rows of {table} it has"))?);
@@ -163,7 +192,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a.pcap");
         std::fs::write(&file, b"something").unwrap();
-        let print = fingerprint(std::slice::from_ref(&file)).unwrap().unwrap();
+        let print = fingerprint("here", std::slice::from_ref(&file)).unwrap().unwrap();
         let mut ledger = Ledger::open(dir.path()).unwrap();
         assert_eq!(ledger.known(&print), Known::New);
         ledger.begin(&print, std::slice::from_ref(&file), Timestamp::from_secs(5)).unwrap();
@@ -172,9 +201,12 @@ mod tests {
         again.begin(&print, std::slice::from_ref(&file), Timestamp::from_secs(9)).unwrap();
         assert_eq!(again.known(&print), Known::Unfinished(Timestamp::from_secs(5)));
         again.done(&print).unwrap();
-        assert_eq!(Ledger::open(dir.path()).unwrap().known(&print), Known::Done);
+        assert_eq!(Ledger::open(dir.path()).unwrap().known(&print), Known::Done(Timestamp::from_secs(5)));
+        assert_ne!(fingerprint("elsewhere", std::slice::from_ref(&file)).unwrap().unwrap(), print);
         std::fs::write(&file, b"other").unwrap();
-        assert_ne!(fingerprint(&[file]).unwrap().unwrap(), print);
-        assert_eq!(fingerprint(&["-".into()]).unwrap(), None);
+        assert_ne!(fingerprint("here", &[file]).unwrap().unwrap(), print);
+        assert_eq!(fingerprint("here", &["-".into()]).unwrap(), None);
+        again.forget(&print);
+        assert_eq!(again.known(&print), Known::New);
     }
 }

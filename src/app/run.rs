@@ -4,13 +4,15 @@
 //! writer and to the live view; the API reads the store. Live capture never waits for either; a replay does.
 
 use super::config::{self, Config};
-use super::feed::{Feed, Source};
-use super::replay::{Known, Ledger, Stored, fingerprint};
+use super::feed::{Ended, Feed, Source};
+use super::replay::{Known, Ledger, Stored, fingerprint, is_stored};
 use super::telemetry::ProgramTelemetry;
 use crate::api::{AppState, HostPolicy, LiveFeed, app};
 use crate::store::endpoint::{Access, serve_endpoint};
 use crate::store::query::Reader;
-use crate::store::{Backend, Store, StoreOptions, StoreWriter};
+use crate::store::writer::{CountersSnapshot, DropReason};
+use crate::store::{Backend, Store, StoreError, StoreOptions, StoreSender, StoreWriter, Table};
+use crate::units::Timestamp;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
@@ -18,6 +20,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::watch;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Pace {
@@ -49,7 +52,8 @@ pub struct RunArgs {
     /// Address of the API and the page.
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
-    /// Leave when the replay is stored, instead of serving on.
+    /// Leave when the replay is stored, instead of serving on; with an error when the store takes nothing for 10 s.
+    /// Rows then wait in the spool, and the next run delivers them.
     #[arg(long, requires = "read")]
     pub exit: bool,
     /// Print what to look at first.
@@ -57,8 +61,17 @@ pub struct RunArgs {
     pub guide: bool,
 }
 
-/// How long shutting down waits for the store; what is not delivered then stays in the spool for the next run.
+/// How long shutting down goes on delivering; what is left then stays in the spool for the next run.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// The same when the store did not answer the last time it was asked.
+const DRAIN_UNREACHABLE: Duration = Duration::from_secs(2);
+
+/// How long `--exit` and a replay that goes on wait for a store that takes nothing.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the start waits for a server to answer; it is not needed for starting.
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
 impl RunArgs {
     fn config(&self) -> anyhow::Result<Config> {
@@ -100,27 +113,35 @@ impl RunArgs {
     }
 }
 
-/// Runs until SIGINT or SIGTERM. Does not return: the embedded engine does not survive exit handlers.
+/// Runs until SIGINT or SIGTERM, or the end of a replay with `--exit`. Returns only errors from before the store was
+/// opened: the embedded engine does not survive exit handlers, so the process ends here.
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let config = args.config()?;
     // Sockets first, then privileges, then threads.
+    let doors = Doors::open(&config)?;
     let source = Source::open(&args.read, args.pace == Pace::Real, &config.capture)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    runtime.block_on(serve(args, config, source))?;
-    use std::io::Write;
-    let _ = std::io::stdout().flush();
-    crate::store::chdb::leave(0)
+    let code = match runtime.block_on(serve(args, &config, doors, source)) {
+        Ok(()) => 0,
+        Err(error) => super::report(&error),
+    };
+    leave(code)
 }
 
-async fn serve(args: &RunArgs, config: Config, source: Source) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&config.store.data)
-        .with_context(|| format!("cannot create {}", config.store.data.display()))?;
-    let store = backend(&config.store).open()?;
-    store.migrate().await.or_else(|e| if config.store.server.is_some() { Ok(Vec::new()) } else { Err(e) })?;
+/// Ends the process without exit handlers.
+fn leave(code: u8) -> ! {
+    use std::io::Write;
+    let _ = std::io::stdout().flush();
+    crate::store::chdb::leave(i32::from(code))
+}
+
+async fn serve(args: &RunArgs, config: &Config, doors: Doors, source: Source) -> anyhow::Result<()> {
+    let mut stop = signals()?;
+    let store = open_store(config).await?;
     let mut options = StoreOptions::new(super::wall_clock);
     if let Some(bytes) = config.store.spool_bytes {
         options.spool.bytes = bytes;
@@ -128,11 +149,8 @@ async fn serve(args: &RunArgs, config: Config, source: Source) -> anyhow::Result
     let (sender, writer) =
         StoreWriter::start(store.clone(), &config.store.data.join("spool"), config.labels.clone(), options)?;
     let live = Arc::new(LiveFeed::new(&config.limits));
-    let telemetry = Arc::new(ProgramTelemetry::new(writer.counters(), &config));
-    let listener = tokio::net::TcpListener::bind(config.listen).await.with_context(|| {
-        format!("cannot listen on {}: another program has it, or it is not an address of this machine; choose one with --listen", config.listen)
-    })?;
-    let address = listener.local_addr()?;
+    let telemetry = Arc::new(ProgramTelemetry::new(writer.counters(), config));
+    let address = doors.api.local_addr()?;
     let state = AppState {
         reader: Reader::new(store.reader()),
         live: live.clone(),
@@ -140,147 +158,336 @@ async fn serve(args: &RunArgs, config: Config, source: Source) -> anyhow::Result
         hosts: if address.ip().is_loopback() { HostPolicy::Only(config.hosts.clone()) } else { HostPolicy::Any },
         now: super::wall_clock,
     };
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let server = tokio::spawn({
-        let mut stopped = stopped.clone();
-        async move {
-            axum::serve(listener, app(state))
-                .with_graceful_shutdown(async move { drop(stopped.wait_for(|s| *s).await) })
-                .await
-        }
+    let (close, mut closing) = watch::channel(false);
+    let listener = tokio::net::TcpListener::from_std(doors.api)?;
+    let server = tokio::spawn(async move {
+        axum::serve(listener, app(state)).with_graceful_shutdown(async move { stopped(&mut closing).await }).await
     });
-    open_store_endpoint(&config, &store).await?;
-    println!("auscult {} on http://{address}", env!("CARGO_PKG_VERSION"));
+    open_store_endpoint(config, doors.store, &store)?;
+    super::say(format_args!("auscult {} on http://{address}", env!("CARGO_PKG_VERSION")));
 
-    let mut work = Work::prepare(args, &config, &store, &writer).await?;
-    let feed = match source {
-        Source::Replay(_) if work.skip => {
-            println!("these captures are in the store already");
-            None
-        }
-        Source::None => None,
-        source => {
-            let feed = Feed::new(&config, sender.clone(), live.clone(), telemetry.clone(), work.stored.take());
-            let handle = feed.stop_handle();
-            let thread = std::thread::Builder::new()
-                .name("feed".to_owned())
-                .spawn(move || feed.run(source))
-                .context("cannot start a thread")?;
-            Some((handle, thread))
-        }
+    let mut program = Program { args, config, store, writer, sender, live, telemetry, work: Work::default() };
+    let ended = tokio::select! {
+        prepared = program.prepare() => Some(prepared),
+        () = stopped(&mut stop) => None,
     };
-
-    let mut finished = feed.is_none();
-    let mut result = Ok(());
-    let (mut handle, mut thread) = feed.unzip();
-    let mut guided = false;
-    loop {
-        if !finished && thread.as_ref().is_none_or(|t| t.is_finished()) {
-            finished = true;
-            if let Some(thread) = thread.take() {
-                result = thread
-                    .join()
-                    .unwrap_or_else(|_| Err(anyhow::anyhow!("the measuring thread failed; this is a defect")));
-            }
-            if result.is_err() || !args.read.is_empty() {
-                wait_until_delivered(&writer).await;
-                if result.is_ok() {
-                    work.finish()?;
+    let ended = match ended {
+        None => Ok(Ended::Paused),
+        Some(Err(error)) => Err(error),
+        Some(Ok(())) => program.measure(source, &mut stop).await,
+    };
+    if let Ok(Ended::Complete) = ended {
+        tokio::select! {
+            () = stopped(&mut stop) => {}
+            result = program.settle(address) => {
+                result?;
+                if !args.exit {
+                    stopped(&mut stop).await;
                 }
             }
         }
-        if finished && !guided {
-            guided = true;
-            if result.is_ok() && args.guide {
-                guide(&store, address).await;
-            }
-            if args.exit || result.is_err() {
-                break;
-            }
-        }
-        tokio::select! {
-            () = signalled() => break,
-            () = tokio::time::sleep(Duration::from_millis(if finished { 1000 } else { 50 })) => {}
-        }
     }
-    if let Some(handle) = handle.take() {
-        handle.store(true, Ordering::Relaxed);
-    }
-    if let Some(thread) = thread.take() {
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
-    }
-    live.close();
-    let _ = stop.send(true);
-    drop(sender);
-    let leftover = writer.drain(DRAIN).await;
+    program.live.close();
+    let _ = close.send(true);
+    let result = program.end(ended).await;
     let _ = tokio::time::timeout(Duration::from_secs(3), server).await;
-    if leftover.spooled_rows > 0 {
-        println!("{} rows wait in the spool and are delivered by the next run", leftover.spooled_rows);
-    }
-    if leftover.lost_rows > 0 {
-        bail!(
-            "{} rows could neither be delivered nor written to the spool in {}",
-            leftover.lost_rows,
-            config.store.data.display()
-        );
-    }
     result
 }
 
-fn backend(store: &config::Store) -> Backend {
-    match &store.server {
-        None => Backend::embedded(store.data.join("clickhouse"), store.library.clone()),
-        Some(server) => Backend::Server {
-            url: server.url.clone(),
-            user: server.user.clone(),
-            password: server.password.clone(),
-            database: server.database.clone(),
-            cluster: server.cluster.clone(),
-        },
+/// Addresses the program answers on, opened while it may still have the privilege for low ports.
+struct Doors {
+    api: std::net::TcpListener,
+    store: Option<std::net::TcpListener>,
+}
+
+impl Doors {
+    fn open(config: &Config) -> anyhow::Result<Doors> {
+        let bind = |address: SocketAddr, how: &str| {
+            let listener = std::net::TcpListener::bind(address).with_context(|| {
+                format!(
+                    "cannot listen on {address}: another program has it (perhaps another auscult), or it is not an \
+                     address of this machine; choose one with {how}"
+                )
+            })?;
+            listener.set_nonblocking(true)?;
+            anyhow::Ok(listener)
+        };
+        let store = match (&config.store.listen, &config.store.server) {
+            (Some((address, _)), None) => Some(bind(*address, "store.listen")?),
+            _ => None,
+        };
+        Ok(Doors { api: bind(config.listen, "--listen")?, store })
     }
 }
 
-async fn open_store_endpoint(config: &Config, store: &Store) -> anyhow::Result<()> {
-    let (Some((address, token)), Some(engine)) = (&config.store.listen, store.engine()) else { return Ok(()) };
-    let listener =
-        tokio::net::TcpListener::bind(address).await.with_context(|| format!("cannot open the store on {address}"))?;
-    println!("the store answers ClickHouse's HTTP interface, read-only, on http://{}", listener.local_addr()?);
+async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    std::fs::create_dir_all(&config.store.data)
+        .with_context(|| format!("cannot create {}", config.store.data.display()))?;
+    let Some(server) = &config.store.server else {
+        super::say(format_args!("opening the store in {}", config.store.data.display()));
+        let embedded = Backend::embedded(config.store.data.join("clickhouse"), config.store.library.clone());
+        let store = embedded.open()?;
+        store.migrate().await?;
+        return Ok(store);
+    };
+    let store = Backend::Server {
+        url: server.url.clone(),
+        user: server.user.clone(),
+        password: server.password.clone(),
+        database: server.database.clone(),
+        cluster: server.cluster.clone(),
+    }
+    .open()?;
+    let why = match tokio::time::timeout(FIRST_ANSWER, store.migrate()).await {
+        Ok(Ok(_)) => return Ok(store),
+        Ok(Err(e @ StoreError::NewerSchema { .. })) => return Err(e.into()),
+        Ok(Err(e)) => e.to_string(),
+        Err(_) => format!("no answer within {} s", FIRST_ANSWER.as_secs()),
+    };
+    super::say(format_args!("the store at {} is not ready: {why}; rows wait in the spool until it is", server.url));
+    Ok(store)
+}
+
+fn open_store_endpoint(config: &Config, door: Option<std::net::TcpListener>, store: &Store) -> anyhow::Result<()> {
+    let (Some(door), Some((_, token)), Some(engine)) = (door, &config.store.listen, store.engine()) else {
+        return Ok(());
+    };
+    let listener = tokio::net::TcpListener::from_std(door)?;
+    super::say(format_args!(
+        "the store answers ClickHouse's HTTP interface, read-only, on http://{}",
+        listener.local_addr()?
+    ));
     tokio::spawn(serve_endpoint(engine.clone(), Access::reader(Some(token.clone())), listener));
     Ok(())
 }
 
+/// The running parts between the source and the store.
+struct Program<'a> {
+    args: &'a RunArgs,
+    config: &'a Config,
+    store: Store,
+    writer: StoreWriter,
+    sender: StoreSender,
+    live: Arc<LiveFeed>,
+    telemetry: Arc<ProgramTelemetry>,
+    work: Work,
+}
+
 /// What the ledger says about this replay.
+#[derive(Default)]
 struct Work {
     ledger: Option<(Ledger, String)>,
+    /// The captures are in the store already.
     skip: bool,
     stored: Option<Stored>,
 }
 
-impl Work {
-    async fn prepare(args: &RunArgs, config: &Config, store: &Store, writer: &StoreWriter) -> anyhow::Result<Work> {
-        let mut work = Work { ledger: None, skip: false, stored: None };
-        if args.read.is_empty() {
-            return Ok(work);
+impl Program<'_> {
+    /// Looks a replay up in the ledger, and enters it. Waits for the store when rows of it may be there.
+    async fn prepare(&mut self) -> anyhow::Result<()> {
+        let identity = self.config.store.server.as_ref().map(|s| format!("{} {}", s.url, s.database));
+        if self.args.read.is_empty() {
+            return Ok(());
         }
-        let Some(print) = fingerprint(&args.read)? else { return Ok(work) };
-        let mut ledger = Ledger::open(&config.store.data)?;
-        match ledger.known(&print) {
-            Known::New => {}
-            Known::Done => work.skip = true,
-            Known::Unfinished(begun) => {
-                wait_until_delivered(writer).await;
-                let stored = Stored::since(&store.reader(), &config.labels, begun).await?;
-                println!("going on with a replay that did not end; {} rows of it are stored", stored.len());
-                work.stored = Some(stored);
+        let Some(print) = fingerprint(&identity.unwrap_or_default(), &self.args.read)? else { return Ok(()) };
+        let mut ledger = Ledger::open(&self.config.store.data)?;
+        if let Known::Done(begun) = ledger.known(&print) {
+            let gone = self.writer.waiting().rows == 0
+                && matches!(is_stored(&self.store.reader(), &self.config.labels, begun).await, Ok(false));
+            if gone {
+                ledger.forget(&print);
             }
         }
-        if !work.skip {
-            ledger.begin(&print, &args.read, super::wall_clock())?;
+        match ledger.known(&print) {
+            Known::New => {}
+            Known::Done(_) => {
+                super::say("these captures are in the store already");
+                self.work.skip = true;
+            }
+            Known::Unfinished(begun) => self.work.stored = Some(self.resume(begun).await?),
         }
-        work.ledger = Some((ledger, print));
-        Ok(work)
+        if !self.work.skip {
+            ledger.begin(&print, &self.args.read, super::wall_clock())?;
+        }
+        self.work.ledger = Some((ledger, print));
+        Ok(())
     }
 
+    /// The rows of a replay that did not end: those in the spool are delivered first, so that the store knows them all.
+    async fn resume(&self, begun: Timestamp) -> anyhow::Result<Stored> {
+        let mut said = false;
+        loop {
+            let problem = if self.delivered(PATIENCE).await {
+                let _ = self.store.migrate().await;
+                match Stored::since(&self.store.reader(), &self.config.labels, begun).await {
+                    Ok(stored) => {
+                        let rows = stored.len();
+                        super::say(format_args!(
+                            "going on with a replay that did not end; {rows} rows of it are stored"
+                        ));
+                        return Ok(stored);
+                    }
+                    Err(e) => format!("{e:#}"),
+                }
+            } else {
+                self.problem()
+            };
+            if self.args.exit {
+                bail!("a replay that did not end cannot go on without the store: {problem}");
+            }
+            if !said {
+                super::say(format_args!("a replay that did not end waits for the store: {problem}"));
+                said = true;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Feeds the source to the engine until its end or a signal.
+    async fn measure(&mut self, mut source: Source, stop: &mut watch::Receiver<bool>) -> anyhow::Result<Ended> {
+        if matches!(source, Source::None) || self.work.skip {
+            return Ok(Ended::Complete);
+        }
+        if let Some(name) = self.work.ledger.as_ref().and_then(|(ledger, print)| ledger.name(print)) {
+            source.rename(name);
+        }
+        let (sender, live, telemetry) = (self.sender.clone(), self.live.clone(), self.telemetry.clone());
+        let feed = Feed::new(self.config, sender, live, telemetry, self.work.stored.take());
+        let handle = feed.stop_handle();
+        let thread = std::thread::Builder::new()
+            .name("feed".to_owned())
+            .spawn(move || feed.run(source))
+            .context("cannot start a thread")?;
+        let mut joined = tokio::task::spawn_blocking(move || thread.join());
+        let ended = tokio::select! {
+            ended = &mut joined => ended,
+            () = stopped(stop) => {
+                handle.store(true, Ordering::Relaxed);
+                joined.await
+            }
+        };
+        match ended {
+            Ok(Ok(ended)) => ended,
+            _ => bail!("the measuring thread failed; this is a defect"),
+        }
+    }
+
+    /// After the source's end: marks the replay done once its rows are safe, and shows the way.
+    async fn settle(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+        if self.args.exit {
+            self.delivered(PATIENCE).await;
+            return Ok(());
+        }
+        if self.args.read.is_empty() {
+            return Ok(());
+        }
+        while !self.safe() {
+            tokio::time::sleep(POLL).await;
+        }
+        self.done()?;
+        if !self.delivered(PATIENCE).await {
+            super::say(format_args!("rows wait in the spool: {}", self.problem()));
+        }
+        self.summary();
+        if self.args.guide {
+            guide(&self.store, address).await;
+        }
+        Ok(())
+    }
+
+    /// Shuts the writer down, and says what did not get where it should.
+    async fn end(mut self, ended: anyhow::Result<Ended>) -> anyhow::Result<()> {
+        let counters = self.writer.counters();
+        let problem = self.problem();
+        let before = counters.snapshot();
+        let unreachable = !before.reachable && before.last_error.is_some();
+        drop(self.sender);
+        let leftover = self.writer.drain(if unreachable { DRAIN_UNREACHABLE } else { DRAIN }).await;
+        let now = counters.snapshot();
+        match &ended {
+            Ok(Ended::Complete) if lost(&now) == 0 => self.work.finish()?,
+            Ok(Ended::Paused) if self.work.ledger.is_some() => {
+                super::say("the replay was stopped before its end; the next start with these captures goes on with it");
+            }
+            _ => {}
+        }
+        let ended = ended?;
+        let mut problems = Vec::new();
+        let spool = self.config.store.data.join("spool");
+        if leftover.spooled_rows > 0 {
+            let rows = leftover.spooled_rows;
+            problems
+                .push(format!("{rows} rows wait in {} and are delivered by the next run: {problem}", spool.display()));
+        }
+        if lost(&now) > 0 {
+            problems.push(format!("{} rows found no room in {} and are lost", lost(&now), spool.display()));
+        }
+        if kept(&now) > 0 {
+            let last = now.last_error.as_deref().unwrap_or_default();
+            problems.push(format!(
+                "{} rows were refused or damaged and are kept in {}: {last}",
+                kept(&now),
+                spool.join("dead_letter").display()
+            ));
+        }
+        let text = problems.join("; ");
+        if !text.is_empty() && (lost(&now) > 0 || (self.args.exit && ended == Ended::Complete)) {
+            bail!(text);
+        }
+        if !text.is_empty() {
+            super::say(text);
+        }
+        if self.args.exit && ended == Ended::Complete && !self.work.skip {
+            summary(&now);
+        }
+        Ok(())
+    }
+
+    fn done(&mut self) -> anyhow::Result<()> {
+        if lost(&self.writer.counters().snapshot()) > 0 {
+            return Ok(());
+        }
+        self.work.finish()
+    }
+
+    fn summary(&self) {
+        if !self.work.skip {
+            summary(&self.writer.counters().snapshot());
+        }
+    }
+
+    /// Every row handed over is in the spool, in the store, or dropped.
+    fn safe(&self) -> bool {
+        let now = self.writer.counters().snapshot();
+        now.tables.iter().all(|(_, t)| t.spooled + t.dropped.iter().map(|d| d.1).sum::<u64>() >= t.received)
+    }
+
+    /// Waits until every row handed over is in the store; false when `patience` went by without one getting there.
+    async fn delivered(&self, patience: Duration) -> bool {
+        let counters = self.writer.counters();
+        let (mut got, mut since) = (0, tokio::time::Instant::now());
+        loop {
+            // In this order: a row counted as spooled was in the spool's size before.
+            if self.safe() && self.writer.waiting().rows == 0 {
+                return true;
+            }
+            let delivered = counters.snapshot().segments_delivered;
+            if delivered != got {
+                (got, since) = (delivered, tokio::time::Instant::now());
+            } else if since.elapsed() > patience {
+                return false;
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    fn problem(&self) -> String {
+        let now = self.writer.counters().snapshot();
+        now.last_error.filter(|_| !now.reachable).unwrap_or_else(|| "the store is slow".to_owned())
+    }
+}
+
+impl Work {
     fn finish(&mut self) -> anyhow::Result<()> {
         match &mut self.ledger {
             Some((ledger, print)) => ledger.done(print),
@@ -289,30 +496,53 @@ impl Work {
     }
 }
 
-/// Until everything handed over is in the store, or the store does not answer.
-async fn wait_until_delivered(writer: &StoreWriter) {
-    let counters = writer.counters();
-    loop {
-        let now = counters.snapshot();
-        let done =
-            now.tables.iter().all(|(_, t)| t.delivered + t.dropped.iter().map(|d| d.1).sum::<u64>() >= t.received);
-        if (done && now.waiting_segments == 0) || (!now.reachable && now.last_error.is_some()) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+/// Time between looks at the writer's counters.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Rows that never were safe, or had to make room.
+fn lost(now: &CountersSnapshot) -> u64 {
+    let reasons = [DropReason::QueueFull, DropReason::SpoolFull, DropReason::SpoolUnwritable];
+    reasons.iter().flat_map(|reason| now.tables.iter().map(|(_, t)| t.dropped_for(*reason))).sum()
 }
 
-async fn signalled() {
+/// Rows a person can look at in the dead letters.
+fn kept(now: &CountersSnapshot) -> u64 {
+    let reasons = [DropReason::Refused, DropReason::Damaged];
+    reasons.iter().flat_map(|reason| now.tables.iter().map(|(_, t)| t.dropped_for(*reason))).sum()
+}
+
+fn summary(now: &CountersSnapshot) {
+    let stored = |table| now.table(table).delivered;
+    super::say(format_args!(
+        "stored {} calls, {} streams, {} intervals",
+        stored(Table::Calls),
+        stored(Table::Streams),
+        stored(Table::StreamIntervals)
+    ));
+}
+
+/// Becomes true with SIGINT or SIGTERM. The second one leaves at once: rows that are not in the spool yet are lost.
+fn signals() -> anyhow::Result<watch::Receiver<bool>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
+    let listen = |kind| signal(kind).context("cannot listen to signals");
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if stop.send_replace(true) {
+                leave(130);
+            }
+        }
+    });
+    Ok(stopped)
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// The address and three things to look at.
@@ -324,12 +554,12 @@ async fn guide(store: &Store, address: SocketAddr) {
     }
     let client = store.reader();
     let worst = "SELECT call_uid, diagnosis FROM calls WHERE diagnosis != '' AND mos_worst IS NOT NULL ORDER BY mos_worst LIMIT 1";
-    println!("\nopen http://{address} and look at");
-    println!("  1. the list of calls, worst first:   http://{address}/");
+    super::say(format_args!("\nopen http://{address} and look at"));
+    super::say(format_args!("  1. the list of calls, worst first:   http://{address}/"));
     if let Ok(Some(call)) = client.query(worst).fetch_optional::<Worst>().await {
         let what = call.diagnosis.replace('_', " ");
-        println!("  2. the worst call ({what}):   http://{address}/calls/{:016x}", call.call_uid);
+        super::say(format_args!("  2. the worst call ({what}):   http://{address}/calls/{:016x}", call.call_uid));
     }
-    println!("  3. percentiles by codec and trunk:   http://{address}/stats");
-    println!("Ctrl-C stops; the next start serves the same data at once.");
+    super::say(format_args!("  3. percentiles by codec and trunk:   http://{address}/stats"));
+    super::say("Ctrl-C stops; the next start serves the same data at once.");
 }

@@ -11,7 +11,7 @@ mod deliver;
 pub use counters::{Counters, CountersSnapshot, DropReason, TableCounts};
 
 use super::rows::{Labels, Record};
-use super::spool::{Spool, SpoolLimits};
+use super::spool::{Spool, SpoolLimits, SpoolSize};
 use super::{Store, StoreError};
 use crate::model::Event;
 use crate::units::{Nanos, Timestamp};
@@ -198,6 +198,11 @@ impl StoreWriter {
 
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.shared.counters)
+    }
+
+    /// What waits in the spool now.
+    pub fn waiting(&self) -> SpoolSize {
+        self.shared.spool().size()
     }
 
     /// Takes no more facts, makes all of them safe, and delivers for at most `timeout`.

@@ -1,0 +1,125 @@
+//! What a store has to hold after captures were replayed, from the engine itself; and what it does hold.
+
+use crate::program::{Program, TOKEN, sql};
+use auscult::app::config::Config;
+use auscult::capture::Timeline;
+use auscult::engine::Engine;
+use auscult::model::{Limits, Policy};
+use auscult::store::rows::{CallRow, CaptureRow, IntervalRow, Record, RtcpRow, SipMessageRow, StreamRow, Table};
+use auscult::units::Timestamp;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Per table its rows in short, sorted: identity first, then what must be right about it.
+pub type Rows = BTreeMap<&'static str, Vec<String>>;
+
+/// The columns of [`Rows`].
+const COLUMNS: [(&str, &str); 6] = [
+    ("calls", "row_id, call_uid, final_code, messages, length(streams)"),
+    ("streams", "row_id, stream_id, call_uid, packets, unique_packets, lost, reordered"),
+    ("stream_intervals", "row_id, stream_id, call_uid, packets, unique_packets, lost, payload_bytes"),
+    ("sip_messages", "row_id, call_uid, status, cseq, length(headers)"),
+    ("rtcp_reports", "row_id, call_uid, stream_id, reporter_ssrc"),
+    ("capture_intervals", "row_id, frames, bytes, dropped_ring, mapApply((k, v) -> (k, v), outcomes)['media']"),
+];
+
+/// Feeds captures to an engine as the program does.
+pub fn expected(files: &[PathBuf]) -> Rows {
+    let labels = Config::default_config().expect("the default is valid").labels;
+    let mut timeline = Timeline::open(files).expect("captures");
+    let mut engine = Engine::new(Limits::default(), Policy::default(), 1, 7);
+    let name = files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
+    engine.set_source(&name, timeline.resolution_ns());
+    let mut events = Vec::new();
+    while let Some(frame) = timeline.next_frame().expect("a frame") {
+        engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut events);
+    }
+    engine.finish(&mut events);
+    let at = Timestamp::default();
+    let mut rows: Rows = Table::ALL.iter().map(|table| (table.name(), Vec::new())).collect();
+    for record in events.into_iter().filter_map(Record::from_event) {
+        let table = record.table().name();
+        let figures: Vec<u64> = match &record {
+            Record::Call(r) => {
+                let r = CallRow::new(r, &labels, at);
+                vec![r.row_id, r.call_uid, r.final_code.into(), r.messages.into(), r.streams.len() as u64]
+            }
+            Record::Stream(r) => {
+                let r = StreamRow::new(r, &labels, at);
+                vec![r.row_id, r.stream_id, r.call_uid, r.packets, r.unique_packets, r.lost, r.reordered]
+            }
+            Record::Interval(r) => {
+                let r = IntervalRow::new(r, &labels, at);
+                let (packets, unique, lost) = (r.packets.into(), r.unique_packets.into(), r.lost.into());
+                vec![r.row_id, r.stream_id, r.call_uid, packets, unique, lost, r.payload_bytes]
+            }
+            Record::SipMessage(r) => {
+                let r = SipMessageRow::new(r, &labels, at);
+                vec![r.row_id, r.call_uid, r.status.into(), r.cseq.into(), r.headers.len() as u64]
+            }
+            Record::Rtcp(r) => {
+                let r = RtcpRow::new(r, &labels, at);
+                vec![r.row_id, r.call_uid, r.stream_id, r.reporter_ssrc.into()]
+            }
+            Record::Capture(r) => {
+                let r = CaptureRow::new(r, &labels, at);
+                let media = r.outcomes.iter().find(|(name, _)| *name == "media").map_or(0, |(_, n)| *n);
+                vec![r.row_id, r.frames, r.bytes, r.dropped_ring, media]
+            }
+        };
+        let line = figures.iter().map(u64::to_string).collect::<Vec<_>>().join("\t");
+        rows.entry(table).or_default().push(line);
+    }
+    rows.values_mut().for_each(|lines| lines.sort());
+    for (table, lines) in &rows {
+        let ids = lines.iter().map(|line| line.split('\t').next());
+        let distinct: std::collections::BTreeSet<_> = ids.clone().collect();
+        assert_eq!(distinct.len(), ids.count(), "{table}: each row has an identity of its own");
+    }
+    rows
+}
+
+/// What a store's endpoint answers.
+pub fn held_by(address: SocketAddr) -> Rows {
+    COLUMNS
+        .iter()
+        .map(|(table, columns)| {
+            let (status, answer) = sql(address, Some(TOKEN), &format!("SELECT {columns} FROM {table} FORMAT TSV"));
+            assert_eq!(status, 200, "{table}: {answer}");
+            let mut lines: Vec<String> = answer.lines().map(str::to_owned).collect();
+            lines.sort();
+            (*table, lines)
+        })
+        .collect()
+}
+
+/// What the embedded store of a data directory holds; no program may have it open.
+pub fn held(data: &Path) -> Rows {
+    let (_store, address) = Program::store(&data.join("clickhouse"), "127.0.0.1:0");
+    held_by(address)
+}
+
+/// Every row exactly once: says how many are missing or too many, by table.
+#[track_caller]
+pub fn same(held: &Rows, expected: &Rows) {
+    let mut problems = Vec::new();
+    for (table, want) in expected {
+        let have = &held[table];
+        let count = |lines: &[String]| -> BTreeMap<String, i64> {
+            lines.iter().fold(BTreeMap::new(), |mut all, line| {
+                *all.entry(line.clone()).or_default() += 1;
+                all
+            })
+        };
+        let (want, have) = (count(want), count(have));
+        for line in want.keys().chain(have.keys().filter(|line| !want.contains_key(*line))) {
+            let (w, h) = (want.get(line).unwrap_or(&0), have.get(line).unwrap_or(&0));
+            if w != h {
+                problems.push(format!("{table}: {h} instead of {w} of {line}"));
+            }
+        }
+    }
+    let shown = problems.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
+    assert!(problems.is_empty(), "{} differences:\n{shown}", problems.len());
+}

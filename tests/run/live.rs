@@ -1,0 +1,119 @@
+//! A call over the loopback interface, captured as it happens.
+
+use crate::program::{Program, TOKEN, reaches, sql};
+use crate::{engine, temporary};
+use auscult::capture::CaptureError;
+use auscult::capture::live::{LiveCapture, LiveConfig};
+use std::net::{SocketAddr, UdpSocket};
+use std::time::Duration;
+
+/// Packets of each direction: one second of 20 ms.
+const PACKETS: u16 = 50;
+
+#[test]
+fn a_call_on_the_loopback_interface_is_stored_with_its_two_streams() {
+    if !engine() {
+        return;
+    }
+    if let Err(e @ CaptureError::NotPermitted { .. }) = LiveCapture::open(&LiveConfig::new("lo")) {
+        println!("skipped: {e}");
+        return;
+    }
+    let dir = temporary();
+    let phones = [Phone::new(), Phone::new()];
+    let mut program = Program::run(dir.path(), &["-i", "lo"]);
+    let api = program.api();
+    call(&phones);
+    // The row of a call comes some seconds after its end, for late messages.
+    assert!(reaches(api, "auscult_calls_ended_total{state=\"completed\"}", 1), "it goes on");
+    let end = program.terminate();
+    assert_eq!((end.code, end.said.iter().any(|line| line.starts_with("! "))), (0, false), "{end:?}");
+    let (_store, address) = Program::store(&dir.path().join("clickhouse"), "127.0.0.1:0");
+    let ask = |statement: &str| sql(address, Some(TOKEN), statement).1.trim().to_owned();
+    assert_eq!(
+        ask("SELECT state, final_code, messages, length(streams), acked FROM calls FORMAT TSV"),
+        "completed\t200\t7\t2\ttrue"
+    );
+    let columns =
+        "src_port, dst_port, codec, unique_packets, expected, lost, duplicates_network, reordered, capture_drops";
+    let of = "FROM streams WHERE call_uid = (SELECT call_uid FROM calls) ORDER BY src_port FORMAT TSV";
+    let mut ports = [phones[0].media_port(), phones[1].media_port()];
+    ports.sort_unstable();
+    let line = |from: u16, to: u16| format!("{from}\t{to}\tPCMU\t{PACKETS}\t{PACKETS}\t0\t0\t0\t0");
+    let [low, high] = ports;
+    assert_eq!(ask(&format!("SELECT {columns} {of}")), format!("{}\n{}", line(low, high), line(high, low)));
+    let drops = "SELECT count() > 0, sum(dropped_ring + dropped_interface + dropped_queue), sum(frames) >= FRAMES, \
+                 uniqExact(interface), any(interface) FROM capture_intervals FORMAT TSV";
+    // Two directions of media and the messages.
+    let sent = 2 * u64::from(PACKETS) + 7;
+    assert_eq!(ask(&drops.replace("FRAMES", &sent.to_string())), "1\t0\t1\t1\tlo");
+}
+
+struct Phone {
+    sip: UdpSocket,
+    media: UdpSocket,
+}
+
+impl Phone {
+    fn new() -> Phone {
+        let socket = || UdpSocket::bind("127.0.0.1:0").expect("a port");
+        // RTP wants an even port (RFC 3550, section 11).
+        let media = std::iter::repeat_with(socket).find(|s| s.local_addr().is_ok_and(|a| a.port() % 2 == 0));
+        Phone { sip: socket(), media: media.expect("an even port") }
+    }
+
+    fn sip_at(&self) -> SocketAddr {
+        self.sip.local_addr().expect("an address")
+    }
+
+    fn media_port(&self) -> u16 {
+        self.media.local_addr().expect("an address").port()
+    }
+}
+
+/// INVITE, 100, 180, 200, ACK, a second of G.711 both ways, BYE, 200.
+fn call(phones: &[Phone; 2]) {
+    let [caller, callee] = phones;
+    let say = |from: &Phone, to: &Phone, first: &str, cseq: &str, tagged: bool, sdp: bool| {
+        let body = if sdp { offer(from.media_port()) } else { String::new() };
+        let kind = if sdp { "Content-Type: application/sdp\r\n" } else { "" };
+        let tag = if tagged { ";tag=b" } else { "" };
+        let at = caller.sip_at();
+        let text = format!(
+            "{first}\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bK{}\r\nMax-Forwards: 70\r\n\
+             From: <sip:+12025550101@example.com>;tag=a\r\nTo: <sip:+12025550102@example.com>{tag}\r\n\
+             Call-ID: live-call@example.com\r\nCSeq: {cseq}\r\nContact: <sip:x@{}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+            cseq.replace(' ', ""),
+            from.sip_at(),
+            body.len()
+        );
+        from.sip.send_to(text.as_bytes(), to.sip_at()).expect("sent");
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let uri = format!("sip:+12025550102@{}", callee.sip_at());
+    say(caller, callee, &format!("INVITE {uri} SIP/2.0"), "1 INVITE", false, true);
+    say(callee, caller, "SIP/2.0 100 Trying", "1 INVITE", false, false);
+    say(callee, caller, "SIP/2.0 180 Ringing", "1 INVITE", true, false);
+    say(callee, caller, "SIP/2.0 200 OK", "1 INVITE", true, true);
+    say(caller, callee, &format!("ACK {uri} SIP/2.0"), "1 ACK", true, false);
+    for n in 0..PACKETS {
+        for (from, to, ssrc) in [(caller, callee, 0x0A0B_0C0Du32), (callee, caller, 0x1A1B_1C1D)] {
+            let mut packet = vec![0x80, 0];
+            packet.extend((1000 + n).to_be_bytes());
+            packet.extend((160 * u32::from(n)).to_be_bytes());
+            packet.extend(ssrc.to_be_bytes());
+            packet.extend([0xD5; 160]);
+            from.media.send_to(&packet, ("127.0.0.1", to.media_port())).expect("sent");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    say(caller, callee, &format!("BYE {uri} SIP/2.0"), "2 BYE", true, false);
+    say(callee, caller, "SIP/2.0 200 OK", "2 BYE", true, false);
+}
+
+fn offer(port: u16) -> String {
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\n\
+         a=rtpmap:0 PCMU/8000\r\na=ptime:20\r\na=sendrecv\r\n"
+    )
+}

@@ -1,0 +1,50 @@
+//! The program as users start it: replay, crashes, servers that come and go, signals, sockets, settings.
+//!
+//! Each test starts the real binary on directories and ports of its own. Waits are bounded; no test asserts a time.
+
+mod api;
+mod crash;
+mod facts;
+mod live;
+mod program;
+mod replay;
+mod server;
+mod settings;
+mod worlds;
+
+use std::path::PathBuf;
+
+/// Whether there is an engine library; says so when the test is skipped.
+fn engine() -> bool {
+    match auscult::store::chdb::find_library(None) {
+        Ok(_) => true,
+        Err(e) => {
+            println!("skipped: {e}");
+            false
+        }
+    }
+}
+
+fn temporary() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+/// The sample captures.
+fn samples() -> Vec<PathBuf> {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let files = std::fs::read_dir(dir).expect("testdata").map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<PathBuf> = files.filter(|path| path.to_string_lossy().contains(".pcap")).collect();
+    files.sort();
+    assert!(files.len() >= 7);
+    files
+}
+
+fn sample(name: &str) -> PathBuf {
+    samples().into_iter().find(|path| path.to_string_lossy().contains(name)).expect("a sample of this name")
+}
+
+/// `--read` with files, then what else.
+fn read<'a>(files: &'a [PathBuf], more: &[&'a str]) -> Vec<&'a str> {
+    let files = files.iter().map(|file| file.to_str().expect("a readable name"));
+    std::iter::once("--read").chain(files).chain(more.iter().copied()).collect()
+}

@@ -1,0 +1,95 @@
+//! A replay from its start to its end, again, and stopped in between.
+
+use crate::facts::{expected, held, same};
+use crate::program::{Program, end_of, reaches, run_arguments};
+use crate::{engine, read, sample, samples, temporary, worlds};
+
+#[test]
+fn every_row_of_the_samples_is_stored_once_however_often_they_are_replayed() {
+    if !engine() {
+        return;
+    }
+    let dir = temporary();
+    let files = samples();
+    let arguments = run_arguments(dir.path(), &read(&files, &["--exit"]));
+    let first = end_of(&arguments);
+    assert_eq!(first.code, 0, "{first:?}");
+    assert!(first.says("replaying 7 captures") && first.says("stored 89 calls, 144 streams"), "{first:?}");
+    let expected = expected(&files);
+    same(&held(dir.path()), &expected);
+    let again = end_of(&arguments);
+    assert!(again.code == 0 && again.says("these captures are in the store already"), "{again:?}");
+    same(&held(dir.path()), &expected);
+}
+
+#[test]
+fn captures_whose_rows_are_gone_are_replayed_again() {
+    if !engine() {
+        return;
+    }
+    let dir = temporary();
+    let files = [sample("05-failed")];
+    let arguments = run_arguments(dir.path(), &read(&files, &["--exit"]));
+    assert_eq!(end_of(&arguments).code, 0);
+    std::fs::remove_dir_all(dir.path().join("clickhouse")).expect("the store");
+    let again = end_of(&arguments);
+    assert!(again.code == 0 && !again.says("already"), "{again:?}");
+    same(&held(dir.path()), &expected(&files));
+}
+
+#[test]
+fn the_same_content_under_another_name_is_the_same_capture() {
+    if !engine() {
+        return;
+    }
+    let dir = temporary();
+    let files = [sample("03-one-way")];
+    assert_eq!(end_of(&run_arguments(dir.path(), &read(&files, &["--exit"]))).code, 0);
+    let copy = dir.path().join("copy.pcap");
+    std::fs::copy(&files[0], &copy).expect("a copy");
+    let again = end_of(&run_arguments(dir.path(), &read(&[copy], &["--exit"])));
+    assert!(again.says("in the store already"), "{again:?}");
+    same(&held(dir.path()), &expected(&files));
+}
+
+#[test]
+fn a_cut_capture_is_stored_up_to_the_cut() {
+    if !engine() {
+        return;
+    }
+    let dir = temporary();
+    let whole = std::fs::read(sample("03-one-way")).expect("a sample");
+    let cut = dir.path().join("cut.pcap");
+    std::fs::write(&cut, &whole[..whole.len() / 2]).expect("a file");
+    let files = [cut];
+    let end = end_of(&run_arguments(dir.path(), &read(&files, &["--exit"])));
+    assert!(end.code == 0 && end.says("everything before it was used"), "{end:?}");
+    same(&held(dir.path()), &expected(&files));
+}
+
+#[test]
+fn a_stopped_replay_says_so_and_the_next_start_goes_on() {
+    if !engine() {
+        return;
+    }
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        let dir = temporary();
+        let files = [worlds::short_calls(dir.path(), 3)];
+        let mut first = Program::run(dir.path(), &read(&files, &["--pace", "real"]));
+        let api = first.api();
+        first.until("replaying 1 capture");
+        assert!(reaches(api, "auscult_frames_read_total", 1000));
+        first.signal(signal);
+        let first = first.end();
+        assert_eq!(first.code, 0, "{first:?}");
+        assert!(first.says("the next start with these captures goes on with it"), "{first:?}");
+        let partly = held(dir.path());
+        let expected = expected(&files);
+        let stored = partly["sip_messages"].len();
+        assert!(stored > 0 && stored < expected["sip_messages"].len(), "{stored} messages are stored");
+        assert_eq!(partly["calls"].len(), 0, "no call ended where the replay was stopped");
+        let next = end_of(&run_arguments(dir.path(), &read(&files, &["--exit"])));
+        assert!(next.code == 0 && next.says("going on with a replay that did not end"), "{next:?}");
+        same(&held(dir.path()), &expected);
+    }
+}

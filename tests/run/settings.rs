@@ -1,0 +1,76 @@
+//! Settings and the small commands around them.
+
+use crate::program::{Program, command, end_of};
+use crate::{engine, temporary};
+
+fn check(text: &str) -> crate::program::End {
+    let dir = temporary();
+    let file = dir.path().join("auscult.toml");
+    std::fs::write(&file, text).expect("a file");
+    end_of(&["check-config", &file.display().to_string()])
+}
+
+#[test]
+fn settings_are_checked_and_errors_name_the_place() {
+    let good = check("[probe]\nname = \"berlin-1\"\n[measure]\ninterval_s = 10\n[api]\nlisten = \"127.0.0.1:0\"\n");
+    assert!(good.code == 0 && good.says("auscult.toml: good"), "{good:?}");
+    for (text, expected) in [
+        ("[measure]\n\nintervall_s = 10\n", "auscult.toml: line 3: unknown field `intervall_s`"),
+        ("[measure]\ninterval_s = \"ten\"\n", "auscult.toml: line 2: "),
+        ("[measure]\ninterval_s = 0\n", "auscult.toml: measure.interval_s = 0: it must be from 1 to 60"),
+        ("[store]\nlisten = \"127.0.0.1:0\"\n", "needs store.token_file"),
+        ("[store\n", "auscult.toml: line 1: "),
+        ("[store]\npassword_file = \"/nonexistent\"\n", "cannot read store.password_file /nonexistent"),
+    ] {
+        let bad = check(text);
+        assert!(bad.code == 1 && bad.error().contains(expected), "{text:?}: {bad:?}");
+    }
+    let missing = end_of(&["check-config", "/nonexistent.toml"]);
+    assert!(missing.code == 1 && missing.error().contains("/nonexistent.toml"), "{missing:?}");
+}
+
+#[test]
+fn flags_override_the_file() {
+    if !engine() {
+        return;
+    }
+    let dir = temporary();
+    let (file, of_file, of_flag) =
+        (dir.path().join("auscult.toml"), dir.path().join("of-file"), dir.path().join("of-flag"));
+    let text = format!("[api]\nlisten = \"192.0.2.1:1\"\n[store]\ndata = {:?}\n", of_file.display());
+    std::fs::write(&file, text).expect("a file");
+    let file = file.display().to_string();
+    let refused = end_of(&["run", "-c", &file]);
+    assert!(refused.code == 1 && refused.error().contains("cannot listen on 192.0.2.1:1"), "{refused:?}");
+    let mut program = Program::run(&of_flag, &["-c", &file]);
+    assert!(program.api().ip().is_loopback());
+    assert_eq!(program.terminate().code, 0);
+    assert!(of_flag.join("clickhouse").is_dir() && !of_file.exists());
+    let both = end_of(&["run", "-i", "lo", "--read", "x.pcap"]);
+    assert!(both.code == 1 && both.error().contains("exclude each other"), "{both:?}");
+}
+
+#[test]
+fn the_schema_is_printed_for_a_server_and_a_cluster() {
+    let server = end_of(&["schema"]);
+    assert!(server.code == 0 && server.says("CREATE TABLE IF NOT EXISTS `auscult`.calls"), "{server:?}");
+    assert!(!server.says("ON CLUSTER"));
+    let cluster = end_of(&["schema", "--cluster", "noc"]);
+    assert!(cluster.code == 0 && cluster.says("calls_local ON CLUSTER 'noc'") && cluster.says("Distributed('noc'"));
+}
+
+#[test]
+fn doctor_says_what_is_there_and_what_is_not() {
+    let mut command = command(&["doctor"]);
+    command.env("AUSCULT_LIBCHDB", "/nonexistent");
+    let end = Program::spawn(&mut command).end();
+    assert_eq!(end.code, 0, "{end:?}");
+    let line = end.said.iter().find(|line| line.starts_with("embedded store")).expect("a line for the store");
+    assert!(line.contains("missing") && line.contains("make engine"), "{line}");
+    assert!(end.says("limits only what is named there"), "{end:?}");
+    if engine() {
+        let end = end_of(&["doctor"]);
+        let line = end.said.iter().find(|line| line.starts_with("embedded store")).expect("a line for the store");
+        assert!(line.contains(" ok "), "{line}");
+    }
+}
