@@ -14,6 +14,8 @@ const BURSTY: f64 = 1.5;
 const PDV_P95: Nanos = Nanos::from_millis(40);
 /// Share too late for a 60 ms buffer, percent.
 const LATE_PCT: f64 = 1.0;
+/// Listening MOS under which a codec that nothing else disturbs is named (some users dissatisfied, G.109).
+const LOW_CODEC_LQ: f32 = 3.8;
 const REORDERED_PCT: f64 = 1.0;
 const LONG_RTT: Nanos = Nanos::from_millis(300);
 const SLOW_SETUP: Nanos = Nanos::from_secs(6);
@@ -182,8 +184,9 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
     let p95 = n.pdv.quantile(0.95).unwrap_or(Nanos::ZERO);
     if p95 > PDV_P95 || late >= LATE_PCT {
         let evidence = format!(
-            "{which}: delay variation p95 {:.0} ms, max {:.0} ms; {late:.1} % too late for a 60 ms buffer",
+            "{which}: {late:.1} % too late for a 60 ms buffer; delay variation p95 {:.0}, p99 {:.0}, max {:.0} ms",
             p95.as_millis_f64(),
+            n.pdv.quantile(0.99).unwrap_or(Nanos::ZERO).as_millis_f64(),
             n.pdv_max.as_millis_f64()
         );
         add(found, 350 + (late * 5.0).min(200.0) as u32, DiagnosisCode::HighDelayVariation, 0.85, evidence);
@@ -199,7 +202,7 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
     }
     if let (Some(ie), Some(lq)) = (stream.mos.ie, stream.mos.lq)
         && ie >= 20.0
-        && lq < 3.6
+        && lq < LOW_CODEC_LQ
         && loss < LOSS_PCT
         && stream.mos.scale == "nb"
     {
