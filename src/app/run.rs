@@ -120,8 +120,11 @@ async fn serve(args: &RunArgs, config: Config, source: Source) -> anyhow::Result
     std::fs::create_dir_all(&config.store.data)
         .with_context(|| format!("cannot create {}", config.store.data.display()))?;
     let store = backend(&config.store).open()?;
-    store.migrate().await.or_else(|e| if config.store.server.is_some() { Ok(Vec::new()) } else { Err(e) })?;
+    if config.store.migrates() {
+        store.migrate().await.or_else(|e| if config.store.server.is_some() { Ok(Vec::new()) } else { Err(e) })?;
+    }
     let mut options = StoreOptions::new(super::wall_clock);
+    options.migrate = config.store.migrates();
     if let Some(bytes) = config.store.spool_bytes {
         options.spool.bytes = bytes;
     }
