@@ -11,6 +11,8 @@ use crate::model::Event;
 use crate::store::rows::Record;
 use crate::store::{Labels, StoreSender};
 use crate::units::Nanos;
+#[cfg(feature = "live")]
+use crate::units::Timestamp;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::net::{IpAddr, SocketAddr};
@@ -27,6 +29,9 @@ const REPLAY_DEPTH: usize = 16_384;
 /// How far behind the wall clock a live watermark is: frames of other rings may still come.
 #[cfg(feature = "live")]
 const LIVE_SLACK: Nanos = Nanos::from_secs(1);
+/// Age of the engine's counters as telemetry shows them.
+#[cfg(feature = "live")]
+const COUNTERS_EVERY: Nanos = Nanos::from_secs(1);
 /// Longest sleep of a paced replay between looks at the stop mark.
 const NAP: Nanos = Nanos::from_millis(100);
 
@@ -116,6 +121,7 @@ impl Feed {
             Source::Live(live) => self.live(live)?,
         }
         self.engine.finish(&mut self.events);
+        self.telemetry.engine(self.engine.counters());
         self.hand_over(true);
         Ok(())
     }
@@ -128,6 +134,7 @@ impl Feed {
         loop {
             if frames & 0xfff == 0 {
                 progress.set_position(replay.timeline.position().0);
+                self.telemetry.engine(self.engine.counters());
                 if self.stopped() {
                     break;
                 }
@@ -154,6 +161,7 @@ impl Feed {
     #[cfg(feature = "live")]
     fn live(&mut self, mut live: LiveSource) -> anyhow::Result<()> {
         self.engine.set_source(live.name(), live.resolution_ns());
+        let mut counted = Timestamp::MIN;
         while !self.stopped() {
             let batch = live.next_batch(Duration::from_millis(100))?;
             self.engine.missed(batch.missed);
@@ -162,7 +170,12 @@ impl Feed {
                 self.telemetry.frame(frame.at);
                 self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.events);
             }
-            self.engine.tick(super::wall_clock() - LIVE_SLACK, &mut self.events);
+            let now = super::wall_clock();
+            self.engine.tick(now - LIVE_SLACK, &mut self.events);
+            if now >= counted + COUNTERS_EVERY {
+                counted = now;
+                self.telemetry.engine(self.engine.counters());
+            }
             self.hand_over(false);
         }
         live.stop();
