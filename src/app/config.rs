@@ -87,6 +87,7 @@ struct RawStore {
     listen: Option<SocketAddr>,
     token_file: Option<PathBuf>,
     spool_mib: Option<u64>,
+    migrate: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -128,6 +129,15 @@ pub struct Store {
     /// Address on which the embedded store answers ClickHouse's HTTP interface, read-only, and its token.
     pub listen: Option<(SocketAddr, String)>,
     pub spool_bytes: Option<u64>,
+    /// Bring the schema of a server up to date. The embedded store always is.
+    pub migrate: bool,
+}
+
+impl Store {
+    /// Whether this program creates and alters tables.
+    pub fn migrates(&self) -> bool {
+        self.migrate || self.server.is_none()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -260,6 +270,7 @@ fn store(raw: RawStore) -> anyhow::Result<Store> {
         server,
         listen,
         spool_bytes: raw.spool_mib.map(|mib| mib << 20),
+        migrate: raw.migrate.unwrap_or(true),
     })
 }
 
@@ -364,6 +375,15 @@ mod tests {
                 assert!(shown, "{section}.{key} is not in docs/auscult.example.toml");
             }
         }
+    }
+
+    #[test]
+    fn only_a_server_may_be_left_as_it_is() {
+        let migrates = |text: &str| Config::check(toml::from_str(text).unwrap()).unwrap().store.migrates();
+        assert!(migrates(""));
+        assert!(migrates("[store]\nmigrate = false"), "nobody else can bring the embedded store up to date");
+        assert!(migrates("[store]\nclickhouse = \"http://db:8123\""));
+        assert!(!migrates("[store]\nclickhouse = \"http://db:8123\"\nmigrate = false"));
     }
 
     #[test]

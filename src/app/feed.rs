@@ -27,6 +27,9 @@ const REPLAY_DEPTH: usize = 16_384;
 /// How far behind the wall clock a live watermark is: frames of other rings may still come.
 #[cfg(feature = "live")]
 const LIVE_SLACK: Nanos = Nanos::from_secs(1);
+/// Age of the engine's counters as telemetry shows them.
+#[cfg(feature = "live")]
+const COUNTERS_EVERY: Nanos = Nanos::from_secs(1);
 /// Longest sleep of a paced replay between looks at the stop mark.
 const NAP: Nanos = Nanos::from_millis(100);
 
@@ -139,6 +142,7 @@ impl Feed {
         };
         if !matches!(ended, Ok(Ended::Paused)) {
             self.engine.finish(&mut self.events);
+            self.telemetry.engine(self.engine.counters());
             self.hand_over(true);
         }
         ended
@@ -150,6 +154,9 @@ impl Feed {
         let mut pacer = replay.real_pace.then(|| Pacer::new(SystemClock::start(), 1.0));
         let mut frames = 0u64;
         loop {
+            if frames & 0xfff == 0 {
+                self.telemetry.engine(self.engine.counters());
+            }
             if pacer.is_some() || frames & 0xfff == 0 {
                 progress.at(replay.timeline.position());
             }
@@ -176,10 +183,16 @@ impl Feed {
     #[cfg(feature = "live")]
     fn live(&mut self, mut live: LiveSource) -> anyhow::Result<Ended> {
         self.engine.set_source(live.name(), live.resolution_ns());
+        let mut counted = Timestamp::MIN;
         while !self.stopped() {
             let batch = live.next_batch(Duration::from_millis(100))?;
             self.take(&batch);
-            self.engine.tick(super::wall_clock() - LIVE_SLACK, &mut self.events);
+            let now = super::wall_clock();
+            self.engine.tick(now - LIVE_SLACK, &mut self.events);
+            if now >= counted + COUNTERS_EVERY {
+                counted = now;
+                self.telemetry.engine(self.engine.counters());
+            }
             self.hand_over(false);
         }
         for batch in live.stop() {

@@ -9,6 +9,7 @@ pub mod emodel;
 mod feed;
 #[cfg(feature = "live")]
 mod live_source;
+pub mod log;
 mod replay;
 pub mod run;
 mod table;

@@ -143,6 +143,7 @@ async fn serve(args: &RunArgs, config: &Config, doors: Doors, source: Source) ->
     let mut stop = signals()?;
     let store = open_store(config).await?;
     let mut options = StoreOptions::new(super::wall_clock);
+    options.migrate = config.store.migrates();
     if let Some(bytes) = config.store.spool_bytes {
         options.spool.bytes = bytes;
     }
@@ -238,6 +239,9 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         cluster: server.cluster.clone(),
     }
     .open()?;
+    if !config.store.migrates() {
+        return Ok(store);
+    }
     let why = match tokio::time::timeout(FIRST_ANSWER, store.migrate()).await {
         Ok(Ok(_)) => return Ok(store),
         Ok(Err(e @ StoreError::NewerSchema { .. })) => return Err(e.into()),

@@ -1,12 +1,15 @@
 //! What the program says about itself: metric families and readiness checks beyond those the API folds from facts.
 
 use super::config::Config;
-use crate::api::{Check, MetricFamily, Sample, Telemetry};
+use crate::api::{Check, MetricFamily, MetricValue, Sample, Telemetry};
+use crate::engine::EngineCounters;
+#[cfg(feature = "live")]
 use crate::engine::Missed;
 use crate::store::writer::Counters;
 use crate::units::{Nanos, Timestamp};
-use std::sync::Arc;
+use hdrhistogram::Histogram;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A live capture without any frame for this long is not ready: the mirror is down or the filter is wrong.
 const SILENT: Nanos = Nanos::from_secs(60);
@@ -19,6 +22,7 @@ pub struct ProgramTelemetry {
     last_frame: AtomicI64,
     missed: [AtomicU64; 3],
     streams: AtomicU64,
+    engine: Mutex<EngineCounters>,
     started: Timestamp,
 }
 
@@ -32,6 +36,7 @@ impl ProgramTelemetry {
             last_frame: AtomicI64::new(i64::MIN),
             missed: Default::default(),
             streams: AtomicU64::new(0),
+            engine: Mutex::default(),
             started: super::wall_clock(),
         }
     }
@@ -42,6 +47,7 @@ impl ProgramTelemetry {
         self.last_frame.store(at.0, Relaxed);
     }
 
+    #[cfg(feature = "live")]
     pub fn missed(&self, missed: Missed) {
         for (counter, n) in self.missed.iter().zip([missed.ring, missed.interface, missed.queue]) {
             counter.fetch_add(n, Relaxed);
@@ -50,6 +56,11 @@ impl ProgramTelemetry {
 
     pub fn streams(&self, active: usize) {
         self.streams.store(active as u64, Relaxed);
+    }
+
+    /// What the engine has counted by now.
+    pub fn engine(&self, counters: EngineCounters) {
+        *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = counters;
     }
 }
 
@@ -72,8 +83,7 @@ impl Telemetry for ProgramTelemetry {
                     .map(|(reason, n)| Sample::counter([("table", table.name()), ("reason", reason.name())], *n))
             })
             .collect();
-        let family = |name, help, samples| MetricFamily { name, help, samples };
-        vec![
+        let mut families = vec![
             family("auscult_store_rows", "Rows by table and how far they came", rows),
             family("auscult_store_dropped_rows", "Rows that were given up, by reason", dropped),
             family("auscult_store_retries", "Deliveries tried again", vec![Sample::counter([], now.retries)]),
@@ -102,7 +112,14 @@ impl Telemetry for ProgramTelemetry {
                 "Streams in the engine's tables",
                 vec![Sample::gauge([], self.streams.load(Relaxed) as f64)],
             ),
-        ]
+            family(
+                "auscult_store_insert_seconds",
+                "Time until the store acknowledged an insert",
+                vec![Sample { labels: Vec::new(), value: seconds(&self.store.answers()) }],
+            ),
+        ];
+        families.extend(of_engine(&self.engine.lock().unwrap_or_else(PoisonError::into_inner)));
+        families
     }
 
     fn checks(&self) -> Vec<Check> {
@@ -130,5 +147,118 @@ impl Telemetry for ProgramTelemetry {
             ));
         }
         checks
+    }
+}
+
+fn family(name: &'static str, help: &'static str, samples: Vec<Sample>) -> MetricFamily {
+    MetricFamily { name, help, samples }
+}
+
+fn of_engine(counters: &EngineCounters) -> Vec<MetricFamily> {
+    let EngineCounters { signalling, fragments, tcp } = counters;
+    let by_what =
+        |counts: &[(&str, u64)]| counts.iter().map(|(what, n)| Sample::counter([("what", what)], *n)).collect();
+    let anomalies = signalling
+        .anomalies
+        .iter()
+        .map(|((protocol, name), n)| Sample::counter([("protocol", protocol), ("anomaly", name)], *n));
+    vec![
+        family(
+            "auscult_signalling",
+            "SIP messages, calls and media lines that were left out",
+            by_what(&[
+                ("copies", signalling.copies),
+                ("unattributed", signalling.unattributed),
+                ("orphans", signalling.orphans),
+                ("calls_evicted", signalling.evicted),
+                ("media_refused", signalling.media_refused),
+            ]),
+        ),
+        family("auscult_signalling_anomalies", "Oddities of SIP and SDP, by name", anomalies.collect()),
+        family(
+            "auscult_reassembly",
+            "What became of fragmented datagrams, and what went wrong in TCP streams with SIP",
+            by_what(&[
+                ("datagrams_whole", fragments.reassembled),
+                ("datagrams_overlapping", fragments.fragments_overlapping),
+                ("datagrams_expired", fragments.fragments_expired),
+                ("datagrams_evicted", fragments.fragments_evicted),
+                ("tcp_gaps", tcp.gaps),
+                ("tcp_conflicts", tcp.conflicts),
+                ("tcp_directions_evicted", tcp.evicted),
+                ("tcp_overflows", tcp.overflows),
+            ]),
+        ),
+        family(
+            "auscult_reassembly_gap_bytes",
+            "Bytes of TCP streams with SIP that never came",
+            vec![Sample::counter([], tcp.gap_bytes)],
+        ),
+        family(
+            "auscult_fragment_bytes",
+            "Bytes held for datagrams that are not whole yet",
+            vec![Sample::gauge([], fragments.fragment_bytes as f64)],
+        ),
+    ]
+}
+
+/// Upper bounds of the buckets a store's answer time is shown in, milliseconds.
+const ANSWER_MS: [u64; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 30_000];
+
+/// Microseconds as a histogram of seconds.
+fn seconds(us: &Histogram<u64>) -> MetricValue {
+    let mut below = 0;
+    let mut buckets = Vec::with_capacity(ANSWER_MS.len() + 1);
+    for ms in ANSWER_MS {
+        let up_to = us.count_between(0, ms * 1000);
+        buckets.push((ms as f64 / 1000.0, up_to - below));
+        below = up_to;
+    }
+    buckets.push((f64::INFINITY, us.len() - below));
+    MetricValue::Histogram { sum: us.mean() * us.len() as f64 / 1e6, buckets }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_counted_once_in_the_first_bucket_that_holds_them() {
+        let mut us = Histogram::<u64>::new(2).unwrap();
+        for t in [0, 900, 1500, 90_000, 40_000_000] {
+            us.record(t).unwrap();
+        }
+        let MetricValue::Histogram { sum, buckets } = seconds(&us) else { unreachable!("a histogram") };
+        assert!((sum / 40.0924 - 1.0).abs() < 0.01, "{sum}");
+        let found: Vec<(f64, u64)> = buckets.into_iter().filter(|(_, n)| *n > 0).collect();
+        assert_eq!(found, [(0.001, 2), (0.002, 1), (0.1, 1), (f64::INFINITY, 1)]);
+        let MetricValue::Histogram { sum, buckets } = seconds(&Histogram::new(2).unwrap()) else { unreachable!() };
+        assert_eq!((sum, buckets.iter().map(|(_, n)| n).sum::<u64>()), (0.0, 0));
+    }
+
+    #[test]
+    fn every_counter_of_the_engine_is_shown_under_its_own_name() {
+        let mut counters = EngineCounters::default();
+        counters.signalling.orphans = 3;
+        counters.signalling.anomalies.insert(("sip", "cseq_method_mismatch"), 4);
+        counters.fragments.fragments_expired = 5;
+        counters.tcp.gap_bytes = 6;
+        let shown: Vec<String> = of_engine(&counters)
+            .iter()
+            .flat_map(|f| f.samples.iter().map(move |s| (f.name, s)))
+            .filter(|(_, s)| !matches!(s.value, MetricValue::Counter(0) | MetricValue::Gauge(0.0)))
+            .map(|(name, s)| {
+                format!("{name} {:?} {:?}", s.labels.iter().map(|l| l.1.as_str()).collect::<Vec<_>>(), s.value)
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                r#"auscult_signalling ["orphans"] Counter(3)"#,
+                r#"auscult_signalling_anomalies ["sip", "cseq_method_mismatch"] Counter(4)"#,
+                r#"auscult_reassembly ["datagrams_expired"] Counter(5)"#,
+                r#"auscult_reassembly_gap_bytes [] Counter(6)"#,
+            ]
+        );
     }
 }

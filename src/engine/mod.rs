@@ -4,12 +4,15 @@
 //! then it handles the bytes. [`Engine::tick`] may make a fact come sooner, never different. Nothing here reads a
 //! clock, does I/O, logs or fails: bad input is an [`Outcome`] with a counter, and every frame has exactly one.
 
+mod counters;
 mod gaps;
 mod join;
 mod remote;
 mod rtcp;
 mod verdict;
 mod worst;
+
+pub use counters::EngineCounters;
 
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Place, Shard};
 use crate::model::{

@@ -207,6 +207,21 @@ mod tests {
         }
 
         #[test]
+        fn percentiles_are_those_of_hdrhistogram(
+            delays in prop::collection::vec(125_000u64..4_000_000_000, 1..400),
+            q in 0.001f64..=1.0,
+        ) {
+            let mut ours = DelayHistogram::default();
+            let mut theirs = hdrhistogram::Histogram::<u64>::new(3).unwrap();
+            for ns in delays {
+                ours.record(Nanos(ns as i64));
+                theirs.record(ns).unwrap();
+            }
+            let (read, exact) = (ours.quantile(q).unwrap().0 as f64, theirs.value_at_quantile(q) as f64);
+            prop_assert!((read / exact - 1.0).abs() < 0.05, "p{}: {read} instead of {exact}", 100.0 * q);
+        }
+
+        #[test]
         fn merge_equals_recording_together(a in prop::collection::vec(0i64..10_000_000_000, 0..200), cut in 0usize..200) {
             let cut = cut.min(a.len());
             let fill = |v: &[i64]| { let mut h = DelayHistogram::default(); for x in v { h.record(Nanos(*x)); } h };

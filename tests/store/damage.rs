@@ -8,7 +8,21 @@ use auscult::store::rows::{Record, Table};
 use auscult::store::spool::{Spool, SpoolLimits, freeze};
 use auscult::store::writer::{DropReason, Leftover};
 use auscult::store::{StoreError, StoreWriter};
+use std::path::Path;
 use std::time::Duration;
+
+/// A spool of so many segments, ten calls in each.
+fn fill(at: &Path, segments: u64) {
+    let mut spool = Spool::open(at, SpoolLimits::default()).unwrap();
+    for segment in 0..segments {
+        let mut rows = RowBinary::default();
+        for n in 0..10 {
+            Record::Call(Box::new(call(segment * 10 + n))).encode(&labels(), now(), &mut rows).unwrap();
+        }
+        let (number, token) = spool.next_ticket();
+        put(&mut spool, &freeze(number, Table::Calls, token, &rows).unwrap());
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_segments_are_set_aside_and_later_ones_arrive() {
@@ -17,16 +31,7 @@ async fn damaged_segments_are_set_aside_and_later_ones_arrive() {
     let seed = 0x5eed_0003;
     let mut dice = Dice(seed);
     let at = dir.path().join("spool");
-    let mut spool = Spool::open(&at, SpoolLimits::default()).unwrap();
-    for segment in 0..30u64 {
-        let mut rows = RowBinary::default();
-        for n in 0..10 {
-            Record::Call(Box::new(call(segment * 10 + n))).encode(&labels(), now(), &mut rows).unwrap();
-        }
-        let (number, token) = spool.next_ticket();
-        put(&mut spool, &freeze(number, Table::Calls, token, &rows).unwrap());
-    }
-    drop(spool);
+    fill(&at, 30);
     let mut damaged = 0;
     let mut files: Vec<_> = std::fs::read_dir(&at).unwrap().map(|e| e.unwrap().path()).collect();
     files.sort();
@@ -61,17 +66,8 @@ async fn a_segment_that_comes_back_after_its_delivery_is_not_stored_again() {
     let Some(store) = embedded(dir.path()).await else { return };
     let (at, aside) = (dir.path().join("spool"), dir.path().join("aside"));
     std::fs::create_dir(&aside).unwrap();
-    let mut spool = Spool::open(&at, SpoolLimits::default()).unwrap();
-    for segment in 0..5u64 {
-        let mut rows = RowBinary::default();
-        for n in 0..10 {
-            Record::Call(Box::new(call(segment * 10 + n))).encode(&labels(), now(), &mut rows).unwrap();
-        }
-        let (number, token) = spool.next_ticket();
-        put(&mut spool, &freeze(number, Table::Calls, token, &rows).unwrap());
-    }
-    drop(spool);
-    let copy = |from: &std::path::Path, to: &std::path::Path| {
+    fill(&at, 5);
+    let copy = |from: &Path, to: &Path| {
         for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
             if entry.path().extension().is_some_and(|e| e == "seg") {
                 std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();

@@ -1,8 +1,10 @@
 //! What the writer counted: every row that came in is delivered, waiting, or dropped for a reason.
 
 use crate::store::rows::Table;
+use hdrhistogram::Histogram;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Why rows were lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +45,9 @@ impl DropReason {
     }
 }
 
+/// An hour; longer answers count as this. Timeouts are far shorter.
+const LONGEST_ANSWER_US: u64 = 3_600_000_000;
+
 #[derive(Default)]
 struct PerTable {
     received: AtomicU64,
@@ -51,7 +56,7 @@ struct PerTable {
     dropped: [AtomicU64; DropReason::ALL.len()],
 }
 
-/// Live counters; read them with [`Counters::snapshot`].
+/// Live counters; read them with [`Counters::snapshot`] and [`Counters::answers`].
 #[derive(Default)]
 pub struct Counters {
     tables: [PerTable; Table::ALL.len()],
@@ -65,6 +70,17 @@ pub struct Counters {
     waiting_bytes: AtomicU64,
     reachable: AtomicU64,
     last_error: Mutex<Option<String>>,
+    answers: Answers,
+}
+
+/// Microseconds from the first byte of an INSERT to its acknowledgement.
+struct Answers(Mutex<Histogram<u64>>);
+
+impl Default for Answers {
+    fn default() -> Self {
+        let histogram = Histogram::new_with_max(LONGEST_ANSWER_US, 2).expect("a range and two digits it can hold");
+        Answers(Mutex::new(histogram))
+    }
 }
 
 /// Counts of one table.
@@ -150,11 +166,18 @@ impl Counters {
         self.segments_written.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn delivered(&self, table: Table, rows: u32, bytes: usize) {
+    /// How long acknowledged inserts took, in microseconds to two digits.
+    pub fn answers(&self) -> Histogram<u64> {
+        self.answers.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn delivered(&self, table: Table, rows: u32, bytes: usize, took: Duration) {
         self.of(table).delivered.fetch_add(u64::from(rows), Ordering::Relaxed);
         self.segments_delivered.fetch_add(1, Ordering::Relaxed);
         self.bytes_delivered.fetch_add(bytes as u64, Ordering::Relaxed);
         self.reachable.store(1, Ordering::Relaxed);
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.answers.0.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(took);
     }
 
     pub(super) fn dropped(&self, table: Table, reason: DropReason, rows: u64) {

@@ -68,12 +68,14 @@ pub(super) async fn run(shared: Arc<Shared>, store: Store, options: StoreOptions
                 continue;
             }
         };
+        let begun = Instant::now();
         let error = match send(&client, store.database(), &batch, &options).await {
             Ok(()) => {
+                let took = begun.elapsed();
                 let acknowledged = Arc::clone(&shared);
                 let number = segment.number;
                 let _ = tokio::task::spawn_blocking(move || acknowledged.spool().acknowledge(number)).await;
-                shared.counters.delivered(segment.table, segment.rows, batch.payload.len());
+                shared.counters.delivered(segment.table, segment.rows, batch.payload.len(), took);
                 shared.counters.waiting(shared.spool().size());
                 wait = FIRST_WAIT;
                 continue;
