@@ -63,7 +63,7 @@ pub fn analyze(args: &AnalyzeArgs, policy: &Policy) -> anyhow::Result<Document> 
     let mut events = Vec::new();
     let mut frames = 0u64;
     loop {
-        if frames % PROGRESS_EVERY == 0 {
+        if frames.is_multiple_of(PROGRESS_EVERY) {
             progress.set_position(timeline.position().0);
         }
         let Some(frame) = timeline.next_frame()? else { break };

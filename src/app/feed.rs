@@ -33,7 +33,7 @@ const NAP: Nanos = Nanos::from_millis(100);
 /// Where frames come from.
 pub enum Source {
     None,
-    Replay(Replay),
+    Replay(Box<Replay>),
     #[cfg(feature = "live")]
     Live(LiveSource),
 }
@@ -59,12 +59,12 @@ impl Source {
     pub fn open(files: &[PathBuf], real_pace: bool, capture: &config::Capture) -> anyhow::Result<Source> {
         if !files.is_empty() {
             let name = files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
-            return Ok(Source::Replay(Replay {
+            return Ok(Source::Replay(Box::new(Replay {
                 timeline: Timeline::open(files)?,
                 name,
                 files: files.len(),
                 real_pace,
-            }));
+            })));
         }
         if capture.interfaces.is_empty() {
             return Ok(Source::None);
@@ -133,7 +133,7 @@ impl Feed {
     pub fn run(mut self, source: Source) -> anyhow::Result<Ended> {
         let ended = match source {
             Source::None => return Ok(Ended::Complete),
-            Source::Replay(replay) => self.replay(replay),
+            Source::Replay(replay) => self.replay(*replay),
             #[cfg(feature = "live")]
             Source::Live(live) => self.live(live),
         };

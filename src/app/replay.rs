@@ -195,10 +195,10 @@ mod tests {
         let print = fingerprint("here", std::slice::from_ref(&file)).unwrap().unwrap();
         let mut ledger = Ledger::open(dir.path()).unwrap();
         assert_eq!(ledger.known(&print), Known::New);
-        ledger.begin(&print, &[file.clone()], Timestamp::from_secs(5)).unwrap();
+        ledger.begin(&print, std::slice::from_ref(&file), Timestamp::from_secs(5)).unwrap();
         let mut again = Ledger::open(dir.path()).unwrap();
         assert_eq!(again.known(&print), Known::Unfinished(Timestamp::from_secs(5)));
-        again.begin(&print, &[file.clone()], Timestamp::from_secs(9)).unwrap();
+        again.begin(&print, std::slice::from_ref(&file), Timestamp::from_secs(9)).unwrap();
         assert_eq!(again.known(&print), Known::Unfinished(Timestamp::from_secs(5)));
         again.done(&print).unwrap();
         assert_eq!(Ledger::open(dir.path()).unwrap().known(&print), Known::Done(Timestamp::from_secs(5)));

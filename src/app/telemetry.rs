@@ -2,6 +2,7 @@
 
 use super::config::Config;
 use crate::api::{Check, MetricFamily, Sample, Telemetry};
+#[cfg(feature = "live")]
 use crate::engine::Missed;
 use crate::store::writer::Counters;
 use crate::units::{Nanos, Timestamp};
@@ -42,6 +43,7 @@ impl ProgramTelemetry {
         self.last_frame.store(at.0, Relaxed);
     }
 
+    #[cfg(feature = "live")]
     pub fn missed(&self, missed: Missed) {
         for (counter, n) in self.missed.iter().zip([missed.ring, missed.interface, missed.queue]) {
             counter.fetch_add(n, Relaxed);
