@@ -26,7 +26,7 @@ fn kill(data: &Path, files: &[PathBuf], pace: &str, moment: &Moment) -> bool {
     };
     let end = if ended { program.end() } else { program.kill() };
     assert!(!end.said.iter().any(|line| line.starts_with("! ")), "{end:?}");
-    assert!(end.code == 0 || end.code == -libc::SIGKILL, "{end:?}");
+    assert!(end.code == 0 || end.code == -9, "{end:?}");
     end.code != 0 && end.says("going on with a replay")
 }
 
@@ -58,7 +58,7 @@ fn a_replay_at_full_speed_survives_kills() {
     }
     let captures = temporary();
     let files = worlds::busy_minutes(captures.path());
-    testkit::for_seeds(21..24, |seed| {
+    testkit::for_seeds(21..23, |seed| {
         let dir = temporary();
         let mut dice = Rng::new(seed);
         // Enough is left to do after the third.

@@ -21,7 +21,7 @@ const COLUMNS: [(&str, &str); 6] = [
     ("stream_intervals", "row_id, stream_id, call_uid, packets, unique_packets, lost, payload_bytes"),
     ("sip_messages", "row_id, call_uid, status, cseq, length(headers)"),
     ("rtcp_reports", "row_id, call_uid, stream_id, reporter_ssrc"),
-    ("capture_intervals", "row_id, frames, bytes, dropped_ring, mapApply((k, v) -> (k, v), outcomes)['media']"),
+    ("capture_intervals", "row_id, frames, bytes, dropped_ring, outcomes['media']"),
 ];
 
 /// Feeds captures to an engine as the program does.

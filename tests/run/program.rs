@@ -113,10 +113,10 @@ impl Program {
         self.address(" on http://")
     }
 
-    pub fn signal(&self, signal: i32) {
-        let pid = i32::try_from(self.child.id()).expect("a process id");
-        // SAFETY: sends a signal to a child that has not been waited for, so the id is still its own.
-        assert_eq!(unsafe { libc::kill(pid, signal) }, 0, "the program is still there");
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "the program is still there");
     }
 
     /// Whether it ended by itself within a time.
@@ -137,7 +137,7 @@ impl Program {
     }
 
     pub fn terminate(self) -> End {
-        self.signal(libc::SIGTERM);
+        self.signal("TERM");
         self.end()
     }
 

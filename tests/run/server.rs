@@ -1,7 +1,7 @@
 //! A store by URL: whole replays, a server that dies in the middle, one that is not there.
 
 use crate::facts::{expected, held_by, same};
-use crate::program::{End, Program, TOKEN, end_of, json, reaches, rows};
+use crate::program::{End, Program, TOKEN, end_of, json, reaches, rows, sql};
 use crate::{engine, read, sample, samples, temporary, worlds};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -107,4 +107,25 @@ fn rows_wait_in_the_spool_for_a_server_that_is_not_there() {
     let second = end_of(&arguments);
     assert_eq!(second.code, 0, "{second:?}");
     same(&held_by(address), &expected(&files));
+}
+
+#[test]
+fn rows_the_server_refuses_are_kept_and_said_and_nobody_waits_for_them() {
+    if !engine() {
+        return;
+    }
+    let dir = temporary();
+    let (_server, address) = Program::store(&dir.path().join("server"), "127.0.0.1:0");
+    let first = [sample("05-failed")];
+    assert_eq!(end_of(&arguments(dir.path(), address, &read(&first, &["--exit"]))).code, 0);
+    let (status, answer) = sql(address, Some(TOKEN), "ALTER TABLE calls DROP COLUMN acked");
+    assert_eq!(status, 200, "{answer}");
+    let second = [sample("03-one-way")];
+    let end = end_of(&arguments(dir.path(), address, &read(&second, &["--exit"])));
+    assert_eq!(end.code, 1, "{end:?}");
+    assert!(end.error().contains("6 rows were refused") && end.error().contains("dead_letter"), "{end:?}");
+    let dead = std::fs::read_dir(dir.path().join("data/spool/dead_letter")).expect("dead letters").count();
+    assert_eq!(dead, 2, "the rows, and why");
+    let streams = sql(address, Some(TOKEN), "SELECT count() FROM streams FORMAT TSV").1;
+    assert_eq!(streams.trim(), "10", "rows of other tables are stored");
 }
