@@ -6,6 +6,7 @@
 
 mod gaps;
 mod join;
+mod relations;
 mod remote;
 mod rtcp;
 mod verdict;
@@ -13,7 +14,8 @@ mod worst;
 
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Shard};
 use crate::model::{
-    CaptureInterval, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy, StreamId, Transport,
+    CaptureInterval, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy, Relation, RelationKind,
+    StreamId, Transport,
 };
 use crate::signal::{self, Signal};
 use crate::units::Timestamp;
@@ -25,6 +27,7 @@ use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_udp, rtcp 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use join::{Join, Wish};
+use relations::Kin;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
@@ -181,6 +184,11 @@ impl Engine {
     /// Streams being measured.
     pub fn active_streams(&self) -> usize {
         self.shards.iter().map(Shard::active).sum()
+    }
+
+    /// Ended streams that moved, were relayed, forked or got another SSRC, by kind.
+    pub fn relations(&self) -> impl Iterator<Item = (RelationKind, u64)> {
+        self.join.relations.counts()
     }
 
     fn begin(&mut self, at: Timestamp) {
@@ -454,9 +462,16 @@ impl Engine {
         if self.batch.is_empty() {
             return;
         }
-        for (shard, packet) in self.batch.drain(..) {
+        let mut batch = std::mem::take(&mut self.batch);
+        for (shard, packet) in batch.drain(..) {
+            let before = self.media_facts.len();
             self.shards[shard].packet(&packet, &mut self.media_facts);
+            // What a new stream is to others depends on where they stand now, not at the end of the batch.
+            if self.media_facts.get(before..).is_some_and(|f| f.iter().any(|f| matches!(f, media::Fact::Started(_)))) {
+                self.media_facts(out);
+            }
         }
+        self.batch = batch;
         self.media_facts(out);
     }
 
@@ -464,12 +479,22 @@ impl Engine {
         if self.media_facts.is_empty() {
             return;
         }
-        for fact in std::mem::take(&mut self.media_facts) {
+        let facts = std::mem::take(&mut self.media_facts);
+        // Of streams that end together each must know how long the others went on.
+        for fact in &facts {
             match fact {
-                media::Fact::Started(report) => {
+                media::Fact::Interval(row, last_at) => self.join.relations.heard(row.stream, *last_at),
+                media::Fact::Ended(report) => self.join.relations.heard(report.id, report.last_at),
+                media::Fact::Started(_) | media::Fact::Gap(_) => {}
+            }
+        }
+        for fact in facts {
+            match fact {
+                media::Fact::Started(mut report) => {
                     let key = FlowKey::new(report.src, report.dst, report.ssrc);
                     let shard = self.shard_index(&key);
                     self.shard_of.insert(report.id, shard);
+                    report.relation = self.relate(report.id, key);
                     let at = report.last_at;
                     if let Some(uid) = self.join.stream_started(*report, out) {
                         self.signal.media_seen(uid, at);
@@ -487,6 +512,16 @@ impl Engine {
                 }
             }
         }
+    }
+
+    fn relate(&mut self, id: StreamId, key: FlowKey) -> Option<Relation> {
+        let kin = |id: StreamId, key: FlowKey| {
+            let at = self.shards[*self.shard_of.get(&id)?].standing(id, key)?;
+            Some(Kin { id, key, at })
+        };
+        let new = kin(id, key)?;
+        let others: Vec<Kin> = self.join.kin(&key).into_iter().filter_map(|(id, key)| kin(id, key)).collect();
+        self.join.relations.started(&new, &others)
     }
 
     fn signal_facts(&mut self, out: &mut Vec<Event>) {

@@ -4,7 +4,7 @@ use super::STREAMS_PER_ADDRESS;
 use super::packet::{Endpoint, FlowKey, Packet};
 use super::payloads::Payloads;
 use super::sequence::Arrival;
-use super::stream::Stream;
+use super::stream::{Standing, Stream};
 use super::timing::Pool;
 use crate::model::Ignored;
 use crate::model::{
@@ -208,6 +208,13 @@ impl Shard {
         if let Some(slot) = found.copied() {
             self.remove(slot, self.interval_start, out);
         }
+    }
+
+    /// Where a stream stands; `None` when it is not here.
+    pub fn standing(&self, id: StreamId, key: FlowKey) -> Option<Standing> {
+        let stream = |slot: &u32| self.streams.get(*slot as usize).and_then(Option::as_deref);
+        let found = self.index.find(self.hasher.hash_one(key), |slot| stream(slot).is_some_and(|s| s.id == id));
+        found.and_then(stream).map(Stream::standing)
     }
 
     pub fn finish(&mut self, out: &mut Vec<Fact>) {
