@@ -378,6 +378,29 @@ impl Join {
         out.push(Event::Rtcp(Box::new(record)));
     }
 
+    /// The stream of an SSRC from one address to another, as far as they are known; with its SSRC and call.
+    pub fn stream_between(
+        &self,
+        ssrc: Option<Ssrc>,
+        from: Option<Endpoint>,
+        to: Option<Endpoint>,
+    ) -> Option<(StreamId, Ssrc, Option<u64>)> {
+        let candidates = match (ssrc, to) {
+            (Some(ssrc), _) => self.by_ssrc.get(&ssrc)?,
+            (None, Some(to)) => self.by_endpoint.get(&to)?,
+            (None, None) => return None,
+        };
+        let found = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.ssrc, s.uid, &s.key));
+        let matches = |key: &FlowKey| from.is_none_or(|e| e == key.src()) && to.is_none_or(|e| e == key.dst());
+        let exact = candidates.iter().rev().filter_map(found).find(|(.., key)| matches(key));
+        // The addresses an endpoint knows may be those behind a NAT; its SSRC is the same everywhere.
+        let (id, ssrc, uid, _) = exact.or_else(|| match candidates.as_slice() {
+            [only] if ssrc.is_some() => found(only),
+            _ => None,
+        })?;
+        Some((id, ssrc, uid))
+    }
+
     /// RTCP goes to the port above the media's, or to the same one (RFC 3550 section 11, RFC 5761).
     fn call_of_rtcp(&self, record: &RtcpRecord) -> Option<u64> {
         [record.dst, record.src].into_iter().find_map(|address| Some(self.binding_near(address)?.uid))

@@ -10,6 +10,7 @@ mod relations;
 mod remote;
 mod rtcp;
 mod verdict;
+mod vq;
 mod worst;
 
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Shard};
@@ -550,6 +551,11 @@ impl Engine {
                     if self.policy.keep_sip_messages {
                         out.push(Event::SipMessage(message));
                     }
+                }
+                signal::Fact::VqReport { at, src, dst, report } => {
+                    let uid = vq::call_ids(&report).find_map(|id| self.signal.uid_of(id.as_bytes()));
+                    let record = vq::record(&self.join, at, src, dst, &report, uid);
+                    out.push(Event::Rtcp(Box::new(record)));
                 }
                 signal::Fact::Ended(record) => {
                     let (streams, endpoints) = self.join.closing(record.uid);
