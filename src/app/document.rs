@@ -2,7 +2,7 @@
 
 use crate::model::burst::BurstSummary;
 use crate::model::{
-    CallRecord, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints, RemoteView, StreamReport, endpoint_text,
+    CallRecord, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints, Relation, RemoteView, StreamReport, endpoint_text,
 };
 use crate::units::{DelayHistogram, Nanos, Timestamp};
 use serde::Serialize;
@@ -51,6 +51,14 @@ pub struct CallDocument {
 }
 
 #[derive(Debug, Serialize)]
+pub struct RelationDocument {
+    pub kind: &'static str,
+    pub stream: String,
+    /// Null unless the stream moved.
+    pub lost_at_move: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
 pub struct StreamDocument {
     pub id: String,
     pub call_id: Option<String>,
@@ -78,6 +86,8 @@ pub struct StreamDocument {
     pub restarts: u32,
     pub strays: u64,
     pub sent_elsewhere: u64,
+    /// The stream this one goes on from or repeats.
+    pub relation: Option<RelationDocument>,
     pub loss_runs: BTreeMap<String, u32>,
     pub longest_loss_run: u32,
     pub bursts: BurstDocument,
@@ -321,6 +331,7 @@ impl StreamDocument {
             restarts: n.restarts,
             strays: n.strays,
             sent_elsewhere: s.sent_elsewhere,
+            relation: s.relation.map(RelationDocument::new),
             loss_runs: loss_runs(&n.loss_runs),
             longest_loss_run: n.loss_runs.longest,
             bursts: BurstDocument::new(&n.burst.summary(), s.ptime),
@@ -366,6 +377,12 @@ impl StreamDocument {
             mos: MosDocument::new(s),
             quality: QualityDocument::new(&s.quality, measured_at),
         }
+    }
+}
+
+impl RelationDocument {
+    fn new(r: Relation) -> RelationDocument {
+        RelationDocument { kind: r.kind.name(), stream: r.other.to_string(), lost_at_move: r.lost_at_move }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Joins streams, RTCP and calls: which stream belongs to which call and side, what MOS it deserves, and the verdict.
 
 use super::gaps::Gaps;
+use super::relations::{COMPARED, Relations};
 use super::remote::{Remote, Word};
 use super::rtcp::Witness;
 use super::verdict::{self, Evidence};
@@ -93,6 +94,7 @@ pub struct Join {
     calls: HashMap<u64, Call, FixedState>,
     pub witness: Witness,
     pub gaps: Gaps,
+    pub relations: Relations,
     /// Frames the probe missed in the interval that is being closed.
     pub interval_drops: u64,
     /// Start of that interval.
@@ -112,6 +114,7 @@ impl Join {
             by_endpoint: HashMap::with_hasher(hasher.clone()),
             bindings: HashMap::with_hasher(hasher.clone()),
             calls: HashMap::with_hasher(hasher.clone()),
+            relations: Relations::new(policy.stream_timeout, hasher.clone()),
             gaps: Gaps::new(policy.interval, &hasher),
             witness: Witness::new(limits.streams, hasher),
             interval_drops: 0,
@@ -188,6 +191,15 @@ impl Join {
         uid
     }
 
+    /// Streams that a new one may go on from or repeat: of its SSRC, and between its addresses.
+    pub fn kin(&self, key: &FlowKey) -> Vec<(StreamId, FlowKey)> {
+        let all = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.key));
+        let of_ssrc = self.by_ssrc.get(&Ssrc(key.ssrc)).into_iter().flatten().rev().filter_map(all).take(COMPARED);
+        let between = |(_, k): &(StreamId, FlowKey)| k.src() == key.src() && k.dst() == key.dst() && k.ssrc != key.ssrc;
+        let of_flow = self.by_endpoint.get(&key.src()).into_iter().flatten().rev().filter_map(all).filter(between);
+        of_ssrc.chain(of_flow.take(COMPARED)).collect()
+    }
+
     /// Returns the call the stream belongs to, to keep it alive.
     pub fn interval(&mut self, mut row: IntervalReport, out: &mut Vec<Event>) -> Option<u64> {
         self.label(row.stream, &mut row.call_uid, &mut row.call_id);
@@ -262,6 +274,7 @@ impl Join {
 
     pub fn stream_ended(&mut self, mut report: StreamReport, out: &mut Vec<Event>) {
         self.label(report.id, &mut report.call_uid, &mut report.call_id);
+        report.relation = self.relations.ended(report.id);
         report.rtt = self.witness.round_trip(report.ssrc);
         report.mos = self.judge(&report.numbers, &report.codec, report.clock_rate, report.ptime, report.rtt);
         report.quality.one_sided = self.is_one_sided(report.id);
@@ -363,6 +376,29 @@ impl Join {
         record.call_uid =
             record.stream.and_then(|id| self.streams.get(&id)?.uid).or_else(|| self.call_of_rtcp(&record));
         out.push(Event::Rtcp(Box::new(record)));
+    }
+
+    /// The stream of an SSRC from one address to another, as far as they are known; with its SSRC and call.
+    pub fn stream_between(
+        &self,
+        ssrc: Option<Ssrc>,
+        from: Option<Endpoint>,
+        to: Option<Endpoint>,
+    ) -> Option<(StreamId, Ssrc, Option<u64>)> {
+        let candidates = match (ssrc, to) {
+            (Some(ssrc), _) => self.by_ssrc.get(&ssrc)?,
+            (None, Some(to)) => self.by_endpoint.get(&to)?,
+            (None, None) => return None,
+        };
+        let found = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.ssrc, s.uid, &s.key));
+        let matches = |key: &FlowKey| from.is_none_or(|e| e == key.src()) && to.is_none_or(|e| e == key.dst());
+        let exact = candidates.iter().rev().filter_map(found).find(|(.., key)| matches(key));
+        // The addresses an endpoint knows may be those behind a NAT; its SSRC is the same everywhere.
+        let (id, ssrc, uid, _) = exact.or_else(|| match candidates.as_slice() {
+            [only] if ssrc.is_some() => found(only),
+            _ => None,
+        })?;
+        Some((id, ssrc, uid))
     }
 
     /// RTCP goes to the port above the media's, or to the same one (RFC 3550 section 11, RFC 5761).

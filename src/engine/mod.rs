@@ -7,16 +7,19 @@
 mod counters;
 mod gaps;
 mod join;
+mod relations;
 mod remote;
 mod rtcp;
 mod verdict;
+mod vq;
 mod worst;
 
 pub use counters::EngineCounters;
 
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Place, Shard};
 use crate::model::{
-    CaptureInterval, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy, StreamId, Transport,
+    CaptureInterval, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy, Relation, RelationKind,
+    StreamId, Transport,
 };
 use crate::signal::{self, Signal};
 use crate::units::Timestamp;
@@ -28,6 +31,7 @@ use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_udp, rtcp 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use join::{Join, Wish};
+use relations::Kin;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
@@ -187,6 +191,11 @@ impl Engine {
     /// Streams being measured.
     pub fn active_streams(&self) -> usize {
         self.shards.iter().map(Shard::active).sum()
+    }
+
+    /// Ended streams that moved, were relayed, forked or got another SSRC, by kind.
+    pub fn relations(&self) -> impl Iterator<Item = (RelationKind, u64)> {
+        self.join.relations.counts()
     }
 
     fn begin(&mut self, at: Timestamp) {
@@ -460,17 +469,25 @@ impl Engine {
         if self.batch.is_empty() {
             return;
         }
+        let mut batch = std::mem::take(&mut self.batch);
+        let mut places = std::mem::take(&mut self.places);
         let mut touched = 0;
-        self.places.clear();
-        for (shard, packet) in &self.batch {
+        places.clear();
+        for (shard, packet) in &batch {
             let (place, word) = self.shards[*shard].place(packet);
-            self.places.push(place);
+            places.push(place);
             touched ^= word;
         }
         std::hint::black_box(touched);
-        for ((shard, packet), place) in self.batch.drain(..).zip(&self.places) {
+        for ((shard, packet), place) in batch.drain(..).zip(&places) {
+            let before = self.media_facts.len();
             self.shards[shard].packet(*place, &packet, &mut self.media_facts);
+            // What a new stream is to others depends on where they stand now, not at the end of the batch.
+            if self.media_facts.get(before..).is_some_and(|f| f.iter().any(|f| matches!(f, media::Fact::Started(_)))) {
+                self.media_facts(out);
+            }
         }
+        (self.batch, self.places) = (batch, places);
         self.media_facts(out);
     }
 
@@ -478,12 +495,22 @@ impl Engine {
         if self.media_facts.is_empty() {
             return;
         }
-        for fact in std::mem::take(&mut self.media_facts) {
+        let facts = std::mem::take(&mut self.media_facts);
+        // Of streams that end together each must know how long the others went on.
+        for fact in &facts {
             match fact {
-                media::Fact::Started(report) => {
+                media::Fact::Interval(row, last_at) => self.join.relations.heard(row.stream, *last_at),
+                media::Fact::Ended(report) => self.join.relations.heard(report.id, report.last_at),
+                media::Fact::Started(_) | media::Fact::Gap(_) => {}
+            }
+        }
+        for fact in facts {
+            match fact {
+                media::Fact::Started(mut report) => {
                     let key = FlowKey::new(report.src, report.dst, report.ssrc);
                     let shard = self.shard_index(&key);
                     self.shard_of.insert(report.id, shard);
+                    report.relation = self.relate(report.id, key);
                     let at = report.last_at;
                     if let Some(uid) = self.join.stream_started(*report, out) {
                         self.signal.media_seen(uid, at);
@@ -501,6 +528,16 @@ impl Engine {
                 }
             }
         }
+    }
+
+    fn relate(&mut self, id: StreamId, key: FlowKey) -> Option<Relation> {
+        let kin = |id: StreamId, key: FlowKey| {
+            let at = self.shards[*self.shard_of.get(&id)?].standing(id, key)?;
+            Some(Kin { id, key, at })
+        };
+        let new = kin(id, key)?;
+        let others: Vec<Kin> = self.join.kin(&key).into_iter().filter_map(|(id, key)| kin(id, key)).collect();
+        self.join.relations.started(&new, &others)
     }
 
     fn signal_facts(&mut self, out: &mut Vec<Event>) {
@@ -529,6 +566,11 @@ impl Engine {
                     if self.policy.keep_sip_messages {
                         out.push(Event::SipMessage(message));
                     }
+                }
+                signal::Fact::VqReport { at, src, dst, report } => {
+                    let uid = vq::call_ids(&report).find_map(|id| self.signal.uid_of(id.as_bytes()));
+                    let record = vq::record(&self.join, at, src, dst, &report, uid);
+                    out.push(Event::Rtcp(Box::new(record)));
                 }
                 signal::Fact::Ended(record) => {
                     let (streams, endpoints) = self.join.closing(record.uid);

@@ -17,3 +17,4 @@ pub const STREAMS_PER_ADDRESS: usize = 1024;
 
 pub use packet::{Endpoint, FlowKey, Packet};
 pub use shard::{Fact, Gap, Hint, Place, Shard};
+pub use stream::Standing;

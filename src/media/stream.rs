@@ -7,7 +7,7 @@ use super::timing::{Pool, Sample, Timing};
 use crate::model::{
     ClockSource, IntervalReport, PayloadKind, PayloadMap, Quality, StreamId, StreamNumbers, StreamReport,
 };
-use crate::units::{Nanos, Ssrc, Timestamp};
+use crate::units::{Nanos, PayloadType, Ssrc, Timestamp};
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
 
@@ -23,6 +23,17 @@ const CLOCK_STEP: i64 = 1_000_000_000;
 const LONGEST_EVENT: i32 = 0xffff;
 /// A longer jump of the timestamp is a sender that was on hold or began anew, no silence in a conversation.
 const LONGEST_SILENCE: Nanos = Nanos::from_secs(60);
+
+/// Where a stream stands between two packets: what tells whether another one goes on from it or repeats it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    pub first_at: Timestamp,
+    pub last_at: Timestamp,
+    /// Lowest and highest sequence number since it began, or began anew.
+    pub lowest: u16,
+    pub highest: u16,
+    pub payload_type: PayloadType,
+}
 
 /// In the order of use: what every packet touches comes first and together, what only intervals touch last.
 #[derive(Debug)]
@@ -247,6 +258,17 @@ impl Stream {
         self.report()
     }
 
+    /// Where it stands.
+    pub fn standing(&self) -> Standing {
+        Standing {
+            first_at: self.first_at,
+            last_at: self.last_at,
+            lowest: self.sequence.lowest() as u16,
+            highest: self.sequence.highest() as u16,
+            payload_type: self.payloads.current().payload_type,
+        }
+    }
+
     /// The stream so far.
     pub fn report(&self) -> StreamReport {
         let mut numbers = self.before.clone();
@@ -284,6 +306,7 @@ impl Stream {
             mos_worst_minute: None,
             quality: self.quality(&numbers),
             sent_elsewhere: self.sent_elsewhere,
+            relation: None,
             numbers,
         }
     }

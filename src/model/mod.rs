@@ -18,7 +18,7 @@ pub use signalling::{
 };
 pub use stream::{
     ClockSource, CodecId, DISCARD_BUFFERS_MS, DelayVariation, IntervalReport, JitterStat, LossRuns, LossSide,
-    LossSource, MosReport, Quality, RPoints, RemoteView, StreamId, StreamNumbers, StreamReport,
+    LossSource, MosReport, Quality, RPoints, Relation, RelationKind, RemoteView, StreamId, StreamNumbers, StreamReport,
 };
 
 use crate::units::{Nanos, Timestamp};

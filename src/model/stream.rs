@@ -426,6 +426,44 @@ pub struct IntervalReport {
     pub quality: Quality,
 }
 
+/// What one stream is to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelationKind {
+    /// The same packets go on from another source address or to another destination.
+    MovedFrom,
+    /// The receiver of the other stream sends its packets on.
+    RelayOf,
+    /// The sender of the other stream sends the same packets to a second destination.
+    ForkOf,
+    /// The sender goes on between the same addresses under another SSRC.
+    SsrcChangedFrom,
+}
+
+impl RelationKind {
+    pub const ALL: [RelationKind; 4] =
+        [RelationKind::MovedFrom, RelationKind::RelayOf, RelationKind::ForkOf, RelationKind::SsrcChangedFrom];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            RelationKind::MovedFrom => "moved_from",
+            RelationKind::RelayOf => "relay_of",
+            RelationKind::ForkOf => "fork_of",
+            RelationKind::SsrcChangedFrom => "ssrc_changed_from",
+        }
+    }
+}
+
+/// The stream another one goes on from or repeats. Both keep their own figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relation {
+    pub kind: RelationKind,
+    pub other: StreamId,
+    /// Sequence numbers between the last of the other stream and the first of this one, of which neither counts
+    /// any as lost. Only of a stream that moved.
+    pub lost_at_move: Option<u32>,
+}
+
 /// One whole stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamReport {
@@ -468,4 +506,5 @@ pub struct StreamReport {
     pub quality: Quality,
     /// Packets missing while the sender sent elsewhere or was on hold: not lost.
     pub sent_elsewhere: u64,
+    pub relation: Option<Relation>,
 }

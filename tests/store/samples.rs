@@ -161,6 +161,7 @@ pub fn stream(id: u64) -> StreamReport {
         mos_worst_interval: Some(2.75),
         quality: quality(),
         sent_elsewhere: 6,
+        relation: None,
         mos_worst_minute: None,
         remote: Default::default(),
     }
