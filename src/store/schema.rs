@@ -41,6 +41,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0002_histogram_buckets.sql"),
         cluster_sql: "",
     },
+    Migration {
+        version: 3,
+        name: "figures",
+        sql: include_str!("../../schemas/0003_figures.sql"),
+        cluster_sql: include_str!("../../schemas/0003_figures.cluster.sql"),
+    },
 ];
 
 const RECORD: &str = include_str!("../../schemas/0000_migrations.sql");
@@ -191,6 +197,19 @@ mod tests {
             assert!(text.contains(&format!("CREATE TABLE IF NOT EXISTS `voice`.{local} ON CLUSTER 'noc'\n")));
             assert!(text.contains(&format!("'/clickhouse/auscult/voice/{{shard}}/{table}', '{{replica}}'")));
             assert!(text.contains(&format!("Distributed('noc', 'voice', '{local}', ")));
+        }
+    }
+
+    #[test]
+    fn a_cluster_gets_every_added_column_on_both_tables() {
+        let added = |statement: &str| -> Vec<String> {
+            let lines = statement.lines().filter_map(|line| line.trim().strip_prefix("ADD COLUMN IF NOT EXISTS "));
+            let words = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+            lines.map(|line| words(line.trim_end_matches([',', ';']))).collect()
+        };
+        for migration in MIGRATIONS {
+            let added = |sql: &str| split(sql).iter().map(|s| added(s)).filter(|a| !a.is_empty()).collect::<Vec<_>>();
+            assert_eq!(added(migration.sql), added(migration.cluster_sql), "{}", migration.name);
         }
     }
 

@@ -1,5 +1,6 @@
 //! Facts with every field filled, each with another value.
 
+use auscult::model::burst::BurstGap;
 use auscult::model::*;
 use auscult::store::Labels;
 use auscult::units::*;
@@ -63,8 +64,8 @@ pub fn call(uid: u64) -> CallRecord {
             Diagnosis { code: DiagnosisCode::BurstyLoss, confidence: 0.75, evidence: "12 lost in one run".to_owned() },
             Diagnosis { code: DiagnosisCode::MissingAck, confidence: 0.5, evidence: String::new() },
         ],
-        mos_worst_interval: None,
-        mos_worst_minute: None,
+        mos_worst_interval: Some((2.5, "nb")),
+        mos_worst_minute: Some((2.875, "wb")),
     }
 }
 
@@ -76,6 +77,12 @@ fn numbers(seed: u64) -> StreamNumbers {
     let mut loss_runs = LossRuns::default();
     for length in [1, 1, 3, 12, 700] {
         loss_runs.record(length);
+    }
+    // Two bursts, one at the end, and a single loss between.
+    let mut burst = BurstGap::default();
+    for (received, lost) in [(30, 2), (3, 1), (40, 1), (900, 4), (5, 4)] {
+        burst.received(received);
+        burst.bad(lost);
     }
     StreamNumbers {
         packets: 1001,
@@ -98,7 +105,25 @@ fn numbers(seed: u64) -> StreamNumbers {
         comfort_noise: 13,
         markers: 14,
         cut_short: 15,
-        ..StreamNumbers::default()
+        burst,
+        concealed_seconds: 16,
+        severely_concealed_seconds: 17,
+        variation: DelayVariation {
+            ipdv_sum_ns: 6_000_000,
+            ipdv_samples: 4,
+            ipdv_max_ns: 4_250_000.0,
+            above_sum_ns: 9_000_000,
+            above_samples: 3,
+            below_sum_ns: 1_000_000,
+            below_samples: 2,
+            skew_max_ns: -7_500_000.0,
+        },
+        discarded_adaptive: 5,
+        max_delta: Nanos::from_millis(120),
+        digits: 3,
+        talkspurts: 18,
+        silence: Nanos::from_micros(2_500_500),
+        clock_steps: 1,
     }
 }
 
@@ -115,7 +140,11 @@ fn mos() -> MosReport {
         codec_status: "standard",
         delay_source: "measured",
         null_reason: "delay_unknown",
-        ..MosReport::default()
+        model: "G.107.1",
+        delay_ms: Some(131.5),
+        jitter_buffer_ms: Some(60),
+        budget: Some(RPoints { clean_max: 128.75, codec: 11.0, loss: 9.5, late: 3.25, delay: 1.5 }),
+        bounds: Some((3.5, 4.25)),
     }
 }
 
@@ -129,7 +158,7 @@ fn quality() -> Quality {
         clock_steps: 1,
         timestamp_resolution_ns: 1000,
         loss_source: LossSource::SuspectedCapture,
-        ..Quality::default()
+        loss_evidence: "many_streams_at_once",
     }
 }
 
@@ -161,9 +190,19 @@ pub fn stream(id: u64) -> StreamReport {
         mos_worst_interval: Some(2.75),
         quality: quality(),
         sent_elsewhere: 6,
+        mos_worst_minute: Some(3.125),
+        remote: Some(RemoteView {
+            reports: 7,
+            expected: 980,
+            lost: -6,
+            loss_pct: 0.5,
+            jitter_last: Some(Nanos::from_micros(1250)),
+            jitter_max: Some(Nanos::from_micros(8500)),
+            lost_before_probe: 41,
+            lost_behind_probe: -4,
+            side: LossSide::Capture,
+        }),
         relation: None,
-        mos_worst_minute: None,
-        remote: Default::default(),
     }
 }
 

@@ -1,10 +1,10 @@
-//! Migrations, every column of every table, and percentiles in SQL.
+//! Migrations and upgrades, every column of every table, and percentiles in SQL.
 
 use crate::samples::{self, labels};
 use crate::{counts, embedded, now, quick};
 use auscult::store::rows::*;
 use auscult::store::schema::{Dialect, MIGRATIONS, VERSION, render};
-use auscult::store::{Store, StoreError, StoreWriter};
+use auscult::store::{Backend, Store, StoreError, StoreWriter};
 use auscult::units::{BUCKETS, DelayHistogram, bucket_bounds_ns};
 use clickhouse::{RowOwned, RowRead, RowWrite};
 use std::time::Duration;
@@ -122,6 +122,83 @@ async fn every_column_of_every_row_comes_back() {
     let call = CallRow::new(&samples::call(1), l, stored_at);
     assert_eq!((call.trunk.as_str(), call.loss_pct_worst, call.pdd_ms), ("carrier", None, Some(1000.0)));
     assert_eq!(counts(&store, "calls").await, (3, 3));
+}
+
+#[test]
+fn no_figure_of_the_samples_is_left_at_its_default() {
+    let l = &labels();
+    let unset = |row: serde_json::Value| -> Vec<String> {
+        let fields = row.as_object().cloned().unwrap_or_default();
+        fields
+            .into_iter()
+            .filter(|(_, v)| v.is_null() || v == 0 || v == "" || v == false)
+            .map(|(name, _)| name)
+            .collect()
+    };
+    // NaN and infinity are not stored; the sample's delay is unknown.
+    assert_eq!(unset(json(&CallRow::new(&samples::call(1), l, now()))), ["loss_pct_worst"]);
+    assert_eq!(unset(json(&StreamRow::new(&samples::stream(1), l, now()))), ["mos_cq", "r"]);
+    let call_unknown = ["call_id", "call_uid", "mos_cq", "r"];
+    assert_eq!(unset(json(&IntervalRow::new(&samples::interval(1, 10), l, now()))), call_unknown);
+}
+
+/// What the database of an earlier program looks like: the schema up to a version.
+async fn at_version(store: &Store, version: u32) {
+    let text = render(&Dialect::Embedded, "auscult");
+    let last = MIGRATIONS.iter().find(|m| m.version == version).unwrap();
+    let record = format!("SELECT {version}, '{}';\n", last.name);
+    let (earlier, _) = text.split_once(&record).unwrap();
+    let whole = format!("{earlier}{record}");
+    for statement in whole.split(";\n").filter(|s| !s.trim().is_empty()) {
+        store.writer().with_database("default").query_raw(statement).execute().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_from_before_an_upgrade_read_as_unknown() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(library) = crate::library() else { return };
+    let store = Backend::embedded(dir.path().join("data"), Some(library)).open().unwrap();
+    at_version(&store, 1).await;
+    let l = &labels();
+    let (call, stream, interval) = (samples::call(1), samples::stream(1), samples::interval(1, 10));
+    let (call, stream, interval) =
+        (CallRow::new(&call, l, now()), StreamRow::new(&stream, l, now()), IntervalRow::new(&interval, l, now()));
+    for (table, row) in [("calls", json(&call)), ("streams", json(&stream)), ("stream_intervals", json(&interval))] {
+        // The program of that time knew the columns of that time.
+        let sql = format!("SELECT name FROM system.columns WHERE database = 'auscult' AND table = '{table}'");
+        let columns: Vec<String> = store.reader().query(&sql).fetch_all().await.unwrap();
+        let known: serde_json::Map<_, _> =
+            row.as_object().unwrap().clone().into_iter().filter(|(name, _)| columns.contains(name)).collect();
+        assert!(columns.len() == known.len() && known.len() < row.as_object().unwrap().len(), "{table}");
+        let known = serde_json::Value::Object(known);
+        store.writer().query_raw(&format!("INSERT INTO {table} FORMAT JSONEachRow\n{known}")).execute().await.unwrap();
+    }
+    assert_eq!(store.migrate().await.unwrap(), (2..=VERSION).collect::<Vec<_>>());
+
+    let read: CallRow = store.reader().query("SELECT ?fields FROM calls").fetch_one().await.unwrap();
+    let unknown = (read.mos_worst_interval, read.mos_worst_interval_scale.as_str(), read.mos_worst_minute);
+    assert_eq!(unknown, (None, "", None));
+    assert_eq!((read.call_id, read.mos_worst), (call.call_id, call.mos_worst));
+    let read: StreamRow = store.reader().query("SELECT ?fields FROM streams").fetch_one().await.unwrap();
+    assert_eq!((read.bursts, read.concealed_seconds, read.discarded_adaptive), (None, None, None));
+    assert_eq!((read.r_clean_max, read.remote_reports, read.loss_evidence.as_str()), (None, None, ""));
+    assert_eq!((read.lost, read.pdv, read.late), (stream.lost, stream.pdv, stream.late));
+    let read: IntervalRow = store.reader().query("SELECT ?fields FROM stream_intervals").fetch_one().await.unwrap();
+    assert_eq!((read.bursts, read.clock_steps, read.mos_low, read.mos_model.as_str()), (None, None, None, ""));
+    assert_eq!((read.lost, read.pdv, read.late), (interval.lost, interval.pdv, interval.late));
+
+    // A new row goes beside the old one.
+    let mut insert = store.writer().insert::<StreamRow>("streams").await.unwrap();
+    let newer = StreamRow::new(&samples::stream(2), l, now());
+    insert.write(&newer).await.unwrap();
+    insert.end().await.unwrap();
+    let sql = "SELECT ?fields FROM streams WHERE stream_id = 2";
+    assert_eq!(store.reader().query(sql).fetch_one::<StreamRow>().await.unwrap(), newer);
+}
+
+fn json<R: serde::Serialize>(row: &R) -> serde_json::Value {
+    serde_json::to_value(row).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

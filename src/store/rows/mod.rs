@@ -1,6 +1,7 @@
 //! Facts as rows: one struct per table, made from `model` types and the operator's labels.
 
 mod labels;
+mod media;
 mod tables;
 
 pub use labels::{Cidr, Labels, mapped};
@@ -8,10 +9,10 @@ pub use tables::{CallRow, CaptureRow, IntervalRow, RtcpRow, SipMessageRow, Strea
 
 use super::rowbinary::{RowBinary, Unencodable};
 use crate::model::{
-    CallRecord, CaptureInterval, ClockSource, Event, IntervalReport, ReleasedBy, RtcpKind, RtcpRecord, SipDirection,
+    CallRecord, CaptureInterval, Event, IntervalReport, ReleasedBy, RtcpKind, RtcpRecord, SipDirection,
     SipMessageRecord, StreamReport,
 };
-use crate::units::{DelayHistogram, HISTOGRAM_VERSION, Nanos, Timestamp};
+use crate::units::{Nanos, Timestamp};
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
 use std::net::SocketAddr;
@@ -115,6 +116,8 @@ impl CallRow {
         let time = |at: Option<Timestamp>| at.map(|t| t.0);
         let ip = |at: Option<SocketAddr>| at.map(|a| mapped(a.ip()));
         let port = |at: Option<SocketAddr>| at.map_or(0, |a| a.port());
+        let rated = |mos: Option<(f32, &'static str)>| finite(mos.map(|(lq, _)| lq));
+        let scale = |mos: Option<(f32, &'static str)>| mos.map_or("", |(_, scale)| scale).to_owned();
         CallRow {
             stored_at: seconds(stored_at),
             probe: labels.probe.clone(),
@@ -171,146 +174,10 @@ impl CallRow {
                 .map(|d| (d.code.name().to_owned(), finite(Some(d.confidence)).unwrap_or(0.0), d.evidence.clone()))
                 .collect(),
             row_id: id.finish(),
-        }
-    }
-}
-
-impl StreamRow {
-    pub fn new(stream: &StreamReport, labels: &Labels, stored_at: Timestamp) -> StreamRow {
-        let mut id = RowId::new(Table::Streams, labels);
-        id.number(stream.id.0).time(stream.first_at);
-        let n = &stream.numbers;
-        let quantile = |q| n.pdv.quantile(q).map(millis);
-        StreamRow {
-            stored_at: seconds(stored_at),
-            probe: labels.probe.clone(),
-            site: labels.site.clone(),
-            trunk: labels.trunk([stream.src.ip(), stream.dst.ip()]).to_owned(),
-            stream_id: stream.id.0,
-            call_uid: stream.call_uid.unwrap_or(0),
-            call_id: stream.call_id.clone(),
-            src_ip: mapped(stream.src.ip()),
-            src_port: stream.src.port(),
-            dst_ip: mapped(stream.dst.ip()),
-            dst_port: stream.dst.port(),
-            ssrc: stream.ssrc.0,
-            codec: stream.codec.to_string(),
-            clock_rate: stream.clock_rate,
-            clock_source: stream.clock_source.map_or("", ClockSource::name).to_owned(),
-            payload_types: stream.payload_types.iter().map(|(pt, packets)| (pt.0, *packets)).collect(),
-            ptime_ms: stream.ptime.map(millis),
-            first_at: stream.first_at.0,
-            last_at: stream.last_at.0,
-            packets: n.packets,
-            unique_packets: n.unique,
-            expected: n.expected,
-            lost: n.lost(),
-            duplicates_probe: n.duplicates_probe,
-            duplicates_network: n.duplicates_network,
-            reordered: n.reordered,
-            reorder_extent: n.reorder_extent,
-            restarts: n.restarts,
-            strays: n.strays,
-            sent_elsewhere: stream.sent_elsewhere,
-            loss_runs: n.loss_runs.counts.to_vec(),
-            longest_loss_run: n.loss_runs.longest,
-            jitter_last_ms: jitter(n, n.jitter.last_ns),
-            jitter_mean_ms: n.jitter.mean_ns().and_then(|ns| jitter(n, ns)),
-            jitter_max_ms: jitter(n, n.jitter.max_ns),
-            pdv: n.pdv.trimmed().to_vec(),
-            histogram_version: HISTOGRAM_VERSION,
-            pdv_p50_ms: quantile(0.5),
-            pdv_p95_ms: quantile(0.95),
-            pdv_p99_ms: quantile(0.99),
-            pdv_max_ms: measured(&n.pdv, n.pdv_max),
-            late: n.late.to_vec(),
-            max_gap_ms: (n.packets > 1).then(|| millis(n.max_gap)),
-            drift_ppm: finite(stream.drift_ppm),
-            payload_bytes: n.payload_bytes,
-            telephone_events: n.telephone_events,
-            comfort_noise: n.comfort_noise,
-            dscp: stream.dscp,
-            dscp_changes: stream.dscp_changes,
-            ttl_min: stream.ttl_min,
-            ttl_max: stream.ttl_max,
-            vlan: stream.vlan,
-            tunnel: stream.tunnel.to_owned(),
-            rtt_ms: stream.rtt.map(millis),
-            r: finite(stream.mos.r),
-            mos_lq: finite(stream.mos.lq),
-            mos_cq: finite(stream.mos.cq),
-            mos_scale: stream.mos.scale.to_owned(),
-            mos_null_reason: stream.mos.null_reason.to_owned(),
-            mos_worst_interval: finite(stream.mos_worst_interval),
-            ie: finite(stream.mos.ie),
-            bpl: finite(stream.mos.bpl),
-            burst_ratio: finite(stream.mos.burst_ratio),
-            effective_loss_pct: finite(stream.mos.effective_loss_pct),
-            codec_status: stream.mos.codec_status.to_owned(),
-            delay_source: stream.mos.delay_source.to_owned(),
-            capture_drops: stream.quality.capture_drops,
-            one_sided: stream.quality.one_sided,
-            snap_cut: stream.quality.snap_cut,
-            started_mid_call: stream.quality.started_mid_call,
-            clock_steps: stream.quality.clock_steps,
-            timestamp_resolution_ns: stream.quality.timestamp_resolution_ns,
-            loss_source: stream.quality.loss_source.name().to_owned(),
-            row_id: id.finish(),
-        }
-    }
-}
-
-impl IntervalRow {
-    pub fn new(interval: &IntervalReport, labels: &Labels, stored_at: Timestamp) -> IntervalRow {
-        let mut id = RowId::new(Table::StreamIntervals, labels);
-        id.number(interval.stream.0).time(interval.start);
-        let n = &interval.numbers;
-        IntervalRow {
-            stored_at: seconds(stored_at),
-            probe: labels.probe.clone(),
-            site: labels.site.clone(),
-            trunk: labels.trunk([interval.src.ip(), interval.dst.ip()]).to_owned(),
-            codec: interval.codec.to_string(),
-            start_at: seconds(interval.start),
-            length_ms: whole_millis(interval.length),
-            stream_id: interval.stream.0,
-            call_uid: interval.call_uid.unwrap_or(0),
-            call_id: interval.call_id.clone(),
-            src_ip: mapped(interval.src.ip()),
-            src_port: interval.src.port(),
-            dst_ip: mapped(interval.dst.ip()),
-            dst_port: interval.dst.port(),
-            ssrc: interval.ssrc.0,
-            packets: narrow(n.packets),
-            unique_packets: narrow(n.unique),
-            expected: narrow(n.expected),
-            lost: narrow(n.lost()),
-            duplicates_probe: narrow(n.duplicates_probe),
-            duplicates_network: narrow(n.duplicates_network),
-            reordered: narrow(n.reordered),
-            restarts: n.restarts,
-            loss_runs: n.loss_runs.counts.to_vec(),
-            longest_loss_run: n.loss_runs.longest,
-            jitter_last_ms: jitter(n, n.jitter.last_ns),
-            jitter_mean_ms: n.jitter.mean_ns().and_then(|ns| jitter(n, ns)),
-            jitter_max_ms: jitter(n, n.jitter.max_ns),
-            pdv: n.pdv.trimmed().to_vec(),
-            histogram_version: HISTOGRAM_VERSION,
-            pdv_max_ms: measured(&n.pdv, n.pdv_max),
-            late: n.late.iter().map(|packets| narrow(*packets)).collect(),
-            max_gap_ms: (n.packets > 1).then(|| millis(n.max_gap)),
-            payload_bytes: n.payload_bytes,
-            r: finite(interval.mos.r),
-            mos_lq: finite(interval.mos.lq),
-            mos_cq: finite(interval.mos.cq),
-            mos_scale: interval.mos.scale.to_owned(),
-            mos_null_reason: interval.mos.null_reason.to_owned(),
-            burst_ratio: finite(interval.mos.burst_ratio),
-            capture_drops: interval.quality.capture_drops,
-            one_sided: interval.quality.one_sided,
-            snap_cut: interval.quality.snap_cut,
-            loss_source: interval.quality.loss_source.name().to_owned(),
-            row_id: id.finish(),
+            mos_worst_interval: rated(call.mos_worst_interval),
+            mos_worst_interval_scale: scale(call.mos_worst_interval),
+            mos_worst_minute: rated(call.mos_worst_minute),
+            mos_worst_minute_scale: scale(call.mos_worst_minute),
         }
     }
 }
@@ -478,19 +345,4 @@ fn millis(length: Nanos) -> f32 {
 /// A figure that is no number is not stored.
 fn finite(value: Option<f32>) -> Option<f32> {
     value.filter(|v| v.is_finite())
-}
-
-/// Jitter in milliseconds, `None` before the second packet.
-fn jitter(numbers: &crate::model::StreamNumbers, ns: f64) -> Option<f32> {
-    finite((numbers.jitter.samples > 0).then(|| (ns / 1e6) as f32))
-}
-
-/// The largest delay variation, `None` when none was measured.
-fn measured(histogram: &DelayHistogram, max: Nanos) -> Option<f32> {
-    (!histogram.trimmed().is_empty()).then(|| millis(max))
-}
-
-/// A count of one interval, at most 60 s long: above 2^32 it stays there.
-fn narrow(count: u64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
