@@ -27,10 +27,11 @@ pub struct End {
 }
 
 impl End {
-    /// The only line on the error output.
+    /// The only line on the error output that is not the log's (one JSON object a line).
     #[track_caller]
     pub fn error(&self) -> &str {
-        let errors: Vec<&str> = self.said.iter().filter_map(|line| line.strip_prefix("! ")).collect();
+        let errors: Vec<&str> =
+            self.said.iter().filter_map(|line| line.strip_prefix("! ")).filter(|line| !line.starts_with('{')).collect();
         assert_eq!(errors.len(), 1, "one line of error: {self:?}");
         errors[0]
     }
