@@ -3,6 +3,7 @@
 use super::config::Config;
 use crate::api::{Check, MetricFamily, Sample, Telemetry};
 use crate::engine::Missed;
+use crate::model::RelationKind;
 use crate::store::writer::Counters;
 use crate::units::{Nanos, Timestamp};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub struct ProgramTelemetry {
     last_frame: AtomicI64,
     missed: [AtomicU64; 3],
     streams: AtomicU64,
+    related: [AtomicU64; RelationKind::ALL.len()],
     started: Timestamp,
 }
 
@@ -32,6 +34,7 @@ impl ProgramTelemetry {
             last_frame: AtomicI64::new(i64::MIN),
             missed: Default::default(),
             streams: AtomicU64::new(0),
+            related: Default::default(),
             started: super::wall_clock(),
         }
     }
@@ -50,6 +53,13 @@ impl ProgramTelemetry {
 
     pub fn streams(&self, active: usize) {
         self.streams.store(active as u64, Relaxed);
+    }
+
+    /// Ended streams so far by what they were to another one.
+    pub fn related(&self, counts: impl Iterator<Item = (RelationKind, u64)>) {
+        for (kind, n) in counts {
+            self.related[kind as usize].store(n, Relaxed);
+        }
     }
 }
 
@@ -101,6 +111,15 @@ impl Telemetry for ProgramTelemetry {
                 "auscult_streams_measured",
                 "Streams in the engine's tables",
                 vec![Sample::gauge([], self.streams.load(Relaxed) as f64)],
+            ),
+            family(
+                "auscult_streams_related",
+                "Ended streams that go on from another one or repeat it, by relation",
+                RelationKind::ALL
+                    .into_iter()
+                    .zip(&self.related)
+                    .map(|(kind, n)| Sample::counter([("relation", kind.name())], n.load(Relaxed)))
+                    .collect(),
             ),
         ]
     }

@@ -191,13 +191,16 @@ impl Join {
         uid
     }
 
-    /// Streams that a new one may go on from or repeat: of its SSRC, and between its addresses.
-    pub fn kin(&self, key: &FlowKey) -> Vec<(StreamId, FlowKey)> {
-        let all = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.key));
-        let of_ssrc = self.by_ssrc.get(&Ssrc(key.ssrc)).into_iter().flatten().rev().filter_map(all).take(COMPARED);
-        let between = |(_, k): &(StreamId, FlowKey)| k.src() == key.src() && k.dst() == key.dst() && k.ssrc != key.ssrc;
-        let of_flow = self.by_endpoint.get(&key.src()).into_iter().flatten().rev().filter_map(all).filter(between);
-        of_ssrc.chain(of_flow.take(COMPARED)).collect()
+    /// Streams that a new one may go on from or repeat: of its SSRC, and between its addresses; with whether it is known
+    /// to be of the same call.
+    pub fn kin(&self, key: &FlowKey) -> Vec<(StreamId, FlowKey, bool)> {
+        let binding = self.bindings.get(&key.dst()).or_else(|| self.bindings.get(&key.src()));
+        let call = |uid: Option<u64>| uid.is_some() && uid == binding.map(|b| b.uid);
+        let all = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.key, call(s.uid)));
+        let between = |k: &FlowKey| k.src() == key.src() && k.dst() == key.dst() && k.ssrc != key.ssrc;
+        let of_ssrc = self.by_ssrc.get(&Ssrc(key.ssrc)).into_iter().flatten().rev().filter_map(all);
+        let of_flow = self.by_endpoint.get(&key.src()).into_iter().flatten().rev().filter_map(all);
+        of_ssrc.take(COMPARED).chain(of_flow.filter(|(_, k, _)| between(k)).take(COMPARED)).collect()
     }
 
     /// Returns the call the stream belongs to, to keep it alive.
@@ -376,6 +379,29 @@ impl Join {
         record.call_uid =
             record.stream.and_then(|id| self.streams.get(&id)?.uid).or_else(|| self.call_of_rtcp(&record));
         out.push(Event::Rtcp(Box::new(record)));
+    }
+
+    /// The stream of an SSRC from one address to another, as far as they are known; with its SSRC and call.
+    pub fn stream_between(
+        &self,
+        ssrc: Option<Ssrc>,
+        from: Option<Endpoint>,
+        to: Option<Endpoint>,
+    ) -> Option<(StreamId, Ssrc, Option<u64>)> {
+        let candidates = match (ssrc, to) {
+            (Some(ssrc), _) => self.by_ssrc.get(&ssrc)?,
+            (None, Some(to)) => self.by_endpoint.get(&to)?,
+            (None, None) => return None,
+        };
+        let found = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.ssrc, s.uid, &s.key));
+        let matches = |key: &FlowKey| from.is_none_or(|e| e == key.src()) && to.is_none_or(|e| e == key.dst());
+        let exact = candidates.iter().rev().filter_map(found).find(|(.., key)| matches(key));
+        // The addresses an endpoint knows may be those behind a NAT; its SSRC is the same everywhere.
+        let (id, ssrc, uid, _) = exact.or_else(|| match candidates.as_slice() {
+            [only] if ssrc.is_some() => found(only),
+            _ => None,
+        })?;
+        Some((id, ssrc, uid))
     }
 
     /// RTCP goes to the port above the media's, or to the same one (RFC 3550 section 11, RFC 5761).

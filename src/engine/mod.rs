@@ -10,6 +10,7 @@ mod relations;
 mod remote;
 mod rtcp;
 mod verdict;
+mod vq;
 mod worst;
 
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Shard};
@@ -515,12 +516,12 @@ impl Engine {
     }
 
     fn relate(&mut self, id: StreamId, key: FlowKey) -> Option<Relation> {
-        let kin = |id: StreamId, key: FlowKey| {
+        let kin = |(id, key, same_call): (StreamId, FlowKey, bool)| {
             let at = self.shards[*self.shard_of.get(&id)?].standing(id, key)?;
-            Some(Kin { id, key, at })
+            Some(Kin { id, key, at, same_call })
         };
-        let new = kin(id, key)?;
-        let others: Vec<Kin> = self.join.kin(&key).into_iter().filter_map(|(id, key)| kin(id, key)).collect();
+        let new = kin((id, key, false))?;
+        let others: Vec<Kin> = self.join.kin(&key).into_iter().filter_map(kin).collect();
         self.join.relations.started(&new, &others)
     }
 
@@ -550,6 +551,11 @@ impl Engine {
                     if self.policy.keep_sip_messages {
                         out.push(Event::SipMessage(message));
                     }
+                }
+                signal::Fact::VqReport { at, src, dst, report } => {
+                    let uid = vq::call_ids(&report).find_map(|id| self.signal.uid_of(id.as_bytes()));
+                    let record = vq::record(&self.join, at, src, dst, &report, uid);
+                    out.push(Event::Rtcp(Box::new(record)));
                 }
                 signal::Fact::Ended(record) => {
                     let (streams, endpoints) = self.join.closing(record.uid);

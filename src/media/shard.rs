@@ -22,6 +22,8 @@ const CONFIRM_EXPECTED: u8 = 2;
 const CONFIRM_UNSIGNALLED: u8 = 4;
 /// First packets of a candidate that are kept; enough to confirm it with some disorder.
 const CANDIDATE_PACKETS: usize = 8;
+/// The same with their copies: a mirror may show every packet three times.
+const CANDIDATE_COPIES: usize = 3 * CANDIDATE_PACKETS;
 
 /// Numbers missing between two packets of a candidate that may still be one stream.
 const MAX_GAP: u16 = 100;
@@ -72,6 +74,7 @@ impl Fact {
 struct Candidate {
     packets: Vec<Packet>,
     in_sequence: u8,
+    repeats: usize,
     ticks_per_number: Option<u32>,
     expected: bool,
     last_at: Timestamp,
@@ -268,6 +271,7 @@ impl Shard {
                 Candidate {
                     packets: Vec::with_capacity(2),
                     in_sequence: 0,
+                    repeats: 0,
                     ticks_per_number: None,
                     expected,
                     last_at: packet.at,
@@ -282,7 +286,9 @@ impl Shard {
         self.pending += 1;
         if candidate.in_sequence >= if candidate.expected { CONFIRM_EXPECTED } else { CONFIRM_UNSIGNALLED } {
             self.confirm(packet.key, out);
-        } else if candidate.packets.len() >= CANDIDATE_PACKETS {
+        } else if candidate.packets.len() - candidate.repeats >= CANDIDATE_PACKETS
+            || candidate.packets.len() >= CANDIDATE_COPIES
+        {
             self.drop_candidate(packet.key);
         }
     }
@@ -487,7 +493,9 @@ impl Candidate {
         if same_kind && (next || proportional) {
             self.in_sequence += 1;
             self.ticks_per_number = self.ticks_per_number.or(per_number.filter(|_| proportional));
-        } else if !repeats {
+        } else if repeats {
+            self.repeats += 1;
+        } else {
             self.in_sequence = 1;
             self.ticks_per_number = None;
         }

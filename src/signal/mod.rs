@@ -9,6 +9,7 @@ mod call;
 mod heard;
 mod machine;
 mod media;
+mod reports;
 
 use crate::model::{
     CallRecord, CallState, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection, SipMessageRecord,
@@ -16,11 +17,13 @@ use crate::model::{
 };
 pub use crate::model::{PayloadKind, PayloadMap};
 use crate::units::Timestamp;
+use crate::wire::vqreport::VqReport;
 use crate::wire::{sdp, sip};
 use call::{Call, Fate, Sight};
 use hashbrown::HashMap;
 use heard::{Heard, call_key, call_uid};
 use machine::{Step, Timer, due};
+use reports::Reports;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -73,6 +76,13 @@ pub enum Fact {
         endpoint: SocketAddr,
     },
     Message(Box<SipMessageRecord>),
+    /// What an endpoint says of the quality it had (RFC 6035), without the parties.
+    VqReport {
+        at: Timestamp,
+        src: SocketAddr,
+        dst: SocketAddr,
+        report: Box<VqReport>,
+    },
     /// Final. The engine adds streams, figures and diagnoses.
     Ended(Box<CallRecord>),
 }
@@ -90,6 +100,10 @@ pub struct SignalCounters {
     pub evicted: u64,
     /// Media lines beyond [`Limits::media_endpoints`] or the limit per call.
     pub media_refused: u64,
+    /// Voice quality reports, copies of them left out, and bodies that are none.
+    pub vq_reports: u64,
+    pub vq_copies: u64,
+    pub vq_malformed: u64,
     /// By name: `sip.cseq_method_mismatch`, `sdp.port`.
     pub anomalies: BTreeMap<(&'static str, &'static str), u64>,
 }
@@ -107,6 +121,7 @@ pub struct Signal {
     deadlines: BTreeSet<(Timestamp, u64)>,
     evictable: BTreeSet<Weight>,
     endpoints: usize,
+    reports: Reports,
     counters: SignalCounters,
 }
 
@@ -120,6 +135,7 @@ impl Signal {
             deadlines: BTreeSet::new(),
             evictable: BTreeSet::new(),
             endpoints: 0,
+            reports: Reports::default(),
             counters: SignalCounters::default(),
         }
     }
@@ -149,6 +165,7 @@ impl Signal {
             self.count("sip", anomaly.name());
         }
         let heard = Heard::new(at, (src, dst), transport, cut_short, &message);
+        self.reports.take(&heard, &mut self.counters, out);
         let key = call_key(message.call_id());
         let mut known = self.by_call_id.get(&key).copied();
         if let Some(uid) = known
@@ -221,6 +238,11 @@ impl Signal {
 
     pub fn call(&self, uid: u64) -> Option<&CallRecord> {
         self.calls.get(&uid).map(|call| &call.record)
+    }
+
+    /// The latest call with this Call-ID that is not over for good.
+    pub fn uid_of(&self, call_id: &[u8]) -> Option<u64> {
+        self.by_call_id.get(&call_key(call_id)).copied()
     }
 
     /// Calls held, single messages of unknown calls among them.

@@ -84,9 +84,9 @@ pub struct CSeq<'a> {
     pub method: &'a [u8],
 }
 
-/// An SDP body found in a message.
+/// A body found in a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SdpBody<'a> {
+pub struct BodyPart<'a> {
     pub bytes: &'a [u8],
     /// The body's last line may be cut: Content-Length and the bytes at hand disagree.
     pub cut: bool,
@@ -257,11 +257,20 @@ impl<'a> Message<'a> {
     }
 
     /// The SDP body, alone or as a part of a multipart body.
-    pub fn sdp(&self) -> Option<SdpBody<'a>> {
+    pub fn sdp(&self) -> Option<BodyPart<'a>> {
+        self.body_of(body::SDP)
+    }
+
+    /// The voice quality report (RFC 6035), alone or as a part of a multipart body.
+    pub fn vq_report(&self) -> Option<BodyPart<'a>> {
+        self.body_of(body::VQ_REPORT)
+    }
+
+    fn body_of(&self, wanted: &[u8]) -> Option<BodyPart<'a>> {
         if self.known.content_encoding.is_some_and(|e| !e.eq_ignore_ascii_case(b"identity")) {
             return None;
         }
-        body::find_sdp(self.known.content_type, self.body, self.body_cut, &mut Anomalies::default())
+        body::find(wanted, self.known.content_type, self.body, self.body_cut, &mut Anomalies::default())
     }
 
     /// Names and unfolded values in the order of the message, at most [`HEADERS_MAX`].
@@ -318,7 +327,7 @@ impl<'a> Message<'a> {
         if [self.known.via, self.known.contact].into_iter().flatten().any(empty_parameters) {
             odd.set(Anomaly::HeaderSyntax);
         }
-        body::find_sdp(self.known.content_type, self.body, self.body_cut, &mut odd);
+        body::find(body::SDP, self.known.content_type, self.body, self.body_cut, &mut odd);
         odd
     }
 }

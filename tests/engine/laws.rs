@@ -1,7 +1,7 @@
 //! Laws that hold for any traffic.
 
 use super::*;
-use auscult::model::{JitterStat, StreamId, StreamNumbers};
+use auscult::model::{JitterStat, Relation, StreamId, StreamNumbers};
 use std::collections::BTreeMap;
 use testkit::rng::Rng;
 use testkit::{World, for_seeds};
@@ -205,6 +205,7 @@ fn timeless(event: &Event, by: i64) -> String {
         let mut s = s.clone();
         s.id = StreamId(0);
         s.call_uid = s.call_uid.map(|_| 0);
+        s.relation = s.relation.map(|r| Relation { other: StreamId(0), ..r });
         (s.first_at, s.last_at) = (back(s.first_at), back(s.last_at));
         s
     };

@@ -3,6 +3,7 @@
 mod captures;
 mod flows;
 mod hostile;
+mod reports;
 mod script;
 mod torture;
 

@@ -3,7 +3,8 @@
 //! `1.5 a>b INVITE cseq=2 sdp=10.0.0.1:4000/sendonly` is an INVITE at 1.5 s from host a to host b. Hosts are
 //! a (10.0.0.1), b (10.0.0.2), c (10.0.0.3), p and q (proxies, 10.0.0.9 and 10.0.0.10), all on port 5060.
 //! Responses are `180` (to INVITE) or `200/BYE`. Keys: `cseq` (1), `from` and `to` tags (f and none), `branch`
-//! (of method and CSeq), `vias` (1), `id` (c1), `reason` (Reason header), `sdp` (`-` for a body without media).
+//! (of method and CSeq), `vias` (1), `id` (c1), `reason` (Reason header), `sdp` (`-` for a body without media), `vq` (a voice
+//! quality report).
 //! `1.5 media` is a packet of media of every call heard of, `1.5 tick` fires deadlines, `1.5 finish` ends the capture.
 
 use auscult::model::{Limits, Policy, Transport};
@@ -79,7 +80,7 @@ pub fn compose(what: &str) -> (SocketAddr, SocketAddr, Vec<u8>) {
     let (src, dst) = words.next().and_then(|w| w.split_once('>')).expect("src>dst");
     let kind = words.next().expect("method or status");
     let (mut cseq, mut from, mut to, mut id) = ("1", "f", "", "c1");
-    let (mut branch, mut vias, mut reason, mut sdp) = (None, 1, None, None);
+    let (mut branch, mut vias, mut reason, mut sdp, mut vq) = (None, 1, None, None, None);
     for word in words {
         match word.split_once('=').expect("key=value") {
             ("cseq", v) => cseq = v,
@@ -90,6 +91,7 @@ pub fn compose(what: &str) -> (SocketAddr, SocketAddr, Vec<u8>) {
             ("vias", v) => vias = v.parse().expect("number"),
             ("reason", v) => reason = Some(v),
             ("sdp", v) => sdp = Some(v),
+            ("vq", v) => vq = Some(v),
             (key, _) => panic!("unknown key {key}"),
         }
     }
@@ -119,7 +121,12 @@ pub fn compose(what: &str) -> (SocketAddr, SocketAddr, Vec<u8>) {
     if let Some(reason) = reason {
         write!(text, "Reason: {reason}\r\n").expect("text");
     }
-    let body = sdp.map(body).unwrap_or_default();
+    let mut body = sdp.map(body).unwrap_or_default();
+    if let Some(vq) = vq {
+        body = report(vq);
+        let (alone, parts) = ("application/vq-rtcpxr", "multipart/mixed;boundary=w");
+        write!(text, "Content-Type: {}\r\n", if vq.starts_with("parts/") { parts } else { alone }).expect("text");
+    }
     if sdp.is_some() {
         text += "Content-Type: application/sdp\r\n";
     }
@@ -139,6 +146,25 @@ fn body(sdp: &str) -> String {
     format!("v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP {pt}\r\n{direction}")
 }
 
+/// `call/loss/mos`, with `parts/` before it inside a multipart body.
+fn report(vq: &str) -> String {
+    let (whole, vq) = vq.strip_prefix("parts/").map_or((true, vq), |vq| (false, vq));
+    let values: Vec<&str> = vq.split('/').collect();
+    let [call, loss, mos] = values[..] else { return vq.to_owned() };
+    let report = format!(
+        "VQSessionReport: CallTerm\r\nCallID: {call}\r\nLocalID: <sip:+15550100@a.example>\r\n\
+         RemoteID: <sip:+15550101@b.example>\r\nOrigID: <sip:+15550100@a.example>\r\n\
+         LocalMetrics:\r\nPacketLoss: NLR={loss} JDR=0\r\nQualityEst: MOSLQ={mos}\r\n"
+    );
+    if whole {
+        return report;
+    }
+    format!(
+        "--w\r\nContent-Type: text/plain\r\n\r\nhello\r\n--w\r\nContent-Type: application/vq-rtcpxr\r\n\r\n\
+         {report}\r\n--w--\r\n"
+    )
+}
+
 fn show(facts: &[Fact], messages: bool, text: &mut String) {
     for fact in facts {
         match fact {
@@ -155,6 +181,13 @@ fn show(facts: &[Fact], messages: bool, text: &mut String) {
                 writeln!(text, "message {} {what}{again}", seconds(Some(m.at))).expect("text");
             }
             Fact::Message(_) => {}
+            Fact::VqReport { at, report, .. } => {
+                let parties = [&report.local_id, &report.remote_id, &report.orig_id].map(String::len);
+                let (nlr, mos) = (report.local.nlr.unwrap_or(-1.0), report.local.moslq.unwrap_or(-1.0));
+                let id = &report.call_id;
+                writeln!(text, "vq {} {id} loss {nlr} mos {mos} parties {parties:?}", seconds(Some(*at)))
+                    .expect("text");
+            }
             Fact::Ended(r) => {
                 let mut line = format!(
                     "ended {} {} {} invite {} ringing {} answered {} ended {} by {}",

@@ -1,6 +1,6 @@
-//! Finding the SDP among bodies: alone, or as a part of multipart bodies (RFC 2046, RFC 5621).
+//! Finding a body by its type: alone, or as a part of multipart bodies (RFC 2046, RFC 5621).
 
-use super::SdpBody;
+use super::BodyPart;
 use super::anomaly::{Anomalies, Anomaly};
 use super::bytes::{cut, param, trim};
 use super::headers::{Lines, long_name, split_header};
@@ -12,11 +12,11 @@ const BOUNDARY_MAX: usize = 70;
 
 /// Media types with a meaning to SIP endpoints; others are noted, never refused.
 const KNOWN_TYPES: [&[u8]; 10] = [
-    b"application/sdp",
+    SDP,
     b"application/dtmf-relay",
     b"application/dtmf",
     b"application/pidf+xml",
-    b"application/vq-rtcpxr",
+    VQ_REPORT,
     b"application/media_control+xml",
     b"application/simple-message-summary",
     b"message/sipfrag",
@@ -24,33 +24,40 @@ const KNOWN_TYPES: [&[u8]; 10] = [
     b"multipart/mixed",
 ];
 
-pub(super) fn find_sdp<'a>(
+pub(super) const SDP: &[u8] = b"application/sdp";
+/// RFC 6035.
+pub(super) const VQ_REPORT: &[u8] = b"application/vq-rtcpxr";
+
+/// The first body of the type wanted.
+pub(super) fn find<'a>(
+    wanted: &[u8],
     content_type: Option<&[u8]>,
     body: &'a [u8],
     cut_off: bool,
     odd: &mut Anomalies,
-) -> Option<SdpBody<'a>> {
-    find(content_type, body, cut_off, 0, odd)
+) -> Option<BodyPart<'a>> {
+    find_within(wanted, content_type, body, cut_off, 0, odd)
 }
 
-fn find<'a>(
+fn find_within<'a>(
+    wanted: &[u8],
     content_type: Option<&[u8]>,
     body: &'a [u8],
     cut_off: bool,
     depth: usize,
     odd: &mut Anomalies,
-) -> Option<SdpBody<'a>> {
+) -> Option<BodyPart<'a>> {
     let (media_type, params) = match content_type {
         Some(value) => {
             let (media_type, params) = cut(value, b';');
             (trim(media_type), params)
         }
         // Without a type, a body that opens like SDP is SDP (RFC 2543 senders).
-        None if body.starts_with(b"v=0") => (&b"application/sdp"[..], &b""[..]),
+        None if body.starts_with(b"v=0") => (SDP, &b""[..]),
         None => return None,
     };
-    if media_type.eq_ignore_ascii_case(b"application/sdp") {
-        return Some(SdpBody { bytes: body, cut: cut_off });
+    if media_type.eq_ignore_ascii_case(wanted) {
+        return Some(BodyPart { bytes: body, cut: cut_off });
     }
     let multipart = media_type.get(..10).is_some_and(|t| t.eq_ignore_ascii_case(b"multipart/"));
     if !multipart {
@@ -81,7 +88,7 @@ fn find<'a>(
         }
         // Parts of other types are no oddity of the message.
         let mut own = Anomalies::default();
-        let found = find(part_type, part.get(body_at..).unwrap_or_default(), false, depth + 1, &mut own);
+        let found = find_within(wanted, part_type, part.get(body_at..).unwrap_or_default(), false, depth + 1, &mut own);
         if own.has(Anomaly::MultipartSyntax) {
             odd.set(Anomaly::MultipartSyntax);
         }

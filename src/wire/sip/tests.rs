@@ -18,7 +18,7 @@ fn a_plain_request() {
     assert_eq!(m.cseq(), Some(CSeq { number: Some(7), method: b"INVITE" }));
     assert_eq!((m.via_branch(), m.via_count()), (Some(&b"z9hG4bK1"[..]), 2));
     assert_eq!(m.from().map(|f| (s(f.display), s(f.user), s(f.tag))), Some(("A", "a", "f")));
-    assert_eq!(m.sdp(), Some(SdpBody { bytes: b"v=0\r\n", cut: false }));
+    assert_eq!(m.sdp(), Some(BodyPart { bytes: b"v=0\r\n", cut: false }));
     assert!(m.anomalies().is_empty(), "{:?}", m.anomalies());
 }
 
@@ -93,7 +93,7 @@ fn sdp_is_found_among_parts() {
         preamble\r\n--u\r\nContent-Type: application/isup\r\n\r\n\x00\x01--u\r\n--u\r\n\
         Content-Type: multipart/alternative;boundary=w\r\n\r\n--w\r\nc: Application/SDP\r\n\r\nv=0\r\n--w--\r\n--u--\r\n";
     let m = parse(text.as_bytes()).expect("parses");
-    assert_eq!(m.sdp(), Some(SdpBody { bytes: b"v=0", cut: false }));
+    assert_eq!(m.sdp(), Some(BodyPart { bytes: b"v=0", cut: false }));
     assert!(m.anomalies().has(Anomaly::Multipart) && !m.anomalies().has(Anomaly::MultipartSyntax));
 }
 

@@ -1,0 +1,46 @@
+//! Voice quality reports that endpoints send by PUBLISH or NOTIFY (RFC 6035).
+
+use super::heard::Heard;
+use super::{Fact, SignalCounters};
+use crate::units::{Nanos, Timestamp};
+use crate::wire::vqreport;
+use std::collections::VecDeque;
+
+/// A request is sent again for up to 64 T1 (RFC 3261 section 17.1.2.2).
+const SENT_AGAIN: Nanos = Nanos::from_secs(32);
+/// Requests remembered to know them again; each endpoint sends one per call or interval.
+const REMEMBERED: usize = 256;
+
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    seen: VecDeque<(u64, Timestamp)>,
+}
+
+impl Reports {
+    /// States the report a request carries, once however often it is sent or captured.
+    pub fn take(&mut self, heard: &Heard<'_, '_>, counters: &mut SignalCounters, out: &mut Vec<Fact>) {
+        if !heard.request || !matches!(heard.message.method(), b"PUBLISH" | b"NOTIFY") {
+            return;
+        }
+        let Some(body) = heard.message.vq_report() else { return };
+        let identity = heard.identity();
+        if self.seen.iter().any(|(id, at)| *id == identity && (heard.at - *at).abs() < SENT_AGAIN) {
+            counters.vq_copies += 1;
+            return;
+        }
+        if self.seen.len() >= REMEMBERED {
+            self.seen.pop_front();
+        }
+        self.seen.push_back((identity, heard.at));
+        let Ok(mut report) = vqreport::parse(body.bytes) else {
+            counters.vq_malformed += 1;
+            return;
+        };
+        counters.vq_reports += 1;
+        // Telephone numbers; the call knows its parties.
+        for party in [&mut report.local_id, &mut report.remote_id, &mut report.orig_id] {
+            party.clear();
+        }
+        out.push(Fact::VqReport { at: heard.at, src: heard.src, dst: heard.dst, report: Box::new(report) });
+    }
+}
