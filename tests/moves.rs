@@ -284,18 +284,21 @@ fn capture(prefix: &str) -> Option<Value> {
     Some(serde_json::to_value(analyze(&args, &Policy::default()).expect("capture")).expect("document"))
 }
 
-/// Relations of a document as (SSRC, source, kind, source of the other, lost at the move).
-fn relations(document: &Value) -> Vec<(&str, &str, &str, &str, Option<u64>)> {
+/// SSRC, source, kind, source of the other, lost at the move.
+type Related<'a> = (&'a str, &'a str, &'a str, &'a str, Option<u64>);
+
+fn relations(document: &Value) -> Vec<Related<'_>> {
     let streams = document["streams"].as_array().expect("streams");
-    let text = |v: &'static str, s: &'_ Value| s[v].as_str().map(str::to_owned).unwrap_or_default();
+    fn text<'a>(v: &'a Value, key: &str) -> &'a str {
+        v[key].as_str().unwrap_or_default()
+    }
     let mut found: Vec<_> = streams
         .iter()
         .filter(|s| !s["relation"].is_null())
         .map(|s| {
             let r = &s["relation"];
-            let other = streams.iter().find(|o| text("id", o) == text("stream", r)).expect("a listed stream");
-            let get = |v: &'static str, s| -> &str { Value::as_str(&Value::get(s, v).expect("key")).expect("text") };
-            (get("ssrc", s), get("src", s), get("kind", r), get("src", other), r["lost_at_move"].as_u64())
+            let other = streams.iter().find(|o| text(o, "id") == text(r, "stream")).expect("a listed stream");
+            (text(s, "ssrc"), text(s, "src"), text(r, "kind"), text(other, "src"), r["lost_at_move"].as_u64())
         })
         .collect();
     found.sort_unstable();
@@ -304,7 +307,7 @@ fn relations(document: &Value) -> Vec<(&str, &str, &str, &str, Option<u64>)> {
 
 #[test]
 fn relations_of_real_captures() {
-    let expected: [(&str, &[(&str, &str, &str, &str, Option<u64>)]); 4] = [
+    let expected: [(&str, &[Related<'_>]); 4] = [
         ("ea214859", &[("0x9c49ca0a", "127.0.0.1:12004", "moved_from", "127.0.0.1:12002", Some(0))]),
         (
             "84af7ec4",
@@ -320,14 +323,17 @@ fn relations_of_real_captures() {
                 ("0x42372fa3", "10.4.128.21:30346", "relay_of", "192.168.101.8:50014", None),
             ],
         ),
-        ("dda9179f", &[]),
+        (
+            "dda9179f",
+            &[
+                ("0x00007a8e", "10.180.110.58:8380", "moved_from", "10.180.110.58:8380", Some(0)),
+                ("0xe7ec9095", "192.168.136.40:23890", "ssrc_changed_from", "192.168.136.40:23890", None),
+            ],
+        ),
     ];
     for (prefix, expected) in expected {
         let Some(document) = capture(prefix) else { continue };
-        let found = relations(&document);
-        if prefix != "dda9179f" {
-            assert_eq!(found, expected, "{prefix}");
-        }
+        assert_eq!(relations(&document), expected, "{prefix}");
     }
 }
 

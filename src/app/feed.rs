@@ -234,6 +234,7 @@ impl Feed {
             self.sender.try_send(record);
         }
         self.telemetry.streams(self.engine.active_streams());
+        self.telemetry.related(self.engine.relations());
     }
 }
 

@@ -5,6 +5,7 @@ use crate::api::{Check, MetricFamily, MetricValue, Sample, Telemetry};
 use crate::engine::EngineCounters;
 #[cfg(feature = "live")]
 use crate::engine::Missed;
+use crate::model::RelationKind;
 use crate::store::writer::Counters;
 use crate::units::{Nanos, Timestamp};
 use hdrhistogram::Histogram;
@@ -23,6 +24,7 @@ pub struct ProgramTelemetry {
     missed: [AtomicU64; 3],
     streams: AtomicU64,
     engine: Mutex<EngineCounters>,
+    related: [AtomicU64; RelationKind::ALL.len()],
     started: Timestamp,
 }
 
@@ -37,6 +39,7 @@ impl ProgramTelemetry {
             missed: Default::default(),
             streams: AtomicU64::new(0),
             engine: Mutex::default(),
+            related: Default::default(),
             started: super::wall_clock(),
         }
     }
@@ -61,6 +64,13 @@ impl ProgramTelemetry {
     /// What the engine has counted by now.
     pub fn engine(&self, counters: EngineCounters) {
         *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+    }
+
+    /// Ended streams so far by what they were to another one.
+    pub fn related(&self, counts: impl Iterator<Item = (RelationKind, u64)>) {
+        for (kind, n) in counts {
+            self.related[kind as usize].store(n, Relaxed);
+        }
     }
 }
 
@@ -116,6 +126,15 @@ impl Telemetry for ProgramTelemetry {
                 "auscult_store_insert_seconds",
                 "Time until the store acknowledged an insert",
                 vec![Sample { labels: Vec::new(), value: seconds(&self.store.answers()) }],
+            ),
+            family(
+                "auscult_streams_related",
+                "Ended streams that go on from another one or repeat it, by relation",
+                RelationKind::ALL
+                    .into_iter()
+                    .zip(&self.related)
+                    .map(|(kind, n)| Sample::counter([("relation", kind.name())], n.load(Relaxed)))
+                    .collect(),
             ),
         ];
         families.extend(of_engine(&self.engine.lock().unwrap_or_else(PoisonError::into_inner)));

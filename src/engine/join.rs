@@ -191,13 +191,16 @@ impl Join {
         uid
     }
 
-    /// Streams that a new one may go on from or repeat: of its SSRC, and between its addresses.
-    pub fn kin(&self, key: &FlowKey) -> Vec<(StreamId, FlowKey)> {
-        let all = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.key));
-        let of_ssrc = self.by_ssrc.get(&Ssrc(key.ssrc)).into_iter().flatten().rev().filter_map(all).take(COMPARED);
-        let between = |(_, k): &(StreamId, FlowKey)| k.src() == key.src() && k.dst() == key.dst() && k.ssrc != key.ssrc;
-        let of_flow = self.by_endpoint.get(&key.src()).into_iter().flatten().rev().filter_map(all).filter(between);
-        of_ssrc.chain(of_flow.take(COMPARED)).collect()
+    /// Streams that a new one may go on from or repeat: of its SSRC, and between its addresses; with whether it is known
+    /// to be of the same call.
+    pub fn kin(&self, key: &FlowKey) -> Vec<(StreamId, FlowKey, bool)> {
+        let binding = self.bindings.get(&key.dst()).or_else(|| self.bindings.get(&key.src()));
+        let call = |uid: Option<u64>| uid.is_some() && uid == binding.map(|b| b.uid);
+        let all = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.key, call(s.uid)));
+        let between = |k: &FlowKey| k.src() == key.src() && k.dst() == key.dst() && k.ssrc != key.ssrc;
+        let of_ssrc = self.by_ssrc.get(&Ssrc(key.ssrc)).into_iter().flatten().rev().filter_map(all);
+        let of_flow = self.by_endpoint.get(&key.src()).into_iter().flatten().rev().filter_map(all);
+        of_ssrc.take(COMPARED).chain(of_flow.filter(|(_, k, _)| between(k)).take(COMPARED)).collect()
     }
 
     /// Returns the call the stream belongs to, to keep it alive.

@@ -531,12 +531,12 @@ impl Engine {
     }
 
     fn relate(&mut self, id: StreamId, key: FlowKey) -> Option<Relation> {
-        let kin = |id: StreamId, key: FlowKey| {
+        let kin = |(id, key, same_call): (StreamId, FlowKey, bool)| {
             let at = self.shards[*self.shard_of.get(&id)?].standing(id, key)?;
-            Some(Kin { id, key, at })
+            Some(Kin { id, key, at, same_call })
         };
-        let new = kin(id, key)?;
-        let others: Vec<Kin> = self.join.kin(&key).into_iter().filter_map(|(id, key)| kin(id, key)).collect();
+        let new = kin((id, key, false))?;
+        let others: Vec<Kin> = self.join.kin(&key).into_iter().filter_map(kin).collect();
         self.join.relations.started(&new, &others)
     }
 

@@ -18,11 +18,11 @@ const MAX_STEP: i16 = 3000;
 const LEG_LAG: u16 = 50;
 /// Time that they may be apart.
 const LEG_DELAY: Nanos = Nanos::from_secs(1);
-/// The old stream's last packets may come this long after the first of the new one.
-const SEAM: Nanos = Nanos::from_millis(200);
-/// The same when only the addresses speak for it; one packet time.
-const NARROW_SEAM: Nanos = Nanos::from_millis(20);
-/// A pause before a new SSRC; after a longer one it may be the next call on the same ports.
+/// The old stream's last packet may come this long after the first of the new one, out of order: one packet time.
+const SEAM: Nanos = Nanos::from_millis(20);
+/// A stream heard this long after the first packet of the new one goes on beside it.
+const BESIDE: Nanos = Nanos::from_millis(200);
+/// A pause before a new SSRC; after a longer one it is the next call on the same ports, unless it is known to be the same.
 const SSRC_PAUSE: Nanos = Nanos::from_secs(2);
 
 /// A stream as it stands.
@@ -31,6 +31,8 @@ pub struct Kin {
     pub id: StreamId,
     pub key: FlowKey,
     pub at: Standing,
+    /// Both are known to be of one call.
+    pub same_call: bool,
 }
 
 pub struct Relations {
@@ -54,7 +56,7 @@ impl Relations {
     /// A stream was recognised. `others` are those of its SSRC and those between its addresses.
     pub fn started(&mut self, new: &Kin, others: &[Kin]) -> Option<Relation> {
         let same_ssrc = || others.iter().filter(|o| o.key.ssrc == new.key.ssrc);
-        let nearest = |o: &&Kin| (lag(new, o), o.at.first_at, o.id);
+        let nearest = |o: &&Kin| (lag(new, o), o.at.first_at, o.key);
         let of = |kind, other: &Kin| Relation { kind, other: other.id, lost_at_move: None };
         let fork = same_ssrc().filter(|o| is_fork(new, o)).min_by_key(nearest);
         let relay = same_ssrc().filter(|o| is_leg_after(new, o)).min_by_key(nearest);
@@ -80,7 +82,7 @@ impl Relations {
     /// A stream's latest packet: when it goes on beside the one that seemed to follow it, that one did not.
     pub fn heard(&mut self, id: StreamId, last_at: Timestamp) {
         if let Some(next) = self.successors.get(&id).copied()
-            && self.held.get(&next).is_some_and(|(_, first_at)| last_at > *first_at + SEAM)
+            && self.held.get(&next).is_some_and(|(_, first_at)| last_at > *first_at + BESIDE)
         {
             self.held.remove(&next);
             self.successors.remove(&id);
@@ -114,11 +116,11 @@ impl Relations {
     fn moved<'a>(&self, new: &Kin, others: impl Iterator<Item = &'a Kin>) -> Option<Relation> {
         others
             .filter(|o| (o.key.src() == new.key.src()) != (o.key.dst() == new.key.dst()))
-            .filter(|o| self.falls_silent(new, o, SEAM, self.stream_timeout))
-            .map(|o| (step(new, o), Reverse(o.at.last_at), o.id))
+            .filter(|o| falls_silent(new, o, self.stream_timeout))
+            .map(|o| (step(new, o), Reverse(o.at.last_at), o.key, o.id))
             .filter(|(step, ..)| (1..=MAX_STEP).contains(step))
             .min()
-            .map(|(step, _, other)| Relation {
+            .map(|(step, .., other)| Relation {
                 kind: RelationKind::MovedFrom,
                 other,
                 lost_at_move: Some(u32::from(step.unsigned_abs()) - 1),
@@ -129,15 +131,17 @@ impl Relations {
         others
             .iter()
             .filter(|o| o.key.ssrc != new.key.ssrc && o.key.src() == new.key.src() && o.key.dst() == new.key.dst())
-            .filter(|o| self.falls_silent(new, o, NARROW_SEAM, SSRC_PAUSE) && !self.successors.contains_key(&o.id))
-            .max_by_key(|o| (o.at.payload_type == new.at.payload_type, o.at.last_at, o.id))
+            .filter(|o| falls_silent(new, o, if o.same_call { self.stream_timeout } else { SSRC_PAUSE }))
+            .filter(|o| !self.successors.contains_key(&o.id))
+            .max_by_key(|o| (o.at.payload_type == new.at.payload_type, o.at.last_at, o.key))
             .map(|o| Relation { kind: RelationKind::SsrcChangedFrom, other: o.id, lost_at_move: None })
     }
+}
 
-    fn falls_silent(&self, new: &Kin, other: &Kin, seam: Nanos, pause: Nanos) -> bool {
-        let pause_before = new.at.first_at - other.at.last_at;
-        other.at.first_at <= new.at.first_at && pause_before >= Nanos(-seam.0) && pause_before < pause
-    }
+/// The other stream was there before and stops where the new one begins, or less than `pause` before.
+fn falls_silent(new: &Kin, other: &Kin, pause: Nanos) -> bool {
+    let before = new.at.first_at - other.at.last_at;
+    other.at.first_at <= new.at.first_at && (Nanos(-SEAM.0)..pause).contains(&before)
 }
 
 /// From the last number of the other stream to the first of the new one.
@@ -188,7 +192,7 @@ mod tests {
             highest: seq.1,
             payload_type: PayloadType(0),
         };
-        Kin { id: StreamId(id), key, at }
+        Kin { id: StreamId(id), key, at, same_call: false }
     }
 
     const A: (u128, u16) = (1, 4000);
@@ -234,12 +238,16 @@ mod tests {
         let new = kin(3, 9, A, B, (500, 503), (1_020, 1_080));
         let mut r = relations();
         assert_eq!(r.started(&new, &[audio]).map(|r| r.other), Some(audio.id));
-        r.heard(audio.id, Timestamp(1_200 * MS));
+        r.heard(audio.id, Timestamp(1_220 * MS));
         assert_eq!(r.ended(new.id).map(|r| r.kind), Some(RelationKind::SsrcChangedFrom), "within the seam");
         let mut r = relations();
         r.started(&new, &[video]);
         r.heard(video.id, Timestamp(1_300 * MS));
         assert_eq!(r.ended(new.id), None);
+        let later = kin(4, 10, A, B, (700, 703), (15_000, 15_060));
+        assert_eq!(relations().started(&later, &[audio]), None, "the next call");
+        let of_call = Kin { same_call: true, ..audio };
+        assert_eq!(relations().started(&later, &[of_call]).map(|r| r.other), Some(audio.id), "a call that was on hold");
         assert_eq!(r.counts().map(|(_, n)| n).sum::<u64>(), 0);
         assert!(r.held.is_empty() && r.successors.is_empty());
     }
