@@ -1,5 +1,6 @@
 //! JSON twins of calls and their evidence: the contract with the page and with programs.
 
+use super::json_figures::RatedJson;
 use super::json_stream::{IntervalJson, StreamJson};
 use crate::model::{LossRuns, endpoint_text};
 use crate::store::query::{CallDetail, CallRow, RtcpRow, SipRow, StoredRange, TimelineBucket, Window};
@@ -173,6 +174,12 @@ pub struct CallJson {
     /// `nb`, `wb` or `fb`.
     #[schema(required)]
     mos_scale: Option<String>,
+    /// Lowest MOS of an interval of one of its streams.
+    #[schema(required)]
+    mos_worst_interval: Option<RatedJson>,
+    /// Lowest mean over a minute of one of its streams, see [worst minute](/docs/metrics#mos_worst_minute).
+    #[schema(required)]
+    mos_worst_minute: Option<RatedJson>,
     /// `good`, `fair`, `poor`, `failed` or `unrated`; failed also without media, or with media one way only.
     class: String,
     #[schema(required)]
@@ -230,6 +237,8 @@ impl From<CallRow> for CallJson {
             codecs: c.codecs,
             mos_worst: c.mos_worst,
             mos_scale: known(c.mos_scale),
+            mos_worst_interval: RatedJson::new(c.mos_worst_interval, c.mos_worst_interval_scale),
+            mos_worst_minute: RatedJson::new(c.mos_worst_minute, c.mos_worst_minute_scale),
             class: c.class,
             pdv_p95_worst_ms: c.pdv_p95_worst_ms,
             loss_pct_worst: c.loss_pct_worst,
@@ -267,8 +276,11 @@ impl From<CallDetail> for DetailJson {
             d.streams.iter().filter_map(|s| Some((s.stream_id, s.clock_rate.filter(|hz| *hz > 0)?))).collect();
         let mut intervals: BTreeMap<String, Vec<IntervalJson>> =
             d.streams.iter().map(|s| (hex_id(s.stream_id), Vec::new())).collect();
+        let packet_times: BTreeMap<u64, f32> =
+            d.streams.iter().filter_map(|s| Some((s.stream_id, s.ptime_ms?))).collect();
         for row in d.intervals {
-            intervals.entry(hex_id(row.stream_id)).or_default().push(IntervalJson::from(row));
+            let ptime_ms = packet_times.get(&row.stream_id).copied();
+            intervals.entry(hex_id(row.stream_id)).or_default().push(IntervalJson::new(row, ptime_ms));
         }
         let report = |row: RtcpRow| {
             let clock_rate = clock_rates.get(&row.stream_id).copied();

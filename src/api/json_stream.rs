@@ -1,7 +1,7 @@
 //! JSON twins of RTP streams and their intervals.
 
 use super::json::{Ordered, WindowJson, endpoint, hex_id, known, loss_runs, milliseconds, rfc3339};
-use crate::model::DISCARD_BUFFERS_MS;
+use super::json_figures::{BudgetJson, BurstsJson, IpdvJson, RemoteJson, bounds, density_pct, late_pct, share_pct};
 use crate::store::query::{IntervalRow, StreamRow};
 use crate::units::{DelayHistogram, HISTOGRAM_VERSION, Ssrc, Timestamp};
 use serde::Serialize;
@@ -51,20 +51,53 @@ pub struct StreamJson {
     reordered: u64,
     reorder_extent: u32,
     restarts: u32,
+    strays: u64,
     sent_elsewhere: u64,
     /// Number of runs of consecutive lost packets by their length; lengths that did not occur are absent.
     #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     loss_runs: Ordered<u64>,
     longest_loss_run: u32,
+    /// Null for rows stored before this was kept.
+    #[schema(required)]
+    bursts: Option<BurstsJson>,
+    /// Seconds of media with a packet lost, see [concealed seconds](/docs/metrics#concealed_seconds).
+    #[schema(required)]
+    concealed_seconds: Option<u64>,
+    /// Those with more than 5 % of their packets lost.
+    #[schema(required)]
+    severely_concealed_seconds: Option<u64>,
     jitter_ms: JitterJson,
     delay_variation_ms: DelayVariationJson,
-    /// Share of received packets too late for a fixed buffer of so many milliseconds, percent.
+    ipdv_ms: IpdvJson,
+    /// [MAPDV2](/docs/metrics#variation), G.1020.
+    #[schema(required)]
+    mapdv2_ms: Option<f32>,
+    /// Share of the packets too late for a fixed buffer of so many milliseconds, percent; null where no delay is known.
+    /// See [late](/docs/metrics#late).
     #[schema(value_type = std::collections::BTreeMap<String, Option<f64>>)]
     late_pct: Ordered<Option<f64>>,
+    /// Share a buffer that adapts between 20 and 200 ms would have discarded, percent, see
+    /// [adaptive buffer](/docs/metrics#discarded_adaptive).
+    #[schema(required)]
+    discarded_adaptive_pct: Option<f64>,
     #[schema(required)]
     max_gap_ms: Option<f32>,
+    /// Wireshark's [maximum delta](/docs/metrics#max_delta) and skew.
+    #[schema(required)]
+    max_delta_ms: Option<f32>,
+    #[schema(required)]
+    max_skew_ms: Option<f32>,
     #[schema(required)]
     drift_ppm: Option<f32>,
+    telephone_events: u64,
+    comfort_noise: u64,
+    #[schema(required)]
+    digits: Option<u64>,
+    #[schema(required)]
+    talkspurts: Option<u64>,
+    /// Media time not sent between talkspurts.
+    #[schema(required)]
+    silence_ms: Option<f64>,
     dscp: u8,
     dscp_changes: u32,
     ttl_min: u8,
@@ -75,8 +108,13 @@ pub struct StreamJson {
     tunnel: Option<String>,
     #[schema(required)]
     rtt_ms: Option<f32>,
+    /// Null where the receiver sent no reports.
+    #[schema(required)]
+    remote: Option<RemoteJson>,
     #[schema(required)]
     r: Option<f32>,
+    #[schema(required)]
+    r_budget: Option<BudgetJson>,
     mos: MosJson,
     quality: QualityJson,
     probe: String,
@@ -90,7 +128,7 @@ pub struct PayloadTypeJson {
     packets: u64,
 }
 
-/// RFC 3550 interarrival jitter.
+/// RFC 3550 interarrival [jitter](/docs/metrics#jitter).
 #[derive(Serialize, ToSchema)]
 pub struct JitterJson {
     #[schema(required)]
@@ -101,7 +139,7 @@ pub struct JitterJson {
     max: Option<f32>,
 }
 
-/// Delay above the drift-corrected base (RFC 5481 PDV).
+/// Delay above the drift-corrected base (RFC 5481 [PDV](/docs/metrics#pdv)).
 #[derive(Serialize, ToSchema)]
 pub struct DelayVariationJson {
     #[schema(required)]
@@ -111,10 +149,12 @@ pub struct DelayVariationJson {
     #[schema(required)]
     p99: Option<f32>,
     #[schema(required)]
+    p999: Option<f32>,
+    #[schema(required)]
     max: Option<f32>,
 }
 
-/// MOS with all it takes to read it.
+/// MOS with all it takes to read it: [rating and MOS](/docs/metrics#rating-and-mos).
 #[derive(Serialize, ToSchema)]
 pub struct MosJson {
     #[schema(required)]
@@ -126,6 +166,16 @@ pub struct MosJson {
     scale: Option<String>,
     #[schema(required)]
     worst_interval: Option<f32>,
+    /// Lowest mean over a minute of intervals, see [worst minute](/docs/metrics#mos_worst_minute).
+    #[schema(required)]
+    worst_minute: Option<f32>,
+    /// `lq` if all of the loss is the network's, and if none of it is; null where that is not in doubt. See
+    /// [bounds](/docs/metrics#bounds).
+    #[schema(required)]
+    bounds: Option<[f32; 2]>,
+    /// Recommendation followed: `G.107`, `G.107.1` or `G.107.2`.
+    #[schema(required)]
+    model: Option<String>,
     /// Why there is no MOS.
     #[schema(required)]
     null_reason: Option<String>,
@@ -141,9 +191,15 @@ pub struct MosJson {
     codec_status: Option<String>,
     #[schema(required)]
     delay_source: Option<String>,
+    /// Mouth to ear, as `cq` got it.
+    #[schema(required)]
+    delay_ms: Option<f32>,
+    /// Fixed jitter buffer whose late packets count as lost.
+    #[schema(required)]
+    jitter_buffer_ms: Option<u16>,
 }
 
-/// How far to trust the figures.
+/// How far to trust the figures: [what these mean](/docs/metrics#how-far-to-trust-a-row).
 #[derive(Serialize, ToSchema)]
 pub struct QualityJson {
     capture_drops: u64,
@@ -156,6 +212,10 @@ pub struct QualityJson {
     timestamp_resolution_ns: u32,
     #[schema(required)]
     loss_source: Option<String>,
+    /// `capture_drops`, `receiver_lost_them`, `receiver_got_them`, `many_streams_at_once`, `both_directions_at_once`;
+    /// null where nothing speaks either way. See [whose loss it is](/docs/metrics#whose-loss-it-is).
+    #[schema(required)]
+    loss_evidence: Option<String>,
 }
 
 /// One stream during one interval.
@@ -167,17 +227,52 @@ pub struct IntervalJson {
     unique: u32,
     expected: u32,
     lost: u32,
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
+    loss_runs: Ordered<u64>,
     longest_loss_run: u32,
+    /// Bursts end at the borders of the interval.
+    #[schema(required)]
+    bursts: Option<BurstsJson>,
+    #[schema(required)]
+    concealed_seconds: Option<u32>,
+    #[schema(required)]
+    severely_concealed_seconds: Option<u32>,
     reordered: u32,
     duplicates_probe: u32,
     duplicates_network: u32,
     restarts: u32,
     jitter_ms: JitterJson,
     delay_variation_ms: DelayVariationJson,
+    ipdv_ms: IpdvJson,
+    /// [MAPDV2](/docs/metrics#variation), G.1020.
+    #[schema(required)]
+    mapdv2_ms: Option<f32>,
+    /// Share of the packets too late for a fixed buffer of so many milliseconds, percent; null where no delay is known.
+    /// See [late](/docs/metrics#late).
+    #[schema(value_type = std::collections::BTreeMap<String, Option<f64>>)]
+    late_pct: Ordered<Option<f64>>,
+    /// Share a buffer that adapts between 20 and 200 ms would have discarded, percent, see
+    /// [adaptive buffer](/docs/metrics#discarded_adaptive).
+    #[schema(required)]
+    discarded_adaptive_pct: Option<f64>,
     #[schema(required)]
     max_gap_ms: Option<f32>,
+    /// Wireshark's [maximum delta](/docs/metrics#max_delta) and skew.
+    #[schema(required)]
+    max_delta_ms: Option<f32>,
+    #[schema(required)]
+    max_skew_ms: Option<f32>,
+    #[schema(required)]
+    digits: Option<u32>,
+    #[schema(required)]
+    talkspurts: Option<u32>,
+    /// Media time not sent between talkspurts.
+    #[schema(required)]
+    silence_ms: Option<f64>,
     #[schema(required)]
     r: Option<f32>,
+    #[schema(required)]
+    r_budget: Option<BudgetJson>,
     #[schema(required)]
     mos_lq: Option<f32>,
     #[schema(required)]
@@ -186,19 +281,81 @@ pub struct IntervalJson {
     mos_scale: Option<String>,
     #[schema(required)]
     mos_null_reason: Option<String>,
+    /// As `bounds` of a stream's MOS.
+    #[schema(required)]
+    mos_bounds: Option<[f32; 2]>,
+    #[schema(required)]
+    mos_model: Option<String>,
+    #[schema(required)]
+    ie: Option<f32>,
+    #[schema(required)]
+    bpl: Option<f32>,
+    #[schema(required)]
+    burst_ratio: Option<f32>,
+    #[schema(required)]
+    effective_loss_pct: Option<f32>,
+    #[schema(required)]
+    codec_status: Option<String>,
+    #[schema(required)]
+    delay_source: Option<String>,
+    /// Mouth to ear, as `mos_cq` got it.
+    #[schema(required)]
+    delay_ms: Option<f32>,
+    #[schema(required)]
+    jitter_buffer_ms: Option<u16>,
     capture_drops: u64,
+    one_sided: bool,
+    snap_cut: bool,
+    #[schema(required)]
+    clock_steps: Option<u32>,
     #[schema(required)]
     loss_source: Option<String>,
+    #[schema(required)]
+    loss_evidence: Option<String>,
 }
 
 impl From<StreamRow> for StreamJson {
     fn from(s: StreamRow) -> StreamJson {
-        let received = s.unique_packets;
-        let share =
-            |late: Option<&u64>| late.filter(|_| received > 0).map(|late| 100.0 * *late as f64 / received as f64);
-        let late = DISCARD_BUFFERS_MS.iter().enumerate().map(|(i, size)| (size.to_string(), share(s.late.get(i))));
         StreamJson {
-            late_pct: Ordered(late.collect()),
+            bursts: s.bursts.map(|count| BurstsJson {
+                count,
+                density_pct: density_pct(s.burst_lost, s.burst_packets),
+                gap_density_pct: density_pct(s.gap_lost, s.gap_packets),
+                duration_ms: s.burst_duration_ms,
+                gap_duration_ms: s.gap_duration_ms,
+                gap_duration_a2_ms: s.gap_duration_a2_ms,
+                burst_ratio: s.burst_ratio_measured,
+                markov_p: s.markov_p,
+                markov_q: s.markov_q,
+                mean_loss_run: s.mean_loss_run,
+                mean_loss_distance: s.mean_loss_distance,
+            }),
+            concealed_seconds: s.concealed_seconds,
+            severely_concealed_seconds: s.severely_concealed_seconds,
+            ipdv_ms: IpdvJson { mean: s.ipdv_mean_ms, max: s.ipdv_max_ms },
+            mapdv2_ms: s.mapdv2_ms,
+            late_pct: late_pct(&s.late, s.delays_known),
+            discarded_adaptive_pct: s.discarded_adaptive.and_then(|late| share_pct(late, s.delays_known)),
+            max_delta_ms: s.max_delta_ms,
+            max_skew_ms: s.max_skew_ms,
+            telephone_events: s.telephone_events,
+            comfort_noise: s.comfort_noise,
+            digits: s.digits,
+            talkspurts: s.talkspurts,
+            silence_ms: s.silence_ms,
+            remote: s.remote_reports.map(|reports| RemoteJson {
+                reports,
+                expected: s.remote_expected,
+                lost: s.remote_lost,
+                loss_pct: s.remote_loss_pct,
+                jitter_last_ms: s.remote_jitter_last_ms,
+                jitter_max_ms: s.remote_jitter_max_ms,
+                lost_before_probe: s.remote_lost_before_probe,
+                lost_behind_probe: s.remote_lost_behind_probe,
+                loss_side: known(s.remote_loss_side),
+            }),
+            r_budget: BudgetJson::new([s.r_clean_max, s.r_cost_codec, s.r_cost_loss, s.r_cost_late, s.r_cost_delay]),
+            strays: s.strays,
             id: hex_id(s.stream_id),
             call_id: s.call_id,
             call: (s.call_uid != 0).then(|| hex_id(s.call_uid)),
@@ -230,6 +387,7 @@ impl From<StreamRow> for StreamJson {
                 p50: s.pdv_p50_ms,
                 p95: s.pdv_p95_ms,
                 p99: s.pdv_p99_ms,
+                p999: s.pdv_p999_ms,
                 max: s.pdv_max_ms,
             },
             max_gap_ms: s.max_gap_ms,
@@ -247,6 +405,11 @@ impl From<StreamRow> for StreamJson {
                 cq: s.mos_cq,
                 scale: known(s.mos_scale),
                 worst_interval: s.mos_worst_interval,
+                worst_minute: s.mos_worst_minute,
+                bounds: bounds(s.mos_low, s.mos_high),
+                model: known(s.mos_model),
+                delay_ms: s.mos_delay_ms,
+                jitter_buffer_ms: s.jitter_buffer_ms,
                 null_reason: known(s.mos_null_reason),
                 ie: s.ie,
                 bpl: s.bpl,
@@ -264,6 +427,7 @@ impl From<StreamRow> for StreamJson {
                 clock_steps: s.clock_steps,
                 timestamp_resolution_ns: s.timestamp_resolution_ns,
                 loss_source: known(s.loss_source),
+                loss_evidence: known(s.loss_evidence),
             },
             probe: s.probe,
             site: s.site,
@@ -272,12 +436,62 @@ impl From<StreamRow> for StreamJson {
     }
 }
 
-impl From<IntervalRow> for IntervalJson {
-    fn from(i: IntervalRow) -> IntervalJson {
+impl IntervalJson {
+    /// `ptime_ms`: packet time of the stream.
+    pub fn new(i: IntervalRow, ptime_ms: Option<f32>) -> IntervalJson {
+        // Mean length of so many packets in so many periods.
+        let length = |packets: Option<u32>, periods: Option<u32>| {
+            let (packets, periods) = (packets? as f32, periods? as f32);
+            Some(if periods > 0.0 { packets * ptime_ms? / periods } else { 0.0 })
+        };
+        let delays_known = i.pdv.iter().map(|n| u64::from(*n)).sum();
         // Bounds of another version would be read back wrong.
         let pdv = if i.histogram_version == HISTOGRAM_VERSION { i.pdv } else { Vec::new() };
         let pdv = DelayHistogram::from(pdv);
+        // A bucket is read back as its middle, which may lie above the largest value seen.
+        let quantile =
+            |q: f64| milliseconds(pdv.quantile(q)).map(|ms| i.pdv_max_ms.map_or(ms, |max| ms.min(max.max(0.0))));
         IntervalJson {
+            loss_runs: loss_runs(i.loss_runs),
+            bursts: i.bursts.map(|count| BurstsJson {
+                count: u64::from(count),
+                density_pct: density_pct(i.burst_lost, i.burst_packets),
+                gap_density_pct: density_pct(i.gap_lost, i.gap_packets),
+                duration_ms: length(i.burst_packets, i.bursts),
+                gap_duration_ms: length(i.gap_packets, i.gap_periods),
+                gap_duration_a2_ms: length(i.gap_packets, Some(count.max(1))),
+                burst_ratio: i.burst_ratio_measured,
+                markov_p: i.markov_p,
+                markov_q: i.markov_q,
+                mean_loss_run: i.mean_loss_run,
+                mean_loss_distance: i.mean_loss_distance,
+            }),
+            concealed_seconds: i.concealed_seconds,
+            severely_concealed_seconds: i.severely_concealed_seconds,
+            ipdv_ms: IpdvJson { mean: i.ipdv_mean_ms, max: i.ipdv_max_ms },
+            mapdv2_ms: i.mapdv2_ms,
+            late_pct: late_pct(&i.late, delays_known),
+            discarded_adaptive_pct: i.discarded_adaptive.and_then(|late| share_pct(u64::from(late), delays_known)),
+            max_delta_ms: i.max_delta_ms,
+            max_skew_ms: i.max_skew_ms,
+            digits: i.digits,
+            talkspurts: i.talkspurts,
+            silence_ms: i.silence_ms,
+            r_budget: BudgetJson::new([i.r_clean_max, i.r_cost_codec, i.r_cost_loss, i.r_cost_late, i.r_cost_delay]),
+            mos_bounds: bounds(i.mos_low, i.mos_high),
+            mos_model: known(i.mos_model),
+            ie: i.ie,
+            bpl: i.bpl,
+            burst_ratio: i.burst_ratio,
+            effective_loss_pct: i.effective_loss_pct,
+            codec_status: known(i.codec_status),
+            delay_source: known(i.delay_source),
+            delay_ms: i.mos_delay_ms,
+            jitter_buffer_ms: i.jitter_buffer_ms,
+            one_sided: i.one_sided,
+            snap_cut: i.snap_cut,
+            clock_steps: i.clock_steps,
+            loss_evidence: known(i.loss_evidence),
             start_at: Timestamp::from_secs(i64::from(i.start_s)).to_rfc3339(),
             length_ms: i.length_ms,
             packets: i.packets,
@@ -291,9 +505,10 @@ impl From<IntervalRow> for IntervalJson {
             restarts: i.restarts,
             jitter_ms: JitterJson { last: i.jitter_last_ms, mean: i.jitter_mean_ms, max: i.jitter_max_ms },
             delay_variation_ms: DelayVariationJson {
-                p50: milliseconds(pdv.quantile(0.5)),
-                p95: milliseconds(pdv.quantile(0.95)),
-                p99: milliseconds(pdv.quantile(0.99)),
+                p50: quantile(0.5),
+                p95: quantile(0.95),
+                p99: quantile(0.99),
+                p999: quantile(0.999),
                 max: i.pdv_max_ms,
             },
             max_gap_ms: i.max_gap_ms,

@@ -8,6 +8,7 @@ mod error;
 mod guard;
 mod health;
 mod json;
+mod json_figures;
 mod json_stream;
 mod live;
 mod metrics;

@@ -11,6 +11,7 @@ use utoipa::OpenApi;
         title = "Auscult",
         description = "Call quality as measured by a passive probe: calls, RTP streams and statistics over them. \
             Times are RFC 3339 in UTC with nanoseconds, ids of calls and streams 16 hexadecimal digits, unknown values null. \
+            What each figure means and cannot tell: [metrics](/docs/metrics). \
             Every query is bounded: 31 days, 1000 rows, 10 seconds, 1 GiB, 8 at once."
     ),
     paths(

@@ -2,14 +2,19 @@
 
 use super::error::ErrorBody;
 use super::json::{Ordered, WindowJson, loss_runs};
+use super::json_figures::late_pct;
 use super::params::{Params, StatsParams, given, time, whole};
 use super::{ApiError, AppState};
+use crate::model::DISCARD_BUFFERS_MS;
 use crate::store::query::{GroupBy, StatsGroup, StatsRequest, quantile};
 use crate::units::Nanos;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
+
+/// Late discards below which a jitter buffer counts as large enough, percent.
+const ENOUGH_PCT: f64 = 0.5;
 
 /// Answer of `/stats`.
 #[derive(Serialize, ToSchema)]
@@ -40,6 +45,14 @@ pub struct GroupJson {
     loss_pct: Option<f64>,
     reordered: u64,
     delay_variation_ms: PercentilesJson,
+    /// Share of the packets too late for a fixed jitter buffer of so many milliseconds, percent, see
+    /// [late](/docs/metrics#late). Null where no delay is known.
+    #[schema(value_type = std::collections::BTreeMap<String, Option<f64>>)]
+    late_pct: Ordered<Option<f64>>,
+    /// Smallest of these buffers that would have discarded under 0.5 % of all packets of the group; null when even the
+    /// largest would have discarded more, or no delay is known. A single stream of the group may need more.
+    #[schema(required)]
+    buffer_ms_for_0_5_pct: Option<u16>,
     #[schema(required)]
     jitter_max_ms: Option<f32>,
     /// Number of runs by their length in packets.
@@ -118,8 +131,12 @@ fn groupings(text: &str) -> Result<Vec<GroupBy>, ApiError> {
 impl GroupJson {
     fn new(names: &[&'static str], group: StatsGroup) -> GroupJson {
         let ms = |q| quantile(&group.pdv, q).map(Nanos::as_millis_f64);
+        let late = late_pct(&group.late, group.delays_known);
+        let enough = |(_, (_, late)): &(u16, &(String, Option<f64>))| late.is_some_and(|late| late < ENOUGH_PCT);
         GroupJson {
             delay_variation_ms: PercentilesJson { p50: ms(0.5), p95: ms(0.95), p99: ms(0.99), p999: ms(0.999) },
+            buffer_ms_for_0_5_pct: DISCARD_BUFFERS_MS.into_iter().zip(&late.0).find(enough).map(|(size, _)| size),
+            late_pct: late,
             key: Ordered(names.iter().map(|n| (*n).to_owned()).zip(group.key).collect()),
             at: group.at.map(|at| at.to_rfc3339()),
             streams: group.streams,

@@ -248,6 +248,12 @@ async fn percentiles_over_groups_are_those_of_all_packets_together() {
         let value = (100 + (n * 37) % 340) as f64 / 100.0;
         mos.entry(codec).or_default().push(value);
         rows.push(interval(n + 1, n % 7, (n / 6) as i64 * 60, json!({
+            "late": match codec {
+                "PCMU" => [40, 10, 0, 0, 0, 0, 0],
+                // One of 200 is 0.5 %, which is not under it.
+                "PCMA" => [4, 2, 1, 1, 0, 0, 0],
+                _ => [9; 7],
+            },
             "codec": codec, "packets": 200, "expected": 210, "lost": 10, "reordered": 1, "jitter_max_ms": n as f64,
             "loss_runs": [2, 0, 1], "pdv": Vec::<u32>::from(histogram), "mos_lq": value, "mos_scale": scale, "trunk": "t",
         })));
@@ -259,11 +265,15 @@ async fn percentiles_over_groups_are_those_of_all_packets_together() {
         0,
         json!({"codec": "PCMU", "histogram_version": 2, "pdv": [0, 0, 0, 1_000_000], "packets": 0}),
     ));
+    // No clock rate, no delays: nobody knows what a buffer would have discarded.
+    rows.push(interval(100, 0, 0, json!({"codec": "unclocked", "late": [0, 0, 0, 0, 0, 0, 0], "packets": 50})));
     world.insert("stream_intervals", &rows).await;
     let answer = world.get("/api/v1/stats?group_by=codec,trunk").await;
     assert_eq!(answer["group_by"], json!(["codec", "trunk"]));
     let groups = answer["groups"].as_array().cloned().unwrap_or_default();
-    assert_eq!(groups.len(), 4, "{answer}");
+    assert_eq!(groups.len(), 5, "{answer}");
+    let unclocked = groups.iter().find(|g| g["key"]["codec"] == "unclocked").cloned().unwrap_or_default();
+    assert_eq!((&unclocked["late_pct"]["200"], &unclocked["buffer_ms_for_0_5_pct"]), (&Value::Null, &Value::Null));
     for group in groups.iter().filter(|g| g["key"]["trunk"] == "t") {
         let codec = group["key"]["codec"].as_str().unwrap_or_default();
         for (name, q) in [("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p999", 0.999)] {
@@ -289,8 +299,20 @@ async fn percentiles_over_groups_are_those_of_all_packets_together() {
         assert!((group["loss_pct"].as_f64().unwrap_or_default() - 100.0 * 200.0 / 4200.0).abs() < 1e-9);
         assert_eq!(group["loss_runs"], json!({"1": 40, "3": 20}));
         assert_eq!(group["at"], Value::Null);
+        let (late_20, late_200, buffer) = match codec {
+            "PCMU" => (20.0, 0.0, json!(60)),
+            "PCMA" => (2.0, 0.0, json!(100)),
+            _ => (4.5, 4.5, Value::Null),
+        };
+        assert_eq!(
+            (&group["late_pct"]["20"], &group["late_pct"]["200"]),
+            (&json!(late_20), &json!(late_200)),
+            "{codec}"
+        );
+        assert_eq!(group["buffer_ms_for_0_5_pct"], buffer, "{codec}");
     }
-    let other = groups.iter().find(|g| g["key"]["trunk"] == "").cloned().unwrap_or_default();
+    let other =
+        groups.iter().find(|g| g["key"]["trunk"] == "" && g["key"]["codec"] == "PCMU").cloned().unwrap_or_default();
     assert_eq!((&other["delay_variation_ms"]["p50"], &other["loss_pct"]), (&Value::Null, &Value::Null), "{other}");
 
     let series = world.get("/api/v1/stats?bucket_s=120&codec=pcmu").await;
@@ -333,7 +355,7 @@ async fn one_call_comes_with_its_evidence_in_the_order_of_time() {
     world
         .insert("streams", &[
             stream(70, 7, 2, json!({"clock_rate": 8000, "payload_types": [[0, 90], [101, 3]],
-                "unique_packets": 100, "expected": 125, "lost": 25, "late": [50, 25, 0, 0, 0, 0, 0], "loss_runs": [1, 0, 0, 0, 0, 0, 0, 0, 0, 2],
+                "unique_packets": 100, "expected": 125, "lost": 25, "late": [50, 25, 0, 0, 0, 0, 0], "pdv": [60, 40], "loss_runs": [1, 0, 0, 0, 0, 0, 0, 0, 0, 2],
                 "mos_lq": 3.9, "mos_worst_interval": 3.1, "mos_scale": "nb", "vlan": 12, "duplicates_probe": 4})),
             // Found by the call's list, though the stream itself knew of no call.
             stream(71, 0, 2, json!({"codec": "G729"})),
@@ -409,6 +431,18 @@ async fn one_call_comes_with_its_evidence_in_the_order_of_time() {
     assert_eq!(first["payload_types"], json!([{"pt": 0, "packets": 90}, {"pt": 101, "packets": 3}]));
     assert_eq!((&first["mos"]["lq"], &first["mos"]["cq"]), (&json!(3.9), &Value::Null));
     assert_eq!(detail["streams"][1]["call"], Value::Null);
+    assert_eq!(detail["streams"][1]["late_pct"]["20"], Value::Null, "no delay known, no share of late packets");
+    for path in [
+        "/bursts",
+        "/concealed_seconds",
+        "/ipdv_ms/mean",
+        "/r_budget",
+        "/mos/bounds",
+        "/quality/loss_evidence",
+        "/remote",
+    ] {
+        assert_eq!(first.pointer(path), Some(&Value::Null), "{path}: a row of an earlier version");
+    }
     assert_eq!(detail["streams"][1]["loss_pct"], Value::Null, "nothing expected, nothing known");
 
     let intervals = &detail["intervals"];

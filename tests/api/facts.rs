@@ -58,6 +58,47 @@ async fn facts_read_back_as_they_were_stated() {
     expect("/streams/0/mos/cq", Value::Null);
     expect("/streams/0/quality/loss_source", json!("suspected_capture"));
     expect("/streams/0/quality/timestamp_resolution_ns", json!(1000));
+    expect("/call/mos_worst_interval", json!({"lq": 2.5, "scale": "nb"}));
+    expect("/call/mos_worst_minute", json!({"lq": 2.875, "scale": "wb"}));
+    // Bursts of 6 packets with 3 lost and of 13 with 8 lost, a single loss between: of 990 packets, 12 lost in 4 runs.
+    let shared = |expect: &dyn Fn(&str, Value)| {
+        expect("/bursts/count", json!(2));
+        expect("/bursts/density_pct", json!(100.0 * 11.0 / 19.0));
+        expect("/bursts/gap_density_pct", json!(100.0 / 971.0));
+        expect("/bursts/duration_ms", json!(190.0));
+        expect("/bursts/gap_duration_a2_ms", json!(9710.0));
+        expect("/bursts/mean_loss_run", json!(2.4));
+        expect("/concealed_seconds", json!(16));
+        expect("/severely_concealed_seconds", json!(17));
+        expect("/ipdv_ms", json!({"mean": 1.5, "max": 4.25}));
+        expect("/mapdv2_ms", json!(3.5));
+        expect("/late_pct/20", json!(35.0));
+        expect("/discarded_adaptive_pct", json!(2.5));
+        expect("/max_delta_ms", json!(120.0));
+        expect("/max_skew_ms", json!(-7.5));
+        expect("/digits", json!(3));
+        expect("/talkspurts", json!(18));
+        expect("/silence_ms", json!(2500.5));
+        expect("/r_budget", json!({"clean_max": 128.75, "codec": 11.0, "loss": 9.5, "late": 3.25, "delay": 1.5}));
+    };
+    shared(&|path, expected| expect(&format!("/streams/0{path}"), expected));
+    shared(&|path, expected| expect(&format!("/intervals/000000000000000b/0{path}"), expected));
+    expect("/streams/0/mos/bounds", json!([3.5, 4.25]));
+    expect("/streams/0/mos/worst_minute", json!(3.125));
+    expect("/streams/0/mos/model", json!("G.107.1"));
+    expect("/streams/0/mos/delay_ms", json!(131.5));
+    expect("/streams/0/mos/jitter_buffer_ms", json!(60));
+    expect("/streams/0/quality/loss_evidence", json!("many_streams_at_once"));
+    expect("/streams/0/strays", json!(8));
+    expect("/streams/0/telephone_events", json!(12));
+    expect("/streams/0/remote/lost", json!(-6));
+    expect("/streams/0/remote/jitter_max_ms", json!(8.5));
+    expect("/streams/0/remote/lost_behind_probe", json!(-4));
+    expect("/streams/0/remote/loss_side", json!("capture"));
+    expect("/intervals/000000000000000b/0/mos_bounds", json!([3.5, 4.25]));
+    expect("/intervals/000000000000000b/0/effective_loss_pct", json!(2.5));
+    expect("/intervals/000000000000000b/0/clock_steps", json!(1));
+    expect("/intervals/000000000000000b/0/loss_evidence", json!("many_streams_at_once"));
     for (path, histogram) in
         [("/streams/0", &stream.numbers.pdv), ("/intervals/000000000000000b/0", &interval.numbers.pdv)]
     {
@@ -85,4 +126,6 @@ async fn facts_read_back_as_they_were_stated() {
     assert_eq!(stats["groups"][0]["key"], json!({"codec": "opus", "site": "berlin"}));
     assert_eq!(stats["groups"][0]["mos"][0]["scale"], "wb");
     assert_eq!(stats["groups"][0]["calls"], 1);
+    assert_eq!(stats["groups"][0]["late_pct"]["200"], 5.0);
+    assert_eq!(stats["groups"][0]["buffer_ms_for_0_5_pct"], Value::Null);
 }

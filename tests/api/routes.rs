@@ -147,6 +147,33 @@ fn the_committed_document_is_the_current_one() {
     );
 }
 
+/// Anchors of the page at /docs/metrics: a heading's words, and the names in the first column of a table.
+fn metrics_anchors() -> Vec<String> {
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md")).expect("docs/metrics.md");
+    let mut anchors = Vec::new();
+    for line in text.lines() {
+        if let Some(heading) = line.strip_prefix('#') {
+            let words = heading.to_lowercase();
+            let words = words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+            anchors.push(words.collect::<Vec<_>>().join("-"));
+        }
+        let first = line.strip_prefix("| ").and_then(|row| row.split('|').next()).unwrap_or_default();
+        anchors.extend(first.split('`').skip(1).step_by(2).map(str::to_owned));
+    }
+    anchors
+}
+
+#[test]
+fn links_to_the_metrics_lead_somewhere() {
+    let (document, anchors) = (openapi_json(), metrics_anchors());
+    let links: Vec<&str> = document.split("/docs/metrics#").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert!(links.len() > 10, "{links:?}");
+    for link in links {
+        assert!(anchors.iter().any(|anchor| anchor == link), "#{link}");
+    }
+}
+
 #[tokio::test]
 async fn strange_hosts_and_origins_are_refused_before_any_work() {
     let live = Arc::new(LiveFeed::new(&Limits::default()));

@@ -7,6 +7,7 @@ mod damage;
 mod delivery;
 mod endpoint;
 mod proxy;
+mod queries;
 mod samples;
 mod schema;
 

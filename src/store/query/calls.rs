@@ -125,6 +125,10 @@ pub struct CallRow {
     pub diagnosis: String,
     /// Code, confidence and evidence, worst first.
     pub diagnoses: Vec<(String, f32, String)>,
+    pub mos_worst_interval: Option<f32>,
+    pub mos_worst_interval_scale: String,
+    pub mos_worst_minute: Option<f32>,
+    pub mos_worst_minute_scale: String,
     /// [`Class::name`].
     pub class: String,
     /// 0..=1000, what [`CallSort::Worst`] sorts by.
@@ -142,7 +146,7 @@ pub(super) const CALL_COLUMNS: &str = concat!(
      answered_at, ended_at, pdd_ms, setup_ms, duration_ms, released_by, release_reason, reinvites, auth_rounds, \
      retransmissions, messages, branches, acked, started_mid_call, directions_seen, streams, mos_worst, mos_scale, \
      pdv_p95_worst_ms, loss_pct_worst, loss_source, diagnosis, \
-     diagnoses, ",
+     diagnoses, mos_worst_interval, mos_worst_interval_scale, mos_worst_minute, mos_worst_minute_scale, ",
     class!(),
     " AS class, ",
     badness!(),

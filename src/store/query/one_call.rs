@@ -47,6 +47,50 @@ pub struct IntervalRow {
     pub mos_null_reason: String,
     pub capture_drops: u64,
     pub loss_source: String,
+    pub loss_runs: Vec<u32>,
+    pub late: Vec<u32>,
+    pub burst_ratio: Option<f32>,
+    pub one_sided: bool,
+    pub snap_cut: bool,
+    pub discarded_adaptive: Option<u32>,
+    pub ipdv_mean_ms: Option<f32>,
+    pub ipdv_max_ms: Option<f32>,
+    pub mapdv2_ms: Option<f32>,
+    pub max_delta_ms: Option<f32>,
+    pub max_skew_ms: Option<f32>,
+    pub bursts: Option<u32>,
+    pub burst_packets: Option<u32>,
+    pub burst_lost: Option<u32>,
+    pub gap_packets: Option<u32>,
+    pub gap_lost: Option<u32>,
+    pub gap_periods: Option<u32>,
+    pub burst_ratio_measured: Option<f32>,
+    pub markov_p: Option<f32>,
+    pub markov_q: Option<f32>,
+    pub mean_loss_run: Option<f32>,
+    pub mean_loss_distance: Option<f32>,
+    pub concealed_seconds: Option<u32>,
+    pub severely_concealed_seconds: Option<u32>,
+    pub digits: Option<u32>,
+    pub talkspurts: Option<u32>,
+    pub silence_ms: Option<f64>,
+    pub clock_steps: Option<u32>,
+    pub mos_model: String,
+    pub mos_delay_ms: Option<f32>,
+    pub jitter_buffer_ms: Option<u16>,
+    pub mos_low: Option<f32>,
+    pub mos_high: Option<f32>,
+    pub ie: Option<f32>,
+    pub bpl: Option<f32>,
+    pub effective_loss_pct: Option<f32>,
+    pub codec_status: String,
+    pub delay_source: String,
+    pub r_clean_max: Option<f32>,
+    pub r_cost_codec: Option<f32>,
+    pub r_cost_loss: Option<f32>,
+    pub r_cost_late: Option<f32>,
+    pub r_cost_delay: Option<f32>,
+    pub loss_evidence: String,
     pub row_id: u64,
 }
 
@@ -152,7 +196,12 @@ impl Session {
             "SELECT toUnixTimestamp(start_at) AS start_s, length_ms, stream_id, packets, unique_packets, expected, lost, \
              duplicates_probe, duplicates_network, reordered, restarts, longest_loss_run, jitter_last_ms, jitter_mean_ms, \
              jitter_max_ms, pdv, histogram_version, pdv_max_ms, max_gap_ms, r, mos_lq, mos_cq, mos_scale, mos_null_reason, \
-             capture_drops, loss_source, row_id FROM stream_intervals WHERE stream_id IN {ids:Array(UInt64)} \
+             capture_drops, loss_source, loss_runs, late, burst_ratio, one_sided, snap_cut, discarded_adaptive, ipdv_mean_ms, ipdv_max_ms, \
+             mapdv2_ms, max_delta_ms, max_skew_ms, bursts, burst_packets, burst_lost, gap_packets, gap_lost, \
+             gap_periods, burst_ratio_measured, markov_p, markov_q, mean_loss_run, mean_loss_distance, \
+             concealed_seconds, severely_concealed_seconds, digits, talkspurts, silence_ms, clock_steps, mos_model, \
+             mos_delay_ms, jitter_buffer_ms, mos_low, mos_high, ie, bpl, effective_loss_pct, codec_status, \
+             delay_source, r_clean_max, r_cost_codec, r_cost_loss, r_cost_late, r_cost_delay, loss_evidence, row_id FROM stream_intervals WHERE stream_id IN {ids:Array(UInt64)} \
              AND start_at >= toDateTime({from_s:Int64}, 'UTC') AND start_at <= toDateTime({to_s:Int64}, 'UTC') \
              ORDER BY start_at, stream_id, row_id LIMIT {limit:UInt32}",
         )

@@ -90,6 +90,9 @@ pub struct StatsGroup {
     pub reordered: u64,
     /// Merged delay-variation histogram, bucket by bucket.
     pub pdv: Vec<u64>,
+    /// Packets too late for each of [`crate::model::DISCARD_BUFFERS_MS`], of `delays_known` packets.
+    pub late: Vec<u64>,
+    pub delays_known: u64,
     pub jitter_max_ms: Option<f32>,
     /// Per bin of [`crate::model::LossRuns`].
     pub loss_runs: Vec<u64>,
@@ -133,6 +136,8 @@ struct GroupRow {
     lost_sum: u64,
     reordered_sum: u64,
     pdv_sum: Vec<u64>,
+    late_sum: Vec<u64>,
+    delays_known: u64,
     jitter_max: Option<f32>,
     loss_runs_sum: Vec<u64>,
     nb_mos: Vec<f32>,
@@ -162,7 +167,8 @@ macro_rules! scale_mos {
 const FIGURES: &str = concat!(
     ", uniqExact(stream_id) AS streams, uniqExactIf(call_uid, call_uid != 0) AS calls, \
      sum(packets) AS packets_sum, sum(expected) AS expected_sum, sum(lost) AS lost_sum, sum(reordered) AS reordered_sum, \
-     sumForEachIf(pdv, histogram_version = {histogram_version:UInt8}) AS pdv_sum, max(jitter_max_ms) AS jitter_max, \
+     sumForEachIf(pdv, histogram_version = {histogram_version:UInt8}) AS pdv_sum, \
+     sumForEach(late) AS late_sum, sum(arraySum(pdv)) AS delays_known, max(jitter_max_ms) AS jitter_max, \
      sumForEach(loss_runs) AS loss_runs_sum",
     scale_mos!("nb"),
     scale_mos!("wb"),
@@ -248,6 +254,8 @@ impl GroupRow {
             lost: self.lost_sum,
             reordered: self.reordered_sum,
             pdv: self.pdv_sum,
+            late: self.late_sum,
+            delays_known: self.delays_known,
             jitter_max_ms: self.jitter_max,
             loss_runs: self.loss_runs_sum,
             mos: mos.into_iter().flatten().collect(),

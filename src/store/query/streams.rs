@@ -87,6 +87,58 @@ pub struct StreamRow {
     pub clock_steps: u32,
     pub timestamp_resolution_ns: u32,
     pub loss_source: String,
+    pub strays: u64,
+    pub telephone_events: u64,
+    pub comfort_noise: u64,
+    pub pdv_p999_ms: Option<f32>,
+    pub discarded_adaptive: Option<u64>,
+    pub ipdv_mean_ms: Option<f32>,
+    pub ipdv_max_ms: Option<f32>,
+    pub mapdv2_ms: Option<f32>,
+    pub max_delta_ms: Option<f32>,
+    pub max_skew_ms: Option<f32>,
+    pub bursts: Option<u64>,
+    pub burst_packets: Option<u64>,
+    pub burst_lost: Option<u64>,
+    pub gap_packets: Option<u64>,
+    pub gap_lost: Option<u64>,
+    pub gap_periods: Option<u64>,
+    pub burst_duration_ms: Option<f32>,
+    pub gap_duration_ms: Option<f32>,
+    pub gap_duration_a2_ms: Option<f32>,
+    pub burst_ratio_measured: Option<f32>,
+    pub markov_p: Option<f32>,
+    pub markov_q: Option<f32>,
+    pub mean_loss_run: Option<f32>,
+    pub mean_loss_distance: Option<f32>,
+    pub concealed_seconds: Option<u64>,
+    pub severely_concealed_seconds: Option<u64>,
+    pub digits: Option<u64>,
+    pub talkspurts: Option<u64>,
+    pub silence_ms: Option<f64>,
+    pub mos_model: String,
+    pub mos_delay_ms: Option<f32>,
+    pub jitter_buffer_ms: Option<u16>,
+    pub mos_low: Option<f32>,
+    pub mos_high: Option<f32>,
+    pub mos_worst_minute: Option<f32>,
+    pub r_clean_max: Option<f32>,
+    pub r_cost_codec: Option<f32>,
+    pub r_cost_loss: Option<f32>,
+    pub r_cost_late: Option<f32>,
+    pub r_cost_delay: Option<f32>,
+    pub loss_evidence: String,
+    pub remote_reports: Option<u32>,
+    pub remote_expected: Option<u64>,
+    pub remote_lost: Option<i64>,
+    pub remote_loss_pct: Option<f32>,
+    pub remote_jitter_last_ms: Option<f32>,
+    pub remote_jitter_max_ms: Option<f32>,
+    pub remote_lost_before_probe: Option<u64>,
+    pub remote_lost_behind_probe: Option<i64>,
+    pub remote_loss_side: String,
+    /// Packets whose delay is known: what `late` and `discarded_adaptive` are shares of.
+    pub delays_known: u64,
     pub badness: i64,
 }
 
@@ -98,7 +150,14 @@ const STREAM_COLUMNS: &str = "probe, site, trunk, stream_id, call_uid, call_id, 
     pdv_max_ms, late, max_gap_ms, drift_ppm, dscp, dscp_changes, ttl_min, ttl_max, vlan, tunnel, rtt_ms, r, mos_lq, \
     mos_cq, mos_scale, mos_null_reason, mos_worst_interval, ie, bpl, burst_ratio, effective_loss_pct, codec_status, \
     delay_source, capture_drops, one_sided, snap_cut, started_mid_call, clock_steps, timestamp_resolution_ns, \
-    loss_source, \
+    loss_source, strays, telephone_events, comfort_noise, pdv_p999_ms, discarded_adaptive, ipdv_mean_ms, ipdv_max_ms, mapdv2_ms, \
+    max_delta_ms, max_skew_ms, bursts, burst_packets, burst_lost, gap_packets, gap_lost, gap_periods, \
+    burst_duration_ms, gap_duration_ms, gap_duration_a2_ms, burst_ratio_measured, markov_p, markov_q, mean_loss_run, \
+    mean_loss_distance, concealed_seconds, severely_concealed_seconds, digits, talkspurts, silence_ms, mos_model, \
+    mos_delay_ms, jitter_buffer_ms, mos_low, mos_high, mos_worst_minute, r_clean_max, r_cost_codec, r_cost_loss, \
+    r_cost_late, r_cost_delay, loss_evidence, remote_reports, remote_expected, remote_lost, remote_loss_pct, \
+    remote_jitter_last_ms, remote_jitter_max_ms, remote_lost_before_probe, remote_lost_behind_probe, \
+    remote_loss_side, toUInt64(arraySum(pdv)) AS delays_known, \
     toInt64(if(mos_lq IS NULL, 0, round(1 + 999 * greatest(0, least(1, \
     (if(mos_scale = 'nb', 4.41, 4.5) - least(ifNull(mos_lq, 5), ifNull(mos_worst_interval, 5))) \
     / (if(mos_scale = 'nb', 4.41, 4.5) - 1)))))) AS badness";
