@@ -1,0 +1,4 @@
+const HEAD: &str = "x";
+const RULES: &[Rule] = &[
+    Rule { name: "none", recorded: true, says: "", holds: |_| false },
+];
