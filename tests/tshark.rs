@@ -71,6 +71,7 @@ struct Difference {
     ours: String,
     theirs: String,
     rule: Option<&'static str>,
+    sums: Option<Sums>,
 }
 
 #[test]
@@ -160,7 +161,15 @@ fn compare(path: &Path, lines: &[Line], exact: bool, out: &mut Vec<Difference>) 
             (true, _) => format!("{:.3}", case.ours),
             (false, _) => "null".into(),
         };
-        out.push(Difference { file: name(path).into(), ssrc: key.2.clone(), figure: case.figure, ours, theirs, rule });
+        out.push(Difference {
+            file: name(path).into(),
+            ssrc: key.2.clone(),
+            figure: case.figure,
+            ours,
+            theirs,
+            rule,
+            sums: case.sums,
+        });
     };
     for line in lines {
         let packets = packets.get(&line.key);
@@ -227,7 +236,11 @@ fn figures(figure: &str, s: &Value, line: &Line) -> (Option<f64>, f64, f64) {
 }
 
 fn explained(differences: &[Difference]) {
-    let unexplained: Vec<String> = differences.iter().filter(|d| d.rule.is_none()).map(row).collect();
+    let unexplained: Vec<String> = differences
+        .iter()
+        .filter(|d| d.rule.is_none())
+        .map(|d| format!("{}  tshark's sums: {:?}\n", row(d), d.sums))
+        .collect();
     assert!(unexplained.is_empty(), "{} differences without a rule:\n{}", unexplained.len(), unexplained.join(""));
 }
 

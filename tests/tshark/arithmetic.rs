@@ -8,7 +8,7 @@ use auscult::wire::{Decoded, Decoder, rtp};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// A first packet may be this late without a cycle being counted.
+/// Packets this far before the first are late; those farther are of another cycle.
 const LATE: u16 = 100;
 
 #[derive(Clone, Copy)]
@@ -67,8 +67,12 @@ pub fn sums(packets: &[Packet], clock: impl Fn(u8) -> u32) -> Sums {
     let (mut cycles, mut wrapped) = (0, false);
     let (mut before, mut ticks) = (first, 0);
     for p in rest {
-        // A number well below the first, or the step from 65535 to 0, is another cycle until a number is above the first.
-        if !wrapped && (first.seq.saturating_sub(p.seq) > LATE || (p.seq == 0 && before.seq == u16::MAX)) {
+        // What comes late from before the first packet is passed over.
+        if !wrapped && cycles == 0 && (1..=LATE).contains(&first.seq.wrapping_sub(p.seq)) {
+            continue;
+        }
+        // A number below the first, or the step from 65535 to 0, is another cycle until a number is above the first.
+        if !wrapped && (p.seq < first.seq || (p.seq == 0 && before.seq == u16::MAX)) {
             (cycles, wrapped) = (cycles + 1, true);
         } else if wrapped && p.seq > first.seq {
             wrapped = false;

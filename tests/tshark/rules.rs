@@ -73,6 +73,16 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "wrap counted twice",
+        recorded: false,
+        says: "A packet from before the wrap of the sequence number comes after it. tshark then counts the wrap again: \
+               65536 lost.",
+        holds: |c| {
+            let off = theirs(c) - (c.ours - count(c, "duplicates"));
+            lost(c) && has(c, "reordered") && (off - 65_536.0).abs() <= count(c, "reorder_extent")
+        },
+    },
+    Rule {
         name: "jump of the timestamp",
         recorded: false,
         says: "The sender's timestamp jumped by more than 200 ms against the clock. tshark takes it for jitter. Auscult \
