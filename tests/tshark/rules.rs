@@ -1,0 +1,184 @@
+//! Why Auscult's figures and tshark's may differ. The first rule that holds explains a difference.
+
+use super::{Case, LISTED, Rule};
+
+pub const HEAD: &str = "\
+# Auscult and tshark
+
+Written by `tests/tshark.rs` (`AUSCULT_UPDATE=1`). It compares every RTP stream of the real captures with what
+`tshark -q -z rtp,streams` of Wireshark 4.0 says about it, with the heuristics `rtp_udp` and `rtp_stun` on. Where tshark
+is installed the test runs it too, over the same captures, the samples and random worlds, by the same rules.
+
+Compared are packets, lost packets, largest delta, largest and mean jitter. A stream that only one of the two lists is a
+difference too. `rtp,streams` shows no skew, so skew is not compared. Packets and lost packets must be equal. Times may
+differ by 0.001 ms, the mean by 1 % (tshark starts it from the first packet; over n packets, 2/n if that is more) or
+0.002 ms.
+
+Each difference has a rule below. The test does tshark's sums over the packets that Auscult read. A rule about loss or
+jitter holds only if these sums give tshark's figure, except where the rule says otherwise. So the packets are the same,
+and the difference is in the arithmetic. A rule that explains nothing any more fails the test.
+
+## Rules
+
+";
+
+pub const RULES: &[Rule] = &[
+    Rule {
+        name: "media inside TCP",
+        recorded: true,
+        says: "tshark lists RTP that a TURN server relays over TCP. TCP repeats what is lost and holds back what is \
+               late, so such segments say nothing about the media. Auscult does not measure them.",
+        holds: |c| c.figure == LISTED && c.theirs.is_some() && c.sums.is_none(),
+    },
+    Rule {
+        name: "no clock rate",
+        recorded: true,
+        says: "A dynamic payload type without SDP, or telephone events alone. Neither knows the clock rate. Auscult says \
+               null, tshark 0.",
+        holds: |c| jitter(c) && !c.known && theirs(c) == 0.0,
+    },
+    Rule {
+        name: "copies hide loss",
+        recorded: true,
+        says: "tshark's lost is expected less packets, copies included. Each copy takes one from it, down below 0. \
+               Auscult counts copies by themselves: its lost less the copies is tshark's.",
+        holds: |c| lost(c) && has(c, "duplicates") && !moved(c) && c.ours - count(c, "duplicates") == theirs(c),
+    },
+    Rule {
+        name: "sent elsewhere",
+        recorded: true,
+        says: "On hold the sender goes on to another address and comes back. tshark counts the time away as loss. \
+               Auscult sees the numbers arrive at the other address: nothing was lost.",
+        holds: |c| {
+            let there = count(c, "sent_elsewhere") - count(c, "duplicates");
+            lost(c) && count(c, "sent_elsewhere") > 0.0 && c.ours + there == theirs(c)
+        },
+    },
+    Rule {
+        name: "restart is a gap",
+        recorded: false,
+        says: "The sender began anew with another sequence number. tshark counts the numbers between as lost. For \
+               Auscult that is another sequence (RFC 3550 A.1).",
+        holds: |c| lost(c) && has(c, "restarts"),
+    },
+    Rule {
+        name: "ends by arrival",
+        recorded: true,
+        says: "tshark expects the numbers from the packet that came first to the one that came last. Auscult expects \
+               them from the lowest to the highest. They part where the first or last packets came out of order; copies \
+               count as above.",
+        holds: |c| {
+            let off = theirs(c) - (c.ours - count(c, "duplicates"));
+            lost(c) && has(c, "reordered") && off.abs() <= count(c, "reorder_extent")
+        },
+    },
+    Rule {
+        name: "wrap counted twice",
+        recorded: false,
+        says: "A packet from before the wrap of the sequence number comes after it. tshark then counts the wrap again: \
+               65536 lost.",
+        holds: |c| {
+            let off = theirs(c) - (c.ours - count(c, "duplicates"));
+            lost(c) && has(c, "reordered") && (off - 65_536.0).abs() <= count(c, "reorder_extent")
+        },
+    },
+    Rule {
+        name: "jump of the timestamp",
+        recorded: false,
+        says: "The sender's timestamp jumped by more than 200 ms against the clock. tshark takes it for jitter. Auscult \
+               begins a new segment and keeps the jitter of the old one.",
+        holds: |c| jitter(c) && sums_fit(c) && c.sums.is_some_and(|s| s.largest_step > 200.0),
+    },
+    Rule {
+        name: "telephone events",
+        recorded: true,
+        says: "The packets of an event share one timestamp. tshark leaves them out and takes the first packet after \
+               them for late by all of their time; without SDP it may count them whole. Auscult measures from speech to \
+               speech.",
+        holds: |c| jitter(c) && sums_fit(c) && has(c, "telephone_events"),
+    },
+    Rule {
+        name: "copies in the jitter",
+        recorded: true,
+        says: "A copy has the timestamp of the packet before it and comes at another time, so tshark's jitter rises, or \
+               falls for copies that follow at once. Auscult leaves copies out.",
+        holds: |c| jitter(c) && sums_fit(c) && has(c, "duplicates"),
+    },
+    Rule {
+        name: "comfort noise",
+        recorded: true,
+        says: "tshark counts the step to and from a comfort noise packet into the running jitter, but leaves those \
+               packets out of mean and maximum. Auscult measures between packets of speech only.",
+        holds: |c| jitter(c) && sums_fit(c) && has(c, "comfort_noise"),
+    },
+    Rule {
+        name: "several payload types",
+        recorded: true,
+        says: "tshark keeps one jitter for all payload types of a stream. Auscult keeps one for each and gives that of \
+               the type with most packets.",
+        holds: |c| jitter(c) && sums_fit(c) && types(c) > 1,
+    },
+    Rule {
+        name: "type before its answer",
+        recorded: false,
+        says: "A codec changes by re-INVITE, and its first packets come before the answer does. Until then tshark knows \
+               no clock rate and takes the media so far for one late packet: here its sums cannot be repeated, and a \
+               maximum less than 25 ms higher is allowed. Auscult goes by the answer for those packets too.",
+        holds: |c| jitter(c) && types(c) > 1 && theirs(c) > c.ours && theirs(c) - c.ours < 25.0,
+    },
+    Rule {
+        name: "markers left out",
+        recorded: true,
+        says: "tshark leaves packets with a marker out of mean and maximum. Auscult counts every packet of speech \
+               (RFC 3550 A.8).",
+        holds: |c| jitter(c) && sums_fit(c) && c.sums.is_some_and(|s| s.left_out > 0),
+    },
+];
+
+/// tshark's mean leaves out packets in ways that depend on their order; its sums are repeated as near as this.
+const MEAN: f64 = 0.06;
+
+fn lost(c: &Case) -> bool {
+    c.figure == "lost" && sums_fit(c)
+}
+
+fn jitter(c: &Case) -> bool {
+    matches!(c.figure, "max jitter" | "mean jitter")
+}
+
+fn moved(c: &Case) -> bool {
+    has(c, "restarts") || has(c, "sent_elsewhere")
+}
+
+fn count(c: &Case, field: &str) -> f64 {
+    c.stream[field].as_f64().unwrap()
+}
+
+fn has(c: &Case, field: &str) -> bool {
+    count(c, field) > 0.0
+}
+
+fn types(c: &Case) -> usize {
+    c.stream["payload_types"].as_array().unwrap().len()
+}
+
+fn theirs(c: &Case) -> f64 {
+    let Some(line) = c.theirs else { return f64::NAN };
+    match c.figure {
+        "lost" => line.lost as f64,
+        "max jitter" => line.max_jitter,
+        "mean jitter" => line.mean_jitter,
+        _ => f64::NAN,
+    }
+}
+
+/// Whether tshark's sums over our packets give tshark's figure.
+fn sums_fit(c: &Case) -> bool {
+    let Some(s) = c.sums else { return false };
+    let (sum, tolerance) = match c.figure {
+        "lost" => (s.lost as f64, 0.0),
+        "max jitter" => (s.max_jitter, 0.001),
+        _ => (s.mean_jitter, f64::max(0.002, MEAN * theirs(c))),
+    };
+    !c.exact || (sum - theirs(c)).abs() <= tolerance
+}
