@@ -65,11 +65,12 @@ pub const RULES: &[Rule] = &[
         name: "ends by arrival",
         recorded: true,
         says: "tshark expects the numbers from the packet that came first to the one that came last. Auscult expects \
-               them from the lowest to the highest. They part where the first or last packets came out of order; copies \
-               count as above.",
+               them from the lowest to the highest. They part where the first or last packets came out of order, or where \
+               the last is a late copy. Copies count as above.",
         holds: |c| {
             let off = theirs(c) - (c.ours - count(c, "duplicates"));
-            lost(c) && has(c, "reordered") && off.abs() <= count(c, "reorder_extent")
+            let copies = if has(c, "duplicates") { 20.0 } else { 0.0 };
+            lost(c) && !moved(c) && off.abs() <= count(c, "reorder_extent").max(copies)
         },
     },
     Rule {
@@ -83,11 +84,22 @@ pub const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "timestamps before the first",
+        recorded: false,
+        says: "tshark measures nothing at timestamps before that of the first packet. When the sender's timestamp jumps \
+               back, its jitter is that of the time before. Auscult begins a new segment and measures on.",
+        holds: |c| jitter(c) && sums_fit(c) && !has(c, "duplicates") && c.sums.is_some_and(|s| s.passed_over > 0),
+    },
+    Rule {
         name: "jump of the timestamp",
         recorded: false,
-        says: "The sender's timestamp jumped by more than 200 ms against the clock. tshark takes it for jitter. Auscult \
+        says: "The sender's timestamp jumped against the clock, by more than a second (200 ms where neither events nor \
+               copies explain it). tshark takes it for jitter. Auscult \
                begins a new segment and keeps the jitter of the old one.",
-        holds: |c| jitter(c) && sums_fit(c) && c.sums.is_some_and(|s| s.largest_step > 200.0),
+        holds: |c| {
+            let least = if has(c, "telephone_events") || has(c, "duplicates") { 1_000.0 } else { 200.0 };
+            jitter(c) && sums_fit(c) && c.sums.is_some_and(|s| s.largest_step > least)
+        },
     },
     Rule {
         name: "telephone events",
