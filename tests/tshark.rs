@@ -101,7 +101,8 @@ fn tshark_here_differs_only_as_explained_on_captures() {
     let exact = version.starts_with(MODELLED);
     let mut differences = Vec::new();
     for (path, truth) in captures() {
-        if recorded(&truth).is_empty() {
+        // The twelve digits are alike.
+        if recorded(&truth).is_empty() || name(&path).starts_with("dtmf_2833_") && name(&path) != "dtmf_2833_0.pcap" {
             continue;
         }
         let prefs: Vec<&str> = truth["tshark_prefs"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
@@ -219,8 +220,7 @@ fn clock(payload_type: u8, packets: &[arithmetic::Packet], s: &Value, line: &Lin
     }
 }
 
-/// Our figure, tshark's, and what rounding may make of one number: tshark shows three digits. Its mean starts from a 0
-/// for the first packet and stands still over packets it leaves out.
+/// Our figure, tshark's with its three digits, and what may lie between two that are the same.
 fn figures(figure: &str, s: &Value, line: &Line) -> (Option<f64>, f64, f64) {
     let packets = line.packets as f64;
     match figure {
@@ -230,7 +230,7 @@ fn figures(figure: &str, s: &Value, line: &Line) -> (Option<f64>, f64, f64) {
         "max jitter" => (s["jitter_ms"]["max"].as_f64(), line.max_jitter, 0.001),
         _ => {
             let mean = line.mean_jitter;
-            (s["jitter_ms"]["mean"].as_f64(), mean, f64::max(0.002, mean * f64::max(0.01, 2.0 / packets)))
+            (s["jitter_ms"]["mean"].as_f64(), mean, f64::max(0.002, mean * 0.001))
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Sums {
     pub largest_step: f64,
     /// Packets with a marker or of comfort noise, and those after noise: left out of mean and maximum.
     pub left_out: u64,
+    /// Packets with a timestamp before the first one.
+    pub passed_over: u64,
 }
 
 /// Packets in UDP that may be RTP, by stream, in order of capture.
@@ -65,19 +67,27 @@ pub fn sums(packets: &[Packet], clock: impl Fn(u8) -> u32) -> Sums {
     let [first, rest @ ..] = packets else { return out };
     let (mut jitter, mut media, mut counted) = (0.0, 0.0, 0.0);
     let (mut cycles, mut wrapped) = (0, false);
-    let (mut before, mut ticks) = (first, 0);
+    let (mut before, mut last, mut timestamp, mut ticks) = (first, first.seq, first.timestamp, 0);
     for p in rest {
         // What comes late from before the first packet is passed over.
         if !wrapped && cycles == 0 && (1..=LATE).contains(&first.seq.wrapping_sub(p.seq)) {
             continue;
         }
         // A number below the first, or the step from 65535 to 0, is another cycle until a number is above the first.
-        if !wrapped && (p.seq < first.seq || (p.seq == 0 && before.seq == u16::MAX)) {
+        if !wrapped && (p.seq < first.seq || (p.seq == 0 && last == u16::MAX)) {
             (cycles, wrapped) = (cycles + 1, true);
         } else if wrapped && p.seq > first.seq {
             wrapped = false;
         }
-        ticks += i64::from(p.timestamp.wrapping_sub(before.timestamp).cast_signed());
+        last = p.seq;
+        // Nothing is measured at timestamps before the first one.
+        ticks += i64::from(p.timestamp.wrapping_sub(timestamp).cast_signed());
+        timestamp = p.timestamp;
+        if ticks < 0 {
+            counted += 1.0;
+            out.passed_over += 1;
+            continue;
+        }
         let hz = clock(p.payload_type);
         if hz > 0 {
             let now = ticks as f64 / f64::from(hz / 1000);
@@ -99,7 +109,7 @@ pub fn sums(packets: &[Packet], clock: impl Fn(u8) -> u32) -> Sums {
         counted += 1.0;
         before = p;
     }
-    let expected = i64::from(before.seq) + 65_536 * cycles - i64::from(first.seq) + 1;
+    let expected = i64::from(last) + 65_536 * cycles - i64::from(first.seq) + 1;
     out.lost = expected - packets.len() as i64;
     out
 }
