@@ -1,7 +1,10 @@
 // A seeded world of calls in the shape of the API, for developing the page and for its tests.
 
+import { budgetOf, delayFigures, lossFigures } from "./figures.mjs";
+
 const CODES = { PCMU: ["nb", 0, 25.1, 8000], PCMA: ["nb", 0, 25.1, 8000], G729: ["nb", 11, 19, 8000], G722: ["wb", 13, 20, 8000], opus: ["fb", 8, 22, 48000] };
 const BEST_R = { nb: 93.2, wb: 129, fb: 148 };
+const MODELS = { nb: "G.107", wb: "G.107.1", fb: "G.107.2" };
 const SCALE_TOP = { nb: 100, wb: 129, fb: 148 };
 const TRUNKS = ["carrier-north", "carrier-south", "pbx-hq", ""];
 const SITES = ["fra1", "ams2"];
@@ -85,7 +88,7 @@ function makeCall(random, index, startMs, endMs) {
     released_by: by, release_reason: by === "callee" && answered !== null ? 'Q.850;cause=16;text="Normal call clearing"' : "", reinvites: kind === "interrupted" ? 1 : 0,
     auth_rounds: index % 5 === 0 ? 1 : 0, retransmissions: kind === "noresponse" ? 6 : index % 11 === 0 ? 1 : 0, messages: 0, branches: 1, acked: answered !== null, started_mid_call: false,
     directions_seen: streams.length, stream_ids: streams.map((s) => s.id), codecs: streams.length > 0 ? [codec] : [],
-    mos_worst: mos, mos_scale: scale, class: klass,
+    mos_worst: mos, mos_scale: scale, mos_worst_interval: mos === null ? null : { lq: mos, scale }, mos_worst_minute: worst ? { lq: worst.mos.worst_minute, scale } : null, class: klass,
     pdv_p95_worst_ms: most(streams.map((s) => s.delay_variation_ms.p95)), loss_pct_worst: most(streams.map((s) => s.loss_pct)),
     loss_source: kind === "capture" ? "suspected_capture" : streams.some((s) => s.lost > 0) ? "network" : "none",
     diagnosis: diagnoses[0]?.code ?? null, diagnoses, probe: "span-1", site, trunk,
@@ -130,10 +133,18 @@ function makeStream({ random, hex, id, callId, src, dst, codec, from, to, impair
     const effective = (100 * lost) / expected + (impaired === "jitter" ? near * 9 : 0);
     const r = rating(scale, ie, bpl, effective, run > 3 ? 2.2 : 1);
     const mos = mosOf(r / SCALE_TOP[scale] * 100);
+    const runs = {};
+    if (lost > 0) add(runs, run, Math.max(1, Math.round(lost / run)));
+    const evidence = lost === 0 ? null : impaired === "capture" ? "many_streams_at_once" : impaired === "bursty" ? "receiver_lost_them" : null;
     rows.push({
+      ...lossFigures({ lost, expected, runs, bursty: impaired === "bursty", ptimeMs: 20 }), ...delayFigures({ p50, p95, p99, max }),
+      loss_runs: runs, late_pct: Object.fromEntries(LATE_BUFFERS.map((buffer) => [buffer, late({ p50, p95, p99, max }, buffer)])), digits: 0, talkspurts: 1, silence_ms: 0,
+      r_budget: length < 1000 ? null : budgetOf(BEST_R[scale], ie, r, (100 * lost) / expected, effective - (100 * lost) / expected), mos_bounds: impaired === "capture" && lost > 0 ? [mos, 4.4] : null,
+      mos_model: MODELS[scale], ie, bpl, burst_ratio: run > 3 ? 2.2 : 1, effective_loss_pct: effective, codec_status: codec === "opus" ? "estimate" : "standard", delay_source: null, delay_ms: null, jitter_buffer_ms: 60,
+      one_sided: oneSided, snap_cut: false, clock_steps: 0, loss_evidence: evidence,
       start_at: iso(start), length_ms: length, packets: expected - lost, unique: expected - lost, expected, lost, longest_loss_run: run,
       reordered: impaired === "reorder" ? Math.round(expected * 0.03) : 0, duplicates_probe: 0, duplicates_network: 0, restarts: 0,
-      jitter_ms: { last: jitter * 0.9, mean: jitter, max: jitter * 1.5 }, delay_variation_ms: { p50, p95, p99, max }, max_gap_ms: 20 + run * 20 + max,
+      jitter_ms: { last: jitter * 0.9, mean: jitter, max: jitter * 1.5 }, delay_variation_ms: { p50, p95, p99, p999: p99 + (max - p99) * 0.6, max }, max_gap_ms: 20 + run * 20 + max,
       r, mos_lq: length < 1000 ? null : mos, mos_cq: null, mos_scale: length < 1000 ? null : scale, mos_null_reason: length < 1000 ? "too_short" : null,
       capture_drops: impaired === "capture" && near > 0.6 ? 41 : 0, loss_source: lost === 0 ? "none" : impaired === "capture" ? "suspected_capture" : "network",
     });
@@ -144,9 +155,13 @@ function makeStream({ random, hex, id, callId, src, dst, codec, from, to, impair
   const rated = rows.filter((r) => r.mos_lq !== null);
   const runs = {};
   for (const row of rows) if (row.lost > 0) add(runs, row.longest_loss_run, Math.max(1, Math.round(row.lost / Math.max(row.longest_loss_run, 1))));
-  const dv = { p50: mean(rows, (r) => r.delay_variation_ms.p50), p95: most(rows.map((r) => r.delay_variation_ms.p95)), p99: most(rows.map((r) => r.delay_variation_ms.p99)), max: most(rows.map((r) => r.delay_variation_ms.max)) };
+  const dv = { p50: mean(rows, (r) => r.delay_variation_ms.p50), p95: most(rows.map((r) => r.delay_variation_ms.p95)), p99: most(rows.map((r) => r.delay_variation_ms.p99)), p999: most(rows.map((r) => r.delay_variation_ms.p999)), max: most(rows.map((r) => r.delay_variation_ms.max)) };
   const whole = rated.length === 0 ? null : mean(rated, (r) => r.r);
+  const lossPct = expected > 0 ? (100 * lost) / expected : 0;
+  const bounds = impaired === "capture" && lost > 0 && whole !== null ? [mosOf((whole / SCALE_TOP[scale]) * 100), mosOf(((BEST_R[scale] - ie) / SCALE_TOP[scale]) * 100)] : null;
   const row = {
+    ...lossFigures({ lost, expected, runs, bursty: impaired === "bursty", ptimeMs: 20 }), ...delayFigures(dv), strays: 0, telephone_events: 0, comfort_noise: 0, digits: 0, talkspurts: 1, silence_ms: 0,
+    remote: null, r_budget: whole === null ? null : budgetOf(BEST_R[scale], ie, whole, lossPct, impaired === "jitter" ? 3 : 0),
     id: hex(16), call_id: callId, call: id, src, dst, ssrc: `0x${hex(8)}`, codec, clock_rate: clock, clock_source: codec === "PCMU" || codec === "PCMA" ? "static" : "sdp",
     payload_types: [{ pt: { PCMU: 0, PCMA: 8, G729: 18, G722: 9, opus: 111 }[codec], packets: expected - lost }, ...(random() < 0.3 ? [{ pt: 101, packets: 12 }] : [])], ptime_ms: 20,
     first_at: rows[0]?.start_at ?? iso(from), last_at: iso(to), packets: expected - lost, unique: expected - lost, expected, lost, loss_pct: expected > 0 ? (100 * lost) / expected : null,
@@ -156,8 +171,8 @@ function makeStream({ random, hex, id, callId, src, dst, codec, from, to, impair
     late_pct: Object.fromEntries(LATE_BUFFERS.map((buffer) => [buffer, dv.p99 === null ? null : late(dv, buffer)])),
     max_gap_ms: most(rows.map((r) => r.max_gap_ms)), drift_ppm: to - from > 30_000 ? (random() - 0.5) * 60 : null, dscp: random() < 0.8 ? 46 : 0, dscp_changes: 0, ttl_min: 61, ttl_max: 61, vlan: 210, tunnel: null,
     rtt_ms: random() < 0.7 ? 24 + random() * 30 : null, r: whole,
-    mos: { lq: whole === null ? null : mosOf((whole / SCALE_TOP[scale]) * 100), cq: null, scale: whole === null ? null : scale, worst_interval: rated.length === 0 ? null : Math.min(...rated.map((r) => r.mos_lq)), null_reason: whole === null ? "too_short" : null, ie, bpl, burst_ratio: impaired === "bursty" ? 2.2 : 1, effective_loss_pct: expected > 0 ? (100 * lost) / expected : null, codec_status: codec === "opus" ? "estimate" : "standard", delay_source: null },
-    quality: { capture_drops: impaired === "capture" ? 41 : 0, duplicates_removed: 0, one_sided: oneSided, snap_cut: false, started_mid_call: false, clock_steps: 0, timestamp_resolution_ns: 1000, loss_source: lost === 0 ? "none" : impaired === "capture" ? "suspected_capture" : "network" },
+    mos: { lq: whole === null ? null : mosOf((whole / SCALE_TOP[scale]) * 100), cq: null, scale: whole === null ? null : scale, worst_interval: rated.length === 0 ? null : Math.min(...rated.map((r) => r.mos_lq)), worst_minute: rated.length === 0 ? null : mean(rated, (r) => r.mos_lq), bounds, model: whole === null ? null : MODELS[scale], delay_ms: null, jitter_buffer_ms: 60, null_reason: whole === null ? "too_short" : null, ie, bpl, burst_ratio: impaired === "bursty" ? 2.2 : 1, effective_loss_pct: expected > 0 ? (100 * lost) / expected : null, codec_status: codec === "opus" ? "estimate" : "standard", delay_source: null },
+    quality: { capture_drops: impaired === "capture" ? 41 : 0, duplicates_removed: 0, one_sided: oneSided, snap_cut: false, started_mid_call: false, clock_steps: 0, timestamp_resolution_ns: 1000, loss_evidence: lost === 0 ? null : impaired === "capture" ? "many_streams_at_once" : impaired === "bursty" ? "receiver_lost_them" : null, loss_source: lost === 0 ? "none" : impaired === "capture" ? "suspected_capture" : "network" },
     probe: "span-1", site, trunk,
   };
   row.quality.duplicates_removed = row.duplicates_probe;

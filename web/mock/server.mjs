@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { makeWorld } from "./data.mjs";
+import { bufferFor } from "./figures.mjs";
 
 const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 const CALL_ENDS_AFTER_MS = 2500;
@@ -205,7 +206,9 @@ function stats(world, query) {
     const p = (values, q) => [...values].sort((x, y) => x - y)[Math.min(values.length - 1, Math.floor(values.length * q))] ?? null;
     const p95s = rows.map((row) => row.delay_variation_ms.p95);
     const scales = ["nb", "wb", "fb"].map((scale) => ({ scale, values: rows.filter((row) => row.mos_scale === scale).map((row) => row.mos_lq) })).filter((each) => each.values.length > 0);
+    const latePct = Object.fromEntries(Object.keys(rows[0]?.late_pct ?? {}).map((size) => [size, sum((r) => r.late_pct[size] * r.packets) / sum((r) => r.packets)]));
     return {
+      late_pct: latePct, buffer_ms_for_0_5_pct: bufferFor(latePct),
       key, at, streams: streams.size, calls: of.size, packets: sum((r) => r.packets), expected: sum((r) => r.expected), lost: sum((r) => r.lost), loss_pct: sum((r) => r.expected) ? (100 * sum((r) => r.lost)) / sum((r) => r.expected) : null, reordered: sum((r) => r.reordered),
       delay_variation_ms: { p50: p(rows.map((row) => row.delay_variation_ms.p50), 0.5), p95: p(p95s, 0.93), p99: p(p95s, 0.985), p999: Math.max(...rows.map((row) => row.delay_variation_ms.p99)) }, jitter_max_ms: Math.max(...rows.map((row) => row.jitter_ms.max)), loss_runs: runs,
       mos: scales.map(({ scale, values }) => ({ scale, p5: p(values, 0.05), p50: p(values, 0.5), intervals: values.length })),

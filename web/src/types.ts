@@ -74,6 +74,8 @@ export interface CallRow {
   codecs: string[];
   mos_worst: number | null;
   mos_scale: Scale | null;
+  mos_worst_interval: RatedMos | null;
+  mos_worst_minute: RatedMos | null;
   class: CallClass;
   pdv_p95_worst_ms: number | null;
   loss_pct_worst: number | null;
@@ -101,7 +103,67 @@ export interface DelayVariation {
   p50: number | null;
   p95: number | null;
   p99: number | null;
+  p999: number | null;
   max: number | null;
+}
+
+/** Points of R on the scale of the rating. `delay` is 0 where the delay is unknown. */
+export interface RBudget {
+  clean_max: number;
+  codec: number;
+  loss: number;
+  late: number;
+  delay: number;
+}
+
+/** Lost packets by RFC 3611, Gmin 16. */
+export interface Bursts {
+  count: number;
+  density_pct: number | null;
+  gap_density_pct: number | null;
+  duration_ms: number | null;
+  gap_duration_ms: number | null;
+  gap_duration_a2_ms: number | null;
+  burst_ratio: number | null;
+  markov_p: number | null;
+  markov_q: number | null;
+  mean_loss_run: number | null;
+  mean_loss_distance: number | null;
+}
+
+/** What the receiver reports, beside what the probe saw over the same time. */
+export interface RemoteView {
+  reports: number;
+  expected: number | null;
+  lost: number | null;
+  loss_pct: number | null;
+  jitter_last_ms: number | null;
+  jitter_max_ms: number | null;
+  lost_before_probe: number | null;
+  lost_behind_probe: number | null;
+  loss_side: string | null;
+}
+
+export interface RatedMos {
+  lq: number;
+  scale: Scale | null;
+}
+
+/** What streams and intervals have alike; null in rows stored before it was kept. */
+export interface CommonFigures {
+  bursts: Bursts | null;
+  concealed_seconds: number | null;
+  severely_concealed_seconds: number | null;
+  ipdv_ms: { mean: number | null; max: number | null };
+  mapdv2_ms: number | null;
+  late_pct: Record<string, number | null>;
+  discarded_adaptive_pct: number | null;
+  max_delta_ms: number | null;
+  max_skew_ms: number | null;
+  digits: number | null;
+  talkspurts: number | null;
+  silence_ms: number | null;
+  r_budget: RBudget | null;
 }
 
 export interface Mos {
@@ -109,6 +171,9 @@ export interface Mos {
   cq: number | null;
   scale: Scale | null;
   worst_interval: number | null;
+  worst_minute: number | null;
+  bounds: [number, number] | null;
+  model: string | null;
   null_reason: string | null;
   ie: number | null;
   bpl: number | null;
@@ -116,6 +181,8 @@ export interface Mos {
   effective_loss_pct: number | null;
   codec_status: string | null;
   delay_source: string | null;
+  delay_ms: number | null;
+  jitter_buffer_ms: number | null;
 }
 
 export interface MeasurementQuality {
@@ -127,9 +194,10 @@ export interface MeasurementQuality {
   clock_steps: number;
   timestamp_resolution_ns: number | null;
   loss_source: string | null;
+  loss_evidence: string | null;
 }
 
-export interface StreamRow {
+export interface StreamRow extends CommonFigures {
   id: string;
   call_id: string | null;
   call: string | null;
@@ -153,14 +221,16 @@ export interface StreamRow {
   reordered: number;
   reorder_extent: number;
   restarts: number;
+  strays: number;
   sent_elsewhere: number;
   loss_runs: Record<string, number>;
   longest_loss_run: number;
   jitter_ms: Jitter;
   delay_variation_ms: DelayVariation;
-  late_pct: Record<string, number | null>;
   max_gap_ms: number | null;
   drift_ppm: number | null;
+  telephone_events: number;
+  comfort_noise: number;
   dscp: number | null;
   dscp_changes: number;
   ttl_min: number | null;
@@ -168,6 +238,7 @@ export interface StreamRow {
   vlan: number | null;
   tunnel: string | null;
   rtt_ms: number | null;
+  remote: RemoteView | null;
   r: number | null;
   mos: Mos;
   quality: MeasurementQuality;
@@ -176,13 +247,14 @@ export interface StreamRow {
   trunk: string;
 }
 
-export interface IntervalRow {
+export interface IntervalRow extends CommonFigures {
   start_at: string;
   length_ms: number;
   packets: number;
   unique: number;
   expected: number;
   lost: number;
+  loss_runs: Record<string, number>;
   longest_loss_run: number;
   reordered: number;
   duplicates_probe: number;
@@ -196,8 +268,22 @@ export interface IntervalRow {
   mos_cq: number | null;
   mos_scale: Scale | null;
   mos_null_reason: string | null;
+  mos_bounds: [number, number] | null;
+  mos_model: string | null;
+  ie: number | null;
+  bpl: number | null;
+  burst_ratio: number | null;
+  effective_loss_pct: number | null;
+  codec_status: string | null;
+  delay_source: string | null;
+  delay_ms: number | null;
+  jitter_buffer_ms: number | null;
   capture_drops: number;
+  one_sided: boolean;
+  snap_cut: boolean;
+  clock_steps: number | null;
   loss_source: string | null;
+  loss_evidence: string | null;
 }
 
 export interface SipMessage {
@@ -266,6 +352,8 @@ export interface StatsGroup {
   loss_pct: number | null;
   reordered: number;
   delay_variation_ms: { p50: number | null; p95: number | null; p99: number | null; p999: number | null };
+  late_pct: Record<string, number | null>;
+  buffer_ms_for_0_5_pct: number | null;
   jitter_max_ms: number | null;
   loss_runs: Record<string, number>;
   mos: { scale: Scale; p5: number | null; p50: number | null; intervals: number }[];

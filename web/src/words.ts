@@ -103,11 +103,25 @@ const LOSS_SOURCES: Record<string, string> = {
   none: "nowhere: nothing was lost",
   network: "in the network",
   capture: "by the probe itself, which dropped frames in the same interval",
-  suspected_capture: "probably by the probe itself: unrelated streams lost packets together",
+  suspected_capture: "probably by the probe itself",
 };
 
 export function lossSource(source: string | null): string {
   return source ? (LOSS_SOURCES[source] ?? sentence(source)) : "unknown";
+}
+
+const LOSS_EVIDENCE: Record<string, string> = {
+  capture_drops: "it counted dropped frames then",
+  receiver_lost_them: "the receiver's own reports miss them too",
+  receiver_got_them: "the receiver reports most of what the probe missed as received",
+  many_streams_at_once: "gaps of streams with no host in common begin together",
+  both_directions_at_once: "both directions miss packets at the same moments",
+};
+
+/** Whose loss it is and what speaks for it. */
+export function lossBlame(source: string | null, evidence: string | null): string {
+  if (evidence) return `${lossSource(source)}: ${LOSS_EVIDENCE[evidence] ?? sentence(evidence).toLowerCase()}`;
+  return source === "network" ? `${lossSource(source)}: taken for granted, nothing speaks for or against it` : lossSource(source);
 }
 
 export function captureBlamed(source: string | null): boolean {

@@ -266,6 +266,14 @@ test("a call shows its verdict, both directions drawn on one axis, and every mes
   await page.keyboard.press("Enter");
   assert.notEqual(await page.locator('.ladder .message[aria-pressed="true"]').getAttribute("data-index"), "1");
 
+  const budgeted = detail.streams.filter((stream) => stream.r_budget !== null);
+  assert.equal(await page.locator(".budget").count(), budgeted.length);
+  if (budgeted.length > 0) {
+    assert.match(await page.locator(".budget p").first().innerText(), /at best.*codec.*loss.*late packets.*= R [\d.]+ \((NB|WB|FB)\)/);
+    const widths = await page.locator(".budget").first().locator("dd > svg rect").evaluateAll((rects) => rects.map((rect) => Number(rect.getAttribute("width"))));
+    assert.ok(Math.abs(widths.reduce((sum, width) => sum + width, 0) - 1000) < 0.01, "the parts fill the bar");
+  }
+  assert.equal(await page.locator(".costs table").count(), detail.streams.filter((stream) => Object.values(stream.late_pct).some((share) => share !== null)).length);
   assert.ok((await page.locator(".trust li").count()) >= 5);
   const filter = await page.getByRole("button", { name: "Wireshark filter" }).getAttribute("data-copy");
   assert.ok(filter.startsWith(`sip.Call-ID == "`) && filter.includes("udp.port in {"), filter);

@@ -13,10 +13,11 @@ let query;
 let ways;
 let words;
 let compare;
+let budget;
 
 before(async () => {
   vite = await createServer({ server: { middlewareMode: true, hmr: false, ws: false }, appType: "custom", logLevel: "error", optimizeDeps: { noDiscovery: true } });
-  [format, query, ways, words, compare] = await Promise.all(["/src/format.ts", "/src/calls/query.ts", "/src/call/directions.ts", "/src/words.ts", "/src/call/compare.ts"].map((file) => vite.ssrLoadModule(file)));
+  [format, query, ways, words, compare, budget] = await Promise.all(["/src/format.ts", "/src/calls/query.ts", "/src/call/directions.ts", "/src/words.ts", "/src/call/compare.ts", "/src/call/budget.ts"].map((file) => vite.ssrLoadModule(file)));
 });
 
 after(() => vite?.close());
@@ -31,6 +32,22 @@ test("unknown is a dash and never zero; a share above zero never reads as zero",
   assert.equal(plain(format.percent(0.0004)), "<0.01 %");
   assert.equal(plain(format.percent(4.1667)), "4.17 %");
   assert.equal(plain(format.percent(100)), "100 %");
+});
+
+test("the R budget adds up to the clean maximum, and says when the delay is not in it", () => {
+  const parts = { clean_max: 93.2, codec: 11, loss: 20, late: 2.2, delay: 5 };
+  assert.deepEqual(budget.parts(parts).map(({ key, points }) => [key, Math.round(points * 10) / 10]), [["rest", 55], ["codec", 11], ["loss", 20], ["late", 2.2], ["delay", 5]]);
+  assert.equal(budget.parts({ ...parts, loss: 90 })[0].points, 0, "never below nothing");
+  const stream = (cq) => ({ mos: { cq, scale: "nb" } });
+  assert.equal(budget.sentenceOf(parts, stream(2.9)), "93.2 at best − 11.0 codec − 20.0 loss − 2.2 late packets − 5.0 delay = R 55.0 (NB)");
+  assert.equal(budget.sentenceOf({ ...parts, delay: 0, late: 0 }, stream(null)), "93.2 at best − 11.0 codec − 20.0 loss − 0 late packets = R 62.2 (NB), without delay: it is unknown");
+});
+
+test("whose loss it is comes with what speaks for it", () => {
+  assert.match(words.lossBlame("network", null), /taken for granted/);
+  assert.match(words.lossBlame("network", "receiver_lost_them"), /^in the network: the receiver's own reports/);
+  assert.match(words.lossBlame("suspected_capture", "receiver_got_them"), /^probably by the probe itself: .*received$/);
+  assert.equal(words.lossBlame("capture", "some_new_reason").endsWith("some new reason"), true);
 });
 
 test("numbers and lengths of time", () => {

@@ -1,5 +1,6 @@
 // Both directions of a call's media on one time axis, with the signalling above it.
 
+import { Fragment } from "preact";
 import { useCallback, useMemo, useRef, useState } from "preact/hooks";
 import { clock, count, duration, epochMs, mos, ms, msList, number, percent, scaleShort, UNKNOWN } from "../format";
 import { useWidth } from "../hooks";
@@ -7,6 +8,7 @@ import { MosValue, Term } from "../parts";
 import type { CallDetail, IntervalRow, SipMessage, StreamRow } from "../types";
 import { captureBlamed } from "../words";
 import { GUTTER, LaneCharts, RIGHT, type SipMark, type TimeRange, topOf, wholeRange } from "./chart";
+import { Costs } from "./costs";
 import type { Direction } from "./directions";
 import { whatSpoilt, worstInterval } from "./worst";
 
@@ -151,7 +153,10 @@ function Lane({ direction, detail, range, delayTop, lossTop, marks, last, onZoom
         </span>
       </h3>
       {direction.streams.map((stream) => (
-        <StreamFigures key={stream.id} stream={stream} intervals={detail.intervals[stream.id] ?? []} several={direction.streams.length > 1} />
+        <Fragment key={stream.id}>
+          <StreamFigures stream={stream} intervals={detail.intervals[stream.id] ?? []} several={direction.streams.length > 1} />
+          <Costs stream={stream} />
+        </Fragment>
       ))}
       {direction.intervals.length > 0 ? (
         <div onDblClick={onWhole}>
@@ -209,7 +214,6 @@ function StreamFigures({ stream, intervals, several }: { stream: StreamRow; inte
         <span class="mono">{stream.ssrc}</span>
       </Figure>
       <LossRuns runs={stream.loss_runs} />
-      <LateBuffers late={stream.late_pct} />
     </dl>
   );
 }
@@ -243,27 +247,6 @@ function LossRuns({ runs }: { runs: Record<string, number> }) {
             </svg>
             <b>{length}</b>
             <small>×{count(n)}</small>
-          </span>
-        ))}
-      </dd>
-    </div>
-  );
-}
-
-/** What fixed jitter buffers of these sizes would throw away on top of the loss. */
-function LateBuffers({ late }: { late: Record<string, number | null> }) {
-  const entries = Object.entries(late).sort(([a], [b]) => Number(a) - Number(b));
-  if (!entries.some(([, share]) => (share ?? 0) > 0)) return null;
-  return (
-    <div class="runs late">
-      <dt>
-        <Term of="late">Too late for a fixed buffer of, ms</Term>
-      </dt>
-      <dd>
-        {entries.map(([size, share]) => (
-          <span key={size} title={`${percent(share)} of the packets come too late for a buffer of ${size} ms`}>
-            <b>{size}</b>
-            <small>{percent(share)}</small>
           </span>
         ))}
       </dd>

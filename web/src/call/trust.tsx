@@ -3,7 +3,7 @@
 import { number, plural, scaleLong } from "../format";
 import { Term } from "../parts";
 import type { CallDetail, StreamRow } from "../types";
-import { captureBlamed, clockSource, lossSource, sentence } from "../words";
+import { captureBlamed, clockSource, lossBlame, sentence } from "../words";
 
 type Level = "ok" | "care" | "doubt";
 
@@ -75,7 +75,7 @@ function items({ call, streams, truncated }: CallDetail): Item[] {
     else add("ok", "Capture drops", "The probe missed no frame while this was measured.");
     if (any((s) => s.lost > 0)) {
       const blamed = any((s) => captureBlamed(s.quality.loss_source));
-      add(blamed ? "doubt" : "ok", "Whose loss", `Lost ${each((s) => (s.lost > 0 ? lossSource(s.quality.loss_source) : null))}.`);
+      add(blamed ? "doubt" : "ok", "Whose loss", `Lost ${each((s) => (s.lost > 0 ? lossBlame(s.quality.loss_source, s.quality.loss_evidence) : null))}.`);
     }
     const removed = sum((s) => s.quality.duplicates_removed);
     add("ok", "Duplicates", removed > 0 ? `${plural(removed, "copy", "copies")} made by the mirror port left out of every figure.` : "The mirror port made no copies.");
