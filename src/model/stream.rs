@@ -493,7 +493,7 @@ pub struct StreamReport {
     pub ttl_max: u8,
     /// VLAN of the first packet, 0 if none.
     pub vlan: u16,
-    /// Outermost tunnel the stream was found in, empty if none.
+    /// Innermost tunnel the stream was found in, empty if none.
     pub tunnel: &'static str,
     pub rtt: Option<Nanos>,
     /// What its receiver reports.
