@@ -12,6 +12,7 @@ pub mod observe;
 pub mod oracle;
 pub mod path;
 pub mod pcap;
+pub mod playout;
 mod random;
 pub mod rng;
 mod rtcp;
