@@ -24,7 +24,14 @@ export function CallPage({ id }: { id: string }) {
   const go = (to: string | null): void => {
     if (to) navigate(`/calls/${to}`, true);
   };
-  useKeys({ Escape: leave, j: () => go(after), k: () => go(before), r: retry });
+  // By the address, not by what is drawn: a second press may come before the first one's call is.
+  const here = (): string => /^\/calls\/([0-9a-f]{16})$/.exec(location.pathname)?.[1] ?? id;
+  useKeys({
+    Escape: leave,
+    j: () => go(neighbours(here()).after),
+    k: () => go(neighbours(here()).before),
+    r: retry,
+  });
   return (
     <>
       <div class="back">
