@@ -98,6 +98,11 @@ impl Telemetry for ProgramTelemetry {
             family("auscult_store_dropped_rows", "Rows that were given up, by reason", dropped),
             family("auscult_store_retries", "Deliveries tried again", vec![Sample::counter([], now.retries)]),
             family(
+                "auscult_store_resent",
+                "Batches sent under a new token, because the store had noted the first one without its rows",
+                vec![Sample::counter([], now.resent)],
+            ),
+            family(
                 "auscult_spool_bytes",
                 "Bytes waiting in the spool",
                 vec![Sample::gauge([], now.waiting_bytes as f64)],

@@ -3,7 +3,8 @@
 //! Fixed-width little-endian numbers, LEB128 lengths before strings and arrays, one byte before a nullable value.
 //! `clickhouse` keeps its own serializer private, and the spool needs the bytes before there is a connection.
 
-use serde::ser::{self, Impossible, Serialize};
+use serde::ser::{self, Impossible};
+use serde::{Deserialize, Serialize};
 
 /// Rows of one table, encoded one after the other.
 #[derive(Clone, Debug, Default)]
@@ -11,6 +12,15 @@ pub struct RowBinary {
     bytes: Vec<u8>,
     columns: Vec<&'static str>,
     rows: u32,
+    first: Option<RowKey>,
+}
+
+/// Where a row is found again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowKey {
+    pub row_id: u64,
+    /// Seconds since 1970, UTC; the partition is its day.
+    pub stored_at: u32,
 }
 
 /// A value that has no form in RowBinary; the text names its kind.
@@ -36,6 +46,18 @@ impl RowBinary {
                 Err(e)
             }
         }
+    }
+
+    /// As [`RowBinary::push`], for a row of a table, which can be found again.
+    pub fn push_keyed<R: Serialize>(&mut self, row: &R, key: RowKey) -> Result<(), Unencodable> {
+        self.push(row)?;
+        self.first.get_or_insert(key);
+        Ok(())
+    }
+
+    /// The first row that can be found again.
+    pub fn first(&self) -> Option<RowKey> {
+        self.first
     }
 
     pub fn bytes(&self) -> &[u8] {

@@ -83,6 +83,65 @@ async fn killed_writers_lose_nothing_that_was_synced_and_double_nothing() {
     assert!(claimed > 100, "the writers hardly wrote: {claimed}");
 }
 
+/// Removes the parts that hold calls from a closed store's directory; returns how many they were.
+fn remove_parts_with_calls(dir: &Path) -> usize {
+    let mut removed = 0;
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let holds_calls = std::fs::read_to_string(path.join("columns.txt")).is_ok_and(|c| c.contains("`caller_uri`"));
+        if holds_calls {
+            std::fs::remove_dir_all(&path).unwrap();
+            removed += 1;
+        } else if path.is_dir() {
+            removed += remove_parts_with_calls(&path);
+        }
+    }
+    removed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_killed_between_a_token_and_its_rows_gets_the_rows_again() {
+    if library().is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (mut process, address) = server(&data, "127.0.0.1:0");
+    let store = by_url(&address.to_string());
+    store.migrate().await.unwrap();
+    let spool_dir = dir.path().join("spool");
+    let mut spool = Spool::open(&spool_dir, SpoolLimits::default()).unwrap();
+    for batch in 0..2 {
+        let mut rows = RowBinary::default();
+        for n in 0..40 {
+            Record::Call(Box::new(call(batch * 100 + n))).encode(&labels(), now(), &mut rows).unwrap();
+        }
+        let (number, token) = spool.next_ticket();
+        let sql = format!(
+            "INSERT INTO auscult.calls ({}) SETTINGS insert_deduplication_token='{token}' FORMAT RowBinary",
+            rows.columns().join(", ")
+        );
+        put(&mut spool, &freeze(number, Table::Calls, token, &rows).unwrap());
+        let mut insert = store.writer().insert_formatted_with(&sql);
+        insert.send(axum::body::Bytes::copy_from_slice(rows.bytes())).await.unwrap();
+        insert.end().await.unwrap();
+        if batch == 0 {
+            // The token's line is written before the part gets its name: what a kill between the two leaves.
+            process.kill("nothing");
+            assert_eq!(remove_parts_with_calls(&data), 1);
+            process = server(&data, &address.to_string()).0;
+            assert_eq!(counts(&store, "calls").await, (0, 0));
+        }
+    }
+    drop(spool);
+    let (_, writer) = StoreWriter::start(store.clone(), &spool_dir, labels(), quick()).unwrap();
+    let counters = writer.counters();
+    assert_eq!(writer.drain(Duration::from_secs(30)).await, Leftover::default());
+    assert_eq!(counts(&store, "calls").await, (80, 80), "one batch sent again, one left alone");
+    assert_eq!(counters.snapshot().resent, 1);
+    drop(process);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_behind_broken_connections_gets_every_row_once() {
     if library().is_none() {

@@ -7,7 +7,7 @@ mod tables;
 pub use labels::{Cidr, Labels, mapped};
 pub use tables::{CallRow, CaptureRow, IntervalRow, RtcpRow, SipMessageRow, StreamRow};
 
-use super::rowbinary::{RowBinary, Unencodable};
+use super::rowbinary::{RowBinary, RowKey, Unencodable};
 use crate::model::{
     CallRecord, CaptureInterval, Event, IntervalReport, ReleasedBy, RtcpKind, RtcpRecord, SipDirection,
     SipMessageRecord, StreamReport,
@@ -97,13 +97,19 @@ impl Record {
 
     /// Adds the row of this fact to a batch.
     pub fn encode(&self, labels: &Labels, stored_at: Timestamp, rows: &mut RowBinary) -> Result<(), Unencodable> {
+        macro_rules! add {
+            ($row:expr) => {{
+                let row = $row;
+                rows.push_keyed(&row, RowKey { row_id: row.row_id, stored_at: row.stored_at })
+            }};
+        }
         match self {
-            Record::Call(r) => rows.push(&CallRow::new(r, labels, stored_at)),
-            Record::Stream(r) => rows.push(&StreamRow::new(r, labels, stored_at)),
-            Record::Interval(r) => rows.push(&IntervalRow::new(r, labels, stored_at)),
-            Record::SipMessage(r) => rows.push(&SipMessageRow::new(r, labels, stored_at)),
-            Record::Rtcp(r) => rows.push(&RtcpRow::new(r, labels, stored_at)),
-            Record::Capture(r) => rows.push(&CaptureRow::new(r, labels, stored_at)),
+            Record::Call(r) => add!(CallRow::new(r, labels, stored_at)),
+            Record::Stream(r) => add!(StreamRow::new(r, labels, stored_at)),
+            Record::Interval(r) => add!(IntervalRow::new(r, labels, stored_at)),
+            Record::SipMessage(r) => add!(SipMessageRow::new(r, labels, stored_at)),
+            Record::Rtcp(r) => add!(RtcpRow::new(r, labels, stored_at)),
+            Record::Capture(r) => add!(CaptureRow::new(r, labels, stored_at)),
         }
     }
 }

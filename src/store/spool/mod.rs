@@ -40,6 +40,8 @@ pub struct Segment {
     pub bytes: u64,
     /// Failed deliveries since the program started.
     pub attempts: u32,
+    /// Left by an earlier run, which may have ended in the middle of its delivery.
+    pub inherited: bool,
 }
 
 /// A segment taken back for its delivery.
@@ -120,7 +122,7 @@ impl Spool {
             } else if let Some((number, table, rows)) = parse_name(&name) {
                 spool.bytes += bytes;
                 spool.next_number = spool.next_number.max(number + 1);
-                spool.waiting.insert(number, Segment { number, table, rows, bytes, attempts: 0 });
+                spool.waiting.insert(number, Segment { number, table, rows, bytes, attempts: 0, inherited: true });
             }
         }
         Ok(spool)
@@ -211,6 +213,11 @@ impl Spool {
             self.leftovers.push(path);
         }
         self.trim_dead_letters(&graveyard);
+    }
+
+    /// A number that no other run of a spool has.
+    pub fn run(&self) -> u128 {
+        self.run
     }
 
     /// Segments that wait, and their rows and bytes.
@@ -316,7 +323,14 @@ impl Place {
 }
 
 fn segment_of(batch: &Frozen) -> Segment {
-    Segment { number: batch.number, table: batch.table, rows: batch.rows, bytes: batch.bytes.len() as u64, attempts: 0 }
+    Segment {
+        number: batch.number,
+        table: batch.table,
+        rows: batch.rows,
+        bytes: batch.bytes.len() as u64,
+        attempts: 0,
+        inherited: false,
+    }
 }
 
 fn parse_name(name: &str) -> Option<(u64, Table, u32)> {

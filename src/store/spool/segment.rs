@@ -3,7 +3,7 @@
 //! Layout: magic, header length (u32 little endian), header (JSON), CRC-32 of the header (u32), payload (RowBinary in
 //! one zstd frame). The header carries the length and CRC-32 of the payload. A file is whole or it is not a segment.
 
-use crate::store::rowbinary::RowBinary;
+use crate::store::rowbinary::{RowBinary, RowKey};
 use crate::store::rows::Table;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +38,9 @@ pub struct Batch {
     pub rows: u32,
     /// Deduplication token: a second delivery of the same batch has no effect.
     pub token: String,
+    /// The batch's first row, by which the store is asked whether it has the batch. All rows of a batch are stored
+    /// in the same second, so they are one part of one partition: there together or not at all.
+    pub first: Option<RowKey>,
     /// Rows in RowBinary.
     pub payload: Vec<u8>,
 }
@@ -58,6 +61,8 @@ struct Header {
     columns: Vec<String>,
     rows: u32,
     token: String,
+    #[serde(default)]
+    first: Option<RowKey>,
     payload_length: u64,
     payload_crc32: u32,
 }
@@ -71,6 +76,7 @@ pub fn freeze(number: u64, table: Table, token: String, rows: &RowBinary) -> std
         columns: rows.columns().iter().map(|c| (*c).to_owned()).collect(),
         rows: rows.rows(),
         token: token.clone(),
+        first: rows.first(),
         payload_length: payload.len() as u64,
         payload_crc32: crc32fast::hash(&payload),
     })?;
@@ -111,7 +117,8 @@ pub fn thaw(bytes: &[u8]) -> Result<Batch, BadSegment> {
     let table = Table::from_name(&header.table).ok_or(BadSegment::Damaged("unknown table"))?;
     let size = zstd::bulk::Decompressor::upper_bound(payload).unwrap_or(ROWS_LIMIT).min(ROWS_LIMIT);
     let payload = zstd::bulk::decompress(payload, size).map_err(|_| BadSegment::Damaged("compressed rows"))?;
-    Ok(Batch { table, columns: header.columns, rows: header.rows, token: header.token, payload })
+    let Header { columns, rows, token, first, .. } = header;
+    Ok(Batch { table, columns, rows, token, first, payload })
 }
 
 #[derive(Deserialize)]

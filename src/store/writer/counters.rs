@@ -61,6 +61,7 @@ struct PerTable {
 pub struct Counters {
     tables: [PerTable; Table::ALL.len()],
     retries: AtomicU64,
+    resent: AtomicU64,
     spool_errors: AtomicU64,
     segments_written: AtomicU64,
     segments_delivered: AtomicU64,
@@ -108,6 +109,8 @@ pub struct CountersSnapshot {
     pub tables: Vec<(Table, TableCounts)>,
     /// Deliveries that failed and were or will be tried again.
     pub retries: u64,
+    /// Batches the store took for copies of rows it did not have, sent again under a new token.
+    pub resent: u64,
     /// Writes to the spool that failed and were or will be tried again.
     pub spool_errors: u64,
     pub segments_written: u64,
@@ -145,6 +148,7 @@ impl Counters {
         CountersSnapshot {
             tables: tables.collect(),
             retries: read(&self.retries),
+            resent: read(&self.resent),
             spool_errors: read(&self.spool_errors),
             segments_written: read(&self.segments_written),
             segments_delivered: read(&self.segments_delivered),
@@ -189,6 +193,10 @@ impl Counters {
         self.retries.fetch_add(1, Ordering::Relaxed);
         self.reachable.store(0, Ordering::Relaxed);
         self.error(error);
+    }
+
+    pub(super) fn resent(&self) {
+        self.resent.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn spool_error(&self, error: String) {

@@ -5,7 +5,7 @@ use super::{Shared, StoreOptions};
 use crate::store::chdb::exception_code;
 use crate::store::endpoint::{literal, quoted_name};
 use crate::store::spool::{Batch, Loaded, Segment};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Table};
 use clickhouse::error::Error;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +18,10 @@ const CHUNK: usize = 1 << 20;
 
 /// Tries of a segment the store refuses or fails on, before the next one gets its turn.
 const TRIES: u32 = 3;
+
+/// Waits before each look for a row that ought to be there.
+const LOOKUPS: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1500)];
 
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -69,7 +73,11 @@ pub(super) async fn run(shared: Arc<Shared>, store: Store, options: StoreOptions
             }
         };
         let begun = Instant::now();
-        let error = match send(&client, store.database(), &batch, &options).await {
+        let outcome = match send(&client, store.database(), &batch, &batch.token, &options).await {
+            Ok(()) if segment.inherited || segment.attempts > 0 => confirm(&shared, &store, &batch, &options).await,
+            outcome => outcome,
+        };
+        let error = match outcome {
             Ok(()) => {
                 let took = begun.elapsed();
                 let acknowledged = Arc::clone(&shared);
@@ -134,7 +142,13 @@ async fn take(
 }
 
 /// Delivers a batch. `Ok` only after the whole answer came without an exception.
-async fn send(client: &clickhouse::Client, database: &str, batch: &Batch, options: &StoreOptions) -> Result<(), Error> {
+async fn send(
+    client: &clickhouse::Client,
+    database: &str,
+    batch: &Batch,
+    token: &str,
+    options: &StoreOptions,
+) -> Result<(), Error> {
     let columns: Vec<String> = batch.columns.iter().map(|c| quoted_name(c)).collect();
     let sql = format!(
         "INSERT INTO {}.{} ({}) SETTINGS insert_deduplicate=1, insert_deduplication_token={}, async_insert=0, \
@@ -142,7 +156,7 @@ async fn send(client: &clickhouse::Client, database: &str, batch: &Batch, option
         quoted_name(database),
         batch.table.name(),
         columns.join(", "),
-        literal(&batch.token)
+        literal(token)
     );
     let mut insert = client
         .insert_formatted_with(sql)
@@ -154,6 +168,67 @@ async fn send(client: &clickhouse::Client, database: &str, batch: &Batch, option
         insert.send(payload.slice(start..payload.len().min(start + CHUNK))).await?;
     }
     insert.end().await
+}
+
+/// Makes sure that an acknowledged batch is there, when an earlier try of it ended in the dark.
+///
+/// A table without replicas notes a batch's token on disk before its part: killed between the two, the store takes the
+/// batch sent again for a copy of rows it never kept. So the batch's first row is looked for, and when it stays away
+/// the batch goes once more, under a token that is new. Replicated tables commit both in one step and are believed.
+async fn confirm(shared: &Shared, store: &Store, batch: &Batch, options: &StoreOptions) -> Result<(), Error> {
+    let Some(first) = batch.first else { return Ok(()) };
+    let lookup = format!(
+        "SELECT count() FROM {}.{} WHERE stored_at = toDateTime({}) AND row_id = {}",
+        quoted_name(store.database()),
+        batch.table.name(),
+        first.stored_at,
+        first.row_id
+    );
+    for round in 1.. {
+        // An earlier try that still runs in the store shows its rows within this time.
+        for wait in LOOKUPS {
+            tokio::time::sleep(wait).await;
+            match store.reader().query(&lookup).fetch_one::<u64>().await {
+                Ok(0) => {}
+                Ok(_) => return Ok(()),
+                Err(e) if is_denied(&e) => {
+                    tracing::warn!(error = %e, "this user may not read, so the store's acknowledgement is believed");
+                    return Ok(());
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        if !is_unreplicated(store, batch.table).await? {
+            return Ok(());
+        }
+        if round > TRIES {
+            // Taken under new tokens and still not to be seen: retention has removed it at once.
+            let text = format!("the store took {} rows of {} and does not show them", batch.rows, batch.table.name());
+            tracing::error!("{text}");
+            shared.counters.error(text);
+            return Ok(());
+        }
+        tracing::warn!(
+            table = batch.table.name(),
+            rows = batch.rows,
+            "the store took a batch for a copy of rows it does not have, it is sent again under a new token"
+        );
+        shared.counters.resent();
+        let token = format!("{}-{:032x}-{round}", batch.token, shared.spool().run());
+        send(&store.writer(), store.database(), batch, &token, options).await?;
+    }
+    Ok(())
+}
+
+/// Whether the table is a plain MergeTree of one server: no replicas, not distributed.
+async fn is_unreplicated(store: &Store, table: Table) -> Result<bool, Error> {
+    let sql = "SELECT count() FROM system.tables WHERE database = ? AND name = ? AND engine = 'MergeTree'";
+    let query = store.reader().query(sql).bind(store.database()).bind(table.name());
+    Ok(query.fetch_one::<u64>().await? > 0)
+}
+
+fn is_denied(error: &Error) -> bool {
+    matches!(error, Error::BadResponse(text) if exception_code(text) == Some(497))
 }
 
 fn judge(error: &Error) -> Verdict {
