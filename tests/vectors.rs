@@ -74,6 +74,15 @@ fn payloads(clock: u32) -> Vec<PayloadMap> {
     ]
 }
 
+/// Ends the interval of every stream, or every stream.
+fn turn(shard: &mut Shard, boundary: Option<Timestamp>, facts: &mut Vec<Fact>) {
+    let mut due = Vec::new();
+    shard.due(boundary, &mut |turn| due.push(turn));
+    for turn in &due {
+        shard.end_turn(turn, facts);
+    }
+}
+
 /// What the media room says of packets that offer and answer announced, in intervals of a length.
 fn measure(packets: &[Sent], clock: u32, interval: Nanos) -> (StreamReport, Vec<IntervalReport>) {
     let (src, dst): (SocketAddr, SocketAddr) = (([192, 0, 2, 1], 4000).into(), ([192, 0, 2, 2], 5000).into());
@@ -86,7 +95,8 @@ fn measure(packets: &[Sent], clock: u32, interval: Nanos) -> (StreamReport, Vec<
     boundary = boundary + interval;
     for (n, p) in packets.iter().enumerate() {
         while Timestamp(p.at) >= boundary {
-            shard.boundary(boundary, &mut facts);
+            turn(&mut shard, Some(boundary), &mut facts);
+            shard.turned(boundary);
             boundary = boundary + interval;
         }
         let packet = Packet {
@@ -106,7 +116,7 @@ fn measure(packets: &[Sent], clock: u32, interval: Nanos) -> (StreamReport, Vec<
         };
         shard.packet(Place::UNKNOWN, &packet, &mut facts);
     }
-    shard.finish(&mut facts);
+    turn(&mut shard, None, &mut facts);
     let mut rows = Vec::new();
     let mut whole = None;
     for fact in facts {

@@ -3,7 +3,7 @@
 use super::document::Document;
 use super::table;
 use crate::capture::Timeline;
-use crate::engine::Engine;
+use crate::engine::{Engine, Sink};
 use crate::model::{Event, Limits, Policy};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -60,7 +60,6 @@ pub fn analyze(args: &AnalyzeArgs, policy: &Policy) -> anyhow::Result<Document> 
     engine.set_source(&name, timeline.resolution_ns());
     let progress = progress(&timeline);
     let mut found = Found::default();
-    let mut events = Vec::new();
     let mut frames = 0u64;
     loop {
         if frames.is_multiple_of(PROGRESS_EVERY) {
@@ -68,11 +67,9 @@ pub fn analyze(args: &AnalyzeArgs, policy: &Policy) -> anyhow::Result<Document> 
         }
         let Some(frame) = timeline.next_frame()? else { break };
         frames += 1;
-        engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut events);
-        found.take(&mut events);
+        engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut found);
     }
-    engine.finish(&mut events);
-    found.take(&mut events);
+    engine.finish(&mut found);
     progress.finish_and_clear();
     let truncations = timeline.truncations().iter().map(|t| format!("{}: {}", t.name, t.truncation)).collect();
     Ok(Document::new(frames, &engine.outcomes(), truncations, found.calls, found.streams, &name))
@@ -85,18 +82,12 @@ struct Found {
     streams: Vec<crate::model::StreamReport>,
 }
 
-impl Found {
-    #[inline]
-    fn take(&mut self, events: &mut Vec<Event>) {
-        if events.is_empty() {
-            return;
-        }
-        for event in events.drain(..) {
-            match event {
-                Event::CallEnded(call) => self.calls.push(*call),
-                Event::StreamEnded(stream) => self.streams.push(*stream),
-                _ => {}
-            }
+impl Sink for Found {
+    fn push(&mut self, event: Event) {
+        match event {
+            Event::CallEnded(call) => self.calls.push(*call),
+            Event::StreamEnded(stream) => self.streams.push(*stream),
+            _ => {}
         }
     }
 }

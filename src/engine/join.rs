@@ -1,5 +1,6 @@
 //! Joins streams, RTCP and calls: which stream belongs to which call and side, what MOS it deserves, and the verdict.
 
+use super::Sink;
 use super::gaps::Gaps;
 use super::relations::{COMPARED, Relations};
 use super::remote::{Remote, Word};
@@ -160,7 +161,7 @@ impl Join {
         ours
     }
 
-    pub fn stream_started(&mut self, mut report: StreamReport, out: &mut Vec<Event>) -> Option<u64> {
+    pub fn stream_started(&mut self, mut report: StreamReport, out: &mut dyn Sink) -> Option<u64> {
         let key = FlowKey::new(report.src, report.dst, report.ssrc);
         self.streams.insert(
             report.id,
@@ -204,7 +205,7 @@ impl Join {
     }
 
     /// Returns the call the stream belongs to, to keep it alive.
-    pub fn interval(&mut self, mut row: IntervalReport, out: &mut Vec<Event>) -> Option<u64> {
+    pub fn interval(&mut self, mut row: IntervalReport, out: &mut dyn Sink) -> Option<u64> {
         self.label(row.stream, &mut row.call_uid, &mut row.call_id);
         let drops = if row.start == self.closing { self.interval_drops } else { 0 };
         row.quality.capture_drops = drops;
@@ -275,7 +276,7 @@ impl Join {
         self.by_endpoint.get(&key.src()).into_iter().flatten().filter(other_way).copied().collect()
     }
 
-    pub fn stream_ended(&mut self, mut report: StreamReport, out: &mut Vec<Event>) {
+    pub fn stream_ended(&mut self, mut report: StreamReport, out: &mut dyn Sink) {
         self.label(report.id, &mut report.call_uid, &mut report.call_id);
         report.relation = self.relations.ended(report.id);
         report.rtt = self.witness.round_trip(report.ssrc);
@@ -335,7 +336,7 @@ impl Join {
     }
 
     /// A call whose streams have all ended.
-    pub fn call_ended(&mut self, mut record: CallRecord, out: &mut Vec<Event>) {
+    pub fn call_ended(&mut self, mut record: CallRecord, out: &mut dyn Sink) {
         let mut call = self.calls.remove(&record.uid).unwrap_or_default();
         // Of equally grave reasons the first stream's is told; identities depend on the time of day.
         call.ended.sort_by_key(|s| (s.first_at, s.src, s.dst, s.ssrc));
@@ -348,7 +349,7 @@ impl Join {
     }
 
     /// A call that goes on, with what is known of its streams.
-    pub fn call_changed(&self, mut record: CallRecord, out: &mut Vec<Event>) {
+    pub fn call_changed(&self, mut record: CallRecord, out: &mut dyn Sink) {
         if let Some(call) = self.calls.get(&record.uid) {
             record.streams = call.all.clone();
         }
@@ -356,7 +357,7 @@ impl Join {
     }
 
     /// Attaches call and stream to a report.
-    pub fn report(&mut self, mut record: RtcpRecord, out: &mut Vec<Event>) {
+    pub fn report(&mut self, mut record: RtcpRecord, out: &mut dyn Sink) {
         let about = record.block.map(|b| b.ssrc).unwrap_or(record.reporter);
         let toward = record.block.is_some();
         let candidates = self.by_ssrc.get(&about).map_or(&[][..], |v| v);

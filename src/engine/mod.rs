@@ -38,6 +38,30 @@ use std::net::SocketAddr;
 /// Packets decoded before the shards are asked to take them.
 const BATCH: usize = 64;
 
+/// Streams whose memory is asked for before their turn at a boundary.
+const TURNS_AHEAD: usize = 4;
+
+/// Takes facts one by one, as they come to be. A whole boundary's facts of a hundred thousand streams in one list would
+/// be a good part of what the machine holds.
+pub trait Sink {
+    fn push(&mut self, event: Event);
+}
+
+impl Sink for Vec<Event> {
+    fn push(&mut self, event: Event) {
+        Vec::push(self, event);
+    }
+}
+
+/// A [`Sink`] that hands each fact to a function.
+pub struct With<F>(pub F);
+
+impl<F: FnMut(Event)> Sink for With<F> {
+    fn push(&mut self, event: Event) {
+        (self.0)(event);
+    }
+}
+
 /// What the probe itself missed since the last call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Missed {
@@ -116,7 +140,7 @@ impl Engine {
     }
 
     /// Takes one frame as captured; `wire_len` is its length before the snap length cut it.
-    pub fn frame(&mut self, at: Timestamp, link: LinkType, bytes: &[u8], wire_len: usize, out: &mut Vec<Event>) {
+    pub fn frame(&mut self, at: Timestamp, link: LinkType, bytes: &[u8], wire_len: usize, out: &mut dyn Sink) {
         if self.boundary == Timestamp::MAX {
             self.begin(at);
         }
@@ -140,7 +164,7 @@ impl Engine {
     }
 
     /// Says that nothing older than `watermark` will come, and that it is that time now.
-    pub fn tick(&mut self, watermark: Timestamp, out: &mut Vec<Event>) {
+    pub fn tick(&mut self, watermark: Timestamp, out: &mut dyn Sink) {
         self.flush(out);
         if self.boundary != Timestamp::MAX && watermark > self.watermark {
             self.fire(watermark, out);
@@ -161,7 +185,7 @@ impl Engine {
     }
 
     /// Ends everything at the last time seen.
-    pub fn finish(&mut self, out: &mut Vec<Event>) {
+    pub fn finish(&mut self, out: &mut dyn Sink) {
         self.flush(out);
         if self.boundary == Timestamp::MAX {
             return;
@@ -169,11 +193,10 @@ impl Engine {
         self.closing_interval();
         self.signal.finish(self.watermark, &mut self.signal_facts);
         self.signal_facts(out);
+        self.turn(None, out);
         for shard in &mut self.shards {
-            shard.finish(&mut self.media_facts);
+            shard.finish();
         }
-        self.media_facts.sort_by_key(media::Fact::stream);
-        self.media_facts(out);
         self.end_interval(out);
     }
 
@@ -214,7 +237,7 @@ impl Engine {
     }
 
     /// Every deadline up to `until`, in order.
-    fn fire(&mut self, until: Timestamp, out: &mut Vec<Event>) {
+    fn fire(&mut self, until: Timestamp, out: &mut dyn Sink) {
         self.flush(out);
         loop {
             let next = self.next_deadline();
@@ -240,17 +263,37 @@ impl Engine {
         }
     }
 
-    fn close_interval(&mut self, out: &mut Vec<Event>) {
+    fn close_interval(&mut self, out: &mut dyn Sink) {
         let boundary = self.boundary;
         self.closing_interval();
+        self.turn(Some(boundary), out);
         for shard in &mut self.shards {
-            shard.boundary(boundary, &mut self.media_facts);
+            shard.turned(boundary);
         }
-        self.media_facts.sort_by_key(media::Fact::stream);
-        self.media_facts(out);
         self.end_interval(out);
         self.expire(boundary);
         self.boundary = boundary + self.policy.interval;
+    }
+
+    /// Ends the interval of every stream at a boundary, or every stream: in the order of their identities, whichever
+    /// shard has them, and one after the other, so that no more than one stream's facts exist at a time.
+    fn turn(&mut self, boundary: Option<Timestamp>, out: &mut dyn Sink) {
+        let mut due = Vec::new();
+        for (shard, streams) in self.shards.iter_mut().enumerate() {
+            streams.due(boundary, &mut |turn| due.push((turn, shard)));
+        }
+        due.sort_unstable_by_key(|(turn, _)| turn.stream);
+        // Of streams that end together each must know how long the others went on.
+        for (turn, _) in &due {
+            self.join.relations.heard(turn.stream, turn.last_at);
+        }
+        for (at, (turn, shard)) in due.iter().enumerate() {
+            if let Some((ahead, shard)) = due.get(at + TURNS_AHEAD) {
+                std::hint::black_box(self.shards[*shard].touch(ahead));
+            }
+            self.shards[*shard].end_turn(turn, &mut self.media_facts);
+            self.media_facts(out);
+        }
     }
 
     /// Forgets what has been idle for too long at a boundary.
@@ -272,7 +315,7 @@ impl Engine {
     }
 
     /// States what was captured in the interval that ends at the boundary.
-    fn end_interval(&mut self, out: &mut Vec<Event>) {
+    fn end_interval(&mut self, out: &mut dyn Sink) {
         for shard in &mut self.shards {
             self.interval.outcomes.merge(&shard.take_outcomes());
         }
@@ -299,7 +342,7 @@ impl Engine {
     }
 
     #[inline]
-    fn datagram(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut Vec<Event>) {
+    fn datagram(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut dyn Sink) {
         match classify(datagram.payload, datagram.wire_len) {
             Class::Rtp(header) => self.rtp(at, datagram, &header, out),
             other => {
@@ -310,7 +353,7 @@ impl Engine {
     }
 
     #[inline]
-    fn rtp(&mut self, at: Timestamp, datagram: &Datagram<'_>, header: &RtpHeader, out: &mut Vec<Event>) {
+    fn rtp(&mut self, at: Timestamp, datagram: &Datagram<'_>, header: &RtpHeader, out: &mut dyn Sink) {
         let key = FlowKey::new(datagram.src, datagram.dst, header.ssrc);
         let packet = Packet {
             at,
@@ -334,7 +377,7 @@ impl Engine {
     }
 
     #[inline(never)]
-    fn cold_datagram(&mut self, at: Timestamp, datagram: &Datagram<'_>, class: Class<'_>, out: &mut Vec<Event>) {
+    fn cold_datagram(&mut self, at: Timestamp, datagram: &Datagram<'_>, class: Class<'_>, out: &mut dyn Sink) {
         let outcome = match class {
             Class::Rtp(header) => return self.rtp(at, datagram, &header, out),
             Class::Relayed { payload, wire_len } => return self.relayed(at, datagram, payload, wire_len, out),
@@ -368,7 +411,7 @@ impl Engine {
     }
 
     /// What a TURN server relays is looked at as if it had come by itself; relays inside relays are not.
-    fn relayed(&mut self, at: Timestamp, outer: &Datagram<'_>, payload: &[u8], wire_len: usize, out: &mut Vec<Event>) {
+    fn relayed(&mut self, at: Timestamp, outer: &Datagram<'_>, payload: &[u8], wire_len: usize, out: &mut dyn Sink) {
         let inner = Datagram { payload, wire_len, ..*outer };
         match classify(payload, wire_len) {
             Class::Relayed { .. } => self.count(Outcome::OverLimit(OverLimit::EncapsulationDepth)),
@@ -381,7 +424,7 @@ impl Engine {
         self.join.is_media_address(datagram.src) || self.join.is_media_address(datagram.dst)
     }
 
-    fn rtcp(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut Vec<Event>) {
+    fn rtcp(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut dyn Sink) {
         let mut records = Vec::new();
         for packet in wire_rtcp::packets(datagram.payload, datagram.wire_len).flatten() {
             self.join.witness.packet(at, datagram.src, datagram.dst, &packet, &mut records);
@@ -391,7 +434,7 @@ impl Engine {
         }
     }
 
-    fn segment(&mut self, at: Timestamp, segment: &Segment<'_>, out: &mut Vec<Event>) {
+    fn segment(&mut self, at: Timestamp, segment: &Segment<'_>, out: &mut dyn Sink) {
         self.flush(out);
         let Some(mut tcp) = self.tcp.take() else { return };
         let outcome = match tcp.push(at, segment) {
@@ -405,7 +448,7 @@ impl Engine {
     }
 
     /// Gives up holes in TCP streams whose missing bytes did not come in time.
-    fn release_tcp(&mut self, at: Timestamp, out: &mut Vec<Event>) {
+    fn release_tcp(&mut self, at: Timestamp, out: &mut dyn Sink) {
         let Some(mut tcp) = self.tcp.take() else { return };
         while let Some(stream) = tcp.release(at) {
             self.stream(at, stream, out);
@@ -414,7 +457,7 @@ impl Engine {
     }
 
     /// Reads whole messages off a TCP stream.
-    fn stream(&mut self, at: Timestamp, mut stream: TcpStream<'_>, out: &mut Vec<Event>) -> Outcome {
+    fn stream(&mut self, at: Timestamp, mut stream: TcpStream<'_>, out: &mut dyn Sink) -> Outcome {
         let flow = stream.flow();
         let mut outcome = Outcome::Sip;
         loop {
@@ -453,7 +496,7 @@ impl Engine {
         transport: Transport,
         bytes: &[u8],
         cut_short: bool,
-        out: &mut Vec<Event>,
+        out: &mut dyn Sink,
     ) -> Outcome {
         if bytes.len() > self.limits.message_bytes {
             return Outcome::OverLimit(OverLimit::MessageSize);
@@ -465,7 +508,7 @@ impl Engine {
     }
 
     /// Hands the decoded batch to the shards, in order.
-    fn flush(&mut self, out: &mut Vec<Event>) {
+    fn flush(&mut self, out: &mut dyn Sink) {
         if self.batch.is_empty() {
             return;
         }
@@ -491,11 +534,11 @@ impl Engine {
         self.media_facts(out);
     }
 
-    fn media_facts(&mut self, out: &mut Vec<Event>) {
+    fn media_facts(&mut self, out: &mut dyn Sink) {
         if self.media_facts.is_empty() {
             return;
         }
-        let facts = std::mem::take(&mut self.media_facts);
+        let mut facts = std::mem::take(&mut self.media_facts);
         // Of streams that end together each must know how long the others went on.
         for fact in &facts {
             match fact {
@@ -504,7 +547,7 @@ impl Engine {
                 media::Fact::Started(_) | media::Fact::Gap(_) => {}
             }
         }
-        for fact in facts {
+        for fact in facts.drain(..) {
             match fact {
                 media::Fact::Started(mut report) => {
                     let key = FlowKey::new(report.src, report.dst, report.ssrc);
@@ -528,6 +571,7 @@ impl Engine {
                 }
             }
         }
+        self.media_facts = facts;
     }
 
     fn relate(&mut self, id: StreamId, key: FlowKey) -> Option<Relation> {
@@ -540,7 +584,7 @@ impl Engine {
         self.join.relations.started(&new, &others)
     }
 
-    fn signal_facts(&mut self, out: &mut Vec<Event>) {
+    fn signal_facts(&mut self, out: &mut dyn Sink) {
         let mut left = Vec::new();
         for fact in std::mem::take(&mut self.signal_facts) {
             match fact {

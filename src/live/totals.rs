@@ -24,7 +24,7 @@ impl Default for DelayTotals {
 
 impl DelayTotals {
     fn add(&mut self, histogram: &DelayHistogram) {
-        for (total, count) in self.counts.iter_mut().zip(histogram.counts()) {
+        for (total, count) in self.counts.iter_mut().zip(histogram.trimmed()) {
             *total += u64::from(*count);
         }
     }

@@ -6,9 +6,11 @@
 mod drift;
 mod packet;
 mod payloads;
-pub mod sequence;
+pub mod recent;
+mod sequence;
 mod shard;
 mod stream;
+mod tally;
 mod timing;
 
 /// Streams remembered per address, SSRC or call. Beyond it (a bridge, a flood) they are measured all the same; what comes to
@@ -16,5 +18,5 @@ mod timing;
 pub const STREAMS_PER_ADDRESS: usize = 1024;
 
 pub use packet::{Endpoint, FlowKey, Packet};
-pub use shard::{Fact, Gap, Hint, Place, Shard};
+pub use shard::{Fact, Gap, Hint, Place, Shard, Turn};
 pub use stream::Standing;

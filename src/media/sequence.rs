@@ -5,7 +5,7 @@
 //! (MAX_MISORDER): until then a missing packet may still come, so reordering is never loss. Runs of loss are
 //! counted in sequence order, whatever the order of arrival.
 
-use crate::model::StreamNumbers;
+use super::tally::Tally;
 
 /// A jump ahead of this or more is no gap but another sequence (RFC 3550 A.1 MAX_DROPOUT).
 pub const MAX_DROPOUT: u16 = 3000;
@@ -61,7 +61,7 @@ impl Seconds {
         Seconds { packets, from, last: None, missing: 0 }
     }
 
-    fn missing(&mut self, mut number: u64, mut count: u64, out: &mut StreamNumbers) {
+    fn missing(&mut self, mut number: u64, mut count: u64, out: &mut Tally) {
         let length = u64::from(self.packets);
         while count > 0 {
             let second = number.saturating_sub(self.from) / length;
@@ -73,7 +73,7 @@ impl Seconds {
             let severe = |missing: u32| 20 * u64::from(missing) > length;
             let before = severe(self.missing);
             self.missing += inside as u32;
-            out.severely_concealed_seconds += u64::from(severe(self.missing) && !before);
+            out.severely_concealed_seconds += u32::from(severe(self.missing) && !before);
             number += inside;
             count -= inside;
         }
@@ -109,15 +109,10 @@ impl Sequence {
         self.lowest
     }
 
-    /// The extended number a wire number ahead of the highest would get.
-    pub fn extend_ahead(&self, seq: u16) -> u64 {
-        self.highest + u64::from(seq.wrapping_sub(self.highest as u16))
-    }
-
     /// Takes one packet. `out` gets settled numbers (`unique`, `expected`, loss runs), reordering, restarts and strays;
     /// duplicates are for the caller to judge.
     #[inline]
-    pub fn arrive(&mut self, seq: u16, out: &mut StreamNumbers) -> Arrival {
+    pub fn arrive(&mut self, seq: u16, out: &mut Tally) -> Arrival {
         let ahead = seq.wrapping_sub(self.highest as u16);
         if ahead == 1 && self.open > self.highest {
             // Nothing missing so far and this is the next one: by far the usual case.
@@ -131,7 +126,7 @@ impl Sequence {
     }
 
     #[inline(never)]
-    fn arrive_slow(&mut self, seq: u16, ahead: u16, out: &mut StreamNumbers) -> Arrival {
+    fn arrive_slow(&mut self, seq: u16, ahead: u16, out: &mut Tally) -> Arrival {
         if ahead == 0 {
             return Arrival::Duplicate;
         }
@@ -157,7 +152,7 @@ impl Sequence {
         self.window |= bit;
         if number < self.lowest {
             if self.settling() {
-                out.expected += self.lowest - number;
+                out.expected += (self.lowest - number) as u32;
                 out.unique += 1;
             } else {
                 self.open = number;
@@ -174,7 +169,7 @@ impl Sequence {
     }
 
     /// Leaves out the next `numbers` without counting them as lost: they went elsewhere.
-    pub fn skip(&mut self, numbers: u64, out: &mut StreamNumbers) {
+    pub fn skip(&mut self, numbers: u64, out: &mut Tally) {
         self.flush(out);
         self.highest += numbers;
         self.open = self.highest + 1;
@@ -182,34 +177,27 @@ impl Sequence {
     }
 
     /// Settles everything there is; for the end of a stream.
-    pub fn finish(&mut self, out: &mut StreamNumbers) {
+    pub fn finish(&mut self, out: &mut Tally) {
         self.count_stray(out);
         self.expect_restart = u32::MAX;
         self.flush(out);
     }
 
     /// A stray counts as one when nothing can confirm it any more: when the next comes, or at the end.
-    fn count_stray(&self, out: &mut StreamNumbers) {
-        out.strays += u64::from(self.expect_restart <= u32::from(u16::MAX));
+    fn count_stray(&self, out: &mut Tally) {
+        out.strays += u32::from(self.expect_restart <= u32::from(u16::MAX));
     }
 
     /// Settles everything up to the highest number.
-    fn flush(&mut self, out: &mut StreamNumbers) {
+    fn flush(&mut self, out: &mut Tally) {
         self.settle_before(self.highest + 1, out);
-    }
-
-    /// Numbers missing so far that may still come.
-    pub fn undecided(&self) -> u64 {
-        let span = self.highest + 1 - self.open;
-        let mask = if span >= 128 { u128::MAX } else { (1u128 << span) - 1 };
-        span - u64::from((self.window & mask).count_ones())
     }
 
     fn settling(&self) -> bool {
         self.highest - self.lowest >= SETTLE_AFTER
     }
 
-    fn advance(&mut self, ahead: u64, out: &mut StreamNumbers) {
+    fn advance(&mut self, ahead: u64, out: &mut Tally) {
         let highest = self.highest + ahead;
         self.settle_before((highest + 1).saturating_sub(u64::from(MAX_MISORDER)), out);
         self.window = if ahead < 128 { self.window << ahead | 1 } else { 1 };
@@ -219,7 +207,7 @@ impl Sequence {
         }
     }
 
-    fn restart(&mut self, seq: u16, out: &mut StreamNumbers) {
+    fn restart(&mut self, seq: u16, out: &mut Tally) {
         self.flush(out);
         out.restarts += 1;
         let run = std::mem::take(&mut self.run);
@@ -237,7 +225,7 @@ impl Sequence {
     }
 
     /// Settles what has come, up to the first hole.
-    fn settle_received(&mut self, out: &mut StreamNumbers) {
+    fn settle_received(&mut self, out: &mut Tally) {
         let mut count = 0;
         while self.open <= self.highest && self.window >> (self.highest - self.open) & 1 == 1 {
             self.open += 1;
@@ -249,10 +237,10 @@ impl Sequence {
     }
 
     /// Settles every number below `limit`, missing ones as lost.
-    fn settle_before(&mut self, limit: u64, out: &mut StreamNumbers) {
+    fn settle_before(&mut self, limit: u64, out: &mut Tally) {
         while self.open < limit {
             if self.open > self.highest {
-                self.missing(limit - self.open, out);
+                self.missing((limit - self.open) as u32, out);
                 self.open = limit;
             } else if self.window >> (self.highest - self.open) & 1 == 1 {
                 self.received(1, out);
@@ -265,36 +253,37 @@ impl Sequence {
     }
 
     #[inline]
-    fn received(&mut self, count: u64, out: &mut StreamNumbers) {
+    fn received(&mut self, count: u32, out: &mut Tally) {
         if self.run > 0 {
             out.loss_runs.record(self.run);
             self.run = 0;
         }
         out.unique += count;
         out.expected += count;
-        out.burst.received(count as u32);
+        out.burst.received(count);
     }
 
     /// The next `count` open numbers never came.
-    fn missing(&mut self, count: u64, out: &mut StreamNumbers) {
-        self.run += count as u32;
+    fn missing(&mut self, count: u32, out: &mut Tally) {
+        self.run += count;
         out.expected += count;
-        out.burst.bad(count as u32);
-        self.seconds.missing(self.open, count, out);
+        out.burst.bad(count);
+        self.seconds.missing(self.open, u64::from(count), out);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::StreamNumbers;
     use proptest::prelude::*;
 
     fn feed(seqs: &[u16]) -> (StreamNumbers, Vec<Arrival>) {
-        let mut out = StreamNumbers::default();
+        let mut out = Tally::default();
         let mut sequence = Sequence::new(seqs[0]);
         let arrivals = seqs[1..].iter().map(|s| sequence.arrive(*s, &mut out)).collect();
         sequence.finish(&mut out);
-        (out, arrivals)
+        (out.numbers(), arrivals)
     }
 
     #[test]
@@ -327,7 +316,7 @@ mod tests {
         // 10 packets a second; numbers 0..100. One missing in second 2, all of 5 and 6, two (of ten) in 8.
         let missing = |s: &u16| *s == 25 || (50..70).contains(s) || [83, 84].contains(s);
         let seqs: Vec<u16> = (0..100).filter(|s| !missing(s)).collect();
-        let mut out = StreamNumbers::default();
+        let mut out = Tally::default();
         let mut sequence = Sequence::new(seqs[0]);
         sequence.set_pace(10);
         for s in &seqs[1..] {
@@ -335,7 +324,7 @@ mod tests {
         }
         sequence.flush(&mut out);
         assert_eq!((out.concealed_seconds, out.severely_concealed_seconds), (4, 4), "5 % of ten is less than one");
-        let mut out = StreamNumbers::default();
+        let mut out = Tally::default();
         let mut sequence = Sequence::new(0);
         sequence.set_pace(50);
         for s in (1..200u16).filter(|s| ![20, 40, 60, 61, 62, 120, 121].contains(s)) {
@@ -370,18 +359,19 @@ mod tests {
 
     #[test]
     fn a_restart_across_intervals_leaves_no_stray() {
-        let (mut first, mut second) = (StreamNumbers::default(), StreamNumbers::default());
+        let (mut first, mut second) = (Tally::default(), Tally::default());
         let mut s = Sequence::new(1);
         s.arrive(40_000, &mut first);
         s.arrive(40_001, &mut second);
         s.finish(&mut second);
-        first.merge(&second);
+        let mut first = first.numbers();
+        first.merge(&second.numbers());
         assert_eq!((first.unique, first.restarts, first.strays), (3, 1, 0));
     }
 
     #[test]
     fn skipped_numbers_are_not_expected() {
-        let mut out = StreamNumbers::default();
+        let mut out = Tally::default();
         let mut s = Sequence::new(1);
         s.arrive(2, &mut out);
         s.skip(384, &mut out);

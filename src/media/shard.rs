@@ -67,15 +67,15 @@ impl Place {
     pub const UNKNOWN: Place = Place(u32::MAX);
 }
 
-impl Fact {
-    /// The stream it is about. A stable sort by it makes facts of several shards one order.
-    pub fn stream(&self) -> StreamId {
-        match self {
-            Fact::Started(report) | Fact::Ended(report) => report.id,
-            Fact::Interval(row, _) => row.stream,
-            Fact::Gap(gap) => gap.stream,
-        }
-    }
+/// A stream that has something to say at the end of an interval. Sorted by identity, those of several shards are in
+/// one order.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn {
+    pub stream: StreamId,
+    pub last_at: Timestamp,
+    slot: u32,
+    /// It ends, and not only its interval.
+    ends: bool,
 }
 
 #[derive(Debug)]
@@ -113,6 +113,8 @@ pub struct Shard {
     pending: u64,
     hints: HashMap<Endpoint, Vec<PayloadMap>, FixedState>,
     pool: Pool,
+    /// Reports on their way, kept for their room.
+    rows: Vec<IntervalReport>,
     media: u64,
     outcomes: OutcomeCounts,
 }
@@ -144,6 +146,7 @@ impl Shard {
             pending: 0,
             hints: HashMap::with_hasher(hasher.clone()),
             pool: Pool::default(),
+            rows: Vec::new(),
             media: 0,
             outcomes: OutcomeCounts::default(),
         }
@@ -205,20 +208,39 @@ impl Shard {
         self.hints.remove(&endpoint);
     }
 
-    /// Ends the interval that ends at `boundary`, ends streams and candidates that timed out, and begins the next one.
-    pub fn boundary(&mut self, boundary: Timestamp, out: &mut Vec<Fact>) {
-        let start = boundary - self.interval;
-        let mut rows = Vec::new();
-        for slot in 0..self.streams.len() as u32 {
-            let Some(stream) = self.streams[slot as usize].as_deref_mut() else { continue };
-            if stream.quiet(start, boundary) >= self.stream_timeout {
-                self.remove(slot, start, out);
-                continue;
+    /// Names the streams whose turn it is at `boundary`: those with something to report, and those that timed out. All of
+    /// them where there is no boundary, at the end.
+    pub fn due(&mut self, boundary: Option<Timestamp>, to: &mut dyn FnMut(Turn)) {
+        for (slot, stream) in self.streams.iter_mut().enumerate() {
+            let Some(stream) = stream.as_deref_mut() else { continue };
+            let ends = match boundary {
+                Some(boundary) => stream.quiet(boundary - self.interval, boundary) >= self.stream_timeout,
+                None => true,
+            };
+            if ends || stream.has_news() {
+                to(Turn { stream: stream.id, last_at: stream.last_at, slot: slot as u32, ends });
             }
-            stream.end_interval(start, self.interval, &mut rows);
-            let last_at = stream.last_at;
-            out.extend(rows.drain(..).map(|row| Fact::Interval(Box::new(row), last_at)));
         }
+    }
+
+    /// Reads ahead what [`Shard::end_turn`] will need.
+    pub fn touch(&self, turn: &Turn) -> u64 {
+        self.at(Place(turn.slot)).map_or(0, Stream::touch)
+    }
+
+    /// Ends a stream's interval, or the stream.
+    pub fn end_turn(&mut self, turn: &Turn, out: &mut Vec<Fact>) {
+        if turn.ends {
+            return self.remove(turn.slot, self.interval_start, out);
+        }
+        let (start, length) = (self.interval_start, self.interval);
+        let Some(stream) = self.streams[turn.slot as usize].as_deref_mut() else { return };
+        stream.end_interval(start, length, &mut self.rows);
+        out.extend(self.rows.drain(..).map(|row| Fact::Interval(Box::new(row), turn.last_at)));
+    }
+
+    /// Begins the next interval and gives up candidates that timed out, when every stream had its turn.
+    pub fn turned(&mut self, boundary: Timestamp) {
         self.interval_start = boundary;
         let timeout = self.candidate_timeout;
         self.drop_candidates(|c| boundary - c.last_at >= timeout);
@@ -246,12 +268,8 @@ impl Shard {
         found.and_then(stream).map(Stream::standing)
     }
 
-    pub fn finish(&mut self, out: &mut Vec<Fact>) {
-        for slot in 0..self.streams.len() as u32 {
-            if self.streams[slot as usize].is_some() {
-                self.remove(slot, self.interval_start, out);
-            }
-        }
+    /// Gives up all candidates, when every stream had its last turn.
+    pub fn finish(&mut self) {
         self.drop_candidates(|_| true);
     }
 
@@ -398,9 +416,8 @@ impl Shard {
                 }
             }
         }
-        let mut rows = Vec::new();
-        let report = stream.end(interval_start, self.interval, &mut self.pool, &mut rows);
-        out.extend(rows.into_iter().map(|row| Fact::Interval(Box::new(row), report.last_at)));
+        let report = stream.end(interval_start, self.interval, &mut self.pool, &mut self.rows);
+        out.extend(self.rows.drain(..).map(|row| Fact::Interval(Box::new(row), report.last_at)));
         out.push(Fact::Ended(Box::new(report)));
         self.free.push(slot);
         self.active -= 1;

@@ -2,7 +2,9 @@
 
 use super::packet::Packet;
 use super::payloads::Payloads;
+use super::recent::Recent;
 use super::sequence::{Arrival, Sequence};
+use super::tally::Tally;
 use super::timing::{Pool, Sample, Timing};
 use crate::model::{
     ClockSource, IntervalReport, PayloadKind, PayloadMap, Quality, StreamId, StreamNumbers, StreamReport,
@@ -13,10 +15,6 @@ use std::hash::Hasher;
 
 /// A silence this long, then numbers missing: the sender may have sent elsewhere meanwhile.
 const AWAY: i64 = 400_000_000;
-/// Copies by a mirror come within this time (microseconds) when the IP header cannot tell.
-const MIRROR_WINDOW: u32 = 2_000;
-/// Arrivals remembered to judge duplicates by: a mirror's copy may come after a burst that a queue let go at once.
-const RECENT: usize = 64;
 /// Capture times that go back further than this are no disorder of frames: the clock was set.
 const CLOCK_STEP: i64 = 1_000_000_000;
 /// Ticks after which a telephone event goes on under a new timestamp (RFC 4733 section 2.5.1.3).
@@ -57,11 +55,10 @@ pub struct Stream {
     pub payloads: Payloads,
     timing: Timing,
     /// Numbers of the present interval.
-    interval: StreamNumbers,
-    /// By sequence number: identification of the IP header, and time in microseconds modulo 2^32.
-    recent: [(u16, u32); RECENT],
+    interval: Tally,
+    recent: Recent,
     /// Numbers of everything before the present interval.
-    before: StreamNumbers,
+    before: Option<Box<StreamNumbers>>,
     pub id: StreamId,
     pub first_at: Timestamp,
     /// Silent since then by the machine's time, which goes on also for packets that lag behind it.
@@ -88,8 +85,8 @@ impl Stream {
             id: identity(first),
             sequence: Sequence::new(first.seq),
             timing: Timing::new(clock),
-            interval: StreamNumbers::default(),
-            before: StreamNumbers::default(),
+            interval: Tally::default(),
+            before: None,
             payloads,
             first_at: first.at,
             last_at: first.at,
@@ -101,7 +98,7 @@ impl Stream {
             silent: true,
             noise: false,
             event: None,
-            recent: [(0, 0); RECENT],
+            recent: Recent::default(),
             dscp: first.dscp,
             last_dscp: first.dscp,
             dscp_changes: 0,
@@ -120,19 +117,17 @@ impl Stream {
     /// of their packets is worked on, the waits for memory overlap.
     #[inline]
     pub fn touch(&self) -> u64 {
-        let slot = self.sequence.highest() as usize % RECENT;
         self.timing.touch()
-            ^ self.interval.packets
-            ^ self.interval.variation.ipdv_samples
             ^ self.interval.payload_bytes
-            ^ u64::from(self.recent[slot].0)
+            ^ u64::from(self.interval.discarded_adaptive)
+            ^ self.recent.touch(self.sequence.highest() as u16)
     }
 
     /// The packet the stream was created from.
     pub fn first_packet(&mut self, packet: &Packet, pool: &mut Pool) {
         self.count(packet);
         self.payload(packet, true, pool);
-        self.remember(packet);
+        self.recent.note(packet);
     }
 
     /// Takes one packet and says what it was to the sequence.
@@ -153,13 +148,8 @@ impl Stream {
         }
         self.previous_at = packet.at;
         self.last_at = self.last_at.max(packet.at);
-        self.remember(packet);
+        self.recent.note(packet);
         arrival
-    }
-
-    #[inline]
-    fn remember(&mut self, packet: &Packet) {
-        self.recent[usize::from(packet.seq) % RECENT] = (packet.ip_id.unwrap_or(0), micros(packet));
     }
 
     /// Whether the next packet comes after a silence.
@@ -221,20 +211,23 @@ impl Stream {
         }
     }
 
-    /// Ends the present interval. Says nothing when nothing happened in it; such intervals are reported before the next
-    /// one that is not empty, so that an outage shows and a stream's end does not trail empty rows. Delays of a segment
+    /// Whether the present interval has something to report. One that has not is remembered as idle.
+    pub fn has_news(&mut self) -> bool {
+        self.take_jitter();
+        let idle = self.interval == Tally::default();
+        self.idle_intervals += u32::from(idle);
+        !idle
+    }
+
+    /// Ends the present interval, which has something to report; idle ones are reported before it, so that an outage shows and a stream's end does not trail empty rows. Delays of a segment
     /// that has not settled go to the interval in which it does: its base must not depend on the grid.
     pub fn end_interval(&mut self, start: Timestamp, length: Nanos, out: &mut Vec<IntervalReport>) {
         self.take_jitter();
-        if self.interval == StreamNumbers::default() {
-            self.idle_intervals += 1;
-            return;
-        }
         for back in (1..=std::mem::take(&mut self.idle_intervals)).rev() {
             out.push(self.interval_report(start - Nanos(length.0 * i64::from(back)), length, StreamNumbers::default()));
         }
-        let numbers = std::mem::take(&mut self.interval);
-        self.before.merge(&numbers);
+        let numbers = std::mem::take(&mut self.interval).numbers();
+        self.before.get_or_insert_default().merge(&numbers);
         out.push(self.interval_report(start, length, numbers));
     }
 
@@ -250,7 +243,7 @@ impl Stream {
         self.work_off(pool);
         self.timing.give_up(pool);
         self.take_jitter();
-        if self.interval != StreamNumbers::default() {
+        if self.interval != Tally::default() {
             // What was undecided goes to the first interval in which nothing came, not to that of a timeout.
             let idle = std::mem::take(&mut self.idle_intervals);
             self.end_interval(start - Nanos(length.0 * i64::from(idle)), length, out);
@@ -271,8 +264,8 @@ impl Stream {
 
     /// The stream so far.
     pub fn report(&self) -> StreamReport {
-        let mut numbers = self.before.clone();
-        numbers.merge(&self.interval);
+        let mut numbers = self.before.as_deref().cloned().unwrap_or_default();
+        numbers.merge(&self.interval.numbers());
         numbers.jitter = self.payloads.main().jitter;
         let main = self.payloads.main();
         let ptime = (self.ptime_ticks > 0)
@@ -316,8 +309,8 @@ impl Stream {
         let n = &mut self.interval;
         n.packets += 1;
         n.payload_bytes += u64::from(packet.payload_len);
-        n.markers += u64::from(packet.marker);
-        n.cut_short += u64::from(packet.cut_short);
+        n.markers += u32::from(packet.marker);
+        n.cut_short += u32::from(packet.cut_short);
         if packet.dscp != self.last_dscp {
             self.dscp_changes += 1;
             self.last_dscp = packet.dscp;
@@ -390,7 +383,7 @@ impl Stream {
         let goes_on = since == Some(LONGEST_EVENT) && !packet.marker;
         if since.is_none_or(|ticks| ticks > 0) {
             self.event = Some(packet.timestamp);
-            self.interval.digits += u64::from(!goes_on);
+            self.interval.digits += u32::from(!goes_on);
         }
     }
 
@@ -462,12 +455,7 @@ impl Stream {
 
     #[inline(never)]
     fn duplicate(&mut self, packet: &Packet) {
-        let (ip_id, at) = self.recent[usize::from(packet.seq) % RECENT];
-        let same_header = match packet.ip_id {
-            Some(id) if id != 0 || ip_id != 0 => id == ip_id,
-            _ => micros(packet).wrapping_sub(at) <= MIRROR_WINDOW,
-        };
-        if same_header {
+        if self.recent.is_copy(packet) {
             self.interval.duplicates_probe += 1;
         } else {
             self.interval.duplicates_network += 1;
@@ -523,10 +511,6 @@ impl Stream {
             ..Quality::default()
         }
     }
-}
-
-fn micros(packet: &Packet) -> u32 {
-    (packet.at.0 / 1_000) as u32
 }
 
 fn identity(first: &Packet) -> StreamId {

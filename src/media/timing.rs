@@ -5,7 +5,8 @@
 //! of a segment. A segment ends where the timestamp jumps without the arrival doing the same.
 
 use super::drift::Base;
-use crate::model::{DISCARD_BUFFERS_MS, DelayVariation, JitterStat, StreamNumbers};
+use super::tally::{Tally, Variation};
+use crate::model::{DISCARD_BUFFERS_MS, JitterStat};
 use crate::quality::jitter_buffer::{Adaptive, Arrival, Fate};
 use crate::units::{ClockRate, Nanos, Timestamp};
 
@@ -99,7 +100,7 @@ impl Timing {
     }
 
     /// Tells the clock rate; what is held is worked off when the segment has settled.
-    pub fn set_clock(&mut self, clock: ClockRate, out: &mut StreamNumbers, pool: &mut Pool) {
+    pub fn set_clock(&mut self, clock: ClockRate, out: &mut Tally, pool: &mut Pool) {
         let ns_per_tick = 1e9 / f64::from(clock.hz());
         if self.clock_known() && (self.ns_per_tick - ns_per_tick).abs() > 1e-9 {
             self.settle(out, pool);
@@ -120,7 +121,7 @@ impl Timing {
     }
 
     #[inline]
-    pub fn packet(&mut self, sample: Sample, out: &mut StreamNumbers, pool: &mut Pool) {
+    pub fn packet(&mut self, sample: Sample, out: &mut Tally, pool: &mut Pool) {
         if self.base.is_none() || self.held.is_some() {
             return self.hold(sample, out, pool);
         }
@@ -138,7 +139,7 @@ impl Timing {
     }
 
     /// Works off what is held, for the end of an interval or stream. With an unknown clock rate only `infer` helps.
-    pub fn settle(&mut self, out: &mut StreamNumbers, pool: &mut Pool) {
+    pub fn settle(&mut self, out: &mut Tally, pool: &mut Pool) {
         if !self.clock_known() {
             return;
         }
@@ -189,7 +190,7 @@ impl Timing {
         &mut self,
         new: Parked,
         clock: Option<ClockRate>,
-        out: &mut StreamNumbers,
+        out: &mut Tally,
         pool: &mut Pool,
     ) -> Parked {
         self.settle(out, pool);
@@ -212,7 +213,7 @@ impl Timing {
         self.base.as_ref()?.drift_ppm()
     }
 
-    fn hold(&mut self, sample: Sample, out: &mut StreamNumbers, pool: &mut Pool) {
+    fn hold(&mut self, sample: Sample, out: &mut Tally, pool: &mut Pool) {
         let known = self.clock_known();
         let held = self.held.get_or_insert_with(|| pool.take());
         if held.push(sample).is_err() {
@@ -226,7 +227,7 @@ impl Timing {
 
     /// A difference large enough to be a jump, or the first packet after a change of payload type.
     #[inline(never)]
-    fn unusual(&mut self, sample: Sample, out: &mut StreamNumbers, pool: &mut Pool) {
+    fn unusual(&mut self, sample: Sample, out: &mut Tally, pool: &mut Pool) {
         if self.jumps_to(self.last_at, self.last_timestamp, &sample) {
             self.jumps += 1;
             self.new_segment();
@@ -237,7 +238,7 @@ impl Timing {
     }
 
     /// One packet of a segment whose base is known.
-    fn step(&mut self, sample: Sample, out: &mut StreamNumbers) {
+    fn step(&mut self, sample: Sample, out: &mut Tally) {
         let first = !self.started;
         if self.started {
             let difference = self.difference(self.last_at, self.last_timestamp, &sample);
@@ -273,7 +274,7 @@ impl Timing {
 
     /// What the transit just reached says about variation.
     #[inline]
-    fn vary(&mut self, size: f64, consecutive: bool, out: &mut DelayVariation) {
+    fn vary(&mut self, size: f64, consecutive: bool, out: &mut Variation) {
         if consecutive {
             out.ipdv_sum_ns += (size + 0.5) as u64;
             out.ipdv_samples += 1;
@@ -285,9 +286,9 @@ impl Timing {
         self.mean += off / 16.0;
         let above = off.max(0.0);
         out.above_sum_ns += (above + 0.5) as u64;
-        out.above_samples += u64::from(off > 0.0);
+        out.above_samples += u32::from(off > 0.0);
         out.below_sum_ns += (above - off + 0.5) as u64;
-        out.below_samples += u64::from(off < 0.0);
+        out.below_samples += u32::from(off < 0.0);
         if self.transit.abs() > out.skew_max_ns.abs() {
             out.skew_max_ns = -self.transit;
         }
@@ -295,7 +296,7 @@ impl Timing {
 
     /// Counts the delay of a packet above the base.
     #[inline]
-    fn delay(&mut self, sample: &Sample, first: bool, out: &mut StreamNumbers) {
+    fn delay(&mut self, sample: &Sample, first: bool, out: &mut Tally) {
         let Some(base) = &mut self.base else { return };
         let delay = Nanos(base.above(sample.at - self.origin_at, self.transit) as i64);
         out.pdv.record(delay);
@@ -304,11 +305,11 @@ impl Timing {
         }
         if delay.0 > i64::from(DISCARD_BUFFERS_MS[0]) * 1_000_000 {
             for (count, size) in out.late.iter_mut().zip(DISCARD_BUFFERS_MS) {
-                *count += u64::from(delay.0 > i64::from(size) * 1_000_000);
+                *count += u32::from(delay.0 > i64::from(size) * 1_000_000);
             }
         }
         let arrival = Arrival { at: Timestamp(sample.at), seq: 0, delay, marker: sample.marker, restart: first };
-        out.discarded_adaptive += u64::from(self.adaptive.packet(&arrival) != Fate::Played);
+        out.discarded_adaptive += u32::from(self.adaptive.packet(&arrival) != Fate::Played);
     }
 
     fn difference(&self, at: i64, timestamp: u32, sample: &Sample) -> f64 {
@@ -439,12 +440,13 @@ mod arrayvec {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::StreamNumbers;
 
     const MS: i64 = 1_000_000;
 
     fn run(clock: u32, packets: &[(i64, u32)]) -> (StreamNumbers, Timing) {
         let mut pool = Pool::default();
-        let mut out = StreamNumbers::default();
+        let mut out = Tally::default();
         let mut timing = Timing::new(ClockRate::new(clock));
         for (at, timestamp) in packets {
             let sample = Sample { at: *at, timestamp: *timestamp, marker: false, consecutive: true };
@@ -452,7 +454,7 @@ mod tests {
         }
         timing.settle(&mut out, &mut pool);
         out.jitter = timing.stat;
-        (out, timing)
+        (out.numbers(), timing)
     }
 
     #[test]

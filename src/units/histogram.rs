@@ -63,17 +63,11 @@ pub fn bucket_bounds_ns(bucket: usize) -> (u64, u64) {
     if bucket + 1 >= BUCKETS { (1 << (LAST_OCTAVE + 1), u64::MAX) } else { (lower(bucket), lower(bucket + 1)) }
 }
 
-/// Counts of delays per bucket.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// Counts of delays per bucket, as far as the highest bucket that has one.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<u32>", into = "Vec<u32>")]
 pub struct DelayHistogram {
-    counts: [u32; BUCKETS],
-}
-
-impl Default for DelayHistogram {
-    fn default() -> Self {
-        DelayHistogram { counts: [0; BUCKETS] }
-    }
+    counts: Vec<u32>,
 }
 
 impl std::fmt::Debug for DelayHistogram {
@@ -84,36 +78,50 @@ impl std::fmt::Debug for DelayHistogram {
 
 /// Missing buckets are zero, surplus ones are dropped: stored arrays end at their last non-zero bucket.
 impl From<Vec<u32>> for DelayHistogram {
-    fn from(v: Vec<u32>) -> Self {
-        let mut h = DelayHistogram::default();
-        for (slot, count) in h.counts.iter_mut().zip(v) {
-            *slot = count;
-        }
-        h
+    fn from(mut counts: Vec<u32>) -> Self {
+        counts.truncate(BUCKETS);
+        counts.truncate(used(&counts));
+        DelayHistogram { counts }
     }
 }
 
 impl From<DelayHistogram> for Vec<u32> {
     fn from(h: DelayHistogram) -> Vec<u32> {
-        h.trimmed().to_vec()
+        h.counts
     }
 }
 
+/// Buckets up to the last one that is not empty.
+fn used(counts: &[u32]) -> usize {
+    counts.iter().rposition(|c| *c > 0).map_or(0, |i| i + 1)
+}
+
 impl DelayHistogram {
-    #[inline]
     pub fn record(&mut self, delay: Nanos) {
-        let slot = &mut self.counts[bucket_of(delay)];
-        *slot = slot.saturating_add(1);
+        self.add(bucket_of(delay), 1);
     }
 
     /// Adds `count` to one bucket; a bucket that does not exist is ignored.
     pub fn add(&mut self, bucket: usize, count: u32) {
-        if let Some(slot) = self.counts.get_mut(bucket) {
-            *slot = slot.saturating_add(count);
+        if count == 0 || bucket >= BUCKETS {
+            return;
+        }
+        if bucket >= self.counts.len() {
+            self.reach(bucket + 1);
+        }
+        self.counts[bucket] = self.counts[bucket].saturating_add(count);
+    }
+
+    /// Makes room for exactly so many buckets: hundreds of thousands of streams have such a list.
+    fn reach(&mut self, buckets: usize) {
+        if buckets > self.counts.len() {
+            self.counts.reserve_exact(buckets - self.counts.len());
+            self.counts.resize(buckets, 0);
         }
     }
 
     pub fn merge(&mut self, other: &DelayHistogram) {
+        self.reach(other.counts.len());
         for (a, b) in self.counts.iter_mut().zip(&other.counts) {
             *a = a.saturating_add(*b);
         }
@@ -123,14 +131,9 @@ impl DelayHistogram {
         self.counts.iter().map(|c| u64::from(*c)).sum()
     }
 
-    pub fn counts(&self) -> &[u32; BUCKETS] {
-        &self.counts
-    }
-
     /// Counts up to the last non-zero bucket, the form rows carry.
     pub fn trimmed(&self) -> &[u32] {
-        let used = self.counts.iter().rposition(|c| *c > 0).map_or(0, |i| i + 1);
-        &self.counts[..used]
+        &self.counts
     }
 
     /// The value at quantile `q` (0..=1) by nearest rank, as the geometric middle of its bucket;
