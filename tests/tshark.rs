@@ -57,6 +57,8 @@ struct Rule {
 
 #[path = "tshark/arithmetic.rs"]
 mod arithmetic;
+#[path = "tshark/round_trips.rs"]
+mod round_trips;
 #[path = "tshark/rules.rs"]
 mod rules;
 

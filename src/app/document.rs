@@ -2,7 +2,8 @@
 
 use crate::model::burst::BurstSummary;
 use crate::model::{
-    CallRecord, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints, Relation, RemoteView, StreamReport, endpoint_text,
+    CallRecord, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints, Relation, RemoteView, RoundTrips, StreamReport,
+    endpoint_text,
 };
 use crate::units::{DelayHistogram, Nanos, Timestamp};
 use serde::Serialize;
@@ -40,6 +41,7 @@ pub struct CallDocument {
     pub reinvites: u32,
     pub auth_rounds: u32,
     pub retransmissions: u32,
+    pub sip_rtt_ms: SipRttDocument,
     pub started_mid_call: bool,
     pub directions_seen: u8,
     pub mos_worst: Option<f64>,
@@ -48,6 +50,19 @@ pub struct CallDocument {
     pub mos_worst_minute: Option<RatedDocument>,
     pub stream_ids: Vec<String>,
     pub diagnoses: Vec<Diagnosis>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SipRttDocument {
+    pub toward_caller: Option<RoundTripsDocument>,
+    pub toward_callee: Option<RoundTripsDocument>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct RoundTripsDocument {
+    pub samples: u32,
+    pub min: f64,
+    pub max: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -289,6 +304,10 @@ impl CallDocument {
             reinvites: c.reinvites,
             auth_rounds: c.auth_rounds,
             retransmissions: c.retransmissions,
+            sip_rtt_ms: SipRttDocument {
+                toward_caller: c.sip_rtt_toward_caller.map(RoundTripsDocument::new),
+                toward_callee: c.sip_rtt_toward_callee.map(RoundTripsDocument::new),
+            },
             started_mid_call: c.started_mid_call,
             directions_seen: c.directions_seen,
             mos_worst: c.mos_worst.map(|m| round(f64::from(m), 3)),
@@ -298,6 +317,12 @@ impl CallDocument {
             stream_ids: c.streams.iter().map(|s| s.to_string()).collect(),
             diagnoses: c.diagnoses.clone(),
         }
+    }
+}
+
+impl RoundTripsDocument {
+    fn new(trips: RoundTrips) -> RoundTripsDocument {
+        RoundTripsDocument { samples: trips.samples, min: ms(trips.min), max: ms(trips.max) }
     }
 }
 

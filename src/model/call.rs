@@ -148,6 +148,28 @@ pub struct Diagnosis {
     pub evidence: String,
 }
 
+/// Round trips of one kind. One number would mislead: the least bounds the path, the range shows how much waiting was in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundTrips {
+    /// At least 1.
+    pub samples: u32,
+    /// Not below 0.
+    pub min: Nanos,
+    pub max: Nanos,
+}
+
+impl RoundTrips {
+    pub fn of(one: Nanos) -> RoundTrips {
+        RoundTrips { samples: 1, min: one, max: one }
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub fn and(self, one: Nanos) -> RoundTrips {
+        RoundTrips { samples: self.samples.saturating_add(1), min: self.min.min(one), max: self.max.max(one) }
+    }
+}
+
 /// One SIP call (INVITE session), by Call-ID. All times are those of the probe.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CallRecord {
@@ -190,6 +212,10 @@ pub struct CallRecord {
     pub started_mid_call: bool,
     /// `Reason` header of BYE or CANCEL (RFC 3326), empty if none.
     pub release_reason: String,
+    /// Time from a request to its automatic answer, between probe and that side; `None` where none was seen. It holds
+    /// the processing time of the answering element.
+    pub sip_rtt_toward_caller: Option<RoundTrips>,
+    pub sip_rtt_toward_callee: Option<RoundTrips>,
     pub streams: Vec<StreamId>,
     /// Worst listening MOS of its streams' intervals and whole streams, on the scale of that stream.
     pub mos_worst: Option<f32>,

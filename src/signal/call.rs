@@ -4,6 +4,7 @@ use super::attempt::{Attempt, Hop};
 use super::heard::{Heard, Method};
 use super::machine::{Clock, Step, Timer, asks_for_retry, next};
 use super::media::{Negotiated, Place, Source};
+use super::round_trips::Timing;
 use super::{Fact, Side};
 use crate::model::{CallRecord, CallState, Limits, Party, ReleasedBy, SipMessageRecord};
 use crate::units::{Nanos, Timestamp};
@@ -70,6 +71,7 @@ pub(super) struct Call {
     acks: Vec<u32>,
     reinvites: Vec<(Side, u32, bool)>,
     seen: Vec<(u64, Timestamp)>,
+    timing: Timing,
 }
 
 /// What is visible of a call; when it changes, a fact says so.
@@ -121,6 +123,7 @@ impl Call {
             acks: Vec::new(),
             reinvites: Vec::new(),
             seen: Vec::new(),
+            timing: Timing::default(),
         }
     }
 
@@ -203,6 +206,13 @@ impl Call {
             }
             _ => {}
         }
+    }
+
+    /// Times requests and their answers, when [`Call::apply`] has learnt what sides there are.
+    pub fn time(&mut self, heard: &Heard<'_, '_>, sight: Sight) {
+        let asker = self.side_of(heard);
+        self.timing.take(heard, sight, asker);
+        self.note_round_trips();
     }
 
     /// Takes in the session description of a message that was not seen before. Returns the media lines refused.
@@ -349,6 +359,10 @@ impl Call {
         }
         self.sides_known = true;
         self.confirmed = true;
+        if self.callee_tags.contains(&heard.from_tag) {
+            self.timing.swap_sides();
+            self.note_round_trips();
+        }
         self.caller_tags = vec![heard.from_tag];
         self.callee_tags.retain(|t| *t != heard.from_tag);
     }
@@ -511,6 +525,11 @@ impl Call {
     /// Times of different capture queues may disagree a little; an answer is never older than its question.
     fn not_before_invite(&self, at: Timestamp) -> Timestamp {
         self.record.invite_at.map_or(at, |invite| at.max(invite))
+    }
+
+    fn note_round_trips(&mut self) {
+        self.record.sip_rtt_toward_caller = self.timing.toward(Side::Caller);
+        self.record.sip_rtt_toward_callee = self.timing.toward(Side::Callee);
     }
 
     fn note_final(&mut self, heard: &Heard<'_, '_>, status: u16) {

@@ -127,6 +127,23 @@ impl<'m, 'b> Heard<'m, 'b> {
         h.finish()
     }
 
+    /// Equal for a request and its answers on one hop (RFC 3261 section 17.1.3). Ports are left out: without `rport` an answer
+    /// goes to the port of the Via entry, not to the one the request came from (section 18.2.2).
+    pub fn transaction(&self) -> u64 {
+        let (asker, answerer) = if self.request { (self.src, self.dst) } else { (self.dst, self.src) };
+        let mut h = SipHasher24::new_with_keys(KEYS.0, KEYS.1);
+        h.write(self.message.method());
+        h.write_u32(self.cseq.unwrap_or_default());
+        h.write_u64(self.branch);
+        for end in [asker, answerer] {
+            match end.ip() {
+                IpAddr::V4(ip) => h.write(&ip.octets()),
+                IpAddr::V6(ip) => h.write(&ip.octets()),
+            }
+        }
+        h.finish()
+    }
+
     /// The hop's addresses, lower first.
     pub fn hop(&self) -> (IpAddr, IpAddr) {
         let (a, b) = (self.src.ip(), self.dst.ip());

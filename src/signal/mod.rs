@@ -10,6 +10,7 @@ mod heard;
 mod machine;
 mod media;
 mod reports;
+mod round_trips;
 
 use crate::model::{
     CallRecord, CallState, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection, SipMessageRecord,
@@ -302,6 +303,10 @@ impl Signal {
                     }
                 }
             }
+        }
+        // A message whose identity is not kept cannot be known again.
+        if call.record.messages as usize <= self.limits.messages_per_call && heard.message.version_known() {
+            call.time(heard, sight);
         }
         if call.confirmed && before.is_none_or(|face| face != call.face()) {
             out.push(Fact::Changed(call.record.uid));

@@ -65,6 +65,7 @@ struct Request {
     method: &'static str,
     branch: String,
     cseq: u32,
+    repeated: bool,
 }
 
 struct Dialog<'a> {
@@ -129,7 +130,8 @@ impl<'a> Dialog<'a> {
         if !outer {
             (t0, copies) = (heard, 0);
         }
-        let invite = self.request(t0, true, "INVITE", &credentials, &offer);
+        let mut invite = self.request(t0, true, "INVITE", &credentials, &offer);
+        invite.repeated = copies > 0;
         if self.truth.auth_rounds == 0 {
             self.truth.invite_at = invite.at;
         }
@@ -167,8 +169,9 @@ impl<'a> Dialog<'a> {
                 self.ack_refusal(fin + 15 * MS, &invite);
             }
             Outcome::Cancelled => {
-                let cancel = Request { at: 0, method: "CANCEL", ..invite.clone() };
-                self.truth.end_at = Some(self.send_request(fin, &cancel, "Reason: SIP;cause=487\r\n", ""));
+                let mut cancel = Request { method: "CANCEL", repeated: false, ..invite.clone() };
+                cancel.at = self.send_request(fin, &cancel, "Reason: SIP;cause=487\r\n", "");
+                self.truth.end_at = Some(cancel.at);
                 self.answer(fin + 30 * MS, &cancel, 200, "", "");
                 self.answer(fin + 35 * MS, &invite, 487, "", "");
                 self.ack_refusal(fin + 50 * MS, &invite);
@@ -246,7 +249,7 @@ impl<'a> Dialog<'a> {
         *counter += 1;
         let cseq = *counter;
         let branch = format!("z9hG4bK{:012x}", self.rng.next_u64() >> 16);
-        let mut request = Request { at, from_caller, method, branch, cseq };
+        let mut request = Request { at, from_caller, method, branch, cseq, repeated: false };
         request.at = self.send_request(at, &request, extra, body);
         request
     }
@@ -276,7 +279,14 @@ impl<'a> Dialog<'a> {
         let mut text = format!("SIP/2.0 {code} {}\r\n", reason(code));
         text += &self.common(r, code != 100);
         let _ = write!(text, "Server: {}\r\n", me.agent);
-        self.finish(at, !r.from_caller, text, if code < 300 { r.method } else { "" }, extra, body)
+        let at = self.finish(at, !r.from_caller, text, if code < 300 { r.method } else { "" }, extra, body);
+        let automatic = matches!((r.method, code), ("INVITE", 100) | ("BYE" | "CANCEL" | "NOTIFY", _));
+        if automatic && !r.repeated {
+            let trips = &mut self.truth.sip_rtt_ms;
+            let half = if r.from_caller { &mut trips.toward_callee } else { &mut trips.toward_caller };
+            half.push((at - r.at) as f64 / 1e6);
+        }
+        at
     }
 
     /// Headers a request and its answers share.

@@ -61,6 +61,15 @@ pub struct CallTruth {
     pub acked: bool,
     /// Round trip between probe and each side, and between the sides, from delays without variation, ms.
     pub rtt_ms: Option<Rtt>,
+    /// Requests that went towards each side and their automatic answers: 100 to INVITE, the answer to BYE, CANCEL and NOTIFY.
+    /// Those of requests sent more than once are not there.
+    pub sip_rtt_ms: SipRtt,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SipRtt {
+    pub toward_caller: Vec<f64>,
+    pub toward_callee: Vec<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

@@ -258,6 +258,15 @@ impl Check<'_> {
         self.differ(who, "challenges", c.auth_rounds, t.auth_rounds);
         self.differ(who, "retransmissions", c.retransmissions, t.retransmissions);
         self.differ(who, "messages", c.messages, t.messages);
+        for (half, ours, true_ms) in [
+            ("towards the caller", c.sip_rtt_toward_caller, &t.sip_rtt_ms.toward_caller),
+            ("towards the callee", c.sip_rtt_toward_callee, &t.sip_rtt_ms.toward_callee),
+        ] {
+            let (least, most) = (true_ms.iter().copied().reduce(f64::min), true_ms.iter().copied().reduce(f64::max));
+            let truth = least.zip(most).map(|(least, most)| (true_ms.len() as u32, least, most));
+            let ours = ours.map(|o| (o.samples, o.min.as_millis_f64(), o.max.as_millis_f64()));
+            self.differ(who, &format!("SIP round trips {half}"), ours, truth);
+        }
         self.differ(who, "transport", c.transport.name().to_lowercase().as_str(), t.transport);
         if t.answer_at.is_some() {
             self.differ(who, "acked", c.acked, t.acked);

@@ -4,6 +4,7 @@ mod captures;
 mod flows;
 mod hostile;
 mod reports;
+mod round_trips;
 mod script;
 mod torture;
 
