@@ -1,6 +1,6 @@
 //! JSON twins of calls and their evidence: the contract with the page and with programs.
 
-use super::json_figures::RatedJson;
+use super::json_figures::{RatedJson, RoundTripsJson, SipRttJson};
 use super::json_stream::{IntervalJson, StreamJson};
 use crate::model::{LossRuns, endpoint_text};
 use crate::store::query::{CallDetail, CallRow, RtcpRow, SipRow, StoredRange, TimelineBucket, Window};
@@ -161,6 +161,8 @@ pub struct CallJson {
     reinvites: u32,
     auth_rounds: u32,
     retransmissions: u32,
+    /// Round trips of SIP transactions, see [SIP round trips](/docs/metrics#sip_rtt).
+    sip_rtt_ms: SipRttJson,
     messages: u32,
     branches: u32,
     acked: bool,
@@ -228,6 +230,18 @@ impl From<CallRow> for CallJson {
             reinvites: c.reinvites,
             auth_rounds: c.auth_rounds,
             retransmissions: c.retransmissions,
+            sip_rtt_ms: SipRttJson {
+                toward_caller: RoundTripsJson::new(
+                    c.sip_rtt_toward_caller_samples,
+                    c.sip_rtt_toward_caller_min_ms,
+                    c.sip_rtt_toward_caller_max_ms,
+                ),
+                toward_callee: RoundTripsJson::new(
+                    c.sip_rtt_toward_callee_samples,
+                    c.sip_rtt_toward_callee_min_ms,
+                    c.sip_rtt_toward_callee_max_ms,
+                ),
+            },
             messages: c.messages,
             branches: c.branches,
             acked: c.acked,

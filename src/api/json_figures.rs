@@ -20,6 +20,29 @@ impl RatedJson {
     }
 }
 
+/// Time from a request to its automatic answer at the probe, by the side that answers. Null where none was seen.
+#[derive(Serialize, ToSchema)]
+pub struct SipRttJson {
+    #[schema(required)]
+    pub toward_caller: Option<RoundTripsJson>,
+    #[schema(required)]
+    pub toward_callee: Option<RoundTripsJson>,
+}
+
+/// Least and most, milliseconds.
+#[derive(Serialize, ToSchema)]
+pub struct RoundTripsJson {
+    samples: u32,
+    min: f32,
+    max: f32,
+}
+
+impl RoundTripsJson {
+    pub fn new(samples: Option<u32>, min: Option<f32>, max: Option<f32>) -> Option<RoundTripsJson> {
+        Some(RoundTripsJson { samples: samples?, min: min?, max: max? })
+    }
+}
+
 /// Lost packets by RFC 3611 section 4.7.2, Gmin 16: [bursts](/docs/metrics#loss-runs-bursts-and-the-burst-ratio).
 /// Durations are null where the packet time is unknown.
 #[derive(Serialize, ToSchema)]

@@ -47,6 +47,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0003_figures.sql"),
         cluster_sql: include_str!("../../schemas/0003_figures.cluster.sql"),
     },
+    Migration {
+        version: 4,
+        name: "sip_round_trips",
+        sql: include_str!("../../schemas/0004_sip_round_trips.sql"),
+        cluster_sql: include_str!("../../schemas/0004_sip_round_trips.cluster.sql"),
+    },
 ];
 
 const RECORD: &str = include_str!("../../schemas/0000_migrations.sql");

@@ -60,6 +60,10 @@ async fn facts_read_back_as_they_were_stated() {
     expect("/streams/0/quality/timestamp_resolution_ns", json!(1000));
     expect("/call/mos_worst_interval", json!({"lq": 2.5, "scale": "nb"}));
     expect("/call/mos_worst_minute", json!({"lq": 2.875, "scale": "wb"}));
+    expect(
+        "/call/sip_rtt_ms",
+        json!({"toward_caller": {"samples": 1, "min": 1.25, "max": 1.25}, "toward_callee": {"samples": 2, "min": 37.5, "max": 48.0}}),
+    );
     // Bursts of 6 packets with 3 lost and of 13 with 8 lost, a single loss between: of 990 packets, 12 lost in 4 runs.
     let shared = |expect: &dyn Fn(&str, Value)| {
         expect("/bursts/count", json!(2));

@@ -66,6 +66,8 @@ pub fn call(uid: u64) -> CallRecord {
         ],
         mos_worst_interval: Some((2.5, "nb")),
         mos_worst_minute: Some((2.875, "wb")),
+        sip_rtt_toward_caller: Some(RoundTrips::of(Nanos::from_micros(1_250))),
+        sip_rtt_toward_callee: Some(RoundTrips::of(Nanos::from_millis(48)).and(Nanos::from_micros(37_500))),
     }
 }
 

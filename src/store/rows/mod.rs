@@ -184,6 +184,12 @@ impl CallRow {
             mos_worst_interval_scale: scale(call.mos_worst_interval),
             mos_worst_minute: rated(call.mos_worst_minute),
             mos_worst_minute_scale: scale(call.mos_worst_minute),
+            sip_rtt_toward_caller_samples: call.sip_rtt_toward_caller.map(|t| t.samples),
+            sip_rtt_toward_caller_min_ms: call.sip_rtt_toward_caller.map(|t| millis(t.min)),
+            sip_rtt_toward_caller_max_ms: call.sip_rtt_toward_caller.map(|t| millis(t.max)),
+            sip_rtt_toward_callee_samples: call.sip_rtt_toward_callee.map(|t| t.samples),
+            sip_rtt_toward_callee_min_ms: call.sip_rtt_toward_callee.map(|t| millis(t.min)),
+            sip_rtt_toward_callee_max_ms: call.sip_rtt_toward_callee.map(|t| millis(t.max)),
         }
     }
 }

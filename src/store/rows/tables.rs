@@ -65,6 +65,12 @@ pub struct CallRow {
     pub mos_worst_interval_scale: String,
     pub mos_worst_minute: Option<f32>,
     pub mos_worst_minute_scale: String,
+    pub sip_rtt_toward_caller_samples: Option<u32>,
+    pub sip_rtt_toward_caller_min_ms: Option<f32>,
+    pub sip_rtt_toward_caller_max_ms: Option<f32>,
+    pub sip_rtt_toward_callee_samples: Option<u32>,
+    pub sip_rtt_toward_callee_min_ms: Option<f32>,
+    pub sip_rtt_toward_callee_max_ms: Option<f32>,
 }
 
 /// A row of `streams`.
