@@ -40,6 +40,13 @@ export interface Diagnosis {
   evidence: string;
 }
 
+/** Times from a request to its automatic answer, ms. */
+export interface RoundTrips {
+  samples: number;
+  min: number;
+  max: number;
+}
+
 export interface CallRow {
   id: string;
   call_id: string;
@@ -65,6 +72,7 @@ export interface CallRow {
   reinvites: number;
   auth_rounds: number;
   retransmissions: number;
+  sip_rtt_ms: { toward_caller: RoundTrips | null; toward_callee: RoundTrips | null };
   messages: number;
   branches: number;
   acked: boolean;

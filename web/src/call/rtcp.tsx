@@ -2,7 +2,8 @@
 
 import { useState } from "preact/hooks";
 import { clock, epochMs, ms, number, percent, plural, UNKNOWN } from "../format";
-import type { CallDetail, IntervalRow, RtcpRow, VoipMetrics } from "../types";
+import { Term } from "../parts";
+import type { CallDetail, IntervalRow, RoundTrips, RtcpRow, VoipMetrics } from "../types";
 import { rtcpKind } from "../words";
 import { compared, type LostByThen, lostByThen, withoutCopies } from "./compare";
 
@@ -20,6 +21,7 @@ export function Rtcp({ detail }: { detail: CallDetail }) {
       <section class="panel" aria-labelledby="rtcp-title">
         <h2 id="rtcp-title">Reports of the endpoints (RTCP)</h2>
         <p class="hint">No RTCP report was seen for this call. The figures above do not need it; they come from RTP.</p>
+        <BySip detail={detail} />
       </section>
     );
   }
@@ -68,6 +70,7 @@ export function Rtcp({ detail }: { detail: CallDetail }) {
           </tbody>
         </table>
       </div>
+      <BySip detail={detail} />
       {rows.length > SHOWN_FIRST && (
         <p>
           <button type="button" onClick={() => setAll(!all)} aria-expanded={all}>
@@ -77,6 +80,22 @@ export function Rtcp({ detail }: { detail: CallDetail }) {
       )}
     </section>
   );
+}
+
+/** The other witness of the round trip, where it saw anything. */
+function BySip({ detail }: { detail: CallDetail }) {
+  const { toward_caller, toward_callee } = detail.call.sip_rtt_ms;
+  const halves = [toward_caller && `caller ${trips(toward_caller)}`, toward_callee && `callee ${trips(toward_callee)}`].filter(Boolean);
+  if (halves.length === 0) return null;
+  return (
+    <p class="hint">
+      <Term of="sip_rtt">Round trip to probe by SIP</Term>, processing included: {halves.join(", ")}
+    </p>
+  );
+}
+
+function trips({ samples, min, max }: RoundTrips): string {
+  return samples === 1 ? `${ms(min)} (1 answer)` : `${ms(min)} at least, ${ms(max)} at most (${plural(samples, "answer")})`;
 }
 
 function Report({ row, ours, lost }: { row: RtcpRow; ours: IntervalRow | null; lost: LostByThen | null }) {
