@@ -95,6 +95,12 @@ export function verdict(call: CallRow): { title: string; detail: string } {
   }
 }
 
+/** Evidence with its figures before the addresses it begins with, for where a line is cut. */
+export function figuresFirst(evidence: string): string {
+  const found = evidence.match(/^(\S+ to \S+): (.+)$/);
+  return found ? `${found[2]}; ${found[1]}` : evidence;
+}
+
 /** `486 Busy Here`, empty when there was none. */
 export function finalAnswer(call: CallRow): string {
   return call.final_code === null ? "" : `${call.final_code} ${call.final_reason ?? ""}`.trim();

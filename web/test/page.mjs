@@ -114,6 +114,18 @@ test("the list opens on the data that is there, worst first", async () => {
   await clean(page);
 });
 
+test("at 900 px no filter's name is cut, and evidence shows its figures", async () => {
+  const page = await open("/", { width: 900 });
+  await rows(page);
+  const cut = await page.locator(".filters .field > span, .filters .field > label").evaluateAll((all) => all.filter((each) => each.scrollWidth > each.clientWidth + 1 && !each.classList.contains("sr")).map((each) => each.textContent));
+  assert.deepEqual(cut, []);
+  assert.deepEqual(await page.locator(".live").evaluate((live) => [live.scrollWidth <= live.clientWidth, live.firstElementChild.getBoundingClientRect().left >= live.getBoundingClientRect().left]), [true, true], "the live figures are cut");
+  const { calls } = await api("/calls?sort=worst&limit=50");
+  const lossy = calls.find(({ diagnoses }) => /^\S+ to \S+: /.test(diagnoses[0]?.evidence ?? ""));
+  if (lossy) assert.match(await page.locator(`a.open[href="/calls/${lossy.id}"]`).locator("xpath=..").locator("p").first().innerText(), /^[\d.]/);
+  await clean(page);
+});
+
 test("the page has a strict content security policy and keeps it", async () => {
   const page = await open("/");
   await rows(page);

@@ -125,6 +125,11 @@ test("whose loss it is comes with what speaks for it", () => {
   assert.equal(words.lossBlame("capture", "some_new_reason").endsWith("some new reason"), true);
 });
 
+test("a cut line of evidence keeps its figures", () => {
+  assert.equal(words.figuresFirst("203.0.113.6:17260 to [2001:db8::1]:17256: 8.2 % lost, 22 runs"), "8.2 % lost, 22 runs; 203.0.113.6:17260 to [2001:db8::1]:17256");
+  assert.equal(words.figuresFirst("no answer to INVITE within 31.50 s"), "no answer to INVITE within 31.50 s");
+});
+
 test("numbers and lengths of time", () => {
   const table = [
     [format.number(9999), "9999"],
