@@ -383,7 +383,7 @@ pub struct RtcpJson {
     implausible: Option<String>,
 }
 
-/// VoIP metrics (RFC 3611 section 4.7).
+/// VoIP metrics (RFC 3611 section 4.7), and what a report by SIP (RFC 6035) says of the same.
 #[derive(Serialize, ToSchema)]
 pub struct VoipJson {
     #[schema(required)]
@@ -410,7 +410,10 @@ pub struct VoipJson {
 
 impl RtcpJson {
     fn new(r: RtcpRow, clock_rate: Option<u32>) -> RtcpJson {
-        let has_voip = r.voip_loss_pct.is_some() || r.voip_discard_pct.is_some() || r.voip_r.is_some();
+        // A report by SIP may carry a MOS or a delay alone.
+        let shares = [r.voip_loss_pct, r.voip_discard_pct, r.voip_mos_lq, r.voip_mos_cq];
+        let times = [r.voip_round_trip_ms, r.voip_end_system_ms, r.voip_burst_ms, r.voip_gap_ms, r.voip_jb_nominal_ms];
+        let has_voip = shares.iter().any(Option::is_some) || times.iter().any(Option::is_some) || r.voip_r.is_some();
         RtcpJson {
             at: rfc3339(r.at),
             src: endpoint(r.src_ip, r.src_port),

@@ -19,6 +19,7 @@ use crate::units::{Nanos, Ssrc, Timestamp};
 use crate::wire::sdp::Direction;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,6 +46,9 @@ struct Binding {
     side: Side,
 }
 
+/// Streams of one SSRC or address: both directions of a call, as a rule.
+type Ids = SmallVec<[StreamId; 2]>;
+
 struct Stream {
     key: FlowKey,
     ssrc: Ssrc,
@@ -53,7 +57,8 @@ struct Stream {
     clock_rate: Option<u32>,
     worst: Worst,
     drops: u64,
-    remote: Remote,
+    /// From the first gap or report on.
+    remote: Option<Box<Remote>>,
     /// Lost and copied by the network in the intervals so far.
     lost: u64,
     copies: u64,
@@ -88,9 +93,9 @@ pub struct Join {
     policy: Policy,
     codecs: CodecTable,
     max_endpoints: usize,
-    streams: HashMap<StreamId, Stream, FixedState>,
-    by_ssrc: HashMap<Ssrc, Vec<StreamId>, FixedState>,
-    by_endpoint: HashMap<Endpoint, Vec<StreamId>, FixedState>,
+    streams: HashMap<StreamId, Box<Stream>, FixedState>,
+    by_ssrc: HashMap<Ssrc, Ids, FixedState>,
+    by_endpoint: HashMap<Endpoint, Ids, FixedState>,
     bindings: HashMap<Endpoint, Binding, FixedState>,
     calls: HashMap<u64, Call, FixedState>,
     pub witness: Witness,
@@ -152,6 +157,12 @@ impl Join {
         true
     }
 
+    /// Streams to and from an address.
+    pub fn streams_at(&self, endpoint: Endpoint) -> Vec<(StreamId, FlowKey)> {
+        let ids = self.by_endpoint.get(&endpoint).into_iter().flatten();
+        ids.filter_map(|id| Some((*id, self.streams.get(id)?.key))).collect()
+    }
+
     /// Whether the address is free for others now.
     pub fn media_gone(&mut self, uid: u64, endpoint: Endpoint) -> bool {
         let ours = self.bindings.get(&endpoint).is_some_and(|b| b.uid == uid);
@@ -165,7 +176,7 @@ impl Join {
         let key = FlowKey::new(report.src, report.dst, report.ssrc);
         self.streams.insert(
             report.id,
-            Stream {
+            Box::new(Stream {
                 key,
                 ssrc: report.ssrc,
                 uid: None,
@@ -173,12 +184,12 @@ impl Join {
                 clock_rate: report.clock_rate,
                 worst: Worst::new(self.policy.interval),
                 drops: 0,
-                remote: Remote::default(),
+                remote: None,
                 lost: 0,
                 copies: 0,
                 blamed: Blamed::default(),
                 answered: false,
-            },
+            }),
         );
         remember(self.by_ssrc.entry(report.ssrc).or_default(), report.id);
         for endpoint in [key.src(), key.dst()] {
@@ -228,7 +239,7 @@ impl Join {
 
     pub fn gap(&mut self, gap: &Gap) {
         if let Some(stream) = self.streams.get_mut(&gap.stream) {
-            stream.remote.gap(gap.noticed, gap.missing);
+            stream.remote.get_or_insert_default().gap(gap.noticed, gap.missing);
             self.gaps.note(gap, &stream.key);
         }
     }
@@ -239,7 +250,10 @@ impl Join {
         let Some(stream) = self.streams.get_mut(&row.stream) else { return };
         stream.lost += lost;
         stream.copies += row.numbers.duplicates_network;
-        let word = stream.remote.word(stream.lost, row.numbers.duplicates_network);
+        let word = match &mut stream.remote {
+            Some(remote) => remote.word(stream.lost, row.numbers.duplicates_network),
+            None => Word::Silent,
+        };
         if lost == 0 {
             return;
         }
@@ -291,7 +305,8 @@ impl Join {
             report.mos_worst_minute = minute.map(|(lq, _)| lq);
             report.quality.capture_drops = stream.drops;
             let copies = report.numbers.duplicates_network;
-            report.remote = stream.remote.view(report.clock_rate, report.numbers.lost(), copies);
+            let view = |remote: &Remote| remote.view(report.clock_rate, report.numbers.lost(), copies);
+            report.remote = stream.remote.as_deref().and_then(view);
             if report.numbers.lost() > 0 {
                 (report.quality.loss_source, report.quality.loss_evidence) = stream.blamed.most();
                 if report.quality.loss_source != LossSource::Network {
@@ -321,8 +336,8 @@ impl Join {
     /// Streams, and those of the address and of the SSRC that has most of them.
     #[cfg(test)]
     pub fn streams(&self) -> (usize, usize, usize) {
-        let address = self.by_endpoint.values().map(Vec::len).max();
-        let ssrc = self.by_ssrc.values().map(Vec::len).max();
+        let address = self.by_endpoint.values().map(Ids::len).max();
+        let ssrc = self.by_ssrc.values().map(Ids::len).max();
         (self.streams.len(), address.unwrap_or(0), ssrc.unwrap_or(0))
     }
 
@@ -375,7 +390,7 @@ impl Join {
         if let (Some(id), Some(block)) = (record.stream, &record.block)
             && let Some(stream) = self.streams.get_mut(&id)
         {
-            stream.remote.report(record.at, block);
+            stream.remote.get_or_insert_default().report(record.at, block);
         }
         record.call_uid =
             record.stream.and_then(|id| self.streams.get(&id)?.uid).or_else(|| self.call_of_rtcp(&record));
@@ -435,7 +450,9 @@ impl Join {
         (stream.uid, stream.sender) = (Some(uid), Some(sender));
         let call = self.calls.entry(uid).or_default();
         call.active.insert(id);
-        remember(&mut call.all, id);
+        if call.all.len() < STREAMS_PER_ADDRESS {
+            call.all.push(id);
+        }
         match sender {
             Side::Caller => call.from_caller += 1,
             Side::Callee => call.from_callee += 1,
@@ -465,7 +482,7 @@ impl Join {
         }
     }
 
-    fn forget(&mut self, id: StreamId) -> Option<Stream> {
+    fn forget(&mut self, id: StreamId) -> Option<Box<Stream>> {
         let stream = self.streams.remove(&id)?;
         remove_from(&mut self.by_ssrc, &stream.ssrc, id);
         for endpoint in [stream.key.src(), stream.key.dst()] {
@@ -564,13 +581,13 @@ impl Blamed {
     }
 }
 
-fn remember(list: &mut Vec<StreamId>, id: StreamId) {
+fn remember(list: &mut Ids, id: StreamId) {
     if list.len() < STREAMS_PER_ADDRESS {
         list.push(id);
     }
 }
 
-fn remove_from<K: std::hash::Hash + Eq>(table: &mut HashMap<K, Vec<StreamId>, FixedState>, key: &K, id: StreamId) {
+fn remove_from<K: std::hash::Hash + Eq>(table: &mut HashMap<K, Ids, FixedState>, key: &K, id: StreamId) {
     if let Some(ids) = table.get_mut(key) {
         ids.retain(|i| *i != id);
         if ids.is_empty() {

@@ -600,6 +600,11 @@ impl Engine {
                         for shard in &mut self.shards {
                             shard.hint(&hint);
                         }
+                        for (id, key) in self.join.streams_at(endpoint) {
+                            if let Some(shard) = self.shard_of.get(&id) {
+                                self.shards[*shard].tell(id, key, &hint);
+                            }
+                        }
                     }
                 }
                 signal::Fact::MediaGone { uid, endpoint } => {

@@ -1,6 +1,5 @@
 //! A table of streams and candidates: one shard of the media room, owned by one thread.
 
-use super::STREAMS_PER_ADDRESS;
 use super::packet::{Endpoint, FlowKey, Packet};
 use super::payloads::Payloads;
 use super::sequence::Arrival;
@@ -103,8 +102,8 @@ pub struct Shard {
     streams: Vec<Option<Box<Stream>>>,
     free: Vec<u32>,
     active: usize,
-    by_source: HashMap<(Endpoint, u32), u32, FixedState>,
-    by_endpoint: HashMap<Endpoint, Vec<u32>, FixedState>,
+    /// The youngest stream of each sender and SSRC; it leads to the others.
+    by_source: HashTable<u32>,
     candidates: HashMap<FlowKey, Candidate, FixedState>,
     candidates_of_flow: HashMap<(Endpoint, Endpoint), u32, FixedState>,
     /// Candidates in order of appearance, those that are gone among them.
@@ -137,8 +136,7 @@ impl Shard {
             streams: Vec::new(),
             free: Vec::new(),
             active: 0,
-            by_source: HashMap::with_hasher(hasher.clone()),
-            by_endpoint: HashMap::with_hasher(hasher.clone()),
+            by_source: HashTable::new(),
             candidates: HashMap::with_hasher(hasher.clone()),
             candidates_of_flow: HashMap::with_hasher(hasher.clone()),
             by_age: VecDeque::new(),
@@ -192,15 +190,18 @@ impl Shard {
         self.streams.get(place.0 as usize)?.as_deref()
     }
 
-    /// Takes what was said about an address; streams to it (and from it, unless their own receiver spoke) follow.
+    /// Takes what was said about an address, for streams to come.
     pub fn hint(&mut self, hint: &Hint) {
         self.hints.insert(hint.endpoint, hint.payloads.clone());
-        for slot in self.by_endpoint.get(&hint.endpoint).into_iter().flatten() {
-            let Some(stream) = self.streams[*slot as usize].as_deref_mut() else { continue };
-            let to = stream.key.dst();
-            if to == hint.endpoint || !self.hints.contains_key(&to) {
-                stream.hint(&hint.payloads, &mut self.pool);
-            }
+    }
+
+    /// Tells a stream to or from the address the same: one from it only follows unless its own receiver spoke.
+    pub fn tell(&mut self, id: StreamId, key: FlowKey, hint: &Hint) {
+        let Some(slot) = self.slot_of(id, key) else { return };
+        if (key.dst() == hint.endpoint || !self.hints.contains_key(&key.dst()))
+            && let Some(stream) = self.streams[slot as usize].as_deref_mut()
+        {
+            stream.hint(&hint.payloads, &mut self.pool);
         }
     }
 
@@ -244,6 +245,7 @@ impl Shard {
         self.interval_start = boundary;
         let timeout = self.candidate_timeout;
         self.drop_candidates(|c| boundary - c.last_at >= timeout);
+        self.give_back();
     }
 
     /// Says when the present interval began, before the first packet.
@@ -253,19 +255,19 @@ impl Shard {
 
     /// Ends one stream because its call is over.
     pub fn close(&mut self, id: StreamId, key: FlowKey, out: &mut Vec<Fact>) {
-        let hash = self.hasher.hash_one(key);
-        let streams = &self.streams;
-        let found = self.index.find(hash, |slot| streams[*slot as usize].as_ref().is_some_and(|s| s.id == id));
-        if let Some(slot) = found.copied() {
+        if let Some(slot) = self.slot_of(id, key) {
             self.remove(slot, self.interval_start, out);
         }
     }
 
+    fn slot_of(&self, id: StreamId, key: FlowKey) -> Option<u32> {
+        let stream = |slot: &u32| self.streams[*slot as usize].as_deref();
+        self.index.find(self.hasher.hash_one(key), |slot| stream(slot).is_some_and(|s| s.id == id)).copied()
+    }
+
     /// Where a stream stands; `None` when it is not here.
     pub fn standing(&self, id: StreamId, key: FlowKey) -> Option<Standing> {
-        let stream = |slot: &u32| self.streams.get(*slot as usize).and_then(Option::as_deref);
-        let found = self.index.find(self.hasher.hash_one(key), |slot| stream(slot).is_some_and(|s| s.id == id));
-        found.and_then(stream).map(Stream::standing)
+        self.slot_of(id, key).and_then(|slot| self.at(Place(slot))).map(Stream::standing)
     }
 
     /// Gives up all candidates, when every stream had its last turn.
@@ -382,16 +384,10 @@ impl Shard {
             self.streams.len() as u32 - 1
         });
         let key = stream.key;
-        let older = self.by_source.insert(key.source(), slot);
+        let older = self.lead(&key, slot);
         let depth = older.and_then(|o| self.streams[o as usize].as_deref()).map_or(0, |s| s.same_source_depth + 1);
         if depth < MAX_SAME_SOURCE {
             (stream.same_source, stream.same_source_depth) = (older, depth);
-        }
-        for endpoint in [key.src(), key.dst()] {
-            let slots = self.by_endpoint.entry(endpoint).or_default();
-            if slots.len() < STREAMS_PER_ADDRESS {
-                slots.push(slot);
-            }
         }
         out.push(Fact::Started(Box::new(stream.report())));
         self.streams[slot as usize] = Some(Box::new(stream));
@@ -408,14 +404,6 @@ impl Shard {
             entry.remove();
         }
         self.unlink_source(slot, &stream);
-        for endpoint in [key.src(), key.dst()] {
-            if let Some(slots) = self.by_endpoint.get_mut(&endpoint) {
-                slots.retain(|s| *s != slot);
-                if slots.is_empty() {
-                    self.by_endpoint.remove(&endpoint);
-                }
-            }
-        }
         let report = stream.end(interval_start, self.interval, &mut self.pool, &mut self.rows);
         out.extend(self.rows.drain(..).map(|row| Fact::Interval(Box::new(row), report.last_at)));
         out.push(Fact::Ended(Box::new(report)));
@@ -424,16 +412,18 @@ impl Shard {
     }
 
     fn unlink_source(&mut self, slot: u32, stream: &Stream) {
-        let source = stream.key.source();
-        match self.by_source.get(&source).copied() {
-            Some(head) if head == slot => match stream.same_source {
-                Some(next) => {
-                    self.by_source.insert(source, next);
+        match self.youngest(&stream.key) {
+            None => {
+                // Its own place in the table is already empty: it led.
+                if let Ok(mut entry) =
+                    self.by_source.find_entry(self.hasher.hash_one(stream.key.source()), |head| *head == slot)
+                {
+                    match stream.same_source {
+                        Some(next) => *entry.get_mut() = next,
+                        None => drop(entry.remove()),
+                    }
                 }
-                None => {
-                    self.by_source.remove(&source);
-                }
-            },
+            }
             Some(head) => {
                 let mut at = head;
                 while let Some(other) = self.streams[at as usize].as_deref_mut() {
@@ -447,8 +437,30 @@ impl Shard {
                     }
                 }
             }
-            None => {}
         }
+    }
+
+    /// The stream that leads the others of its sender and SSRC.
+    fn youngest(&self, key: &FlowKey) -> Option<u32> {
+        let source = key.source();
+        let same = |slot: &u32| self.at(Place(*slot)).is_some_and(|s| s.key.source() == source);
+        self.by_source.find(self.hasher.hash_one(source), same).copied()
+    }
+
+    /// Makes a stream, which is not in its place yet, lead those of its sender and SSRC; returns the one that did.
+    fn lead(&mut self, key: &FlowKey, slot: u32) -> Option<u32> {
+        let hash = self.hasher.hash_one(key.source());
+        let older = self.youngest(key);
+        match older.and_then(|older| self.by_source.find_mut(hash, |head| *head == older)) {
+            Some(head) => *head = slot,
+            None => {
+                let (hasher, streams) = (&self.hasher, &self.streams);
+                let rehash =
+                    |slot: &u32| streams[*slot as usize].as_ref().map_or(0, |s| hasher.hash_one(s.key.source()));
+                self.by_source.insert_unique(hash, slot, rehash);
+            }
+        }
+        older
     }
 
     /// A stream goes on after a silence, unless that was so long that it is another one, whatever the grid. True when
@@ -470,7 +482,7 @@ impl Shard {
     /// Numbers are missing after a silence: were they sent to another destination?
     fn account_elsewhere(&mut self, slot: u32, packet: &Packet, last_at: Timestamp) {
         let mut others = Vec::new();
-        let mut at = self.by_source.get(&packet.key.source()).copied();
+        let mut at = self.youngest(&packet.key);
         while let Some(other_slot) = at {
             let Some(other) = self.streams[other_slot as usize].as_deref() else { break };
             if other_slot != slot && other.last_at > last_at && others.len() < 8 {
@@ -482,6 +494,18 @@ impl Shard {
             && let Some(stream) = self.streams[slot as usize].as_deref_mut()
         {
             stream.account_elsewhere(packet.seq, &others);
+        }
+    }
+
+    /// Gives back the room of a rush of candidates, such as that of a start in the busy hour.
+    fn give_back(&mut self) {
+        let few = self.candidates.len().max(1024);
+        if self.candidates.capacity() > 8 * few {
+            self.candidates.shrink_to(2 * few);
+            self.candidates_of_flow.shrink_to(2 * few);
+            let candidates = &self.candidates;
+            self.by_age.retain(|(serial, key)| candidates.get(key).is_some_and(|c| c.serial == *serial));
+            self.by_age.shrink_to(2 * few);
         }
     }
 

@@ -186,13 +186,7 @@ impl Timing {
     }
 
     /// Another payload type begins. Returns the jitter state of the old one to park; `new` is what was parked of the new one.
-    pub fn switch(
-        &mut self,
-        new: Parked,
-        clock: Option<ClockRate>,
-        out: &mut Tally,
-        pool: &mut Pool,
-    ) -> Parked {
+    pub fn switch(&mut self, new: Parked, clock: Option<ClockRate>, out: &mut Tally, pool: &mut Pool) -> Parked {
         self.settle(out, pool);
         let old = Parked { last: self.started.then_some((self.last_at, self.last_timestamp)), jitter: self.jitter };
         let ns_per_tick = clock.map_or(0.0, |c| 1e9 / f64::from(c.hz()));

@@ -402,6 +402,7 @@ async fn one_call_comes_with_its_evidence_in_the_order_of_time() {
     world
         .insert("rtcp_reports", &[
             message(1, 5000, json!({"kind": "receiver_report", "stream_id": 70, "about_ssrc": 0xabcd, "jitter_ticks": 80, "voip_r": 88})),
+            message(3, 8000, json!({"kind": "vq_report", "stream_id": 70, "about_ssrc": 0xabcd, "voip_mos_lq": 3.5})),
             message(2, 6000, json!({"kind": "sender_report", "stream_id": 71, "jitter_ticks": 80})),
         ].map(|mut row| {
             row.as_object_mut().into_iter().for_each(|r| { r.remove("transport"); r.remove("method"); });
@@ -460,6 +461,7 @@ async fn one_call_comes_with_its_evidence_in_the_order_of_time() {
     assert_eq!(ladder, [(&json!("request"), &Value::Null), (&json!("response"), &json!(180))]);
     assert_eq!((&detail["rtcp"][0]["jitter_ms"], &detail["rtcp"][0]["voip"]["r"]), (&json!(10.0), &json!(88)));
     assert_eq!((&detail["rtcp"][1]["jitter_ms"], &detail["rtcp"][1]["voip"]), (&Value::Null, &Value::Null));
+    assert_eq!(detail["rtcp"][2]["voip"]["mos_lq"], 3.5, "a report by SIP may say no more than that");
     assert_eq!(detail["truncated"], false);
 
     let worst = world.get("/api/v1/streams?limit=2").await;

@@ -1,6 +1,7 @@
 // A seeded world of calls in the shape of the API, for developing the page and for its tests.
 
-import { budgetOf, delayFigures, lossFigures } from "./figures.mjs";
+import { budgetOf, delayFigures, ip, iso, lossFigures } from "./figures.mjs";
+import { makeRtcp } from "./rtcp.mjs";
 
 const CODES = { PCMU: ["nb", 0, 25.1, 8000], PCMA: ["nb", 0, 25.1, 8000], G729: ["nb", 11, 19, 8000], G722: ["wb", 13, 20, 8000], opus: ["fb", 8, 22, 48000] };
 const BEST_R = { nb: 93.2, wb: 129, fb: 148 };
@@ -68,6 +69,8 @@ function makeCall(random, index, startMs, endMs) {
       intervals[made.row.id] = made.intervals;
     }
   }
+  const rtcp = makeRtcp(streams, intervals, random);
+  for (const stream of streams) if (stream.rtt_ms !== null && stream.r !== null) withDelay(stream);
   const diagnoses = diagnose(kind, { random, pdd, streams, answered, callee });
   const finalCode = answered !== null ? 200 : kind === "failed" ? pick([486, 503, 404, 403]) : kind === "cancelled" ? 487 : null;
   const reasons = { 200: "OK", 486: "Busy Here", 503: "Service Unavailable", 404: "Not Found", 403: "Forbidden", 487: "Request Terminated" };
@@ -91,12 +94,18 @@ function makeCall(random, index, startMs, endMs) {
     directions_seen: streams.length, stream_ids: streams.map((s) => s.id), codecs: streams.length > 0 ? [codec] : [],
     mos_worst: mos, mos_scale: scale, mos_worst_interval: mos === null ? null : { lq: mos, scale }, mos_worst_minute: worst ? { lq: worst.mos.worst_minute, scale } : null, class: klass,
     pdv_p95_worst_ms: most(streams.map((s) => s.delay_variation_ms.p95)), loss_pct_worst: most(streams.map((s) => s.loss_pct)),
-    loss_source: kind === "capture" ? "suspected_capture" : streams.some((s) => s.lost > 0) ? "network" : "none",
-    diagnosis: diagnoses[0]?.code ?? null, diagnoses, probe: "span-1", site, trunk,
+    loss_source: kind === "capture" ? "capture" : streams.some((s) => s.lost > 0) ? "network" : "none",
+    diagnosis: diagnoses[0]?.code ?? null, diagnoses, badness: badnessOf(klass, diagnoses[0]?.code, mos), probe: "span-1", site, trunk,
   };
   const ladder = makeLadder({ call, kind, phone, sbc, far, a, b, codec, random });
   call.messages = ladder.length;
-  return { call, streams, intervals, ladder, rtcp: makeRtcp(streams, intervals, random), truncated: false };
+  return { call, streams, intervals, ladder, rtcp, truncated: false };
+}
+
+/** Failed calls first, those without media at their head, then by MOS. */
+function badnessOf(klass, code, mos) {
+  if (klass === "failed") return ["no_media", "one_way_media"].includes(code) ? 1000 : 950;
+  return mos === null ? 0 : Math.round((900 * (5 - mos)) / 4);
 }
 
 function kindOf(dice, index) {
@@ -136,18 +145,18 @@ function makeStream({ random, hex, id, callId, src, dst, codec, from, to, impair
     const mos = mosOf(r / SCALE_TOP[scale] * 100);
     const runs = {};
     if (lost > 0) add(runs, run, Math.max(1, Math.round(lost / run)));
-    const evidence = lost === 0 ? null : impaired === "capture" ? "many_streams_at_once" : impaired === "bursty" ? "receiver_lost_them" : null;
+    const evidence = lost === 0 ? null : impaired === "capture" ? "capture_drops" : impaired === "bursty" ? "receiver_lost_them" : null;
     rows.push({
       ...lossFigures({ lost, expected, runs, bursty: impaired === "bursty", ptimeMs: 20 }), ...delayFigures({ p50, p95, p99, max }),
       loss_runs: runs, late_pct: Object.fromEntries(LATE_BUFFERS.map((buffer) => [buffer, late({ p50, p95, p99, max }, buffer)])), digits: 0, talkspurts: 1, silence_ms: 0,
       r_budget: length < 1000 ? null : budgetOf(BEST_R[scale], ie, r, (100 * lost) / expected, effective - (100 * lost) / expected), mos_bounds: impaired === "capture" && lost > 0 ? [mos, 4.4] : null,
       mos_model: MODELS[scale], ie, bpl, burst_ratio: run > 3 ? 2.2 : 1, effective_loss_pct: effective, codec_status: codec === "opus" ? "estimate" : "standard", delay_source: null, delay_ms: null, jitter_buffer_ms: 60,
       one_sided: oneSided, snap_cut: false, clock_steps: 0, loss_evidence: evidence,
-      start_at: iso(start), length_ms: length, packets: expected - lost, unique: expected - lost, expected, lost, longest_loss_run: run,
+      start_at: iso(start), length_ms: Math.round(length), packets: expected - lost, unique: expected - lost, expected, lost, longest_loss_run: run,
       reordered: impaired === "reorder" ? Math.round(expected * 0.03) : 0, duplicates_probe: 0, duplicates_network: 0, restarts: 0,
       jitter_ms: { last: jitter * 0.9, mean: jitter, max: jitter * 1.5 }, delay_variation_ms: { p50, p95, p99, p999: p99 + (max - p99) * 0.6, max }, max_gap_ms: 20 + run * 20 + max,
-      r, mos_lq: length < 1000 ? null : mos, mos_cq: null, mos_scale: length < 1000 ? null : scale, mos_null_reason: length < 1000 ? "too_short" : null,
-      capture_drops: impaired === "capture" && near > 0.6 ? 41 : 0, loss_source: lost === 0 ? "none" : impaired === "capture" ? "suspected_capture" : "network",
+      r, mos_lq: length < 1000 ? null : mos, mos_cq: null, mos_scale: length < 1000 ? null : scale, mos_null_reason: length < 1000 ? "too_few_packets" : null,
+      capture_drops: impaired === "capture" && lost > 0 ? 41 : 0, loss_source: lost === 0 ? "none" : impaired === "capture" ? "capture" : "network",
     });
   }
   const sum = (pick) => rows.reduce((total, row) => total + pick(row), 0);
@@ -171,13 +180,22 @@ function makeStream({ random, hex, id, callId, src, dst, codec, from, to, impair
     jitter_ms: { last: rows.at(-1)?.jitter_ms.last ?? null, mean: mean(rows, (r) => r.jitter_ms.mean), max: most(rows.map((r) => r.jitter_ms.max)) }, delay_variation_ms: dv,
     late_pct: Object.fromEntries(LATE_BUFFERS.map((buffer) => [buffer, dv.p99 === null ? null : late(dv, buffer)])),
     max_gap_ms: most(rows.map((r) => r.max_gap_ms)), drift_ppm: to - from > 30_000 ? (random() - 0.5) * 60 : null, dscp: random() < 0.8 ? 46 : 0, dscp_changes: 0, ttl_min: 61, ttl_max: 61, vlan: 210, tunnel: null,
-    rtt_ms: random() < 0.7 ? 24 + random() * 30 : null, r: whole,
-    mos: { lq: whole === null ? null : mosOf((whole / SCALE_TOP[scale]) * 100), cq: null, scale: whole === null ? null : scale, worst_interval: rated.length === 0 ? null : Math.min(...rated.map((r) => r.mos_lq)), worst_minute: rated.length === 0 ? null : mean(rated, (r) => r.mos_lq), bounds, model: whole === null ? null : MODELS[scale], delay_ms: null, jitter_buffer_ms: 60, null_reason: whole === null ? "too_short" : null, ie, bpl, burst_ratio: impaired === "bursty" ? 2.2 : 1, effective_loss_pct: expected > 0 ? (100 * lost) / expected : null, codec_status: codec === "opus" ? "estimate" : "standard", delay_source: null },
-    quality: { capture_drops: impaired === "capture" ? 41 : 0, duplicates_removed: 0, one_sided: oneSided, snap_cut: false, started_mid_call: false, clock_steps: 0, timestamp_resolution_ns: 1000, loss_evidence: lost === 0 ? null : impaired === "capture" ? "many_streams_at_once" : impaired === "bursty" ? "receiver_lost_them" : null, loss_source: lost === 0 ? "none" : impaired === "capture" ? "suspected_capture" : "network" },
+    rtt_ms: null, r: whole,
+    mos: { lq: whole === null ? null : mosOf((whole / SCALE_TOP[scale]) * 100), cq: null, scale: whole === null ? null : scale, worst_interval: rated.length === 0 ? null : Math.min(...rated.map((r) => r.mos_lq)), worst_minute: rated.length === 0 ? null : mean(rated, (r) => r.mos_lq), bounds, model: whole === null ? null : MODELS[scale], delay_ms: null, jitter_buffer_ms: 60, null_reason: whole === null ? "too_few_packets" : null, ie, bpl, burst_ratio: impaired === "bursty" ? 2.2 : 1, effective_loss_pct: expected > 0 ? (100 * lost) / expected : null, codec_status: codec === "opus" ? "estimate" : "standard", delay_source: null },
+    quality: { capture_drops: impaired === "capture" ? 41 : 0, duplicates_removed: 0, one_sided: oneSided, snap_cut: false, started_mid_call: false, clock_steps: 0, timestamp_resolution_ns: 1000, loss_evidence: lost === 0 ? null : impaired === "capture" ? "capture_drops" : impaired === "bursty" ? "receiver_lost_them" : null, loss_source: lost === 0 ? "none" : impaired === "capture" ? "capture" : "network" },
     probe: "span-1", site, trunk,
   };
   row.quality.duplicates_removed = row.duplicates_probe;
   return { row, intervals: rows };
+}
+
+/** The figures that a measured round trip adds: half of it, the buffer and a packet from mouth to ear. */
+function withDelay({ rtt_ms, r_budget, mos, ...stream }) {
+  mos.delay_source = "measured";
+  mos.delay_ms = rtt_ms / 2 + mos.jitter_buffer_ms + stream.ptime_ms;
+  r_budget.delay = 0.006 * mos.delay_ms;
+  const left = Math.max(0, r_budget.clean_max - r_budget.codec - r_budget.loss - r_budget.late - r_budget.delay);
+  mos.cq = mosOf((left / SCALE_TOP[mos.scale]) * 100);
 }
 
 function late(dv, buffer) {
@@ -290,41 +308,6 @@ function makeLadder({ call, kind, phone, sbc, far, a, b, codec, random }) {
     add(end + 9 + random() * 5, to, from, "BYE", cseq + 1, 200, "OK");
   }
   return list;
-}
-
-function makeRtcp(streams, intervals, random) {
-  const out = [];
-  for (const stream of streams) {
-    const back = streams.find((other) => other.src === stream.dst);
-    const port = (at) => `${ip(at)}:${Number(at.split(":")[1]) + 1}`;
-    let cumulative = 0;
-    let sent = 0;
-    for (const row of intervals[stream.id]) {
-      sent += row.packets;
-      cumulative += row.lost;
-      const odd = random() < 0.01;
-      out.push({
-        at: iso(Date.parse(row.start_at) + row.length_ms * 0.9), src: port(stream.dst), dst: port(stream.src), kind: back ? "sender_report" : "receiver_report", reporter_ssrc: back?.ssrc ?? "0x00c0ffee", about_ssrc: stream.ssrc, stream: stream.id,
-        fraction_lost_pct: odd ? 99.6 : row.expected > 0 ? (100 * row.lost) / row.expected + random() * 0.2 : 0, cumulative_lost: odd ? 8388607 : cumulative, jitter_ms: (row.jitter_ms.mean ?? 0) * (0.9 + random() * 0.4), rtt_probe_reporter_ms: stream.rtt_ms, sent_packets: back ? sent : null, voip: null, implausible: odd ? "more packets lost than were sent" : null,
-      });
-    }
-    const last = intervals[stream.id].at(-1);
-    if (last && random() < 0.5) {
-      out.push({ at: last.start_at, src: port(stream.dst), dst: port(stream.src), kind: "voip_metrics", reporter_ssrc: back?.ssrc ?? "0x00c0ffee", about_ssrc: stream.ssrc, stream: stream.id, fraction_lost_pct: null, cumulative_lost: null, jitter_ms: null, rtt_probe_reporter_ms: null, sent_packets: null,
-        voip: { loss_pct: stream.loss_pct, discard_pct: 0.8, r: 84, mos_lq: 4.1, mos_cq: 4.0, round_trip_ms: 62, end_system_ms: 80, burst_ms: 0, gap_ms: 9000, jb_nominal_ms: 60 }, implausible: null });
-    }
-  }
-  return out.sort((x, y) => (x.at < y.at ? -1 : 1));
-}
-
-function ip(at) {
-  return at.split(":")[0];
-}
-
-function iso(at) {
-  const whole = Math.floor(at);
-  const nanos = Math.floor((at - whole) * 1e6);
-  return `${new Date(whole).toISOString().slice(0, 23)}${String(nanos).padStart(6, "0")}Z`;
 }
 
 function most(values) {

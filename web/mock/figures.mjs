@@ -42,3 +42,15 @@ export function bufferFor(latePct) {
   const found = Object.entries(latePct).sort(([a], [b]) => a - b).find(([, share]) => share !== null && share < 0.5);
   return found ? Number(found[0]) : null;
 }
+
+/** The address of an `address:port`. */
+export function ip(at) {
+  return at.split(":")[0];
+}
+
+/** RFC 3339 with nanoseconds, of milliseconds since the epoch. */
+export function iso(at) {
+  const whole = Math.floor(at);
+  const nanos = Math.floor((at - whole) * 1e6);
+  return `${new Date(whole).toISOString().slice(0, 23)}${String(nanos).padStart(6, "0")}Z`;
+}

@@ -142,17 +142,11 @@ function bare(text) {
 }
 
 const SORTS = {
-  worst: (x, y) => rank(x) - rank(y),
+  worst: (x, y) => y.badness - x.badness,
   newest: (x, y) => (x.first_at < y.first_at ? 1 : -1),
   oldest: (x, y) => (x.first_at < y.first_at ? -1 : 1),
   longest: (x, y) => (y.duration_ms ?? 0) - (x.duration_ms ?? 0),
 };
-
-function rank(call) {
-  if (["no_media", "one_way_media"].includes(call.diagnosis)) return 0;
-  if (call.class === "failed") return 0.5;
-  return call.mos_worst ?? 9;
-}
 
 function calls(world, query) {
   const sort = SORTS[query.get("sort") ?? "worst"];

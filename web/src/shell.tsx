@@ -150,7 +150,7 @@ function LiveStrip() {
           <svg width="13" height="13" viewBox="0 0 14 14" aria-hidden="true">
             <path d="M7 1L13.6 12.8H0.4z" />
           </svg>
-          {plural(snapshot.capture_drops, "frame")} dropped by the probe
+          {plural(snapshot.capture_drops, "frame")} dropped <span class="volume">by the probe</span>
         </span>
       ) : (
         <span class="quiet">no capture drops</span>

@@ -1,6 +1,7 @@
 // Codes of the API in the words of a NOC engineer.
 
-import type { CallClass, CallRow } from "./types";
+import { mos, number, percent, plural } from "./format";
+import type { CallClass, CallDetail, CallRow, RemoteView, StreamRow } from "./types";
 
 const DIAGNOSES: Record<string, { title: string; hint: string }> = {
   setup_failed: { title: "Setup refused", hint: "A final answer of 300 or above ended the attempt." },
@@ -94,6 +95,12 @@ export function verdict(call: CallRow): { title: string; detail: string } {
   }
 }
 
+/** Evidence with its figures before the addresses it begins with, for where a line is cut. */
+export function figuresFirst(evidence: string): string {
+  const found = evidence.match(/^(\S+ to \S+): (.+)$/);
+  return found ? `${found[2]}; ${found[1]}` : evidence;
+}
+
 /** `486 Busy Here`, empty when there was none. */
 export function finalAnswer(call: CallRow): string {
   return call.final_code === null ? "" : `${call.final_code} ${call.final_reason ?? ""}`.trim();
@@ -126,6 +133,116 @@ export function lossBlame(source: string | null, evidence: string | null): strin
 
 export function captureBlamed(source: string | null): boolean {
   return source === "capture" || source === "suspected_capture";
+}
+
+/** Whose loss one direction's is, as a sentence. */
+export function lossSentence({ lost, quality }: StreamRow): string {
+  return lost === 0 ? "Nothing is missing at the probe." : `Lost ${lossBlame(quality.loss_source, quality.loss_evidence)}.`;
+}
+
+/** How far the blame for the loss moves the MOS. */
+export function boundsSentence({ lost, mos: { lq, bounds, null_reason }, quality }: StreamRow): string {
+  if (bounds) return `${mos(bounds[0])} if all of the loss is the network's, ${mos(bounds[1])} if none of it is.`;
+  if (lq === null) return `– no MOS: ${nullReason(null_reason)}.`;
+  if (lost === 0) return `– not needed: nothing was lost, so ${mos(lq)} stands.`;
+  const doubted = captureBlamed(quality.loss_source) ? "kept for this row" : "needed: all of the loss counts as the network's";
+  return `– not ${doubted}, so ${mos(lq)} stands.`;
+}
+
+/** Fewer lost packets than that are never held against anything. */
+const TELLING_LOSS = 3;
+
+function blameAssumed(lost: number, { loss_source, loss_evidence }: StreamRow["quality"]): boolean {
+  return lost >= TELLING_LOSS && loss_source === "network" && loss_evidence === null;
+}
+
+/** How much a direction's figures hold: `ok` also where all that is missing spoils none of them. */
+export function trustOf(stream: StreamRow): "ok" | "care" | "doubt" {
+  const { quality } = stream;
+  if (quality.capture_drops > 0 || captureBlamed(quality.loss_source)) return "doubt";
+  return missing({ ...stream, quality: { ...quality, snap_cut: false } }).length > 0 ? "care" : "ok";
+}
+
+/** What the probe did not see of one direction, or saw with a doubt. */
+export function missing({ lost, quality, clock_source }: StreamRow): string[] {
+  const { capture_drops, started_mid_call, one_sided, snap_cut, clock_steps } = quality;
+  return [
+    blameAssumed(lost, quality) && "a word for or against the network: that the loss is its own is the assumption",
+    capture_drops > 0 && `${plural(capture_drops, "frame")} that the probe dropped meanwhile: loss may be its own`,
+    started_mid_call && "the start: the first packet seen was not the first of the call",
+    one_sided && "the other direction: only this one was seen",
+    clock_source === "inferred" && "the clock rate: inferred from timestamps, not told by SDP",
+    clock_source === null && "the clock rate: without it there is no jitter and no delay variation",
+    clock_steps > 0 && `steady capture times: ${plural(clock_steps, "clock step")}`,
+    snap_cut && "the ends of packets, cut by the snap length: figures come from headers and are whole",
+  ].filter((text): text is string => text !== false);
+}
+
+/** On which side of the probe a direction's packets were lost, by its receiver's reports. */
+export function lossSide(remote: RemoteView): string {
+  const { expected, lost_before_probe: before, lost_behind_probe: behind, loss_side } = remote;
+  const share = (packets: number | null): string => {
+    const of = packets === null || !expected ? null : percent((100 * packets) / expected);
+    return packets === null ? "an unknown number of packets" : `${plural(packets, "packet")}${of ? ` (${of})` : ""}`;
+  };
+  switch (loss_side) {
+    case "none":
+      return "Next to no loss on either side of the probe: fewer than 3 packets before it, fewer than 3 behind it.";
+    case "before_probe":
+      return `Lost before the probe: ${share(before)} did not get here. Behind it ${(behind ?? 0) > 0 ? `${share(behind)} more were lost` : "no more were lost"}.`;
+    case "behind_probe":
+      return `Lost behind the probe: ${share(behind)} passed here and did not reach the receiver. Before the probe ${(before ?? 0) > 0 ? `${share(before)} were lost` : "nothing was lost"}.`;
+    case "both":
+      return `Lost on both sides of the probe: ${share(before)} before it, ${share(behind)} behind it.`;
+    case "capture":
+      return `Missed by the capture, not lost: the receiver got ${behind === null ? "most" : number(-behind)} of the ${share(before)} missing here.`;
+    default:
+      return loss_side ? `${sentence(loss_side)}.` : "The reports do not tell on which side of the probe packets were lost.";
+  }
+}
+
+/** Why there is no view of the receiver, after so many of its reports. */
+export function noRemote(reports: number): string {
+  if (reports === 0) return "The receiver sends no RTCP that passes the probe, so nothing is known behind the probe.";
+  if (reports === 1) return "One RTCP report of the receiver was seen, and it takes two to compare, so nothing is certain behind the probe.";
+  return `The receiver's ${number(reports)} RTCP reports do not count on from each other, so nothing is certain behind the probe.`;
+}
+
+const NULL_REASONS: Record<string, string> = {
+  no_media: "no packet came",
+  not_audio: "not audio",
+  unknown_codec: "nobody published figures for this codec",
+  too_few_packets: "fewer than 25 packets, one lost packet would decide it",
+  codec_without_loss_robustness: "packets were lost or late, and nobody published how this codec bears that",
+};
+
+/** Why there is no MOS. */
+export function nullReason(code: string | null): string {
+  return code ? (NULL_REASONS[code] ?? code.replaceAll("_", " ")) : "the row does not say why";
+}
+
+/** Why a call's key facts are unknown, where they are. */
+export function unknownFacts({ call, streams }: CallDetail): Record<"mos" | "delay" | "loss" | "duration" | "ring" | "setup", string> {
+  const unanswered = call.answered_at === null ? (call.started_mid_call ? "answer not seen" : "not answered") : null;
+  const media = streams.length === 0 ? "no media" : null;
+  const reasons = new Set(streams.flatMap((stream) => (stream.mos.null_reason ? [nullReason(stream.mos.null_reason)] : [])));
+  return {
+    mos: media ?? ([...reasons].join("; ") || "no interval was rated"),
+    delay: media ?? "no delay was measured",
+    loss: media ?? "nothing was expected",
+    duration: unanswered ?? "end not seen",
+    ring: call.invite_at === null ? "INVITE not seen" : "no ringing seen",
+    setup: call.invite_at === null ? "INVITE not seen" : (unanswered ?? "not known"),
+  };
+}
+
+/** Which buffer is large enough, of those looked at. `limit` is the share it has to stay below. */
+export function bufferSentence(found: { size: number; share: number } | null, smallest: number, largest: number, limit: string): string {
+  if (!found) return `Not even a buffer of ${number(largest)}\u202fms stays below ${limit} of packets too late.`;
+  const share = found.share === 0 ? "none is too late" : `${percent(found.share)} too late`;
+  return found.size === smallest
+    ? `A buffer of ${number(found.size)}\u202fms, the smallest looked at, stays below ${limit}: ${share}.`
+    : `The smallest buffer that stays below ${limit} is ${number(found.size)}\u202fms: ${share}.`;
 }
 
 const CLOCK_SOURCES: Record<string, string> = {

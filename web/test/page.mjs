@@ -85,7 +85,7 @@ async function rows(page) {
 async function twoWayCall() {
   const { calls } = await api("/calls?sort=worst&limit=200");
   for (const call of calls.filter((each) => each.stream_ids.length >= 2)) {
-    const detail = await api(`/calls/${call.id}`);
+    const detail = await detailOf(call.id);
     const [a] = detail.streams;
     const back = detail.streams.some((b) => b.src.split(":")[0] === a.dst.split(":")[0]);
     if (back && detail.ladder.length > 0 && detail.streams.every((s) => (detail.intervals[s.id] ?? []).length > 0)) return detail;
@@ -111,6 +111,18 @@ test("the list opens on the data that is there, worst first", async () => {
   assert.match(await page.locator(".strip .summary b").innerText(), /calls?$/);
   assert.equal(await page.getByLabel("From, UTC").inputValue(), range.from.slice(0, 19).replace("T", " "));
   for (const value of await page.locator("td .mos").allInnerTexts()) assert.match(value, /\d\.\d\d\s*(NB|WB|FB)$/, "a MOS without its scale");
+  await clean(page);
+});
+
+test("at 900 px no filter's name is cut, and evidence shows its figures", async () => {
+  const page = await open("/", { width: 900 });
+  await rows(page);
+  const cut = await page.locator(".filters .field > span, .filters .field > label").evaluateAll((all) => all.filter((each) => each.scrollWidth > each.clientWidth + 1 && !each.classList.contains("sr")).map((each) => each.textContent));
+  assert.deepEqual(cut, []);
+  assert.deepEqual(await page.locator(".live").evaluate((live) => [live.scrollWidth <= live.clientWidth, live.firstElementChild.getBoundingClientRect().left >= live.getBoundingClientRect().left]), [true, true], "the live figures are cut");
+  const { calls } = await api("/calls?sort=worst&limit=50");
+  const lossy = calls.find(({ diagnoses }) => /^\S+ to \S+: /.test(diagnoses[0]?.evidence ?? ""));
+  if (lossy) assert.match(await page.locator(`a.open[href="/calls/${lossy.id}"]`).locator("xpath=..").locator("p").first().innerText(), /^[\d.]/);
   await clean(page);
 });
 
@@ -266,19 +278,259 @@ test("a call shows its verdict, both directions drawn on one axis, and every mes
   await page.keyboard.press("Enter");
   assert.notEqual(await page.locator('.ladder .message[aria-pressed="true"]').getAttribute("data-index"), "1");
 
-  const budgeted = detail.streams.filter((stream) => stream.r_budget !== null);
-  assert.equal(await page.locator(".budget").count(), budgeted.length);
-  if (budgeted.length > 0) {
-    assert.match(await page.locator(".budget p").first().innerText(), /at best.*codec.*loss.*late packets.*= R [\d.]+ \((NB|WB|FB)\)/);
-    const widths = await page.locator(".budget").first().locator("dd > svg rect").evaluateAll((rects) => rects.map((rect) => Number(rect.getAttribute("width"))));
-    assert.ok(Math.abs(widths.reduce((sum, width) => sum + width, 0) - 1000) < 0.01, "the parts fill the bar");
-  }
-  assert.equal(await page.locator(".costs table").count(), detail.streams.filter((stream) => Object.values(stream.late_pct).some((share) => share !== null)).length);
   assert.ok((await page.locator(".trust li").count()) >= 5);
   const filter = await page.getByRole("button", { name: "Wireshark filter" }).getAttribute("data-copy");
   assert.ok(filter.startsWith(`sip.Call-ID == "`) && filter.includes("udp.port in {"), filter);
   if (detail.call.diagnoses.length > 0) assert.equal(await page.locator(".diagnoses li").count(), detail.call.diagnoses.length);
   await clean(page);
+});
+
+/** A lane's parts in the order of the streams they belong to. */
+function streamsOnPage(detail, lanes) {
+  const shown = lanes.flatMap(({ ssrcs }) => ssrcs);
+  const streams = shown.map((ssrc) => detail.streams.find((stream) => stream.ssrc === ssrc));
+  assert.equal(new Set(shown).size, detail.streams.length, "every stream once");
+  return streams;
+}
+
+async function openCall(detail, more = {}) {
+  const page = await open(`/calls/${detail.call.id}`, more);
+  await page.waitForSelector(".charts canvas");
+  const lanes = await page.locator(".lane").evaluateAll((all) => all.map((lane) => ({ ssrcs: [...lane.querySelectorAll(".figures .mono")].map((each) => each.textContent) })));
+  return { page, streams: streamsOnPage(detail, lanes) };
+}
+
+const texts = async (at) => (await at.allInnerTexts()).map((text) => text.replaceAll("\u202f", " ").replace(/\s+/g, " ").trim());
+
+const details = new Map();
+
+async function detailOf(id) {
+  if (!details.has(id)) details.set(id, await api(`/calls/${id}`));
+  return details.get(id);
+}
+
+/** Details of calls with media, the worst first: those that `wanted` takes, at most so many. */
+async function callsWith(wanted, most = 1) {
+  const { calls } = await api("/calls?sort=worst&limit=200");
+  const found = [];
+  for (const call of calls.filter((each) => each.stream_ids.length > 0)) {
+    const detail = await detailOf(call.id);
+    if (wanted(detail)) found.push(detail);
+    if (found.length === most) break;
+  }
+  return found;
+}
+
+test("a direction stands beside what its receiver reports, with the side of the probe that lost packets", async () => {
+  const lossy = await callsWith(({ streams }) => streams.some(({ remote }) => remote?.loss_side === "before_probe"));
+  const silent = await callsWith(({ streams, rtcp }) => streams.some(({ id, remote }) => remote === null && !rtcp.some((row) => row.stream === id)));
+  const others = real ? [] : (await Promise.all(["behind_probe", "both", "capture"].map((side) => callsWith(({ streams }) => streams.some(({ remote }) => remote?.loss_side === side))))).flat();
+  assert.equal(lossy.length, 1, "the server has no call with loss before the probe");
+  assert.equal(silent.length, 1, "the server has no stream whose receiver is silent");
+  assert.ok(real || others.length === 3);
+  const SAID = { none: /^Next to no loss on either side/, before_probe: /^Lost before the probe: \d/, behind_probe: /^Lost behind the probe: \d/, both: /^Lost on both sides/, capture: /^Missed by the capture/ };
+  for (const detail of [...lossy, ...silent, ...others]) {
+    const { page, streams } = await openCall(detail);
+    const lines = await texts(page.locator(".lines > div:first-child dd"));
+    const tables = page.locator(".remote > .scroll > table");
+    assert.equal(await tables.count(), streams.length);
+    for (const [i, stream] of streams.entries()) {
+      const cells = await texts(tables.nth(i).locator("tbody td"));
+      if (stream.remote) {
+        const { expected, lost, lost_before_probe: before, loss_side } = stream.remote;
+        assert.match(lines[i], SAID[loss_side]);
+        if (expected < 10_000 && lost >= 0) assert.ok(cells[0].endsWith(`${before} of ${expected}`) && cells[1].endsWith(`${lost} of ${expected}`), cells.join(" | "));
+        assert.doesNotMatch(cells[3], /–/, "its jitter");
+      } else {
+        assert.match(lines[i], /nothing is (known|certain) behind the probe\.$/);
+        assert.match(cells[1], /^– \S+/, "a dash alone does not say why");
+      }
+      if (stream.rtt_ms !== null) for (const half of [cells[4], cells[5]]) assert.match(half, /^[\d.]+ ms to the (sender|receiver) and back$/);
+      for (const cell of cells) assert.doesNotMatch(cell, /^–$|NaN|undefined|null/);
+    }
+    await clean(page);
+    await context.close();
+  }
+  context = null;
+});
+
+test("the receiver's reports are a dashed series in the charts, and columns of their table", async () => {
+  const [reporting] = await callsWith(({ streams, rtcp }) => streams.some(({ id, remote }) => remote !== null && rtcp.some((row) => row.stream === id && row.fraction_lost_pct > 2 && row.jitter_ms > 0 && row.implausible === null)));
+  assert.ok(reporting, "the server has no receiver that reports loss");
+  const ink = async (page) => {
+    await page.waitForTimeout(250);
+    const colour = await page.evaluate(() => getComputedStyle(document.documentElement).getPropertyValue("--remote").trim());
+    const [r, g, b] = colour.match(/[0-9a-f]{2}/g).map((hex) => Number.parseInt(hex, 16));
+    return page.locator(".lane canvas").evaluateAll(
+      (all, [r, g, b]) => all.map((canvas) => {
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        let found = 0;
+        for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 200 && Math.abs(data[i] - r) + Math.abs(data[i + 1] - g) + Math.abs(data[i + 2] - b) < 12) found++;
+        return found;
+      }),
+      [r, g, b],
+    );
+  };
+  const { page } = await openCall(reporting);
+  const lane = reporting.streams.length > 0 ? await page.locator(".lane").evaluateAll((all) => all.findIndex((each) => /Receiver: lost/.test(each.querySelector(".twin").textContent))) : -1;
+  assert.ok(lane >= 0, "no table has the receiver's columns");
+  const drawn = await ink(page);
+  assert.ok(drawn[3 * lane + 1] > 40, `reported jitter is not drawn: ${drawn}`);
+  assert.ok(drawn[3 * lane + 2] > 40, `reported loss is not drawn: ${drawn}`);
+  assert.equal(drawn[3 * lane], 0, "nothing is reported about MOS there");
+  assert.match(await page.locator(".lanes .legend").innerText(), /as the receiver reports them/);
+  await page.locator(".twin summary").nth(lane).focus();
+  await page.keyboard.press("Enter");
+  assert.match(await page.locator(".twin").nth(lane).innerText(), /Receiver: jitter/);
+  await clean(page);
+  await context.close();
+  context = null;
+
+  const [silent] = await callsWith(({ rtcp }) => rtcp.every((row) => row.fraction_lost_pct === null));
+  if (silent) {
+    const { page } = await openCall(silent);
+    assert.deepEqual((await ink(page)).filter((found) => found > 0), [], "a series without reports");
+    assert.doesNotMatch(await page.locator(".lanes .legend").innerText(), /as the receiver reports them/);
+  }
+});
+
+test("a receiver's own measurements unfold in full, those not believed are marked", { skip: real !== undefined }, async () => {
+  const measured = (row) => ["voip_metrics", "vq_report"].includes(row.kind);
+  const [detail] = await callsWith(({ rtcp }) => rtcp.some((row) => row.kind === "vq_report" && row.implausible));
+  const { page, streams } = await openCall(detail, { width: 900 });
+  const of = (stream) => detail.rtcp.filter((row) => measured(row) && row.stream === stream.id);
+  const with_ = streams.filter((stream) => of(stream).length > 0);
+  assert.equal(await page.locator(".measured").count(), with_.length);
+  const at = with_.findIndex((stream) => of(stream).some((row) => row.implausible));
+  const fold = page.locator(".measured").nth(at);
+  assert.equal(await fold.locator("table").isVisible(), false);
+  await fold.locator("summary").focus();
+  await page.keyboard.press("Enter");
+  const rows = of(with_[at]);
+  assert.equal(await fold.locator("tbody tr:not(.doubt)").count(), rows.length);
+  assert.equal(await fold.locator("tbody tr.doubted").count(), rows.filter((row) => row.implausible).length);
+  assert.match(await fold.innerText(), /Not believed: MOSLQ out of range/);
+  for (const name of ["Lost", "Discarded", "R", "MOS-LQ", "MOS-CQ", "Round trip", "End system", "Burst", "Gap", "Buffer"]) assert.equal(await fold.getByRole("columnheader", { name, exact: true }).count(), 1, name);
+  const believed = rows.findLast((row) => row.implausible === null);
+  const beside = (await texts(fold.locator("xpath=..").locator(".remote table tr"))).join("\n");
+  assert.ok(beside.includes(`${believed.voip.discard_pct.toFixed(2)} % by its own`), beside);
+  assert.ok(beside.includes(`${believed.voip.mos_lq.toFixed(1)} as it rates itself`), beside);
+  await clean(page);
+});
+
+test("the buffer that is large enough is named, and every size has its share", async () => {
+  const details = [await twoWayCall(), ...(await callsWith(({ streams }) => streams.some((stream) => stream.late_pct[60] >= 0.5)))];
+  assert.equal(details.length, 2, "the server has no stream with late packets");
+  for (const detail of details) {
+    const { page, streams } = await openCall(detail);
+    const parts = page.locator(".buffers");
+    assert.equal(await parts.count(), streams.length);
+    for (const [i, { late_pct }] of streams.entries()) {
+      const sizes = Object.keys(late_pct).map(Number).sort((a, b) => a - b);
+      const known = sizes.filter((size) => late_pct[size] !== null);
+      const enough = known.find((size) => late_pct[size] < 0.5);
+      const said = (await texts(parts.nth(i).locator("p").first()))[0];
+      if (known.length === 0) {
+        assert.match(said, /^– Unknown: /);
+        continue;
+      }
+      assert.match(said, enough === undefined ? /^Not even/ : new RegExp(`\\b${enough} ms\\b.*(too late|none is)`));
+      assert.deepEqual((await texts(parts.nth(i).locator("thead th"))).slice(1, -1).map(Number), sizes);
+      assert.deepEqual(await texts(parts.nth(i).locator("thead .enough")), enough === undefined ? [] : [String(enough)]);
+      const shares = (await texts(parts.nth(i).locator("tbody tr:last-child td"))).slice(0, sizes.length);
+      assert.deepEqual(shares.map((text) => text === "0"), sizes.map((size) => late_pct[size] === 0));
+      const above = sizes.filter((size) => late_pct[size] >= 0.5).length;
+      assert.equal(await parts.nth(i).locator("td:not(:last-child) rect.above").count(), above);
+    }
+    await clean(page);
+    await context.close();
+  }
+  context = null;
+});
+
+test("the R budget's parts fill the bar and stand beside it in numbers that add up", async () => {
+  const detail = await twoWayCall();
+  const { page, streams } = await openCall(detail);
+  assert.equal(await page.locator(".budget").count(), streams.length);
+  let rated = 0;
+  for (const [i, { r_budget: budget, mos }] of streams.entries()) {
+    const part = page.locator(".budget").nth(i);
+    if (budget === null) {
+      assert.match(await part.innerText(), /– No rating, so no budget: \S/);
+      continue;
+    }
+    rated++;
+    const lost = budget.codec + budget.loss + budget.late + budget.delay;
+    assert.match((await texts(part.locator("p")))[0], new RegExp(`^${lost < 0.05 ? "(<0\\.1|0)" : lost.toFixed(1)} of ${budget.clean_max.toFixed(1)} points lost: R ${(budget.clean_max - lost).toFixed(1)} \\((NB|WB|FB)\\) is left`));
+    const widths = await part.locator("> svg > rect").evaluateAll((rects) => Object.fromEntries(rects.map((rect) => [rect.dataset.part, Number.parseFloat(rect.getAttribute("width"))])));
+    assert.ok(Math.abs(Object.values(widths).reduce((sum, width) => sum + width, 0) - 100) < 0.01, "the parts fill the bar");
+    for (const cause of ["codec", "loss", "late", "delay"]) {
+      assert.ok(Math.abs(widths[cause] - (100 * budget[cause]) / budget.clean_max) < 0.01, cause);
+      const shown = (await texts(part.locator(`li[data-part="${cause}"]`)))[0];
+      if (cause === "delay" && mos.cq === null) assert.equal(shown, "– delay, unknown");
+      else assert.match(shown, budget[cause] >= 0.05 ? new RegExp(`^−${budget[cause].toFixed(1)} `) : /^(0|<0\.1) /);
+    }
+  }
+  assert.ok(rated > 0);
+  await clean(page);
+});
+
+test("each direction says whose loss it is, how far the MOS may be off, and what was missing", async () => {
+  const found = [await twoWayCall(), ...(await callsWith(({ streams }) => streams.some(({ quality }) => quality.one_sided))), ...(real ? [] : await callsWith(({ streams }) => streams.some(({ mos }) => mos.bounds !== null)))];
+  assert.ok(found.length >= 2);
+  for (const detail of found) {
+    const { page, streams } = await openCall(detail);
+    assert.equal(await page.locator(".lines").count(), streams.length);
+    for (const [i, { lost, mos, quality }] of streams.entries()) {
+      const [, whose, bounds, trust] = await texts(page.locator(".lines").nth(i).locator("dd"));
+      assert.match(whose, lost === 0 ? /^Nothing is missing at the probe/ : /^Lost .+: .+/);
+      if (quality.loss_evidence === "receiver_lost_them") assert.match(whose, /receiver's own reports miss them too/);
+      if (mos.bounds) assert.ok(bounds.startsWith(`${mos.bounds[0].toFixed(2)} if`) && bounds.includes(`${mos.bounds[1].toFixed(2)} if`), bounds);
+      else assert.match(bounds, /^– \S+/);
+      assert.match(trust, /^(Sound|Mind this|Doubtful)\. (Nothing was missing|Missing: .+)\.$/);
+      assert.equal(/other direction/.test(trust), quality.one_sided);
+      assert.equal(/probe dropped/.test(trust), quality.capture_drops > 0);
+      assert.equal(/the start/.test(trust), quality.started_mid_call);
+    }
+    await clean(page);
+    await context.close();
+  }
+  context = null;
+});
+
+test("no text of a call's page runs into other text, at 900 px", async () => {
+  const late = ({ streams }) => streams.length > 1 && streams.some((stream) => stream.late_pct[20] > 0.5);
+  for (const detail of [await twoWayCall(), ...(await callsWith(late))]) {
+    const { page } = await openCall(detail, { width: 900 });
+    for (const fold of await page.locator("details summary").all()) await fold.click();
+    const clashes = await page.evaluate(() => {
+      const boxes = [];
+      const walk = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+      while (walk.nextNode()) {
+        const node = walk.currentNode;
+        if (!node.data.trim() || node.parentElement.closest("svg, pre, .sr, .twin, title")) continue;
+        const range = document.createRange();
+        range.selectNodeContents(node);
+        const clip = node.parentElement.closest(".scroll")?.getBoundingClientRect();
+        for (const r of range.getClientRects()) {
+          if (r.width < 1 || (clip && r.right > clip.right + 1)) continue;
+          boxes.push({ text: node.data.trim().slice(0, 30), left: r.left, right: r.right, top: r.top + 3, bottom: r.bottom - 3 });
+        }
+      }
+      boxes.sort((a, b) => a.top - b.top);
+      const found = [];
+      boxes.forEach((a, i) => {
+        for (let k = i + 1; k < boxes.length && boxes[k].top < a.bottom; k++) {
+          const b = boxes[k];
+          if (a.left < b.right - 1 && b.left < a.right - 1 && b.top < a.bottom) found.push(`${a.text} / ${b.text}`);
+        }
+      });
+      return found;
+    });
+    assert.deepEqual(clashes.slice(0, 5), []);
+    await context.close();
+  }
+  context = null;
 });
 
 test("the cursor is shared between the lanes, a drag zooms all of them", async () => {

@@ -6,6 +6,7 @@ import { after, before, test } from "node:test";
 import { createServer } from "vite";
 import { render } from "../metrics-page.js";
 import { makeWorld } from "../mock/data.mjs";
+import { breaches } from "./contract.mjs";
 
 let vite;
 let format;
@@ -14,10 +15,12 @@ let ways;
 let words;
 let compare;
 let budget;
+let sizes;
+let receiver;
 
 before(async () => {
   vite = await createServer({ server: { middlewareMode: true, hmr: false, ws: false }, appType: "custom", logLevel: "error", optimizeDeps: { noDiscovery: true } });
-  [format, query, ways, words, compare, budget] = await Promise.all(["/src/format.ts", "/src/calls/query.ts", "/src/call/directions.ts", "/src/words.ts", "/src/call/compare.ts", "/src/call/budget.ts"].map((file) => vite.ssrLoadModule(file)));
+  [format, query, ways, words, compare, budget, sizes, receiver] = await Promise.all(["/src/format.ts", "/src/calls/query.ts", "/src/call/directions.ts", "/src/words.ts", "/src/call/compare.ts", "/src/call/budget.ts", "/src/call/sizes.ts", "/src/call/receiver.ts"].map((file) => vite.ssrLoadModule(file)));
 });
 
 after(() => vite?.close());
@@ -39,8 +42,80 @@ test("the R budget adds up to the clean maximum, and says when the delay is not 
   assert.deepEqual(budget.parts(parts).map(({ key, points }) => [key, Math.round(points * 10) / 10]), [["rest", 55], ["codec", 11], ["loss", 20], ["late", 2.2], ["delay", 5]]);
   assert.equal(budget.parts({ ...parts, loss: 90 })[0].points, 0, "never below nothing");
   const stream = (cq) => ({ mos: { cq, scale: "nb" } });
-  assert.equal(budget.sentenceOf(parts, stream(2.9)), "93.2 at best − 11.0 codec − 20.0 loss − 2.2 late packets − 5.0 delay = R 55.0 (NB)");
-  assert.equal(budget.sentenceOf({ ...parts, delay: 0, late: 0 }, stream(null)), "93.2 at best − 11.0 codec − 20.0 loss − 0 late packets = R 62.2 (NB), without delay: it is unknown");
+  assert.equal(budget.sentenceOf(parts, stream(2.9)), "38.2 of 93.2 points lost: R 55.0 (NB) is left");
+  assert.equal(budget.sentenceOf({ ...parts, delay: 0, late: 0 }, stream(null)), "31.0 of 93.2 points lost: R 62.2 (NB) is left; without delay, which is unknown: no round trip over both halves was measured");
+  assert.deepEqual([0, 4e-9, 0.03, 0.05, 12].map(budget.points), ["0", "0", "<0.1", "0.1", "12.0"]);
+});
+
+test("the side of the probe on which packets were lost, in words", () => {
+  const said = (loss_side, lost_before_probe, lost_behind_probe, expected = 1000) => plain(words.lossSide({ loss_side, lost_before_probe, lost_behind_probe, expected }));
+  assert.match(said("none", 1, 0), /^Next to no loss on either side/);
+  assert.equal(said("before_probe", 40, 0), "Lost before the probe: 40 packets (4.00 %) did not get here. Behind it no more were lost.");
+  assert.match(said("before_probe", 40, 5), /Behind it 5 packets \(0.50 %\) more were lost/);
+  assert.equal(said("behind_probe", 0, 1), "Lost behind the probe: 1 packet (0.10 %) passed here and did not reach the receiver. Before the probe nothing was lost.");
+  assert.match(said("behind_probe", 2, 30), /Before the probe 2 packets \(0.20 %\) were lost/);
+  assert.equal(said("both", 10, 12), "Lost on both sides of the probe: 10 packets (1.00 %) before it, 12 packets (1.20 %) behind it.");
+  assert.match(said("capture", 40, -38), /the receiver got 38 of the 40 packets \(4.00 %\) missing here/);
+  assert.match(said(null, null, null, null), /do not tell/);
+  assert.match(said("both", null, 4, null), /an unknown number of packets before it, 4 packets behind it/);
+  for (const reports of [0, 1, 5]) assert.match(words.noRemote(reports), /behind the probe\.$/);
+  assert.match(words.noRemote(0), /sends no RTCP/);
+});
+
+test("what speaks against a direction's figures is said, and nothing else is", () => {
+  const stream = ({ lost = 0, lq = 4.1, bounds = null, null_reason = null, clock_source = "sdp", ...quality } = {}) => ({ lost, clock_source, mos: { lq, bounds, null_reason }, quality: { capture_drops: 0, started_mid_call: false, one_sided: false, snap_cut: false, clock_steps: 0, loss_source: "none", loss_evidence: null, ...quality } });
+  assert.deepEqual(words.missing(stream()), []);
+  const all = words.missing(stream({ capture_drops: 1, started_mid_call: true, one_sided: true, snap_cut: true, clock_steps: 2, clock_source: null }));
+  assert.equal(all.length, 6);
+  assert.match(all[0], /^1 frame that the probe dropped/);
+  assert.match(words.missing(stream({ lost: 3, loss_source: "network" })).join(), /assumption/);
+  assert.deepEqual(words.missing(stream({ lost: 3, loss_source: "network", loss_evidence: "receiver_lost_them" })), []);
+  const levels = [{}, { lost: 2, loss_source: "network" }, { snap_cut: true }, { lost: 3, loss_source: "network" }, { one_sided: true }, { clock_source: "inferred" }, { capture_drops: 1 }, { lost: 1, loss_source: "suspected_capture", loss_evidence: "receiver_got_them" }];
+  assert.deepEqual(levels.map((each) => words.trustOf(stream(each))), ["ok", "ok", "ok", "care", "care", "care", "doubt", "doubt"]);
+  assert.match(words.lossSentence(stream()), /^Nothing is missing/);
+  assert.match(words.lossSentence(stream({ lost: 3, loss_source: "network" })), /taken for granted/);
+  assert.equal(words.boundsSentence(stream({ lost: 9, bounds: [2.5, 4.1] })), "2.50 if all of the loss is the network's, 4.10 if none of it is.");
+  assert.match(words.boundsSentence(stream({ lq: null, null_reason: "too_few_packets" })), /^– no MOS: fewer than 25 packets/);
+  assert.match(words.boundsSentence(stream({ lost: 9, loss_source: "network" })), /counts as the network's, so 4.10 stands/);
+});
+
+test("the smallest buffer below half a percent, and how it is said", () => {
+  const found = (late) => {
+    const all = sizes.sizesOf(late);
+    return plain(words.bufferSentence(sizes.smallestEnough(all), all[0].size, all.at(-1).size, "0.5 %"));
+  };
+  assert.equal(found({ 200: 0, 20: 5.7, 40: 0.5, 60: 0.004 }), "The smallest buffer that stays below 0.5 % is 60 ms: <0.01 % too late.");
+  assert.equal(found({ 20: 0, 40: 0 }), "A buffer of 20 ms, the smallest looked at, stays below 0.5 %: none is too late.");
+  assert.equal(found({ 20: 40, 200: 0.5 }), "Not even a buffer of 200 ms stays below 0.5 % of packets too late.");
+  assert.deepEqual([0, 0.01, 1, 100, 250].map(sizes.heightOf), [0, 0, 0.5, 1, 1]);
+});
+
+test("a half round trip no listed report proves is what the other leaves of the whole", () => {
+  const row = (stream, reporter_ssrc, rtt, implausible = null) => ({ stream, reporter_ssrc, rtt_probe_reporter_ms: rtt, implausible });
+  const stream = { id: "a", ssrc: "0x1", rtt_ms: 50 };
+  const halves = (rtcp, of = stream) => receiver.halvesOf({ rtcp }, of);
+  assert.deepEqual(halves([row("a", "0x2", 10), row("a", "0x2", 20), row("a", "0x2", 900, "no"), row("b", "0x1", 35)]), { toSender: 35, toReceiver: 15 });
+  assert.deepEqual(halves([row("a", "0x2", 20)]), { toSender: 30, toReceiver: 20 });
+  assert.deepEqual(halves([row("a", "0x2", 20)], { ...stream, rtt_ms: null }), { toSender: null, toReceiver: 20 });
+  assert.deepEqual(halves([row("a", "0x2", 60)]), { toSender: null, toReceiver: 60 });
+  assert.deepEqual(halves([]), { toSender: null, toReceiver: null });
+});
+
+test("reported loss holds since the report before; what is not believed is not drawn", () => {
+  const row = (second, lost, more = {}) => ({ stream: "a", reporter_ssrc: "0x2", at: `2026-03-01T12:00:${second}Z`, voip: null, implausible: null, cumulative_lost: 0, fraction_lost_pct: lost, jitter_ms: lost / 10, ...more });
+  const stream = { id: "a", first_at: "2026-03-01T12:00:00Z" };
+  const start = Date.parse(stream.first_at) / 1000;
+  const drawn = receiver.reportedOf({ rtcp: [row("05", 0), row("10", 99, { implausible: "no" }), row("15", 20), row("50", 3)] }, { streams: [stream] });
+  assert.deepEqual(drawn.map((each) => [each.from - start, each.at - start, each.lossPct, each.jitterMs]), [[0, 5, 0, 0], [5, 15, 20, 2], [20, 50, 3, 0.3]]);
+});
+
+test("the mock server keeps to the contract, to every field", () => {
+  const world = makeWorld({ calls: 200 });
+  for (const detail of world) assert.deepEqual(breaches("DetailJson", detail).slice(0, 3), [], detail.call.id);
+  assert.ok(breaches("RemoteJson", { reports: "2" }).length > 1, "the check itself finds breaches");
+  assert.equal(breaches("BudgetJson", { clean_max: 1, codec: 0, loss: 0, late: 0, delay: 0, more: 1 }).length, 1);
+  const sides = new Set(world.flatMap(({ streams }) => streams.map(({ remote }) => remote?.loss_side ?? "unknown")));
+  for (const side of ["none", "before_probe", "behind_probe", "capture", "unknown"]) assert.ok(sides.has(side), side);
 });
 
 test("whose loss it is comes with what speaks for it", () => {
@@ -48,6 +123,11 @@ test("whose loss it is comes with what speaks for it", () => {
   assert.match(words.lossBlame("network", "receiver_lost_them"), /^in the network: the receiver's own reports/);
   assert.match(words.lossBlame("suspected_capture", "receiver_got_them"), /^probably by the probe itself: .*received$/);
   assert.equal(words.lossBlame("capture", "some_new_reason").endsWith("some new reason"), true);
+});
+
+test("a cut line of evidence keeps its figures", () => {
+  assert.equal(words.figuresFirst("203.0.113.6:17260 to [2001:db8::1]:17256: 8.2 % lost, 22 runs"), "8.2 % lost, 22 runs; 203.0.113.6:17260 to [2001:db8::1]:17256");
+  assert.equal(words.figuresFirst("no answer to INVITE within 31.50 s"), "no answer to INVITE within 31.50 s");
 });
 
 test("numbers and lengths of time", () => {

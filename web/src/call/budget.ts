@@ -21,11 +21,27 @@ export function parts(budget: RBudget): Part[] {
   ];
 }
 
-/** `93.2 at best − 11.0 codec − 4.1 loss − 0 late packets = R 78.1 (NB), without delay: it is unknown` */
-export function sentenceOf(budget: RBudget, stream: StreamRow): string {
-  const known = stream.mos.cq !== null;
-  const [rest, ...causes] = parts(budget);
-  const taken = causes.filter(({ key }) => key !== "delay" || known).map(({ name, points }) => ` − ${points === 0 ? "0" : number(points, 1)} ${name}`);
-  const tail = known ? "" : ", without delay: it is unknown";
-  return `${number(budget.clean_max, 1)} at best${taken.join("")} = R ${number(rest?.points, 1)} (${scaleShort(stream.mos.scale)})${tail}`;
+/** Points between the clean maximum and what is left. */
+export function distance(budget: RBudget): number {
+  return budget.codec + budget.loss + budget.late + budget.delay;
 }
+
+/** The delay is in the budget only where a conversational MOS is. */
+export function delayKnown(stream: StreamRow): boolean {
+  return stream.mos.cq !== null;
+}
+
+/** `15.1 of 93.2 points lost: R 78.1 (NB) is left; without delay, which is unknown: no round trip over both halves was measured` */
+export function sentenceOf(budget: RBudget, stream: StreamRow): string {
+  const [rest] = parts(budget);
+  const tail = delayKnown(stream) ? "" : "; without delay, which is unknown: no round trip over both halves was measured";
+  return `${points(distance(budget))} of ${number(budget.clean_max, 1)} points lost: R ${number(rest?.points, 1)} (${scaleShort(stream.mos.scale)}) is left${tail}`;
+}
+
+/** A cost that is above zero never reads as zero, and rounding noise of the model never as a cost. */
+export function points(value: number): string {
+  if (value < NOISE) return "0";
+  return value < 0.05 ? "<0.1" : number(value, 1);
+}
+
+const NOISE = 0.001;

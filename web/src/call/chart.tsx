@@ -7,6 +7,7 @@ import { useTheme, useWidth } from "../hooks";
 import type { IntervalRow } from "../types";
 import { captureBlamed } from "../words";
 import { type Direction, spanOf } from "./directions";
+import type { Reported } from "./receiver";
 
 /** Space left of and right of the plotting area, the same in every lane so that times line up. */
 export const GUTTER = 52;
@@ -29,6 +30,8 @@ export interface SipMark {
 
 interface Props {
   direction: Direction;
+  /** What the receiver says of it. */
+  reported: Reported[];
   range: TimeRange;
   delayTop: number;
   lossTop: number;
@@ -104,7 +107,7 @@ export function LaneCharts(props: Props) {
       for (const plot of made) plot.destroy();
       plots.current = [];
     };
-  }, [width, isDark, props.direction, props.delayTop, props.lossTop]);
+  }, [width, isDark, props.direction, props.reported, props.delayTop, props.lossTop]);
 
   useEffect(() => {
     for (const plot of plots.current) {
@@ -117,7 +120,7 @@ export function LaneCharts(props: Props) {
 }
 
 function draw(host: HTMLElement, width: number, latest: { current: Props }): uPlot[] {
-  const { direction, range, delayTop, lossTop, syncKey, last } = latest.current;
+  const { direction, reported, range, delayTop, lossTop, syncKey, last } = latest.current;
   const css = getComputedStyle(host);
   const colour = (name: string): string => css.getPropertyValue(name).trim();
   const font = `11px ${css.fontFamily}`;
@@ -206,7 +209,7 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
         line(colour("--max"), { width: 1, dash: [2, 3] }),
         line(colour("--jitter"), { width: 1.75 }),
       ],
-      { bands: [{ series: [2, 1], fill: colour("--band") }], hooks: { draw: [(self) => drawOver(self, s, delayTop, colour("--max"))] } },
+      { bands: [{ series: [2, 1], fill: colour("--band") }], hooks: { draw: [(self) => drawOver(self, s, delayTop, colour("--max")), (self) => drawReported(self, reported, "jitterMs", delayTop, colour("--remote"), colour("--panel"))] } },
       false,
     ),
     [s.x, s.p50, s.p95, s.max, s.jitter],
@@ -218,7 +221,7 @@ function draw(host: HTMLElement, width: number, latest: { current: Props }): uPl
       67,
       { range: [0, lossTop], splits: [0, lossTop / 2, lossTop], unit: "%" },
       [line("transparent", { width: 0, paths: () => null })],
-      { hooks: { draw: [(self) => drawLoss(self, direction, colour("--loss"))] } },
+      { hooks: { draw: [(self) => drawLoss(self, direction, colour("--loss")), (self) => drawReported(self, reported, "lossPct", lossTop, colour("--remote"), colour("--panel"))] } },
       last,
     ),
     [s.x, s.loss],
@@ -367,6 +370,44 @@ function drawLoss(self: uPlot, direction: Direction, fill: string): void {
       ctx.restore();
       ctx.lineWidth = ratio;
       ctx.strokeRect(left + 0.5, y + 0.5, width - 1, zero - y - 1);
+    }
+  });
+}
+
+/** Rings stand apart from each other and from zero, or are left out. */
+const RING_SPACE_PX = 9;
+const RING_LEAST_PX = 3;
+
+/** Long dashes from report to report with a ring at each; loss in steps, as it holds since the report before. Above the scale it runs along the edge. */
+function drawReported(self: uPlot, reported: Reported[], which: "lossPct" | "jitterMs", top: number, stroke: string, ground: string): void {
+  clipped(self, (ctx, ratio) => {
+    const edge = self.bbox.top + 2 * ratio;
+    const yOf = (value: number): number => (value > top ? edge : Math.max(self.valToPos(value, "y", true), edge));
+    const points = reported.flatMap(({ from, at, [which]: value }) => (value === null ? [] : [{ from: self.valToPos(from, "x", true), x: self.valToPos(at, "x", true), y: yOf(Math.max(value, 0)) }]));
+    ctx.strokeStyle = stroke;
+    ctx.lineWidth = 1.5 * ratio;
+    ctx.setLineDash([7 * ratio, 4 * ratio]);
+    ctx.beginPath();
+    points.forEach(({ from, x, y }, i) => {
+      if (which === "lossPct") {
+        if (i === 0 || from > (points[i - 1]?.x ?? from) + ratio) ctx.moveTo(from, y);
+        else ctx.lineTo(from, y);
+      }
+      if (which === "jitterMs" && i === 0) ctx.moveTo(x, y);
+      else ctx.lineTo(x, y);
+    });
+    ctx.stroke();
+    ctx.setLineDash([]);
+    ctx.fillStyle = ground;
+    const zero = self.valToPos(0, "y", true);
+    let free = Number.NEGATIVE_INFINITY;
+    for (const { x, y } of points) {
+      if (x < free || zero - y < RING_LEAST_PX * ratio) continue;
+      free = x + RING_SPACE_PX * ratio;
+      ctx.beginPath();
+      ctx.arc(x, y, 2.5 * ratio, 0, 2 * Math.PI);
+      ctx.fill();
+      ctx.stroke();
     }
   });
 }

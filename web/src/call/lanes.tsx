@@ -6,15 +6,21 @@ import { clock, count, duration, epochMs, mos, ms, msList, number, percent, scal
 import { useWidth } from "../hooks";
 import { MosValue, Term } from "../parts";
 import type { CallDetail, IntervalRow, SipMessage, StreamRow } from "../types";
-import { captureBlamed } from "../words";
+import { captureBlamed, nullReason } from "../words";
+import { Buffers } from "./buffers";
 import { GUTTER, LaneCharts, RIGHT, type SipMark, type TimeRange, topOf, wholeRange } from "./chart";
-import { Costs } from "./costs";
+import { Budget, BurstLine } from "./costs";
+import { DirectionTrust } from "./direction-trust";
 import type { Direction } from "./directions";
+import { type Reported, reportedOf } from "./receiver";
+import { Measured, Remote } from "./remote";
 import { whatSpoilt, worstInterval } from "./worst";
 
 const MARK_ROWS = 3;
 const MARK_ROW_PX = 15;
 const CHARACTER_PX = 6.6;
+const MOST_STRETCH = 2;
+const NO_REPORTS: Reported[] = [];
 
 interface Props {
   detail: CallDetail;
@@ -28,11 +34,15 @@ export function Lanes({ detail, all, onMessage }: Props) {
   const [range, setRange] = useState<TimeRange | null>(null);
   const shown = range ?? whole;
   const rows = all.flatMap((direction) => direction.intervals.map(({ row }) => row));
-  const delayTop = topOf(
+  const reported = useMemo(() => new Map(all.map((direction) => [direction.key, reportedOf(detail, direction)])), [detail, all]);
+  const said = [...reported.values()].flat();
+  const ourTop = topOf(
     rows.flatMap((row) => [row.delay_variation_ms.p95, row.delay_variation_ms.p99, row.jitter_ms.mean]),
     4,
   );
-  const lossTop = topOf(rows.map((row) => (row.expected > 0 ? (100 * row.lost) / row.expected : null)), 2);
+  // Digits inflate reported jitter: it may stretch the scale, not flatten all else.
+  const delayTop = topOf([ourTop, ...said.map(({ jitterMs }) => (jitterMs === null ? null : Math.min(jitterMs, MOST_STRETCH * ourTop)))], 4);
+  const lossTop = topOf([...rows.map((row) => (row.expected > 0 ? (100 * row.lost) / row.expected : null)), ...said.map(({ lossPct }) => lossPct)], 2);
   const zoom = useCallback(
     (next: TimeRange) => {
       if (!whole) return;
@@ -53,13 +63,14 @@ export function Lanes({ detail, all, onMessage }: Props) {
           </button>
         )}
       </div>
-      <Legend />
+      <Legend reported={said.length > 0} />
       <MarkStrip marks={marks} range={shown} onPick={onMessage} />
       {all.map((direction, i) => (
         <Lane
           key={direction.key}
           direction={direction}
           detail={detail}
+          reported={reported.get(direction.key) ?? NO_REPORTS}
           range={shown}
           delayTop={delayTop}
           lossTop={lossTop}
@@ -73,7 +84,7 @@ export function Lanes({ detail, all, onMessage }: Props) {
   );
 }
 
-function Legend() {
+function Legend({ reported }: { reported: boolean }) {
   return (
     <p class="legend" aria-hidden="true">
       <span>
@@ -113,6 +124,15 @@ function Legend() {
         </svg>
         nothing received
       </span>
+      {reported && (
+        <span>
+          <svg width="34" height="10">
+            <path class="of-remote" d="M0 5h34" />
+            <circle class="of-remote" cx="17" cy="5" r="2.5" />
+          </svg>
+          loss and jitter as the receiver reports them
+        </span>
+      )}
     </p>
   );
 }
@@ -120,6 +140,7 @@ function Legend() {
 interface LaneProps {
   direction: Direction;
   detail: CallDetail;
+  reported: Reported[];
   range: TimeRange;
   delayTop: number;
   lossTop: number;
@@ -129,7 +150,7 @@ interface LaneProps {
   onWhole: () => void;
 }
 
-function Lane({ direction, detail, range, delayTop, lossTop, marks, last, onZoom, onWhole }: LaneProps) {
+function Lane({ direction, detail, reported, range, delayTop, lossTop, marks, last, onZoom, onWhole }: LaneProps) {
   const readout = useRef<HTMLParagraphElement>(null);
   const answered = detail.call.answered_at;
   const onCursor = useCallback(
@@ -137,10 +158,10 @@ function Lane({ direction, detail, range, delayTop, lossTop, marks, last, onZoom
       const target = readout.current;
       if (!target) return;
       const found = index === null ? undefined : direction.intervals[index];
-      target.textContent = found ? describe(found.row, answered) : "";
+      target.textContent = found ? describe(found.row, answered, saidThen(reported, found.row)) : "";
       target.classList.toggle("on", found !== undefined);
     },
-    [direction, answered],
+    [direction, answered, reported],
   );
   const first = direction.streams[0];
   if (!first) return null;
@@ -155,13 +176,14 @@ function Lane({ direction, detail, range, delayTop, lossTop, marks, last, onZoom
       {direction.streams.map((stream) => (
         <Fragment key={stream.id}>
           <StreamFigures stream={stream} intervals={detail.intervals[stream.id] ?? []} several={direction.streams.length > 1} />
-          <Costs stream={stream} />
+          <DirectionTrust detail={detail} stream={stream} />
         </Fragment>
       ))}
       {direction.intervals.length > 0 ? (
         <div onDblClick={onWhole}>
           <LaneCharts
             direction={direction}
+            reported={reported}
             range={range}
             delayTop={delayTop}
             lossTop={lossTop}
@@ -176,7 +198,21 @@ function Lane({ direction, detail, range, delayTop, lossTop, marks, last, onZoom
       ) : (
         <p class="hint">No interval rows are stored for this direction; they are kept for a shorter time than the totals above.</p>
       )}
-      <LaneTable direction={direction} />
+      <LaneTable direction={direction} reported={reported} />
+      {direction.streams.map((stream) => (
+        <div key={stream.id} class="costs">
+          {direction.streams.length > 1 && (
+            <p class="which">
+              {stream.codec ?? "unknown codec"}, from {clock(stream.first_at)}
+            </p>
+          )}
+          <Remote detail={detail} stream={stream} />
+          <Buffers stream={stream} />
+          <Budget stream={stream} />
+          <BurstLine stream={stream} />
+          <Measured detail={detail} stream={stream} />
+        </div>
+      ))}
     </article>
   );
 }
@@ -192,6 +228,7 @@ function StreamFigures({ stream, intervals, several }: { stream: StreamRow; inte
       </Figure>
       <Figure term="MOS-LQ whole" of="lq">
         <MosValue value={stream.mos.lq} scale={stream.mos.scale} why={stream.mos.null_reason} />
+        {stream.mos.lq === null && <small> {nullReason(stream.mos.null_reason)}</small>}
       </Figure>
       <Figure term="Worst interval" of="mos_worst_interval">
         <MosValue value={stream.mos.worst_interval} scale={stream.mos.scale} why={stream.mos.null_reason} />
@@ -254,17 +291,23 @@ function LossRuns({ runs }: { runs: Record<string, number> }) {
   );
 }
 
-function describe(row: IntervalRow, answered: string | null): string {
+/** The receiver's last word within an interval. */
+function saidThen(reported: Reported[], row: IntervalRow): Reported | null {
+  const from = epochMs(row.start_at) / 1000;
+  return reported.findLast(({ at }) => at >= from && at < from + row.length_ms / 1000) ?? null;
+}
+
+function describe(row: IntervalRow, answered: string | null, said: Reported | null): string {
   const at = epochMs(row.start_at);
   const since = answered ? ` (${duration(Math.max(at - epochMs(answered), 0))} after answer)` : "";
-  const rated = row.mos_lq === null ? `no MOS (${(row.mos_null_reason ?? "unknown").replaceAll("_", " ")})` : `MOS ${mos(row.mos_lq)} ${scaleShort(row.mos_scale)}`;
+  const rated = row.mos_lq === null ? `no MOS (${nullReason(row.mos_null_reason)})` : `MOS ${mos(row.mos_lq)} ${scaleShort(row.mos_scale)}`;
   const dv = row.delay_variation_ms;
   const lost = row.lost === 0 ? "no loss" : `lost ${number(row.lost)} of ${number(row.expected)}, longest run ${number(row.longest_loss_run)}${captureBlamed(row.loss_source) ? ", probe suspected" : ""}`;
-  return `${clock(at)} to ${clock(at + row.length_ms)}${since}: ${rated}; delay variation p50 ${ms(dv.p50)}, p95 ${ms(dv.p95)}, max ${ms(dv.max)}; jitter ${ms(row.jitter_ms.mean)}; ${lost}${(row.max_gap_ms ?? 0) >= 1000 ? `; nothing for ${ms(row.max_gap_ms)}` : ""}`;
+  return `${clock(at)} to ${clock(at + row.length_ms)}${since}: ${rated}; delay variation p50 ${ms(dv.p50)}, p95 ${ms(dv.p95)}, max ${ms(dv.max)}; jitter ${ms(row.jitter_ms.mean)}; ${lost}${(row.max_gap_ms ?? 0) >= 1000 ? `; nothing for ${ms(row.max_gap_ms)}` : ""}${said ? `; the receiver says lost ${percent(said.lossPct)}, jitter ${ms(said.jitterMs)}` : ""}`;
 }
 
 /** The charts once more as a table, for those who read rather than see. */
-function LaneTable({ direction }: { direction: Direction }) {
+function LaneTable({ direction, reported }: { direction: Direction; reported: Reported[] }) {
   return (
     <details class="twin">
       <summary>The same as a table ({number(direction.intervals.length)} intervals)</summary>
@@ -284,6 +327,12 @@ function LaneTable({ direction }: { direction: Direction }) {
               <th scope="col">Longest run</th>
               <th scope="col">Reordered</th>
               <th scope="col">Longest gap</th>
+              {reported.length > 0 && (
+                <>
+                  <th scope="col">Receiver: lost</th>
+                  <th scope="col">Receiver: jitter</th>
+                </>
+              )}
             </tr>
           </thead>
           <tbody>
@@ -306,12 +355,23 @@ function LaneTable({ direction }: { direction: Direction }) {
                 <td>{number(row.longest_loss_run)}</td>
                 <td>{number(row.reordered)}</td>
                 <td>{ms(row.max_gap_ms)}</td>
+                {reported.length > 0 && <SaidCells said={saidThen(reported, row)} />}
               </tr>
             ))}
           </tbody>
         </table>
       </div>
     </details>
+  );
+}
+
+function SaidCells({ said }: { said: Reported | null }) {
+  if (!said) return <td colSpan={2}>– no report then</td>;
+  return (
+    <>
+      <td>{percent(said.lossPct)}</td>
+      <td>{ms(said.jitterMs)}</td>
+    </>
   );
 }
 

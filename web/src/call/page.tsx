@@ -9,7 +9,7 @@ import { useKeys, useLoad, useTitle } from "../hooks";
 import { ClassMark, Copy, Failure, MosValue, Notice, Term, Time } from "../parts";
 import { cameFromList, navigate } from "../router";
 import type { CallDetail, Party } from "../types";
-import { diagnosisHint, diagnosisTitle, finalAnswer, releasedBy, severity, stateWord, verdict } from "../words";
+import { diagnosisHint, diagnosisTitle, finalAnswer, releasedBy, severity, stateWord, unknownFacts, verdict } from "../words";
 import { directions, displayFilter, shellWord } from "./directions";
 import { Ladder } from "./ladder";
 import { Lanes } from "./lanes";
@@ -164,18 +164,35 @@ function Who({ party }: { party: Party }) {
 function Facts({ detail }: { detail: CallDetail }) {
   const { call } = detail;
   const worst = worstOf(detail);
+  const why = unknownFacts(detail);
   return (
     <section class="facts panel" aria-label="Facts">
       <dl class="key">
         <Fact term="Worst MOS" of="mos_worst_interval">
           <MosValue value={call.mos_worst} scale={call.mos_scale} />
           {worst && <small> {whatSpoilt(worst)}</small>}
+          {call.mos_worst === null && <small> {why.mos}</small>}
         </Fact>
-        <Fact term="Worst p95 delay var." of="pdv_p95_ms">{ms(call.pdv_p95_worst_ms)}</Fact>
-        <Fact term="Worst loss" of="loss_pct">{percent(call.loss_pct_worst)}</Fact>
-        <Fact term="Duration">{duration(call.duration_ms)}</Fact>
-        <Fact term="Post-dial delay">{ms(call.pdd_ms)}</Fact>
-        <Fact term="Setup">{ms(call.setup_ms)}</Fact>
+        <Fact term="Worst p95 delay var." of="pdv_p95_ms">
+          {ms(call.pdv_p95_worst_ms)}
+          {call.pdv_p95_worst_ms === null && <small> {why.delay}</small>}
+        </Fact>
+        <Fact term="Worst loss" of="loss_pct">
+          {percent(call.loss_pct_worst)}
+          {call.loss_pct_worst === null && <small> {why.loss}</small>}
+        </Fact>
+        <Fact term="Duration">
+          {duration(call.duration_ms)}
+          {call.duration_ms === null && <small> {why.duration}</small>}
+        </Fact>
+        <Fact term="Post-dial delay">
+          {ms(call.pdd_ms)}
+          {call.pdd_ms === null && <small> {why.ring}</small>}
+        </Fact>
+        <Fact term="Setup">
+          {ms(call.setup_ms)}
+          {call.setup_ms === null && <small> {why.setup}</small>}
+        </Fact>
       </dl>
       <dl>
         <Fact term="State">{stateWord(call.state)}</Fact>

@@ -3,9 +3,9 @@
 import { number, plural, scaleLong } from "../format";
 import { Term } from "../parts";
 import type { CallDetail, StreamRow } from "../types";
-import { captureBlamed, clockSource, lossBlame, sentence } from "../words";
+import { captureBlamed, clockSource, nullReason, sentence } from "../words";
 
-type Level = "ok" | "care" | "doubt";
+export type Level = "ok" | "care" | "doubt";
 
 interface Item {
   level: Level;
@@ -14,6 +14,10 @@ interface Item {
 }
 
 const LEVEL_WORDS: Record<Level, string> = { ok: "Sound", care: "Mind this", doubt: "Doubtful" };
+
+export function levelWord(of: Level): string {
+  return LEVEL_WORDS[of];
+}
 
 export function Trust({ detail }: { detail: CallDetail }) {
   const list = items(detail);
@@ -40,7 +44,7 @@ export function Trust({ detail }: { detail: CallDetail }) {
   );
 }
 
-function LevelMark({ of }: { of: Level }) {
+export function LevelMark({ of }: { of: Level }) {
   return (
     <svg class={`mark ${{ ok: "good", care: "fair", doubt: "failed" }[of]}`} width="13" height="13" viewBox="0 0 14 14" role="img" aria-label={LEVEL_WORDS[of]}>
       {of === "ok" ? (
@@ -73,10 +77,6 @@ function items({ call, streams, truncated }: CallDetail): Item[] {
     const drops = sum((s) => s.quality.capture_drops);
     if (drops > 0) add("doubt", "Capture drops", `The probe missed ${plural(drops, "frame")} while this was measured. ${any((s) => captureBlamed(s.quality.loss_source)) ? "Some of the loss shown is probably its own." : "Loss in the same intervals may be its own."}`);
     else add("ok", "Capture drops", "The probe missed no frame while this was measured.");
-    if (any((s) => s.lost > 0)) {
-      const blamed = any((s) => captureBlamed(s.quality.loss_source));
-      add(blamed ? "doubt" : "ok", "Whose loss", `Lost ${each((s) => (s.lost > 0 ? lossBlame(s.quality.loss_source, s.quality.loss_evidence) : null))}.`);
-    }
     const removed = sum((s) => s.quality.duplicates_removed);
     add("ok", "Duplicates", removed > 0 ? `${plural(removed, "copy", "copies")} made by the mirror port left out of every figure.` : "The mirror port made no copies.");
     const oneSided = any((s) => s.quality.one_sided);
@@ -91,15 +91,14 @@ function items({ call, streams, truncated }: CallDetail): Item[] {
       add(estimate ? "care" : "ok", "MOS", `${sentence(scales)}. Codec figures: ${each((s) => s.mos.codec_status) || "unknown"}. ${delay}`);
     }
     const unrated = streams.filter((s) => s.mos.null_reason);
-    if (unrated.length > 0) add("care", "MOS withheld", `${plural(unrated.length, "stream")}: ${each((s) => s.mos.null_reason?.replaceAll("_", " ") ?? null)}.`);
+    if (unrated.length > 0) add("care", "MOS withheld", `${plural(unrated.length, "stream")}: ${each((s) => (s.mos.null_reason ? nullReason(s.mos.null_reason) : null))}.`);
     const steps = sum((s) => s.quality.clock_steps);
     const resolution = Math.max(...streams.map((s) => s.quality.timestamp_resolution_ns ?? 0));
-    add(steps > 0 ? "doubt" : "ok", "Capture times", `${resolution > 0 ? `Resolution ${resolution >= 1000 ? `${number(resolution / 1000)} µs` : `${resolution} ns`}` : "Resolution unknown"}${steps > 0 ? `; ${plural(steps, "clock step")}, delay figures across them do not hold` : "; no clock steps"}.`);
-    if (any((s) => s.quality.snap_cut)) add("ok", "Snap length", "Packets were cut by the snap length. Figures come from headers and are whole all the same.");
+    add(steps > 0 ? "care" : "ok", "Capture times", `${resolution > 0 ? `Resolution ${resolution >= 1000 ? `${number(resolution / 1000)} µs` : `${resolution} ns`}` : "Resolution unknown"}${steps > 0 ? `; ${plural(steps, "clock step")}, delays are measured anew after each` : "; no clock steps"}.`);
   }
   if (call.started_mid_call || any((s) => s.quality.started_mid_call)) add("care", "Start", "The capture began after the call did: times before the first packet are unknown.");
   if (truncated) add("care", "Cut list", "There is more of this call than one page takes; rows after the limit are left out here and are in the database.");
-  add("ok", "Measurement point", `Measured by the probe named “${call.probe}”${call.site ? ` at ${call.site}` : ""}. What happens between the probe and the ear, the receiver's jitter buffer among it, is not in these figures.`);
+  add("ok", "Measurement point", `Measured by the probe named “${call.probe}”${call.site ? ` at ${call.site}` : ""}. What happens between the probe and the ear, the receiver's jitter buffer among it, is in these figures only where a receiver's reports are named.`);
   return out.sort((a, b) => RANK[a.level] - RANK[b.level]);
 }
 

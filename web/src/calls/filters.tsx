@@ -61,8 +61,8 @@ export function Filters({ query, from, to }: { query: URLSearchParams; from: str
         <TextField name="trunk" label="Trunk" query={query} known={known.trunk} />
         <TextField name="site" label="Site" query={query} known={known.site} />
         <TextField name="mos_below" label="MOS below" query={query} numeric />
-        <TextField name="pdv_p95_above" label="p95 above, ms" hint="95th percentile of delay variation, worst direction" query={query} numeric />
-        <TextField name="loss_above" label="Loss above, %" query={query} numeric />
+        <TextField name="pdv_p95_above" label="p95 over, ms" hint="95th percentile of delay variation, worst direction" query={query} numeric />
+        <TextField name="loss_above" label="Loss over, %" query={query} numeric />
         <button type="button" class="plain" disabled={active.length === 0} onClick={() => set(clear)}>
           Clear filters
         </button>

@@ -4,7 +4,7 @@ import { clock, dateTime, day, duration, ipOf, local, ms, percent } from "../for
 import { ClassMark, MosValue, Term } from "../parts";
 import { navigate } from "../router";
 import type { CallClass, CallRow, Party } from "../types";
-import { captureBlamed, classWord, finalAnswer, lossSource, severity, verdict } from "../words";
+import { captureBlamed, classWord, figuresFirst, finalAnswer, lossSource, severity, verdict } from "../words";
 
 export function CallTable({ rows, busy }: { rows: CallRow[]; busy: boolean }) {
   return (
@@ -73,7 +73,7 @@ function Row({ call }: { call: CallRow }) {
           </a>
           {more > 0 && <span class="and"> +{more}</span>}
           {call.state === "established" && <span class="tag">in progress</span>}
-          <p title={detail}>{detail || answer}</p>
+          <p title={detail}>{figuresFirst(detail) || answer}</p>
         </div>
       </td>
       <td class="n">
