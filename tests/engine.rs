@@ -124,7 +124,7 @@ impl Run {
 
     fn document(&self) -> String {
         let calls = self.calls().into_iter().cloned().collect();
-        let streams = self.streams().into_iter().cloned().collect();
+        let streams = self.streams().into_iter().cloned().map(Box::new).collect();
         let document = Document::new(self.frames, &self.outcomes, Vec::new(), calls, streams, "test");
         serde_json::to_string(&document).unwrap()
     }

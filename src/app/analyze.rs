@@ -72,21 +72,25 @@ pub fn analyze(args: &AnalyzeArgs, policy: &Policy) -> anyhow::Result<Document> 
     engine.finish(&mut found);
     progress.finish_and_clear();
     let truncations = timeline.truncations().iter().map(|t| format!("{}: {}", t.name, t.truncation)).collect();
-    Ok(Document::new(frames, &engine.outcomes(), truncations, found.calls, found.streams, &name))
+    let outcomes = engine.outcomes();
+    // The document of a large capture needs the room.
+    drop(engine);
+    Ok(Document::new(frames, &outcomes, truncations, found.calls, found.streams, &name))
 }
 
 /// The events a document is made of.
 #[derive(Default)]
 struct Found {
     calls: Vec<crate::model::CallRecord>,
-    streams: Vec<crate::model::StreamReport>,
+    #[expect(clippy::vec_box, reason = "they come boxed, and a list of a kilobyte each would be copied as it grows")]
+    streams: Vec<Box<crate::model::StreamReport>>,
 }
 
 impl Sink for Found {
     fn push(&mut self, event: Event) {
         match event {
             Event::CallEnded(call) => self.calls.push(*call),
-            Event::StreamEnded(stream) => self.streams.push(*stream),
+            Event::StreamEnded(stream) => self.streams.push(stream),
             _ => {}
         }
     }

@@ -19,7 +19,8 @@ pub struct Document {
     pub truncated: bool,
     pub truncations: Vec<String>,
     pub calls: Vec<CallDocument>,
-    pub streams: Vec<StreamDocument>,
+    #[expect(clippy::vec_box, reason = "made while the reports are freed one by one, in their room")]
+    pub streams: Vec<Box<StreamDocument>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -269,7 +270,7 @@ impl Document {
         outcomes: &OutcomeCounts,
         truncations: Vec<String>,
         mut calls: Vec<CallRecord>,
-        mut streams: Vec<StreamReport>,
+        mut streams: Vec<Box<StreamReport>>,
         measured_at: &str,
     ) -> Document {
         calls.sort_by(|a, b| (a.first_at, &a.call_id, a.uid).cmp(&(b.first_at, &b.call_id, b.uid)));
@@ -280,7 +281,7 @@ impl Document {
             truncated: !truncations.is_empty(),
             truncations,
             calls: calls.iter().map(CallDocument::new).collect(),
-            streams: streams.iter().map(|s| StreamDocument::new(s, measured_at)).collect(),
+            streams: streams.into_iter().map(|s| Box::new(StreamDocument::new(&s, measured_at))).collect(),
         }
     }
 }

@@ -52,11 +52,15 @@ pub fn table(document: &Document, out: &mut impl Write, style: Style) -> io::Res
                 diagnosis.evidence
             )?;
         }
-        let streams = document.streams.iter().filter(|s| call.stream_ids.contains(&s.id));
+        let streams = document.streams.iter().map(AsRef::as_ref).filter(|s| call.stream_ids.contains(&s.id));
         stream_lines(streams, out, style)?;
     }
-    let alone: Vec<&StreamDocument> =
-        document.streams.iter().filter(|s| !document.calls.iter().any(|c| c.stream_ids.contains(&s.id))).collect();
+    let alone: Vec<&StreamDocument> = document
+        .streams
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|s| !document.calls.iter().any(|c| c.stream_ids.contains(&s.id)))
+        .collect();
     if !alone.is_empty() {
         writeln!(out, "\nRTP without a call in this capture")?;
         stream_lines(alone.into_iter(), out, style)?;

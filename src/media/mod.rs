@@ -5,6 +5,7 @@
 
 mod drift;
 mod packet;
+mod past;
 mod payloads;
 pub mod recent;
 mod sequence;

@@ -4,7 +4,9 @@ use crate::units::{Ssrc, Timestamp};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Source, destination and SSRC: what makes a stream. IPv4 addresses in their IPv6-mapped form.
+/// Packed, because a table of every stream has several of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C, packed(8))]
 pub struct FlowKey {
     pub src_ip: u128,
     pub dst_ip: u128,
@@ -15,6 +17,7 @@ pub struct FlowKey {
 
 /// One address and port, as a table key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C, packed(8))]
 pub struct Endpoint {
     pub ip: u128,
     pub port: u16,

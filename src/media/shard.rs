@@ -245,7 +245,6 @@ impl Shard {
         self.interval_start = boundary;
         let timeout = self.candidate_timeout;
         self.drop_candidates(|c| boundary - c.last_at >= timeout);
-        self.give_back();
     }
 
     /// Says when the present interval began, before the first packet.
@@ -497,7 +496,8 @@ impl Shard {
         }
     }
 
-    /// Gives back the room of a rush of candidates, such as that of a start in the busy hour.
+    /// Gives back the room of a rush of candidates, such as that of a start in the busy hour, as the rush ends: its
+    /// streams need it.
     fn give_back(&mut self) {
         let few = self.candidates.len().max(1024);
         if self.candidates.capacity() > 8 * few {
@@ -532,6 +532,7 @@ impl Shard {
                 self.candidates_of_flow.remove(&flow);
             }
         }
+        self.give_back();
         Some(candidate)
     }
 }

@@ -1,6 +1,7 @@
 //! The state of one stream and its reports.
 
 use super::packet::Packet;
+use super::past::Past;
 use super::payloads::Payloads;
 use super::recent::Recent;
 use super::sequence::{Arrival, Sequence};
@@ -58,7 +59,7 @@ pub struct Stream {
     interval: Tally,
     recent: Recent,
     /// Numbers of everything before the present interval.
-    before: Option<Box<StreamNumbers>>,
+    before: Past,
     pub id: StreamId,
     pub first_at: Timestamp,
     /// Silent since then by the machine's time, which goes on also for packets that lag behind it.
@@ -86,7 +87,7 @@ impl Stream {
             sequence: Sequence::new(first.seq),
             timing: Timing::new(clock),
             interval: Tally::default(),
-            before: None,
+            before: Past::default(),
             payloads,
             first_at: first.at,
             last_at: first.at,
@@ -227,7 +228,7 @@ impl Stream {
             out.push(self.interval_report(start - Nanos(length.0 * i64::from(back)), length, StreamNumbers::default()));
         }
         let numbers = std::mem::take(&mut self.interval).numbers();
-        self.before.get_or_insert_default().merge(&numbers);
+        self.before.add(&numbers);
         out.push(self.interval_report(start, length, numbers));
     }
 
@@ -264,7 +265,7 @@ impl Stream {
 
     /// The stream so far.
     pub fn report(&self) -> StreamReport {
-        let mut numbers = self.before.as_deref().cloned().unwrap_or_default();
+        let mut numbers = self.before.numbers();
         numbers.merge(&self.interval.numbers());
         numbers.jitter = self.payloads.main().jitter;
         let main = self.payloads.main();

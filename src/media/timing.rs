@@ -144,7 +144,8 @@ impl Timing {
             return;
         }
         let Some(held) = self.held.take() else { return };
-        let samples = held.as_slice();
+        let unpacked = held.unpack();
+        let samples = &unpacked[..held.len()];
         let mut from = 0;
         while from < samples.len() {
             let end = self.segment(samples, from);
@@ -171,7 +172,8 @@ impl Timing {
 
     /// Derives the clock rate from what is held: slope of timestamps against arrival, snapped to a usual rate.
     pub fn infer(&self) -> Option<ClockRate> {
-        infer_clock(self.held.as_ref()?.as_slice())
+        let held = self.held.as_ref()?;
+        infer_clock(&held.unpack()[..held.len()])
     }
 
     pub fn is_full_without_clock(&self) -> bool {
@@ -213,7 +215,7 @@ impl Timing {
         if held.push(sample).is_err() {
             return;
         }
-        let span = sample.at - held.as_slice().first().map_or(sample.at, |s| s.at);
+        let span = sample.at - held.first_at();
         if known && (held.len() >= SETTLE_PACKETS || span >= SETTLE_TIME) {
             self.settle(out, pool);
         }
@@ -394,39 +396,63 @@ impl Pool {
 }
 
 mod arrayvec {
-    //! A fixed array with a length.
+    //! A fixed array of samples with a length, packed: at the start of the busy hour every stream has one.
 
     use super::{HELD, Sample};
 
+    /// Times count from the first sample, in the upper 62 bits; the lower two are the sample's flags.
     #[derive(Debug)]
     pub struct Held {
-        samples: [Sample; HELD],
-        len: usize,
+        origin: i64,
+        times: [i64; HELD],
+        timestamps: [u32; HELD],
+        len: u32,
     }
 
     impl Default for Held {
         fn default() -> Self {
-            Held { samples: [Sample { at: 0, timestamp: 0, marker: false, consecutive: false }; HELD], len: 0 }
+            Held { origin: 0, times: [0; HELD], timestamps: [0; HELD], len: 0 }
         }
     }
 
     impl Held {
         pub fn push(&mut self, sample: Sample) -> Result<(), ()> {
-            *self.samples.get_mut(self.len).ok_or(())? = sample;
+            let len = self.len();
+            let (Some(time), Some(timestamp)) = (self.times.get_mut(len), self.timestamps.get_mut(len)) else {
+                return Err(());
+            };
+            if len == 0 {
+                self.origin = sample.at;
+            }
+            *time = sample.at.wrapping_sub(self.origin) << 2
+                | i64::from(sample.marker) << 1
+                | i64::from(sample.consecutive);
+            *timestamp = sample.timestamp;
             self.len += 1;
             Ok(())
         }
 
         pub fn len(&self) -> usize {
-            self.len
+            self.len as usize
         }
 
         pub fn clear(&mut self) {
             self.len = 0;
         }
 
-        pub fn as_slice(&self) -> &[Sample] {
-            &self.samples[..self.len]
+        /// Time of the first sample.
+        pub fn first_at(&self) -> i64 {
+            self.origin
+        }
+
+        /// All samples; those behind the length mean nothing.
+        pub fn unpack(&self) -> [Sample; HELD] {
+            std::array::from_fn(|i| Sample {
+                at: self.origin.wrapping_add(self.times[i] >> 2),
+                timestamp: self.timestamps[i],
+                marker: self.times[i] & 2 != 0,
+                consecutive: self.times[i] & 1 != 0,
+            })
         }
     }
 }

@@ -5,12 +5,13 @@
 //! the state of both. Start and end of a span count as surrounded by Gmin received packets.
 
 use crate::units::Nanos;
+use serde::{Deserialize, Serialize};
 
 /// Gmin of RFC 3611.
 pub const GMIN: u8 = 16;
 
 /// Bad packets closer together than Gmin, from the first to the last of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Group {
     slots: u32,
     bad: u32,
@@ -24,7 +25,7 @@ impl Group {
 }
 
 /// Streaming burst and gap state. Counters hold up to 2^32 - 1 packets and stay there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BurstGap {
     received: u32,
     bad: u32,

@@ -87,7 +87,7 @@ impl LossRuns {
 }
 
 /// RFC 3550 interarrival jitter, sampled after each packet. In nanoseconds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct JitterStat {
     /// The running estimate after the last packet.
     pub last_ns: f64,
@@ -115,7 +115,7 @@ impl JitterStat {
 
 /// Delay from packet to packet and around its running mean. Sums of whole nanoseconds, so that adjacent spans add up
 /// to the same figure however they are cut.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DelayVariation {
     /// |IPDV| of packets that follow each other in sequence and in order of arrival (RFC 3393, RFC 5481 section 4.1):
     /// sum, number and largest, in nanoseconds.
@@ -160,7 +160,7 @@ impl DelayVariation {
 }
 
 /// Everything counted about a stream over some time. Two adjacent spans merge into the numbers of both.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StreamNumbers {
     /// Every RTP packet.
     pub packets: u64,
