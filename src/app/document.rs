@@ -2,12 +2,13 @@
 
 use crate::model::burst::BurstSummary;
 use crate::model::{
-    CallRecord, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints, Relation, RemoteView, RoundTrips, StreamReport,
-    endpoint_text,
+    CallRecord, DISCARD_BUFFERS_MS, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints, Relation, RemoteView,
+    RoundTrips, StreamReport, endpoint_text,
 };
 use crate::units::{DelayHistogram, Nanos, Timestamp};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Everything found in the files.
 #[derive(Debug, Serialize)]
@@ -116,7 +117,8 @@ pub struct StreamDocument {
     pub ipdv_ms: IpdvDocument,
     pub mapdv2_ms: Option<f64>,
     /// Share too late for a fixed jitter buffer of so many milliseconds, percent.
-    pub late_pct: BTreeMap<u16, Option<f64>>,
+    #[serde(serialize_with = "by_buffer")]
+    pub late_pct: [Option<f64>; DISCARD_BUFFERS_MS.len()],
     /// Share an adaptive jitter buffer of 20 to 200 ms would have discarded, percent.
     pub discarded_adaptive_pct: Option<f64>,
     pub max_gap_ms: f64,
@@ -260,7 +262,8 @@ pub struct QualityDocument {
     /// What speaks for it; null where nothing does.
     pub loss_evidence: Option<&'static str>,
     /// Where this was measured: delay and loss up to here, not beyond.
-    pub measured_at: String,
+    #[serde(serialize_with = "shared")]
+    pub measured_at: Arc<str>,
 }
 
 impl Document {
@@ -273,6 +276,7 @@ impl Document {
         mut streams: Vec<Box<StreamReport>>,
         measured_at: &str,
     ) -> Document {
+        let measured_at = Arc::from(measured_at);
         calls.sort_by(|a, b| (a.first_at, &a.call_id, a.uid).cmp(&(b.first_at, &b.call_id, b.uid)));
         streams.sort_by_key(|s| (s.first_at, s.src, s.dst, s.ssrc, s.id));
         Document {
@@ -281,7 +285,7 @@ impl Document {
             truncated: !truncations.is_empty(),
             truncations,
             calls: calls.iter().map(CallDocument::new).collect(),
-            streams: streams.into_iter().map(|s| Box::new(StreamDocument::new(&s, measured_at))).collect(),
+            streams: streams.into_iter().map(|s| Box::new(StreamDocument::new(&s, &measured_at))).collect(),
         }
     }
 }
@@ -328,7 +332,7 @@ impl RoundTripsDocument {
 }
 
 impl StreamDocument {
-    fn new(s: &StreamReport, measured_at: &str) -> StreamDocument {
+    fn new(s: &StreamReport, measured_at: &Arc<str>) -> StreamDocument {
         let n = &s.numbers;
         let jitter = |v: f64| (n.jitter.samples > 0).then(|| round(v / 1e6, 4));
         StreamDocument {
@@ -374,13 +378,9 @@ impl StreamDocument {
                 max: n.variation.ipdv_mean_ns().map(|_| round(n.variation.ipdv_max_ns / 1e6, 4)),
             },
             mapdv2_ms: n.variation.mapdv2_ns().map(|v| round(v / 1e6, 4)),
-            late_pct: crate::model::DISCARD_BUFFERS_MS
-                .into_iter()
-                .zip(n.late)
-                .map(|(size, late)| {
-                    (size, (n.pdv.total() > 0).then(|| round(100.0 * late as f64 / n.pdv.total() as f64, 4)))
-                })
-                .collect(),
+            late_pct: n
+                .late
+                .map(|late| (n.pdv.total() > 0).then(|| round(100.0 * late as f64 / n.pdv.total() as f64, 4))),
             discarded_adaptive_pct: (n.pdv.total() > 0)
                 .then(|| round(100.0 * n.discarded_adaptive as f64 / n.pdv.total() as f64, 4)),
             max_gap_ms: ms(n.max_gap),
@@ -488,7 +488,7 @@ impl BudgetDocument {
 }
 
 impl QualityDocument {
-    fn new(q: &Quality, measured_at: &str) -> QualityDocument {
+    fn new(q: &Quality, measured_at: &Arc<str>) -> QualityDocument {
         QualityDocument {
             capture_drops: q.capture_drops,
             duplicates_removed: q.duplicates_removed,
@@ -499,7 +499,7 @@ impl QualityDocument {
             timestamp_resolution_ns: q.timestamp_resolution_ns,
             loss_source: q.loss_source.name(),
             loss_evidence: text(q.loss_evidence),
-            measured_at: measured_at.to_owned(),
+            measured_at: measured_at.clone(),
         }
     }
 }
@@ -527,6 +527,15 @@ fn ms(span: Nanos) -> f64 {
 fn round(value: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
     (value * scale).round() / scale
+}
+
+/// Shares by size of the buffer in milliseconds.
+fn by_buffer<S: Serializer>(shares: &[Option<f64>; DISCARD_BUFFERS_MS.len()], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(DISCARD_BUFFERS_MS.into_iter().zip(shares))
+}
+
+fn shared<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(text)
 }
 
 fn text(text: &'static str) -> Option<&'static str> {

@@ -512,7 +512,7 @@ impl Engine {
         if self.batch.is_empty() {
             return;
         }
-        let mut batch = std::mem::take(&mut self.batch);
+        let batch = std::mem::take(&mut self.batch);
         let mut places = std::mem::take(&mut self.places);
         let mut touched = 0;
         places.clear();
@@ -522,15 +522,16 @@ impl Engine {
             touched ^= word;
         }
         std::hint::black_box(touched);
-        for ((shard, packet), place) in batch.drain(..).zip(&places) {
+        for ((shard, packet), place) in batch.iter().zip(&places) {
             let before = self.media_facts.len();
-            self.shards[shard].packet(*place, &packet, &mut self.media_facts);
+            self.shards[*shard].packet(*place, packet, &mut self.media_facts);
             // What a new stream is to others depends on where they stand now, not at the end of the batch.
             if self.media_facts.get(before..).is_some_and(|f| f.iter().any(|f| matches!(f, media::Fact::Started(_)))) {
                 self.media_facts(out);
             }
         }
         (self.batch, self.places) = (batch, places);
+        self.batch.clear();
         self.media_facts(out);
     }
 

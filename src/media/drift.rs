@@ -60,6 +60,12 @@ impl Base {
         }
     }
 
+    /// See [`super::stream::Stream::touch`].
+    #[inline]
+    pub fn touch(&self) -> u64 {
+        self.floor.to_bits()
+    }
+
     pub fn lower_to(&mut self, transit: f64) {
         self.floor = self.floor.min(transit);
     }

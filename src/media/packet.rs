@@ -1,11 +1,12 @@
 //! What the decoder hands to a shard: identity, header fields and path of one RTP packet.
 
 use crate::units::{Ssrc, Timestamp};
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Source, destination and SSRC: what makes a stream. IPv4 addresses in their IPv6-mapped form.
 /// Packed, because a table of every stream has several of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(C, packed(8))]
 pub struct FlowKey {
     pub src_ip: u128,
@@ -36,6 +37,16 @@ impl From<SocketAddr> for Endpoint {
 impl From<Endpoint> for SocketAddr {
     fn from(e: Endpoint) -> Self {
         SocketAddr::new(IpAddr::V6(Ipv6Addr::from_bits(e.ip)).to_canonical(), e.port)
+    }
+}
+
+/// In three words instead of five: every packet is looked up by it.
+impl Hash for FlowKey {
+    #[inline]
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u128(self.src_ip);
+        hasher.write_u128(self.dst_ip);
+        hasher.write_u64(u64::from(self.src_port) << 48 | u64::from(self.dst_port) << 32 | u64::from(self.ssrc));
     }
 }
 

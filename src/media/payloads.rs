@@ -4,6 +4,7 @@ use super::timing::Parked;
 use crate::model::{ClockSource, CodecId, JitterStat, PayloadKind, PayloadMap};
 use crate::units::{ClockRate, PayloadType};
 use crate::wire::sdp::static_payload;
+use std::sync::LazyLock;
 
 /// Payload types told apart per stream; packets of further ones count as media of the present type.
 const MAX_PAYLOADS: usize = 12;
@@ -180,11 +181,20 @@ impl Payload {
                 "CelB" | "JPEG" | "nv" | "H261" | "MPV" | "MP2T" | "H263" => PayloadKind::Video,
                 _ => PayloadKind::Audio,
             };
-            return with(kind, name.into(), Some(clock), Some(ClockSource::Static));
+            return with(kind, named(name), Some(clock), Some(ClockSource::Static));
         }
         if payload_type.0 >= 96 && payload_len == EVENT_LEN {
-            return with(PayloadKind::TelephoneEvent, "telephone-event".into(), None, None);
+            return with(PayloadKind::TelephoneEvent, named("telephone-event"), None, None);
         }
-        with(PayloadKind::Other, "".into(), None, None)
+        with(PayloadKind::Other, named(""), None, None)
     }
+}
+
+/// Names that go without saying, shared by all streams.
+fn named(name: &'static str) -> CodecId {
+    static NAMES: LazyLock<Vec<CodecId>> = LazyLock::new(|| {
+        let assigned = (0..128).filter_map(|payload_type| Some(static_payload(PayloadType(payload_type))?.0));
+        assigned.chain(["telephone-event", ""]).map(CodecId::from).collect()
+    });
+    NAMES.iter().find(|known| known.as_ref() == name).cloned().unwrap_or_else(|| name.into())
 }

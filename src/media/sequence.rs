@@ -43,6 +43,8 @@ pub struct Sequence {
     expect_restart: u32,
     /// Settled missing numbers since the last settled received one.
     run: u32,
+    /// Received in order since, and not counted yet.
+    in_order: u32,
     seconds: Seconds,
 }
 
@@ -90,6 +92,7 @@ impl Sequence {
             window: 1,
             expect_restart: u32::MAX,
             run: 0,
+            in_order: 0,
             seconds: Seconds::new(first, USUAL_PACE),
         }
     }
@@ -110,7 +113,7 @@ impl Sequence {
     }
 
     /// Takes one packet. `out` gets settled numbers (`unique`, `expected`, loss runs), reordering, restarts and strays;
-    /// duplicates are for the caller to judge.
+    /// duplicates are for the caller to judge. What came in order is in `out` after [`Sequence::count`] only.
     #[inline]
     pub fn arrive(&mut self, seq: u16, out: &mut Tally) -> Arrival {
         let ahead = seq.wrapping_sub(self.highest as u16);
@@ -119,7 +122,7 @@ impl Sequence {
             self.highest += 1;
             self.open += 1;
             self.window = self.window << 1 | 1;
-            self.received(1, out);
+            self.in_order += 1;
             return Arrival::Ahead { step: 1 };
         }
         self.arrive_slow(seq, ahead, out)
@@ -127,6 +130,7 @@ impl Sequence {
 
     #[inline(never)]
     fn arrive_slow(&mut self, seq: u16, ahead: u16, out: &mut Tally) -> Arrival {
+        self.count(out);
         if ahead == 0 {
             return Arrival::Duplicate;
         }
@@ -183,6 +187,14 @@ impl Sequence {
         self.flush(out);
     }
 
+    /// Counts what came in order; before the counts are read.
+    pub fn count(&mut self, out: &mut Tally) {
+        if self.in_order > 0 {
+            let count = std::mem::take(&mut self.in_order);
+            self.received(count, out);
+        }
+    }
+
     /// A stray counts as one when nothing can confirm it any more: when the next comes, or at the end.
     fn count_stray(&self, out: &mut Tally) {
         out.strays += u32::from(self.expect_restart <= u32::from(u16::MAX));
@@ -190,6 +202,7 @@ impl Sequence {
 
     /// Settles everything up to the highest number.
     fn flush(&mut self, out: &mut Tally) {
+        self.count(out);
         self.settle_before(self.highest + 1, out);
     }
 
@@ -220,6 +233,7 @@ impl Sequence {
             window: 0b11,
             expect_restart: u32::MAX,
             run: 0,
+            in_order: 0,
             seconds: Seconds::new(second - 1, self.seconds.packets),
         };
     }
@@ -252,7 +266,6 @@ impl Sequence {
         }
     }
 
-    #[inline]
     fn received(&mut self, count: u32, out: &mut Tally) {
         if self.run > 0 {
             out.loss_runs.record(self.run);

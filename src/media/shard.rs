@@ -58,12 +58,15 @@ pub enum Fact {
     Ended(Box<StreamReport>),
 }
 
-/// A guess where a stream is.
+/// Where a stream is, or that there is none, as of the last time a stream was made or ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Place(u32);
+pub struct Place {
+    slot: u32,
+    changes: u32,
+}
 
 impl Place {
-    pub const UNKNOWN: Place = Place(u32::MAX);
+    pub const UNKNOWN: Place = Place { slot: u32::MAX, changes: 0 };
 }
 
 /// A stream that has something to say at the end of an interval. Sorted by identity, those of several shards are in
@@ -100,6 +103,8 @@ pub struct Shard {
     hasher: FixedState,
     index: HashTable<u32>,
     streams: Vec<Option<Box<Stream>>>,
+    /// How often a stream was made or ended, from 1; what was found before the last time is found anew.
+    changes: u32,
     free: Vec<u32>,
     active: usize,
     /// The youngest stream of each sender and SSRC; it leads to the others.
@@ -134,6 +139,7 @@ impl Shard {
             hasher: hasher.clone(),
             index: HashTable::new(),
             streams: Vec::new(),
+            changes: 1,
             free: Vec::new(),
             active: 0,
             by_source: HashTable::new(),
@@ -157,21 +163,17 @@ impl Shard {
         let hash = self.hasher.hash_one(packet.key);
         let streams = &self.streams;
         let found = self.index.find(hash, |slot| streams[*slot as usize].as_ref().is_some_and(|s| s.key == packet.key));
-        let place = found.map_or(Place::UNKNOWN, |slot| Place(*slot));
-        (place, self.at(place).map_or(0, Stream::touch))
+        let place = Place { slot: found.copied().unwrap_or(u32::MAX), changes: self.changes };
+        (place, self.at(place.slot).map_or(0, Stream::touch))
     }
 
     /// Takes a packet. `place` may be old: a packet of the same batch may have moved or made the stream.
     #[inline]
     pub fn packet(&mut self, place: Place, packet: &Packet, out: &mut Vec<Fact>) {
-        let place = match self.at(place) {
-            Some(stream) if stream.key == packet.key => place,
-            _ => self.place(packet).0,
-        };
-        let Some(stream) = self.at(place) else {
+        let slot = if place.changes == self.changes { place.slot } else { self.place(packet).0.slot };
+        let Some(stream) = self.at(slot) else {
             return self.candidate(packet, out);
         };
-        let slot = place.0;
         if stream.comes_back(packet) && self.after_silence(slot, packet, out) {
             return;
         }
@@ -186,8 +188,8 @@ impl Shard {
     }
 
     #[inline]
-    fn at(&self, place: Place) -> Option<&Stream> {
-        self.streams.get(place.0 as usize)?.as_deref()
+    fn at(&self, slot: u32) -> Option<&Stream> {
+        self.streams.get(slot as usize)?.as_deref()
     }
 
     /// Takes what was said about an address, for streams to come.
@@ -226,7 +228,7 @@ impl Shard {
 
     /// Reads ahead what [`Shard::end_turn`] will need.
     pub fn touch(&self, turn: &Turn) -> u64 {
-        self.at(Place(turn.slot)).map_or(0, Stream::touch)
+        self.at(turn.slot).map_or(0, Stream::touch)
     }
 
     /// Ends a stream's interval, or the stream.
@@ -266,7 +268,7 @@ impl Shard {
 
     /// Where a stream stands; `None` when it is not here.
     pub fn standing(&self, id: StreamId, key: FlowKey) -> Option<Standing> {
-        self.slot_of(id, key).and_then(|slot| self.at(Place(slot))).map(Stream::standing)
+        self.slot_of(id, key).and_then(|slot| self.at(slot)).map(Stream::standing)
     }
 
     /// Gives up all candidates, when every stream had its last turn.
@@ -391,6 +393,7 @@ impl Shard {
         out.push(Fact::Started(Box::new(stream.report())));
         self.streams[slot as usize] = Some(Box::new(stream));
         self.active += 1;
+        self.changed();
         let (hasher, streams) = (&self.hasher, &self.streams);
         let rehash = |slot: &u32| streams[*slot as usize].as_ref().map_or(0, |s| hasher.hash_one(s.key));
         self.index.insert_unique(hasher.hash_one(key), slot, rehash);
@@ -408,6 +411,11 @@ impl Shard {
         out.push(Fact::Ended(Box::new(report)));
         self.free.push(slot);
         self.active -= 1;
+        self.changed();
+    }
+
+    fn changed(&mut self) {
+        self.changes = self.changes.wrapping_add(1).max(1);
     }
 
     fn unlink_source(&mut self, slot: u32, stream: &Stream) {
@@ -442,7 +450,7 @@ impl Shard {
     /// The stream that leads the others of its sender and SSRC.
     fn youngest(&self, key: &FlowKey) -> Option<u32> {
         let source = key.source();
-        let same = |slot: &u32| self.at(Place(*slot)).is_some_and(|s| s.key.source() == source);
+        let same = |slot: &u32| self.at(*slot).is_some_and(|s| s.key.source() == source);
         self.by_source.find(self.hasher.hash_one(source), same).copied()
     }
 

@@ -118,8 +118,11 @@ impl Stream {
     /// of their packets is worked on, the waits for memory overlap.
     #[inline]
     pub fn touch(&self) -> u64 {
-        self.timing.touch()
+        self.sequence.highest()
+            ^ u64::from(self.payloads.is_current(0))
+            ^ self.timing.touch()
             ^ self.interval.payload_bytes
+            ^ self.interval.variation.above_sum_ns
             ^ u64::from(self.interval.discarded_adaptive)
             ^ self.recent.touch(self.sequence.highest() as u16)
     }
@@ -214,7 +217,7 @@ impl Stream {
 
     /// Whether the present interval has something to report. One that has not is remembered as idle.
     pub fn has_news(&mut self) -> bool {
-        self.take_jitter();
+        self.settle();
         let idle = self.interval == Tally::default();
         self.idle_intervals += u32::from(idle);
         !idle
@@ -223,7 +226,7 @@ impl Stream {
     /// Ends the present interval, which has something to report; idle ones are reported before it, so that an outage shows and a stream's end does not trail empty rows. Delays of a segment
     /// that has not settled go to the interval in which it does: its base must not depend on the grid.
     pub fn end_interval(&mut self, start: Timestamp, length: Nanos, out: &mut Vec<IntervalReport>) {
-        self.take_jitter();
+        self.settle();
         for back in (1..=std::mem::take(&mut self.idle_intervals)).rev() {
             out.push(self.interval_report(start - Nanos(length.0 * i64::from(back)), length, StreamNumbers::default()));
         }
@@ -264,7 +267,8 @@ impl Stream {
     }
 
     /// The stream so far.
-    pub fn report(&self) -> StreamReport {
+    pub fn report(&mut self) -> StreamReport {
+        self.sequence.count(&mut self.interval);
         let mut numbers = self.before.numbers();
         numbers.merge(&self.interval.numbers());
         numbers.jitter = self.payloads.main().jitter;
@@ -479,6 +483,12 @@ impl Stream {
             self.pace();
             self.timing.settle(&mut self.interval, pool);
         }
+    }
+
+    /// Brings the numbers of the interval up to date.
+    fn settle(&mut self) {
+        self.sequence.count(&mut self.interval);
+        self.take_jitter();
     }
 
     fn take_jitter(&mut self) {

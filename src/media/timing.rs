@@ -46,12 +46,15 @@ pub struct Parked {
     jitter: f64,
 }
 
+/// In the order of use.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Timing {
     /// 0 while the clock rate is unknown.
     ns_per_tick: f64,
     last_at: i64,
     last_timestamp: u32,
+    started: bool,
     transit: f64,
     jitter: f64,
     /// Running mean of the transit (MAPDV2).
@@ -62,10 +65,9 @@ pub struct Timing {
     held: Option<Held>,
     /// Previous packet of the present payload type, when another type came in between.
     own_last: Option<(i64, u32)>,
-    started: bool,
-    adaptive: Adaptive,
     /// Jitter of the present payload type since the last take.
     pub stat: JitterStat,
+    adaptive: Adaptive,
     pub jumps: u32,
 }
 
@@ -92,7 +94,8 @@ impl Timing {
     /// See [`super::stream::Stream::touch`].
     #[inline]
     pub fn touch(&self) -> u64 {
-        self.transit.to_bits() ^ self.stat.samples ^ self.origin_at as u64
+        let base = self.base.as_ref().map_or(0, Base::touch);
+        self.transit.to_bits() ^ base ^ self.stat.samples ^ self.adaptive.touch()
     }
 
     pub fn clock_known(&self) -> bool {

@@ -126,22 +126,30 @@ fn fate(above_reference: Nanos, size: Nanos, max: Option<Nanos>) -> Fate {
 
 /// The reference delay, following route changes.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 struct Follower {
     reference: Nanos,
     /// Smallest delay of the packets in a row far below (`lower > 0`) or far above (`higher_since` set).
     candidate: Nanos,
-    higher_since: Option<Timestamp>,
+    /// [`Timestamp::MIN`] where it is not.
+    higher_since: Timestamp,
     lower: u8,
 }
 
 impl Follower {
     fn new(reference: Nanos) -> Follower {
-        Follower { reference, candidate: Nanos::ZERO, higher_since: None, lower: 0 }
+        Follower { reference, candidate: Nanos::ZERO, higher_since: Timestamp::MIN, lower: 0 }
+    }
+
+    /// The last delay was near the reference.
+    #[inline]
+    fn is_near(&self) -> bool {
+        self.lower == 0 && self.higher_since == Timestamp::MIN
     }
 
     fn follow(&mut self, at: Timestamp, delay: Nanos) {
         if delay < self.reference - ROUTE_CHANGE {
-            self.higher_since = None;
+            self.higher_since = Timestamp::MIN;
             self.candidate = if self.lower == 0 { delay } else { self.candidate.min(delay) };
             self.lower += 1;
             if self.lower >= DOWN_PACKETS {
@@ -149,21 +157,18 @@ impl Follower {
             }
         } else if delay > self.reference + ROUTE_CHANGE {
             self.lower = 0;
-            match self.higher_since {
-                None => {
-                    self.higher_since = Some(at);
-                    self.candidate = delay;
-                }
-                Some(since) => {
-                    self.candidate = self.candidate.min(delay);
-                    if at - since >= UP_TIME {
-                        *self = Follower::new(self.candidate);
-                    }
+            if self.higher_since == Timestamp::MIN {
+                self.higher_since = at;
+                self.candidate = delay;
+            } else {
+                self.candidate = self.candidate.min(delay);
+                if at - self.higher_since >= UP_TIME {
+                    *self = Follower::new(self.candidate);
                 }
             }
         } else {
             self.lower = 0;
-            self.higher_since = None;
+            self.higher_since = Timestamp::MIN;
         }
     }
 }
@@ -175,24 +180,25 @@ impl Follower {
 /// upper bound of the bucket, every 100 ms and where a talkspurt starts. The reference follows as in [`simulate_fixed`], except that the first second works with
 /// the smallest delay so far. Feed packets once each, in order of arrival, duplicates left out.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub struct Adaptive {
-    follower: Follower,
     last_at: Timestamp,
     last_delay: Nanos,
-    segment_start: Timestamp,
     /// When the counts are halved next.
     halve_at: Timestamp,
     /// When the percentile is read next, and the size that follows from it.
     read_at: Timestamp,
     target_us: u32,
     size_us: u32,
-    ptime_us: u32,
-    late: u32,
-    overflow: u32,
+    follower: Follower,
     /// Packets of this segment that may still set the reference; 0 once it is settled.
     settling: u8,
     started: bool,
     counts: [u16; Adaptive::BUCKETS],
+    segment_start: Timestamp,
+    ptime_us: u32,
+    late: u32,
+    overflow: u32,
 }
 
 impl Adaptive {
@@ -230,6 +236,12 @@ impl Adaptive {
         buffer
     }
 
+    /// Reads a word of each part a packet will touch.
+    #[inline]
+    pub fn touch(&self) -> u64 {
+        self.last_at.0 as u64 ^ self.follower.reference.0 as u64 ^ u64::from(self.counts[0])
+    }
+
     /// Tells the packet time once it is known.
     pub fn set_ptime(&mut self, ptime: Nanos) {
         self.ptime_us = micros(ptime.clamp(Nanos::ZERO, Adaptive::MAX));
@@ -237,7 +249,39 @@ impl Adaptive {
     }
 
     /// Takes the next packet (`seq` is not looked at) and says what becomes of it.
+    #[inline]
     pub fn packet(&mut self, p: &Arrival) -> Fate {
+        let above = p.delay - self.follower.reference;
+        if self.is_usual(p, above) {
+            self.last_at = p.at;
+            self.last_delay = p.delay;
+            let bucket = (above.0.max(0) / Adaptive::BUCKET.0) as usize;
+            if let Some(count) = self.counts.get_mut(bucket) {
+                *count = count.saturating_add(1);
+            }
+            return Fate::Played;
+        }
+        self.unusual(p)
+    }
+
+    /// Nothing is to be done but to count: by far most packets. Follows from [`Adaptive::unusual`].
+    #[inline]
+    fn is_usual(&self, p: &Arrival, above: Nanos) -> bool {
+        self.settling == 0
+            && self.started
+            && !(p.restart || p.marker)
+            && p.at > self.last_at
+            && p.at - self.last_at <= ARRIVAL_GAP
+            && p.at < self.read_at
+            && p.at < self.halve_at
+            && self.size_us == self.target_us
+            && self.follower.is_near()
+            && above.abs() <= ROUTE_CHANGE
+            && above <= self.size()
+    }
+
+    #[inline(never)]
+    fn unusual(&mut self, p: &Arrival) -> Fate {
         let before = Arrival { at: self.last_at, seq: 0, delay: self.last_delay, marker: false, restart: false };
         if !self.started || starts_segment(&before, p) {
             self.anchor(p);
