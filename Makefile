@@ -17,11 +17,12 @@ FEATURES = $(shell tools/have-libpcap && echo "" || echo "--no-default-features"
 
 export AUSCULT_LIBCHDB ?= $(abspath $(ENGINE))
 
-.PHONY: help run test engine web build headers check-format clippy unit page-test test-tools samples clean
+.PHONY: help run test live-test engine web build headers check-format clippy unit page-test test-tools samples clean
 
 help:
 	@echo "make run    build everything, replay the samples into ./$(DATA), serve http://$(LISTEN)"
 	@echo "make test   every check: format, clippy, unit, property, store, captures, page"
+	@echo "make live-test  250,000 packets a second over a cable of its own, with the release binaries, as root"
 	@echo "make engine the embedded ClickHouse engine; make web: the page; make build: the release binary"
 
 ## The main job ---------------------------------------------------------------------------------------------
@@ -58,6 +59,7 @@ test: test-tools headers engine web check-format clippy unit page-test
 test-tools:
 	@tools/have-nextest || tools/step "installing cargo-nextest" cargo install --locked cargo-nextest
 	@command -v chromium >/dev/null || tools/apt-install "page tests" chromium
+	@command -v ip >/dev/null || tools/apt-install "tests of live capture" iproute2 || true
 	@command -v tshark >/dev/null || tools/apt-install "comparison with tshark" tshark
 
 check-format:
@@ -69,6 +71,13 @@ clippy:
 unit:
 	cargo nextest run --workspace --locked $(FEATURES)
 	@[ -d "$${AUSCULT_SHARED:-../shared}/captures" ] || echo "skipped: real captures and reference vectors, there is no $${AUSCULT_SHARED:-../shared}"
+
+# At 250,000 packets a second, with the release binaries and as root: not part of `make test`. To vary it:
+# STREAMS=2000 SECONDS=60 INTERVAL=1 CAPTURE='ring_mib = 64;threads = 2' make live-test
+live-test: headers engine web
+	@command -v ip >/dev/null || tools/apt-install "the live test" iproute2
+	@tools/step "building the release binaries" cargo build --release --locked -p auscult -p testkit
+	AUSCULT_LIVE_BIN=$(abspath target/release) cargo nextest run --locked --test run --run-ignored only --no-capture line_rate
 
 page-test: headers engine web
 	@tools/page-test

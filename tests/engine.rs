@@ -11,6 +11,8 @@ mod hostile;
 mod laws;
 #[path = "engine/limits.rs"]
 mod limits;
+#[path = "engine/missed.rs"]
+mod missed;
 #[path = "engine/time.rs"]
 mod time;
 #[path = "engine/truth.rs"]

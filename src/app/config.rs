@@ -47,6 +47,10 @@ struct RawCapture {
     ring_mib: Option<u32>,
     snap_len: Option<u32>,
     promiscuous: Option<bool>,
+    queue_mib: Option<usize>,
+    threads: Option<u16>,
+    cpus: Option<Vec<usize>>,
+    measure_cpu: Option<usize>,
     user: Option<String>,
 }
 
@@ -117,6 +121,14 @@ pub struct Capture {
     pub ring_bytes: Option<u32>,
     pub snap_len: Option<u32>,
     pub promiscuous: bool,
+    /// Frames on their way from the capture threads to the measuring thread, at most.
+    pub queue_bytes: usize,
+    /// Capture threads of each interface, each with a ring of its own.
+    pub threads: u16,
+    /// CPUs of the capture threads, in turn; empty leaves it to the scheduler.
+    pub cpus: Vec<usize>,
+    /// CPU of the measuring thread.
+    pub measure_cpu: Option<usize>,
     /// User to become once the sockets are open.
     pub user: Option<String>,
 }
@@ -189,6 +201,10 @@ impl Config {
                     .transpose()?,
                 snap_len: raw.capture.snap_len,
                 promiscuous: raw.capture.promiscuous.unwrap_or(true),
+                queue_bytes: within("capture.queue_mib", raw.capture.queue_mib.unwrap_or(128), 1, 4096)? << 20,
+                threads: within("capture.threads", raw.capture.threads.unwrap_or(1), 1, 64)?,
+                cpus: raw.capture.cpus.unwrap_or_default(),
+                measure_cpu: raw.capture.measure_cpu,
                 user: raw.capture.user,
             },
             store: store(raw.store)?,

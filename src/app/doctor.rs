@@ -51,7 +51,7 @@ fn live() -> Result<String, String> {
 /// Whether each interface can be opened, and what it has dropped since the machine started.
 #[cfg(feature = "live")]
 fn interfaces() -> Vec<(String, Result<String, String>)> {
-    use crate::capture::live::{LiveCapture, LiveConfig};
+    use crate::capture::live::{LiveCapture, LiveConfig, LiveWorker};
     let dropped = |interface: &str| {
         let total = |name: &str| {
             std::fs::read_to_string(format!("/sys/class/net/{interface}/statistics/{name}"))
@@ -60,7 +60,8 @@ fn interfaces() -> Vec<(String, Result<String, String>)> {
                 .parse::<u64>()
                 .ok()
         };
-        let parts = ["rx_packets", "rx_dropped", "rx_missed_errors", "rx_fifo_errors"].map(|name| (name, total(name)));
+        let names = ["rx_packets", "rx_dropped", "rx_missed_errors", "rx_fifo_errors", "rx_over_errors"];
+        let parts = names.map(|name| (name, total(name)));
         parts.into_iter().filter_map(|(name, n)| Some(format!("{name} {}", n?))).collect::<Vec<_>>().join(", ")
     };
     crate::capture::live::interfaces()
@@ -69,8 +70,10 @@ fn interfaces() -> Vec<(String, Result<String, String>)> {
             let opened = LiveCapture::open(&LiveConfig::new(&interface));
             let found = match opened {
                 Ok(workers) => {
-                    let resolution = workers.first().map_or(1000, |w| w.resolution_ns());
-                    Ok(format!("opens, times to {resolution} ns; {}", dropped(&interface)))
+                    let worker = workers.first();
+                    let resolution = worker.map_or(1000, LiveWorker::resolution_ns);
+                    let down = if worker.and_then(LiveWorker::is_up) == Some(false) { ", is down" } else { "" };
+                    Ok(format!("opens, times to {resolution} ns{down}; {}", dropped(&interface)))
                 }
                 Err(e) => Err(e.to_string()),
             };

@@ -20,13 +20,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 #[cfg(feature = "live")]
-use super::live_source::{Batch, LiveSource};
+use super::live_source::{LiveSource, Seen};
 
 /// Facts the store's writer may be behind before a replay waits for it.
 const REPLAY_DEPTH: usize = 16_384;
-/// How far behind the wall clock a live watermark is: frames of other rings may still come.
-#[cfg(feature = "live")]
-const LIVE_SLACK: Nanos = Nanos::from_secs(1);
 /// Age of the engine's counters as telemetry shows them.
 #[cfg(feature = "live")]
 const COUNTERS_EVERY: Nanos = Nanos::from_secs(1);
@@ -105,6 +102,8 @@ pub struct Feed {
     stored: Option<Stored>,
     stop: Arc<AtomicBool>,
     events: Vec<Event>,
+    #[cfg(feature = "live")]
+    measure_cpu: Option<usize>,
 }
 
 impl Feed {
@@ -124,6 +123,8 @@ impl Feed {
             stored,
             stop: Arc::new(AtomicBool::new(false)),
             events: Vec::new(),
+            #[cfg(feature = "live")]
+            measure_cpu: config.capture.measure_cpu,
         }
     }
 
@@ -169,7 +170,7 @@ impl Feed {
                 progress.end(None);
                 return Ok(Ended::Paused);
             }
-            self.telemetry.frame(frame.at);
+            self.telemetry.frames(1, frame.at);
             self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.events);
             self.hand_over(true);
         }
@@ -182,32 +183,49 @@ impl Feed {
 
     #[cfg(feature = "live")]
     fn live(&mut self, mut live: LiveSource) -> anyhow::Result<Ended> {
-        self.engine.set_source(live.name(), live.resolution_ns());
+        if let Some(cpu) = self.measure_cpu {
+            crate::capture::run_on(cpu)?;
+        }
+        self.engine.set_sources(live.interfaces().iter().map(String::as_str), live.resolution_ns());
+        let interfaces = live.interfaces().to_vec();
         let mut counted = Timestamp::MIN;
         while !self.stopped() {
-            let batch = live.next_batch(Duration::from_millis(100))?;
-            self.take(&batch);
+            let mut frames = Frames::default();
+            live.take(Duration::from_millis(100), &mut |seen| self.see(&interfaces, &mut frames, seen))?;
+            self.telemetry.frames(frames.count, frames.last);
+            self.engine.tick(live.complete_until(), &mut self.events);
             let now = super::wall_clock();
-            self.engine.tick(now - LIVE_SLACK, &mut self.events);
             if now >= counted + COUNTERS_EVERY {
                 counted = now;
                 self.telemetry.engine(self.engine.counters());
             }
             self.hand_over(false);
         }
-        for batch in live.stop() {
-            self.take(&batch);
-        }
+        let mut frames = Frames::default();
+        live.stop(&mut |seen| self.see(&interfaces, &mut frames, seen));
+        self.telemetry.frames(frames.count, frames.last);
         Ok(Ended::Complete)
     }
 
     #[cfg(feature = "live")]
-    fn take(&mut self, batch: &Batch) {
-        self.engine.missed(batch.missed);
-        self.telemetry.missed(batch.missed);
-        for frame in batch.frames() {
-            self.telemetry.frame(frame.at);
-            self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.events);
+    #[inline]
+    fn see(&mut self, interfaces: &[String], frames: &mut Frames, seen: Seen<'_>) {
+        match seen {
+            Seen::Frame(interface, frame) => {
+                frames.count += 1;
+                frames.last = frame.at;
+                self.engine.from_source(interface);
+                self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.events);
+            }
+            Seen::Lost(interface, loss) => {
+                self.engine.missed(interface, loss.from, loss.until, loss.missed);
+                self.telemetry.missed(interface, loss.missed);
+            }
+            Seen::Link(interface, up) => super::say(format_args!(
+                "{} {}",
+                interfaces.get(interface).map_or("", String::as_str),
+                if up { "is up again" } else { "is down; nothing is captured until it is up again" }
+            )),
         }
     }
 
@@ -235,6 +253,20 @@ impl Feed {
         }
         self.telemetry.streams(self.engine.active_streams());
         self.telemetry.related(self.engine.relations());
+    }
+}
+
+/// Frames handed to the engine, and the time of the last of them.
+#[cfg(feature = "live")]
+struct Frames {
+    count: u64,
+    last: Timestamp,
+}
+
+#[cfg(feature = "live")]
+impl Default for Frames {
+    fn default() -> Frames {
+        Frames { count: 0, last: Timestamp::MIN }
     }
 }
 

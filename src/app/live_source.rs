@@ -1,153 +1,529 @@
-//! Rings of several interfaces and workers into one bounded queue of batches.
+//! Rings of several interfaces and workers into one stream of frames in order of time.
 //!
-//! Each worker empties its ring on its own thread and never waits: when the queue is full, the batch is dropped and
-//! its frames are counted as missed by the queue, on the rows of that interval.
+//! Each worker empties its ring on its own thread and never waits: when its queue is full, the batch is dropped and its
+//! frames are counted as missed by the queue, at the time they had. One thread takes the batches of all workers and
+//! merges them: a frame is handed on when every other worker has one that is later, or has said that it has none that
+//! is earlier. So the machine sees one order, however many workers there are, and one worker never waits for another.
 
 use super::config;
-use crate::capture::live::{CaptureCounters, LiveCapture, LiveConfig, LiveWorker, StopHandle};
-use crate::capture::{CaptureError, Frame, drop_privileges};
+use crate::capture::live::{LiveCapture, LiveConfig, LiveWorker, StopHandle};
+use crate::capture::{CaptureError, Frame, drop_privileges, may_run_on, run_on};
 use crate::engine::Missed;
-use crate::units::Timestamp;
+use crate::units::{Nanos, Timestamp};
 use crate::wire::LinkType;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::time::Duration;
 
-/// Batches in flight; with [`BATCH_FRAMES`] about a second of a busy gigabit port.
-const QUEUE: usize = 1024;
+/// Frames of a batch.
 const BATCH_FRAMES: usize = 256;
+/// A worker has a place in its queue for each so many octets of room, a third of a batch of G.711.
+const BYTES_A_PLACE: usize = 16 << 10;
+/// Batches taken before the clock is looked at.
+const AT_ONCE: usize = 64;
+/// Empty batches kept for the next frames, and the room one may keep.
+const SPARE_BATCHES: usize = 64;
+const SPARE_BYTES: usize = 1 << 20;
+/// A worker that says nothing for this long is not waited for; its frames then come out of order. Workers of quiet
+/// interfaces say so many times a second.
+const PATIENCE: Nanos = Nanos::from_secs(1);
+/// More between two looks is no silence of the workers: the whole program was stopped, or the machine.
+const LONGEST_LOOK: Nanos = Nanos::from_millis(200);
+
+/// What comes out of the rings, with the number of its interface.
+pub enum Seen<'a> {
+    Frame(usize, Frame<'a>),
+    Lost(usize, Loss),
+    /// The interface went down, or is up again.
+    Link(usize, bool),
+}
+
+/// Frames missed at some time between two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    pub from: Timestamp,
+    pub until: Timestamp,
+    pub missed: Missed,
+}
 
 pub struct LiveSource {
-    name: String,
+    interfaces: Vec<String>,
     resolution_ns: u32,
-    batches: Receiver<Result<Batch, CaptureError>>,
+    lanes: Vec<Lane>,
+    queued: Arc<AtomicUsize>,
+    bell: Receiver<()>,
     stops: Vec<StopHandle>,
     threads: Vec<std::thread::JoinHandle<()>>,
+    looked: Timestamp,
+}
+
+/// The reading end of one worker.
+struct Lane {
+    interface: usize,
+    batches: Receiver<Result<Batch, CaptureError>>,
+    spare: SyncSender<Batch>,
+    head: Option<Batch>,
+    next: usize,
+    complete: Timestamp,
+    /// How long it has said nothing.
+    silent: Nanos,
 }
 
 /// Frames copied out of a ring, and what was missed since the batch before.
 #[derive(Default)]
-pub struct Batch {
+struct Batch {
     bytes: Vec<u8>,
     frames: Vec<Meta>,
-    pub missed: Missed,
+    losses: Vec<Loss>,
+    /// All frames with an earlier time are in this batch or in those before it.
+    complete: Timestamp,
+    link: Option<bool>,
 }
 
 struct Meta {
     at: Timestamp,
     link: LinkType,
-    end: usize,
+    start: u32,
+    end: u32,
     wire_len: u32,
 }
 
 impl Batch {
-    pub fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
-        let starts = std::iter::once(0).chain(self.frames.iter().map(|f| f.end));
-        self.frames.iter().zip(starts).map(|(f, start)| Frame {
-            at: f.at,
-            link: f.link,
-            interface: 0,
-            bytes: self.bytes.get(start..f.end).unwrap_or_default(),
-            wire_len: f.wire_len,
-        })
+    fn push(&mut self, frame: &Frame<'_>) {
+        // A batch is far below 4 GiB: 256 records of at most 256 KiB.
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(frame.bytes);
+        let Frame { at, link, wire_len, .. } = *frame;
+        self.frames.push(Meta { at, link, start, end: self.bytes.len() as u32, wire_len });
     }
 
-    fn push(&mut self, frame: &Frame<'_>) {
-        self.bytes.extend_from_slice(frame.bytes);
-        self.frames.push(Meta { at: frame.at, link: frame.link, end: self.bytes.len(), wire_len: frame.wire_len });
+    fn frame(&self, n: usize) -> Option<Frame<'_>> {
+        let Meta { at, link, start, end, wire_len } = *self.frames.get(n)?;
+        Some(Frame { at, link, interface: 0, bytes: self.bytes.get(start as usize..end as usize)?, wire_len })
+    }
+
+    /// Octets it takes up in a queue.
+    fn size(&self) -> usize {
+        self.bytes.len() + self.frames.len() * mem::size_of::<Meta>()
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(SPARE_BYTES);
+        self.frames.clear();
+        self.losses.clear();
+        self.link = None;
     }
 }
 
 impl LiveSource {
     /// Opens all interfaces, gives up privileges, then starts the threads.
     pub fn open(capture: &config::Capture) -> anyhow::Result<LiveSource> {
+        for cpu in capture.cpus.iter().chain(&capture.measure_cpu) {
+            may_run_on(*cpu)?;
+        }
         let mut workers = Vec::new();
-        for interface in &capture.interfaces {
+        for (number, interface) in capture.interfaces.iter().enumerate() {
             let mut config = LiveConfig::new(interface);
+            config.workers = capture.threads;
             config.promiscuous = capture.promiscuous;
             config.filter = capture.filter.clone();
             config.ring_bytes = capture.ring_bytes.unwrap_or(config.ring_bytes);
             config.snap_len = capture.snap_len.unwrap_or(config.snap_len);
-            workers.extend(LiveCapture::open(&config)?);
+            workers.extend(LiveCapture::open(&config)?.into_iter().map(|worker| (number, worker)));
         }
         if let Some(user) = &capture.user {
             drop_privileges(user)?;
         }
-        let resolution_ns = workers.iter().map(LiveWorker::resolution_ns).max().unwrap_or(1);
-        let stops = workers.iter().map(LiveWorker::stop_handle).collect();
-        let (sender, batches) = sync_channel(QUEUE);
-        let mut threads = Vec::new();
-        for (i, worker) in workers.into_iter().enumerate() {
-            let sender = sender.clone();
-            threads.push(std::thread::Builder::new().name(format!("ring-{i}")).spawn(move || empty(worker, &sender))?);
+        let (ring_bell, bell) = sync_channel(1);
+        let mut source = LiveSource {
+            interfaces: capture.interfaces.clone(),
+            resolution_ns: workers.iter().map(|(_, w)| w.resolution_ns()).max().unwrap_or(1),
+            lanes: Vec::new(),
+            queued: Arc::default(),
+            bell,
+            stops: workers.iter().map(|(_, w)| w.stop_handle()).collect(),
+            threads: Vec::new(),
+            looked: super::wall_clock(),
+        };
+        for (i, (interface, worker)) in workers.into_iter().enumerate() {
+            let (lane, queue) = Lane::new(interface, capture.queue_bytes, &source.queued, &ring_bell);
+            let speaks = source.lanes.last().is_none_or(|before| before.interface != interface);
+            source.lanes.push(lane);
+            let cpu = (!capture.cpus.is_empty()).then(|| capture.cpus[i % capture.cpus.len()]);
+            let thread = std::thread::Builder::new().name(format!("ring-{i}"));
+            source.threads.push(thread.spawn(move || empty(worker, &queue, cpu, speaks))?);
         }
-        Ok(LiveSource { name: capture.interfaces.join(","), resolution_ns, batches, stops, threads })
+        Ok(source)
     }
 
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn interfaces(&self) -> &[String] {
+        &self.interfaces
     }
 
     pub fn resolution_ns(&self) -> u32 {
         self.resolution_ns
     }
 
-    /// The next batch, or an empty one after `wait`.
-    pub fn next_batch(&mut self, wait: Duration) -> Result<Batch, CaptureError> {
-        match self.batches.recv_timeout(wait) {
-            Ok(batch) => batch,
-            Err(RecvTimeoutError::Timeout) => Ok(Batch::default()),
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(CaptureError::Live { interface: self.name.clone(), what: "all rings were closed".to_owned() })
-            }
+    /// Hands on what there is, in order of time; waits for it up to `wait`.
+    pub fn take(&mut self, wait: Duration, each: &mut dyn FnMut(Seen<'_>)) -> Result<(), CaptureError> {
+        let now = super::wall_clock();
+        let since = (now - self.looked).clamp(Nanos::ZERO, LONGEST_LOOK);
+        self.looked = now;
+        for lane in self.lanes.iter_mut().filter(|lane| lane.head.is_none()) {
+            lane.silent += since;
         }
+        if self.merge(each)? == 0 {
+            let _ = self.bell.recv_timeout(wait);
+            self.merge(each)?;
+        }
+        Ok(())
     }
 
-    /// Closes the rings; what they had handed over before is still to be measured.
-    pub fn stop(self) -> Vec<Batch> {
+    /// Every frame with an earlier time was handed on.
+    pub fn complete_until(&self) -> Timestamp {
+        self.lanes.iter().filter(|lane| lane.counts()).map(Lane::earliest).min().unwrap_or(Timestamp::MIN)
+    }
+
+    /// Closes the rings; hands on what they had handed over before.
+    pub fn stop(mut self, each: &mut dyn FnMut(Seen<'_>)) {
         for stop in &self.stops {
             stop.stop();
         }
-        // Ends when the last thread has left and dropped its end of the queue.
-        let rest = self.batches.iter().flatten().collect();
-        for thread in self.threads {
-            let _ = thread.join();
+        while self.threads.iter().any(|thread| !thread.is_finished()) {
+            let _ = self.merge(each);
+            std::thread::sleep(Duration::from_millis(1));
         }
-        rest
+        // What the queues hold is all there is, and an error of one worker changes nothing now.
+        while !matches!(self.merge(each), Ok(0)) {}
+    }
+
+    /// Hands on some frames, and returns how many batches that ended.
+    fn merge(&mut self, each: &mut dyn FnMut(Seen<'_>)) -> Result<usize, CaptureError> {
+        let mut ended = 0;
+        while ended < AT_ONCE {
+            for lane in &mut self.lanes {
+                lane.refill(&self.queued, each)?;
+            }
+            let ready = self.lanes.iter().enumerate().filter(|(_, lane)| lane.head.is_some());
+            let Some((first, _)) = ready.min_by_key(|(_, lane)| lane.earliest()) else { break };
+            let others = self.lanes.iter().enumerate().filter(|(i, lane)| *i != first && lane.counts());
+            let limit = others.map(|(_, lane)| lane.earliest()).min().unwrap_or(Timestamp::MAX);
+            let lane = &mut self.lanes[first];
+            if lane.earliest() > limit {
+                break;
+            }
+            ended += usize::from(lane.hand_on(limit, &self.queued, each));
+        }
+        Ok(ended)
     }
 }
 
-/// Empties one ring until it is stopped, the program leaves, or the interface fails.
-fn empty(mut worker: LiveWorker, queue: &SyncSender<Result<Batch, CaptureError>>) {
+impl Lane {
+    fn new(interface: usize, room: usize, queued: &Arc<AtomicUsize>, bell: &SyncSender<()>) -> (Lane, Queue) {
+        let (sender, batches) = sync_channel(room / BYTES_A_PLACE);
+        let (spare, spares) = sync_channel(SPARE_BATCHES);
+        let queue = Queue { room, sender, spares, queued: queued.clone(), bell: bell.clone() };
+        (Lane { interface, batches, spare, head: None, next: 0, complete: Timestamp::MIN, silent: Nanos::ZERO }, queue)
+    }
+
+    /// No frame that is still to come is earlier.
+    fn earliest(&self) -> Timestamp {
+        let next = self.head.as_ref().and_then(|head| head.frames.get(self.next));
+        next.map_or(self.complete, |frame| frame.at)
+    }
+
+    /// Whether others wait for it.
+    fn counts(&self) -> bool {
+        self.head.is_some() || self.silent < PATIENCE
+    }
+
+    /// Takes the next batch with frames when the one before has ended.
+    fn refill(&mut self, queued: &AtomicUsize, each: &mut dyn FnMut(Seen<'_>)) -> Result<(), CaptureError> {
+        while self.head.is_none() {
+            let batch = match self.batches.try_recv() {
+                Ok(batch) => batch?,
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => {
+                    self.complete = Timestamp::MAX;
+                    return Ok(());
+                }
+            };
+            self.silent = Nanos::ZERO;
+            for loss in &batch.losses {
+                each(Seen::Lost(self.interface, *loss));
+            }
+            if let Some(up) = batch.link {
+                each(Seen::Link(self.interface, up));
+            }
+            self.complete = batch.complete;
+            if batch.frames.is_empty() {
+                self.give_back(batch, queued);
+            } else {
+                self.next = 0;
+                self.head = Some(batch);
+            }
+        }
+        Ok(())
+    }
+
+    /// Frames up to a time; whether the batch has ended.
+    fn hand_on(&mut self, limit: Timestamp, queued: &AtomicUsize, each: &mut dyn FnMut(Seen<'_>)) -> bool {
+        let Some(batch) = self.head.take() else { return false };
+        while let Some(frame) = batch.frame(self.next) {
+            if frame.at > limit {
+                self.head = Some(batch);
+                return false;
+            }
+            self.next += 1;
+            each(Seen::Frame(self.interface, frame));
+        }
+        self.give_back(batch, queued);
+        true
+    }
+
+    fn give_back(&self, mut batch: Batch, queued: &AtomicUsize) {
+        queued.fetch_sub(batch.size(), Relaxed);
+        batch.clear();
+        let _ = self.spare.try_send(batch);
+    }
+}
+
+/// The writing end of one worker.
+struct Queue {
+    /// Octets that all workers together may have in flight.
+    room: usize,
+    sender: SyncSender<Result<Batch, CaptureError>>,
+    spares: Receiver<Batch>,
+    queued: Arc<AtomicUsize>,
+    bell: SyncSender<()>,
+}
+
+impl Queue {
+    /// Hands a batch over, or gives it back when there is no room.
+    fn offer(&self, batch: Batch) -> Result<(), Option<Batch>> {
+        let bytes = batch.size();
+        if bytes > 0 && self.queued.load(Relaxed) + bytes > self.room {
+            return Err(Some(batch));
+        }
+        self.queued.fetch_add(bytes, Relaxed);
+        let offered = self.sender.try_send(Ok(batch));
+        if offered.is_err() {
+            self.queued.fetch_sub(bytes, Relaxed);
+        }
+        // Full means that it has rung already.
+        let _ = self.bell.try_send(());
+        offered.map_err(|e| match e {
+            TrySendError::Full(batch) => batch.ok(),
+            TrySendError::Disconnected(_) => None,
+        })
+    }
+}
+
+/// Empties one ring until it is stopped, the program leaves, or the interface fails. One worker speaks for the interface.
+fn empty(mut worker: LiveWorker, queue: &Queue, cpu: Option<usize>, speaks: bool) {
+    if let Err(e) = cpu.map_or(Ok(()), run_on) {
+        let _ = queue.sender.send(Err(e));
+        return;
+    }
     let stop = worker.stop_handle();
-    let mut unreported = Missed::default();
+    let mut unreported = Losses::default();
+    let mut up = worker.is_up();
+    let mut batch = Batch::default();
     while !stop.is_stopped() {
-        let mut batch = Batch::default();
+        batch.clear();
         let read = worker.next_batch(BATCH_FRAMES, &mut |frame| batch.push(&frame));
-        let counters = worker.counters();
-        let counted = match (read, counters) {
-            (Ok(_), Ok(counters)) => counters,
-            (Err(e), _) | (_, Err(e)) => {
-                let _ = queue.send(Err(e));
+        let read = read.and_then(|frames| Ok((frames, worker.counters()?)));
+        let (frames, counted) = match read {
+            Ok(read) => read,
+            Err(e) => {
+                let _ = queue.sender.send(Err(e));
+                let _ = queue.bell.try_send(());
                 return;
             }
         };
-        add(&mut unreported, &counted);
-        if batch.frames.is_empty() && unreported == Missed::default() {
-            continue;
+        let ring = Missed { ring: counted.ring_dropped, ..Missed::default() };
+        unreported.add(Loss { from: counted.from, until: counted.until, missed: ring });
+        if let Some(nic) = counted.nic {
+            let interface = Missed { interface: nic.total(), ..Missed::default() };
+            unreported.add(Loss { from: nic.from, until: nic.until, missed: interface });
         }
-        batch.missed = std::mem::take(&mut unreported);
-        match queue.try_send(Ok(batch)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(Ok(batch))) => {
-                unreported = batch.missed;
-                unreported.queue += batch.frames.len() as u64;
+        let was = up;
+        if frames == 0 {
+            up = worker.is_up();
+        }
+        batch.losses.append(&mut unreported.0);
+        batch.complete = worker.complete_until();
+        batch.link = up.filter(|_| speaks && up != was);
+        match queue.offer(batch) {
+            Ok(()) => batch = queue.spares.try_recv().unwrap_or_default(),
+            Err(Some(refused)) => {
+                unreported.0.extend(refused.losses.iter().copied());
+                let times = || refused.frames.iter().map(|f| f.at);
+                if let (Some(from), Some(until)) = (times().min(), times().max()) {
+                    let queue = Missed { queue: refused.frames.len() as u64, ..Missed::default() };
+                    unreported.add(Loss { from, until, missed: queue });
+                }
+                up = if refused.link.is_some() { was } else { up };
+                batch = refused;
             }
-            Err(_) => return,
+            Err(None) => return,
         }
     }
 }
 
-fn add(missed: &mut Missed, counted: &CaptureCounters) {
-    missed.ring += counted.ring_dropped;
-    missed.interface += counted.nic.map_or(0, |nic| nic.total());
+/// What the next batch has to say, at most one loss for each place.
+#[derive(Default)]
+struct Losses(Vec<Loss>);
+
+impl Losses {
+    fn add(&mut self, loss: Loss) {
+        if loss.missed.total() == 0 {
+            return;
+        }
+        let place = |m: &Missed| (m.ring > 0, m.interface > 0, m.queue > 0);
+        match self.0.iter_mut().find(|l| place(&l.missed) == place(&loss.missed)) {
+            Some(known) => {
+                known.from = known.from.min(loss.from);
+                known.until = known.until.max(loss.until);
+                known.missed.add(loss.missed);
+            }
+            None => self.0.push(loss),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::LinkType;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp(ms * 1_000_000)
+    }
+
+    fn batch(times: &[i64], complete: i64) -> Batch {
+        let mut batch = Batch { complete: at(complete), ..Batch::default() };
+        for ms in times {
+            let bytes = &ms.to_be_bytes();
+            batch.push(&Frame { at: at(*ms), link: LinkType(1), interface: 0, bytes, wire_len: 8 });
+        }
+        batch
+    }
+
+    /// A source whose workers are the test.
+    fn source(workers: usize, room: usize) -> (LiveSource, Vec<Queue>) {
+        let (ring_bell, bell) = sync_channel(1);
+        let queued = Arc::default();
+        let (lanes, queues) = (0..workers).map(|i| Lane::new(i, room, &queued, &ring_bell)).unzip();
+        let source = LiveSource {
+            interfaces: (0..workers).map(|i| format!("eth{i}")).collect(),
+            resolution_ns: 1,
+            lanes,
+            queued,
+            bell,
+            stops: Vec::new(),
+            threads: Vec::new(),
+            looked: super::super::wall_clock(),
+        };
+        (source, queues)
+    }
+
+    /// Interface and time of each frame there is.
+    fn taken(source: &mut LiveSource) -> Vec<(usize, i64)> {
+        let mut seen = Vec::new();
+        let took = source.take(Duration::ZERO, &mut |s| {
+            if let Seen::Frame(interface, frame) = s {
+                assert_eq!(frame.bytes, (frame.at.0 / 1_000_000).to_be_bytes());
+                seen.push((interface, frame.at.0 / 1_000_000));
+            }
+        });
+        took.expect("no worker failed");
+        seen
+    }
+
+    #[test]
+    fn frames_of_several_workers_come_in_order_of_time() {
+        let (mut source, queues) = source(3, 1 << 20);
+        assert!(queues[0].offer(batch(&[10, 20, 30], 30)).is_ok());
+        assert!(queues[1].offer(batch(&[15, 25], 25)).is_ok());
+        assert_eq!(taken(&mut source), [], "the third may still have earlier ones");
+        assert!(queues[2].offer(batch(&[], 22)).is_ok());
+        assert_eq!(taken(&mut source), [(0, 10), (1, 15), (0, 20)]);
+        assert_eq!(source.complete_until(), at(22));
+        assert!(queues[2].offer(batch(&[23], 40)).is_ok());
+        assert_eq!(taken(&mut source), [(2, 23), (1, 25)], "the second is complete until 25");
+        assert!(queues[1].offer(batch(&[], 60)).is_ok());
+        assert_eq!(taken(&mut source), [(0, 30)]);
+        drop(queues);
+        assert_eq!(taken(&mut source), []);
+        assert_eq!(source.complete_until(), Timestamp::MAX);
+    }
+
+    #[test]
+    fn one_worker_waits_for_nobody() {
+        let (mut source, queues) = source(1, 1 << 20);
+        assert!(queues[0].offer(batch(&[1, 2, 3], 3)).is_ok());
+        assert_eq!(taken(&mut source).len(), 3);
+        assert_eq!(source.complete_until(), at(3));
+        assert_eq!(source.queued.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_worker_that_says_nothing_is_not_waited_for_and_may_come_back() {
+        let (mut source, queues) = source(2, 1 << 20);
+        assert!(queues[0].offer(batch(&[10, 20], 20)).is_ok());
+        assert_eq!(taken(&mut source), []);
+        source.lanes[1].silent = PATIENCE;
+        assert_eq!(taken(&mut source), [(0, 10), (0, 20)]);
+        assert_eq!(source.complete_until(), at(20));
+        assert!(queues[1].offer(batch(&[12], 12)).is_ok());
+        assert_eq!(taken(&mut source), [(1, 12)], "late, and handed on all the same");
+        assert!(queues[0].offer(batch(&[30], 30)).is_ok());
+        assert_eq!(taken(&mut source), [], "it counts again");
+    }
+
+    #[test]
+    fn a_program_that_was_stopped_does_not_blame_its_workers() {
+        let (mut source, queues) = source(2, 1 << 20);
+        assert!(queues[0].offer(batch(&[10], 10)).is_ok());
+        source.looked = source.looked - Nanos::from_secs(3600);
+        assert_eq!(taken(&mut source), []);
+        assert!(source.lanes[1].silent <= LONGEST_LOOK);
+    }
+
+    #[test]
+    fn a_queue_without_room_gives_the_batch_back() {
+        let (mut source, queues) = source(1, 64 << 10);
+        let offered = std::iter::repeat_with(|| queues[0].offer(batch(&[5; 256], 5)));
+        assert_eq!(offered.take(100).filter(Result::is_ok).count(), 4, "places in the queue");
+        assert_eq!(taken(&mut source).len(), 4 * 256);
+        let long = Batch { bytes: vec![0; 65 << 10], ..batch(&[5], 5) };
+        let refused = queues[0].offer(long).expect_err("more than there is room for").expect("the batch");
+        assert_eq!((refused.frames.len(), source.queued.load(Relaxed)), (1, 0));
+        let losses = Batch {
+            losses: vec![Loss { from: at(1), until: at(2), missed: Missed { queue: 1, ..Missed::default() } }],
+            ..batch(&[], 6)
+        };
+        assert!(queues[0].offer(losses).is_ok());
+        let mut lost = 0;
+        source
+            .take(Duration::ZERO, &mut |s| lost += u64::from(matches!(s, Seen::Lost(0, l) if l.missed.queue == 1)))
+            .expect("taken");
+        assert_eq!(lost, 1);
+    }
+
+    #[test]
+    fn losses_of_one_place_become_one() {
+        let mut losses = Losses::default();
+        let ring = |n| Missed { ring: n, ..Missed::default() };
+        losses.add(Loss { from: at(1), until: at(2), missed: ring(0) });
+        losses.add(Loss { from: at(2), until: at(3), missed: ring(5) });
+        losses.add(Loss { from: at(2), until: at(3), missed: Missed { queue: 1, ..Missed::default() } });
+        losses.add(Loss { from: at(3), until: at(9), missed: ring(2) });
+        assert_eq!(losses.0.len(), 2);
+        assert_eq!(losses.0[0], Loss { from: at(2), until: at(9), missed: ring(7) });
+    }
 }

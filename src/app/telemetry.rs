@@ -18,10 +18,11 @@ const SILENT: Nanos = Nanos::from_secs(60);
 pub struct ProgramTelemetry {
     store: Arc<Counters>,
     spool_limit: u64,
-    interfaces: usize,
+    interfaces: Vec<String>,
     frames: AtomicU64,
     last_frame: AtomicI64,
-    missed: [AtomicU64; 3],
+    /// By interface: ring, interface, queue.
+    missed: Vec<[AtomicU64; 3]>,
     streams: AtomicU64,
     engine: Mutex<EngineCounters>,
     related: [AtomicU64; RelationKind::ALL.len()],
@@ -33,10 +34,10 @@ impl ProgramTelemetry {
         ProgramTelemetry {
             store,
             spool_limit: config.store.spool_bytes.unwrap_or(crate::store::spool::SpoolLimits::default().bytes),
-            interfaces: config.capture.interfaces.len(),
+            interfaces: config.capture.interfaces.clone(),
             frames: AtomicU64::new(0),
             last_frame: AtomicI64::new(i64::MIN),
-            missed: Default::default(),
+            missed: config.capture.interfaces.iter().map(|_| Default::default()).collect(),
             streams: AtomicU64::new(0),
             engine: Mutex::default(),
             related: Default::default(),
@@ -44,15 +45,19 @@ impl ProgramTelemetry {
         }
     }
 
+    /// Frames handed to the engine since the last call, and the time of the last of them.
     #[inline]
-    pub fn frame(&self, at: Timestamp) {
-        self.frames.store(self.frames.load(Relaxed) + 1, Relaxed);
-        self.last_frame.store(at.0, Relaxed);
+    pub fn frames(&self, count: u64, last: Timestamp) {
+        if count > 0 {
+            self.frames.fetch_add(count, Relaxed);
+            self.last_frame.store(last.0, Relaxed);
+        }
     }
 
     #[cfg(feature = "live")]
-    pub fn missed(&self, missed: Missed) {
-        for (counter, n) in self.missed.iter().zip([missed.ring, missed.interface, missed.queue]) {
+    pub fn missed(&self, interface: usize, missed: Missed) {
+        let Some(counters) = self.missed.get(interface) else { return };
+        for (counter, n) in counters.iter().zip([missed.ring, missed.interface, missed.queue]) {
             counter.fetch_add(n, Relaxed);
         }
     }
@@ -115,11 +120,15 @@ impl Telemetry for ProgramTelemetry {
             ),
             family(
                 "auscult_frames_missed",
-                "Frames the probe missed, by place",
-                ["ring", "interface", "queue"]
-                    .into_iter()
+                "Frames the probe missed, by interface and place",
+                self.interfaces
+                    .iter()
                     .zip(&self.missed)
-                    .map(|(place, n)| Sample::counter([("place", place)], n.load(Relaxed)))
+                    .flat_map(|(interface, counters)| {
+                        ["ring", "interface", "queue"].into_iter().zip(counters).map(|(place, n)| {
+                            Sample::counter([("interface", interface.as_str()), ("place", place)], n.load(Relaxed))
+                        })
+                    })
                     .collect(),
             ),
             family(
@@ -161,7 +170,7 @@ impl Telemetry for ProgramTelemetry {
         });
         let delivery = (!now.reachable).then_some(now.last_error).flatten();
         let mut checks = vec![check("spool", spool), check("delivery", delivery)];
-        if self.interfaces > 0 {
+        if !self.interfaces.is_empty() {
             let clock = super::wall_clock();
             let last = Timestamp(self.last_frame.load(Relaxed)).0.max(self.started.0);
             let silent = clock - Timestamp(last);

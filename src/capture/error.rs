@@ -31,6 +31,9 @@ pub enum CaptureError {
     )]
     Filter { filter: String, what: String },
 
+    #[error("cannot run a thread on CPU {cpu}: {what}")]
+    Cpu { cpu: usize, what: String },
+
     #[error("cannot give up privileges for user {user}: {what}")]
     Privileges { user: String, what: String },
 }

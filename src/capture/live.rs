@@ -25,6 +25,16 @@ const INTERFACES: &str = "/sys/class/net";
 /// Most workers of one interface: the kernel's limit for a fan-out group.
 const MAX_WORKERS: u16 = 256;
 
+/// Drop counters of an interface are files; they are read this often, and once in each second of the clock.
+const NIC_EVERY: Nanos = Nanos::from_millis(50);
+const SECOND: Nanos = Nanos::from_secs(1);
+
+/// Errors in a row before an interface that is up counts as broken: with [`wait_a_little`] a second.
+const FAILURES: u32 = 50;
+
+/// A timer of the kernel may be this late.
+const TIMER_SLACK: Nanos = Nanos::from_millis(50);
+
 /// What to capture, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveConfig {
@@ -65,6 +75,8 @@ pub struct LiveCapture;
 /// One ring and what is needed to empty it. Made to be moved to its own thread.
 pub struct LiveWorker {
     interface: String,
+    /// Number of the interface when it was opened; another one by the same name is not it.
+    index: Option<u32>,
     capture: Capture<Active>,
     link: LinkType,
     nanos_per_fraction: i64,
@@ -72,7 +84,11 @@ pub struct LiveWorker {
     stop: StopHandle,
     /// Frames from before the fan-out group was complete went to several rings and are left out.
     not_before: Timestamp,
-    seen: pcap::Stat,
+    /// Errors in a row while the interface is up.
+    failed: u32,
+    latency: Nanos,
+    complete: Timestamp,
+    counted: Timestamp,
     /// Counters of the interface as a whole are the first worker's to report.
     nic: Option<NicCounters>,
 }
@@ -98,13 +114,21 @@ pub struct CaptureCounters {
     pub received: u64,
     /// Frames dropped because the ring was full.
     pub ring_dropped: u64,
-    /// Frames dropped before the kernel saw them, over the whole interface; `None` for all workers but the first.
+    /// The time between the two readings.
+    pub from: Timestamp,
+    pub until: Timestamp,
+    /// Frames dropped before the kernel saw them, over the whole interface. Only the first worker asks, and not every time.
     pub nic: Option<NicDrops>,
 }
 
 /// Drops of an interface; `None` where its driver does not say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NicDrops {
+    /// The time between the two readings.
+    pub from: Timestamp,
+    pub until: Timestamp,
+    /// Discarded by the driver, or by the kernel's backlog before a ring could have it (`rx_dropped`).
+    pub rx_dropped: Option<u64>,
     /// No buffer was free on the host (`rx_missed_errors`).
     pub rx_missed: Option<u64>,
     /// The interface's own queue ran over (`rx_fifo_errors`).
@@ -116,7 +140,8 @@ pub struct NicDrops {
 impl NicDrops {
     /// Frames dropped in all, as far as known. Drivers that show one loss in several counters make this too high.
     pub fn total(&self) -> u64 {
-        [self.rx_missed, self.rx_fifo, self.rx_no_buffer].into_iter().flatten().fold(0, u64::saturating_add)
+        let all = [self.rx_dropped, self.rx_missed, self.rx_fifo, self.rx_no_buffer];
+        all.into_iter().flatten().fold(0, u64::saturating_add)
     }
 }
 
@@ -127,7 +152,7 @@ impl LiveCapture {
     /// [`CaptureError::NoSuchInterface`] with those there are, [`CaptureError::NotPermitted`] with what to do,
     /// [`CaptureError::Filter`], and [`CaptureError::Live`] for everything else.
     pub fn open(config: &LiveConfig) -> Result<Vec<LiveWorker>, CaptureError> {
-        if config.interface != ANY && !is_interface(&config.interface) {
+        if config.interface != ANY && index_of(&config.interface).is_none() {
             let available = interfaces().join(", ");
             return Err(CaptureError::NoSuchInterface { name: config.interface.clone(), available });
         }
@@ -143,7 +168,7 @@ impl LiveCapture {
                 let joined = join_fanout(worker.capture.as_raw_fd(), group);
                 group = Some(joined.map_err(|e| failed(config, format!("no fan-out to several workers: {e}")))?);
             }
-            worker.nic = (number == 0).then(|| NicCounters::read(&config.interface));
+            worker.nic = (number == 0).then(|| NicCounters::read(&config.interface, worker.counted));
             workers.push(worker);
         }
         if config.workers > 1 {
@@ -173,15 +198,21 @@ impl LiveWorker {
         if let Some(filter) = &config.filter {
             set_filter(&mut capture, link, filter)?;
         }
+        // The first reading sets the kernel's counters to zero.
+        ring_counters(capture.as_raw_fd()).map_err(|e| failed(config, format!("the ring cannot be asked: {e}")))?;
         Ok(LiveWorker {
             interface: config.interface.clone(),
+            index: index_of(&config.interface),
             nanos_per_fraction: if has_nanoseconds(&capture) { 1 } else { 1000 },
-            seen: capture.stats().map_err(|e| failed(config, e.to_string()))?,
             capture,
             link,
             wait_ms,
             stop: stop.clone(),
             not_before: Timestamp::MIN,
+            failed: 0,
+            latency: config.latency,
+            complete: Timestamp::MIN,
+            counted: now(),
             nic: None,
         })
     }
@@ -200,7 +231,18 @@ impl LiveWorker {
             return Ok(ready);
         }
         wait_readable(self.capture.as_raw_fd(), self.wait_ms);
-        self.dispatch(max, sink)
+        let asked = now();
+        let ready = self.dispatch(max, sink)?;
+        if ready == 0 {
+            // The kernel's timer closes a block that is not full when it comes by for the second time.
+            self.complete = self.complete.max(asked - self.latency - self.latency - TIMER_SLACK);
+        }
+        Ok(ready)
+    }
+
+    /// Every frame of this ring with an earlier time has been handed over.
+    pub fn complete_until(&self) -> Timestamp {
+        self.complete
     }
 
     fn dispatch(&mut self, max: usize, sink: &mut dyn FnMut(Frame<'_>)) -> Result<usize, CaptureError> {
@@ -217,14 +259,35 @@ impl LiveWorker {
                 delivered += 1;
             }
         });
+        self.complete = self.complete.max(newest);
         if newest >= self.not_before {
             // The start is over, and a clock set back later must not hide frames.
             self.not_before = Timestamp::MIN;
         }
         match handled {
-            Ok(_) => Ok(delivered),
+            Ok(_) => {
+                self.failed = 0;
+                Ok(delivered)
+            }
+            // Down, but there: the ring goes on when the interface comes up again.
+            Err(_) if self.goes_on() => {
+                wait_a_little();
+                Ok(delivered)
+            }
             Err(e) => Err(CaptureError::Live { interface: self.interface.clone(), what: said(&e) }),
         }
+    }
+
+    /// Whether an error is only that the interface is down, or was a moment ago.
+    fn goes_on(&mut self) -> bool {
+        self.failed = if self.is_up() == Some(false) { 0 } else { self.failed + 1 };
+        self.failed < FAILURES && self.index.is_some() && self.index == index_of(&self.interface)
+    }
+
+    /// Whether the interface is up and has a carrier; `None` for `any` and where the kernel does not say.
+    pub fn is_up(&self) -> Option<bool> {
+        self.index?;
+        is_running(self.capture.as_raw_fd(), &self.interface)
     }
 
     /// What was received and missed since the last call (the first time: since opening).
@@ -232,14 +295,14 @@ impl LiveWorker {
     /// # Errors
     /// [`CaptureError::Live`] when the ring cannot be asked any more.
     pub fn counters(&mut self) -> Result<CaptureCounters, CaptureError> {
-        let now = self.capture.stats();
-        let now = now.map_err(|e| CaptureError::Live { interface: self.interface.clone(), what: said(&e) })?;
-        // libpcap counts in 32 bits and lets them run over.
-        let received = u64::from(now.received.wrapping_sub(self.seen.received));
-        let ring_dropped = u64::from(now.dropped.wrapping_sub(self.seen.dropped));
-        self.seen = now;
-        let nic = self.nic.as_mut().map(|nic| nic.since(NicCounters::read(&self.interface)));
-        Ok(CaptureCounters { received, ring_dropped, nic })
+        let counted = ring_counters(self.capture.as_raw_fd());
+        let (received, ring_dropped) = counted
+            .map_err(|e| CaptureError::Live { interface: self.interface.clone(), what: format!("ring: {e}") })?;
+        let (from, until) = (self.counted, now());
+        self.counted = until;
+        let nic = self.nic.as_mut().filter(|nic| nic.is_due(until));
+        let nic = nic.map(|nic| nic.since(NicCounters::read(&self.interface, until)));
+        Ok(CaptureCounters { received, ring_dropped, from, until, nic })
     }
 
     /// A handle that stops this worker and those opened with it: they come back empty-handed from then on.
@@ -282,9 +345,10 @@ pub fn interfaces() -> Vec<String> {
     names
 }
 
-fn is_interface(name: &str) -> bool {
+fn index_of(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
     // SAFETY: the name is a string that ends in zero.
-    CString::new(name).is_ok_and(|name| unsafe { libc::if_nametoindex(name.as_ptr()) } != 0)
+    Some(unsafe { libc::if_nametoindex(name.as_ptr()) }).filter(|index| *index != 0)
 }
 
 fn set_filter(capture: &mut Capture<Active>, link: LinkType, filter: &str) -> Result<(), CaptureError> {
@@ -343,6 +407,11 @@ fn has_nanoseconds(capture: &Capture<Active>) -> bool {
     unsafe { pcap_get_tstamp_precision(capture.as_ptr().cast()) == Precision::Nano as c_int }
 }
 
+/// Between two looks at an interface that is down: its socket is ready all the time, to say so.
+fn wait_a_little() {
+    std::thread::sleep(std::time::Duration::from_millis(20));
+}
+
 /// Waits until the ring has frames, an error, or nothing for so long.
 fn wait_readable(fd: c_int, wait_ms: c_int) {
     let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
@@ -371,34 +440,69 @@ fn join_fanout(fd: c_int, group: Option<u32>) -> std::io::Result<u32> {
     Ok(value & 0xffff)
 }
 
-/// Drop counters of an interface, from its start.
+/// Frames a ring was offered and, of these, dropped since the last time. The kernel forgets them when it has told.
+fn ring_counters(fd: c_int) -> std::io::Result<(u64, u64)> {
+    let mut stats = libc::tpacket_stats_v3 { tp_packets: 0, tp_drops: 0, tp_freeze_q_cnt: 0 };
+    let mut len = mem::size_of::<libc::tpacket_stats_v3>() as libc::socklen_t;
+    let at = (&raw mut stats).cast();
+    // SAFETY: the option gives this structure, or the first two words of it, and `len` says how large it is.
+    match unsafe { libc::getsockopt(fd, libc::SOL_PACKET, libc::PACKET_STATISTICS, at, &raw mut len) } {
+        0 => Ok((u64::from(stats.tp_packets), u64::from(stats.tp_drops))),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
+/// Whether an interface is up and has a carrier, asked in the network the socket is in.
+fn is_running(fd: c_int, interface: &str) -> Option<bool> {
+    // SAFETY: numbers and arrays of them may all be zero.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    let room = request.ifr_name.len() - 1;
+    for (to, from) in request.ifr_name.iter_mut().take(room).zip(interface.bytes()) {
+        *to = from as _;
+    }
+    // SAFETY: the call reads the name, which ends in zero, and writes the flags.
+    let flags = unsafe {
+        match libc::ioctl(fd, libc::SIOCGIFFLAGS, &raw mut request) {
+            0 => c_int::from(request.ifr_ifru.ifru_flags),
+            _ => return None,
+        }
+    };
+    let wanted = libc::IFF_UP | libc::IFF_RUNNING;
+    Some(flags & wanted == wanted)
+}
+
+/// Drop counters of an interface, from its start, and when they were read.
 #[derive(Clone, Copy, Debug, Default)]
-struct NicCounters(NicDrops);
+struct NicCounters {
+    at: Timestamp,
+    /// Discarded by driver or backlog, no buffer on the host, queue of the interface over, receive buffers over.
+    counts: [Option<u64>; 4],
+}
 
 impl NicCounters {
-    fn read(interface: &str) -> NicCounters {
+    const FILES: [&str; 4] = ["rx_dropped", "rx_missed_errors", "rx_fifo_errors", "rx_over_errors"];
+
+    fn read(interface: &str, at: Timestamp) -> NicCounters {
         let read = |name: &str| {
             let path = Path::new(INTERFACES).join(interface).join("statistics").join(name);
             fs::read_to_string(path).ok()?.trim().parse().ok()
         };
-        NicCounters(NicDrops {
-            rx_missed: read("rx_missed_errors"),
-            rx_fifo: read("rx_fifo_errors"),
-            rx_no_buffer: read("rx_over_errors"),
-        })
+        NicCounters { at, counts: NicCounters::FILES.map(read) }
+    }
+
+    /// Frames of a new second must not be handed over before what was missed in the old one is known.
+    fn is_due(&self, now: Timestamp) -> bool {
+        now - self.at >= NIC_EVERY || now < self.at || now.floor_to(SECOND) != self.at.floor_to(SECOND)
     }
 
     /// What has been counted since last time. A counter that starts again (driver reload) counts from zero.
     fn since(&mut self, now: NicCounters) -> NicDrops {
-        let delta = |before: Option<u64>, now: Option<u64>| {
-            let (before, now) = (before?, now?);
+        let delta = |i: usize| {
+            let (before, now) = (self.counts[i]?, now.counts[i]?);
             Some(now.checked_sub(before).unwrap_or(now))
         };
-        let drops = NicDrops {
-            rx_missed: delta(self.0.rx_missed, now.0.rx_missed),
-            rx_fifo: delta(self.0.rx_fifo, now.0.rx_fifo),
-            rx_no_buffer: delta(self.0.rx_no_buffer, now.0.rx_no_buffer),
-        };
+        let [rx_dropped, rx_missed, rx_fifo, rx_no_buffer] = [0, 1, 2, 3].map(delta);
+        let drops = NicDrops { from: self.at, until: now.at, rx_dropped, rx_missed, rx_fifo, rx_no_buffer };
         *self = now;
         drops
     }
@@ -454,11 +558,21 @@ mod tests {
 
     #[test]
     fn interface_counters_are_differences_and_unknown_stays_unknown() {
-        let at = |missed, fifo| NicCounters(NicDrops { rx_missed: missed, rx_fifo: fifo, rx_no_buffer: None });
-        let mut nic = at(Some(100), Some(5));
-        let drops = nic.since(at(Some(130), Some(2)));
-        assert_eq!(drops, NicDrops { rx_missed: Some(30), rx_fifo: Some(2), rx_no_buffer: None });
-        assert_eq!((drops.total(), nic.since(at(Some(130), None)).rx_fifo), (32, None));
+        let at = |ms: i64, missed, fifo| NicCounters {
+            at: Timestamp(ms * 1_000_000),
+            counts: [Some(7), missed, fifo, None],
+        };
+        let mut nic = at(0, Some(100), Some(5));
+        let drops = nic.since(at(60, Some(130), Some(2)));
+        assert_eq!(
+            (drops.rx_dropped, drops.rx_missed, drops.rx_fifo, drops.rx_no_buffer),
+            (Some(0), Some(30), Some(2), None)
+        );
+        assert_eq!((drops.from, drops.until), (Timestamp(0), Timestamp(60_000_000)));
+        assert_eq!((drops.total(), nic.since(at(70, Some(130), None)).rx_fifo), (32, None));
+        assert!(!nic.is_due(Timestamp(110_000_000)) && nic.is_due(Timestamp(120_000_000)));
+        nic.at = Timestamp(990_000_000);
+        assert!(nic.is_due(Timestamp(1_000_000_000)), "a new second");
     }
 
     #[test]

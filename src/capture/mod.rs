@@ -14,12 +14,16 @@ pub mod live;
 pub mod pace;
 mod pcapng;
 #[cfg(feature = "live")]
+mod pin;
+#[cfg(feature = "live")]
 mod privileges;
 mod sniff;
 mod timeline;
 
 pub use error::CaptureError;
 pub use file::{FileReader, STDIN};
+#[cfg(feature = "live")]
+pub use pin::{may_run_on, run_on};
 #[cfg(feature = "live")]
 pub use privileges::drop_privileges;
 pub use timeline::{FileTruncation, Timeline};

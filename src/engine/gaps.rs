@@ -19,7 +19,7 @@ const HELD: usize = 1 << 17;
 /// Gaps looked at for unrelated hosts around one gap.
 const LOOKED_AT: usize = 64;
 /// Packets missing settle this much later at most: 100 packets of 30 ms.
-const SETTLE: Nanos = Nanos::from_secs(3);
+pub const SETTLE: Nanos = Nanos::from_secs(3);
 
 #[derive(Clone, Copy, Debug)]
 struct Note {

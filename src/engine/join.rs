@@ -2,6 +2,7 @@
 
 use super::Sink;
 use super::gaps::Gaps;
+use super::missed::Losses;
 use super::relations::{COMPARED, Relations};
 use super::remote::{Remote, Word};
 use super::rtcp::Witness;
@@ -101,10 +102,11 @@ pub struct Join {
     pub witness: Witness,
     pub gaps: Gaps,
     pub relations: Relations,
-    /// Frames the probe missed in the interval that is being closed.
+    pub losses: Losses,
+    /// Start of the present interval, frames the probe missed in it, and whether it missed any at a time that overlaps it.
+    pub interval_start: Timestamp,
     pub interval_drops: u64,
-    /// Start of that interval.
-    pub closing: Timestamp,
+    pub interval_missed: bool,
     pub first_frame: Timestamp,
     pub resolution_ns: u32,
 }
@@ -123,8 +125,10 @@ impl Join {
             relations: Relations::new(policy.stream_timeout, hasher.clone()),
             gaps: Gaps::new(policy.interval, &hasher),
             witness: Witness::new(limits.streams, hasher),
+            losses: Losses::default(),
             interval_drops: 0,
-            closing: Timestamp::MIN,
+            interval_missed: false,
+            interval_start: Timestamp::MIN,
             first_frame: Timestamp::MIN,
             resolution_ns: 1,
         }
@@ -218,7 +222,10 @@ impl Join {
     /// Returns the call the stream belongs to, to keep it alive.
     pub fn interval(&mut self, mut row: IntervalReport, out: &mut dyn Sink) -> Option<u64> {
         self.label(row.stream, &mut row.call_uid, &mut row.call_id);
-        let drops = if row.start == self.closing { self.interval_drops } else { 0 };
+        let (drops, missed) = match row.start == self.interval_start {
+            true => (self.interval_drops, self.interval_missed),
+            false => (self.losses.count(row.start), self.losses.within(row.start, row.start + row.length)),
+        };
         row.quality.capture_drops = drops;
         let one_sided = self.is_one_sided(row.stream);
         let resolution = self.resolution_ns;
@@ -227,7 +234,7 @@ impl Join {
         row.mos = self.judge(&row.numbers, &row.codec, clock, None, rtt);
         row.quality.one_sided = one_sided;
         row.quality.timestamp_resolution_ns = resolution;
-        self.blame(&mut row, clock, drops);
+        self.blame(&mut row, clock, missed);
         if let Some(stream) = self.streams.get_mut(&row.stream) {
             stream.drops += drops;
             stream.worst.add(row.mos.lq, row.mos.scale);
@@ -239,27 +246,28 @@ impl Join {
 
     pub fn gap(&mut self, gap: &Gap) {
         if let Some(stream) = self.streams.get_mut(&gap.stream) {
-            stream.remote.get_or_insert_default().gap(gap.noticed, gap.missing);
+            let remote = stream.remote.get_or_insert_default();
+            remote.gap(gap.noticed, gap.missing, self.losses.explain(gap.at, gap.noticed));
             self.gaps.note(gap, &stream.key);
         }
     }
 
-    /// Whose loss the loss of an interval is.
-    fn blame(&mut self, row: &mut IntervalReport, clock: Option<u32>, drops: u64) {
+    /// Whose loss the loss of an interval is. `missed`: the interval overlaps a time in which the probe missed frames.
+    fn blame(&mut self, row: &mut IntervalReport, clock: Option<u32>, missed: bool) {
         let lost = row.numbers.lost();
         let Some(stream) = self.streams.get_mut(&row.stream) else { return };
         stream.lost += lost;
         stream.copies += row.numbers.duplicates_network;
-        let word = match &mut stream.remote {
-            Some(remote) => remote.word(stream.lost, row.numbers.duplicates_network),
-            None => Word::Silent,
+        let (word, explained) = match &mut stream.remote {
+            Some(remote) => (remote.word(stream.lost, row.numbers.duplicates_network), remote.settle(lost, row.start)),
+            None => (Word::Silent, 0),
         };
         if lost == 0 {
             return;
         }
         let key = stream.key;
         let (source, evidence) = match word {
-            _ if drops > 0 => (LossSource::Capture, "capture_drops"),
+            _ if missed || 2 * explained >= lost => (LossSource::Capture, "capture_drops"),
             Word::Lost => (LossSource::Network, "receiver_lost_them"),
             Word::Received => (LossSource::SuspectedCapture, "receiver_got_them"),
             Word::Silent => {

@@ -7,6 +7,7 @@
 mod counters;
 mod gaps;
 mod join;
+mod missed;
 mod relations;
 mod remote;
 mod rtcp;
@@ -15,6 +16,7 @@ mod vq;
 mod worst;
 
 pub use counters::EngineCounters;
+pub use missed::Missed;
 
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Place, Shard};
 use crate::model::{
@@ -62,14 +64,6 @@ impl<F: FnMut(Event)> Sink for With<F> {
     }
 }
 
-/// What the probe itself missed since the last call.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Missed {
-    pub ring: u64,
-    pub interface: u64,
-    pub queue: u64,
-}
-
 pub struct Engine {
     policy: Policy,
     limits: Limits,
@@ -84,25 +78,29 @@ pub struct Engine {
     places: Vec<Place>,
     signal: Signal,
     join: Join,
-    source: String,
+    /// Where frames come from, at least one.
+    sources: Vec<Source>,
+    /// Whose frames come now.
+    source: usize,
     /// End of the present interval; `Timestamp::MAX` before the first frame.
     boundary: Timestamp,
     /// No deadline is earlier: what a frame's time is compared with.
     deadline: Timestamp,
     watermark: Timestamp,
-    interval: Counting,
+    /// Of the present interval.
+    interval_outcomes: OutcomeCounts,
     outcomes: OutcomeCounts,
     media_facts: Vec<media::Fact>,
     signal_facts: Vec<signal::Fact>,
 }
 
-/// Counters of the present interval.
+/// An interface or file, and its counters of the present interval.
 #[derive(Default)]
-struct Counting {
+struct Source {
+    name: String,
     frames: u64,
     bytes: u64,
     missed: Missed,
-    outcomes: OutcomeCounts,
 }
 
 impl Engine {
@@ -119,11 +117,12 @@ impl Engine {
             places: Vec::with_capacity(BATCH),
             signal: Signal::new(&policy, &limits),
             join: Join::new(&policy, &limits, hasher.clone()),
-            source: String::new(),
+            sources: vec![Source::default()],
+            source: 0,
             boundary: Timestamp::MAX,
             deadline: Timestamp::MIN,
             watermark: Timestamp::MIN,
-            interval: Counting::default(),
+            interval_outcomes: OutcomeCounts::default(),
             outcomes: OutcomeCounts::default(),
             media_facts: Vec::new(),
             signal_facts: Vec::new(),
@@ -135,8 +134,23 @@ impl Engine {
 
     /// Names the interface or file frames come from, and the resolution of its times.
     pub fn set_source(&mut self, name: &str, resolution_ns: u32) {
-        self.source = name.to_owned();
+        self.set_sources([name], resolution_ns);
+    }
+
+    /// Names several interfaces, before the first frame. Each has its own row of frames, bytes and drops; what became
+    /// of the frames of all of them stands on the first one's row.
+    pub fn set_sources<'a>(&mut self, names: impl IntoIterator<Item = &'a str>, resolution_ns: u32) {
+        self.sources = names.into_iter().map(|name| Source { name: name.to_owned(), ..Source::default() }).collect();
+        if self.sources.is_empty() {
+            self.sources.push(Source::default());
+        }
+        self.source = 0;
         self.join.resolution_ns = resolution_ns;
+    }
+
+    /// Frames from now on are of the source with this number, in the order they were named.
+    pub fn from_source(&mut self, source: usize) {
+        self.source = source.min(self.sources.len() - 1);
     }
 
     /// Takes one frame as captured; `wire_len` is its length before the snap length cut it.
@@ -148,8 +162,9 @@ impl Engine {
             self.fire(at, out);
         }
         self.watermark = self.watermark.max(at);
-        self.interval.frames += 1;
-        self.interval.bytes += wire_len as u64;
+        let source = &mut self.sources[self.source];
+        source.frames += 1;
+        source.bytes += wire_len as u64;
         if let Some(datagram) = fast_udp(link, bytes) {
             self.datagram(at, &datagram, out);
             return;
@@ -177,11 +192,13 @@ impl Engine {
         self.boundary.min(self.signal.next_deadline()).min(self.tcp_deadline())
     }
 
-    /// Counts frames the probe missed; they mark every row of the present interval.
-    pub fn missed(&mut self, missed: Missed) {
-        self.interval.missed.ring += missed.ring;
-        self.interval.missed.interface += missed.interface;
-        self.interval.missed.queue += missed.queue;
+    /// Counts frames a source missed at some time from `from` to `until`. They mark every row of the intervals that
+    /// overlap it, so they are to be told before the first frame of a later interval.
+    pub fn missed(&mut self, source: usize, from: Timestamp, until: Timestamp, missed: Missed) {
+        self.join.losses.note(source.min(self.sources.len() - 1), from, until, missed);
+        if self.boundary != Timestamp::MAX {
+            self.settle_missed(self.boundary);
+        }
     }
 
     /// Ends everything at the last time seen.
@@ -190,7 +207,7 @@ impl Engine {
         if self.boundary == Timestamp::MAX {
             return;
         }
-        self.closing_interval();
+        self.settle_missed(Timestamp::MAX);
         self.signal.finish(self.watermark, &mut self.signal_facts);
         self.signal_facts(out);
         self.turn(None, out);
@@ -204,10 +221,10 @@ impl Engine {
     /// that are neither confirmed nor given up are missing.
     pub fn outcomes(&mut self) -> OutcomeCounts {
         for shard in &mut self.shards {
-            self.interval.outcomes.merge(&shard.take_outcomes());
+            self.interval_outcomes.merge(&shard.take_outcomes());
         }
         let mut outcomes = self.outcomes.clone();
-        outcomes.merge(&self.interval.outcomes);
+        outcomes.merge(&self.interval_outcomes);
         outcomes
     }
 
@@ -229,6 +246,7 @@ impl Engine {
 
     fn start_interval(&mut self, start: Timestamp) {
         self.boundary = start + self.policy.interval;
+        self.settle_missed(self.boundary);
         self.join.gaps.turn(start);
         self.deadline = self.next_deadline();
         for shard in &mut self.shards {
@@ -252,7 +270,8 @@ impl Engine {
                 self.signal_facts(out);
             } else {
                 self.close_interval(out);
-                if self.shards.iter().all(Shard::is_idle) && until - self.boundary > self.policy.interval {
+                let idle = self.shards.iter().all(Shard::is_idle) && !self.join.losses.is_pending();
+                if idle && until - self.boundary > self.policy.interval {
                     // Nothing can happen on the grid until the next frame.
                     let next = until.min(self.signal.next_deadline()).min(self.tcp_deadline());
                     let start = next.floor_to(self.policy.interval);
@@ -265,7 +284,6 @@ impl Engine {
 
     fn close_interval(&mut self, out: &mut dyn Sink) {
         let boundary = self.boundary;
-        self.closing_interval();
         self.turn(Some(boundary), out);
         for shard in &mut self.shards {
             shard.turned(boundary);
@@ -273,6 +291,7 @@ impl Engine {
         self.end_interval(out);
         self.expire(boundary);
         self.boundary = boundary + self.policy.interval;
+        self.settle_missed(self.boundary);
     }
 
     /// Ends the interval of every stream at a boundary, or every stream: in the order of their identities, whichever
@@ -308,33 +327,43 @@ impl Engine {
         self.join.gaps.turn(boundary);
     }
 
-    fn closing_interval(&mut self) {
-        let missed = self.interval.missed;
-        self.join.interval_drops = missed.ring + missed.interface + missed.queue;
-        self.join.closing = self.boundary - self.policy.interval;
+    /// Counts what was missed before `end` in the present interval: its boundary, or no end when everything ends.
+    fn settle_missed(&mut self, end: Timestamp) {
+        let start = self.boundary - self.policy.interval;
+        let sources = &mut self.sources;
+        self.join.losses.take_before(start, end, |source, missed| sources[source].missed.add(missed));
+        self.join.interval_drops = sources.iter().map(|s| s.missed.total()).sum();
+        self.join.losses.counted(start, self.join.interval_drops);
+        self.join.interval_missed = self.join.losses.within(start, self.boundary);
+        self.join.interval_start = start;
     }
 
     /// States what was captured in the interval that ends at the boundary.
     fn end_interval(&mut self, out: &mut dyn Sink) {
         for shard in &mut self.shards {
-            self.interval.outcomes.merge(&shard.take_outcomes());
+            self.interval_outcomes.merge(&shard.take_outcomes());
         }
-        let counted = std::mem::take(&mut self.interval);
-        self.outcomes.merge(&counted.outcomes);
-        if counted.frames == 0 && counted.missed == Missed::default() && counted.outcomes.total() == 0 {
-            return;
+        let mut outcomes = std::mem::take(&mut self.interval_outcomes);
+        self.outcomes.merge(&outcomes);
+        for source in &mut self.sources {
+            let outcomes = std::mem::take(&mut outcomes);
+            let (frames, bytes) = (std::mem::take(&mut source.frames), std::mem::take(&mut source.bytes));
+            let missed = std::mem::take(&mut source.missed);
+            if frames == 0 && missed.total() == 0 && outcomes.total() == 0 {
+                continue;
+            }
+            out.push(Event::Capture(Box::new(CaptureInterval {
+                start: self.boundary - self.policy.interval,
+                length: self.policy.interval,
+                interface: source.name.clone(),
+                frames,
+                bytes,
+                dropped_ring: missed.ring,
+                dropped_interface: missed.interface,
+                dropped_queue: missed.queue,
+                outcomes,
+            })));
         }
-        out.push(Event::Capture(Box::new(CaptureInterval {
-            start: self.boundary - self.policy.interval,
-            length: self.policy.interval,
-            interface: self.source.clone(),
-            frames: counted.frames,
-            bytes: counted.bytes,
-            dropped_ring: counted.missed.ring,
-            dropped_interface: counted.missed.interface,
-            dropped_queue: counted.missed.queue,
-            outcomes: counted.outcomes,
-        })));
     }
 
     fn tcp_deadline(&self) -> Timestamp {
@@ -665,7 +694,7 @@ impl Engine {
     }
 
     fn count(&mut self, outcome: Outcome) {
-        self.interval.outcomes.add(outcome, 1);
+        self.interval_outcomes.add(outcome, 1);
     }
 }
 

@@ -3,6 +3,7 @@
 //! A packet that was lost before the probe never reaches the receiver. So where the receiver misses fewer than the
 //! probe, the capture missed the rest; where it misses more, they were lost behind the probe.
 
+use super::gaps::SETTLE;
 use crate::model::{LossSide, RemoteView, ReportBlock};
 use crate::units::{ClockRate, Nanos, Timestamp};
 
@@ -33,6 +34,8 @@ pub struct Remote {
     /// Numbers missing at the probe so far, those that came late included, and the latest gap.
     missing: i64,
     latest: (Timestamp, i64),
+    /// Missing where the probe missed frames and not settled as lost yet, with the time of the last gap of these.
+    unsettled: (u64, Timestamp),
 }
 
 /// What the receiver says of the loss of an interval.
@@ -47,9 +50,26 @@ pub enum Word {
 }
 
 impl Remote {
-    pub fn gap(&mut self, noticed: Timestamp, missing: u32) {
+    /// `explained`: the probe itself missed frames meanwhile.
+    pub fn gap(&mut self, noticed: Timestamp, missing: u32, explained: bool) {
         self.missing += i64::from(missing);
         self.latest = (noticed, i64::from(missing));
+        if explained {
+            self.unsettled = (self.unsettled.0 + u64::from(missing), noticed);
+        }
+    }
+
+    /// Takes what the probe missed out of the loss of an interval, and returns how much that was. A gap counts as lost
+    /// only when the numbers in it can no longer come, which may be in the interval after it.
+    pub fn settle(&mut self, lost: u64, start: Timestamp) -> u64 {
+        let (missing, noticed) = self.unsettled;
+        if start - noticed > SETTLE {
+            self.unsettled.0 = 0;
+            return 0;
+        }
+        let explained = lost.min(missing);
+        self.unsettled.0 -= explained;
+        explained
     }
 
     pub fn report(&mut self, at: Timestamp, block: &ReportBlock) {
@@ -151,7 +171,7 @@ mod tests {
     fn heard(theirs: i32, missing_at: f64) -> Remote {
         let mut remote = Remote::default();
         remote.report(at(5.0), &block(0, 250));
-        remote.gap(at(missing_at), 10);
+        remote.gap(at(missing_at), 10, false);
         remote.report(at(10.0), &block(theirs, 500));
         remote
     }
@@ -176,7 +196,7 @@ mod tests {
             let mut remote = Remote::default();
             remote.report(at(5.0), &block(0, 250));
             if ours > 0 {
-                remote.gap(at(7.0), ours);
+                remote.gap(at(7.0), ours, false);
             }
             remote.report(at(10.0), &block(theirs, 500));
             remote.view(Some(8000), u64::from(ours), 0).unwrap()

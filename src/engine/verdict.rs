@@ -225,7 +225,8 @@ fn why_capture(stream: &StreamReport) -> String {
 fn interruption(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<'_>, which: &str, found: &mut Found) {
     let ptime = stream.ptime.unwrap_or(Nanos::from_millis(20));
     let hole = Nanos(ptime.0 * i64::from(stream.numbers.loss_runs.longest));
-    if hole >= INTERRUPTION {
+    let captures = matches!(stream.quality.loss_source, LossSource::Capture | LossSource::SuspectedCapture);
+    if hole >= INTERRUPTION && !captures {
         let evidence = format!("{which}: {:.1} s of media missing in one piece", hole.as_secs_f64());
         add(found, 700, DiagnosisCode::MediaInterrupted, 0.9, evidence);
         return;

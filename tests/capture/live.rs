@@ -6,6 +6,8 @@ use auscult::units::{Nanos, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;
 use std::process::{Command, Output};
+use std::time::{SystemTime, UNIX_EPOCH};
+use testkit::network::ip;
 
 /// Set for a copy of this program that runs one test as a process of its own.
 const CHILD: &str = "AUSCULT_TEST_CHILD";
@@ -122,17 +124,7 @@ fn a_filter_that_is_none_is_refused_with_an_example() {
 
 /// A network of its own for this thread, with the two ends of a cable.
 fn own_network() -> Option<()> {
-    // SAFETY: a call that takes and returns numbers; it is this thread only that moves.
-    let moved = unsafe { libc::unshare(libc::CLONE_NEWNET) } == 0;
-    let ip =
-        |args: &str| Command::new("ip").args(args.split_whitespace()).status().is_ok_and(|status| status.success());
-    let made = moved
-        && ip("link add cable0 type veth peer name cable1")
-        && ["link set cable0 up", "link set cable1 up"].into_iter().all(ip);
-    if !made {
-        println!("skipped: no network namespace to be had, or no `ip`");
-    }
-    made.then_some(())
+    testkit::network::own_network().map_err(|why| println!("skipped: {why}")).ok()
 }
 
 /// An Ethernet frame to nobody we know with a UDP datagram to port 5060 behind VLAN tags.
@@ -151,13 +143,14 @@ fn tagged(tags: &[u16], payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Empties a ring. A block that is just being filled comes with a later batch, so one empty batch is not the end.
+/// Empties a ring of all that came before now, and what the kernel is late with.
+#[expect(clippy::disallowed_methods, reason = "frames carry the machine's time")]
 fn drain(worker: &mut LiveWorker, mut each: impl FnMut(&[u8])) -> u64 {
-    let (mut frames, mut idle) = (0, 0);
-    while idle < 3 {
-        let got = worker.next_batch(4096, &mut |frame| each(frame.bytes)).expect("a running interface");
-        frames += got as u64;
-        idle = if got == 0 { idle + 1 } else { 0 };
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let late = Timestamp(since_1970.as_nanos() as i64) + Nanos::from_millis(200);
+    let mut frames = 0;
+    while worker.complete_until() < late {
+        frames += worker.next_batch(4096, &mut |frame| each(frame.bytes)).expect("a running interface") as u64;
     }
     frames
 }
@@ -214,7 +207,7 @@ fn an_interface_that_goes_away_is_an_error_and_not_silence() {
     let Some(()) = own_network() else { return };
     let mut worker = opened(&LiveConfig::new("cable1")).expect("root may").remove(0);
     drain(&mut worker, |_| {});
-    assert!(Command::new("ip").args(["link", "del", "cable0"]).status().expect("ip").success());
+    ip("link del cable0").expect("deleted");
     let gone = (0..50).find_map(|_| worker.next_batch(10, &mut |_| {}).err()).expect("an error");
     assert!(gone.to_string().starts_with("cannot capture on cable1: "), "{gone}");
     println!("{gone}");

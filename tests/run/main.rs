@@ -3,8 +3,11 @@
 //! Each test starts the real binary on directories and ports of its own. Waits are bounded; no test asserts a time.
 
 mod api;
+#[cfg(feature = "live")]
+mod cable;
 mod crash;
 mod facts;
+#[cfg(feature = "live")]
 mod live;
 mod program;
 mod replay;

@@ -114,6 +114,11 @@ impl Program {
         self.address(" on http://")
     }
 
+    #[cfg(feature = "live")]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal by its name.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();

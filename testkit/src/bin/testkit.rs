@@ -1,14 +1,16 @@
-//! Command line of the testkit: sample captures, bulk captures, random worlds.
+//! Command line of the testkit: sample captures, bulk captures, random worlds, load on a wire.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use testkit::{World, bulk, pcap, samples};
+use testkit::{World, bulk, pcap, samples, send};
 
 const USAGE: &str = "usage:
   testkit samples DIR                                   write the sample captures into DIR
   testkit bulk --streams N --seconds S [--lose-every K] OUT.pcap
                                                         N simultaneous G.729 streams for S seconds
+  testkit send --streams N --seconds S INTERFACE        N simultaneous G.711 streams for S seconds, 50 packets a second
+                                                        each, onto a wire
   testkit world --seed N --calls K OUT.pcap TRUTH.json  K random calls and what is true about them
 OUT may end in .gz or .zst (not for bulk).";
 
@@ -52,6 +54,19 @@ fn run(args: &[String]) -> Result<(), String> {
             let frames =
                 plan.write_pcap(&mut file).and_then(|n| file.flush().map(|()| n)).map_err(|e| format!("{out}: {e}"))?;
             println!("{out}: {frames} frames");
+            Ok(())
+        }
+        ("send", [interface]) => {
+            let plan = bulk::Streams { payload: 160, ..bulk::Streams::new(small("--streams")?, small("--seconds")?) };
+            let sent = send::send(&plan, interface).map_err(|e| format!("{interface}: {e}"))?;
+            println!(
+                "{interface}: {} frames in {:.2} s, {:.0} a second; {} tried again, at most {:.1} ms late",
+                sent.frames,
+                sent.took.as_secs_f64(),
+                sent.frames as f64 / sent.took.as_secs_f64(),
+                sent.retries,
+                sent.late_max.as_secs_f64() * 1e3
+            );
             Ok(())
         }
         ("world", [out, truth]) => {
