@@ -86,6 +86,23 @@ pub struct IpdvJson {
     pub mean: Option<f32>,
     #[schema(required)]
     pub max: Option<f32>,
+    /// Differences the mean is of; null for rows stored before this was kept.
+    #[schema(required)]
+    pub samples: Option<u64>,
+}
+
+/// What [MAPDV2](/docs/metrics#variation) is the sum of: mean deviation above the running mean of the delay and below
+/// it, with their numbers, so that spans add up. A mean of nothing is null.
+#[derive(Serialize, ToSchema)]
+pub struct Mapdv2PartsJson {
+    #[schema(required)]
+    pub above_ms: Option<f32>,
+    #[schema(required)]
+    pub above_samples: Option<u64>,
+    #[schema(required)]
+    pub below_ms: Option<f32>,
+    #[schema(required)]
+    pub below_samples: Option<u64>,
 }
 
 /// What the distance from the clean rating is made of, in points of R on the scale of the rating:

@@ -1,7 +1,9 @@
 //! JSON twins of RTP streams and their intervals.
 
 use super::json::{Ordered, WindowJson, endpoint, hex_id, known, loss_runs, milliseconds, rfc3339};
-use super::json_figures::{BudgetJson, BurstsJson, IpdvJson, RemoteJson, bounds, density_pct, late_pct, share_pct};
+use super::json_figures::{
+    BudgetJson, BurstsJson, IpdvJson, Mapdv2PartsJson, RemoteJson, bounds, density_pct, late_pct, share_pct,
+};
 use crate::store::query::{IntervalRow, StreamRow};
 use crate::units::{DelayHistogram, HISTOGRAM_VERSION, Ssrc, Timestamp};
 use serde::Serialize;
@@ -72,6 +74,7 @@ pub struct StreamJson {
     /// [MAPDV2](/docs/metrics#variation), G.1020.
     #[schema(required)]
     mapdv2_ms: Option<f32>,
+    mapdv2_parts: Mapdv2PartsJson,
     /// Share of the packets too late for a fixed buffer of so many milliseconds, percent; null where no delay is known.
     /// See [late](/docs/metrics#late).
     #[schema(value_type = std::collections::BTreeMap<String, Option<f64>>)]
@@ -202,20 +205,24 @@ pub struct MosJson {
 /// How far to trust the figures: [what these mean](/docs/metrics#how-far-to-trust-a-row).
 #[derive(Serialize, ToSchema)]
 pub struct QualityJson {
-    capture_drops: u64,
-    /// Copies by the mirror, left out of every figure.
-    duplicates_removed: u64,
-    one_sided: bool,
-    snap_cut: bool,
-    started_mid_call: bool,
-    clock_steps: u32,
-    timestamp_resolution_ns: u32,
+    /// Frames the probe missed in the intervals the row lies in.
+    pub capture_drops: u64,
+    /// Copies by the mirror, left out of every figure; of a call those of its RTP and RTCP.
+    pub duplicates_removed: u64,
+    pub one_sided: bool,
+    pub snap_cut: bool,
+    pub started_mid_call: bool,
+    pub clock_steps: u32,
+    /// Whose clock stamped the frames: `capture_file`, `kernel` or `adapter`; null for rows stored before this was kept.
     #[schema(required)]
-    loss_source: Option<String>,
+    pub timestamp_source: Option<String>,
+    pub timestamp_resolution_ns: u32,
+    #[schema(required)]
+    pub loss_source: Option<String>,
     /// `capture_drops`, `receiver_lost_them`, `receiver_got_them`, `many_streams_at_once`, `both_directions_at_once`;
     /// null where nothing speaks either way. See [whose loss it is](/docs/metrics#whose-loss-it-is).
     #[schema(required)]
-    loss_evidence: Option<String>,
+    pub loss_evidence: Option<String>,
 }
 
 /// One stream during one interval.
@@ -247,6 +254,7 @@ pub struct IntervalJson {
     /// [MAPDV2](/docs/metrics#variation), G.1020.
     #[schema(required)]
     mapdv2_ms: Option<f32>,
+    mapdv2_parts: Mapdv2PartsJson,
     /// Share of the packets too late for a fixed buffer of so many milliseconds, percent; null where no delay is known.
     /// See [late](/docs/metrics#late).
     #[schema(value_type = std::collections::BTreeMap<String, Option<f64>>)]
@@ -307,7 +315,14 @@ pub struct IntervalJson {
     one_sided: bool,
     snap_cut: bool,
     #[schema(required)]
+    started_mid_call: Option<bool>,
+    #[schema(required)]
     clock_steps: Option<u32>,
+    /// As in `quality` of a stream.
+    #[schema(required)]
+    timestamp_source: Option<String>,
+    #[schema(required)]
+    timestamp_resolution_ns: Option<u32>,
     #[schema(required)]
     loss_source: Option<String>,
     #[schema(required)]
@@ -332,8 +347,14 @@ impl From<StreamRow> for StreamJson {
             }),
             concealed_seconds: s.concealed_seconds,
             severely_concealed_seconds: s.severely_concealed_seconds,
-            ipdv_ms: IpdvJson { mean: s.ipdv_mean_ms, max: s.ipdv_max_ms },
+            ipdv_ms: IpdvJson { mean: s.ipdv_mean_ms, max: s.ipdv_max_ms, samples: s.ipdv_samples },
             mapdv2_ms: s.mapdv2_ms,
+            mapdv2_parts: Mapdv2PartsJson {
+                above_ms: s.mapdv2_above_ms,
+                above_samples: s.mapdv2_above_samples,
+                below_ms: s.mapdv2_below_ms,
+                below_samples: s.mapdv2_below_samples,
+            },
             late_pct: late_pct(&s.late, s.delays_known),
             discarded_adaptive_pct: s.discarded_adaptive.and_then(|late| share_pct(late, s.delays_known)),
             max_delta_ms: s.max_delta_ms,
@@ -425,6 +446,7 @@ impl From<StreamRow> for StreamJson {
                 snap_cut: s.snap_cut,
                 started_mid_call: s.started_mid_call,
                 clock_steps: s.clock_steps,
+                timestamp_source: known(s.timestamp_source),
                 timestamp_resolution_ns: s.timestamp_resolution_ns,
                 loss_source: known(s.loss_source),
                 loss_evidence: known(s.loss_evidence),
@@ -468,8 +490,14 @@ impl IntervalJson {
             }),
             concealed_seconds: i.concealed_seconds,
             severely_concealed_seconds: i.severely_concealed_seconds,
-            ipdv_ms: IpdvJson { mean: i.ipdv_mean_ms, max: i.ipdv_max_ms },
+            ipdv_ms: IpdvJson { mean: i.ipdv_mean_ms, max: i.ipdv_max_ms, samples: i.ipdv_samples.map(u64::from) },
             mapdv2_ms: i.mapdv2_ms,
+            mapdv2_parts: Mapdv2PartsJson {
+                above_ms: i.mapdv2_above_ms,
+                above_samples: i.mapdv2_above_samples.map(u64::from),
+                below_ms: i.mapdv2_below_ms,
+                below_samples: i.mapdv2_below_samples.map(u64::from),
+            },
             late_pct: late_pct(&i.late, delays_known),
             discarded_adaptive_pct: i.discarded_adaptive.and_then(|late| share_pct(u64::from(late), delays_known)),
             max_delta_ms: i.max_delta_ms,
@@ -490,7 +518,10 @@ impl IntervalJson {
             jitter_buffer_ms: i.jitter_buffer_ms,
             one_sided: i.one_sided,
             snap_cut: i.snap_cut,
+            started_mid_call: i.started_mid_call,
             clock_steps: i.clock_steps,
+            timestamp_source: known(i.timestamp_source),
+            timestamp_resolution_ns: i.timestamp_resolution_ns,
             loss_evidence: known(i.loss_evidence),
             start_at: Timestamp::from_secs(i64::from(i.start_s)).to_rfc3339(),
             length_ms: i.length_ms,

@@ -47,7 +47,17 @@ struct RawCapture {
     ring_mib: Option<u32>,
     snap_len: Option<u32>,
     promiscuous: Option<bool>,
+    timestamps: Stamps,
     user: Option<String>,
+}
+
+/// Whose clock stamps frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stamps {
+    #[default]
+    Kernel,
+    Adapter,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -117,6 +127,8 @@ pub struct Capture {
     pub ring_bytes: Option<u32>,
     pub snap_len: Option<u32>,
     pub promiscuous: bool,
+    /// The adapter stamps frames, not the kernel.
+    pub adapter_stamps: bool,
     /// User to become once the sockets are open.
     pub user: Option<String>,
 }
@@ -189,6 +201,7 @@ impl Config {
                     .transpose()?,
                 snap_len: raw.capture.snap_len,
                 promiscuous: raw.capture.promiscuous.unwrap_or(true),
+                adapter_stamps: raw.capture.timestamps == Stamps::Adapter,
                 user: raw.capture.user,
             },
             store: store(raw.store)?,
@@ -375,6 +388,15 @@ mod tests {
                 assert!(shown, "{section}.{key} is not in docs/auscult.example.toml");
             }
         }
+    }
+
+    #[test]
+    fn the_kernel_stamps_frames_unless_the_adapter_is_told_to() {
+        let adapter = |text: &str| Config::check(toml::from_str(text).unwrap()).unwrap().capture.adapter_stamps;
+        assert!(!adapter("") && !adapter("[capture]\ntimestamps = \"kernel\""));
+        assert!(adapter("[capture]\ntimestamps = \"adapter\""));
+        let line = refused("[capture]\ntimestamps = \"gps\"");
+        assert!(line.starts_with("line 2: unknown variant `gps`, expected `kernel` or `adapter`"), "{line}");
     }
 
     #[test]

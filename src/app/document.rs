@@ -51,6 +51,7 @@ pub struct CallDocument {
     pub mos_worst_minute: Option<RatedDocument>,
     pub stream_ids: Vec<String>,
     pub diagnoses: Vec<Diagnosis>,
+    pub quality: QualityDocument,
 }
 
 #[derive(Debug, Serialize)]
@@ -115,6 +116,8 @@ pub struct StreamDocument {
     /// Difference of delay between packets that follow each other, without sign.
     pub ipdv_ms: IpdvDocument,
     pub mapdv2_ms: Option<f64>,
+    /// What it is the sum of: mean deviation on each side of the running mean.
+    pub mapdv2_parts: Mapdv2Document,
     /// Share too late for a fixed jitter buffer of so many milliseconds, percent.
     pub late_pct: BTreeMap<u16, Option<f64>>,
     /// Share an adaptive jitter buffer of 20 to 200 ms would have discarded, percent.
@@ -165,6 +168,15 @@ pub struct DelayVariationDocument {
 pub struct IpdvDocument {
     pub mean: Option<f64>,
     pub max: Option<f64>,
+    pub samples: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Mapdv2Document {
+    pub above_ms: Option<f64>,
+    pub above_samples: u64,
+    pub below_ms: Option<f64>,
+    pub below_samples: u64,
 }
 
 /// Lost packets by RFC 3611 section 4.7.2, Gmin 16. Durations are null where the packet time is unknown.
@@ -255,6 +267,7 @@ pub struct QualityDocument {
     pub snap_cut: bool,
     pub started_mid_call: bool,
     pub clock_steps: u32,
+    pub timestamp_source: &'static str,
     pub timestamp_resolution_ns: u32,
     pub loss_source: &'static str,
     /// What speaks for it; null where nothing does.
@@ -280,14 +293,14 @@ impl Document {
             outcomes: outcomes.0.iter().map(|(o, n)| (o.name(), *n)).collect(),
             truncated: !truncations.is_empty(),
             truncations,
-            calls: calls.iter().map(CallDocument::new).collect(),
+            calls: calls.iter().map(|c| CallDocument::new(c, measured_at)).collect(),
             streams: streams.into_iter().map(|s| Box::new(StreamDocument::new(&s, measured_at))).collect(),
         }
     }
 }
 
 impl CallDocument {
-    fn new(c: &CallRecord) -> CallDocument {
+    fn new(c: &CallRecord, measured_at: &str) -> CallDocument {
         CallDocument {
             id: format!("{:016x}", c.uid),
             call_id: c.call_id.clone(),
@@ -317,6 +330,7 @@ impl CallDocument {
             mos_worst_minute: c.mos_worst_minute.map(RatedDocument::new),
             stream_ids: c.streams.iter().map(|s| s.to_string()).collect(),
             diagnoses: c.diagnoses.clone(),
+            quality: QualityDocument::new(&c.quality, measured_at),
         }
     }
 }
@@ -372,8 +386,15 @@ impl StreamDocument {
             ipdv_ms: IpdvDocument {
                 mean: n.variation.ipdv_mean_ns().map(|v| round(v / 1e6, 4)),
                 max: n.variation.ipdv_mean_ns().map(|_| round(n.variation.ipdv_max_ns / 1e6, 4)),
+                samples: n.variation.ipdv_samples,
             },
             mapdv2_ms: n.variation.mapdv2_ns().map(|v| round(v / 1e6, 4)),
+            mapdv2_parts: Mapdv2Document {
+                above_ms: n.variation.above_mean_ns().map(|v| round(v / 1e6, 4)),
+                above_samples: n.variation.above_samples,
+                below_ms: n.variation.below_mean_ns().map(|v| round(v / 1e6, 4)),
+                below_samples: n.variation.below_samples,
+            },
             late_pct: crate::model::DISCARD_BUFFERS_MS
                 .into_iter()
                 .zip(n.late)
@@ -496,6 +517,7 @@ impl QualityDocument {
             snap_cut: q.snap_cut,
             started_mid_call: q.started_mid_call,
             clock_steps: q.clock_steps,
+            timestamp_source: q.timestamp_source.name(),
             timestamp_resolution_ns: q.timestamp_resolution_ns,
             loss_source: q.loss_source.name(),
             loss_evidence: text(q.loss_evidence),

@@ -7,7 +7,7 @@ use crate::api::LiveFeed;
 use crate::capture::Timeline;
 use crate::capture::pace::{Pacer, SystemClock};
 use crate::engine::Engine;
-use crate::model::Event;
+use crate::model::{Event, TimestampSource};
 use crate::store::rows::Record;
 use crate::store::{Labels, StoreSender};
 use crate::units::{Nanos, Timestamp};
@@ -149,7 +149,7 @@ impl Feed {
     }
 
     fn replay(&mut self, mut replay: Box<Replay>) -> anyhow::Result<Ended> {
-        self.engine.set_source(&replay.name, replay.timeline.resolution_ns());
+        self.engine.set_source(&replay.name, TimestampSource::CaptureFile, replay.timeline.resolution_ns());
         let mut progress = Progress::new(&replay);
         let mut pacer = replay.real_pace.then(|| Pacer::new(SystemClock::start(), 1.0));
         let mut frames = 0u64;
@@ -182,7 +182,7 @@ impl Feed {
 
     #[cfg(feature = "live")]
     fn live(&mut self, mut live: LiveSource) -> anyhow::Result<Ended> {
-        self.engine.set_source(live.name(), live.resolution_ns());
+        self.engine.set_source(live.name(), live.stamped_by(), live.resolution_ns());
         let mut counted = Timestamp::MIN;
         while !self.stopped() {
             let batch = live.next_batch(Duration::from_millis(100))?;

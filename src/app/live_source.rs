@@ -7,6 +7,7 @@ use super::config;
 use crate::capture::live::{CaptureCounters, LiveCapture, LiveConfig, LiveWorker, StopHandle};
 use crate::capture::{CaptureError, Frame, drop_privileges};
 use crate::engine::Missed;
+use crate::model::TimestampSource;
 use crate::units::Timestamp;
 use crate::wire::LinkType;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -18,6 +19,7 @@ const BATCH_FRAMES: usize = 256;
 
 pub struct LiveSource {
     name: String,
+    stamped_by: TimestampSource,
     resolution_ns: u32,
     batches: Receiver<Result<Batch, CaptureError>>,
     stops: Vec<StopHandle>,
@@ -67,6 +69,7 @@ impl LiveSource {
             config.filter = capture.filter.clone();
             config.ring_bytes = capture.ring_bytes.unwrap_or(config.ring_bytes);
             config.snap_len = capture.snap_len.unwrap_or(config.snap_len);
+            config.adapter_stamps = capture.adapter_stamps;
             workers.extend(LiveCapture::open(&config)?);
         }
         if let Some(user) = &capture.user {
@@ -80,11 +83,16 @@ impl LiveSource {
             let sender = sender.clone();
             threads.push(std::thread::Builder::new().name(format!("ring-{i}")).spawn(move || empty(worker, &sender))?);
         }
-        Ok(LiveSource { name: capture.interfaces.join(","), resolution_ns, batches, stops, threads })
+        let stamped_by = if capture.adapter_stamps { TimestampSource::Adapter } else { TimestampSource::Kernel };
+        Ok(LiveSource { name: capture.interfaces.join(","), stamped_by, resolution_ns, batches, stops, threads })
     }
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub fn stamped_by(&self) -> TimestampSource {
+        self.stamped_by
     }
 
     pub fn resolution_ns(&self) -> u32 {

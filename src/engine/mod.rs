@@ -5,6 +5,7 @@
 //! clock, does I/O, logs or fails: bad input is an [`Outcome`] with a counter, and every frame has exactly one.
 
 mod counters;
+mod drops;
 mod gaps;
 mod join;
 mod relations;
@@ -19,7 +20,7 @@ pub use counters::EngineCounters;
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Place, Shard};
 use crate::model::{
     CaptureInterval, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy, Relation, RelationKind,
-    StreamId, Transport,
+    StreamId, TimestampSource, Transport,
 };
 use crate::signal::{self, Signal};
 use crate::units::Timestamp;
@@ -133,9 +134,10 @@ impl Engine {
         }
     }
 
-    /// Names the interface or file frames come from, and the resolution of its times.
-    pub fn set_source(&mut self, name: &str, resolution_ns: u32) {
+    /// Names the interface or file frames come from, who stamped their times, and the resolution of these.
+    pub fn set_source(&mut self, name: &str, stamped_by: TimestampSource, resolution_ns: u32) {
         self.source = name.to_owned();
+        self.join.stamped_by = stamped_by;
         self.join.resolution_ns = resolution_ns;
     }
 
@@ -182,6 +184,7 @@ impl Engine {
         self.interval.missed.ring += missed.ring;
         self.interval.missed.interface += missed.interface;
         self.interval.missed.queue += missed.queue;
+        self.join.drops.missed(missed.ring + missed.interface + missed.queue);
     }
 
     /// Ends everything at the last time seen.
@@ -190,7 +193,6 @@ impl Engine {
         if self.boundary == Timestamp::MAX {
             return;
         }
-        self.closing_interval();
         self.signal.finish(self.watermark, &mut self.signal_facts);
         self.signal_facts(out);
         self.turn(None, out);
@@ -229,7 +231,7 @@ impl Engine {
 
     fn start_interval(&mut self, start: Timestamp) {
         self.boundary = start + self.policy.interval;
-        self.join.gaps.turn(start);
+        self.next_interval(start);
         self.deadline = self.next_deadline();
         for shard in &mut self.shards {
             shard.begin(start);
@@ -265,7 +267,6 @@ impl Engine {
 
     fn close_interval(&mut self, out: &mut dyn Sink) {
         let boundary = self.boundary;
-        self.closing_interval();
         self.turn(Some(boundary), out);
         for shard in &mut self.shards {
             shard.turned(boundary);
@@ -305,13 +306,13 @@ impl Engine {
             tcp.expire(boundary);
         }
         self.join.witness.expire(boundary);
-        self.join.gaps.turn(boundary);
+        self.next_interval(boundary);
     }
 
-    fn closing_interval(&mut self) {
-        let missed = self.interval.missed;
-        self.join.interval_drops = missed.ring + missed.interface + missed.queue;
-        self.join.closing = self.boundary - self.policy.interval;
+    /// Another interval begins.
+    fn next_interval(&mut self, start: Timestamp) {
+        self.join.gaps.turn(start);
+        self.join.drops.turn(start);
     }
 
     /// States what was captured in the interval that ends at the boundary.

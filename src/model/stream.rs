@@ -138,11 +138,19 @@ impl DelayVariation {
         (self.ipdv_samples > 0).then(|| self.ipdv_sum_ns as f64 / self.ipdv_samples as f64)
     }
 
+    /// Mean of the deviations above the running mean, and of those below it; `None` where there is none.
+    pub fn above_mean_ns(&self) -> Option<f64> {
+        (self.above_samples > 0).then(|| self.above_sum_ns as f64 / self.above_samples as f64)
+    }
+
+    pub fn below_mean_ns(&self) -> Option<f64> {
+        (self.below_samples > 0).then(|| self.below_sum_ns as f64 / self.below_samples as f64)
+    }
+
     /// MAPDV2: mean of the deviations above the running mean plus mean of those below it; `None` before the second packet.
     pub fn mapdv2_ns(&self) -> Option<f64> {
-        let mean = |sum: u64, n: u64| if n > 0 { sum as f64 / n as f64 } else { 0.0 };
         (self.ipdv_samples + self.above_samples + self.below_samples > 0)
-            .then(|| mean(self.above_sum_ns, self.above_samples) + mean(self.below_sum_ns, self.below_samples))
+            .then(|| self.above_mean_ns().unwrap_or(0.0) + self.below_mean_ns().unwrap_or(0.0))
     }
 
     pub fn merge(&mut self, later: &DelayVariation) {
@@ -337,12 +345,35 @@ pub struct RemoteView {
     pub side: LossSide,
 }
 
+/// Whose clock stamped the frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimestampSource {
+    /// Whatever captured the file: it says no more than a resolution.
+    #[default]
+    CaptureFile,
+    /// The probe's kernel, when it took the frame from the adapter.
+    Kernel,
+    /// The adapter, when the frame came in.
+    Adapter,
+}
+
+impl TimestampSource {
+    pub fn name(self) -> &'static str {
+        match self {
+            TimestampSource::CaptureFile => "capture_file",
+            TimestampSource::Kernel => "kernel",
+            TimestampSource::Adapter => "adapter",
+        }
+    }
+}
+
 /// How far to trust a row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Quality {
-    /// Frames the probe missed (ring, interface, queue) while this was measured.
+    /// Frames the probe missed (ring, interface, queue) in the intervals this lies in.
     pub capture_drops: u64,
-    /// Copies by the mirror, left out of every figure.
+    /// Copies by the mirror, left out of every figure; of a call those of its RTP and RTCP.
     pub duplicates_removed: u64,
     /// The opposite direction was not seen.
     pub one_sided: bool,
@@ -352,6 +383,7 @@ pub struct Quality {
     pub started_mid_call: bool,
     /// Capture times went back by more than a second.
     pub clock_steps: u32,
+    pub timestamp_source: TimestampSource,
     /// Resolution of capture times in nanoseconds: 1 or 1000.
     pub timestamp_resolution_ns: u32,
     pub loss_source: LossSource,

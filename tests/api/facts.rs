@@ -58,6 +58,15 @@ async fn facts_read_back_as_they_were_stated() {
     expect("/streams/0/mos/cq", Value::Null);
     expect("/streams/0/quality/loss_source", json!("suspected_capture"));
     expect("/streams/0/quality/timestamp_resolution_ns", json!(1000));
+    expect("/streams/0/quality/timestamp_source", json!("adapter"));
+    expect(
+        "/call/quality",
+        json!({
+            "capture_drops": 3, "duplicates_removed": 7, "one_sided": true, "snap_cut": true, "started_mid_call": true,
+            "clock_steps": 1, "timestamp_source": "adapter", "timestamp_resolution_ns": 1000,
+            "loss_source": "network", "loss_evidence": "many_streams_at_once",
+        }),
+    );
     expect("/call/mos_worst_interval", json!({"lq": 2.5, "scale": "nb"}));
     expect("/call/mos_worst_minute", json!({"lq": 2.875, "scale": "wb"}));
     expect(
@@ -74,8 +83,10 @@ async fn facts_read_back_as_they_were_stated() {
         expect("/bursts/mean_loss_run", json!(2.4));
         expect("/concealed_seconds", json!(16));
         expect("/severely_concealed_seconds", json!(17));
-        expect("/ipdv_ms", json!({"mean": 1.5, "max": 4.25}));
+        expect("/ipdv_ms", json!({"mean": 1.5, "max": 4.25, "samples": 4}));
         expect("/mapdv2_ms", json!(3.5));
+        let parts = json!({"above_ms": 3.0, "above_samples": 3, "below_ms": 0.5, "below_samples": 2});
+        expect("/mapdv2_parts", parts);
         expect("/late_pct/20", json!(35.0));
         expect("/discarded_adaptive_pct", json!(2.5));
         expect("/max_delta_ms", json!(120.0));
@@ -102,6 +113,9 @@ async fn facts_read_back_as_they_were_stated() {
     expect("/intervals/000000000000000b/0/mos_bounds", json!([3.5, 4.25]));
     expect("/intervals/000000000000000b/0/effective_loss_pct", json!(2.5));
     expect("/intervals/000000000000000b/0/clock_steps", json!(1));
+    expect("/intervals/000000000000000b/0/started_mid_call", json!(true));
+    expect("/intervals/000000000000000b/0/timestamp_source", json!("adapter"));
+    expect("/intervals/000000000000000b/0/timestamp_resolution_ns", json!(1000));
     expect("/intervals/000000000000000b/0/loss_evidence", json!("many_streams_at_once"));
     for (path, histogram) in
         [("/streams/0", &stream.numbers.pdv), ("/intervals/000000000000000b/0", &interval.numbers.pdv)]

@@ -153,7 +153,7 @@ fn the_length_of_intervals_changes_no_stream() {
             for c in &mut calls {
                 (c.mos_worst, c.mos_worst_scale) = (None, "");
                 (c.mos_worst_interval, c.mos_worst_minute) = (None, None);
-                c.loss_source = Default::default();
+                (c.quality.loss_source, c.quality.loss_evidence) = Default::default();
                 c.diagnoses.clear();
             }
             let streams = streams.iter().map(|s| format!("{s:?}"));

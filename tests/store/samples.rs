@@ -59,7 +59,7 @@ pub fn call(uid: u64) -> CallRecord {
         pdv_p95_worst: Some(Nanos::from_micros(12_500)),
         loss_pct_worst: Some(f32::NAN),
         directions_seen: 2,
-        loss_source: LossSource::Network,
+        quality: Quality { capture_drops: 3, loss_source: LossSource::Network, ..quality() },
         diagnoses: vec![
             Diagnosis { code: DiagnosisCode::BurstyLoss, confidence: 0.75, evidence: "12 lost in one run".to_owned() },
             Diagnosis { code: DiagnosisCode::MissingAck, confidence: 0.5, evidence: String::new() },
@@ -158,6 +158,7 @@ fn quality() -> Quality {
         snap_cut: true,
         started_mid_call: true,
         clock_steps: 1,
+        timestamp_source: TimestampSource::Adapter,
         timestamp_resolution_ns: 1000,
         loss_source: LossSource::SuspectedCapture,
         loss_evidence: "many_streams_at_once",

@@ -137,6 +137,12 @@ pub struct StreamRow {
     pub remote_lost_before_probe: Option<u64>,
     pub remote_lost_behind_probe: Option<i64>,
     pub remote_loss_side: String,
+    pub timestamp_source: String,
+    pub ipdv_samples: Option<u64>,
+    pub mapdv2_above_ms: Option<f32>,
+    pub mapdv2_above_samples: Option<u64>,
+    pub mapdv2_below_ms: Option<f32>,
+    pub mapdv2_below_samples: Option<u64>,
     /// Packets whose delay is known: what `late` and `discarded_adaptive` are shares of.
     pub delays_known: u64,
     pub badness: i64,
@@ -157,7 +163,8 @@ const STREAM_COLUMNS: &str = "probe, site, trunk, stream_id, call_uid, call_id, 
     mos_delay_ms, jitter_buffer_ms, mos_low, mos_high, mos_worst_minute, r_clean_max, r_cost_codec, r_cost_loss, \
     r_cost_late, r_cost_delay, loss_evidence, remote_reports, remote_expected, remote_lost, remote_loss_pct, \
     remote_jitter_last_ms, remote_jitter_max_ms, remote_lost_before_probe, remote_lost_behind_probe, \
-    remote_loss_side, toUInt64(arraySum(pdv)) AS delays_known, \
+    remote_loss_side, timestamp_source, ipdv_samples, mapdv2_above_ms, mapdv2_above_samples, mapdv2_below_ms, \
+    mapdv2_below_samples, toUInt64(arraySum(pdv)) AS delays_known, \
     toInt64(if(mos_lq IS NULL, 0, round(1 + 999 * greatest(0, least(1, \
     (if(mos_scale = 'nb', 4.41, 4.5) - least(ifNull(mos_lq, 5), ifNull(mos_worst_interval, 5))) \
     / (if(mos_scale = 'nb', 4.41, 4.5) - 1)))))) AS badness";

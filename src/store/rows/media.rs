@@ -135,6 +135,12 @@ impl StreamRow {
             remote_lost_before_probe: remote.map(|r| r.lost_before_probe),
             remote_lost_behind_probe: remote.map(|r| r.lost_behind_probe),
             remote_loss_side: remote.map_or("", |r| r.side.name()).to_owned(),
+            timestamp_source: stream.quality.timestamp_source.name().to_owned(),
+            ipdv_samples: Some(n.variation.ipdv_samples),
+            mapdv2_above_ms: nanos(n.variation.above_mean_ns()),
+            mapdv2_above_samples: Some(n.variation.above_samples),
+            mapdv2_below_ms: nanos(n.variation.below_mean_ns()),
+            mapdv2_below_samples: Some(n.variation.below_samples),
         }
     }
 }
@@ -232,6 +238,14 @@ impl IntervalRow {
             r_cost_late: cost(|b| b.late),
             r_cost_delay: cost(|b| b.delay),
             loss_evidence: interval.quality.loss_evidence.to_owned(),
+            timestamp_source: interval.quality.timestamp_source.name().to_owned(),
+            timestamp_resolution_ns: Some(interval.quality.timestamp_resolution_ns),
+            started_mid_call: Some(interval.quality.started_mid_call),
+            ipdv_samples: count(n.variation.ipdv_samples),
+            mapdv2_above_ms: nanos(n.variation.above_mean_ns()),
+            mapdv2_above_samples: count(n.variation.above_samples),
+            mapdv2_below_ms: nanos(n.variation.below_mean_ns()),
+            mapdv2_below_samples: count(n.variation.below_samples),
         }
     }
 }
