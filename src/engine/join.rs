@@ -380,8 +380,15 @@ impl Join {
         out.push(Event::CallChanged(Box::new(record)));
     }
 
-    /// Attaches call and stream to a report.
-    pub fn report(&mut self, mut record: RtcpRecord, out: &mut dyn Sink) {
+    /// The mirror showed RTCP of this call twice.
+    pub fn rtcp_copied(&mut self, call: Option<u64>) {
+        if let Some(call) = call.and_then(|uid| self.calls.get_mut(&uid)) {
+            call.quality.duplicates_removed += 1;
+        }
+    }
+
+    /// Attaches call and stream to a report. Returns the call.
+    pub fn report(&mut self, mut record: RtcpRecord, out: &mut dyn Sink) -> Option<u64> {
         let about = record.block.map(|b| b.ssrc).unwrap_or(record.reporter);
         let toward = record.block.is_some();
         let candidates = self.by_ssrc.get(&about).map_or(&[][..], |v| v);
@@ -403,7 +410,9 @@ impl Join {
         }
         record.call_uid =
             record.stream.and_then(|id| self.streams.get(&id)?.uid).or_else(|| self.call_of_rtcp(&record));
+        let call = record.call_uid;
         out.push(Event::Rtcp(Box::new(record)));
+        call
     }
 
     /// The stream of an SSRC from one address to another, as far as they are known; with its SSRC and call.

@@ -4,6 +4,7 @@
 //! then it handles the bytes. [`Engine::tick`] may make a fact come sooner, never different. Nothing here reads a
 //! clock, does I/O, logs or fails: bad input is an [`Outcome`] with a counter, and every frame has exactly one.
 
+mod copies;
 mod counters;
 mod drops;
 mod gaps;
@@ -29,6 +30,7 @@ use crate::wire::rtp::{RtpError, RtpHeader};
 use crate::wire::sip::{Framing, frame_len, looks_like_sip};
 use crate::wire::tcp::{Reassembler, TcpOutcome, TcpStream};
 use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_udp, rtcp as wire_rtcp};
+use copies::Copies;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use join::{Join, Wish};
@@ -85,6 +87,8 @@ pub struct Engine {
     places: Vec<Place>,
     signal: Signal,
     join: Join,
+    /// RTCP of the last moments.
+    copies: Copies<FixedState>,
     source: String,
     /// End of the present interval; `Timestamp::MAX` before the first frame.
     boundary: Timestamp,
@@ -120,6 +124,7 @@ impl Engine {
             places: Vec::with_capacity(BATCH),
             signal: Signal::new(&policy, &limits),
             join: Join::new(&policy, &limits, hasher.clone()),
+            copies: Copies::new(hasher.clone()),
             source: String::new(),
             boundary: Timestamp::MAX,
             deadline: Timestamp::MIN,
@@ -382,10 +387,7 @@ impl Engine {
         let outcome = match class {
             Class::Rtp(header) => return self.rtp(at, datagram, &header, out),
             Class::Relayed { payload, wire_len } => return self.relayed(at, datagram, payload, wire_len, out),
-            Class::Rtcp => {
-                self.rtcp(at, datagram, out);
-                Outcome::Rtcp
-            }
+            Class::Rtcp => self.rtcp(at, datagram, out),
             Class::Stun => Outcome::Ignored(Ignored::Stun),
             Class::Dtls => Outcome::Ignored(Ignored::Dtls),
             Class::Udptl if self.carries_media(datagram) => Outcome::Ignored(Ignored::Udptl),
@@ -425,14 +427,22 @@ impl Engine {
         self.join.is_media_address(datagram.src) || self.join.is_media_address(datagram.dst)
     }
 
-    fn rtcp(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut dyn Sink) {
+    fn rtcp(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut dyn Sink) -> Outcome {
+        let (key, ip_id) = (self.copies.key(datagram.src, datagram.dst, datagram.payload), datagram.path.ip_id);
+        if let Some(call) = self.copies.of(key, at, ip_id) {
+            self.join.rtcp_copied(call);
+            return Outcome::Ignored(Ignored::RtcpCopy);
+        }
         let mut records = Vec::new();
         for packet in wire_rtcp::packets(datagram.payload, datagram.wire_len).flatten() {
             self.join.witness.packet(at, datagram.src, datagram.dst, &packet, &mut records);
         }
+        let mut call = None;
         for record in records {
-            self.join.report(record, out);
+            call = self.join.report(record, out).or(call);
         }
+        self.copies.remember(key, at, ip_id, call);
+        Outcome::Rtcp
     }
 
     fn segment(&mut self, at: Timestamp, segment: &Segment<'_>, out: &mut dyn Sink) {

@@ -2,9 +2,10 @@
 
 use super::*;
 use auscult::engine::Missed;
-use auscult::model::LossSource;
+use auscult::model::{Ignored, LossSource, Outcome};
 use testkit::World;
 use testkit::call::{CallSpec, Party};
+use testkit::world::Mirror;
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -80,6 +81,36 @@ fn drops_of_an_unfinished_interval_count() {
     assert_eq!((call.quality.capture_drops, call.quality.loss_source), (100, LossSource::Capture));
     assert_eq!(call.quality.loss_evidence, "capture_drops");
     assert!(run.streams().iter().all(|s| s.quality.capture_drops == 100), "both directions, and the call once");
+}
+
+#[test]
+fn a_mirror_that_sends_all_twice_changes_nothing_but_the_count_of_copies() {
+    let mirror = Mirror { share: 1.0, min_us: 5, max_us: 300 };
+    let (plain, doubled) = (calls(3).build(), calls(3).mirror(mirror).build());
+    let (plain, doubled) = (run(&plain.frames, &Setup::default()), run(&doubled.frames, &Setup::default()));
+    let reports = |run: &Run| {
+        let reports = run.events.iter().filter(|e| matches!(e, Event::Rtcp(_)));
+        reports.map(|e| format!("{e:?}")).collect::<Vec<_>>()
+    };
+    assert!(reports(&plain).len() > 10);
+    same(&reports(&plain), &reports(&doubled), "reports");
+    let rtcp = plain.outcomes.get(Outcome::Rtcp);
+    let copies = Outcome::Ignored(Ignored::RtcpCopy);
+    assert_eq!((doubled.outcomes.get(Outcome::Rtcp), doubled.outcomes.get(copies)), (rtcp, rtcp));
+    assert_eq!(plain.outcomes.get(copies), 0);
+    let mut of_calls = 0;
+    for (once, twice) in plain.calls().into_iter().zip(doubled.calls()) {
+        let streams = doubled.streams();
+        let media: u64 =
+            streams.iter().filter(|s| s.call_id == twice.call_id).map(|s| s.quality.duplicates_removed).sum();
+        assert!(media > 1_000 && twice.quality.duplicates_removed > media, "RTP and RTCP");
+        of_calls += twice.quality.duplicates_removed - media;
+        assert_eq!(once.quality.duplicates_removed, 0);
+    }
+    assert_eq!(of_calls, rtcp, "each copied report belongs to a call");
+    for (once, twice) in plain.streams().into_iter().zip(doubled.streams()) {
+        assert_eq!((once.rtt, once.remote), (twice.rtt, twice.remote), "no report is used twice");
+    }
 }
 
 #[test]
