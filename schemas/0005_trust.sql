@@ -8,7 +8,7 @@ ALTER TABLE {database}.calls{local} {on_cluster}
     ADD COLUMN IF NOT EXISTS duplicates_removed         Nullable(UInt64) COMMENT 'copies of its RTP and RTCP by the mirror' CODEC(ZSTD),
     ADD COLUMN IF NOT EXISTS one_sided                  Nullable(Bool) COMMENT 'media of one direction only' CODEC(ZSTD),
     ADD COLUMN IF NOT EXISTS snap_cut                   Nullable(Bool) CODEC(ZSTD),
-    ADD COLUMN IF NOT EXISTS clock_steps                Nullable(UInt32) COMMENT 'times the capture clock was set' CODEC(ZSTD),
+    ADD COLUMN IF NOT EXISTS clock_steps                Nullable(UInt32) COMMENT 'times the capture clock was set, back or forward' CODEC(ZSTD),
     ADD COLUMN IF NOT EXISTS timestamp_source           LowCardinality(String) COMMENT 'capture_file, kernel or adapter; empty: not known',
     ADD COLUMN IF NOT EXISTS timestamp_resolution_ns    Nullable(UInt32) CODEC(ZSTD),
     ADD COLUMN IF NOT EXISTS loss_evidence              LowCardinality(String) COMMENT 'what speaks for loss_source, empty where nothing does';

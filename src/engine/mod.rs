@@ -4,6 +4,7 @@
 //! then it handles the bytes. [`Engine::tick`] may make a fact come sooner, never different. Nothing here reads a
 //! clock, does I/O, logs or fails: bad input is an [`Outcome`] with a counter, and every frame has exactly one.
 
+mod clock;
 mod copies;
 mod counters;
 mod drops;
@@ -18,18 +19,19 @@ mod worst;
 
 pub use counters::EngineCounters;
 
-use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Place, Shard};
+use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Place, Shard, Witness};
 use crate::model::{
     CaptureInterval, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy, Relation, RelationKind,
     StreamId, TimestampSource, Transport,
 };
 use crate::signal::{self, Signal};
-use crate::units::Timestamp;
+use crate::units::{Nanos, Timestamp};
 use crate::wire::classify::{Class, classify};
 use crate::wire::rtp::{RtpError, RtpHeader};
 use crate::wire::sip::{Framing, frame_len, looks_like_sip};
 use crate::wire::tcp::{Reassembler, TcpOutcome, TcpStream};
 use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_udp, rtcp as wire_rtcp};
+use clock::Suspicion;
 use copies::Copies;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -95,6 +97,10 @@ pub struct Engine {
     /// No deadline is earlier: what a frame's time is compared with.
     deadline: Timestamp,
     watermark: Timestamp,
+    /// Latest time of any frame.
+    last_frame: Timestamp,
+    /// A silence after which the clock may have been set.
+    suspicion: Option<Suspicion>,
     interval: Counting,
     outcomes: OutcomeCounts,
     media_facts: Vec<media::Fact>,
@@ -129,6 +135,8 @@ impl Engine {
             boundary: Timestamp::MAX,
             deadline: Timestamp::MIN,
             watermark: Timestamp::MIN,
+            last_frame: Timestamp::MIN,
+            suspicion: None,
             interval: Counting::default(),
             outcomes: OutcomeCounts::default(),
             media_facts: Vec::new(),
@@ -154,6 +162,10 @@ impl Engine {
         if at >= self.deadline {
             self.fire(at, out);
         }
+        if at - self.last_frame >= clock::SILENCE {
+            self.suspect(at, out);
+        }
+        self.last_frame = self.last_frame.max(at);
         self.watermark = self.watermark.max(at);
         self.interval.frames += 1;
         self.interval.bytes += wire_len as u64;
@@ -181,7 +193,7 @@ impl Engine {
 
     /// Time of the next thing that happens by itself; `Timestamp::MAX` before the first frame.
     pub fn next_deadline(&self) -> Timestamp {
-        self.boundary.min(self.signal.next_deadline()).min(self.tcp_deadline())
+        self.boundary.min(self.signal.next_deadline()).min(self.tcp_deadline()).min(self.clock_deadline())
     }
 
     /// Counts frames the probe missed; they mark every row of the present interval.
@@ -198,6 +210,7 @@ impl Engine {
         if self.boundary == Timestamp::MAX {
             return;
         }
+        self.judge_clock();
         self.signal.finish(self.watermark, &mut self.signal_facts);
         self.signal_facts(out);
         self.turn(None, out);
@@ -229,7 +242,7 @@ impl Engine {
     }
 
     fn begin(&mut self, at: Timestamp) {
-        self.watermark = at;
+        (self.watermark, self.last_frame) = (at, at);
         self.join.first_frame = at;
         self.start_interval(at.floor_to(self.policy.interval));
     }
@@ -252,7 +265,9 @@ impl Engine {
                 self.deadline = next;
                 return;
             }
-            if self.tcp_deadline() <= next {
+            if self.clock_deadline() <= next {
+                self.judge_clock();
+            } else if self.tcp_deadline() <= next {
                 self.release_tcp(next, out);
             } else if self.signal.next_deadline() <= next {
                 self.signal.fire(next, &mut self.signal_facts);
@@ -268,6 +283,35 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Nothing came for a while, and now a frame does: the streams that were active before keep their delays back.
+    #[inline(never)]
+    fn suspect(&mut self, at: Timestamp, out: &mut dyn Sink) {
+        self.flush(out);
+        self.judge_clock();
+        let before = self.last_frame;
+        let streams: usize = self.shards.iter_mut().map(|shard| shard.suspect(before)).sum();
+        self.suspicion = Some(Suspicion { to: at });
+        if streams < clock::STREAMS {
+            self.judge_clock();
+        }
+        self.deadline = self.next_deadline();
+    }
+
+    /// Decides whether the clock was set in a silence, by all streams that went on after it.
+    fn judge_clock(&mut self) {
+        let Some(Suspicion { to }) = self.suspicion.take() else { return };
+        let half = to + Nanos(clock::JUDGED_AFTER.0 / 2);
+        let witnesses: Vec<Witness> = self.shards.iter().flat_map(|shard| shard.witnesses(to, half)).collect();
+        let step = clock::step(&witnesses).map(|by| (to, by));
+        for shard in &mut self.shards {
+            shard.acquit(step);
+        }
+    }
+
+    fn clock_deadline(&self) -> Timestamp {
+        self.suspicion.map_or(Timestamp::MAX, |s| s.to + clock::JUDGED_AFTER)
     }
 
     fn close_interval(&mut self, out: &mut dyn Sink) {
@@ -682,7 +726,6 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Nanos;
 
     /// An Ethernet frame from 198.51.100.1 to 192.0.2.1:5060.
     fn udp(port: u16, payload: &[u8]) -> Vec<u8> {

@@ -19,5 +19,5 @@ mod timing;
 pub const STREAMS_PER_ADDRESS: usize = 1024;
 
 pub use packet::{Endpoint, FlowKey, Packet};
-pub use shard::{Fact, Gap, Hint, Place, Shard, Turn};
+pub use shard::{Fact, Gap, Hint, Place, Shard, Turn, Witness};
 pub use stream::Standing;

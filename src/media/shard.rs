@@ -32,6 +32,22 @@ const MAX_TICKS: u32 = 5760;
 /// Destinations of one sender and SSRC that are looked through for numbers that went elsewhere.
 const MAX_SAME_SOURCE: u16 = 64;
 
+/// A stream that had packets this long before a silence of everything was active.
+const ACTIVE: Nanos = Nanos::from_millis(500);
+
+/// What one stream shows of a silence of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Host that sends it.
+    pub sender: u128,
+    /// The smallest delays in the two halves of the time since, above the base before.
+    pub first: Nanos,
+    pub second: Nanos,
+    pub packets: usize,
+    /// The first packet since has the next number.
+    pub next: bool,
+}
+
 /// What an offer or answer says about one receiving address.
 #[derive(Clone, Debug)]
 pub struct Hint {
@@ -114,6 +130,8 @@ pub struct Shard {
     pool: Pool,
     /// Reports on their way, kept for their room.
     rows: Vec<IntervalReport>,
+    /// Streams that keep their delays back.
+    suspects: Vec<u32>,
     media: u64,
     outcomes: OutcomeCounts,
 }
@@ -145,6 +163,7 @@ impl Shard {
             hints: HashMap::with_hasher(hasher.clone()),
             pool: Pool::default(),
             rows: Vec::new(),
+            suspects: Vec::new(),
             media: 0,
             outcomes: OutcomeCounts::default(),
         }
@@ -272,6 +291,31 @@ impl Shard {
     /// Gives up all candidates, when every stream had its last turn.
     pub fn finish(&mut self) {
         self.drop_candidates(|_| true);
+    }
+
+    /// Streams that were active before a silence of everything keep their delays back until [`Shard::acquit`]; how many.
+    pub fn suspect(&mut self, before: Timestamp) -> usize {
+        for (slot, stream) in self.streams.iter_mut().enumerate() {
+            let Some(stream) = stream.as_deref_mut() else { continue };
+            if before - stream.last_at <= ACTIVE && stream.suspect(&mut self.pool) {
+                self.suspects.push(slot as u32);
+            }
+        }
+        self.suspects.len()
+    }
+
+    /// What they show of a silence that ended at `to`; `half` parts the time since.
+    pub fn witnesses(&self, to: Timestamp, half: Timestamp) -> impl Iterator<Item = Witness> {
+        self.suspects.iter().filter_map(move |slot| self.at(Place(*slot))?.witness(to, half))
+    }
+
+    /// Delays kept back are counted; `step` is when and by how much the clock was set forward, if it was.
+    pub fn acquit(&mut self, step: Option<(Timestamp, Nanos)>) {
+        for slot in std::mem::take(&mut self.suspects) {
+            if let Some(stream) = self.streams.get_mut(slot as usize).and_then(Option::as_deref_mut) {
+                stream.acquit(step, &mut self.pool);
+            }
+        }
     }
 
     /// Frames handed in since the last call, by outcome.

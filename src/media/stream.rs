@@ -5,6 +5,7 @@ use super::past::Past;
 use super::payloads::Payloads;
 use super::recent::Recent;
 use super::sequence::{Arrival, Sequence};
+use super::shard::Witness;
 use super::tally::Tally;
 use super::timing::{Pool, Sample, Timing};
 use crate::model::{
@@ -18,6 +19,8 @@ use std::hash::Hasher;
 const AWAY: i64 = 400_000_000;
 /// Capture times that go back further than this are no disorder of frames: the clock was set.
 const CLOCK_STEP: i64 = 1_000_000_000;
+/// A gap that may be the silence in which the clock was set.
+const SILENCE: Nanos = Nanos::from_millis(100);
 /// Ticks after which a telephone event goes on under a new timestamp (RFC 4733 section 2.5.1.3).
 const LONGEST_EVENT: i32 = 0xffff;
 /// A longer jump of the timestamp is a sender that was on hold or began anew, no silence in a conversation.
@@ -71,6 +74,8 @@ pub struct Stream {
     vlan: u16,
     tunnel: &'static str,
     sent_elsewhere: u64,
+    /// The gap over a silence after which the clock may have been set, and whether it is one of silence.
+    across: Option<(Nanos, bool)>,
     idle_intervals: u32,
     /// Older stream of the same sender and SSRC to another destination.
     pub same_source: Option<u32>,
@@ -108,6 +113,7 @@ impl Stream {
             vlan: first.vlan,
             tunnel: first.tunnel,
             sent_elsewhere: 0,
+            across: None,
             idle_intervals: 0,
             same_source: None,
             same_source_depth: 0,
@@ -199,6 +205,28 @@ impl Stream {
         }
     }
 
+    /// Keeps delays back from now on, if there are any to compare them with.
+    pub fn suspect(&mut self, pool: &mut Pool) -> bool {
+        self.timing.suspect(pool)
+    }
+
+    /// What the delays kept back show of a silence of everything that ended at `to`.
+    pub fn witness(&self, to: Timestamp, half: Timestamp) -> Option<Witness> {
+        let (first, second, packets, next) = self.timing.shift(to, half)?;
+        Some(Witness { sender: self.key.src_ip, first, second, packets, next })
+    }
+
+    /// Counts the delays kept back: as they are, or from a new base where the clock was set.
+    pub fn acquit(&mut self, step: Option<(Timestamp, Nanos)>, pool: &mut Pool) {
+        let stepped = step.is_some_and(|(to, _)| self.timing.clock_step(to, &mut self.interval, pool));
+        self.timing.acquit(&mut self.interval, pool);
+        self.interval.clock_steps += u32::from(stepped);
+        if let Some((gap, of_silence)) = self.across.take() {
+            let by = step.map_or(Nanos::ZERO, |(_, by)| by);
+            self.widen((gap - by).max(Nanos::ZERO), of_silence);
+        }
+    }
+
     /// Takes what an offer or answer said about payload types.
     pub fn hint(&mut self, maps: &[PayloadMap], pool: &mut Pool) {
         let before = self.payloads.current().clock;
@@ -240,6 +268,7 @@ impl Stream {
         pool: &mut Pool,
         out: &mut Vec<IntervalReport>,
     ) -> StreamReport {
+        self.acquit(None, pool);
         self.sequence.finish(&mut self.interval);
         self.work_off(pool);
         self.timing.give_up(pool);
@@ -429,6 +458,14 @@ impl Stream {
             self.interval.clock_steps += 1;
             return;
         }
+        if gap >= SILENCE && self.across.is_none() && self.timing.is_suspect() {
+            self.across = Some((gap, of_silence));
+            return;
+        }
+        self.widen(gap, of_silence);
+    }
+
+    fn widen(&mut self, gap: Nanos, of_silence: bool) {
         self.interval.max_gap = self.interval.max_gap.max(gap);
         if !of_silence {
             self.interval.max_delta = self.interval.max_delta.max(gap);

@@ -63,6 +63,8 @@ pub struct Timing {
     /// Previous packet of the present payload type, when another type came in between.
     own_last: Option<(i64, u32)>,
     started: bool,
+    /// What is held is kept back: the clock may have been set.
+    suspect: bool,
     adaptive: Adaptive,
     /// Jitter of the present payload type since the last take.
     pub stat: JitterStat,
@@ -83,6 +85,7 @@ impl Timing {
             held: None,
             own_last: None,
             started: false,
+            suspect: false,
             adaptive: Adaptive::new(USUAL_PTIME),
             stat: JitterStat::default(),
             jumps: 0,
@@ -143,6 +146,7 @@ impl Timing {
         if !self.clock_known() {
             return;
         }
+        self.acquit(out, pool);
         let Some(held) = self.held.take() else { return };
         let unpacked = held.unpack();
         let samples = &unpacked[..held.len()];
@@ -209,7 +213,87 @@ impl Timing {
         self.base.as_ref()?.drift_ppm()
     }
 
+    /// Keeps samples back until [`Timing::acquit`] or [`Timing::clock_step`]. Not before there is a base to compare them with.
+    pub fn suspect(&mut self, pool: &mut Pool) -> bool {
+        if self.base.is_none() || self.held.is_some() || !self.started || self.own_last.is_some() {
+            return false;
+        }
+        self.held = Some(pool.take());
+        self.suspect = true;
+        true
+    }
+
+    pub fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    /// What the samples kept back show that came at `to` or later: their smallest delays before and after `half`, above
+    /// the base as it was, how many there are, and whether the first follows its predecessor in sequence.
+    pub fn shift(&self, to: Timestamp, half: Timestamp) -> Option<(Nanos, Nanos, usize, bool)> {
+        let (base, held) = (self.base.as_ref()?, self.held.as_ref().filter(|_| self.suspect)?);
+        let (mut at, mut timestamp, mut transit) = (self.last_at, self.last_timestamp, self.transit);
+        let (mut lowest, mut count, mut next) = ([f64::INFINITY; 2], 0, false);
+        for sample in held.samples() {
+            transit += self.difference(at, timestamp, &sample);
+            (at, timestamp) = (sample.at, sample.timestamp);
+            if sample.at < to.0 {
+                continue;
+            }
+            next |= count == 0 && sample.consecutive;
+            count += 1;
+            let half = &mut lowest[usize::from(sample.at >= half.0)];
+            *half = half.min(base.height(sample.at - self.origin_at, transit));
+        }
+        let [first, second] = lowest;
+        (first < f64::INFINITY && second < f64::INFINITY).then_some((
+            Nanos(first as i64),
+            Nanos(second as i64),
+            count,
+            next,
+        ))
+    }
+
+    /// Counts what was kept back as if it had not been.
+    pub fn acquit(&mut self, out: &mut Tally, pool: &mut Pool) {
+        if !std::mem::take(&mut self.suspect) {
+            return;
+        }
+        let Some(kept) = self.held.take() else { return };
+        for sample in kept.samples() {
+            self.packet(sample, out, pool);
+        }
+        pool.give(kept);
+    }
+
+    /// The clock was set before `to`: what was kept back since then is measured from a new base. False when nothing was.
+    pub fn clock_step(&mut self, to: Timestamp, out: &mut Tally, pool: &mut Pool) -> bool {
+        if !std::mem::take(&mut self.suspect) {
+            return false;
+        }
+        let Some(kept) = self.held.take() else { return false };
+        let before = kept.samples().take_while(|s| s.at < to.0).count();
+        for sample in kept.samples().take(before) {
+            self.packet(sample, out, pool);
+        }
+        self.settle(out, pool);
+        self.jumps += 1;
+        self.new_segment();
+        for sample in kept.samples().skip(before) {
+            self.packet(sample, out, pool);
+        }
+        let stepped = before < kept.len();
+        pool.give(kept);
+        stepped
+    }
+
     fn hold(&mut self, sample: Sample, out: &mut Tally, pool: &mut Pool) {
+        if self.suspect {
+            if self.held.as_mut().is_none_or(|held| held.push(sample).is_err()) {
+                self.acquit(out, pool);
+                self.packet(sample, out, pool);
+            }
+            return;
+        }
         let known = self.clock_known();
         let held = self.held.get_or_insert_with(|| pool.take());
         if held.push(sample).is_err() {
@@ -447,12 +531,20 @@ mod arrayvec {
 
         /// All samples; those behind the length mean nothing.
         pub fn unpack(&self) -> [Sample; HELD] {
-            std::array::from_fn(|i| Sample {
+            std::array::from_fn(|i| self.sample(i))
+        }
+
+        pub fn samples(&self) -> impl Iterator<Item = Sample> {
+            (0..self.len()).map(|i| self.sample(i))
+        }
+
+        fn sample(&self, i: usize) -> Sample {
+            Sample {
                 at: self.origin.wrapping_add(self.times[i] >> 2),
                 timestamp: self.timestamps[i],
                 marker: self.times[i] & 2 != 0,
                 consecutive: self.times[i] & 1 != 0,
-            })
+            }
         }
     }
 }

@@ -219,7 +219,7 @@ pub struct StreamNumbers {
     /// Starts of speech after silence, the first included, and media time of the silence between (DTX).
     pub talkspurts: u64,
     pub silence: Nanos,
-    /// Times the probe's clock was set back by more than a second.
+    /// Times the probe's clock was set: back by more than a second, or forward.
     pub clock_steps: u32,
     /// Packets of which fewer bytes than sent were captured.
     pub cut_short: u64,
@@ -381,7 +381,7 @@ pub struct Quality {
     pub snap_cut: bool,
     /// The first packet seen was not the first of the call.
     pub started_mid_call: bool,
-    /// Capture times went back by more than a second.
+    /// Times the clock of the capture was set: back by more than a second, or forward.
     pub clock_steps: u32,
     pub timestamp_source: TimestampSource,
     /// Resolution of capture times in nanoseconds: 1 or 1000.
