@@ -16,7 +16,18 @@ ALTER TABLE {database}.streams {on_cluster}
     ADD COLUMN IF NOT EXISTS mapdv2_above_ms            Nullable(Float32),
     ADD COLUMN IF NOT EXISTS mapdv2_above_samples       Nullable(UInt64),
     ADD COLUMN IF NOT EXISTS mapdv2_below_ms            Nullable(Float32),
-    ADD COLUMN IF NOT EXISTS mapdv2_below_samples       Nullable(UInt64);
+    ADD COLUMN IF NOT EXISTS mapdv2_below_samples       Nullable(UInt64),
+    ADD COLUMN IF NOT EXISTS lost_late_buffer_ms        Nullable(UInt16),
+    ADD COLUMN IF NOT EXISTS lost_late_bursts           Nullable(UInt64),
+    ADD COLUMN IF NOT EXISTS lost_late_burst_packets    Nullable(UInt64),
+    ADD COLUMN IF NOT EXISTS lost_late_burst_bad        Nullable(UInt64),
+    ADD COLUMN IF NOT EXISTS lost_late_gap_packets      Nullable(UInt64),
+    ADD COLUMN IF NOT EXISTS lost_late_gap_bad          Nullable(UInt64),
+    ADD COLUMN IF NOT EXISTS lost_late_gap_periods      Nullable(UInt64),
+    ADD COLUMN IF NOT EXISTS lost_late_burst_duration_ms Nullable(Float32),
+    ADD COLUMN IF NOT EXISTS lost_late_gap_duration_ms  Nullable(Float32),
+    ADD COLUMN IF NOT EXISTS lost_late_gap_duration_a2_ms Nullable(Float32),
+    ADD COLUMN IF NOT EXISTS lost_late_burst_ratio      Nullable(Float32);
 
 ALTER TABLE {database}.stream_intervals {on_cluster}
     ADD COLUMN IF NOT EXISTS timestamp_source           LowCardinality(String),
@@ -26,4 +37,12 @@ ALTER TABLE {database}.stream_intervals {on_cluster}
     ADD COLUMN IF NOT EXISTS mapdv2_above_ms            Nullable(Float32),
     ADD COLUMN IF NOT EXISTS mapdv2_above_samples       Nullable(UInt32),
     ADD COLUMN IF NOT EXISTS mapdv2_below_ms            Nullable(Float32),
-    ADD COLUMN IF NOT EXISTS mapdv2_below_samples       Nullable(UInt32);
+    ADD COLUMN IF NOT EXISTS mapdv2_below_samples       Nullable(UInt32),
+    ADD COLUMN IF NOT EXISTS lost_late_buffer_ms        Nullable(UInt16),
+    ADD COLUMN IF NOT EXISTS lost_late_bursts           Nullable(UInt32),
+    ADD COLUMN IF NOT EXISTS lost_late_burst_packets    Nullable(UInt32),
+    ADD COLUMN IF NOT EXISTS lost_late_burst_bad        Nullable(UInt32),
+    ADD COLUMN IF NOT EXISTS lost_late_gap_packets      Nullable(UInt32),
+    ADD COLUMN IF NOT EXISTS lost_late_gap_bad          Nullable(UInt32),
+    ADD COLUMN IF NOT EXISTS lost_late_gap_periods      Nullable(UInt32),
+    ADD COLUMN IF NOT EXISTS lost_late_burst_ratio      Nullable(Float32);

@@ -79,6 +79,28 @@ pub struct BurstsJson {
     pub mean_loss_distance: Option<f32>,
 }
 
+/// As `bursts`, of packets that were lost or too late for one fixed jitter buffer:
+/// [lost or late](/docs/metrics#lost_or_late).
+#[derive(Serialize, ToSchema)]
+pub struct LostOrLateJson {
+    /// The buffer: packets later than this above the base count as bad.
+    pub buffer_ms: u16,
+    pub count: u64,
+    /// Lost or late share of the packets inside bursts, and outside, percent.
+    #[schema(required)]
+    pub density_pct: Option<f64>,
+    #[schema(required)]
+    pub gap_density_pct: Option<f64>,
+    #[schema(required)]
+    pub duration_ms: Option<f32>,
+    #[schema(required)]
+    pub gap_duration_ms: Option<f32>,
+    #[schema(required)]
+    pub gap_duration_a2_ms: Option<f32>,
+    #[schema(required)]
+    pub burst_ratio: Option<f32>,
+}
+
 /// Difference of delay between packets that follow each other, without sign: [IPDV](/docs/metrics#variation).
 #[derive(Serialize, ToSchema)]
 pub struct IpdvJson {

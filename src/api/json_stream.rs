@@ -2,7 +2,8 @@
 
 use super::json::{Ordered, WindowJson, endpoint, hex_id, known, loss_runs, milliseconds, rfc3339};
 use super::json_figures::{
-    BudgetJson, BurstsJson, IpdvJson, Mapdv2PartsJson, RemoteJson, bounds, density_pct, late_pct, share_pct,
+    BudgetJson, BurstsJson, IpdvJson, LostOrLateJson, Mapdv2PartsJson, RemoteJson, bounds, density_pct, late_pct,
+    share_pct,
 };
 use crate::store::query::{IntervalRow, StreamRow};
 use crate::units::{DelayHistogram, HISTOGRAM_VERSION, Ssrc, Timestamp};
@@ -62,6 +63,9 @@ pub struct StreamJson {
     /// Null for rows stored before this was kept.
     #[schema(required)]
     bursts: Option<BurstsJson>,
+    /// Null where no delay is known, and for rows stored before this was kept.
+    #[schema(required)]
+    bursts_lost_or_late: Option<LostOrLateJson>,
     /// Seconds of media with a packet lost, see [concealed seconds](/docs/metrics#concealed_seconds).
     #[schema(required)]
     concealed_seconds: Option<u64>,
@@ -240,6 +244,9 @@ pub struct IntervalJson {
     /// Bursts end at the borders of the interval.
     #[schema(required)]
     bursts: Option<BurstsJson>,
+    /// Null where no delay is known, and for rows stored before this was kept.
+    #[schema(required)]
+    bursts_lost_or_late: Option<LostOrLateJson>,
     #[schema(required)]
     concealed_seconds: Option<u32>,
     #[schema(required)]
@@ -344,6 +351,18 @@ impl From<StreamRow> for StreamJson {
                 markov_q: s.markov_q,
                 mean_loss_run: s.mean_loss_run,
                 mean_loss_distance: s.mean_loss_distance,
+            }),
+            bursts_lost_or_late: s.lost_late_buffer_ms.zip(s.lost_late_bursts).map(|(buffer_ms, count)| {
+                LostOrLateJson {
+                    buffer_ms,
+                    count,
+                    density_pct: density_pct(s.lost_late_burst_bad, s.lost_late_burst_packets),
+                    gap_density_pct: density_pct(s.lost_late_gap_bad, s.lost_late_gap_packets),
+                    duration_ms: s.lost_late_burst_duration_ms,
+                    gap_duration_ms: s.lost_late_gap_duration_ms,
+                    gap_duration_a2_ms: s.lost_late_gap_duration_a2_ms,
+                    burst_ratio: s.lost_late_burst_ratio,
+                }
             }),
             concealed_seconds: s.concealed_seconds,
             severely_concealed_seconds: s.severely_concealed_seconds,
@@ -487,6 +506,18 @@ impl IntervalJson {
                 markov_q: i.markov_q,
                 mean_loss_run: i.mean_loss_run,
                 mean_loss_distance: i.mean_loss_distance,
+            }),
+            bursts_lost_or_late: i.lost_late_buffer_ms.zip(i.lost_late_bursts).map(|(buffer_ms, count)| {
+                LostOrLateJson {
+                    buffer_ms,
+                    count: u64::from(count),
+                    density_pct: density_pct(i.lost_late_burst_bad, i.lost_late_burst_packets),
+                    gap_density_pct: density_pct(i.lost_late_gap_bad, i.lost_late_gap_packets),
+                    duration_ms: length(i.lost_late_burst_packets, i.lost_late_bursts),
+                    gap_duration_ms: length(i.lost_late_gap_packets, i.lost_late_gap_periods),
+                    gap_duration_a2_ms: length(i.lost_late_gap_packets, Some(count.max(1))),
+                    burst_ratio: i.lost_late_burst_ratio,
+                }
             }),
             concealed_seconds: i.concealed_seconds,
             severely_concealed_seconds: i.severely_concealed_seconds,

@@ -108,6 +108,8 @@ pub struct StreamDocument {
     pub loss_runs: BTreeMap<String, u32>,
     pub longest_loss_run: u32,
     pub bursts: BurstDocument,
+    /// Null where no delay is known.
+    pub bursts_lost_or_late: Option<LostOrLateDocument>,
     /// Seconds of media with any packet lost, and with more than 5 % lost.
     pub concealed_seconds: u64,
     pub severely_concealed_seconds: u64,
@@ -200,6 +202,14 @@ pub struct BurstDocument {
     pub mean_loss_run: Option<f64>,
     /// Numbers from one lost packet to the next (RFC 3357).
     pub mean_loss_distance: Option<f64>,
+}
+
+/// The same of packets lost or too late for one fixed jitter buffer.
+#[derive(Debug, Serialize)]
+pub struct LostOrLateDocument {
+    pub buffer_ms: u16,
+    #[serde(flatten)]
+    pub bursts: BurstDocument,
 }
 
 #[derive(Debug, Serialize)]
@@ -375,6 +385,7 @@ impl StreamDocument {
             loss_runs: loss_runs(&n.loss_runs),
             longest_loss_run: n.loss_runs.longest,
             bursts: BurstDocument::new(&n.burst.summary(), s.ptime),
+            bursts_lost_or_late: n.lost_or_late().map(|b| LostOrLateDocument::new(&b, s.ptime, s.late_buffer_ms)),
             concealed_seconds: n.concealed_seconds,
             severely_concealed_seconds: n.severely_concealed_seconds,
             jitter_ms: JitterDocument {
@@ -450,6 +461,12 @@ impl BurstDocument {
             mean_loss_run: b.mean_run().map(six),
             mean_loss_distance: b.mean_distance().map(six),
         }
+    }
+}
+
+impl LostOrLateDocument {
+    fn new(b: &BurstSummary, ptime: Option<Nanos>, buffer_ms: u16) -> LostOrLateDocument {
+        LostOrLateDocument { buffer_ms, bursts: BurstDocument::new(b, ptime) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! A [`Shard`] owns the streams of one thread. Nothing here knows SIP: what offers and answers say comes in as
 //! a [`Hint`] about an address, and a stream works without one.
 
+mod discards;
 mod drift;
 mod packet;
 mod past;

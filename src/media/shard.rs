@@ -5,10 +5,11 @@ use super::payloads::Payloads;
 use super::sequence::Arrival;
 use super::stream::{Standing, Stream};
 use super::timing::Pool;
-use crate::model::Ignored;
+use crate::model::{DISCARD_BUFFERS_MS, Ignored};
 use crate::model::{
     IntervalReport, Limits, Outcome, OutcomeCounts, OverLimit, PayloadMap, Policy, StreamId, StreamReport,
 };
+use crate::quality::assess::nearest_buffer;
 use crate::units::{Nanos, Timestamp};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
@@ -110,6 +111,8 @@ pub struct Shard {
     stream_timeout: Nanos,
     candidate_timeout: Nanos,
     find_unsignalled: bool,
+    /// The fixed jitter buffer whose late packets count with the lost ones.
+    buffer: Nanos,
     max_streams: usize,
     max_candidates: usize,
     candidates_per_flow: usize,
@@ -146,6 +149,7 @@ impl Shard {
             stream_timeout: policy.stream_timeout,
             candidate_timeout: policy.candidate_timeout,
             find_unsignalled: policy.find_unsignalled,
+            buffer: Nanos::from_millis(i64::from(DISCARD_BUFFERS_MS[nearest_buffer(policy.jitter_buffer)])),
             max_streams: limits.streams.div_ceil(shards),
             max_candidates: limits.candidates.div_ceil(shards),
             candidates_per_flow: limits.candidates_per_flow,
@@ -412,7 +416,7 @@ impl Shard {
         let Some(candidate) = self.forget_candidate(key) else { return };
         let Some(first) = candidate.packets.first() else { return };
         let known = self.hints.get(&key.dst()).or_else(|| self.hints.get(&key.src())).map_or(&[][..], |v| v);
-        let mut stream = Stream::new(first, Payloads::new(first.payload_type, first.payload_len, known));
+        let mut stream = Stream::new(first, Payloads::new(first.payload_type, first.payload_len, known), self.buffer);
         stream.first_packet(first, &mut self.pool);
         for packet in &candidate.packets[1..] {
             stream.packet(packet, &mut self.pool);

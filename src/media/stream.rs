@@ -7,7 +7,7 @@ use super::recent::Recent;
 use super::sequence::{Arrival, Sequence};
 use super::shard::Witness;
 use super::tally::Tally;
-use super::timing::{Pool, Sample, Timing};
+use super::timing::{Out, Pool, Sample, Timing};
 use crate::model::{
     ClockSource, IntervalReport, PayloadKind, PayloadMap, Quality, StreamId, StreamNumbers, StreamReport,
 };
@@ -84,13 +84,14 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn new(first: &Packet, payloads: Payloads) -> Stream {
+    /// `buffer`: the fixed jitter buffer whose late packets count with the lost ones.
+    pub fn new(first: &Packet, payloads: Payloads, buffer: Nanos) -> Stream {
         let clock = payloads.current().clock;
         Stream {
             key: first.key,
             id: identity(first),
             sequence: Sequence::new(first.seq),
-            timing: Timing::new(clock),
+            timing: Timing::new(clock, buffer),
             interval: Tally::default(),
             before: Past::default(),
             payloads,
@@ -218,8 +219,9 @@ impl Stream {
 
     /// Counts the delays kept back: as they are, or from a new base where the clock was set.
     pub fn acquit(&mut self, step: Option<(Timestamp, Nanos)>, pool: &mut Pool) {
-        let stepped = step.is_some_and(|(to, _)| self.timing.clock_step(to, &mut self.interval, pool));
-        self.timing.acquit(&mut self.interval, pool);
+        let out = &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence };
+        let stepped = step.is_some_and(|(to, _)| self.timing.clock_step(to, out, pool));
+        self.timing.acquit(out, pool);
         self.interval.clock_steps += u32::from(stepped);
         if let Some((gap, of_silence)) = self.across.take() {
             let by = step.map_or(Nanos::ZERO, |(_, by)| by);
@@ -235,7 +237,7 @@ impl Stream {
         if now.clock != before
             && let Some(clock) = now.clock
         {
-            self.timing.set_clock(clock, &mut self.interval, pool);
+            self.timing.set_clock(clock, &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
             self.pace();
         }
     }
@@ -252,6 +254,7 @@ impl Stream {
     /// that has not settled go to the interval in which it does: its base must not depend on the grid.
     pub fn end_interval(&mut self, start: Timestamp, length: Nanos, out: &mut Vec<IntervalReport>) {
         self.take_jitter();
+        self.settle_late();
         for back in (1..=std::mem::take(&mut self.idle_intervals)).rev() {
             out.push(self.interval_report(start - Nanos(length.0 * i64::from(back)), length, StreamNumbers::default()));
         }
@@ -273,6 +276,7 @@ impl Stream {
         self.work_off(pool);
         self.timing.give_up(pool);
         self.take_jitter();
+        self.settle_late();
         if self.interval != Tally::default() {
             // What was undecided goes to the first interval in which nothing came, not to that of a timeout.
             let idle = std::mem::take(&mut self.idle_intervals);
@@ -315,6 +319,7 @@ impl Stream {
             ptime,
             first_at: self.first_at,
             last_at: self.last_at,
+            late_buffer_ms: self.late_buffer_ms(),
             drift_ppm: self.timing.drift_ppm().map(|d| d as f32),
             dscp: self.dscp,
             dscp_changes: self.dscp_changes,
@@ -375,8 +380,14 @@ impl Stream {
         }
         self.noise = false;
         self.last_audio = Some((packet.seq, packet.timestamp));
-        let sample = Sample { at: packet.at.0, timestamp: packet.timestamp, marker: packet.marker, consecutive };
-        self.timing.packet(sample, &mut self.interval, pool);
+        let sample = Sample {
+            at: packet.at.0,
+            timestamp: packet.timestamp,
+            seq: packet.seq,
+            marker: packet.marker,
+            consecutive,
+        };
+        self.timing.packet(sample, &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
         if self.timing.is_full_without_clock() {
             self.infer_clock(pool);
             self.timing.give_up(pool);
@@ -482,7 +493,12 @@ impl Stream {
         self.take_jitter();
         let (parked, clock) = (self.payloads.at(index).parked, self.payloads.at(index).clock);
         let sampled = self.payloads.current().is_sampled();
-        let old = self.timing.switch(parked, clock, &mut self.interval, pool);
+        let old = self.timing.switch(
+            parked,
+            clock,
+            &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence },
+            pool,
+        );
         self.pace();
         self.take_jitter();
         if sampled {
@@ -502,7 +518,7 @@ impl Stream {
 
     fn work_off(&mut self, pool: &mut Pool) {
         if self.timing.clock_known() {
-            self.timing.settle(&mut self.interval, pool);
+            self.timing.settle(&mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
         } else {
             self.infer_clock(pool);
         }
@@ -512,10 +528,15 @@ impl Stream {
         if let Some(clock) = self.timing.infer() {
             let current = self.payloads.current_mut();
             (current.clock, current.clock_source) = (Some(clock), Some(ClockSource::Inferred));
-            self.timing.set_clock(clock, &mut self.interval, pool);
+            self.timing.set_clock(clock, &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
             self.pace();
-            self.timing.settle(&mut self.interval, pool);
+            self.timing.settle(&mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
         }
+    }
+
+    fn settle_late(&mut self) {
+        let undecided = self.timing.undecided().map(|seq| self.sequence.extend_behind(seq)).min();
+        self.sequence.settle_late(undecided, &mut self.interval);
     }
 
     fn take_jitter(&mut self) {
@@ -535,10 +556,15 @@ impl Stream {
             start,
             length,
             codec: self.payloads.current().codec.clone(),
+            late_buffer_ms: self.late_buffer_ms(),
             mos: Default::default(),
             quality: self.quality(&numbers),
             numbers,
         }
+    }
+
+    fn late_buffer_ms(&self) -> u16 {
+        (self.timing.buffer().0 / 1_000_000) as u16
     }
 
     fn quality(&self, numbers: &StreamNumbers) -> Quality {

@@ -1,6 +1,6 @@
 //! One RTP stream: identity, mergeable numbers, quality, and how far to trust them.
 
-use super::burst::BurstGap;
+use super::burst::{BurstGap, BurstSummary};
 use crate::units::{DelayHistogram, Nanos, PayloadType, Ssrc, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -191,6 +191,9 @@ pub struct StreamNumbers {
     pub loss_runs: LossRuns,
     /// Bursts and gaps of the lost packets, in sequence order (RFC 3611 section 4.7.2).
     pub burst: BurstGap,
+    /// The same of packets lost or too late for the one fixed buffer of the policy
+    /// ([`crate::quality::assess::nearest_buffer`]). A packet whose delay is never known counts as received.
+    pub lost_or_late: BurstGap,
     /// Seconds of media with a packet lost, and with more than 5 % of their packets lost. A second is as many
     /// consecutive sequence numbers as one second of packets has.
     pub concealed_seconds: u64,
@@ -231,6 +234,11 @@ impl StreamNumbers {
         self.expected.saturating_sub(self.unique)
     }
 
+    /// Bursts and gaps of what was lost or too late; `None` where no delay is known.
+    pub fn lost_or_late(&self) -> Option<BurstSummary> {
+        (self.pdv.total() > 0).then(|| self.lost_or_late.summary())
+    }
+
     pub fn duplicates(&self) -> u64 {
         self.duplicates_probe + self.duplicates_network
     }
@@ -253,6 +261,7 @@ impl StreamNumbers {
         self.strays += later.strays;
         self.loss_runs.merge(&later.loss_runs);
         self.burst.merge(&later.burst);
+        self.lost_or_late.merge(&later.lost_or_late);
         self.concealed_seconds += later.concealed_seconds;
         self.severely_concealed_seconds += later.severely_concealed_seconds;
         self.variation.merge(&later.variation);
@@ -454,6 +463,8 @@ pub struct IntervalReport {
     pub length: Nanos,
     pub codec: CodecId,
     pub numbers: StreamNumbers,
+    /// The fixed buffer of [`StreamNumbers::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`].
+    pub late_buffer_ms: u16,
     pub mos: MosReport,
     pub quality: Quality,
 }
@@ -516,6 +527,8 @@ pub struct StreamReport {
     pub first_at: Timestamp,
     pub last_at: Timestamp,
     pub numbers: StreamNumbers,
+    /// The fixed buffer of [`StreamNumbers::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`].
+    pub late_buffer_ms: u16,
     /// Sender clock against the probe's, parts per million; `None` under 30 s of media.
     pub drift_ppm: Option<f32>,
     /// Differentiated services code point of the first packet, and how often it changed.

@@ -81,6 +81,13 @@ async fn facts_read_back_as_they_were_stated() {
         expect("/bursts/duration_ms", json!(190.0));
         expect("/bursts/gap_duration_a2_ms", json!(9710.0));
         expect("/bursts/mean_loss_run", json!(2.4));
+        // Bursts of 8 packets with 5 bad and of 15 with 10, one bad between: of 990, 16 bad.
+        expect("/bursts_lost_or_late/buffer_ms", json!(80));
+        expect("/bursts_lost_or_late/count", json!(2));
+        expect("/bursts_lost_or_late/density_pct", json!(100.0 * 15.0 / 23.0));
+        expect("/bursts_lost_or_late/gap_density_pct", json!(100.0 / 967.0));
+        expect("/bursts_lost_or_late/duration_ms", json!(230.0));
+        expect("/bursts_lost_or_late/gap_duration_a2_ms", json!(9670.0));
         expect("/concealed_seconds", json!(16));
         expect("/severely_concealed_seconds", json!(17));
         expect("/ipdv_ms", json!({"mean": 1.5, "max": 4.25, "samples": 4}));

@@ -185,7 +185,7 @@ async fn rows_from_before_an_upgrade_read_as_unknown() {
     let read: StreamRow = store.reader().query("SELECT ?fields FROM streams").fetch_one().await.unwrap();
     assert_eq!((read.bursts, read.concealed_seconds, read.discarded_adaptive), (None, None, None));
     assert_eq!((read.r_clean_max, read.remote_reports, read.loss_evidence.as_str()), (None, None, ""));
-    assert_eq!((read.ipdv_samples, read.timestamp_source.as_str()), (None, ""));
+    assert_eq!((read.ipdv_samples, read.timestamp_source.as_str(), read.lost_late_bursts), (None, "", None));
     assert_eq!((read.lost, read.pdv, read.late), (stream.lost, stream.pdv, stream.late));
     let read: IntervalRow = store.reader().query("SELECT ?fields FROM stream_intervals").fetch_one().await.unwrap();
     assert_eq!((read.bursts, read.clock_steps, read.mos_low, read.mos_model.as_str()), (None, None, None, ""));

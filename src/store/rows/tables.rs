@@ -211,6 +211,17 @@ pub struct StreamRow {
     pub mapdv2_above_samples: Option<u64>,
     pub mapdv2_below_ms: Option<f32>,
     pub mapdv2_below_samples: Option<u64>,
+    pub lost_late_buffer_ms: Option<u16>,
+    pub lost_late_bursts: Option<u64>,
+    pub lost_late_burst_packets: Option<u64>,
+    pub lost_late_burst_bad: Option<u64>,
+    pub lost_late_gap_packets: Option<u64>,
+    pub lost_late_gap_bad: Option<u64>,
+    pub lost_late_gap_periods: Option<u64>,
+    pub lost_late_burst_duration_ms: Option<f32>,
+    pub lost_late_gap_duration_ms: Option<f32>,
+    pub lost_late_gap_duration_a2_ms: Option<f32>,
+    pub lost_late_burst_ratio: Option<f32>,
 }
 
 /// A row of `stream_intervals`.
@@ -308,6 +319,14 @@ pub struct IntervalRow {
     pub mapdv2_above_samples: Option<u32>,
     pub mapdv2_below_ms: Option<f32>,
     pub mapdv2_below_samples: Option<u32>,
+    pub lost_late_buffer_ms: Option<u16>,
+    pub lost_late_bursts: Option<u32>,
+    pub lost_late_burst_packets: Option<u32>,
+    pub lost_late_burst_bad: Option<u32>,
+    pub lost_late_gap_packets: Option<u32>,
+    pub lost_late_gap_bad: Option<u32>,
+    pub lost_late_gap_periods: Option<u32>,
+    pub lost_late_burst_ratio: Option<f32>,
 }
 
 /// A row of `sip_messages`.
