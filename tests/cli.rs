@@ -73,8 +73,10 @@ fn measured(args: &[&str]) -> Value {
 }
 
 fn unnamed(mut document: Value) -> Value {
-    for stream in document["streams"].as_array_mut().unwrap() {
-        stream["quality"]["measured_at"] = Value::Null;
+    for rows in ["calls", "streams"] {
+        for row in document[rows].as_array_mut().unwrap() {
+            row["quality"]["measured_at"] = Value::Null;
+        }
     }
     document
 }

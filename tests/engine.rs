@@ -15,12 +15,14 @@ mod limits;
 mod missed;
 #[path = "engine/time.rs"]
 mod time;
+#[path = "engine/trust.rs"]
+mod trust;
 #[path = "engine/truth.rs"]
 mod truth;
 
 use auscult::app::document::Document;
 use auscult::engine::Engine;
-use auscult::model::{CallRecord, Event, IntervalReport, Limits, OutcomeCounts, Policy, StreamReport};
+use auscult::model::{CallRecord, Event, IntervalReport, Limits, OutcomeCounts, Policy, StreamReport, TimestampSource};
 use auscult::units::{Nanos, Timestamp};
 use auscult::wire::LinkType;
 use testkit::pcap::Frame;
@@ -61,7 +63,7 @@ impl Setup {
 
     fn engine(&self) -> Engine {
         let mut engine = Engine::new(self.limits.clone(), self.policy.clone(), self.shards, self.seed);
-        engine.set_source("test", 1);
+        engine.set_source("test", TimestampSource::CaptureFile, 1);
         engine
     }
 }

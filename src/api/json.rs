@@ -1,7 +1,7 @@
 //! JSON twins of calls and their evidence: the contract with the page and with programs.
 
 use super::json_figures::{RatedJson, RoundTripsJson, SipRttJson};
-use super::json_stream::{IntervalJson, StreamJson};
+use super::json_stream::{IntervalJson, QualityJson, StreamJson};
 use crate::model::{LossRuns, endpoint_text};
 use crate::store::query::{CallDetail, CallRow, RtcpRow, SipRow, StoredRange, TimelineBucket, Window};
 use crate::units::{Nanos, Ssrc, Timestamp};
@@ -190,6 +190,9 @@ pub struct CallJson {
     loss_pct_worst: Option<f32>,
     #[schema(required)]
     loss_source: Option<String>,
+    /// Of its signalling and its streams together; null for rows stored before this was kept.
+    #[schema(required)]
+    quality: Option<QualityJson>,
     /// First code of `diagnoses`.
     #[schema(required)]
     diagnosis: Option<String>,
@@ -204,6 +207,18 @@ pub struct CallJson {
 
 impl From<CallRow> for CallJson {
     fn from(c: CallRow) -> CallJson {
+        let quality = c.capture_drops.map(|capture_drops| QualityJson {
+            capture_drops,
+            duplicates_removed: c.duplicates_removed.unwrap_or_default(),
+            one_sided: c.one_sided.unwrap_or_default(),
+            snap_cut: c.snap_cut.unwrap_or_default(),
+            started_mid_call: c.started_mid_call,
+            clock_steps: c.clock_steps.unwrap_or_default(),
+            timestamp_source: known(c.timestamp_source),
+            timestamp_resolution_ns: c.timestamp_resolution_ns.unwrap_or_default(),
+            loss_source: known(c.loss_source.clone()),
+            loss_evidence: known(c.loss_evidence),
+        });
         let time = |ns: Option<i64>| ns.map(rfc3339);
         CallJson {
             id: hex_id(c.call_uid),
@@ -257,6 +272,7 @@ impl From<CallRow> for CallJson {
             pdv_p95_worst_ms: c.pdv_p95_worst_ms,
             loss_pct_worst: c.loss_pct_worst,
             loss_source: known(c.loss_source),
+            quality,
             diagnosis: known(c.diagnosis),
             diagnoses: c
                 .diagnoses

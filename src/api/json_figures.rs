@@ -79,6 +79,28 @@ pub struct BurstsJson {
     pub mean_loss_distance: Option<f32>,
 }
 
+/// As `bursts`, of packets that were lost or too late for one fixed jitter buffer:
+/// [lost or late](/docs/metrics#lost_or_late).
+#[derive(Serialize, ToSchema)]
+pub struct LostOrLateJson {
+    /// The buffer: packets later than this above the base count as bad.
+    pub buffer_ms: u16,
+    pub count: u64,
+    /// Lost or late share of the packets inside bursts, and outside, percent.
+    #[schema(required)]
+    pub density_pct: Option<f64>,
+    #[schema(required)]
+    pub gap_density_pct: Option<f64>,
+    #[schema(required)]
+    pub duration_ms: Option<f32>,
+    #[schema(required)]
+    pub gap_duration_ms: Option<f32>,
+    #[schema(required)]
+    pub gap_duration_a2_ms: Option<f32>,
+    #[schema(required)]
+    pub burst_ratio: Option<f32>,
+}
+
 /// Difference of delay between packets that follow each other, without sign: [IPDV](/docs/metrics#variation).
 #[derive(Serialize, ToSchema)]
 pub struct IpdvJson {
@@ -86,6 +108,23 @@ pub struct IpdvJson {
     pub mean: Option<f32>,
     #[schema(required)]
     pub max: Option<f32>,
+    /// Differences the mean is of; null for rows stored before this was kept.
+    #[schema(required)]
+    pub samples: Option<u64>,
+}
+
+/// What [MAPDV2](/docs/metrics#variation) is the sum of: mean deviation above the running mean of the delay and below
+/// it, with their numbers, so that spans add up. A mean of nothing is null.
+#[derive(Serialize, ToSchema)]
+pub struct Mapdv2PartsJson {
+    #[schema(required)]
+    pub above_ms: Option<f32>,
+    #[schema(required)]
+    pub above_samples: Option<u64>,
+    #[schema(required)]
+    pub below_ms: Option<f32>,
+    #[schema(required)]
+    pub below_samples: Option<u64>,
 }
 
 /// What the distance from the clean rating is made of, in points of R on the scale of the rating:

@@ -1,7 +1,10 @@
 //! JSON twins of RTP streams and their intervals.
 
 use super::json::{Ordered, WindowJson, endpoint, hex_id, known, loss_runs, milliseconds, rfc3339};
-use super::json_figures::{BudgetJson, BurstsJson, IpdvJson, RemoteJson, bounds, density_pct, late_pct, share_pct};
+use super::json_figures::{
+    BudgetJson, BurstsJson, IpdvJson, LostOrLateJson, Mapdv2PartsJson, RemoteJson, bounds, density_pct, late_pct,
+    share_pct,
+};
 use crate::store::query::{IntervalRow, StreamRow};
 use crate::units::{DelayHistogram, HISTOGRAM_VERSION, Ssrc, Timestamp};
 use serde::Serialize;
@@ -60,6 +63,9 @@ pub struct StreamJson {
     /// Null for rows stored before this was kept.
     #[schema(required)]
     bursts: Option<BurstsJson>,
+    /// Null where no delay is known, and for rows stored before this was kept.
+    #[schema(required)]
+    bursts_lost_or_late: Option<LostOrLateJson>,
     /// Seconds of media with a packet lost, see [concealed seconds](/docs/metrics#concealed_seconds).
     #[schema(required)]
     concealed_seconds: Option<u64>,
@@ -72,6 +78,7 @@ pub struct StreamJson {
     /// [MAPDV2](/docs/metrics#variation), G.1020.
     #[schema(required)]
     mapdv2_ms: Option<f32>,
+    mapdv2_parts: Mapdv2PartsJson,
     /// Share of the packets too late for a fixed buffer of so many milliseconds, percent; null where no delay is known.
     /// See [late](/docs/metrics#late).
     #[schema(value_type = std::collections::BTreeMap<String, Option<f64>>)]
@@ -202,20 +209,24 @@ pub struct MosJson {
 /// How far to trust the figures: [what these mean](/docs/metrics#how-far-to-trust-a-row).
 #[derive(Serialize, ToSchema)]
 pub struct QualityJson {
-    capture_drops: u64,
-    /// Copies by the mirror, left out of every figure.
-    duplicates_removed: u64,
-    one_sided: bool,
-    snap_cut: bool,
-    started_mid_call: bool,
-    clock_steps: u32,
-    timestamp_resolution_ns: u32,
+    /// Frames the probe missed in the intervals the row lies in.
+    pub capture_drops: u64,
+    /// Copies by the mirror, left out of every figure; of a call those of its RTP and RTCP.
+    pub duplicates_removed: u64,
+    pub one_sided: bool,
+    pub snap_cut: bool,
+    pub started_mid_call: bool,
+    pub clock_steps: u32,
+    /// Whose clock stamped the frames: `capture_file`, `kernel` or `adapter`; null for rows stored before this was kept.
     #[schema(required)]
-    loss_source: Option<String>,
+    pub timestamp_source: Option<String>,
+    pub timestamp_resolution_ns: u32,
+    #[schema(required)]
+    pub loss_source: Option<String>,
     /// `capture_drops`, `receiver_lost_them`, `receiver_got_them`, `many_streams_at_once`, `both_directions_at_once`;
     /// null where nothing speaks either way. See [whose loss it is](/docs/metrics#whose-loss-it-is).
     #[schema(required)]
-    loss_evidence: Option<String>,
+    pub loss_evidence: Option<String>,
 }
 
 /// One stream during one interval.
@@ -233,6 +244,9 @@ pub struct IntervalJson {
     /// Bursts end at the borders of the interval.
     #[schema(required)]
     bursts: Option<BurstsJson>,
+    /// Null where no delay is known, and for rows stored before this was kept.
+    #[schema(required)]
+    bursts_lost_or_late: Option<LostOrLateJson>,
     #[schema(required)]
     concealed_seconds: Option<u32>,
     #[schema(required)]
@@ -247,6 +261,7 @@ pub struct IntervalJson {
     /// [MAPDV2](/docs/metrics#variation), G.1020.
     #[schema(required)]
     mapdv2_ms: Option<f32>,
+    mapdv2_parts: Mapdv2PartsJson,
     /// Share of the packets too late for a fixed buffer of so many milliseconds, percent; null where no delay is known.
     /// See [late](/docs/metrics#late).
     #[schema(value_type = std::collections::BTreeMap<String, Option<f64>>)]
@@ -307,7 +322,14 @@ pub struct IntervalJson {
     one_sided: bool,
     snap_cut: bool,
     #[schema(required)]
+    started_mid_call: Option<bool>,
+    #[schema(required)]
     clock_steps: Option<u32>,
+    /// As in `quality` of a stream.
+    #[schema(required)]
+    timestamp_source: Option<String>,
+    #[schema(required)]
+    timestamp_resolution_ns: Option<u32>,
     #[schema(required)]
     loss_source: Option<String>,
     #[schema(required)]
@@ -330,10 +352,28 @@ impl From<StreamRow> for StreamJson {
                 mean_loss_run: s.mean_loss_run,
                 mean_loss_distance: s.mean_loss_distance,
             }),
+            bursts_lost_or_late: s.lost_late_buffer_ms.zip(s.lost_late_bursts).map(|(buffer_ms, count)| {
+                LostOrLateJson {
+                    buffer_ms,
+                    count,
+                    density_pct: density_pct(s.lost_late_burst_bad, s.lost_late_burst_packets),
+                    gap_density_pct: density_pct(s.lost_late_gap_bad, s.lost_late_gap_packets),
+                    duration_ms: s.lost_late_burst_duration_ms,
+                    gap_duration_ms: s.lost_late_gap_duration_ms,
+                    gap_duration_a2_ms: s.lost_late_gap_duration_a2_ms,
+                    burst_ratio: s.lost_late_burst_ratio,
+                }
+            }),
             concealed_seconds: s.concealed_seconds,
             severely_concealed_seconds: s.severely_concealed_seconds,
-            ipdv_ms: IpdvJson { mean: s.ipdv_mean_ms, max: s.ipdv_max_ms },
+            ipdv_ms: IpdvJson { mean: s.ipdv_mean_ms, max: s.ipdv_max_ms, samples: s.ipdv_samples },
             mapdv2_ms: s.mapdv2_ms,
+            mapdv2_parts: Mapdv2PartsJson {
+                above_ms: s.mapdv2_above_ms,
+                above_samples: s.mapdv2_above_samples,
+                below_ms: s.mapdv2_below_ms,
+                below_samples: s.mapdv2_below_samples,
+            },
             late_pct: late_pct(&s.late, s.delays_known),
             discarded_adaptive_pct: s.discarded_adaptive.and_then(|late| share_pct(late, s.delays_known)),
             max_delta_ms: s.max_delta_ms,
@@ -425,6 +465,7 @@ impl From<StreamRow> for StreamJson {
                 snap_cut: s.snap_cut,
                 started_mid_call: s.started_mid_call,
                 clock_steps: s.clock_steps,
+                timestamp_source: known(s.timestamp_source),
                 timestamp_resolution_ns: s.timestamp_resolution_ns,
                 loss_source: known(s.loss_source),
                 loss_evidence: known(s.loss_evidence),
@@ -466,10 +507,28 @@ impl IntervalJson {
                 mean_loss_run: i.mean_loss_run,
                 mean_loss_distance: i.mean_loss_distance,
             }),
+            bursts_lost_or_late: i.lost_late_buffer_ms.zip(i.lost_late_bursts).map(|(buffer_ms, count)| {
+                LostOrLateJson {
+                    buffer_ms,
+                    count: u64::from(count),
+                    density_pct: density_pct(i.lost_late_burst_bad, i.lost_late_burst_packets),
+                    gap_density_pct: density_pct(i.lost_late_gap_bad, i.lost_late_gap_packets),
+                    duration_ms: length(i.lost_late_burst_packets, i.lost_late_bursts),
+                    gap_duration_ms: length(i.lost_late_gap_packets, i.lost_late_gap_periods),
+                    gap_duration_a2_ms: length(i.lost_late_gap_packets, Some(count.max(1))),
+                    burst_ratio: i.lost_late_burst_ratio,
+                }
+            }),
             concealed_seconds: i.concealed_seconds,
             severely_concealed_seconds: i.severely_concealed_seconds,
-            ipdv_ms: IpdvJson { mean: i.ipdv_mean_ms, max: i.ipdv_max_ms },
+            ipdv_ms: IpdvJson { mean: i.ipdv_mean_ms, max: i.ipdv_max_ms, samples: i.ipdv_samples.map(u64::from) },
             mapdv2_ms: i.mapdv2_ms,
+            mapdv2_parts: Mapdv2PartsJson {
+                above_ms: i.mapdv2_above_ms,
+                above_samples: i.mapdv2_above_samples.map(u64::from),
+                below_ms: i.mapdv2_below_ms,
+                below_samples: i.mapdv2_below_samples.map(u64::from),
+            },
             late_pct: late_pct(&i.late, delays_known),
             discarded_adaptive_pct: i.discarded_adaptive.and_then(|late| share_pct(u64::from(late), delays_known)),
             max_delta_ms: i.max_delta_ms,
@@ -490,7 +549,10 @@ impl IntervalJson {
             jitter_buffer_ms: i.jitter_buffer_ms,
             one_sided: i.one_sided,
             snap_cut: i.snap_cut,
+            started_mid_call: i.started_mid_call,
             clock_steps: i.clock_steps,
+            timestamp_source: known(i.timestamp_source),
+            timestamp_resolution_ns: i.timestamp_resolution_ns,
             loss_evidence: known(i.loss_evidence),
             start_at: Timestamp::from_secs(i64::from(i.start_s)).to_rfc3339(),
             length_ms: i.length_ms,

@@ -4,7 +4,7 @@ use super::document::Document;
 use super::table;
 use crate::capture::Timeline;
 use crate::engine::{Engine, Sink};
-use crate::model::{Event, Limits, Policy};
+use crate::model::{Event, Limits, Policy, TimestampSource};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -57,7 +57,7 @@ pub fn analyze(args: &AnalyzeArgs, policy: &Policy) -> anyhow::Result<Document> 
     let mut timeline = Timeline::open(&args.files)?;
     let mut engine = Engine::new(Limits::default(), policy.clone(), args.shards, super::random_seed());
     let name = args.files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
-    engine.set_source(&name, timeline.resolution_ns());
+    engine.set_source(&name, TimestampSource::CaptureFile, timeline.resolution_ns());
     let progress = progress(&timeline);
     let mut found = Found::default();
     let mut frames = 0u64;

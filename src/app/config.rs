@@ -51,7 +51,17 @@ struct RawCapture {
     threads: Option<u16>,
     cpus: Option<Vec<usize>>,
     measure_cpu: Option<usize>,
+    timestamps: Stamps,
     user: Option<String>,
+}
+
+/// Whose clock stamps frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stamps {
+    #[default]
+    Kernel,
+    Adapter,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -129,6 +139,8 @@ pub struct Capture {
     pub cpus: Vec<usize>,
     /// CPU of the measuring thread.
     pub measure_cpu: Option<usize>,
+    /// The adapter stamps frames, not the kernel.
+    pub adapter_stamps: bool,
     /// User to become once the sockets are open.
     pub user: Option<String>,
 }
@@ -205,6 +217,7 @@ impl Config {
                 threads: within("capture.threads", raw.capture.threads.unwrap_or(1), 1, 64)?,
                 cpus: raw.capture.cpus.unwrap_or_default(),
                 measure_cpu: raw.capture.measure_cpu,
+                adapter_stamps: raw.capture.timestamps == Stamps::Adapter,
                 user: raw.capture.user,
             },
             store: store(raw.store)?,
@@ -391,6 +404,15 @@ mod tests {
                 assert!(shown, "{section}.{key} is not in docs/auscult.example.toml");
             }
         }
+    }
+
+    #[test]
+    fn the_kernel_stamps_frames_unless_the_adapter_is_told_to() {
+        let adapter = |text: &str| Config::check(toml::from_str(text).unwrap()).unwrap().capture.adapter_stamps;
+        assert!(!adapter("") && !adapter("[capture]\ntimestamps = \"kernel\""));
+        assert!(adapter("[capture]\ntimestamps = \"adapter\""));
+        let line = refused("[capture]\ntimestamps = \"gps\"");
+        assert!(line.starts_with("line 2: unknown variant `gps`, expected `kernel` or `adapter`"), "{line}");
     }
 
     #[test]

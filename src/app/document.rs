@@ -52,6 +52,7 @@ pub struct CallDocument {
     pub mos_worst_minute: Option<RatedDocument>,
     pub stream_ids: Vec<String>,
     pub diagnoses: Vec<Diagnosis>,
+    pub quality: QualityDocument,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,6 +109,8 @@ pub struct StreamDocument {
     pub loss_runs: BTreeMap<String, u32>,
     pub longest_loss_run: u32,
     pub bursts: BurstDocument,
+    /// Null where no delay is known.
+    pub bursts_lost_or_late: Option<LostOrLateDocument>,
     /// Seconds of media with any packet lost, and with more than 5 % lost.
     pub concealed_seconds: u64,
     pub severely_concealed_seconds: u64,
@@ -116,6 +119,8 @@ pub struct StreamDocument {
     /// Difference of delay between packets that follow each other, without sign.
     pub ipdv_ms: IpdvDocument,
     pub mapdv2_ms: Option<f64>,
+    /// What it is the sum of: mean deviation on each side of the running mean.
+    pub mapdv2_parts: Mapdv2Document,
     /// Share too late for a fixed jitter buffer of so many milliseconds, percent.
     #[serde(serialize_with = "by_buffer")]
     pub late_pct: [Option<f64>; DISCARD_BUFFERS_MS.len()],
@@ -167,6 +172,15 @@ pub struct DelayVariationDocument {
 pub struct IpdvDocument {
     pub mean: Option<f64>,
     pub max: Option<f64>,
+    pub samples: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Mapdv2Document {
+    pub above_ms: Option<f64>,
+    pub above_samples: u64,
+    pub below_ms: Option<f64>,
+    pub below_samples: u64,
 }
 
 /// Lost packets by RFC 3611 section 4.7.2, Gmin 16. Durations are null where the packet time is unknown.
@@ -190,6 +204,14 @@ pub struct BurstDocument {
     pub mean_loss_run: Option<f64>,
     /// Numbers from one lost packet to the next (RFC 3357).
     pub mean_loss_distance: Option<f64>,
+}
+
+/// The same of packets lost or too late for one fixed jitter buffer.
+#[derive(Debug, Serialize)]
+pub struct LostOrLateDocument {
+    pub buffer_ms: u16,
+    #[serde(flatten)]
+    pub bursts: BurstDocument,
 }
 
 #[derive(Debug, Serialize)]
@@ -257,6 +279,7 @@ pub struct QualityDocument {
     pub snap_cut: bool,
     pub started_mid_call: bool,
     pub clock_steps: u32,
+    pub timestamp_source: &'static str,
     pub timestamp_resolution_ns: u32,
     pub loss_source: &'static str,
     /// What speaks for it; null where nothing does.
@@ -284,14 +307,14 @@ impl Document {
             outcomes: outcomes.0.iter().map(|(o, n)| (o.name(), *n)).collect(),
             truncated: !truncations.is_empty(),
             truncations,
-            calls: calls.iter().map(CallDocument::new).collect(),
+            calls: calls.iter().map(|c| CallDocument::new(c, &measured_at)).collect(),
             streams: streams.into_iter().map(|s| Box::new(StreamDocument::new(&s, &measured_at))).collect(),
         }
     }
 }
 
 impl CallDocument {
-    fn new(c: &CallRecord) -> CallDocument {
+    fn new(c: &CallRecord, measured_at: &Arc<str>) -> CallDocument {
         CallDocument {
             id: format!("{:016x}", c.uid),
             call_id: c.call_id.clone(),
@@ -321,6 +344,7 @@ impl CallDocument {
             mos_worst_minute: c.mos_worst_minute.map(RatedDocument::new),
             stream_ids: c.streams.iter().map(|s| s.to_string()).collect(),
             diagnoses: c.diagnoses.clone(),
+            quality: QualityDocument::new(&c.quality, measured_at),
         }
     }
 }
@@ -365,6 +389,7 @@ impl StreamDocument {
             loss_runs: loss_runs(&n.loss_runs),
             longest_loss_run: n.loss_runs.longest,
             bursts: BurstDocument::new(&n.burst.summary(), s.ptime),
+            bursts_lost_or_late: n.lost_or_late().map(|b| LostOrLateDocument::new(&b, s.ptime, s.late_buffer_ms)),
             concealed_seconds: n.concealed_seconds,
             severely_concealed_seconds: n.severely_concealed_seconds,
             jitter_ms: JitterDocument {
@@ -376,8 +401,15 @@ impl StreamDocument {
             ipdv_ms: IpdvDocument {
                 mean: n.variation.ipdv_mean_ns().map(|v| round(v / 1e6, 4)),
                 max: n.variation.ipdv_mean_ns().map(|_| round(n.variation.ipdv_max_ns / 1e6, 4)),
+                samples: n.variation.ipdv_samples,
             },
             mapdv2_ms: n.variation.mapdv2_ns().map(|v| round(v / 1e6, 4)),
+            mapdv2_parts: Mapdv2Document {
+                above_ms: n.variation.above_mean_ns().map(|v| round(v / 1e6, 4)),
+                above_samples: n.variation.above_samples,
+                below_ms: n.variation.below_mean_ns().map(|v| round(v / 1e6, 4)),
+                below_samples: n.variation.below_samples,
+            },
             late_pct: n
                 .late
                 .map(|late| (n.pdv.total() > 0).then(|| round(100.0 * late as f64 / n.pdv.total() as f64, 4))),
@@ -429,6 +461,12 @@ impl BurstDocument {
             mean_loss_run: b.mean_run().map(six),
             mean_loss_distance: b.mean_distance().map(six),
         }
+    }
+}
+
+impl LostOrLateDocument {
+    fn new(b: &BurstSummary, ptime: Option<Nanos>, buffer_ms: u16) -> LostOrLateDocument {
+        LostOrLateDocument { buffer_ms, bursts: BurstDocument::new(b, ptime) }
     }
 }
 
@@ -496,6 +534,7 @@ impl QualityDocument {
             snap_cut: q.snap_cut,
             started_mid_call: q.started_mid_call,
             clock_steps: q.clock_steps,
+            timestamp_source: q.timestamp_source.name(),
             timestamp_resolution_ns: q.timestamp_resolution_ns,
             loss_source: q.loss_source.name(),
             loss_evidence: text(q.loss_evidence),

@@ -7,7 +7,7 @@ use crate::api::LiveFeed;
 use crate::capture::Timeline;
 use crate::capture::pace::{Pacer, SystemClock};
 use crate::engine::Engine;
-use crate::model::Event;
+use crate::model::{Event, TimestampSource};
 use crate::store::rows::Record;
 use crate::store::{Labels, StoreSender};
 use crate::units::{Nanos, Timestamp};
@@ -150,7 +150,7 @@ impl Feed {
     }
 
     fn replay(&mut self, mut replay: Box<Replay>) -> anyhow::Result<Ended> {
-        self.engine.set_source(&replay.name, replay.timeline.resolution_ns());
+        self.engine.set_source(&replay.name, TimestampSource::CaptureFile, replay.timeline.resolution_ns());
         let mut progress = Progress::new(&replay);
         let mut pacer = replay.real_pace.then(|| Pacer::new(SystemClock::start(), 1.0));
         let mut frames = 0u64;
@@ -186,7 +186,8 @@ impl Feed {
         if let Some(cpu) = self.measure_cpu {
             crate::capture::run_on(cpu)?;
         }
-        self.engine.set_sources(live.interfaces().iter().map(String::as_str), live.resolution_ns());
+        let names = live.interfaces().iter().map(String::as_str);
+        self.engine.set_sources(names, live.stamped_by(), live.resolution_ns());
         let interfaces = live.interfaces().to_vec();
         let mut counted = Timestamp::MIN;
         while !self.stopped() {

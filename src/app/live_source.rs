@@ -9,6 +9,7 @@ use super::config;
 use crate::capture::live::{LiveCapture, LiveConfig, LiveWorker, StopHandle};
 use crate::capture::{CaptureError, Frame, drop_privileges, may_run_on, run_on};
 use crate::engine::Missed;
+use crate::model::TimestampSource;
 use crate::units::{Nanos, Timestamp};
 use crate::wire::LinkType;
 use std::mem;
@@ -50,6 +51,7 @@ pub struct Loss {
 
 pub struct LiveSource {
     interfaces: Vec<String>,
+    stamped_by: TimestampSource,
     resolution_ns: u32,
     lanes: Vec<Lane>,
     queued: Arc<AtomicUsize>,
@@ -132,6 +134,7 @@ impl LiveSource {
             config.filter = capture.filter.clone();
             config.ring_bytes = capture.ring_bytes.unwrap_or(config.ring_bytes);
             config.snap_len = capture.snap_len.unwrap_or(config.snap_len);
+            config.adapter_stamps = capture.adapter_stamps;
             workers.extend(LiveCapture::open(&config)?.into_iter().map(|worker| (number, worker)));
         }
         if let Some(user) = &capture.user {
@@ -140,6 +143,7 @@ impl LiveSource {
         let (ring_bell, bell) = sync_channel(1);
         let mut source = LiveSource {
             interfaces: capture.interfaces.clone(),
+            stamped_by: if capture.adapter_stamps { TimestampSource::Adapter } else { TimestampSource::Kernel },
             resolution_ns: workers.iter().map(|(_, w)| w.resolution_ns()).max().unwrap_or(1),
             lanes: Vec::new(),
             queued: Arc::default(),
@@ -161,6 +165,10 @@ impl LiveSource {
 
     pub fn interfaces(&self) -> &[String] {
         &self.interfaces
+    }
+
+    pub fn stamped_by(&self) -> TimestampSource {
+        self.stamped_by
     }
 
     pub fn resolution_ns(&self) -> u32 {
@@ -420,6 +428,7 @@ mod tests {
         let (lanes, queues) = (0..workers).map(|i| Lane::new(i, room, &queued, &ring_bell)).unzip();
         let source = LiveSource {
             interfaces: (0..workers).map(|i| format!("eth{i}")).collect(),
+            stamped_by: TimestampSource::Kernel,
             resolution_ns: 1,
             lanes,
             queued,

@@ -6,7 +6,7 @@
 use super::{CaptureError, Frame, link_type};
 use crate::units::{Nanos, Timestamp};
 use crate::wire::LinkType;
-use pcap::{Active, Capture, Precision};
+use pcap::{Active, Capture, Inactive, Precision, TimestampType};
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::fs;
 use std::mem;
@@ -48,6 +48,8 @@ pub struct LiveConfig {
     pub snap_len: u32,
     /// Octets of each worker's ring.
     pub ring_bytes: u32,
+    /// Take the adapter's time stamps instead of the kernel's.
+    pub adapter_stamps: bool,
     /// A pcap filter; it is made to see through VLAN tags. `None` takes everything.
     pub filter: Option<String>,
     /// Longest time a frame waits in the ring, and longest time a worker waits for frames before it comes back.
@@ -63,6 +65,7 @@ impl LiveConfig {
             promiscuous: true,
             snap_len: super::MAX_RECORD as u32,
             ring_bytes: 64 * 1024 * 1024,
+            adapter_stamps: false,
             filter: None,
             latency: Nanos::from_millis(50),
         }
@@ -183,8 +186,12 @@ impl LiveWorker {
     fn open(config: &LiveConfig, stop: &StopHandle) -> Result<LiveWorker, CaptureError> {
         let refused = |e: pcap::Error| not_opened(config, &e);
         let wait_ms = c_int::try_from(config.latency.0 / 1_000_000).unwrap_or(c_int::MAX).max(1);
-        let mut capture = Capture::from_device(config.interface.as_str())
-            .map_err(refused)?
+        let inactive = Capture::from_device(config.interface.as_str()).map_err(refused)?;
+        if config.adapter_stamps && !take_adapter_stamps(&inactive) {
+            let advice = "the adapter cannot stamp frames; leave capture.timestamps at \"kernel\"";
+            return Err(failed(config, advice.to_owned()));
+        }
+        let mut capture = inactive
             .promisc(config.promiscuous && config.interface != ANY)
             .snaplen(c_int::try_from(config.snap_len).unwrap_or(c_int::MAX))
             .buffer_size(c_int::try_from(config.ring_bytes).unwrap_or(c_int::MAX))
@@ -400,6 +407,15 @@ fn now() -> Timestamp {
 
 unsafe extern "C" {
     fn pcap_get_tstamp_precision(capture: *mut c_void) -> c_int;
+    fn pcap_set_tstamp_type(capture: *mut c_void, kind: c_int) -> c_int;
+}
+
+/// Asks for stamps of the adapter: moved to the machine's clock where a driver does that, else its own clock's as they
+/// are. What libpcap accepts and the driver then refuses fails when the capture is activated.
+fn take_adapter_stamps(capture: &Capture<Inactive>) -> bool {
+    let kinds = [TimestampType::Adapter, TimestampType::AdapterUnsynced];
+    // SAFETY: the handle is open and lives as long as the reference.
+    kinds.into_iter().any(|kind| unsafe { pcap_set_tstamp_type(capture.as_ptr().cast(), kind as c_int) } == 0)
 }
 
 fn has_nanoseconds(capture: &Capture<Active>) -> bool {

@@ -1,6 +1,7 @@
 //! Joins streams, RTCP and calls: which stream belongs to which call and side, what MOS it deserves, and the verdict.
 
 use super::Sink;
+use super::drops::Drops;
 use super::gaps::Gaps;
 use super::missed::Losses;
 use super::relations::{COMPARED, Relations};
@@ -10,8 +11,8 @@ use super::verdict::{self, Evidence};
 use super::worst::{Rated, Worst, lower};
 use crate::media::{Endpoint, FlowKey, Gap, STREAMS_PER_ADDRESS};
 use crate::model::{
-    CallRecord, CallState, CodecId, Event, IntervalReport, Limits, LossSource, MosReport, Policy, RtcpRecord, StreamId,
-    StreamNumbers, StreamReport,
+    CallRecord, CallState, CodecId, Event, IntervalReport, Limits, LossSource, MosReport, Policy, Quality, RtcpRecord,
+    StreamId, StreamNumbers, StreamReport, TimestampSource,
 };
 use crate::quality::assess::bounds;
 use crate::quality::{CodecTable, DelaySource, MosContext, assess};
@@ -57,7 +58,7 @@ struct Stream {
     sender: Option<Side>,
     clock_rate: Option<u32>,
     worst: Worst,
-    drops: u64,
+    first_at: Timestamp,
     /// From the first gap or report on.
     remote: Option<Box<Remote>>,
     /// Lost and copied by the network in the intervals so far.
@@ -88,6 +89,9 @@ struct Call {
     worst: Option<Rated>,
     worst_interval: Option<Rated>,
     worst_minute: Option<Rated>,
+    /// Of its streams that have ended; and when the first packet came of any, and the last.
+    quality: Quality,
+    media: Option<(Timestamp, Timestamp)>,
 }
 
 pub struct Join {
@@ -103,11 +107,12 @@ pub struct Join {
     pub gaps: Gaps,
     pub relations: Relations,
     pub losses: Losses,
-    /// Start of the present interval, frames the probe missed in it, and whether it missed any at a time that overlaps it.
+    pub drops: Drops,
+    /// Start of the present interval, and whether the probe missed any frame at a time that overlaps it.
     pub interval_start: Timestamp,
-    pub interval_drops: u64,
     pub interval_missed: bool,
     pub first_frame: Timestamp,
+    pub stamped_by: TimestampSource,
     pub resolution_ns: u32,
 }
 
@@ -126,10 +131,11 @@ impl Join {
             gaps: Gaps::new(policy.interval, &hasher),
             witness: Witness::new(limits.streams, hasher),
             losses: Losses::default(),
-            interval_drops: 0,
+            drops: Drops::new(policy.interval),
             interval_missed: false,
             interval_start: Timestamp::MIN,
             first_frame: Timestamp::MIN,
+            stamped_by: TimestampSource::default(),
             resolution_ns: 1,
         }
     }
@@ -187,7 +193,7 @@ impl Join {
                 sender: None,
                 clock_rate: report.clock_rate,
                 worst: Worst::new(self.policy.interval),
-                drops: 0,
+                first_at: report.first_at,
                 remote: None,
                 lost: 0,
                 copies: 0,
@@ -222,21 +228,18 @@ impl Join {
     /// Returns the call the stream belongs to, to keep it alive.
     pub fn interval(&mut self, mut row: IntervalReport, out: &mut dyn Sink) -> Option<u64> {
         self.label(row.stream, &mut row.call_uid, &mut row.call_id);
-        let (drops, missed) = match row.start == self.interval_start {
-            true => (self.interval_drops, self.interval_missed),
-            false => (self.losses.count(row.start), self.losses.within(row.start, row.start + row.length)),
+        let drops = self.drops.between(row.start, row.start);
+        let missed = match row.start == self.interval_start {
+            true => self.interval_missed,
+            false => self.losses.within(row.start, row.start + row.length),
         };
         row.quality.capture_drops = drops;
-        let one_sided = self.is_one_sided(row.stream);
-        let resolution = self.resolution_ns;
+        self.trust(row.stream, &mut row.quality);
         let rtt = self.witness.round_trip(row.ssrc);
         let clock = self.streams.get(&row.stream).and_then(|s| s.clock_rate);
         row.mos = self.judge(&row.numbers, &row.codec, clock, None, rtt);
-        row.quality.one_sided = one_sided;
-        row.quality.timestamp_resolution_ns = resolution;
         self.blame(&mut row, clock, missed);
         if let Some(stream) = self.streams.get_mut(&row.stream) {
-            stream.drops += drops;
             stream.worst.add(row.mos.lq, row.mos.scale);
         }
         let uid = row.call_uid.filter(|_| row.numbers.packets > 0);
@@ -303,15 +306,12 @@ impl Join {
         report.relation = self.relations.ended(report.id);
         report.rtt = self.witness.round_trip(report.ssrc);
         report.mos = self.judge(&report.numbers, &report.codec, report.clock_rate, report.ptime, report.rtt);
-        report.quality.one_sided = self.is_one_sided(report.id);
-        report.quality.timestamp_resolution_ns = self.resolution_ns;
-        report.quality.started_mid_call =
-            report.call_uid.is_none() && report.first_at - self.first_frame < CAPTURE_START;
+        report.quality.capture_drops = self.drops.between(report.first_at, report.last_at);
+        self.trust(report.id, &mut report.quality);
         if let Some(stream) = self.forget(report.id) {
             let (interval, minute) = (stream.worst.interval, stream.worst.minute());
             report.mos_worst_interval = interval.map(|(lq, _)| lq);
             report.mos_worst_minute = minute.map(|(lq, _)| lq);
-            report.quality.capture_drops = stream.drops;
             let copies = report.numbers.duplicates_network;
             let view = |remote: &Remote| remote.view(report.clock_rate, report.numbers.lost(), copies);
             report.remote = stream.remote.as_deref().and_then(view);
@@ -327,12 +327,26 @@ impl Join {
                 call.worst_minute = lower(call.worst_minute, minute);
                 let whole = report.mos.lq.map(|lq| (lq, report.mos.scale));
                 call.worst = lower(lower(call.worst, whole), interval);
+                call.trust(&report);
                 if call.ended.len() < STREAMS_JUDGED {
                     call.ended.push(report.clone());
                 }
             }
         }
         out.push(Event::StreamEnded(Box::new(report)));
+    }
+
+    /// What is to be known of a stream's rows besides their own figures.
+    fn trust(&self, id: StreamId, quality: &mut Quality) {
+        quality.one_sided = self.is_one_sided(id);
+        quality.started_mid_call =
+            (self.streams.get(&id)).is_some_and(|s| s.uid.is_none() && s.first_at - self.first_frame < CAPTURE_START);
+        self.stamped(quality);
+    }
+
+    fn stamped(&self, quality: &mut Quality) {
+        quality.timestamp_source = self.stamped_by;
+        quality.timestamp_resolution_ns = self.resolution_ns;
     }
 
     /// Calls and addresses remembered.
@@ -379,8 +393,15 @@ impl Join {
         out.push(Event::CallChanged(Box::new(record)));
     }
 
-    /// Attaches call and stream to a report.
-    pub fn report(&mut self, mut record: RtcpRecord, out: &mut dyn Sink) {
+    /// The mirror showed RTCP of this call twice.
+    pub fn rtcp_copied(&mut self, call: Option<u64>) {
+        if let Some(call) = call.and_then(|uid| self.calls.get_mut(&uid)) {
+            call.quality.duplicates_removed += 1;
+        }
+    }
+
+    /// Attaches call and stream to a report. Returns the call.
+    pub fn report(&mut self, mut record: RtcpRecord, out: &mut dyn Sink) -> Option<u64> {
         let about = record.block.map(|b| b.ssrc).unwrap_or(record.reporter);
         let toward = record.block.is_some();
         let candidates = self.by_ssrc.get(&about).map_or(&[][..], |v| v);
@@ -402,7 +423,9 @@ impl Join {
         }
         record.call_uid =
             record.stream.and_then(|id| self.streams.get(&id)?.uid).or_else(|| self.call_of_rtcp(&record));
+        let call = record.call_uid;
         out.push(Event::Rtcp(Box::new(record)));
+        call
     }
 
     /// The stream of an SSRC from one address to another, as far as they are known; with its SSRC and call.
@@ -551,7 +574,6 @@ impl Join {
         record.loss_pct_worst =
             call.ended.iter().filter_map(|s| s.numbers.loss_pct()).reduce(f64::max).map(|pct| pct as f32);
         record.directions_seen = u8::from(call.from_caller > 0) + u8::from(call.from_callee > 0);
-        record.loss_source = call.ended.iter().map(|s| s.quality.loss_source).max().unwrap_or_default();
         if let Some(last) = call.ended.iter().map(|s| s.last_at).max() {
             record.last_at = record.last_at.max(last);
             if record.state == CallState::Unfinished {
@@ -559,6 +581,17 @@ impl Join {
                 record.ended_at = record.ended_at.map(|at| at.max(last));
             }
         }
+        let (from, to) = call.media.unwrap_or((record.first_at, record.last_at));
+        record.quality = call.quality.clone();
+        record.quality.capture_drops = self.drops.between(record.first_at.min(from), record.last_at.max(to));
+        record.quality.one_sided = record.directions_seen == 1;
+        record.quality.started_mid_call = record.started_mid_call;
+        self.stamped(&mut record.quality);
+        let blamed = call.ended.iter().map(|s| (s.quality.loss_source, s.quality.loss_evidence));
+        // The gravest source, with what speaks for it in the first stream where anything does.
+        record.quality.loss_source = blamed.clone().map(|(source, _)| source).max().unwrap_or_default();
+        let mut evidence = blamed.filter(|(source, _)| *source == record.quality.loss_source).map(|(_, why)| why);
+        record.quality.loss_evidence = evidence.find(|why| !why.is_empty()).unwrap_or_default();
         let evidence = Evidence {
             streams: &call.ended,
             from_caller: call.from_caller,
@@ -568,6 +601,18 @@ impl Join {
             held: call.held,
         };
         record.diagnoses = verdict::diagnose(record, &evidence);
+    }
+}
+
+impl Call {
+    /// Takes what a stream that has ended says about the whole call.
+    fn trust(&mut self, stream: &StreamReport) {
+        let (from, to) = self.media.unwrap_or((stream.first_at, stream.last_at));
+        self.media = Some((from.min(stream.first_at), to.max(stream.last_at)));
+        self.quality.duplicates_removed += stream.quality.duplicates_removed;
+        self.quality.snap_cut |= stream.quality.snap_cut;
+        // All streams see the same clock step.
+        self.quality.clock_steps = self.quality.clock_steps.max(stream.quality.clock_steps);
     }
 }
 

@@ -41,7 +41,7 @@ impl Missed {
     }
 }
 
-/// Spans and intervals remembered for gaps and rows that come later; beyond, the oldest explain nothing any more.
+/// Spans remembered for gaps and rows that come later; beyond, the oldest explain nothing any more.
 const REMEMBERED: usize = 1024;
 /// A gap is noticed this much after it began, at most: 3,000 packets of 20 ms are the longest gap there is.
 const OLDEST_GAP: Nanos = Nanos::from_secs(60);
@@ -67,8 +67,6 @@ struct Pending {
 pub struct Losses {
     spans: VecDeque<Span>,
     pending: Vec<Pending>,
-    /// Start and count of the intervals in which something was missed: rows of a stream that was silent come later.
-    intervals: VecDeque<(Timestamp, u64)>,
 }
 
 impl Losses {
@@ -119,23 +117,6 @@ impl Losses {
         while self.spans.front().is_some_and(|s| s.until < start - OLDEST_GAP) {
             self.spans.pop_front();
         }
-    }
-
-    /// States how much was missed in an interval so far. Intervals come in order.
-    pub fn counted(&mut self, start: Timestamp, missed: u64) {
-        match self.intervals.back_mut() {
-            Some((last, count)) if *last == start => *count = missed,
-            _ if missed > 0 => self.intervals.push_back((start, missed)),
-            _ => {}
-        }
-        if self.intervals.len() > REMEMBERED {
-            self.intervals.pop_front();
-        }
-    }
-
-    /// How much was missed in the interval with this start.
-    pub fn count(&self, start: Timestamp) -> u64 {
-        self.intervals.iter().rev().find(|(s, _)| *s == start).map_or(0, |(_, count)| *count)
     }
 
     pub fn is_pending(&self) -> bool {

@@ -4,7 +4,10 @@
 //! then it handles the bytes. [`Engine::tick`] may make a fact come sooner, never different. Nothing here reads a
 //! clock, does I/O, logs or fails: bad input is an [`Outcome`] with a counter, and every frame has exactly one.
 
+mod clock;
+mod copies;
 mod counters;
+mod drops;
 mod gaps;
 mod join;
 mod missed;
@@ -18,18 +21,20 @@ mod worst;
 pub use counters::EngineCounters;
 pub use missed::Missed;
 
-use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Place, Shard};
+use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Place, Shard, Witness};
 use crate::model::{
     CaptureInterval, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy, Relation, RelationKind,
-    StreamId, Transport,
+    StreamId, TimestampSource, Transport,
 };
 use crate::signal::{self, Signal};
-use crate::units::Timestamp;
+use crate::units::{Nanos, Timestamp};
 use crate::wire::classify::{Class, classify};
 use crate::wire::rtp::{RtpError, RtpHeader};
 use crate::wire::sip::{Framing, frame_len, looks_like_sip};
 use crate::wire::tcp::{Reassembler, TcpOutcome, TcpStream};
 use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_udp, rtcp as wire_rtcp};
+use clock::Suspicion;
+use copies::Copies;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use join::{Join, Wish};
@@ -78,6 +83,8 @@ pub struct Engine {
     places: Vec<Place>,
     signal: Signal,
     join: Join,
+    /// RTCP of the last moments.
+    copies: Copies<FixedState>,
     /// Where frames come from, at least one.
     sources: Vec<Source>,
     /// Whose frames come now.
@@ -87,6 +94,10 @@ pub struct Engine {
     /// No deadline is earlier: what a frame's time is compared with.
     deadline: Timestamp,
     watermark: Timestamp,
+    /// Latest time of any frame.
+    last_frame: Timestamp,
+    /// A silence after which the clock may have been set.
+    suspicion: Option<Suspicion>,
     /// Of the present interval.
     interval_outcomes: OutcomeCounts,
     outcomes: OutcomeCounts,
@@ -117,11 +128,14 @@ impl Engine {
             places: Vec::with_capacity(BATCH),
             signal: Signal::new(&policy, &limits),
             join: Join::new(&policy, &limits, hasher.clone()),
+            copies: Copies::new(hasher.clone()),
             sources: vec![Source::default()],
             source: 0,
             boundary: Timestamp::MAX,
             deadline: Timestamp::MIN,
             watermark: Timestamp::MIN,
+            last_frame: Timestamp::MIN,
+            suspicion: None,
             interval_outcomes: OutcomeCounts::default(),
             outcomes: OutcomeCounts::default(),
             media_facts: Vec::new(),
@@ -132,19 +146,25 @@ impl Engine {
         }
     }
 
-    /// Names the interface or file frames come from, and the resolution of its times.
-    pub fn set_source(&mut self, name: &str, resolution_ns: u32) {
-        self.set_sources([name], resolution_ns);
+    /// Names the interface or file frames come from, who stamped their times, and the resolution of these.
+    pub fn set_source(&mut self, name: &str, stamped_by: TimestampSource, resolution_ns: u32) {
+        self.set_sources([name], stamped_by, resolution_ns);
     }
 
     /// Names several interfaces, before the first frame. Each has its own row of frames, bytes and drops; what became
     /// of the frames of all of them stands on the first one's row.
-    pub fn set_sources<'a>(&mut self, names: impl IntoIterator<Item = &'a str>, resolution_ns: u32) {
+    pub fn set_sources<'a>(
+        &mut self,
+        names: impl IntoIterator<Item = &'a str>,
+        stamped_by: TimestampSource,
+        resolution_ns: u32,
+    ) {
         self.sources = names.into_iter().map(|name| Source { name: name.to_owned(), ..Source::default() }).collect();
         if self.sources.is_empty() {
             self.sources.push(Source::default());
         }
         self.source = 0;
+        self.join.stamped_by = stamped_by;
         self.join.resolution_ns = resolution_ns;
     }
 
@@ -161,6 +181,10 @@ impl Engine {
         if at >= self.deadline {
             self.fire(at, out);
         }
+        if at - self.last_frame >= clock::SILENCE {
+            self.suspect(at, out);
+        }
+        self.last_frame = self.last_frame.max(at);
         self.watermark = self.watermark.max(at);
         let source = &mut self.sources[self.source];
         source.frames += 1;
@@ -189,7 +213,7 @@ impl Engine {
 
     /// Time of the next thing that happens by itself; `Timestamp::MAX` before the first frame.
     pub fn next_deadline(&self) -> Timestamp {
-        self.boundary.min(self.signal.next_deadline()).min(self.tcp_deadline())
+        self.boundary.min(self.signal.next_deadline()).min(self.tcp_deadline()).min(self.clock_deadline())
     }
 
     /// Counts frames a source missed at some time from `from` to `until`. They mark every row of the intervals that
@@ -208,6 +232,7 @@ impl Engine {
             return;
         }
         self.settle_missed(Timestamp::MAX);
+        self.judge_clock();
         self.signal.finish(self.watermark, &mut self.signal_facts);
         self.signal_facts(out);
         self.turn(None, out);
@@ -239,15 +264,15 @@ impl Engine {
     }
 
     fn begin(&mut self, at: Timestamp) {
-        self.watermark = at;
+        (self.watermark, self.last_frame) = (at, at);
         self.join.first_frame = at;
         self.start_interval(at.floor_to(self.policy.interval));
     }
 
     fn start_interval(&mut self, start: Timestamp) {
         self.boundary = start + self.policy.interval;
+        self.next_interval(start);
         self.settle_missed(self.boundary);
-        self.join.gaps.turn(start);
         self.deadline = self.next_deadline();
         for shard in &mut self.shards {
             shard.begin(start);
@@ -263,7 +288,9 @@ impl Engine {
                 self.deadline = next;
                 return;
             }
-            if self.tcp_deadline() <= next {
+            if self.clock_deadline() <= next {
+                self.judge_clock();
+            } else if self.tcp_deadline() <= next {
                 self.release_tcp(next, out);
             } else if self.signal.next_deadline() <= next {
                 self.signal.fire(next, &mut self.signal_facts);
@@ -280,6 +307,35 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Nothing came for a while, and now a frame does: the streams that were active before keep their delays back.
+    #[inline(never)]
+    fn suspect(&mut self, at: Timestamp, out: &mut dyn Sink) {
+        self.flush(out);
+        self.judge_clock();
+        let before = self.last_frame;
+        let streams: usize = self.shards.iter_mut().map(|shard| shard.suspect(before)).sum();
+        self.suspicion = Some(Suspicion { to: at });
+        if streams < clock::STREAMS {
+            self.judge_clock();
+        }
+        self.deadline = self.next_deadline();
+    }
+
+    /// Decides whether the clock was set in a silence, by all streams that went on after it.
+    fn judge_clock(&mut self) {
+        let Some(Suspicion { to }) = self.suspicion.take() else { return };
+        let half = to + Nanos(clock::JUDGED_AFTER.0 / 2);
+        let witnesses: Vec<Witness> = self.shards.iter().flat_map(|shard| shard.witnesses(to, half)).collect();
+        let step = clock::step(&witnesses).map(|by| (to, by));
+        for shard in &mut self.shards {
+            shard.acquit(step);
+        }
+    }
+
+    fn clock_deadline(&self) -> Timestamp {
+        self.suspicion.map_or(Timestamp::MAX, |s| s.to + clock::JUDGED_AFTER)
     }
 
     fn close_interval(&mut self, out: &mut dyn Sink) {
@@ -324,18 +380,27 @@ impl Engine {
             tcp.expire(boundary);
         }
         self.join.witness.expire(boundary);
-        self.join.gaps.turn(boundary);
+        self.next_interval(boundary);
     }
 
     /// Counts what was missed before `end` in the present interval: its boundary, or no end when everything ends.
     fn settle_missed(&mut self, end: Timestamp) {
         let start = self.boundary - self.policy.interval;
+        let mut known = 0;
         let sources = &mut self.sources;
-        self.join.losses.take_before(start, end, |source, missed| sources[source].missed.add(missed));
-        self.join.interval_drops = sources.iter().map(|s| s.missed.total()).sum();
-        self.join.losses.counted(start, self.join.interval_drops);
+        self.join.losses.take_before(start, end, |source, missed| {
+            known += missed.total();
+            sources[source].missed.add(missed);
+        });
+        self.join.drops.missed(known);
         self.join.interval_missed = self.join.losses.within(start, self.boundary);
         self.join.interval_start = start;
+    }
+
+    /// Another interval begins.
+    fn next_interval(&mut self, start: Timestamp) {
+        self.join.gaps.turn(start);
+        self.join.drops.turn(start);
     }
 
     /// States what was captured in the interval that ends at the boundary.
@@ -410,10 +475,7 @@ impl Engine {
         let outcome = match class {
             Class::Rtp(header) => return self.rtp(at, datagram, &header, out),
             Class::Relayed { payload, wire_len } => return self.relayed(at, datagram, payload, wire_len, out),
-            Class::Rtcp => {
-                self.rtcp(at, datagram, out);
-                Outcome::Rtcp
-            }
+            Class::Rtcp => self.rtcp(at, datagram, out),
             Class::Stun => Outcome::Ignored(Ignored::Stun),
             Class::Dtls => Outcome::Ignored(Ignored::Dtls),
             Class::Udptl if self.carries_media(datagram) => Outcome::Ignored(Ignored::Udptl),
@@ -453,14 +515,22 @@ impl Engine {
         self.join.is_media_address(datagram.src) || self.join.is_media_address(datagram.dst)
     }
 
-    fn rtcp(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut dyn Sink) {
+    fn rtcp(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut dyn Sink) -> Outcome {
+        let (key, ip_id) = (self.copies.key(datagram.src, datagram.dst, datagram.payload), datagram.path.ip_id);
+        if let Some(call) = self.copies.of(key, at, ip_id) {
+            self.join.rtcp_copied(call);
+            return Outcome::Ignored(Ignored::RtcpCopy);
+        }
         let mut records = Vec::new();
         for packet in wire_rtcp::packets(datagram.payload, datagram.wire_len).flatten() {
             self.join.witness.packet(at, datagram.src, datagram.dst, &packet, &mut records);
         }
+        let mut call = None;
         for record in records {
-            self.join.report(record, out);
+            call = self.join.report(record, out).or(call);
         }
+        self.copies.remember(key, at, ip_id, call);
+        Outcome::Rtcp
     }
 
     fn segment(&mut self, at: Timestamp, segment: &Segment<'_>, out: &mut dyn Sink) {
@@ -701,7 +771,6 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Nanos;
 
     /// An Ethernet frame from 198.51.100.1 to 192.0.2.1:5060.
     fn udp(port: u16, payload: &[u8]) -> Vec<u8> {

@@ -119,6 +119,7 @@ mod tests {
             codec: codec.into(),
             numbers,
             mos: MosReport::default(),
+            late_buffer_ms: 60,
             quality: Quality::default(),
         }))
     }

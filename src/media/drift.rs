@@ -87,6 +87,11 @@ impl Base {
         moved - self.floor
     }
 
+    /// Height of a transit above the base as it stands.
+    pub fn height(&self, at: i64, transit: f64) -> f64 {
+        transit - self.slope * at as f64 - self.floor
+    }
+
     pub fn drift_ppm(&self) -> Option<f64> {
         let slope = self.history.slope()?;
         (slope.abs() <= MAX_PPM * 1e-6).then_some(slope * 1e6)

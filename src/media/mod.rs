@@ -3,6 +3,7 @@
 //! A [`Shard`] owns the streams of one thread. Nothing here knows SIP: what offers and answers say comes in as
 //! a [`Hint`] about an address, and a stream works without one.
 
+mod discards;
 mod drift;
 mod packet;
 mod past;
@@ -19,5 +20,5 @@ mod timing;
 pub const STREAMS_PER_ADDRESS: usize = 1024;
 
 pub use packet::{Endpoint, FlowKey, Packet};
-pub use shard::{Fact, Gap, Hint, Place, Shard, Turn};
+pub use shard::{Fact, Gap, Hint, Place, Shard, Turn, Witness};
 pub use stream::Standing;

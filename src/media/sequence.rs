@@ -5,6 +5,7 @@
 //! (MAX_MISORDER): until then a missing packet may still come, so reordering is never loss. Runs of loss are
 //! counted in sequence order, whatever the order of arrival.
 
+use super::discards::Discards;
 use super::tally::Tally;
 
 /// A jump ahead of this or more is no gap but another sequence (RFC 3550 A.1 MAX_DROPOUT).
@@ -46,6 +47,7 @@ pub struct Sequence {
     /// Received in order since, and not counted yet.
     in_order: u32,
     seconds: Seconds,
+    discards: Discards,
 }
 
 /// Which second of media a missing number falls into, counted in sequence numbers.
@@ -94,6 +96,7 @@ impl Sequence {
             run: 0,
             in_order: 0,
             seconds: Seconds::new(first, USUAL_PACE),
+            discards: Discards::new(first),
         }
     }
 
@@ -110,6 +113,22 @@ impl Sequence {
 
     pub fn lowest(&self) -> u64 {
         self.lowest
+    }
+
+    /// The extended number of a packet that came.
+    pub fn extend_behind(&self, seq: u16) -> u64 {
+        self.highest.saturating_sub(u64::from((self.highest as u16).wrapping_sub(seq)))
+    }
+
+    /// A packet that came was too late for the jitter buffer.
+    pub fn late(&mut self, seq: u16, out: &mut Tally) {
+        self.discards.bad(self.extend_behind(seq), 1, &mut out.lost_or_late);
+    }
+
+    /// Settles which packets were lost or too late, but for numbers from `undecided` on, whose delays are not known yet.
+    pub fn settle_late(&mut self, undecided: Option<u64>, out: &mut Tally) {
+        let until = undecided.map_or(self.open, |number| number.min(self.open));
+        self.discards.settle(until, &mut out.lost_or_late);
     }
 
     /// Takes one packet. `out` gets settled numbers (`unique`, `expected`, loss runs), reordering, restarts and strays;
@@ -160,6 +179,7 @@ impl Sequence {
                 out.unique += 1;
             } else {
                 self.open = number;
+                self.discards.begin_at(number);
             }
             self.lowest = number;
         } else if number < self.open {
@@ -175,8 +195,10 @@ impl Sequence {
     /// Leaves out the next `numbers` without counting them as lost: they went elsewhere.
     pub fn skip(&mut self, numbers: u64, out: &mut Tally) {
         self.flush(out);
+        self.settle_late(None, out);
         self.highest += numbers;
         self.open = self.highest + 1;
+        self.discards = Discards::new(self.open);
         self.window = 1;
     }
 
@@ -222,6 +244,7 @@ impl Sequence {
 
     fn restart(&mut self, seq: u16, out: &mut Tally) {
         self.flush(out);
+        self.settle_late(None, out);
         out.restarts += 1;
         let run = std::mem::take(&mut self.run);
         out.loss_runs.record(run);
@@ -235,6 +258,7 @@ impl Sequence {
             run: 0,
             in_order: 0,
             seconds: Seconds::new(second - 1, self.seconds.packets),
+            discards: Discards::new(second - 1),
         };
     }
 
@@ -281,6 +305,7 @@ impl Sequence {
         self.run += count;
         out.expected += count;
         out.burst.bad(count);
+        self.discards.bad(self.open, u64::from(count), &mut out.lost_or_late);
         self.seconds.missing(self.open, u64::from(count), out);
     }
 }

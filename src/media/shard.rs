@@ -5,10 +5,11 @@ use super::payloads::Payloads;
 use super::sequence::Arrival;
 use super::stream::{Standing, Stream};
 use super::timing::Pool;
-use crate::model::Ignored;
+use crate::model::{DISCARD_BUFFERS_MS, Ignored};
 use crate::model::{
     IntervalReport, Limits, Outcome, OutcomeCounts, OverLimit, PayloadMap, Policy, StreamId, StreamReport,
 };
+use crate::quality::assess::nearest_buffer;
 use crate::units::{Nanos, Timestamp};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable};
@@ -31,6 +32,22 @@ const MAX_TICKS: u32 = 5760;
 
 /// Destinations of one sender and SSRC that are looked through for numbers that went elsewhere.
 const MAX_SAME_SOURCE: u16 = 64;
+
+/// A stream that had packets this long before a silence of everything was active.
+const ACTIVE: Nanos = Nanos::from_millis(500);
+
+/// What one stream shows of a silence of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// Host that sends it.
+    pub sender: u128,
+    /// The smallest delays in the two halves of the time since, above the base before.
+    pub first: Nanos,
+    pub second: Nanos,
+    pub packets: usize,
+    /// The first packet since has the next number.
+    pub next: bool,
+}
 
 /// What an offer or answer says about one receiving address.
 #[derive(Clone, Debug)]
@@ -97,6 +114,8 @@ pub struct Shard {
     stream_timeout: Nanos,
     candidate_timeout: Nanos,
     find_unsignalled: bool,
+    /// The fixed jitter buffer whose late packets count with the lost ones.
+    buffer: Nanos,
     max_streams: usize,
     max_candidates: usize,
     candidates_per_flow: usize,
@@ -119,6 +138,8 @@ pub struct Shard {
     pool: Pool,
     /// Reports on their way, kept for their room.
     rows: Vec<IntervalReport>,
+    /// Streams that keep their delays back.
+    suspects: Vec<u32>,
     media: u64,
     outcomes: OutcomeCounts,
 }
@@ -133,6 +154,7 @@ impl Shard {
             stream_timeout: policy.stream_timeout,
             candidate_timeout: policy.candidate_timeout,
             find_unsignalled: policy.find_unsignalled,
+            buffer: Nanos::from_millis(i64::from(DISCARD_BUFFERS_MS[nearest_buffer(policy.jitter_buffer)])),
             max_streams: limits.streams.div_ceil(shards),
             max_candidates: limits.candidates.div_ceil(shards),
             candidates_per_flow: limits.candidates_per_flow,
@@ -151,6 +173,7 @@ impl Shard {
             hints: HashMap::with_hasher(hasher.clone()),
             pool: Pool::default(),
             rows: Vec::new(),
+            suspects: Vec::new(),
             media: 0,
             outcomes: OutcomeCounts::default(),
         }
@@ -276,6 +299,31 @@ impl Shard {
         self.drop_candidates(|_| true);
     }
 
+    /// Streams that were active before a silence of everything keep their delays back until [`Shard::acquit`]; how many.
+    pub fn suspect(&mut self, before: Timestamp) -> usize {
+        for (slot, stream) in self.streams.iter_mut().enumerate() {
+            let Some(stream) = stream.as_deref_mut() else { continue };
+            if before - stream.last_at <= ACTIVE && stream.suspect(&mut self.pool) {
+                self.suspects.push(slot as u32);
+            }
+        }
+        self.suspects.len()
+    }
+
+    /// What they show of a silence that ended at `to`; `half` parts the time since.
+    pub fn witnesses(&self, to: Timestamp, half: Timestamp) -> impl Iterator<Item = Witness> {
+        self.suspects.iter().filter_map(move |slot| self.at(*slot)?.witness(to, half))
+    }
+
+    /// Delays kept back are counted; `step` is when and by how much the clock was set forward, if it was.
+    pub fn acquit(&mut self, step: Option<(Timestamp, Nanos)>) {
+        for slot in std::mem::take(&mut self.suspects) {
+            if let Some(stream) = self.streams.get_mut(slot as usize).and_then(Option::as_deref_mut) {
+                stream.acquit(step, &mut self.pool);
+            }
+        }
+    }
+
     /// Frames handed in since the last call, by outcome.
     pub fn take_outcomes(&mut self) -> OutcomeCounts {
         let mut outcomes = std::mem::take(&mut self.outcomes);
@@ -370,7 +418,7 @@ impl Shard {
         let Some(candidate) = self.forget_candidate(key) else { return };
         let Some(first) = candidate.packets.first() else { return };
         let known = self.hints.get(&key.dst()).or_else(|| self.hints.get(&key.src())).map_or(&[][..], |v| v);
-        let mut stream = Stream::new(first, Payloads::new(first.payload_type, first.payload_len, known));
+        let mut stream = Stream::new(first, Payloads::new(first.payload_type, first.payload_len, known), self.buffer);
         stream.first_packet(first, &mut self.pool);
         for packet in &candidate.packets[1..] {
             stream.packet(packet, &mut self.pool);

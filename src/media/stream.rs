@@ -5,8 +5,9 @@ use super::past::Past;
 use super::payloads::Payloads;
 use super::recent::Recent;
 use super::sequence::{Arrival, Sequence};
+use super::shard::Witness;
 use super::tally::Tally;
-use super::timing::{Pool, Sample, Timing};
+use super::timing::{Out, Pool, Sample, Timing};
 use crate::model::{
     ClockSource, IntervalReport, PayloadKind, PayloadMap, Quality, StreamId, StreamNumbers, StreamReport,
 };
@@ -18,6 +19,8 @@ use std::hash::Hasher;
 const AWAY: i64 = 400_000_000;
 /// Capture times that go back further than this are no disorder of frames: the clock was set.
 const CLOCK_STEP: i64 = 1_000_000_000;
+/// A gap that may be the silence in which the clock was set.
+const SILENCE: Nanos = Nanos::from_millis(100);
 /// Ticks after which a telephone event goes on under a new timestamp (RFC 4733 section 2.5.1.3).
 const LONGEST_EVENT: i32 = 0xffff;
 /// A longer jump of the timestamp is a sender that was on hold or began anew, no silence in a conversation.
@@ -71,6 +74,8 @@ pub struct Stream {
     vlan: u16,
     tunnel: &'static str,
     sent_elsewhere: u64,
+    /// The gap over a silence after which the clock may have been set, and whether it is one of silence.
+    across: Option<(Nanos, bool)>,
     idle_intervals: u32,
     /// Older stream of the same sender and SSRC to another destination.
     pub same_source: Option<u32>,
@@ -79,13 +84,14 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub fn new(first: &Packet, payloads: Payloads) -> Stream {
+    /// `buffer`: the fixed jitter buffer whose late packets count with the lost ones.
+    pub fn new(first: &Packet, payloads: Payloads, buffer: Nanos) -> Stream {
         let clock = payloads.current().clock;
         Stream {
             key: first.key,
             id: identity(first),
             sequence: Sequence::new(first.seq),
-            timing: Timing::new(clock),
+            timing: Timing::new(clock, buffer),
             interval: Tally::default(),
             before: Past::default(),
             payloads,
@@ -108,6 +114,7 @@ impl Stream {
             vlan: first.vlan,
             tunnel: first.tunnel,
             sent_elsewhere: 0,
+            across: None,
             idle_intervals: 0,
             same_source: None,
             same_source_depth: 0,
@@ -202,6 +209,29 @@ impl Stream {
         }
     }
 
+    /// Keeps delays back from now on, if there are any to compare them with.
+    pub fn suspect(&mut self, pool: &mut Pool) -> bool {
+        self.timing.suspect(pool)
+    }
+
+    /// What the delays kept back show of a silence of everything that ended at `to`.
+    pub fn witness(&self, to: Timestamp, half: Timestamp) -> Option<Witness> {
+        let (first, second, packets, next) = self.timing.shift(to, half)?;
+        Some(Witness { sender: self.key.src_ip, first, second, packets, next })
+    }
+
+    /// Counts the delays kept back: as they are, or from a new base where the clock was set.
+    pub fn acquit(&mut self, step: Option<(Timestamp, Nanos)>, pool: &mut Pool) {
+        let out = &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence };
+        let stepped = step.is_some_and(|(to, _)| self.timing.clock_step(to, out, pool));
+        self.timing.acquit(out, pool);
+        self.interval.clock_steps += u32::from(stepped);
+        if let Some((gap, of_silence)) = self.across.take() {
+            let by = step.map_or(Nanos::ZERO, |(_, by)| by);
+            self.widen((gap - by).max(Nanos::ZERO), of_silence);
+        }
+    }
+
     /// Takes what an offer or answer said about payload types.
     pub fn hint(&mut self, maps: &[PayloadMap], pool: &mut Pool) {
         let before = self.payloads.current().clock;
@@ -210,7 +240,7 @@ impl Stream {
         if now.clock != before
             && let Some(clock) = now.clock
         {
-            self.timing.set_clock(clock, &mut self.interval, pool);
+            self.timing.set_clock(clock, &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
             self.pace();
         }
     }
@@ -223,10 +253,12 @@ impl Stream {
         !idle
     }
 
-    /// Ends the present interval, which has something to report; idle ones are reported before it, so that an outage shows and a stream's end does not trail empty rows. Delays of a segment
-    /// that has not settled go to the interval in which it does: its base must not depend on the grid.
+    /// Ends the present interval, which has something to report; idle ones are reported before it, so that an outage shows
+    /// and a stream's end does not trail empty rows. Delays of a segment that has not settled go to the interval in which
+    /// it does: its base must not depend on the grid.
     pub fn end_interval(&mut self, start: Timestamp, length: Nanos, out: &mut Vec<IntervalReport>) {
         self.settle();
+        self.settle_late();
         for back in (1..=std::mem::take(&mut self.idle_intervals)).rev() {
             out.push(self.interval_report(start - Nanos(length.0 * i64::from(back)), length, StreamNumbers::default()));
         }
@@ -243,10 +275,12 @@ impl Stream {
         pool: &mut Pool,
         out: &mut Vec<IntervalReport>,
     ) -> StreamReport {
+        self.acquit(None, pool);
         self.sequence.finish(&mut self.interval);
         self.work_off(pool);
         self.timing.give_up(pool);
         self.take_jitter();
+        self.settle_late();
         if self.interval != Tally::default() {
             // What was undecided goes to the first interval in which nothing came, not to that of a timeout.
             let idle = std::mem::take(&mut self.idle_intervals);
@@ -290,6 +324,7 @@ impl Stream {
             ptime,
             first_at: self.first_at,
             last_at: self.last_at,
+            late_buffer_ms: self.late_buffer_ms(),
             drift_ppm: self.timing.drift_ppm().map(|d| d as f32),
             dscp: self.dscp,
             dscp_changes: self.dscp_changes,
@@ -350,8 +385,14 @@ impl Stream {
         }
         self.noise = false;
         self.last_audio = Some((packet.seq, packet.timestamp));
-        let sample = Sample { at: packet.at.0, timestamp: packet.timestamp, marker: packet.marker, consecutive };
-        self.timing.packet(sample, &mut self.interval, pool);
+        let sample = Sample {
+            at: packet.at.0,
+            timestamp: packet.timestamp,
+            seq: packet.seq,
+            marker: packet.marker,
+            consecutive,
+        };
+        self.timing.packet(sample, &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
         if self.timing.is_full_without_clock() {
             self.infer_clock(pool);
             self.timing.give_up(pool);
@@ -433,6 +474,14 @@ impl Stream {
             self.interval.clock_steps += 1;
             return;
         }
+        if gap >= SILENCE && self.across.is_none() && self.timing.is_suspect() {
+            self.across = Some((gap, of_silence));
+            return;
+        }
+        self.widen(gap, of_silence);
+    }
+
+    fn widen(&mut self, gap: Nanos, of_silence: bool) {
         self.interval.max_gap = self.interval.max_gap.max(gap);
         if !of_silence {
             self.interval.max_delta = self.interval.max_delta.max(gap);
@@ -449,7 +498,12 @@ impl Stream {
         self.take_jitter();
         let (parked, clock) = (self.payloads.at(index).parked, self.payloads.at(index).clock);
         let sampled = self.payloads.current().is_sampled();
-        let old = self.timing.switch(parked, clock, &mut self.interval, pool);
+        let old = self.timing.switch(
+            parked,
+            clock,
+            &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence },
+            pool,
+        );
         self.pace();
         self.take_jitter();
         if sampled {
@@ -469,7 +523,7 @@ impl Stream {
 
     fn work_off(&mut self, pool: &mut Pool) {
         if self.timing.clock_known() {
-            self.timing.settle(&mut self.interval, pool);
+            self.timing.settle(&mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
         } else {
             self.infer_clock(pool);
         }
@@ -479,9 +533,9 @@ impl Stream {
         if let Some(clock) = self.timing.infer() {
             let current = self.payloads.current_mut();
             (current.clock, current.clock_source) = (Some(clock), Some(ClockSource::Inferred));
-            self.timing.set_clock(clock, &mut self.interval, pool);
+            self.timing.set_clock(clock, &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
             self.pace();
-            self.timing.settle(&mut self.interval, pool);
+            self.timing.settle(&mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
         }
     }
 
@@ -489,6 +543,11 @@ impl Stream {
     fn settle(&mut self) {
         self.sequence.count(&mut self.interval);
         self.take_jitter();
+    }
+
+    fn settle_late(&mut self) {
+        let undecided = self.timing.undecided().map(|seq| self.sequence.extend_behind(seq)).min();
+        self.sequence.settle_late(undecided, &mut self.interval);
     }
 
     fn take_jitter(&mut self) {
@@ -508,10 +567,15 @@ impl Stream {
             start,
             length,
             codec: self.payloads.current().codec.clone(),
+            late_buffer_ms: self.late_buffer_ms(),
             mos: Default::default(),
             quality: self.quality(&numbers),
             numbers,
         }
+    }
+
+    fn late_buffer_ms(&self) -> u16 {
+        (self.timing.buffer().0 / 1_000_000) as u16
     }
 
     fn quality(&self, numbers: &StreamNumbers) -> Quality {

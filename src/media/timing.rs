@@ -5,6 +5,7 @@
 //! of a segment. A segment ends where the timestamp jumps without the arrival doing the same.
 
 use super::drift::Base;
+use super::sequence::Sequence;
 use super::tally::{Tally, Variation};
 use crate::model::{DISCARD_BUFFERS_MS, JitterStat};
 use crate::quality::jitter_buffer::{Adaptive, Arrival, Fate};
@@ -31,9 +32,16 @@ const USUAL_RATES: [u32; 7] = [8_000, 16_000, 24_000, 32_000, 44_100, 48_000, 90
 pub struct Sample {
     pub at: i64,
     pub timestamp: u32,
+    pub seq: u16,
     pub marker: bool,
     /// Follows the sample before it in sequence, nothing in between.
     pub consecutive: bool,
+}
+
+/// Where figures go.
+pub struct Out<'a> {
+    pub numbers: &'a mut Tally,
+    pub sequence: &'a mut Sequence,
 }
 
 /// Storage for the first packets of a segment; shards recycle it.
@@ -65,6 +73,10 @@ pub struct Timing {
     held: Option<Held>,
     /// Previous packet of the present payload type, when another type came in between.
     own_last: Option<(i64, u32)>,
+    /// What is held is kept back: the clock may have been set.
+    suspect: bool,
+    /// The fixed jitter buffer whose late packets are told to the sequence.
+    buffer: Nanos,
     /// Jitter of the present payload type since the last take.
     pub stat: JitterStat,
     adaptive: Adaptive,
@@ -72,7 +84,7 @@ pub struct Timing {
 }
 
 impl Timing {
-    pub fn new(clock: Option<ClockRate>) -> Timing {
+    pub fn new(clock: Option<ClockRate>, buffer: Nanos) -> Timing {
         Timing {
             ns_per_tick: clock.map_or(0.0, |c| 1e9 / f64::from(c.hz())),
             last_at: 0,
@@ -85,7 +97,9 @@ impl Timing {
             held: None,
             own_last: None,
             started: false,
+            suspect: false,
             adaptive: Adaptive::new(USUAL_PTIME),
+            buffer,
             stat: JitterStat::default(),
             jumps: 0,
         }
@@ -103,7 +117,7 @@ impl Timing {
     }
 
     /// Tells the clock rate; what is held is worked off when the segment has settled.
-    pub fn set_clock(&mut self, clock: ClockRate, out: &mut Tally, pool: &mut Pool) {
+    pub fn set_clock(&mut self, clock: ClockRate, out: &mut Out<'_>, pool: &mut Pool) {
         let ns_per_tick = 1e9 / f64::from(clock.hz());
         if self.clock_known() && (self.ns_per_tick - ns_per_tick).abs() > 1e-9 {
             self.settle(out, pool);
@@ -124,7 +138,7 @@ impl Timing {
     }
 
     #[inline]
-    pub fn packet(&mut self, sample: Sample, out: &mut Tally, pool: &mut Pool) {
+    pub fn packet(&mut self, sample: Sample, out: &mut Out<'_>, pool: &mut Pool) {
         if self.base.is_none() || self.held.is_some() {
             return self.hold(sample, out, pool);
         }
@@ -135,17 +149,18 @@ impl Timing {
         }
         self.jitter(size);
         self.transit += difference;
-        self.vary(size, sample.consecutive, &mut out.variation);
+        self.vary(size, sample.consecutive, &mut out.numbers.variation);
         self.last_at = sample.at;
         self.last_timestamp = sample.timestamp;
         self.delay(&sample, false, out);
     }
 
     /// Works off what is held, for the end of an interval or stream. With an unknown clock rate only `infer` helps.
-    pub fn settle(&mut self, out: &mut Tally, pool: &mut Pool) {
+    pub fn settle(&mut self, out: &mut Out<'_>, pool: &mut Pool) {
         if !self.clock_known() {
             return;
         }
+        self.acquit(out, pool);
         let Some(held) = self.held.take() else { return };
         let unpacked = held.unpack();
         let samples = &unpacked[..held.len()];
@@ -173,6 +188,16 @@ impl Timing {
         pool.give(held);
     }
 
+    /// The fixed jitter buffer whose late packets are told.
+    pub fn buffer(&self) -> Nanos {
+        self.buffer
+    }
+
+    /// Sequence numbers of packets whose delay is not known yet.
+    pub fn undecided(&self) -> impl Iterator<Item = u16> {
+        self.held.iter().flat_map(|held| held.seqs()).copied()
+    }
+
     /// Derives the clock rate from what is held: slope of timestamps against arrival, snapped to a usual rate.
     pub fn infer(&self) -> Option<ClockRate> {
         let held = self.held.as_ref()?;
@@ -191,7 +216,7 @@ impl Timing {
     }
 
     /// Another payload type begins. Returns the jitter state of the old one to park; `new` is what was parked of the new one.
-    pub fn switch(&mut self, new: Parked, clock: Option<ClockRate>, out: &mut Tally, pool: &mut Pool) -> Parked {
+    pub fn switch(&mut self, new: Parked, clock: Option<ClockRate>, out: &mut Out<'_>, pool: &mut Pool) -> Parked {
         self.settle(out, pool);
         let old = Parked { last: self.started.then_some((self.last_at, self.last_timestamp)), jitter: self.jitter };
         let ns_per_tick = clock.map_or(0.0, |c| 1e9 / f64::from(c.hz()));
@@ -212,7 +237,87 @@ impl Timing {
         self.base.as_ref()?.drift_ppm()
     }
 
-    fn hold(&mut self, sample: Sample, out: &mut Tally, pool: &mut Pool) {
+    /// Keeps samples back until [`Timing::acquit`] or [`Timing::clock_step`]. Not before there is a base to compare them with.
+    pub fn suspect(&mut self, pool: &mut Pool) -> bool {
+        if self.base.is_none() || self.held.is_some() || !self.started || self.own_last.is_some() {
+            return false;
+        }
+        self.held = Some(pool.take());
+        self.suspect = true;
+        true
+    }
+
+    pub fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    /// What the samples kept back show that came at `to` or later: their smallest delays before and after `half`, above
+    /// the base as it was, how many there are, and whether the first follows its predecessor in sequence.
+    pub fn shift(&self, to: Timestamp, half: Timestamp) -> Option<(Nanos, Nanos, usize, bool)> {
+        let (base, held) = (self.base.as_ref()?, self.held.as_ref().filter(|_| self.suspect)?);
+        let (mut at, mut timestamp, mut transit) = (self.last_at, self.last_timestamp, self.transit);
+        let (mut lowest, mut count, mut next) = ([f64::INFINITY; 2], 0, false);
+        for sample in held.samples() {
+            transit += self.difference(at, timestamp, &sample);
+            (at, timestamp) = (sample.at, sample.timestamp);
+            if sample.at < to.0 {
+                continue;
+            }
+            next |= count == 0 && sample.consecutive;
+            count += 1;
+            let half = &mut lowest[usize::from(sample.at >= half.0)];
+            *half = half.min(base.height(sample.at - self.origin_at, transit));
+        }
+        let [first, second] = lowest;
+        (first < f64::INFINITY && second < f64::INFINITY).then_some((
+            Nanos(first as i64),
+            Nanos(second as i64),
+            count,
+            next,
+        ))
+    }
+
+    /// Counts what was kept back as if it had not been.
+    pub fn acquit(&mut self, out: &mut Out<'_>, pool: &mut Pool) {
+        if !std::mem::take(&mut self.suspect) {
+            return;
+        }
+        let Some(kept) = self.held.take() else { return };
+        for sample in kept.samples() {
+            self.packet(sample, out, pool);
+        }
+        pool.give(kept);
+    }
+
+    /// The clock was set before `to`: what was kept back since then is measured from a new base. False when nothing was.
+    pub fn clock_step(&mut self, to: Timestamp, out: &mut Out<'_>, pool: &mut Pool) -> bool {
+        if !std::mem::take(&mut self.suspect) {
+            return false;
+        }
+        let Some(kept) = self.held.take() else { return false };
+        let before = kept.samples().take_while(|s| s.at < to.0).count();
+        for sample in kept.samples().take(before) {
+            self.packet(sample, out, pool);
+        }
+        self.settle(out, pool);
+        self.jumps += 1;
+        self.new_segment();
+        for sample in kept.samples().skip(before) {
+            self.packet(sample, out, pool);
+        }
+        let stepped = before < kept.len();
+        pool.give(kept);
+        stepped
+    }
+
+    fn hold(&mut self, sample: Sample, out: &mut Out<'_>, pool: &mut Pool) {
+        if self.suspect {
+            if self.held.as_mut().is_none_or(|held| held.push(sample).is_err()) {
+                self.acquit(out, pool);
+                self.packet(sample, out, pool);
+            }
+            return;
+        }
         let known = self.clock_known();
         let held = self.held.get_or_insert_with(|| pool.take());
         if held.push(sample).is_err() {
@@ -226,7 +331,7 @@ impl Timing {
 
     /// A difference large enough to be a jump, or the first packet after a change of payload type.
     #[inline(never)]
-    fn unusual(&mut self, sample: Sample, out: &mut Tally, pool: &mut Pool) {
+    fn unusual(&mut self, sample: Sample, out: &mut Out<'_>, pool: &mut Pool) {
         if self.jumps_to(self.last_at, self.last_timestamp, &sample) {
             self.jumps += 1;
             self.new_segment();
@@ -237,7 +342,7 @@ impl Timing {
     }
 
     /// One packet of a segment whose base is known.
-    fn step(&mut self, sample: Sample, out: &mut Tally) {
+    fn step(&mut self, sample: Sample, out: &mut Out<'_>) {
         let first = !self.started;
         if self.started {
             let difference = self.difference(self.last_at, self.last_timestamp, &sample);
@@ -250,7 +355,7 @@ impl Timing {
             if let Some(own) = own.filter(|d| d.abs() < JUMP) {
                 self.jitter(own.abs());
             }
-            self.vary(difference.abs(), sample.consecutive, &mut out.variation);
+            self.vary(difference.abs(), sample.consecutive, &mut out.numbers.variation);
         }
         self.own_last = None;
         self.started = true;
@@ -295,20 +400,23 @@ impl Timing {
 
     /// Counts the delay of a packet above the base.
     #[inline]
-    fn delay(&mut self, sample: &Sample, first: bool, out: &mut Tally) {
+    fn delay(&mut self, sample: &Sample, first: bool, out: &mut Out<'_>) {
         let Some(base) = &mut self.base else { return };
         let delay = Nanos(base.above(sample.at - self.origin_at, self.transit) as i64);
-        out.pdv.record(delay);
-        if delay > out.pdv_max {
-            out.pdv_max = delay;
+        out.numbers.pdv.record(delay);
+        if delay > out.numbers.pdv_max {
+            out.numbers.pdv_max = delay;
         }
         if delay.0 > i64::from(DISCARD_BUFFERS_MS[0]) * 1_000_000 {
-            for (count, size) in out.late.iter_mut().zip(DISCARD_BUFFERS_MS) {
+            for (count, size) in out.numbers.late.iter_mut().zip(DISCARD_BUFFERS_MS) {
                 *count += u32::from(delay.0 > i64::from(size) * 1_000_000);
+            }
+            if delay > self.buffer {
+                out.sequence.late(sample.seq, out.numbers);
             }
         }
         let arrival = Arrival { at: Timestamp(sample.at), seq: 0, delay, marker: sample.marker, restart: first };
-        out.discarded_adaptive += u32::from(self.adaptive.packet(&arrival) != Fate::Played);
+        out.numbers.discarded_adaptive += u32::from(self.adaptive.packet(&arrival) != Fate::Played);
     }
 
     fn difference(&self, at: i64, timestamp: u32, sample: &Sample) -> f64 {
@@ -409,12 +517,13 @@ mod arrayvec {
         origin: i64,
         times: [i64; HELD],
         timestamps: [u32; HELD],
+        seqs: [u16; HELD],
         len: u32,
     }
 
     impl Default for Held {
         fn default() -> Self {
-            Held { origin: 0, times: [0; HELD], timestamps: [0; HELD], len: 0 }
+            Held { origin: 0, times: [0; HELD], timestamps: [0; HELD], seqs: [0; HELD], len: 0 }
         }
     }
 
@@ -431,6 +540,7 @@ mod arrayvec {
                 | i64::from(sample.marker) << 1
                 | i64::from(sample.consecutive);
             *timestamp = sample.timestamp;
+            self.seqs[len] = sample.seq;
             self.len += 1;
             Ok(())
         }
@@ -450,12 +560,25 @@ mod arrayvec {
 
         /// All samples; those behind the length mean nothing.
         pub fn unpack(&self) -> [Sample; HELD] {
-            std::array::from_fn(|i| Sample {
+            std::array::from_fn(|i| self.sample(i))
+        }
+
+        pub fn seqs(&self) -> &[u16] {
+            &self.seqs[..self.len()]
+        }
+
+        pub fn samples(&self) -> impl Iterator<Item = Sample> {
+            (0..self.len()).map(|i| self.sample(i))
+        }
+
+        fn sample(&self, i: usize) -> Sample {
+            Sample {
                 at: self.origin.wrapping_add(self.times[i] >> 2),
                 timestamp: self.timestamps[i],
+                seq: self.seqs[i],
                 marker: self.times[i] & 2 != 0,
                 consecutive: self.times[i] & 1 != 0,
-            })
+            }
         }
     }
 }
@@ -469,15 +592,16 @@ mod tests {
 
     fn run(clock: u32, packets: &[(i64, u32)]) -> (StreamNumbers, Timing) {
         let mut pool = Pool::default();
-        let mut out = Tally::default();
-        let mut timing = Timing::new(ClockRate::new(clock));
-        for (at, timestamp) in packets {
-            let sample = Sample { at: *at, timestamp: *timestamp, marker: false, consecutive: true };
+        let (mut numbers, mut sequence) = (Tally::default(), Sequence::new(0));
+        let mut timing = Timing::new(ClockRate::new(clock), Nanos::from_millis(60));
+        let mut out = Out { numbers: &mut numbers, sequence: &mut sequence };
+        for (seq, (at, timestamp)) in (0..).zip(packets) {
+            let sample = Sample { at: *at, timestamp: *timestamp, seq, marker: false, consecutive: true };
             timing.packet(sample, &mut out, &mut pool);
         }
         timing.settle(&mut out, &mut pool);
-        out.jitter = timing.stat;
-        (out.numbers(), timing)
+        numbers.jitter = timing.stat;
+        (numbers.numbers(), timing)
     }
 
     #[test]
@@ -522,6 +646,7 @@ mod tests {
                 .map(|i| Sample {
                     at: i64::from(i) * 20 * MS + i64::from(i * 7 % 5) * MS,
                     timestamp: (i * (rate / 50)).wrapping_add(u32::MAX - 1000),
+                    seq: i as u16,
                     marker: false,
                     consecutive: true,
                 })

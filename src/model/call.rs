@@ -1,6 +1,6 @@
 //! One call: what SIP said, what its streams measured, and why it was bad.
 
-use super::{LossSource, StreamId, Transport};
+use super::{Quality, StreamId, Transport};
 use crate::units::{Nanos, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -228,7 +228,8 @@ pub struct CallRecord {
     /// Largest share lost among its streams, percent.
     pub loss_pct_worst: Option<f32>,
     pub directions_seen: u8,
-    pub loss_source: LossSource,
+    /// Of its signalling and all of its streams together.
+    pub quality: Quality,
     pub diagnoses: Vec<Diagnosis>,
 }
 

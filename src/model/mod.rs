@@ -19,6 +19,7 @@ pub use signalling::{
 pub use stream::{
     ClockSource, CodecId, DISCARD_BUFFERS_MS, DelayVariation, IntervalReport, JitterStat, LossRuns, LossSide,
     LossSource, MosReport, Quality, RPoints, Relation, RelationKind, RemoteView, StreamId, StreamNumbers, StreamReport,
+    TimestampSource,
 };
 
 use crate::units::{Nanos, Timestamp};

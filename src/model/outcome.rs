@@ -55,6 +55,8 @@ pub enum Ignored {
     KeepAlive,
     /// A repeated TCP segment.
     TcpRetransmission,
+    /// RTCP that a mirror showed before.
+    RtcpCopy,
     /// No bytes captured of the layer that matters (snap length).
     CutShort,
 }
@@ -73,6 +75,7 @@ impl Ignored {
             Ignored::Fragment => "fragment",
             Ignored::KeepAlive => "keep_alive",
             Ignored::TcpRetransmission => "tcp_retransmission",
+            Ignored::RtcpCopy => "rtcp_copy",
             Ignored::CutShort => "cut_short",
         }
     }

@@ -1,6 +1,6 @@
 //! One RTP stream: identity, mergeable numbers, quality, and how far to trust them.
 
-use super::burst::BurstGap;
+use super::burst::{BurstGap, BurstSummary};
 use crate::units::{DelayHistogram, Nanos, PayloadType, Ssrc, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -138,11 +138,19 @@ impl DelayVariation {
         (self.ipdv_samples > 0).then(|| self.ipdv_sum_ns as f64 / self.ipdv_samples as f64)
     }
 
+    /// Mean of the deviations above the running mean, and of those below it; `None` where there is none.
+    pub fn above_mean_ns(&self) -> Option<f64> {
+        (self.above_samples > 0).then(|| self.above_sum_ns as f64 / self.above_samples as f64)
+    }
+
+    pub fn below_mean_ns(&self) -> Option<f64> {
+        (self.below_samples > 0).then(|| self.below_sum_ns as f64 / self.below_samples as f64)
+    }
+
     /// MAPDV2: mean of the deviations above the running mean plus mean of those below it; `None` before the second packet.
     pub fn mapdv2_ns(&self) -> Option<f64> {
-        let mean = |sum: u64, n: u64| if n > 0 { sum as f64 / n as f64 } else { 0.0 };
         (self.ipdv_samples + self.above_samples + self.below_samples > 0)
-            .then(|| mean(self.above_sum_ns, self.above_samples) + mean(self.below_sum_ns, self.below_samples))
+            .then(|| self.above_mean_ns().unwrap_or(0.0) + self.below_mean_ns().unwrap_or(0.0))
     }
 
     pub fn merge(&mut self, later: &DelayVariation) {
@@ -183,6 +191,9 @@ pub struct StreamNumbers {
     pub loss_runs: LossRuns,
     /// Bursts and gaps of the lost packets, in sequence order (RFC 3611 section 4.7.2).
     pub burst: BurstGap,
+    /// The same of packets lost or too late for the one fixed buffer of the policy
+    /// ([`crate::quality::assess::nearest_buffer`]). A packet whose delay is never known counts as received.
+    pub lost_or_late: BurstGap,
     /// Seconds of media with a packet lost, and with more than 5 % of their packets lost. A second is as many
     /// consecutive sequence numbers as one second of packets has.
     pub concealed_seconds: u64,
@@ -211,7 +222,7 @@ pub struct StreamNumbers {
     /// Starts of speech after silence, the first included, and media time of the silence between (DTX).
     pub talkspurts: u64,
     pub silence: Nanos,
-    /// Times the probe's clock was set back by more than a second.
+    /// Times the probe's clock was set: back by more than a second, or forward.
     pub clock_steps: u32,
     /// Packets of which fewer bytes than sent were captured.
     pub cut_short: u64,
@@ -221,6 +232,11 @@ impl StreamNumbers {
     /// `expected - unique`, never negative.
     pub fn lost(&self) -> u64 {
         self.expected.saturating_sub(self.unique)
+    }
+
+    /// Bursts and gaps of what was lost or too late; `None` where no delay is known.
+    pub fn lost_or_late(&self) -> Option<BurstSummary> {
+        (self.pdv.total() > 0).then(|| self.lost_or_late.summary())
     }
 
     pub fn duplicates(&self) -> u64 {
@@ -245,6 +261,7 @@ impl StreamNumbers {
         self.strays += later.strays;
         self.loss_runs.merge(&later.loss_runs);
         self.burst.merge(&later.burst);
+        self.lost_or_late.merge(&later.lost_or_late);
         self.concealed_seconds += later.concealed_seconds;
         self.severely_concealed_seconds += later.severely_concealed_seconds;
         self.variation.merge(&later.variation);
@@ -337,12 +354,35 @@ pub struct RemoteView {
     pub side: LossSide,
 }
 
+/// Whose clock stamped the frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimestampSource {
+    /// Whatever captured the file: it says no more than a resolution.
+    #[default]
+    CaptureFile,
+    /// The probe's kernel, when it took the frame from the adapter.
+    Kernel,
+    /// The adapter, when the frame came in.
+    Adapter,
+}
+
+impl TimestampSource {
+    pub fn name(self) -> &'static str {
+        match self {
+            TimestampSource::CaptureFile => "capture_file",
+            TimestampSource::Kernel => "kernel",
+            TimestampSource::Adapter => "adapter",
+        }
+    }
+}
+
 /// How far to trust a row.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Quality {
-    /// Frames the probe missed (ring, interface, queue) while this was measured.
+    /// Frames the probe missed (ring, interface, queue) in the intervals this lies in.
     pub capture_drops: u64,
-    /// Copies by the mirror, left out of every figure.
+    /// Copies by the mirror, left out of every figure; of a call those of its RTP and RTCP.
     pub duplicates_removed: u64,
     /// The opposite direction was not seen.
     pub one_sided: bool,
@@ -350,8 +390,9 @@ pub struct Quality {
     pub snap_cut: bool,
     /// The first packet seen was not the first of the call.
     pub started_mid_call: bool,
-    /// Capture times went back by more than a second.
+    /// Times the clock of the capture was set: back by more than a second, or forward.
     pub clock_steps: u32,
+    pub timestamp_source: TimestampSource,
     /// Resolution of capture times in nanoseconds: 1 or 1000.
     pub timestamp_resolution_ns: u32,
     pub loss_source: LossSource,
@@ -422,6 +463,8 @@ pub struct IntervalReport {
     pub length: Nanos,
     pub codec: CodecId,
     pub numbers: StreamNumbers,
+    /// The fixed buffer of [`StreamNumbers::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`].
+    pub late_buffer_ms: u16,
     pub mos: MosReport,
     pub quality: Quality,
 }
@@ -484,6 +527,8 @@ pub struct StreamReport {
     pub first_at: Timestamp,
     pub last_at: Timestamp,
     pub numbers: StreamNumbers,
+    /// The fixed buffer of [`StreamNumbers::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`].
+    pub late_buffer_ms: u16,
     /// Sender clock against the probe's, parts per million; `None` under 30 s of media.
     pub drift_ppm: Option<f32>,
     /// Differentiated services code point of the first packet, and how often it changed.

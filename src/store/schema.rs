@@ -53,6 +53,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0004_sip_round_trips.sql"),
         cluster_sql: include_str!("../../schemas/0004_sip_round_trips.cluster.sql"),
     },
+    Migration {
+        version: 5,
+        name: "trust",
+        sql: include_str!("../../schemas/0005_trust.sql"),
+        cluster_sql: include_str!("../../schemas/0005_trust.cluster.sql"),
+    },
 ];
 
 const RECORD: &str = include_str!("../../schemas/0000_migrations.sql");

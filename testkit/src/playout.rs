@@ -22,6 +22,12 @@ pub fn late(list: &[PacketSeen]) -> Vec<u64> {
         .collect()
 }
 
+/// Which packets of such a list a buffer of so many milliseconds finds late.
+pub fn late_packets(list: &[PacketSeen], buffer_ms: u32) -> Vec<bool> {
+    let clock = list.first().map_or(1, |p| i128::from(p.clock));
+    above_base(list).into_iter().map(|d| d > i128::from(buffer_ms) * 1_000_000 * clock).collect()
+}
+
 /// Delays above the base, in nanoseconds times the clock rate.
 fn above_base(list: &[PacketSeen]) -> Vec<i128> {
     let Some(first) = list.first() else { return Vec::new() };

@@ -58,6 +58,15 @@ async fn facts_read_back_as_they_were_stated() {
     expect("/streams/0/mos/cq", Value::Null);
     expect("/streams/0/quality/loss_source", json!("suspected_capture"));
     expect("/streams/0/quality/timestamp_resolution_ns", json!(1000));
+    expect("/streams/0/quality/timestamp_source", json!("adapter"));
+    expect(
+        "/call/quality",
+        json!({
+            "capture_drops": 3, "duplicates_removed": 7, "one_sided": true, "snap_cut": true, "started_mid_call": true,
+            "clock_steps": 1, "timestamp_source": "adapter", "timestamp_resolution_ns": 1000,
+            "loss_source": "network", "loss_evidence": "many_streams_at_once",
+        }),
+    );
     expect("/call/mos_worst_interval", json!({"lq": 2.5, "scale": "nb"}));
     expect("/call/mos_worst_minute", json!({"lq": 2.875, "scale": "wb"}));
     expect(
@@ -72,10 +81,19 @@ async fn facts_read_back_as_they_were_stated() {
         expect("/bursts/duration_ms", json!(190.0));
         expect("/bursts/gap_duration_a2_ms", json!(9710.0));
         expect("/bursts/mean_loss_run", json!(2.4));
+        // Bursts of 8 packets with 5 bad and of 15 with 10, one bad between: of 990, 16 bad.
+        expect("/bursts_lost_or_late/buffer_ms", json!(80));
+        expect("/bursts_lost_or_late/count", json!(2));
+        expect("/bursts_lost_or_late/density_pct", json!(100.0 * 15.0 / 23.0));
+        expect("/bursts_lost_or_late/gap_density_pct", json!(100.0 / 967.0));
+        expect("/bursts_lost_or_late/duration_ms", json!(230.0));
+        expect("/bursts_lost_or_late/gap_duration_a2_ms", json!(9670.0));
         expect("/concealed_seconds", json!(16));
         expect("/severely_concealed_seconds", json!(17));
-        expect("/ipdv_ms", json!({"mean": 1.5, "max": 4.25}));
+        expect("/ipdv_ms", json!({"mean": 1.5, "max": 4.25, "samples": 4}));
         expect("/mapdv2_ms", json!(3.5));
+        let parts = json!({"above_ms": 3.0, "above_samples": 3, "below_ms": 0.5, "below_samples": 2});
+        expect("/mapdv2_parts", parts);
         expect("/late_pct/20", json!(35.0));
         expect("/discarded_adaptive_pct", json!(2.5));
         expect("/max_delta_ms", json!(120.0));
@@ -102,6 +120,9 @@ async fn facts_read_back_as_they_were_stated() {
     expect("/intervals/000000000000000b/0/mos_bounds", json!([3.5, 4.25]));
     expect("/intervals/000000000000000b/0/effective_loss_pct", json!(2.5));
     expect("/intervals/000000000000000b/0/clock_steps", json!(1));
+    expect("/intervals/000000000000000b/0/started_mid_call", json!(true));
+    expect("/intervals/000000000000000b/0/timestamp_source", json!("adapter"));
+    expect("/intervals/000000000000000b/0/timestamp_resolution_ns", json!(1000));
     expect("/intervals/000000000000000b/0/loss_evidence", json!("many_streams_at_once"));
     for (path, histogram) in
         [("/streams/0", &stream.numbers.pdv), ("/intervals/000000000000000b/0", &interval.numbers.pdv)]

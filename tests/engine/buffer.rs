@@ -1,6 +1,7 @@
 //! Late packets for every fixed buffer, against the packet-by-packet buffer of testkit: exactly.
 
 use super::*;
+use auscult::model::burst::BurstGap;
 use std::collections::HashSet;
 use testkit::World;
 use testkit::call::{CallSpec, Party, Side};
@@ -30,6 +31,47 @@ fn late_packets_are_those_of_a_buffer_played_packet_by_packet() {
         }
     }
     assert!(some_late.iter().all(|n| *n > 0), "every size met late packets: {some_late:?}");
+}
+
+/// Bursts of what was lost or late, against the grouping of the whole stream at once by the packets such a buffer finds late.
+#[test]
+fn bursts_of_lost_and_late_packets_are_those_of_the_whole_stream() {
+    let (names, world) = paths();
+    let frames = world.build().frames;
+    let seen = observe::streams(&frames, |_| 8_000);
+    let (mut late_bursts, mut bursts) = (0, 0);
+    for (size, interval) in [(20, 10), (60, 1), (65, 10), (200, 1)] {
+        let mut setup = Setup::interval(interval);
+        setup.policy.jitter_buffer = Nanos::from_millis(size);
+        let run = run(&frames, &setup);
+        for (name, ssrc) in names.iter().zip(order_of_start(&run)) {
+            let ours = run.streams().into_iter().find(|s| s.ssrc.0 == ssrc).unwrap();
+            let what = format!("{name}, {size} ms");
+            let (_, list) = seen.iter().find(|((_, _, s), _)| *s == ssrc).unwrap();
+            let mut known = HashSet::new();
+            let list: Vec<_> = list.iter().filter(|p| p.kind == Kind::Audio && known.insert(p.seq)).cloned().collect();
+            assert_eq!(i64::from(ours.late_buffer_ms), size / 10 * 10, "{what}");
+            let late = playout::late_packets(&list, u32::from(ours.late_buffer_ms));
+            let number = |seq: u16| i64::from(seq.wrapping_sub(list[0].seq) as i16);
+            let lowest = list.iter().map(|p| number(p.seq)).min().unwrap();
+            let highest = list.iter().map(|p| number(p.seq)).max().unwrap();
+            let mut played = vec![false; (highest - lowest + 1) as usize];
+            for (packet, late) in list.iter().zip(late) {
+                played[(number(packet.seq) - lowest) as usize] = !late;
+            }
+            let mut whole = BurstGap::default();
+            for run in played.chunk_by(|a, b| a == b) {
+                if run[0] { whole.received(run.len() as u32) } else { whole.bad(run.len() as u32) }
+            }
+            assert_eq!(ours.numbers.lost_or_late, whole, "{what}");
+            late_bursts += whole.summary().bursts;
+            bursts += ours.numbers.burst.summary().bursts;
+            let mut rows = BurstGap::default();
+            run.intervals().iter().filter(|i| i.stream == ours.id).for_each(|i| rows.merge(&i.numbers.lost_or_late));
+            assert_eq!(rows, whole, "{what}: rows of {interval} s");
+        }
+    }
+    assert!(bursts > 20 && late_bursts > 2 * bursts, "{bursts} of lost packets, {late_bursts} of lost and late ones");
 }
 
 /// SSRCs in the order in which the calls began.

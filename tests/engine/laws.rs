@@ -105,6 +105,11 @@ fn intervals_of_a_stream_merge_to_its_numbers() {
                     merged.jitter = s.numbers.jitter;
                 }
                 assert_eq!(merged, s.numbers, "{}", s.id);
+                if s.numbers.restarts == 0 && s.sent_elsewhere == 0 {
+                    // Of the buffer the policy has, 60 ms.
+                    let (lost, bad) = (s.numbers.burst.summary(), s.numbers.lost_or_late.summary());
+                    assert_eq!((bad.expected, bad.bad), (lost.expected, lost.bad + s.numbers.late[2]), "{}", s.id);
+                }
             }
         }
     });
@@ -153,7 +158,7 @@ fn the_length_of_intervals_changes_no_stream() {
             for c in &mut calls {
                 (c.mos_worst, c.mos_worst_scale) = (None, "");
                 (c.mos_worst_interval, c.mos_worst_minute) = (None, None);
-                c.loss_source = Default::default();
+                (c.quality.loss_source, c.quality.loss_evidence) = Default::default();
                 c.diagnoses.clear();
             }
             let streams = streams.iter().map(|s| format!("{s:?}"));

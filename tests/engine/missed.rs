@@ -2,7 +2,7 @@
 
 use super::*;
 use auscult::engine::Missed;
-use auscult::model::LossSource;
+use auscult::model::{LossSource, TimestampSource};
 use testkit::World;
 use testkit::bulk::Streams;
 
@@ -111,7 +111,7 @@ fn each_interface_has_its_row_and_sums_stay_what_they_were() {
     let frames = World::random(3, 4).build().frames;
     let plain = run(&frames, &Setup::default());
     let mut engine = Setup::default().engine();
-    engine.set_sources(["eth0", "eth1"], 1);
+    engine.set_sources(["eth0", "eth1"], TimestampSource::Kernel, 1);
     let mut events = Vec::new();
     for (n, frame) in frames.iter().enumerate() {
         engine.from_source(n % 2);

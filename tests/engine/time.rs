@@ -4,6 +4,7 @@ use super::*;
 use auscult::model::CallState;
 use testkit::World;
 use testkit::call::{CallSpec, Party};
+use testkit::path::{Jitter, Stretch, Window};
 
 const MS: i64 = 1_000_000;
 
@@ -16,6 +17,102 @@ fn stepped(from_ms: i64, by_ms: i64) -> Vec<Frame> {
     let start = frames[0].at;
     frames.iter_mut().filter(|f| f.at - start >= from_ms * MS).for_each(|f| f.at += by_ms * MS);
     frames
+}
+
+/// Three calls at once between as many pairs of hosts, over paths with some jitter.
+fn office(change: impl Fn(&mut CallSpec)) -> Vec<Frame> {
+    let calls = (0..3u8).map(|n| {
+        let caller = Party::new("A", &format!("+1202555010{n}"), &format!("192.0.2.{}", n + 1), 4000);
+        let callee = Party::new("B", &format!("+1312555010{n}"), &format!("198.51.100.{}", n + 1), 5000);
+        let mut spec = CallSpec { talk_ms: 40_000, ..CallSpec::new(130 * i64::from(n), caller, callee) };
+        for way in [&mut spec.forward, &mut spec.backward] {
+            way.path.before = Stretch::delay(20_000).with_jitter(Window::ALWAYS, Jitter::Uniform { max_us: 10_000 });
+        }
+        change(&mut spec);
+        spec
+    });
+    World::new(17).calls(calls).build().frames
+}
+
+/// Half way through the calls.
+const HALF_WAY: i64 = 23_000 * MS;
+
+/// A clock set forward by so much leaves every figure of delay as it was, and marks what it touches.
+#[test]
+fn a_step_forward_is_recognised_and_costs_no_figure() {
+    let plain = office(|_| ());
+    let start = plain[0].at;
+    let calm = run(&plain, &Setup::default());
+    assert!(calm.streams().iter().all(|s| s.quality.clock_steps == 0));
+    for by_ms in [130, 250, 999, 1_500, 5_000, 30_000, 59_000] {
+        let mut frames = plain.clone();
+        frames.iter_mut().filter(|f| f.at - start >= HALF_WAY).for_each(|f| f.at += by_ms * MS);
+        for setup in [Setup::default(), Setup::interval(1), Setup::sharded(8, 5)] {
+            let run = run(&frames, &setup);
+            assert_eq!((run.calls().len(), run.streams().len()), (3, 6), "{by_ms} ms");
+            assert!(run.calls().iter().all(|c| c.quality.clock_steps == 1), "{by_ms} ms");
+            for s in run.streams() {
+                let n = &s.numbers;
+                let of = |stepped: &&&StreamReport| stepped.id == s.id;
+                let calm = calm.streams();
+                let calm = &calm.iter().find(of).unwrap().numbers;
+                let what = format!("{by_ms} ms: {} to {}", s.src, s.dst);
+                assert_eq!(
+                    (s.quality.clock_steps, n.lost(), n.late, n.pdv.total()),
+                    (1, 0, [0; 7], n.unique),
+                    "{what}"
+                );
+                assert!((n.pdv_max - calm.pdv_max).abs() <= Nanos::from_millis(2), "{what}: {:?}", n.pdv_max);
+                assert!((n.jitter.max_ns - calm.jitter.max_ns).abs() < 2e6, "{what}");
+                assert!(n.variation.ipdv_max_ns <= calm.variation.ipdv_max_ns, "{what}");
+                assert!(n.max_gap <= calm.max_gap.max(Nanos::from_millis(40)), "{what}: {:?}", n.max_gap);
+                assert!(n.max_delta <= n.max_gap, "{what}");
+                let rows: u32 =
+                    run.intervals().iter().filter(|i| i.stream == s.id).map(|i| i.quality.clock_steps).sum();
+                assert_eq!(rows, 1, "{what}");
+            }
+        }
+    }
+}
+
+/// What is no step: frames that wait and come at once, frames that are lost, one direction that takes longer from then on,
+/// and all that a single call can show.
+#[test]
+fn stalls_outages_and_longer_routes_are_no_steps() {
+    let plain = office(|_| ());
+    let start = plain[0].at;
+    for ms in [150, 300, 800, 3_000] {
+        let dark = start + HALF_WAY..start + HALF_WAY + ms * MS;
+        let stalled = |drain: i64| {
+            let mut frames = plain.clone();
+            let mut at = dark.end;
+            for frame in frames.iter_mut().filter(|f| f.at >= dark.start) {
+                // Each waits for the one before it.
+                at += drain;
+                frame.at = frame.at.max(at);
+            }
+            frames
+        };
+        let mut lost = plain.clone();
+        lost.retain(|f| !dark.contains(&f.at));
+        // 300 packets a second: one each 3.3 ms, let go at once or at one and a half times that pace.
+        for (what, frames) in [("stalled", stalled(1_000)), ("drained", stalled(2_200_000)), ("lost", lost)] {
+            let run = run(&frames, &Setup::default());
+            assert_eq!(run.streams().len(), 6);
+            for s in run.streams() {
+                assert_eq!(s.quality.clock_steps, 0, "{what} for {ms} ms: {} to {}", s.src, s.dst);
+                let gap = Nanos::from_millis(ms);
+                assert!(s.numbers.max_gap >= gap && s.numbers.max_delta >= gap, "{what} for {ms} ms");
+            }
+        }
+        let longer = office(|spec| {
+            spec.forward.path.before.route.push((HALF_WAY / MS, 20_000 + ms * 1_000));
+        });
+        let longer = run(&longer, &Setup::default());
+        assert!(longer.streams().iter().all(|s| s.quality.clock_steps == 0), "{ms} ms longer");
+        let alone = run(&stepped(HALF_WAY / MS, ms), &Setup::default());
+        assert!(alone.streams().iter().all(|s| s.quality.clock_steps == 0), "two streams");
+    }
 }
 
 const STEPS_MS: [i64; 8] = [-10, 10, -1_000, 1_000, -30_000, 30_000, -3_600_000, 3_600_000];

@@ -4,7 +4,7 @@ use crate::program::{Program, TOKEN, sql};
 use auscult::app::config::Config;
 use auscult::capture::Timeline;
 use auscult::engine::Engine;
-use auscult::model::{Limits, Policy};
+use auscult::model::{Limits, Policy, TimestampSource};
 use auscult::store::rows::{CallRow, CaptureRow, IntervalRow, Record, RtcpRow, SipMessageRow, StreamRow, Table};
 use auscult::units::Timestamp;
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub fn expected(files: &[PathBuf]) -> Rows {
     let mut timeline = Timeline::open(files).expect("captures");
     let mut engine = Engine::new(Limits::default(), Policy::default(), 1, 7);
     let name = files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
-    engine.set_source(&name, timeline.resolution_ns());
+    engine.set_source(&name, TimestampSource::CaptureFile, timeline.resolution_ns());
     let mut events = Vec::new();
     while let Some(frame) = timeline.next_frame().expect("a frame") {
         engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut events);

@@ -59,7 +59,7 @@ pub fn call(uid: u64) -> CallRecord {
         pdv_p95_worst: Some(Nanos::from_micros(12_500)),
         loss_pct_worst: Some(f32::NAN),
         directions_seen: 2,
-        loss_source: LossSource::Network,
+        quality: Quality { capture_drops: 3, loss_source: LossSource::Network, ..quality() },
         diagnoses: vec![
             Diagnosis { code: DiagnosisCode::BurstyLoss, confidence: 0.75, evidence: "12 lost in one run".to_owned() },
             Diagnosis { code: DiagnosisCode::MissingAck, confidence: 0.5, evidence: String::new() },
@@ -86,6 +86,12 @@ fn numbers(seed: u64) -> StreamNumbers {
         burst.received(received);
         burst.bad(lost);
     }
+    // Late packets join both ends of the bursts.
+    let mut lost_or_late = BurstGap::default();
+    for (received, bad) in [(28, 4), (3, 1), (40, 1), (898, 6), (5, 4)] {
+        lost_or_late.received(received);
+        lost_or_late.bad(bad);
+    }
     StreamNumbers {
         packets: 1001,
         unique: 990,
@@ -108,6 +114,7 @@ fn numbers(seed: u64) -> StreamNumbers {
         markers: 14,
         cut_short: 15,
         burst,
+        lost_or_late,
         concealed_seconds: 16,
         severely_concealed_seconds: 17,
         variation: DelayVariation {
@@ -158,6 +165,7 @@ fn quality() -> Quality {
         snap_cut: true,
         started_mid_call: true,
         clock_steps: 1,
+        timestamp_source: TimestampSource::Adapter,
         timestamp_resolution_ns: 1000,
         loss_source: LossSource::SuspectedCapture,
         loss_evidence: "many_streams_at_once",
@@ -180,6 +188,7 @@ pub fn stream(id: u64) -> StreamReport {
         first_at: at(5),
         last_at: at(20_000_000_005),
         numbers: numbers(id),
+        late_buffer_ms: 80,
         drift_ppm: Some(-12.5),
         dscp: 46,
         dscp_changes: 1,
@@ -219,6 +228,7 @@ pub fn interval(id: u64, start_s: i64) -> IntervalReport {
         start: Timestamp::from_secs(1_790_000_000 + start_s),
         length: Nanos::from_secs(10),
         codec: "opus".into(),
+        late_buffer_ms: 80,
         numbers: numbers(id.wrapping_mul(31).wrapping_add(start_s as u64) % 1_000_003),
         mos: mos(),
         quality: quality(),

@@ -179,11 +179,13 @@ async fn rows_from_before_an_upgrade_read_as_unknown() {
     let read: CallRow = store.reader().query("SELECT ?fields FROM calls").fetch_one().await.unwrap();
     let unknown = (read.mos_worst_interval, read.mos_worst_interval_scale.as_str(), read.mos_worst_minute);
     assert_eq!(unknown, (None, "", None));
+    assert_eq!((read.capture_drops, read.one_sided, read.timestamp_source.as_str()), (None, None, ""));
     assert_eq!((read.call_id, read.mos_worst), (call.call_id, call.mos_worst));
     assert_eq!((read.sip_rtt_toward_callee_samples, read.sip_rtt_toward_callee_min_ms), (None, None));
     let read: StreamRow = store.reader().query("SELECT ?fields FROM streams").fetch_one().await.unwrap();
     assert_eq!((read.bursts, read.concealed_seconds, read.discarded_adaptive), (None, None, None));
     assert_eq!((read.r_clean_max, read.remote_reports, read.loss_evidence.as_str()), (None, None, ""));
+    assert_eq!((read.ipdv_samples, read.timestamp_source.as_str(), read.lost_late_bursts), (None, "", None));
     assert_eq!((read.lost, read.pdv, read.late), (stream.lost, stream.pdv, stream.late));
     let read: IntervalRow = store.reader().query("SELECT ?fields FROM stream_intervals").fetch_one().await.unwrap();
     assert_eq!((read.bursts, read.clock_steps, read.mos_low, read.mos_model.as_str()), (None, None, None, ""));

@@ -135,6 +135,15 @@ pub struct CallRow {
     pub sip_rtt_toward_callee_samples: Option<u32>,
     pub sip_rtt_toward_callee_min_ms: Option<f32>,
     pub sip_rtt_toward_callee_max_ms: Option<f32>,
+    /// NULL in rows from before this was kept, as the six after it; then their text is empty.
+    pub capture_drops: Option<u64>,
+    pub duplicates_removed: Option<u64>,
+    pub one_sided: Option<bool>,
+    pub snap_cut: Option<bool>,
+    pub clock_steps: Option<u32>,
+    pub timestamp_source: String,
+    pub timestamp_resolution_ns: Option<u32>,
+    pub loss_evidence: String,
     /// [`Class::name`].
     pub class: String,
     /// 0..=1000, what [`CallSort::Worst`] sorts by.
@@ -154,7 +163,9 @@ pub(super) const CALL_COLUMNS: &str = concat!(
      pdv_p95_worst_ms, loss_pct_worst, loss_source, diagnosis, \
      diagnoses, mos_worst_interval, mos_worst_interval_scale, mos_worst_minute, mos_worst_minute_scale, \
      sip_rtt_toward_caller_samples, sip_rtt_toward_caller_min_ms, sip_rtt_toward_caller_max_ms, \
-     sip_rtt_toward_callee_samples, sip_rtt_toward_callee_min_ms, sip_rtt_toward_callee_max_ms, ",
+     sip_rtt_toward_callee_samples, sip_rtt_toward_callee_min_ms, sip_rtt_toward_callee_max_ms, \
+     capture_drops, duplicates_removed, one_sided, snap_cut, clock_steps, timestamp_source, \
+     timestamp_resolution_ns, loss_evidence, ",
     class!(),
     " AS class, ",
     badness!(),

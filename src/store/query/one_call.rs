@@ -91,6 +91,22 @@ pub struct IntervalRow {
     pub r_cost_late: Option<f32>,
     pub r_cost_delay: Option<f32>,
     pub loss_evidence: String,
+    pub timestamp_source: String,
+    pub timestamp_resolution_ns: Option<u32>,
+    pub started_mid_call: Option<bool>,
+    pub ipdv_samples: Option<u32>,
+    pub mapdv2_above_ms: Option<f32>,
+    pub mapdv2_above_samples: Option<u32>,
+    pub mapdv2_below_ms: Option<f32>,
+    pub mapdv2_below_samples: Option<u32>,
+    pub lost_late_buffer_ms: Option<u16>,
+    pub lost_late_bursts: Option<u32>,
+    pub lost_late_burst_packets: Option<u32>,
+    pub lost_late_burst_bad: Option<u32>,
+    pub lost_late_gap_packets: Option<u32>,
+    pub lost_late_gap_bad: Option<u32>,
+    pub lost_late_gap_periods: Option<u32>,
+    pub lost_late_burst_ratio: Option<f32>,
     pub row_id: u64,
 }
 
@@ -201,7 +217,11 @@ impl Session {
              gap_periods, burst_ratio_measured, markov_p, markov_q, mean_loss_run, mean_loss_distance, \
              concealed_seconds, severely_concealed_seconds, digits, talkspurts, silence_ms, clock_steps, mos_model, \
              mos_delay_ms, jitter_buffer_ms, mos_low, mos_high, ie, bpl, effective_loss_pct, codec_status, \
-             delay_source, r_clean_max, r_cost_codec, r_cost_loss, r_cost_late, r_cost_delay, loss_evidence, row_id FROM stream_intervals WHERE stream_id IN {ids:Array(UInt64)} \
+             delay_source, r_clean_max, r_cost_codec, r_cost_loss, r_cost_late, r_cost_delay, loss_evidence, \
+             timestamp_source, timestamp_resolution_ns, started_mid_call, ipdv_samples, mapdv2_above_ms, \
+             mapdv2_above_samples, mapdv2_below_ms, mapdv2_below_samples, \
+             lost_late_buffer_ms, lost_late_bursts, lost_late_burst_packets, lost_late_burst_bad, lost_late_gap_packets, \
+             lost_late_gap_bad, lost_late_gap_periods, lost_late_burst_ratio, row_id FROM stream_intervals WHERE stream_id IN {ids:Array(UInt64)} \
              AND start_at >= toDateTime({from_s:Int64}, 'UTC') AND start_at <= toDateTime({to_s:Int64}, 'UTC') \
              ORDER BY start_at, stream_id, row_id LIMIT {limit:UInt32}",
         )

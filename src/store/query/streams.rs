@@ -137,6 +137,23 @@ pub struct StreamRow {
     pub remote_lost_before_probe: Option<u64>,
     pub remote_lost_behind_probe: Option<i64>,
     pub remote_loss_side: String,
+    pub timestamp_source: String,
+    pub ipdv_samples: Option<u64>,
+    pub mapdv2_above_ms: Option<f32>,
+    pub mapdv2_above_samples: Option<u64>,
+    pub mapdv2_below_ms: Option<f32>,
+    pub mapdv2_below_samples: Option<u64>,
+    pub lost_late_buffer_ms: Option<u16>,
+    pub lost_late_bursts: Option<u64>,
+    pub lost_late_burst_packets: Option<u64>,
+    pub lost_late_burst_bad: Option<u64>,
+    pub lost_late_gap_packets: Option<u64>,
+    pub lost_late_gap_bad: Option<u64>,
+    pub lost_late_gap_periods: Option<u64>,
+    pub lost_late_burst_duration_ms: Option<f32>,
+    pub lost_late_gap_duration_ms: Option<f32>,
+    pub lost_late_gap_duration_a2_ms: Option<f32>,
+    pub lost_late_burst_ratio: Option<f32>,
     /// Packets whose delay is known: what `late` and `discarded_adaptive` are shares of.
     pub delays_known: u64,
     pub badness: i64,
@@ -157,7 +174,10 @@ const STREAM_COLUMNS: &str = "probe, site, trunk, stream_id, call_uid, call_id, 
     mos_delay_ms, jitter_buffer_ms, mos_low, mos_high, mos_worst_minute, r_clean_max, r_cost_codec, r_cost_loss, \
     r_cost_late, r_cost_delay, loss_evidence, remote_reports, remote_expected, remote_lost, remote_loss_pct, \
     remote_jitter_last_ms, remote_jitter_max_ms, remote_lost_before_probe, remote_lost_behind_probe, \
-    remote_loss_side, toUInt64(arraySum(pdv)) AS delays_known, \
+    remote_loss_side, timestamp_source, ipdv_samples, mapdv2_above_ms, mapdv2_above_samples, mapdv2_below_ms, \
+    mapdv2_below_samples, lost_late_buffer_ms, lost_late_bursts, lost_late_burst_packets, lost_late_burst_bad, \
+    lost_late_gap_packets, lost_late_gap_bad, lost_late_gap_periods, lost_late_burst_duration_ms, \
+    lost_late_gap_duration_ms, lost_late_gap_duration_a2_ms, lost_late_burst_ratio, toUInt64(arraySum(pdv)) AS delays_known, \
     toInt64(if(mos_lq IS NULL, 0, round(1 + 999 * greatest(0, least(1, \
     (if(mos_scale = 'nb', 4.41, 4.5) - least(ifNull(mos_lq, 5), ifNull(mos_worst_interval, 5))) \
     / (if(mos_scale = 'nb', 4.41, 4.5) - 1)))))) AS badness";

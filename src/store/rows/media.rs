@@ -10,6 +10,7 @@ impl StreamRow {
         id.number(stream.id.0).time(stream.first_at);
         let n = &stream.numbers;
         let (mos, burst, remote) = (&stream.mos, n.burst.summary(), stream.remote.as_ref());
+        let late = n.lost_or_late();
         let cost = |part: fn(&RPoints) -> f32| finite(mos.budget.as_ref().map(part));
         // A bucket is read back as its middle, which may lie above the largest value seen.
         let quantile = |q| n.pdv.quantile(q).map(|delay| millis(delay.min(n.pdv_max.max(Nanos::ZERO))));
@@ -135,6 +136,23 @@ impl StreamRow {
             remote_lost_before_probe: remote.map(|r| r.lost_before_probe),
             remote_lost_behind_probe: remote.map(|r| r.lost_behind_probe),
             remote_loss_side: remote.map_or("", |r| r.side.name()).to_owned(),
+            timestamp_source: stream.quality.timestamp_source.name().to_owned(),
+            ipdv_samples: Some(n.variation.ipdv_samples),
+            mapdv2_above_ms: nanos(n.variation.above_mean_ns()),
+            mapdv2_above_samples: Some(n.variation.above_samples),
+            mapdv2_below_ms: nanos(n.variation.below_mean_ns()),
+            mapdv2_below_samples: Some(n.variation.below_samples),
+            lost_late_buffer_ms: late.map(|_| stream.late_buffer_ms),
+            lost_late_bursts: late.map(|b| b.bursts),
+            lost_late_burst_packets: late.map(|b| b.burst_packets),
+            lost_late_burst_bad: late.map(|b| b.burst_bad),
+            lost_late_gap_packets: late.map(|b| b.gap_packets),
+            lost_late_gap_bad: late.map(|b| b.gap_bad),
+            lost_late_gap_periods: late.map(|b| b.gap_periods),
+            lost_late_burst_duration_ms: late.zip(stream.ptime).map(|(b, p)| millis(b.burst_duration(p))),
+            lost_late_gap_duration_ms: late.zip(stream.ptime).map(|(b, p)| millis(b.gap_duration_mean_of_periods(p))),
+            lost_late_gap_duration_a2_ms: late.zip(stream.ptime).map(|(b, p)| millis(b.gap_duration_a2_style(p))),
+            lost_late_burst_ratio: late.map(|b| b.burst_ratio() as f32),
         }
     }
 }
@@ -145,6 +163,7 @@ impl IntervalRow {
         id.number(interval.stream.0).time(interval.start);
         let n = &interval.numbers;
         let (mos, burst) = (&interval.mos, n.burst.summary());
+        let late = n.lost_or_late();
         let cost = |part: fn(&RPoints) -> f32| finite(mos.budget.as_ref().map(part));
         let count = |packets: u64| Some(narrow(packets));
         IntervalRow {
@@ -232,6 +251,22 @@ impl IntervalRow {
             r_cost_late: cost(|b| b.late),
             r_cost_delay: cost(|b| b.delay),
             loss_evidence: interval.quality.loss_evidence.to_owned(),
+            timestamp_source: interval.quality.timestamp_source.name().to_owned(),
+            timestamp_resolution_ns: Some(interval.quality.timestamp_resolution_ns),
+            started_mid_call: Some(interval.quality.started_mid_call),
+            ipdv_samples: count(n.variation.ipdv_samples),
+            mapdv2_above_ms: nanos(n.variation.above_mean_ns()),
+            mapdv2_above_samples: count(n.variation.above_samples),
+            mapdv2_below_ms: nanos(n.variation.below_mean_ns()),
+            mapdv2_below_samples: count(n.variation.below_samples),
+            lost_late_buffer_ms: late.map(|_| interval.late_buffer_ms),
+            lost_late_bursts: late.map(|b| narrow(b.bursts)),
+            lost_late_burst_packets: late.map(|b| narrow(b.burst_packets)),
+            lost_late_burst_bad: late.map(|b| narrow(b.burst_bad)),
+            lost_late_gap_packets: late.map(|b| narrow(b.gap_packets)),
+            lost_late_gap_bad: late.map(|b| narrow(b.gap_bad)),
+            lost_late_gap_periods: late.map(|b| narrow(b.gap_periods)),
+            lost_late_burst_ratio: late.map(|b| b.burst_ratio() as f32),
         }
     }
 }

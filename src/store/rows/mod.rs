@@ -172,7 +172,7 @@ impl CallRow {
             mos_scale: call.mos_worst_scale.to_owned(),
             pdv_p95_worst_ms: call.pdv_p95_worst.map(millis),
             loss_pct_worst: finite(call.loss_pct_worst),
-            loss_source: call.loss_source.name().to_owned(),
+            loss_source: call.quality.loss_source.name().to_owned(),
             diagnosis: call.diagnoses.first().map_or("", |d| d.code.name()).to_owned(),
             diagnoses: call
                 .diagnoses
@@ -190,6 +190,14 @@ impl CallRow {
             sip_rtt_toward_callee_samples: call.sip_rtt_toward_callee.map(|t| t.samples),
             sip_rtt_toward_callee_min_ms: call.sip_rtt_toward_callee.map(|t| millis(t.min)),
             sip_rtt_toward_callee_max_ms: call.sip_rtt_toward_callee.map(|t| millis(t.max)),
+            capture_drops: Some(call.quality.capture_drops),
+            duplicates_removed: Some(call.quality.duplicates_removed),
+            one_sided: Some(call.quality.one_sided),
+            snap_cut: Some(call.quality.snap_cut),
+            clock_steps: Some(call.quality.clock_steps),
+            timestamp_source: call.quality.timestamp_source.name().to_owned(),
+            timestamp_resolution_ns: Some(call.quality.timestamp_resolution_ns),
+            loss_evidence: call.quality.loss_evidence.to_owned(),
         }
     }
 }

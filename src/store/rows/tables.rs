@@ -71,6 +71,14 @@ pub struct CallRow {
     pub sip_rtt_toward_callee_samples: Option<u32>,
     pub sip_rtt_toward_callee_min_ms: Option<f32>,
     pub sip_rtt_toward_callee_max_ms: Option<f32>,
+    pub capture_drops: Option<u64>,
+    pub duplicates_removed: Option<u64>,
+    pub one_sided: Option<bool>,
+    pub snap_cut: Option<bool>,
+    pub clock_steps: Option<u32>,
+    pub timestamp_source: String,
+    pub timestamp_resolution_ns: Option<u32>,
+    pub loss_evidence: String,
 }
 
 /// A row of `streams`.
@@ -197,6 +205,23 @@ pub struct StreamRow {
     pub remote_lost_before_probe: Option<u64>,
     pub remote_lost_behind_probe: Option<i64>,
     pub remote_loss_side: String,
+    pub timestamp_source: String,
+    pub ipdv_samples: Option<u64>,
+    pub mapdv2_above_ms: Option<f32>,
+    pub mapdv2_above_samples: Option<u64>,
+    pub mapdv2_below_ms: Option<f32>,
+    pub mapdv2_below_samples: Option<u64>,
+    pub lost_late_buffer_ms: Option<u16>,
+    pub lost_late_bursts: Option<u64>,
+    pub lost_late_burst_packets: Option<u64>,
+    pub lost_late_burst_bad: Option<u64>,
+    pub lost_late_gap_packets: Option<u64>,
+    pub lost_late_gap_bad: Option<u64>,
+    pub lost_late_gap_periods: Option<u64>,
+    pub lost_late_burst_duration_ms: Option<f32>,
+    pub lost_late_gap_duration_ms: Option<f32>,
+    pub lost_late_gap_duration_a2_ms: Option<f32>,
+    pub lost_late_burst_ratio: Option<f32>,
 }
 
 /// A row of `stream_intervals`.
@@ -286,6 +311,22 @@ pub struct IntervalRow {
     pub r_cost_late: Option<f32>,
     pub r_cost_delay: Option<f32>,
     pub loss_evidence: String,
+    pub timestamp_source: String,
+    pub timestamp_resolution_ns: Option<u32>,
+    pub started_mid_call: Option<bool>,
+    pub ipdv_samples: Option<u32>,
+    pub mapdv2_above_ms: Option<f32>,
+    pub mapdv2_above_samples: Option<u32>,
+    pub mapdv2_below_ms: Option<f32>,
+    pub mapdv2_below_samples: Option<u32>,
+    pub lost_late_buffer_ms: Option<u16>,
+    pub lost_late_bursts: Option<u32>,
+    pub lost_late_burst_packets: Option<u32>,
+    pub lost_late_burst_bad: Option<u32>,
+    pub lost_late_gap_packets: Option<u32>,
+    pub lost_late_gap_bad: Option<u32>,
+    pub lost_late_gap_periods: Option<u32>,
+    pub lost_late_burst_ratio: Option<f32>,
 }
 
 /// A row of `sip_messages`.
