@@ -17,11 +17,11 @@ FEATURES = $(shell tools/have-libpcap && echo "" || echo "--no-default-features"
 
 export AUSCULT_LIBCHDB ?= $(abspath $(ENGINE))
 
-.PHONY: help run test engine web build headers check-format clippy unit page-test test-tools samples clean
+.PHONY: help run test engine web build headers check-format clippy unit instruction-gate page-test test-tools samples clean
 
 help:
 	@echo "make run    build everything, replay the samples into ./$(DATA), serve http://$(LISTEN)"
-	@echo "make test   every check: format, clippy, unit, property, store, captures, page"
+	@echo "make test   every check: format, clippy, unit, property, store, captures, instructions, page"
 	@echo "make engine the embedded ClickHouse engine; make web: the page; make build: the release binary"
 
 ## The main job ---------------------------------------------------------------------------------------------
@@ -53,12 +53,13 @@ clean:
 
 ## Checks ---------------------------------------------------------------------------------------------------
 
-test: test-tools headers engine web check-format clippy unit page-test
+test: test-tools headers engine web check-format clippy unit instruction-gate page-test
 
 test-tools:
 	@tools/have-nextest || tools/step "installing cargo-nextest" cargo install --locked cargo-nextest
 	@command -v chromium >/dev/null || tools/apt-install "page tests" chromium
 	@command -v tshark >/dev/null || tools/apt-install "comparison with tshark" tshark
+	@command -v valgrind >/dev/null || tools/apt-install "instruction counts" valgrind
 
 check-format:
 	cargo fmt --all --check
@@ -69,6 +70,9 @@ clippy:
 unit:
 	cargo nextest run --workspace --locked $(FEATURES)
 	@[ -d "$${AUSCULT_SHARED:-../shared}/captures" ] || echo "skipped: real captures and reference vectors, there is no $${AUSCULT_SHARED:-../shared}"
+
+instruction-gate: test-tools
+	@tools/step "counting the hot path's instructions" tools/instruction-gate
 
 page-test: headers engine web
 	@tools/page-test
