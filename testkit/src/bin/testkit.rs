@@ -9,6 +9,7 @@ const USAGE: &str = "usage:
   testkit samples DIR                                   write the sample captures into DIR
   testkit bulk --streams N --seconds S [--lose-every K] OUT.pcap
                                                         N simultaneous G.729 streams for S seconds
+  testkit null IN.pcap                                  read a capture, look at nothing: the floor for any reader
   testkit world --seed N --calls K OUT.pcap TRUTH.json  K random calls and what is true about them
 OUT may end in .gz or .zst (not for bulk).";
 
@@ -52,6 +53,12 @@ fn run(args: &[String]) -> Result<(), String> {
             let frames =
                 plan.write_pcap(&mut file).and_then(|n| file.flush().map(|()| n)).map_err(|e| format!("{out}: {e}"))?;
             println!("{out}: {frames} frames");
+            Ok(())
+        }
+        ("null", [file]) => {
+            let (frames, octets) =
+                File::open(file).and_then(|mut f| pcap::walk(&mut f)).map_err(|e| format!("{file}: {e}"))?;
+            println!("{file}: {frames} frames, {octets} octets");
             Ok(())
         }
         ("world", [out, truth]) => {
