@@ -17,11 +17,11 @@ FEATURES = $(shell tools/have-libpcap && echo "" || echo "--no-default-features"
 
 export AUSCULT_LIBCHDB ?= $(abspath $(ENGINE))
 
-.PHONY: help run test live-test engine web build headers check-format clippy unit page-test test-tools samples clean
+.PHONY: help run test live-test engine web build headers check-format clippy unit instruction-gate page-test test-tools samples clean
 
 help:
 	@echo "make run    build everything, replay the samples into ./$(DATA), serve http://$(LISTEN)"
-	@echo "make test   every check: format, clippy, unit, property, store, captures, page"
+	@echo "make test   every check: format, clippy, unit, property, store, captures, instructions, page"
 	@echo "make live-test  250,000 packets a second over a cable of its own, with the release binaries, as root"
 	@echo "make engine the embedded ClickHouse engine; make web: the page; make build: the release binary"
 
@@ -54,13 +54,14 @@ clean:
 
 ## Checks ---------------------------------------------------------------------------------------------------
 
-test: test-tools headers engine web check-format clippy unit page-test
+test: test-tools headers engine web check-format clippy unit instruction-gate page-test
 
 test-tools:
 	@tools/have-nextest || tools/step "installing cargo-nextest" cargo install --locked cargo-nextest
 	@command -v chromium >/dev/null || tools/apt-install "page tests" chromium
 	@command -v ip >/dev/null || tools/apt-install "tests of live capture" iproute2 || true
 	@command -v tshark >/dev/null || tools/apt-install "comparison with tshark" tshark
+	@command -v valgrind >/dev/null || tools/apt-install "instruction counts" valgrind
 
 check-format:
 	cargo fmt --all --check
@@ -78,6 +79,9 @@ live-test: headers engine web
 	@command -v ip >/dev/null || tools/apt-install "the live test" iproute2
 	@tools/step "building the release binaries" cargo build --release --locked -p auscult -p testkit
 	AUSCULT_LIVE_BIN=$(abspath target/release) cargo nextest run --locked --test run --run-ignored only --no-capture line_rate
+
+instruction-gate: test-tools
+	@tools/step "counting the hot path's instructions" tools/instruction-gate
 
 page-test: headers engine web
 	@tools/page-test

@@ -11,6 +11,7 @@ const USAGE: &str = "usage:
                                                         N simultaneous G.729 streams for S seconds
   testkit send --streams N --seconds S INTERFACE        N simultaneous G.711 streams for S seconds, 50 packets a second
                                                         each, onto a wire
+  testkit null IN.pcap                                  read a capture, look at nothing: the floor for any reader
   testkit world --seed N --calls K OUT.pcap TRUTH.json  K random calls and what is true about them
 OUT may end in .gz or .zst (not for bulk).";
 
@@ -67,6 +68,12 @@ fn run(args: &[String]) -> Result<(), String> {
                 sent.retries,
                 sent.late_max.as_secs_f64() * 1e3
             );
+            Ok(())
+        }
+        ("null", [file]) => {
+            let (frames, octets) =
+                File::open(file).and_then(|mut f| pcap::walk(&mut f)).map_err(|e| format!("{file}: {e}"))?;
+            println!("{file}: {frames} frames, {octets} octets");
             Ok(())
         }
         ("world", [out, truth]) => {

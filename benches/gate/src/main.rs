@@ -1,0 +1,77 @@
+//! Fixed work whose instructions are counted: `gate CASE` does it, `gate` alone names the cases.
+//!
+//! `tools/instruction-gate` runs it under valgrind and counts what happens inside [`counted_part`], by that name. What
+//! comes before (frames made, tables grown, streams confirmed) is not counted. Nothing is left to chance: the
+//! same build does the same instructions.
+
+mod frames;
+
+use frames::{Frames, Plan};
+use gate::engine::{Engine, With};
+use gate::model::{Event, Limits, Policy};
+use gate::units::Timestamp;
+use gate::wire::LinkType;
+use std::hint::black_box;
+use std::process::ExitCode;
+
+/// Any number does.
+const SEED: u64 = 0x5eed;
+
+struct Case {
+    name: &'static str,
+    plan: Plan,
+    /// Packets of each stream before counting begins; the rest is counted.
+    warm_up: u32,
+}
+
+/// An interval has 500 packets of a stream.
+const CASES: [Case; 5] = [
+    // A whole interval and its end.
+    Case { name: "clean_400", plan: Plan { rounds: 1_001, ..plan(400) }, warm_up: 501 },
+    // Packets only, no end of an interval, in a larger table.
+    Case { name: "clean_4000", plan: Plan { rounds: 100, ..plan(4_000) }, warm_up: 50 },
+    Case { name: "loss_400", plan: Plan { rounds: 1_001, lose_every: 20, ..plan(400) }, warm_up: 501 },
+    // Each packet is of a stream not seen before.
+    Case { name: "flood", plan: Plan { rounds: 1, ..plan(50_000) }, warm_up: 0 },
+    Case { name: "tunnel_400", plan: Plan { rounds: 200, tunnel: true, ..plan(400) }, warm_up: 100 },
+];
+
+const fn plan(streams: u32) -> Plan {
+    Plan { streams, rounds: 0, lose_every: 0, tunnel: false }
+}
+
+fn main() -> ExitCode {
+    let Some(wanted) = std::env::args().nth(1) else {
+        for case in &CASES {
+            println!("{}", case.name);
+        }
+        return ExitCode::SUCCESS;
+    };
+    let Some(case) = CASES.iter().find(|case| case.name == wanted) else {
+        eprintln!("gate: there is no case {wanted}; `gate` alone names them");
+        return ExitCode::from(2);
+    };
+    let mut engine = Engine::new(Limits::default(), Policy::default(), 1, SEED);
+    engine.set_source("gate", 1);
+    take(&mut engine, &Frames::of(&case.plan, 0..case.warm_up));
+    let rest = Frames::of(&case.plan, case.warm_up..case.plan.rounds);
+    counted_part(&mut engine, &rest);
+    println!("packets {}", rest.len());
+    // Stays, so that a heap profile shows at its end what a measuring engine holds.
+    std::mem::forget(engine);
+    ExitCode::SUCCESS
+}
+
+#[inline(never)]
+fn counted_part(engine: &mut Engine, frames: &Frames) {
+    take(engine, frames);
+}
+
+fn take(engine: &mut Engine, frames: &Frames) {
+    let mut sink = With(|event: Event| {
+        black_box(&event);
+    });
+    for (at, bytes) in frames.iter() {
+        engine.frame(Timestamp(at), LinkType::ETHERNET, bytes, bytes.len(), &mut sink);
+    }
+}
