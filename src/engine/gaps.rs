@@ -6,8 +6,7 @@
 
 use crate::media::{FlowKey, Gap};
 use crate::model::StreamId;
-use crate::units::{Nanos, Timestamp};
-use foldhash::fast::FixedState;
+use crate::units::{Nanos, Seeded, Timestamp};
 use hashbrown::HashMap;
 
 /// Gaps that begin no farther apart are together.
@@ -33,7 +32,7 @@ struct Note {
 struct Generation {
     start: Timestamp,
     bins: Vec<Vec<Note>>,
-    streams: HashMap<StreamId, Vec<(Timestamp, u32)>, FixedState>,
+    streams: HashMap<StreamId, Vec<(Timestamp, u32)>, Seeded>,
     held: usize,
     latest: usize,
 }
@@ -52,7 +51,7 @@ pub struct Gaps {
 }
 
 impl Gaps {
-    pub fn new(interval: Nanos, hasher: &FixedState) -> Gaps {
+    pub fn new(interval: Nanos, hasher: &Seeded) -> Gaps {
         Gaps { present: Generation::new(interval, hasher), before: Generation::new(interval, hasher) }
     }
 
@@ -133,7 +132,7 @@ fn within(gaps: &[(Timestamp, u32)], at: Timestamp) -> &[(Timestamp, u32)] {
 }
 
 impl Generation {
-    fn new(interval: Nanos, hasher: &FixedState) -> Generation {
+    fn new(interval: Nanos, hasher: &Seeded) -> Generation {
         let bins = (interval.0 / TOGETHER.0).max(1) as usize;
         Generation {
             start: Timestamp::MIN,
@@ -227,7 +226,7 @@ mod tests {
     }
 
     fn gaps(list: &[(u8, i64, u32)]) -> Gaps {
-        let mut gaps = Gaps::new(Nanos::from_secs(10), &FixedState::with_seed(1));
+        let mut gaps = Gaps::new(Nanos::from_secs(10), &Seeded::new(1));
         gaps.turn(Timestamp(0));
         for (stream, ms, missing) in list {
             gaps.note(&gap(*stream, *ms, *missing), &key(*stream));

@@ -24,13 +24,12 @@ use crate::model::{
     StreamId, Transport,
 };
 use crate::signal::{self, Signal};
-use crate::units::Timestamp;
+use crate::units::{Seeded, Timestamp};
 use crate::wire::classify::{Class, classify};
 use crate::wire::rtp::{RtpError, RtpHeader};
 use crate::wire::sip::{Framing, frame_len, looks_like_sip};
 use crate::wire::tcp::{Reassembler, TcpOutcome, TcpStream};
 use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_udp, rtcp as wire_rtcp};
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use join::{Join, Wish};
 use relations::Kin;
@@ -67,12 +66,12 @@ impl<F: FnMut(Event)> Sink for With<F> {
 pub struct Engine {
     policy: Policy,
     limits: Limits,
-    hasher: FixedState,
+    hasher: Seeded,
     /// Taken out while what it decoded is worked on.
     decoder: Option<Decoder>,
     tcp: Option<Reassembler>,
     shards: Vec<Shard>,
-    shard_of: HashMap<StreamId, usize, FixedState>,
+    shard_of: HashMap<StreamId, usize, Seeded>,
     batch: Vec<(usize, Packet)>,
     /// Where the streams of the batch are.
     places: Vec<Place>,
@@ -107,7 +106,7 @@ impl Engine {
     /// `seed` makes hash tables unpredictable to senders; it changes no fact. `shards` is at least 1 and changes none either.
     pub fn new(limits: Limits, policy: Policy, shards: usize, seed: u64) -> Engine {
         let shards = shards.max(1);
-        let hasher = FixedState::with_seed(seed);
+        let hasher = Seeded::new(seed);
         Engine {
             decoder: Some(Decoder::new(&limits)),
             tcp: Some(Reassembler::new(&limits)),

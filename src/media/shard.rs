@@ -9,8 +9,7 @@ use crate::model::Ignored;
 use crate::model::{
     IntervalReport, Limits, Outcome, OutcomeCounts, OverLimit, PayloadMap, Policy, StreamId, StreamReport,
 };
-use crate::units::{Nanos, Timestamp};
-use foldhash::fast::FixedState;
+use crate::units::{Nanos, Seeded, Timestamp};
 use hashbrown::{HashMap, HashTable};
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -100,7 +99,7 @@ pub struct Shard {
     max_streams: usize,
     max_candidates: usize,
     candidates_per_flow: usize,
-    hasher: FixedState,
+    hasher: Seeded,
     index: HashTable<u32>,
     streams: Vec<Option<Box<Stream>>>,
     /// How often a stream was made or ended, from 1; what was found before the last time is found anew.
@@ -109,13 +108,13 @@ pub struct Shard {
     active: usize,
     /// The youngest stream of each sender and SSRC; it leads to the others.
     by_source: HashTable<u32>,
-    candidates: HashMap<FlowKey, Candidate, FixedState>,
-    candidates_of_flow: HashMap<(Endpoint, Endpoint), u32, FixedState>,
+    candidates: HashMap<FlowKey, Candidate, Seeded>,
+    candidates_of_flow: HashMap<(Endpoint, Endpoint), u32, Seeded>,
     /// Candidates in order of appearance, those that are gone among them.
     by_age: VecDeque<(u64, FlowKey)>,
     serial: u64,
     pending: u64,
-    hints: HashMap<Endpoint, Vec<PayloadMap>, FixedState>,
+    hints: HashMap<Endpoint, Vec<PayloadMap>, Seeded>,
     pool: Pool,
     /// Reports on their way, kept for their room.
     rows: Vec<IntervalReport>,
@@ -126,7 +125,7 @@ pub struct Shard {
 impl Shard {
     /// `shards` is how many share the limits.
     pub fn new(policy: &Policy, limits: &Limits, shards: usize, seed: u64) -> Shard {
-        let hasher = FixedState::with_seed(seed);
+        let hasher = Seeded::new(seed);
         Shard {
             interval: policy.interval,
             interval_start: Timestamp::MIN,
@@ -342,7 +341,7 @@ impl Shard {
 
     /// The oldest candidate makes room: a stream is confirmed within a few packets, a flood of others never.
     fn make_room(&mut self) {
-        let is_there = |candidates: &HashMap<FlowKey, Candidate, FixedState>, (serial, key): &(u64, FlowKey)| {
+        let is_there = |candidates: &HashMap<FlowKey, Candidate, Seeded>, (serial, key): &(u64, FlowKey)| {
             candidates.get(key).is_some_and(|c| c.serial == *serial)
         };
         while self.candidates.len() >= self.max_candidates
