@@ -167,6 +167,9 @@ pub struct CallJson {
     branches: u32,
     acked: bool,
     started_mid_call: bool,
+    /// It was ended to make room in a full table of calls; null for rows of older versions.
+    #[schema(required)]
+    shed: Option<bool>,
     directions_seen: u8,
     stream_ids: Vec<String>,
     codecs: Vec<String>,
@@ -246,6 +249,7 @@ impl From<CallRow> for CallJson {
             branches: c.branches,
             acked: c.acked,
             started_mid_call: c.started_mid_call,
+            shed: c.shed,
             directions_seen: c.directions_seen,
             stream_ids: c.streams.into_iter().map(hex_id).collect(),
             codecs: c.codecs,

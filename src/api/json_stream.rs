@@ -208,6 +208,8 @@ pub struct QualityJson {
     one_sided: bool,
     snap_cut: bool,
     started_mid_call: bool,
+    /// It was ended to make room in a full table of streams.
+    shed: bool,
     clock_steps: u32,
     timestamp_resolution_ns: u32,
     #[schema(required)]
@@ -424,6 +426,7 @@ impl From<StreamRow> for StreamJson {
                 one_sided: s.one_sided,
                 snap_cut: s.snap_cut,
                 started_mid_call: s.started_mid_call,
+                shed: s.shed,
                 clock_steps: s.clock_steps,
                 timestamp_resolution_ns: s.timestamp_resolution_ns,
                 loss_source: known(s.loss_source),

@@ -45,6 +45,8 @@ pub struct CallDocument {
     pub retransmissions: u32,
     pub sip_rtt_ms: SipRttDocument,
     pub started_mid_call: bool,
+    /// Ended to make room in a full table.
+    pub shed: bool,
     pub directions_seen: u8,
     pub mos_worst: Option<f64>,
     pub mos_scale: Option<&'static str>,
@@ -256,6 +258,8 @@ pub struct QualityDocument {
     pub one_sided: bool,
     pub snap_cut: bool,
     pub started_mid_call: bool,
+    /// Ended to make room in a full table.
+    pub shed: bool,
     pub clock_steps: u32,
     pub timestamp_resolution_ns: u32,
     pub loss_source: &'static str,
@@ -314,6 +318,7 @@ impl CallDocument {
                 toward_callee: c.sip_rtt_toward_callee.map(RoundTripsDocument::new),
             },
             started_mid_call: c.started_mid_call,
+            shed: c.shed,
             directions_seen: c.directions_seen,
             mos_worst: c.mos_worst.map(|m| round(f64::from(m), 3)),
             mos_scale: text(c.mos_worst_scale),
@@ -495,6 +500,7 @@ impl QualityDocument {
             one_sided: q.one_sided,
             snap_cut: q.snap_cut,
             started_mid_call: q.started_mid_call,
+            shed: q.shed,
             clock_steps: q.clock_steps,
             timestamp_resolution_ns: q.timestamp_resolution_ns,
             loss_source: q.loss_source.name(),

@@ -203,7 +203,7 @@ fn of_engine(counters: &EngineCounters) -> Vec<MetricFamily> {
                 ("copies", signalling.copies),
                 ("unattributed", signalling.unattributed),
                 ("orphans", signalling.orphans),
-                ("calls_evicted", signalling.evicted),
+                ("orphans_shed", signalling.orphans_shed),
                 ("media_refused", signalling.media_refused),
             ]),
         ),

@@ -21,7 +21,7 @@ pub use missed::Missed;
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Place, Shard};
 use crate::model::{
     CaptureInterval, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy, Relation, RelationKind,
-    StreamId, Transport,
+    Shedding, StreamId, Transport,
 };
 use crate::signal::{self, Signal};
 use crate::units::{Seeded, Timestamp};
@@ -88,6 +88,8 @@ pub struct Engine {
     watermark: Timestamp,
     /// Of the present interval.
     interval_outcomes: OutcomeCounts,
+    /// Calls shed and refused before the present interval.
+    calls_before: (u64, u64),
     outcomes: OutcomeCounts,
     media_facts: Vec<media::Fact>,
     signal_facts: Vec<signal::Fact>,
@@ -122,6 +124,7 @@ impl Engine {
             deadline: Timestamp::MIN,
             watermark: Timestamp::MIN,
             interval_outcomes: OutcomeCounts::default(),
+            calls_before: (0, 0),
             outcomes: OutcomeCounts::default(),
             media_facts: Vec::new(),
             signal_facts: Vec::new(),
@@ -339,9 +342,15 @@ impl Engine {
 
     /// States what was captured in the interval that ends at the boundary.
     fn end_interval(&mut self, out: &mut dyn Sink) {
+        let mut shedding = Shedding::default();
         for shard in &mut self.shards {
             self.interval_outcomes.merge(&shard.take_outcomes());
+            shedding.merge(&shard.take_shedding());
         }
+        let calls = self.signal.counters();
+        let calls = (calls.calls_shed, calls.calls_refused);
+        let before = std::mem::replace(&mut self.calls_before, calls);
+        (shedding.calls_shed, shedding.calls_refused) = (calls.0 - before.0, calls.1 - before.1);
         let mut outcomes = std::mem::take(&mut self.interval_outcomes);
         self.outcomes.merge(&outcomes);
         for source in &mut self.sources {
@@ -361,6 +370,7 @@ impl Engine {
                 dropped_interface: missed.interface,
                 dropped_queue: missed.queue,
                 outcomes,
+                shedding: std::mem::take(&mut shedding),
             })));
         }
     }

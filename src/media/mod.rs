@@ -10,6 +10,7 @@ mod payloads;
 pub mod recent;
 mod sequence;
 mod shard;
+mod shed;
 mod stream;
 mod tally;
 mod timing;

@@ -350,6 +350,8 @@ pub struct Quality {
     pub snap_cut: bool,
     /// The first packet seen was not the first of the call.
     pub started_mid_call: bool,
+    /// It was ended to make room in a full table; what came after is not measured, or is another stream.
+    pub shed: bool,
     /// Capture times went back by more than a second.
     pub clock_steps: u32,
     /// Resolution of capture times in nanoseconds: 1 or 1000.

@@ -135,6 +135,7 @@ impl StreamRow {
             remote_lost_before_probe: remote.map(|r| r.lost_before_probe),
             remote_lost_behind_probe: remote.map(|r| r.lost_behind_probe),
             remote_loss_side: remote.map_or("", |r| r.side.name()).to_owned(),
+            shed: stream.quality.shed,
         }
     }
 }

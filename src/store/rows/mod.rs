@@ -190,6 +190,7 @@ impl CallRow {
             sip_rtt_toward_callee_samples: call.sip_rtt_toward_callee.map(|t| t.samples),
             sip_rtt_toward_callee_min_ms: call.sip_rtt_toward_callee.map(|t| millis(t.min)),
             sip_rtt_toward_callee_max_ms: call.sip_rtt_toward_callee.map(|t| millis(t.max)),
+            shed: Some(call.shed),
         }
     }
 }
@@ -302,6 +303,10 @@ impl CaptureRow {
             dropped_queue: capture.dropped_queue,
             outcomes: capture.outcomes.0.iter().map(|(outcome, frames)| (outcome.name(), *frames)).collect(),
             row_id: id.finish(),
+            streams_shed: Some(capture.shedding.streams_shed),
+            streams_refused: Some(capture.shedding.streams_refused),
+            calls_shed: Some(capture.shedding.calls_shed),
+            calls_refused: Some(capture.shedding.calls_refused),
         }
     }
 }

@@ -71,6 +71,7 @@ pub struct CallRow {
     pub sip_rtt_toward_callee_samples: Option<u32>,
     pub sip_rtt_toward_callee_min_ms: Option<f32>,
     pub sip_rtt_toward_callee_max_ms: Option<f32>,
+    pub shed: Option<bool>,
 }
 
 /// A row of `streams`.
@@ -197,6 +198,7 @@ pub struct StreamRow {
     pub remote_lost_before_probe: Option<u64>,
     pub remote_lost_behind_probe: Option<i64>,
     pub remote_loss_side: String,
+    pub shed: bool,
 }
 
 /// A row of `stream_intervals`.
@@ -369,4 +371,8 @@ pub struct CaptureRow {
     pub dropped_queue: u64,
     pub outcomes: Vec<(String, u64)>,
     pub row_id: u64,
+    pub streams_shed: Option<u64>,
+    pub streams_refused: Option<u64>,
+    pub calls_shed: Option<u64>,
+    pub calls_refused: Option<u64>,
 }
