@@ -34,6 +34,8 @@ struct Generation {
     bins: Vec<Vec<Note>>,
     streams: HashMap<StreamId, Vec<(Timestamp, u32)>, Seeded>,
     held: usize,
+    /// Found no room, since the machine began.
+    left_out: u64,
     latest: usize,
 }
 
@@ -59,6 +61,11 @@ impl Gaps {
     pub fn turn(&mut self, start: Timestamp) {
         std::mem::swap(&mut self.present, &mut self.before);
         self.present.begin(start);
+    }
+
+    /// Gaps beyond those held: they are no evidence.
+    pub fn left_out(&self) -> u64 {
+        self.present.left_out + self.before.left_out
     }
 
     pub fn note(&mut self, gap: &Gap, key: &FlowKey) {
@@ -139,6 +146,7 @@ impl Generation {
             bins: vec![Vec::new(); bins],
             streams: HashMap::with_hasher(hasher.clone()),
             held: 0,
+            left_out: 0,
             latest: 0,
         }
     }
@@ -153,6 +161,7 @@ impl Generation {
     fn note(&mut self, gap: &Gap, key: &FlowKey) {
         let bin = self.bin(gap.at);
         if self.held >= HELD {
+            self.left_out += 1;
             return;
         }
         let Some(notes) = self.bins.get_mut(bin) else { return };

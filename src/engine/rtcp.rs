@@ -45,6 +45,8 @@ impl Half {
 pub struct Witness {
     senders: HashMap<Ssrc, Sender, Seeded>,
     max_senders: usize,
+    /// Reports that found no room for their sender: no round trip comes of them.
+    pub refused: u64,
 }
 
 /// Fields of a record every kind shares.
@@ -56,7 +58,7 @@ struct Seen {
 
 impl Witness {
     pub fn new(max_senders: usize, hasher: Seeded) -> Witness {
-        Witness { senders: HashMap::with_hasher(hasher), max_senders }
+        Witness { senders: HashMap::with_hasher(hasher), max_senders, refused: 0 }
     }
 
     /// Takes one RTCP packet of a compound; records are pushed without call and stream.
@@ -180,6 +182,7 @@ impl Witness {
 
     fn sender(&mut self, ssrc: Ssrc, at: Timestamp) -> Option<&mut Sender> {
         if self.senders.len() >= self.max_senders && !self.senders.contains_key(&ssrc) {
+            self.refused += 1;
             return None;
         }
         let sender = self.senders.entry(ssrc).or_default();
