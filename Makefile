@@ -17,7 +17,7 @@ FEATURES = $(shell tools/have-libpcap && echo "" || echo "--no-default-features"
 
 export AUSCULT_LIBCHDB ?= $(abspath $(ENGINE))
 
-.PHONY: help run test live-test engine web build headers check-format clippy unit page-test test-tools samples clean
+.PHONY: help run test live-test engine web build headers check-format clippy unit page-test test-tools flood samples clean
 
 help:
 	@echo "make run    build everything, replay the samples into ./$(DATA), serve http://$(LISTEN)"
@@ -78,6 +78,10 @@ live-test: headers engine web
 	@command -v ip >/dev/null || tools/apt-install "the live test" iproute2
 	@tools/step "building the release binaries" cargo build --release --locked -p auscult -p testkit
 	AUSCULT_LIVE_BIN=$(abspath target/release) cargo nextest run --locked --test run --run-ignored only --no-capture line_rate
+
+# Figures are printed; they need a machine that does nothing else.
+flood: headers
+	cargo test --release --locked --test engine $(FEATURES) -- --ignored --nocapture --test-threads=1 flood::
 
 page-test: headers engine web
 	@tools/page-test
