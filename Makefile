@@ -17,7 +17,7 @@ FEATURES = $(shell tools/have-libpcap && echo "" || echo "--no-default-features"
 
 export AUSCULT_LIBCHDB ?= $(abspath $(ENGINE))
 
-.PHONY: help run test live-test engine web build headers check-format clippy unit instruction-gate page-test test-tools samples clean
+.PHONY: help run test live-test engine web build headers check-format clippy unit instruction-gate page-test test-tools flood samples clean
 
 help:
 	@echo "make run    build everything, replay the samples into ./$(DATA), serve http://$(LISTEN)"
@@ -82,6 +82,10 @@ live-test: headers engine web
 
 instruction-gate: test-tools
 	@tools/step "counting the hot path's instructions" tools/instruction-gate
+
+# Figures are printed; they need a machine that does nothing else.
+flood: headers
+	cargo test --release --locked --test engine $(FEATURES) -- --ignored --nocapture --test-threads=1 flood::
 
 page-test: headers engine web
 	@tools/page-test

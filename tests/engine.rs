@@ -3,6 +3,8 @@
 
 #[path = "engine/buffer.rs"]
 mod buffer;
+#[path = "engine/flood.rs"]
+mod flood;
 #[path = "engine/grid.rs"]
 mod grid;
 #[path = "engine/hostile.rs"]

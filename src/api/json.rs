@@ -167,6 +167,9 @@ pub struct CallJson {
     branches: u32,
     acked: bool,
     started_mid_call: bool,
+    /// It was ended to make room in a full table of calls; null for rows of older versions.
+    #[schema(required)]
+    shed: Option<bool>,
     directions_seen: u8,
     stream_ids: Vec<String>,
     codecs: Vec<String>,
@@ -213,6 +216,7 @@ impl From<CallRow> for CallJson {
             one_sided: c.one_sided.unwrap_or_default(),
             snap_cut: c.snap_cut.unwrap_or_default(),
             started_mid_call: c.started_mid_call,
+            shed: c.shed.unwrap_or_default(),
             clock_steps: c.clock_steps.unwrap_or_default(),
             timestamp_source: known(c.timestamp_source),
             timestamp_resolution_ns: c.timestamp_resolution_ns.unwrap_or_default(),
@@ -261,6 +265,7 @@ impl From<CallRow> for CallJson {
             branches: c.branches,
             acked: c.acked,
             started_mid_call: c.started_mid_call,
+            shed: c.shed,
             directions_seen: c.directions_seen,
             stream_ids: c.streams.into_iter().map(hex_id).collect(),
             codecs: c.codecs,

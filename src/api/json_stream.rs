@@ -216,6 +216,8 @@ pub struct QualityJson {
     pub one_sided: bool,
     pub snap_cut: bool,
     pub started_mid_call: bool,
+    /// It was ended to make room in a full table of streams or calls.
+    pub shed: bool,
     pub clock_steps: u32,
     /// Whose clock stamped the frames: `capture_file`, `kernel` or `adapter`; null for rows stored before this was kept.
     #[schema(required)]
@@ -464,6 +466,7 @@ impl From<StreamRow> for StreamJson {
                 one_sided: s.one_sided,
                 snap_cut: s.snap_cut,
                 started_mid_call: s.started_mid_call,
+                shed: s.shed,
                 clock_steps: s.clock_steps,
                 timestamp_source: known(s.timestamp_source),
                 timestamp_resolution_ns: s.timestamp_resolution_ns,

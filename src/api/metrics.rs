@@ -71,6 +71,7 @@ fn of_view(view: &LiveView) -> Vec<MetricFamily> {
         let by_reason = ["ring", "interface", "queue"].into_iter().zip(missed);
         by_reason.map(|(reason, n)| Sample::counter([("interface", interface), ("reason", reason)], *n))
     });
+    let shed = totals.shedding.counts().map(|(what, n)| Sample::counter([("what", what)], n));
     let states = totals.calls_ended.iter().map(|(state, n)| Sample::counter([("state", state)], *n)).collect();
     let verdicts = totals.calls_bad.iter().map(|(code, n)| Sample::counter([("diagnosis", code)], *n)).collect();
     let delay = totals.delay.iter().map(|((codec, trunk), totals)| Sample {
@@ -85,6 +86,7 @@ fn of_view(view: &LiveView) -> Vec<MetricFamily> {
         ),
         family("auscult_frames", "Frames by what became of them", frames),
         family("auscult_capture_dropped", "Frames the probe missed", dropped.collect()),
+        family("auscult_shedding", "Streams and calls that full tables ended early or refused", shed.to_vec()),
         family("auscult_calls", "Calls that are up", vec![Sample::gauge([], now.calls as f64)]),
         family(
             "auscult_calls_with_diagnosis",

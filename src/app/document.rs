@@ -20,7 +20,7 @@ pub struct Document {
     pub truncated: bool,
     pub truncations: Vec<String>,
     pub calls: Vec<CallDocument>,
-    #[expect(clippy::vec_box, reason = "made while the reports are freed one by one, in their room")]
+    /// Boxed: they are made while the reports are freed one by one, in their room.
     pub streams: Vec<Box<StreamDocument>>,
 }
 
@@ -45,6 +45,8 @@ pub struct CallDocument {
     pub retransmissions: u32,
     pub sip_rtt_ms: SipRttDocument,
     pub started_mid_call: bool,
+    /// Ended to make room in a full table.
+    pub shed: bool,
     pub directions_seen: u8,
     pub mos_worst: Option<f64>,
     pub mos_scale: Option<&'static str>,
@@ -278,6 +280,8 @@ pub struct QualityDocument {
     pub one_sided: bool,
     pub snap_cut: bool,
     pub started_mid_call: bool,
+    /// Ended to make room in a full table.
+    pub shed: bool,
     pub clock_steps: u32,
     pub timestamp_source: &'static str,
     pub timestamp_resolution_ns: u32,
@@ -337,6 +341,7 @@ impl CallDocument {
                 toward_callee: c.sip_rtt_toward_callee.map(RoundTripsDocument::new),
             },
             started_mid_call: c.started_mid_call,
+            shed: c.shed,
             directions_seen: c.directions_seen,
             mos_worst: c.mos_worst.map(|m| round(f64::from(m), 3)),
             mos_scale: text(c.mos_worst_scale),
@@ -533,6 +538,7 @@ impl QualityDocument {
             one_sided: q.one_sided,
             snap_cut: q.snap_cut,
             started_mid_call: q.started_mid_call,
+            shed: q.shed,
             clock_steps: q.clock_steps,
             timestamp_source: q.timestamp_source.name(),
             timestamp_resolution_ns: q.timestamp_resolution_ns,

@@ -188,7 +188,7 @@ fn family(name: &'static str, help: &'static str, samples: Vec<Sample>) -> Metri
 }
 
 fn of_engine(counters: &EngineCounters) -> Vec<MetricFamily> {
-    let EngineCounters { signalling, fragments, tcp } = counters;
+    let EngineCounters { signalling, fragments, tcp, rtcp_senders_refused, gaps_left_out } = counters;
     let by_what =
         |counts: &[(&str, u64)]| counts.iter().map(|(what, n)| Sample::counter([("what", what)], *n)).collect();
     let anomalies = signalling
@@ -203,7 +203,7 @@ fn of_engine(counters: &EngineCounters) -> Vec<MetricFamily> {
                 ("copies", signalling.copies),
                 ("unattributed", signalling.unattributed),
                 ("orphans", signalling.orphans),
-                ("calls_evicted", signalling.evicted),
+                ("orphans_shed", signalling.orphans_shed),
                 ("media_refused", signalling.media_refused),
             ]),
         ),
@@ -226,6 +226,11 @@ fn of_engine(counters: &EngineCounters) -> Vec<MetricFamily> {
             "auscult_reassembly_gap_bytes",
             "Bytes of TCP streams with SIP that never came",
             vec![Sample::counter([], tcp.gap_bytes)],
+        ),
+        family(
+            "auscult_evidence_left_out",
+            "Reports and gaps that found no room in the tables of round trips and of common loss",
+            by_what(&[("rtcp_senders", *rtcp_senders_refused), ("gaps", *gaps_left_out)]),
         ),
         family(
             "auscult_fragment_bytes",
@@ -276,6 +281,7 @@ mod tests {
         counters.signalling.anomalies.insert(("sip", "cseq_method_mismatch"), 4);
         counters.fragments.fragments_expired = 5;
         counters.tcp.gap_bytes = 6;
+        counters.gaps_left_out = 7;
         let shown: Vec<String> = of_engine(&counters)
             .iter()
             .flat_map(|f| f.samples.iter().map(move |s| (f.name, s)))
@@ -291,6 +297,7 @@ mod tests {
                 r#"auscult_signalling_anomalies ["sip", "cseq_method_mismatch"] Counter(4)"#,
                 r#"auscult_reassembly ["datagrams_expired"] Counter(5)"#,
                 r#"auscult_reassembly_gap_bytes [] Counter(6)"#,
+                r#"auscult_evidence_left_out ["gaps"] Counter(7)"#,
             ]
         );
     }

@@ -74,7 +74,7 @@ impl<S: BuildHasher + Clone> Copies<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use foldhash::fast::FixedState;
+    use crate::units::Seeded;
 
     const A: &str = "192.0.2.1:4001";
     const B: &str = "192.0.2.2:4001";
@@ -83,8 +83,8 @@ mod tests {
         Timestamp::from_secs(1_000) + Nanos::from_micros(us)
     }
 
-    fn seen(ip_id: Option<u16>) -> (Copies<FixedState>, u64) {
-        let mut copies = Copies::new(FixedState::default());
+    fn seen(ip_id: Option<u16>) -> (Copies<Seeded>, u64) {
+        let mut copies = Copies::new(Seeded::new(1));
         let key = copies.key(A.parse().unwrap(), B.parse().unwrap(), b"report");
         copies.remember(key, at(0), ip_id, Some(7));
         (copies, key)

@@ -13,6 +13,10 @@ pub struct EngineCounters {
     pub fragments: DecoderCounters,
     /// TCP streams that may carry SIP.
     pub tcp: TcpCounters,
+    /// RTCP reports of senders that found no room in the table of senders: no round trip comes of them.
+    pub rtcp_senders_refused: u64,
+    /// Gaps beyond those remembered in an interval: they are no evidence of whose loss it was.
+    pub gaps_left_out: u64,
 }
 
 impl Engine {
@@ -22,6 +26,8 @@ impl Engine {
             signalling: self.signal.counters().clone(),
             fragments: self.decoder.as_ref().map(|d| d.counters()).unwrap_or_default(),
             tcp: self.tcp.as_ref().map(|t| t.counters).unwrap_or_default(),
+            rtcp_senders_refused: self.join.witness.refused,
+            gaps_left_out: self.join.gaps.left_out(),
         }
     }
 }

@@ -6,8 +6,7 @@
 
 use crate::media::{FlowKey, Gap};
 use crate::model::StreamId;
-use crate::units::{Nanos, Timestamp};
-use foldhash::fast::FixedState;
+use crate::units::{Nanos, Seeded, Timestamp};
 use hashbrown::HashMap;
 
 /// Gaps that begin no farther apart are together.
@@ -33,8 +32,10 @@ struct Note {
 struct Generation {
     start: Timestamp,
     bins: Vec<Vec<Note>>,
-    streams: HashMap<StreamId, Vec<(Timestamp, u32)>, FixedState>,
+    streams: HashMap<StreamId, Vec<(Timestamp, u32)>, Seeded>,
     held: usize,
+    /// Found no room, since the machine began.
+    left_out: u64,
     latest: usize,
 }
 
@@ -52,7 +53,7 @@ pub struct Gaps {
 }
 
 impl Gaps {
-    pub fn new(interval: Nanos, hasher: &FixedState) -> Gaps {
+    pub fn new(interval: Nanos, hasher: &Seeded) -> Gaps {
         Gaps { present: Generation::new(interval, hasher), before: Generation::new(interval, hasher) }
     }
 
@@ -60,6 +61,11 @@ impl Gaps {
     pub fn turn(&mut self, start: Timestamp) {
         std::mem::swap(&mut self.present, &mut self.before);
         self.present.begin(start);
+    }
+
+    /// Gaps beyond those held: they are no evidence.
+    pub fn left_out(&self) -> u64 {
+        self.present.left_out + self.before.left_out
     }
 
     pub fn note(&mut self, gap: &Gap, key: &FlowKey) {
@@ -133,13 +139,14 @@ fn within(gaps: &[(Timestamp, u32)], at: Timestamp) -> &[(Timestamp, u32)] {
 }
 
 impl Generation {
-    fn new(interval: Nanos, hasher: &FixedState) -> Generation {
+    fn new(interval: Nanos, hasher: &Seeded) -> Generation {
         let bins = (interval.0 / TOGETHER.0).max(1) as usize;
         Generation {
             start: Timestamp::MIN,
             bins: vec![Vec::new(); bins],
             streams: HashMap::with_hasher(hasher.clone()),
             held: 0,
+            left_out: 0,
             latest: 0,
         }
     }
@@ -154,6 +161,7 @@ impl Generation {
     fn note(&mut self, gap: &Gap, key: &FlowKey) {
         let bin = self.bin(gap.at);
         if self.held >= HELD {
+            self.left_out += 1;
             return;
         }
         let Some(notes) = self.bins.get_mut(bin) else { return };
@@ -227,7 +235,7 @@ mod tests {
     }
 
     fn gaps(list: &[(u8, i64, u32)]) -> Gaps {
-        let mut gaps = Gaps::new(Nanos::from_secs(10), &FixedState::with_seed(1));
+        let mut gaps = Gaps::new(Nanos::from_secs(10), &Seeded::new(1));
         gaps.turn(Timestamp(0));
         for (stream, ms, missing) in list {
             gaps.note(&gap(*stream, *ms, *missing), &key(*stream));

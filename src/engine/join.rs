@@ -17,9 +17,8 @@ use crate::model::{
 use crate::quality::assess::bounds;
 use crate::quality::{CodecTable, DelaySource, MosContext, assess};
 use crate::signal::Side;
-use crate::units::{Nanos, Ssrc, Timestamp};
+use crate::units::{Nanos, Seeded, Ssrc, Timestamp};
 use crate::wire::sdp::Direction;
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
@@ -98,11 +97,11 @@ pub struct Join {
     policy: Policy,
     codecs: CodecTable,
     max_endpoints: usize,
-    streams: HashMap<StreamId, Box<Stream>, FixedState>,
-    by_ssrc: HashMap<Ssrc, Ids, FixedState>,
-    by_endpoint: HashMap<Endpoint, Ids, FixedState>,
-    bindings: HashMap<Endpoint, Binding, FixedState>,
-    calls: HashMap<u64, Call, FixedState>,
+    streams: HashMap<StreamId, Box<Stream>, Seeded>,
+    by_ssrc: HashMap<Ssrc, Ids, Seeded>,
+    by_endpoint: HashMap<Endpoint, Ids, Seeded>,
+    bindings: HashMap<Endpoint, Binding, Seeded>,
+    calls: HashMap<u64, Call, Seeded>,
     pub witness: Witness,
     pub gaps: Gaps,
     pub relations: Relations,
@@ -117,7 +116,7 @@ pub struct Join {
 }
 
 impl Join {
-    pub fn new(policy: &Policy, limits: &Limits, hasher: FixedState) -> Join {
+    pub fn new(policy: &Policy, limits: &Limits, hasher: Seeded) -> Join {
         Join {
             policy: policy.clone(),
             codecs: CodecTable::default(),
@@ -586,6 +585,7 @@ impl Join {
         record.quality.capture_drops = self.drops.between(record.first_at.min(from), record.last_at.max(to));
         record.quality.one_sided = record.directions_seen == 1;
         record.quality.started_mid_call = record.started_mid_call;
+        record.quality.shed = record.shed;
         self.stamped(&mut record.quality);
         let blamed = call.ended.iter().map(|s| (s.quality.loss_source, s.quality.loss_evidence));
         // The gravest source, with what speaks for it in the first stream where anything does.
@@ -640,7 +640,7 @@ fn remember(list: &mut Ids, id: StreamId) {
     }
 }
 
-fn remove_from<K: std::hash::Hash + Eq>(table: &mut HashMap<K, Ids, FixedState>, key: &K, id: StreamId) {
+fn remove_from<K: std::hash::Hash + Eq>(table: &mut HashMap<K, Ids, Seeded>, key: &K, id: StreamId) {
     if let Some(ids) = table.get_mut(key) {
         ids.retain(|i| *i != id);
         if ids.is_empty() {

@@ -24,10 +24,10 @@ pub use missed::Missed;
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Place, Shard, Witness};
 use crate::model::{
     CaptureInterval, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy, Relation, RelationKind,
-    StreamId, TimestampSource, Transport,
+    Shedding, StreamId, TimestampSource, Transport,
 };
 use crate::signal::{self, Signal};
-use crate::units::{Nanos, Timestamp};
+use crate::units::{Nanos, Seeded, Timestamp};
 use crate::wire::classify::{Class, classify};
 use crate::wire::rtp::{RtpError, RtpHeader};
 use crate::wire::sip::{Framing, frame_len, looks_like_sip};
@@ -35,7 +35,6 @@ use crate::wire::tcp::{Reassembler, TcpOutcome, TcpStream};
 use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_udp, rtcp as wire_rtcp};
 use clock::Suspicion;
 use copies::Copies;
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use join::{Join, Wish};
 use relations::Kin;
@@ -72,19 +71,19 @@ impl<F: FnMut(Event)> Sink for With<F> {
 pub struct Engine {
     policy: Policy,
     limits: Limits,
-    hasher: FixedState,
+    hasher: Seeded,
     /// Taken out while what it decoded is worked on.
     decoder: Option<Decoder>,
     tcp: Option<Reassembler>,
     shards: Vec<Shard>,
-    shard_of: HashMap<StreamId, usize, FixedState>,
+    shard_of: HashMap<StreamId, usize, Seeded>,
     batch: Vec<(usize, Packet)>,
     /// Where the streams of the batch are.
     places: Vec<Place>,
     signal: Signal,
     join: Join,
     /// RTCP of the last moments.
-    copies: Copies<FixedState>,
+    copies: Copies<Seeded>,
     /// Where frames come from, at least one.
     sources: Vec<Source>,
     /// Whose frames come now.
@@ -100,6 +99,8 @@ pub struct Engine {
     suspicion: Option<Suspicion>,
     /// Of the present interval.
     interval_outcomes: OutcomeCounts,
+    /// Calls shed and refused before the present interval.
+    calls_before: (u64, u64),
     outcomes: OutcomeCounts,
     media_facts: Vec<media::Fact>,
     signal_facts: Vec<signal::Fact>,
@@ -118,7 +119,7 @@ impl Engine {
     /// `seed` makes hash tables unpredictable to senders; it changes no fact. `shards` is at least 1 and changes none either.
     pub fn new(limits: Limits, policy: Policy, shards: usize, seed: u64) -> Engine {
         let shards = shards.max(1);
-        let hasher = FixedState::with_seed(seed);
+        let hasher = Seeded::new(seed);
         Engine {
             decoder: Some(Decoder::new(&limits)),
             tcp: Some(Reassembler::new(&limits)),
@@ -137,6 +138,7 @@ impl Engine {
             last_frame: Timestamp::MIN,
             suspicion: None,
             interval_outcomes: OutcomeCounts::default(),
+            calls_before: (0, 0),
             outcomes: OutcomeCounts::default(),
             media_facts: Vec::new(),
             signal_facts: Vec::new(),
@@ -405,9 +407,15 @@ impl Engine {
 
     /// States what was captured in the interval that ends at the boundary.
     fn end_interval(&mut self, out: &mut dyn Sink) {
+        let mut shedding = Shedding::default();
         for shard in &mut self.shards {
             self.interval_outcomes.merge(&shard.take_outcomes());
+            shedding.merge(&shard.take_shedding());
         }
+        let calls = self.signal.counters();
+        let calls = (calls.calls_shed, calls.calls_refused);
+        let before = std::mem::replace(&mut self.calls_before, calls);
+        (shedding.calls_shed, shedding.calls_refused) = (calls.0 - before.0, calls.1 - before.1);
         let mut outcomes = std::mem::take(&mut self.interval_outcomes);
         self.outcomes.merge(&outcomes);
         for source in &mut self.sources {
@@ -427,6 +435,7 @@ impl Engine {
                 dropped_interface: missed.interface,
                 dropped_queue: missed.queue,
                 outcomes,
+                shedding: std::mem::take(&mut shedding),
             })));
         }
     }

@@ -5,8 +5,7 @@
 
 use crate::media::{FlowKey, Standing};
 use crate::model::{Relation, RelationKind, StreamId};
-use crate::units::{Nanos, Timestamp};
-use foldhash::fast::FixedState;
+use crate::units::{Nanos, Seeded, Timestamp};
 use hashbrown::HashMap;
 use std::cmp::Reverse;
 
@@ -37,14 +36,14 @@ pub struct Kin {
 
 pub struct Relations {
     stream_timeout: Nanos,
-    held: HashMap<StreamId, (Relation, Timestamp), FixedState>,
+    held: HashMap<StreamId, (Relation, Timestamp), Seeded>,
     /// By the stream before it, a stream that goes on under another SSRC.
-    successors: HashMap<StreamId, StreamId, FixedState>,
+    successors: HashMap<StreamId, StreamId, Seeded>,
     counts: [u64; RelationKind::ALL.len()],
 }
 
 impl Relations {
-    pub fn new(stream_timeout: Nanos, hasher: FixedState) -> Relations {
+    pub fn new(stream_timeout: Nanos, hasher: Seeded) -> Relations {
         Relations {
             stream_timeout,
             held: HashMap::with_hasher(hasher.clone()),
@@ -178,7 +177,7 @@ mod tests {
     const MS: i64 = 1_000_000;
 
     fn relations() -> Relations {
-        Relations::new(Nanos::from_secs(30), FixedState::with_seed(1))
+        Relations::new(Nanos::from_secs(30), Seeded::new(1))
     }
 
     /// A stream between two addresses (host, port) with its first and last number and times in milliseconds.

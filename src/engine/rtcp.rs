@@ -5,9 +5,8 @@
 //! comes from the reports of the other side. Only the probe's clock is used (quality-metrics D.5, RFC 3550 6.4.1).
 
 use crate::model::{ReportBlock, RtcpKind, RtcpRecord};
-use crate::units::{Nanos, NtpTime, Ssrc, Timestamp};
+use crate::units::{Nanos, NtpTime, Seeded, Ssrc, Timestamp};
 use crate::wire::rtcp::{RtcpPacket, XrBlock};
-use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::net::SocketAddr;
 
@@ -44,8 +43,10 @@ impl Half {
 }
 
 pub struct Witness {
-    senders: HashMap<Ssrc, Sender, FixedState>,
+    senders: HashMap<Ssrc, Sender, Seeded>,
     max_senders: usize,
+    /// Reports that found no room for their sender: no round trip comes of them.
+    pub refused: u64,
 }
 
 /// Fields of a record every kind shares.
@@ -56,8 +57,8 @@ struct Seen {
 }
 
 impl Witness {
-    pub fn new(max_senders: usize, hasher: FixedState) -> Witness {
-        Witness { senders: HashMap::with_hasher(hasher), max_senders }
+    pub fn new(max_senders: usize, hasher: Seeded) -> Witness {
+        Witness { senders: HashMap::with_hasher(hasher), max_senders, refused: 0 }
     }
 
     /// Takes one RTCP packet of a compound; records are pushed without call and stream.
@@ -181,6 +182,7 @@ impl Witness {
 
     fn sender(&mut self, ssrc: Ssrc, at: Timestamp) -> Option<&mut Sender> {
         if self.senders.len() >= self.max_senders && !self.senders.contains_key(&ssrc) {
+            self.refused += 1;
             return None;
         }
         let sender = self.senders.entry(ssrc).or_default();
@@ -220,7 +222,7 @@ mod tests {
     /// truth 75 ms to B and back, 30 ms to A and back.
     #[test]
     fn both_halves_by_the_probes_clock_alone() {
-        let mut witness = Witness::new(10, FixedState::default());
+        let mut witness = Witness::new(10, Seeded::new(1));
         let (a, b) = (Ssrc(0xa), Ssrc(0xb));
         let (addr_a, addr_b): (SocketAddr, SocketAddr) =
             ("192.0.2.1:5001".parse().unwrap(), "192.0.2.2:5001".parse().unwrap());
@@ -257,7 +259,7 @@ mod tests {
     /// learns the half towards the sender from the same pair.
     #[test]
     fn a_silent_receiver_gives_a_half_by_extended_reports() {
-        let mut witness = Witness::new(10, FixedState::default());
+        let mut witness = Witness::new(10, Seeded::new(1));
         let (talker, listener) = (Ssrc(0xa), Ssrc(0xb));
         let addr: SocketAddr = "192.0.2.1:5001".parse().unwrap();
         let at = |ms: i64| Timestamp(ms * 1_000_000);
@@ -293,7 +295,7 @@ mod tests {
 
     #[test]
     fn an_impossible_round_trip_is_kept_and_marked() {
-        let mut witness = Witness::new(10, FixedState::default());
+        let mut witness = Witness::new(10, Seeded::new(1));
         let at = |ms: i64| Timestamp(ms * 1_000_000);
         let addr: SocketAddr = "192.0.2.1:5001".parse().unwrap();
         let sr = RtcpPacket::SenderReport {

@@ -1,6 +1,6 @@
 //! Running totals since the start, with labels that cannot grow without bound.
 
-use crate::model::{Event, IntervalReport, OutcomeCounts};
+use crate::model::{Event, IntervalReport, OutcomeCounts, Shedding};
 use crate::units::{BUCKETS, DelayHistogram};
 use std::collections::BTreeMap;
 
@@ -47,6 +47,7 @@ pub struct Totals {
     pub packets_lost: u64,
     /// Calls and streams left out of the live view because it was full.
     pub not_shown: u64,
+    pub shedding: Shedding,
 }
 
 impl Totals {
@@ -62,6 +63,7 @@ impl Totals {
             Event::Interval(interval) => self.interval(interval, trunk),
             Event::Capture(capture) => {
                 self.outcomes.merge(&capture.outcomes);
+                self.shedding.merge(&capture.shedding);
                 let interface = bounded(&capture.interface, MAX_INTERFACES, self.dropped.keys().map(String::as_str));
                 let dropped = self.dropped.entry(interface).or_default();
                 let missed = [capture.dropped_ring, capture.dropped_interface, capture.dropped_queue];

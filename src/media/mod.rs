@@ -11,6 +11,7 @@ mod payloads;
 pub mod recent;
 mod sequence;
 mod shard;
+mod shed;
 mod stream;
 mod tally;
 mod timing;

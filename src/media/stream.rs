@@ -81,6 +81,8 @@ pub struct Stream {
     pub same_source: Option<u32>,
     /// How many of them follow.
     pub same_source_depth: u16,
+    /// An offer or answer named one of its addresses: it belongs to a call.
+    pub signalled: bool,
 }
 
 impl Stream {
@@ -118,6 +120,7 @@ impl Stream {
             idle_intervals: 0,
             same_source: None,
             same_source_depth: 0,
+            signalled: false,
         }
     }
 

@@ -59,6 +59,39 @@ pub struct CaptureInterval {
     /// Frames dropped on a full queue inside the program.
     pub dropped_queue: u64,
     pub outcomes: OutcomeCounts,
+    pub shedding: Shedding,
+}
+
+/// What full tables gave up, over all interfaces, in the order of `docs/operations.md`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shedding {
+    /// Streams ended before their time to make room for others.
+    pub streams_shed: u64,
+    /// Times a stream was recognised and not taken in.
+    pub streams_refused: u64,
+    /// Calls ended before their time to make room for others; single messages of unknown calls are not calls.
+    pub calls_shed: u64,
+    /// Messages that would have begun a call.
+    pub calls_refused: u64,
+}
+
+impl Shedding {
+    pub fn merge(&mut self, other: &Shedding) {
+        self.streams_shed += other.streams_shed;
+        self.streams_refused += other.streams_refused;
+        self.calls_shed += other.calls_shed;
+        self.calls_refused += other.calls_refused;
+    }
+
+    /// By name, as columns and metrics have them.
+    pub fn counts(&self) -> [(&'static str, u64); 4] {
+        [
+            ("streams_shed", self.streams_shed),
+            ("streams_refused", self.streams_refused),
+            ("calls_shed", self.calls_shed),
+            ("calls_refused", self.calls_refused),
+        ]
+    }
 }
 
 /// Where a capture was taken: part of every measurement.

@@ -50,7 +50,8 @@ impl Default for Policy {
     }
 }
 
-/// How much is held at most. Each limit has a counter ([`super::OverLimit`]) and drops the newest or the idlest, never a call that is up.
+/// How much is held at most. Each limit has a counter ([`super::OverLimit`]) and an order in which
+/// it is shed (docs/operations.md, "When a table is full"); never a call that is up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// RTP streams measured at once, over all shards.
@@ -92,5 +93,21 @@ impl Default for Limits {
             fragment_bytes: 32 * 1024 * 1024,
             message_bytes: 128 * 1024,
         }
+    }
+}
+
+impl Limits {
+    /// What each limit may hold at worst: its name, how many, and bytes of each. Bytes are those a release build was seen
+    /// to take, rounded up, with everything that hangs on the unit: tables and their growth by doubling, histograms of
+    /// a stream's whole life, identities of every message of a call. Traffic that is no attack takes a fraction.
+    pub fn shares(&self) -> [(&'static str, usize, usize); 6] {
+        [
+            ("streams", self.streams, 6 * 1024),
+            ("candidates", self.candidates, 3 * 1024),
+            ("calls", self.calls, 6 * 1024 + 32 * self.messages_per_call + 64 * self.branches_per_call),
+            ("media_endpoints", self.media_endpoints, 512),
+            ("tcp_connections", self.tcp_connections, 2 * self.tcp_bytes + 1024),
+            ("fragment_bytes", self.fragment_bytes, 2),
+        ]
     }
 }

@@ -390,6 +390,8 @@ pub struct Quality {
     pub snap_cut: bool,
     /// The first packet seen was not the first of the call.
     pub started_mid_call: bool,
+    /// It was ended to make room in a full table; what came after is not measured, or is another stream.
+    pub shed: bool,
     /// Times the clock of the capture was set: back by more than a second, or forward.
     pub clock_steps: u32,
     pub timestamp_source: TimestampSource,

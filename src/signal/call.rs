@@ -57,6 +57,8 @@ pub(super) struct Call {
     /// A failure on a branch behind a proxy: time, status, reason.
     branch_failure: Option<(Timestamp, u16, String)>,
     /// Known which side sent the first INVITE.
+    /// Any answer or media was seen: somebody is there.
+    pub responded: bool,
     sides_known: bool,
     /// Seen inside a dialog: a failure answer is then one to a re-INVITE.
     in_dialog: bool,
@@ -112,6 +114,7 @@ impl Call {
             progress_at: heard.at,
             cancel_at: None,
             branch_failure: None,
+            responded: false,
             sides_known: opens,
             in_dialog: false,
             caller_tags: vec![heard.from_tag],
@@ -171,6 +174,7 @@ impl Call {
 
     /// Counts the message and tells whether it was seen before. `limit`: identities kept.
     pub fn sight(&mut self, heard: &Heard<'_, '_>, limit: usize) -> Sight {
+        self.responded |= !heard.request;
         self.record.last_at = self.record.last_at.max(heard.at);
         self.last_message_at = self.last_message_at.max(heard.at);
         let identity = heard.identity();
@@ -271,6 +275,7 @@ impl Call {
     pub fn media_seen(&mut self, at: Timestamp) {
         self.record.last_at = self.record.last_at.max(at);
         self.confirmed = true;
+        self.responded = true;
     }
 
     /// The one door for changes of state.

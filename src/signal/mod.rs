@@ -97,8 +97,11 @@ pub struct SignalCounters {
     pub unattributed: u64,
     /// Single messages of unknown calls, forgotten.
     pub orphans: u64,
-    /// Half-open calls that made room for others.
-    pub evicted: u64,
+    /// What made room for others: calls, and single messages of unknown calls.
+    pub calls_shed: u64,
+    pub orphans_shed: u64,
+    /// Messages that would have begun a call when nothing could make room.
+    pub calls_refused: u64,
     /// Media lines beyond [`Limits::media_endpoints`] or the limit per call.
     pub media_refused: u64,
     /// Voice quality reports, copies of them left out, and bodies that are none.
@@ -109,8 +112,8 @@ pub struct SignalCounters {
     pub anomalies: BTreeMap<(&'static str, &'static str), u64>,
 }
 
-/// Order in which calls make room: single messages, calls already over, then those that wait for an answer,
-/// oldest first. A call that is up is never in it.
+/// Order in which calls make room: single messages, INVITEs nobody has answered in any way, calls already over, then
+/// those that wait for a final answer; the oldest of each first. A call that is up is never in it.
 type Weight = (u8, Timestamp, u64);
 
 /// All calls that are not over for good.
@@ -218,10 +221,7 @@ impl Signal {
     pub fn media_seen(&mut self, uid: u64, at: Timestamp) {
         let Some(call) = self.calls.get_mut(&uid) else { return };
         call.media_seen(at);
-        let rank = rank(call);
-        if let Some(weight) = call.weight.take_if(|(held, ..)| Some(*held) != rank) {
-            self.evictable.remove(&weight);
-        }
+        weigh(call, &mut self.evictable);
     }
 
     /// The capture ended at `at`: everything still open is ended, oldest first.
@@ -267,9 +267,12 @@ impl Signal {
     fn open(&mut self, key: u128, heard: &Heard<'_, '_>, out: &mut Vec<Fact>) -> Option<Box<Call>> {
         if self.calls.len() >= self.limits.calls {
             let highest = if heard.opens_dialog() { RANK_PROCEEDING } else { RANK_OVER };
-            let (_, _, idlest) = self.evictable.first().copied().filter(|(rank, ..)| *rank <= highest)?;
-            self.counters.evicted += 1;
-            self.end(idlest, out);
+            let first = self.evictable.first().copied().filter(|(rank, ..)| *rank <= highest);
+            let Some((_, _, uid)) = first else {
+                self.counters.calls_refused += 1;
+                return None;
+            };
+            self.shed(uid, out);
         }
         let mut uid = call_uid(heard.message.call_id(), heard.at);
         while self.calls.contains_key(&uid) {
@@ -344,14 +347,7 @@ impl Signal {
             self.deadlines.insert((at, uid));
             call.deadline = at;
         }
-        let weight = rank(&call).map(|rank| (rank, call.record.first_at, uid));
-        if weight != call.weight {
-            if let Some(old) = call.weight {
-                self.evictable.remove(&old);
-            }
-            self.evictable.extend(weight);
-            call.weight = weight;
-        }
+        weigh(&mut call, &mut self.evictable);
         self.calls.insert(uid, call);
     }
 
@@ -359,6 +355,18 @@ impl Signal {
         if let Some(call) = self.calls.remove(&uid) {
             self.close(call, out);
         }
+    }
+
+    /// Ends a call to make room.
+    fn shed(&mut self, uid: u64, out: &mut Vec<Fact>) {
+        let Some(mut call) = self.calls.remove(&uid) else { return };
+        call.record.shed = true;
+        if call.confirmed {
+            self.counters.calls_shed += 1;
+        } else {
+            self.counters.orphans_shed += 1;
+        }
+        self.close(call, out);
     }
 
     /// The last that is heard of a call, which is no longer in the table of calls.
@@ -383,14 +391,28 @@ impl Signal {
 }
 
 const RANK_ORPHAN: u8 = 0;
-const RANK_OVER: u8 = 1;
-const RANK_TRYING: u8 = 2;
-const RANK_PROCEEDING: u8 = 3;
+const RANK_UNANSWERED: u8 = 1;
+const RANK_OVER: u8 = 2;
+const RANK_TRYING: u8 = 3;
+const RANK_PROCEEDING: u8 = 4;
+
+/// Puts a call at its place in the order of shedding.
+fn weigh(call: &mut Call, evictable: &mut BTreeSet<Weight>) {
+    let weight = rank(call).map(|rank| (rank, call.record.first_at, call.record.uid));
+    if weight != call.weight {
+        if let Some(old) = call.weight {
+            evictable.remove(&old);
+        }
+        evictable.extend(weight);
+        call.weight = weight;
+    }
+}
 
 fn rank(call: &Call) -> Option<u8> {
     match call.record.state {
         _ if !call.confirmed => Some(RANK_ORPHAN),
         _ if call.over_at.is_some() => Some(RANK_OVER),
+        CallState::Trying if !call.responded => Some(RANK_UNANSWERED),
         CallState::Trying => Some(RANK_TRYING),
         CallState::Proceeding => Some(RANK_PROCEEDING),
         _ => None,

@@ -59,6 +59,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0005_trust.sql"),
         cluster_sql: include_str!("../../schemas/0005_trust.cluster.sql"),
     },
+    Migration {
+        version: 6,
+        name: "shedding",
+        sql: include_str!("../../schemas/0006_shedding.sql"),
+        cluster_sql: include_str!("../../schemas/0006_shedding.cluster.sql"),
+    },
 ];
 
 const RECORD: &str = include_str!("../../schemas/0000_migrations.sql");
@@ -192,7 +198,8 @@ mod tests {
 
     #[test]
     fn versions_count_up_from_one() {
-        assert!(MIGRATIONS.iter().enumerate().all(|(i, m)| m.version as usize == i + 1));
+        assert_eq!(MIGRATIONS.first().map(|m| m.version), Some(1));
+        assert!(MIGRATIONS.is_sorted_by(|a, b| a.version < b.version));
     }
 
     #[test]

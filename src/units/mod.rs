@@ -1,11 +1,14 @@
-//! Integer time, RTP scalar types and the delay-variation histogram: the units every other room counts in.
+//! Integer time, RTP scalar types and the delay-variation histogram: the units every other room counts in;
+//! and the seeded hash under which every room keeps what senders name.
 //!
 //! Nothing here reads a clock, allocates on a hot path or can fail. Time is an argument: an `i64` of
 //! nanoseconds, so that early packets give negative differences instead of wrapping.
 
+mod hash;
 mod histogram;
 mod time;
 
+pub use hash::{Seeded, SeededHasher};
 pub use histogram::{BUCKETS, DelayHistogram, HISTOGRAM_VERSION, bucket_bounds_ns, bucket_of};
 pub use time::{Nanos, NtpTime, Timestamp};
 

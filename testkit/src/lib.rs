@@ -6,6 +6,7 @@
 pub mod bulk;
 pub mod call;
 pub mod codec;
+pub mod flood;
 pub mod frame;
 mod media;
 pub mod network;

@@ -1,7 +1,7 @@
 //! Every limit is reached, counted, and holds; floods cost those beside them nothing.
 
 use super::*;
-use auscult::model::{Outcome, OverLimit, Transport};
+use auscult::model::{Outcome, OverLimit, Shedding, Transport};
 use auscult::signal::Signal;
 use std::net::SocketAddr;
 use testkit::World;
@@ -140,8 +140,8 @@ fn a_flood_of_ssrcs_on_live_addresses_costs_nothing() {
 fn a_flood_of_call_ids_costs_the_reference_calls_nothing() {
     let limits = Limits { calls: 1_500, ..limits() };
     let plain = run(&reference(), &Setup::limited(limits.clone()));
-    // It ends before the calls do: a call that is over makes room first, and its last packets would find it gone.
-    let flood: Vec<Frame> = (0..40_000i64).map(|i| invite(START + i * 300_000, &format!("flood{i}"), 0)).collect();
+    // It goes on when the calls are over: those that nobody answered make room for each other before them.
+    let flood: Vec<Frame> = (0..40_000i64).map(|i| invite(START + i * 500_000, &format!("flood{i}"), 0)).collect();
     let mut signal = Signal::new(&Policy::default(), &limits);
     let mut facts = Vec::new();
     for f in &flood {
@@ -150,11 +150,124 @@ fn a_flood_of_call_ids_costs_the_reference_calls_nothing() {
         assert!(signal.len() <= limits.calls);
         facts.clear();
     }
-    assert_eq!(signal.counters().evicted, 40_000 - 1_500);
+    assert_eq!(signal.counters().calls_shed, 40_000 - 1_500);
     let flooded = run(&beside(flood), &Setup::limited(limits));
     same(&about_reference(&plain), &about_reference(&flooded), "calls beside a flood");
     assert_eq!(flooded.calls().len(), 20 + 40_000, "each is stated once, evicted or not");
+    assert_eq!(flooded.calls().iter().filter(|c| c.shed).count(), 40_000 - 1_500);
     assert_eq!(flooded.outcomes.total(), flooded.frames);
+}
+
+fn shedding(run: &Run) -> Shedding {
+    let mut all = Shedding::default();
+    for event in &run.events {
+        if let Event::Capture(capture) = event {
+            all.merge(&capture.shedding);
+        }
+    }
+    all
+}
+
+/// Source port and packets of the streams that were shed, in the order of their ports.
+fn shed(run: &Run) -> Vec<(u16, u64)> {
+    let mut all: Vec<_> =
+        run.streams().iter().filter(|s| s.quality.shed).map(|s| (s.src.port(), s.numbers.packets)).collect();
+    all.sort_unstable();
+    all
+}
+
+/// Five packets in sequence from a port of 192.0.2.1.
+fn burst(at: i64, port: u16, first: u16) -> Vec<Frame> {
+    let packet = |i: u16| {
+        rtp(at + i64::from(i) * 20 * MS, &format!("192.0.2.1:{port}"), "198.51.100.1:5000", u32::from(port), first + i)
+    };
+    (0..5).map(packet).collect()
+}
+
+#[test]
+fn the_longest_idle_stream_makes_room_first() {
+    let limits = Limits { streams: 3, ..limits() };
+    let mut frames = Vec::new();
+    // Three streams, the last packets 30.5, 30 and 3 s old when the fourth comes, and the fifth and sixth after it.
+    frames.extend(burst(START, 4002, 0));
+    frames.extend(burst(START + 500 * MS, 4000, 0));
+    frames.extend(burst(START + 27_500 * MS, 4004, 0));
+    frames.extend(burst(START + 30_500 * MS, 4006, 0));
+    frames.extend(burst(START + 31_500 * MS, 4008, 0));
+    frames.extend(burst(START + 32_500 * MS, 4010, 0));
+    frames.sort_by_key(|f| f.at);
+    for seed in [1, 2] {
+        let run = run(&frames, &Setup { seed, ..Setup::limited(limits.clone()) });
+        assert_eq!(shed(&run), [(4000, 5), (4002, 5)]);
+        assert_eq!(run.streams().len(), 5);
+        // Four packets are a stream that is refused, the fifth a candidate that comes to nothing.
+        assert_eq!(over(&run, OverLimit::Streams), 4);
+        assert_eq!(shedding(&run), Shedding { streams_shed: 2, streams_refused: 1, ..Shedding::default() });
+    }
+}
+
+#[test]
+fn a_stream_of_a_call_displaces_the_youngest_that_has_none() {
+    let limits = Limits { streams: 4, ..limits() };
+    let mut frames = Vec::new();
+    for i in 0..4u16 {
+        for packet in 0..20 {
+            frames.extend(burst(START + i64::from(100 * i + 100 * packet) * MS, 4000 + 2 * i, 5 * packet as u16));
+        }
+    }
+    let call = |at: i64, id: &str, port: u16| vec![invite(at, id, port), answer(at + MS, "200 OK", id, "t", port + 2)];
+    frames.extend(call(START + 900 * MS, "first", 6000));
+    frames.extend(call(START + 910 * MS, "second", 6100));
+    frames.extend(call(START + 920 * MS, "third", 6200));
+    let media = |at: i64, port: u16| {
+        (0..20).map(move |i| {
+            rtp(at + i64::from(i) * 20 * MS, "198.51.100.9:7000", &format!("192.0.2.9:{port}"), u32::from(port), i)
+        })
+    };
+    for (n, port) in [6000, 6002, 6100, 6102, 6200].into_iter().enumerate() {
+        frames.extend(media(START + (1_000 + 50 * n as i64) * MS, port));
+    }
+    frames.sort_by_key(|f| f.at);
+    let run = run(&frames, &Setup::limited(limits));
+    // The youngest first, until none without a call is left; streams of calls never.
+    let ports: Vec<u16> = run.streams().iter().filter(|s| s.quality.shed).map(|s| s.src.port()).collect();
+    assert_eq!(ports, [4006, 4004, 4002, 4000]);
+    let of_calls = run
+        .streams()
+        .iter()
+        .filter(|s| s.call_uid.is_some())
+        .map(|s| (s.dst.port(), s.numbers.packets))
+        .collect::<Vec<_>>();
+    assert_eq!(of_calls.len(), 4);
+    assert!(of_calls.iter().all(|(port, packets)| *port != 6200 && *packets == 20), "{of_calls:?}");
+    assert_eq!(shedding(&run).streams_shed, 4);
+}
+
+#[test]
+fn calls_make_room_in_the_order_of_what_is_lost_with_them() {
+    let limits = Limits { calls: 4, ..limits() };
+    let mut frames = vec![
+        invite(START, "rings", 0),
+        answer(START + MS, "180 Ringing", "rings", "t", 0),
+        invite(START + 2 * MS, "trying", 0),
+        answer(START + 3 * MS, "100 Trying", "trying", "", 0),
+        invite(START + 4 * MS, "busy", 0),
+        answer(START + 5 * MS, "486 Busy Here", "busy", "t", 0),
+        invite(START + 6 * MS, "silent", 0),
+    ];
+    // Each of them comes up, so the next has to find room elsewhere.
+    for i in 0..5 {
+        let (id, at) = (format!("up{i}"), START + (10 + 10 * i) * MS);
+        frames.push(invite(at, &id, 0));
+        frames.push(answer(at + MS, "200 OK", &id, "t", 0));
+    }
+    let run = run(&frames, &Setup::limited(limits));
+    let ids: Vec<(&str, bool)> = run.calls().iter().map(|c| (c.call_id.as_str(), c.shed)).collect();
+    let shed: Vec<&str> = ids.iter().filter(|(_, shed)| *shed).map(|(id, _)| *id).collect();
+    assert_eq!(shed, ["silent", "busy", "trying", "rings"]);
+    assert_eq!(ids[4..], [("up0", false), ("up1", false), ("up2", false), ("up3", false)]);
+    // The INVITE of the fifth and the answer to it.
+    assert_eq!(shedding(&run), Shedding { calls_shed: 4, calls_refused: 2, ..Shedding::default() });
 }
 
 #[test]

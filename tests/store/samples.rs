@@ -52,6 +52,7 @@ pub fn call(uid: u64) -> CallRecord {
         branches: 6,
         acked: true,
         started_mid_call: true,
+        shed: true,
         release_reason: "Q.850;cause=16".to_owned(),
         streams: vec![StreamId(11), StreamId(u64::MAX)],
         mos_worst: Some(3.25),
@@ -164,6 +165,7 @@ fn quality() -> Quality {
         one_sided: true,
         snap_cut: true,
         started_mid_call: true,
+        shed: true,
         clock_steps: 1,
         timestamp_source: TimestampSource::Adapter,
         timestamp_resolution_ns: 1000,
@@ -311,5 +313,6 @@ pub fn capture(start_s: i64) -> CaptureInterval {
         dropped_interface: 2,
         dropped_queue: 3,
         outcomes,
+        shedding: Shedding { streams_shed: 4, streams_refused: 5, calls_shed: 6, calls_refused: 7 },
     }
 }

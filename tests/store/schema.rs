@@ -174,7 +174,10 @@ async fn rows_from_before_an_upgrade_read_as_unknown() {
         let known = serde_json::Value::Object(known);
         store.writer().query_raw(&format!("INSERT INTO {table} FORMAT JSONEachRow\n{known}")).execute().await.unwrap();
     }
-    assert_eq!(store.migrate().await.unwrap(), (2..=VERSION).collect::<Vec<_>>());
+    assert_eq!(
+        store.migrate().await.unwrap(),
+        MIGRATIONS.iter().map(|m| m.version).filter(|v| *v > 1).collect::<Vec<_>>()
+    );
 
     let read: CallRow = store.reader().query("SELECT ?fields FROM calls").fetch_one().await.unwrap();
     let unknown = (read.mos_worst_interval, read.mos_worst_interval_scale.as_str(), read.mos_worst_minute);

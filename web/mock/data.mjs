@@ -90,7 +90,7 @@ function makeCall(random, index, startMs, endMs) {
     pdd_ms: kind === "noresponse" ? null : pdd, setup_ms: answered === null ? null : answered - invite, duration_ms: answered === null || ended === null ? null : ended - answered,
     released_by: by, release_reason: by === "callee" && answered !== null ? 'Q.850;cause=16;text="Normal call clearing"' : "", reinvites: kind === "interrupted" ? 1 : 0,
     auth_rounds: index % 5 === 0 ? 1 : 0, retransmissions: kind === "noresponse" ? 6 : index % 11 === 0 ? 1 : 0, sip_rtt_ms: { toward_caller: by === "callee" && answered !== null ? { samples: 1, min: 3.4, max: 3.4 } : null, toward_callee: kind === "noresponse" ? null : { samples: 2, min: 21.6, max: 34.2 } },
-    messages: 0, branches: 1, acked: answered !== null, started_mid_call: false,
+    messages: 0, branches: 1, acked: answered !== null, started_mid_call: false, shed: false,
     directions_seen: streams.length, stream_ids: streams.map((s) => s.id), codecs: streams.length > 0 ? [codec] : [],
     mos_worst: mos, mos_scale: scale, mos_worst_interval: mos === null ? null : { lq: mos, scale }, mos_worst_minute: worst ? { lq: worst.mos.worst_minute, scale } : null, class: klass,
     pdv_p95_worst_ms: most(streams.map((s) => s.delay_variation_ms.p95)), loss_pct_worst: most(streams.map((s) => s.loss_pct)),
@@ -182,7 +182,7 @@ function makeStream({ random, hex, id, callId, src, dst, codec, from, to, impair
     max_gap_ms: most(rows.map((r) => r.max_gap_ms)), drift_ppm: to - from > 30_000 ? (random() - 0.5) * 60 : null, dscp: random() < 0.8 ? 46 : 0, dscp_changes: 0, ttl_min: 61, ttl_max: 61, vlan: 210, tunnel: null,
     rtt_ms: null, r: whole,
     mos: { lq: whole === null ? null : mosOf((whole / SCALE_TOP[scale]) * 100), cq: null, scale: whole === null ? null : scale, worst_interval: rated.length === 0 ? null : Math.min(...rated.map((r) => r.mos_lq)), worst_minute: rated.length === 0 ? null : mean(rated, (r) => r.mos_lq), bounds, model: whole === null ? null : MODELS[scale], delay_ms: null, jitter_buffer_ms: 60, null_reason: whole === null ? "too_few_packets" : null, ie, bpl, burst_ratio: impaired === "bursty" ? 2.2 : 1, effective_loss_pct: expected > 0 ? (100 * lost) / expected : null, codec_status: codec === "opus" ? "estimate" : "standard", delay_source: null },
-    quality: { capture_drops: impaired === "capture" ? 41 : 0, duplicates_removed: 0, one_sided: oneSided, snap_cut: false, started_mid_call: false, clock_steps: 0, timestamp_resolution_ns: 1000, loss_evidence: lost === 0 ? null : impaired === "capture" ? "capture_drops" : impaired === "bursty" ? "receiver_lost_them" : null, loss_source: lost === 0 ? "none" : impaired === "capture" ? "capture" : "network" },
+    quality: { capture_drops: impaired === "capture" ? 41 : 0, duplicates_removed: 0, one_sided: oneSided, snap_cut: false, started_mid_call: false, shed: false, clock_steps: 0, timestamp_resolution_ns: 1000, loss_evidence: lost === 0 ? null : impaired === "capture" ? "capture_drops" : impaired === "bursty" ? "receiver_lost_them" : null, loss_source: lost === 0 ? "none" : impaired === "capture" ? "capture" : "network" },
     probe: "span-1", site, trunk,
   };
   row.quality.duplicates_removed = row.duplicates_probe;

@@ -77,6 +77,7 @@ export interface CallRow {
   branches: number;
   acked: boolean;
   started_mid_call: boolean;
+  shed: boolean | null;
   directions_seen: number;
   stream_ids: string[];
   codecs: string[];
@@ -199,6 +200,7 @@ export interface MeasurementQuality {
   one_sided: boolean;
   snap_cut: boolean;
   started_mid_call: boolean;
+  shed: boolean;
   clock_steps: number;
   timestamp_resolution_ns: number | null;
   loss_source: string | null;

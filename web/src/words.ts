@@ -165,11 +165,12 @@ export function trustOf(stream: StreamRow): "ok" | "care" | "doubt" {
 
 /** What the probe did not see of one direction, or saw with a doubt. */
 export function missing({ lost, quality, clock_source }: StreamRow): string[] {
-  const { capture_drops, started_mid_call, one_sided, snap_cut, clock_steps } = quality;
+  const { capture_drops, started_mid_call, shed, one_sided, snap_cut, clock_steps } = quality;
   return [
     blameAssumed(lost, quality) && "a word for or against the network: that the loss is its own is the assumption",
     capture_drops > 0 && `${plural(capture_drops, "frame")} that the probe dropped meanwhile: loss may be its own`,
     started_mid_call && "the start: the first packet seen was not the first of the call",
+    shed && "the end: the table of streams was full, and this one made room",
     one_sided && "the other direction: only this one was seen",
     clock_source === "inferred" && "the clock rate: inferred from timestamps, not told by SDP",
     clock_source === null && "the clock rate: without it there is no jitter and no delay variation",

@@ -63,10 +63,10 @@ test("the side of the probe on which packets were lost, in words", () => {
 });
 
 test("what speaks against a direction's figures is said, and nothing else is", () => {
-  const stream = ({ lost = 0, lq = 4.1, bounds = null, null_reason = null, clock_source = "sdp", ...quality } = {}) => ({ lost, clock_source, mos: { lq, bounds, null_reason }, quality: { capture_drops: 0, started_mid_call: false, one_sided: false, snap_cut: false, clock_steps: 0, loss_source: "none", loss_evidence: null, ...quality } });
+  const stream = ({ lost = 0, lq = 4.1, bounds = null, null_reason = null, clock_source = "sdp", ...quality } = {}) => ({ lost, clock_source, mos: { lq, bounds, null_reason }, quality: { capture_drops: 0, started_mid_call: false, shed: false, one_sided: false, snap_cut: false, clock_steps: 0, loss_source: "none", loss_evidence: null, ...quality } });
   assert.deepEqual(words.missing(stream()), []);
-  const all = words.missing(stream({ capture_drops: 1, started_mid_call: true, one_sided: true, snap_cut: true, clock_steps: 2, clock_source: null }));
-  assert.equal(all.length, 6);
+  const all = words.missing(stream({ capture_drops: 1, started_mid_call: true, shed: true, one_sided: true, snap_cut: true, clock_steps: 2, clock_source: null }));
+  assert.equal(all.length, 7);
   assert.match(all[0], /^1 frame that the probe dropped/);
   assert.match(words.missing(stream({ lost: 3, loss_source: "network" })).join(), /assumption/);
   assert.deepEqual(words.missing(stream({ lost: 3, loss_source: "network", loss_evidence: "receiver_lost_them" })), []);

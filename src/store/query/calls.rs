@@ -115,6 +115,7 @@ pub struct CallRow {
     pub branches: u32,
     pub acked: bool,
     pub started_mid_call: bool,
+    pub shed: Option<bool>,
     pub directions_seen: u8,
     pub streams: Vec<u64>,
     pub mos_worst: Option<f32>,
@@ -159,7 +160,7 @@ pub(super) const CALL_COLUMNS: &str = concat!(
      callee_user, callee_name, callee_agent, state, final_code, final_reason, transport, signalling_src_ip, \
      signalling_src_port, signalling_dst_ip, signalling_dst_port, first_at, last_at, invite_at, ringing_at, \
      answered_at, ended_at, pdd_ms, setup_ms, duration_ms, released_by, release_reason, reinvites, auth_rounds, \
-     retransmissions, messages, branches, acked, started_mid_call, directions_seen, streams, mos_worst, mos_scale, \
+     retransmissions, messages, branches, acked, started_mid_call, shed, directions_seen, streams, mos_worst, mos_scale, \
      pdv_p95_worst_ms, loss_pct_worst, loss_source, diagnosis, \
      diagnoses, mos_worst_interval, mos_worst_interval_scale, mos_worst_minute, mos_worst_minute_scale, \
      sip_rtt_toward_caller_samples, sip_rtt_toward_caller_min_ms, sip_rtt_toward_caller_max_ms, \

@@ -84,6 +84,7 @@ pub struct StreamRow {
     pub one_sided: bool,
     pub snap_cut: bool,
     pub started_mid_call: bool,
+    pub shed: bool,
     pub clock_steps: u32,
     pub timestamp_resolution_ns: u32,
     pub loss_source: String,
@@ -166,7 +167,7 @@ const STREAM_COLUMNS: &str = "probe, site, trunk, stream_id, call_uid, call_id, 
     loss_runs, longest_loss_run, jitter_last_ms, jitter_mean_ms, jitter_max_ms, pdv_p50_ms, pdv_p95_ms, pdv_p99_ms, \
     pdv_max_ms, late, max_gap_ms, drift_ppm, dscp, dscp_changes, ttl_min, ttl_max, vlan, tunnel, rtt_ms, r, mos_lq, \
     mos_cq, mos_scale, mos_null_reason, mos_worst_interval, ie, bpl, burst_ratio, effective_loss_pct, codec_status, \
-    delay_source, capture_drops, one_sided, snap_cut, started_mid_call, clock_steps, timestamp_resolution_ns, \
+    delay_source, capture_drops, one_sided, snap_cut, started_mid_call, shed, clock_steps, timestamp_resolution_ns, \
     loss_source, strays, telephone_events, comfort_noise, pdv_p999_ms, discarded_adaptive, ipdv_mean_ms, ipdv_max_ms, mapdv2_ms, \
     max_delta_ms, max_skew_ms, bursts, burst_packets, burst_lost, gap_packets, gap_lost, gap_periods, \
     burst_duration_ms, gap_duration_ms, gap_duration_a2_ms, burst_ratio_measured, markov_p, markov_q, mean_loss_run, \

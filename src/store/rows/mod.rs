@@ -198,6 +198,7 @@ impl CallRow {
             timestamp_source: call.quality.timestamp_source.name().to_owned(),
             timestamp_resolution_ns: Some(call.quality.timestamp_resolution_ns),
             loss_evidence: call.quality.loss_evidence.to_owned(),
+            shed: Some(call.shed),
         }
     }
 }
@@ -310,6 +311,10 @@ impl CaptureRow {
             dropped_queue: capture.dropped_queue,
             outcomes: capture.outcomes.0.iter().map(|(outcome, frames)| (outcome.name(), *frames)).collect(),
             row_id: id.finish(),
+            streams_shed: Some(capture.shedding.streams_shed),
+            streams_refused: Some(capture.shedding.streams_refused),
+            calls_shed: Some(capture.shedding.calls_shed),
+            calls_refused: Some(capture.shedding.calls_refused),
         }
     }
 }

@@ -79,6 +79,7 @@ pub struct CallRow {
     pub timestamp_source: String,
     pub timestamp_resolution_ns: Option<u32>,
     pub loss_evidence: String,
+    pub shed: Option<bool>,
 }
 
 /// A row of `streams`.
@@ -222,6 +223,7 @@ pub struct StreamRow {
     pub lost_late_gap_duration_ms: Option<f32>,
     pub lost_late_gap_duration_a2_ms: Option<f32>,
     pub lost_late_burst_ratio: Option<f32>,
+    pub shed: bool,
 }
 
 /// A row of `stream_intervals`.
@@ -410,4 +412,8 @@ pub struct CaptureRow {
     pub dropped_queue: u64,
     pub outcomes: Vec<(String, u64)>,
     pub row_id: u64,
+    pub streams_shed: Option<u64>,
+    pub streams_refused: Option<u64>,
+    pub calls_shed: Option<u64>,
+    pub calls_refused: Option<u64>,
 }
