@@ -4,7 +4,7 @@
 
 use crate::{Options, measure};
 use auscult::engine::Engine;
-use auscult::model::{Event, IntervalReport, Limits, Policy, StreamId};
+use auscult::model::{Event, IntervalReport, Limits, Policy, StreamId, TimestampSource};
 use auscult::store::rows::Record;
 use auscult::store::writer::Counters;
 use auscult::store::{Backend, Labels, StoreOptions, StoreSender, StoreWriter, Table, chdb};
@@ -223,7 +223,7 @@ impl Source {
         for seed in 0..WORLDS {
             let capture = World::random(seed, CALLS).build();
             let mut engine = Engine::new(Limits::default(), Policy::default(), 1, 1);
-            engine.set_source("eth1", 1);
+            engine.set_source("eth1", TimestampSource::Kernel, 1);
             let mut events: Vec<Event> = Vec::new();
             for frame in &capture.frames {
                 let wire_len = frame.wire_len as usize;

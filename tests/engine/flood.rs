@@ -75,14 +75,11 @@ impl Told {
     }
 }
 
+/// Takes a frame.
+type Take<'a> = &'a mut dyn FnMut(&[u8]);
+
 /// Feeds the reference calls, and from `from` on for `ns` what `flood` makes, one frame every microsecond.
-fn play(
-    reference: &[Frame],
-    setup: &Setup,
-    from: i64,
-    ns: i64,
-    flood: &mut dyn FnMut(i64, &mut dyn FnMut(&[u8])),
-) -> Told {
+fn play(reference: &[Frame], setup: &Setup, from: i64, ns: i64, flood: &mut dyn FnMut(i64, Take<'_>)) -> Told {
     let mut engine = setup.engine();
     let mut told = Told::default();
     let mut rest = reference.iter().peekable();
@@ -127,7 +124,7 @@ fn play(
 }
 
 /// Every kind in turn; one INVITE in 64 frames, because reading one takes an unoptimised build as long as 60 others.
-fn all_kinds() -> impl FnMut(i64, &mut dyn FnMut(&[u8])) {
+fn all_kinds() -> impl FnMut(i64, Take<'_>) {
     const RTP: [Kind; 8] = [
         Kind::Keys,
         Kind::Streams,

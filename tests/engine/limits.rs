@@ -212,7 +212,7 @@ fn a_stream_of_a_call_displaces_the_youngest_that_has_none() {
     let mut frames = Vec::new();
     for i in 0..4u16 {
         for packet in 0..20 {
-            frames.extend(burst(START + i64::from(100 * i + 100 * packet) * MS, 4000 + 2 * i, 5 * packet as u16));
+            frames.extend(burst(START + i64::from(100 * i + 100 * packet) * MS, 4000 + 2 * i, 5 * packet));
         }
     }
     let call = |at: i64, id: &str, port: u16| vec![invite(at, id, port), answer(at + MS, "200 OK", id, "t", port + 2)];

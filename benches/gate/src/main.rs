@@ -8,7 +8,7 @@ mod frames;
 
 use frames::{Frames, Plan};
 use gate::engine::{Engine, With};
-use gate::model::{Event, Limits, Policy};
+use gate::model::{Event, Limits, Policy, TimestampSource};
 use gate::units::Timestamp;
 use gate::wire::LinkType;
 use std::hint::black_box;
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let mut engine = Engine::new(Limits::default(), Policy::default(), 1, SEED);
-    engine.set_source("gate", 1);
+    engine.set_source("gate", TimestampSource::CaptureFile, 1);
     take(&mut engine, &Frames::of(&case.plan, 0..case.warm_up));
     let rest = Frames::of(&case.plan, case.warm_up..case.plan.rounds);
     counted_part(&mut engine, &rest);
