@@ -266,7 +266,8 @@ impl Signal {
     /// A new call, if there is room or room can be made.
     fn open(&mut self, key: u128, heard: &Heard<'_, '_>, out: &mut Vec<Fact>) -> Option<Box<Call>> {
         if self.calls.len() >= self.limits.calls {
-            let highest = if heard.opens_dialog() { RANK_PROCEEDING } else { RANK_OVER };
+            // A message of an unknown call is worth no more than another one.
+            let highest = if heard.opens_dialog() { RANK_PROCEEDING } else { RANK_ORPHAN };
             let first = self.evictable.first().copied().filter(|(rank, ..)| *rank <= highest);
             let Some((_, _, uid)) = first else {
                 self.counters.calls_refused += 1;

@@ -63,7 +63,7 @@ async fn facts_read_back_as_they_were_stated() {
         "/call/quality",
         json!({
             "capture_drops": 3, "duplicates_removed": 7, "one_sided": true, "snap_cut": true, "started_mid_call": true,
-            "clock_steps": 1, "timestamp_source": "adapter", "timestamp_resolution_ns": 1000,
+            "shed": true, "clock_steps": 1, "timestamp_source": "adapter", "timestamp_resolution_ns": 1000,
             "loss_source": "network", "loss_evidence": "many_streams_at_once",
         }),
     );
