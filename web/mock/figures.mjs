@@ -16,13 +16,17 @@ export function lossFigures({ lost, expected, runs, bursty, ptimeMs }) {
   const rows = Object.entries(runs);
   const mean = rows.length > 0 ? lost / Math.max(1, rows.reduce((sum, [, n]) => sum + n, 0)) : null;
   const gap = Math.max(0, expected - inside);
+  const bursts = {
+    count, density_pct: inside > 0 ? (100 * lost) / inside : 0, gap_density_pct: bursty || gap === 0 ? 0 : (100 * lost) / gap,
+    duration_ms: count > 0 ? (inside * ptimeMs) / count : 0, gap_duration_ms: (gap * ptimeMs) / (count + 1), gap_duration_a2_ms: (gap * ptimeMs) / Math.max(count, 1),
+    burst_ratio: mean === null ? 1 : Math.max(1, mean * (1 - lost / expected)), markov_p: lost > 0 ? lost / expected / (mean ?? 1) : 0, markov_q: mean === null ? null : 1 / Math.max(mean, 1),
+    mean_loss_run: mean, mean_loss_distance: lost > 1 ? (expected - 1) / lost : null,
+  };
+  // No packet of the mock's bursts is late besides.
+  const { markov_p, markov_q, mean_loss_run, mean_loss_distance, ...asBursts } = bursts;
   return {
-    bursts: {
-      count, density_pct: inside > 0 ? (100 * lost) / inside : 0, gap_density_pct: bursty || gap === 0 ? 0 : (100 * lost) / gap,
-      duration_ms: count > 0 ? (inside * ptimeMs) / count : 0, gap_duration_ms: (gap * ptimeMs) / (count + 1), gap_duration_a2_ms: (gap * ptimeMs) / Math.max(count, 1),
-      burst_ratio: mean === null ? 1 : Math.max(1, mean * (1 - lost / expected)), markov_p: lost > 0 ? lost / expected / (mean ?? 1) : 0, markov_q: mean === null ? null : 1 / Math.max(mean, 1),
-      mean_loss_run: mean, mean_loss_distance: lost > 1 ? (expected - 1) / lost : null,
-    },
+    bursts,
+    bursts_lost_or_late: { buffer_ms: 60, ...asBursts },
     concealed_seconds: Math.min(Math.ceil((expected * ptimeMs) / 1000), rows.reduce((sum, [, n]) => sum + n, 0)),
     severely_concealed_seconds: rows.filter(([name]) => RUN_LOWER(name) >= 3).reduce((sum, [, n]) => sum + n, 0),
   };
@@ -32,7 +36,8 @@ export function lossFigures({ lost, expected, runs, bursty, ptimeMs }) {
 export function delayFigures(dv) {
   const known = dv.p50 !== null;
   return {
-    ipdv_ms: { mean: known ? dv.p50 * 0.8 : null, max: known ? dv.max : null }, mapdv2_ms: known ? dv.p50 * 1.1 : null,
+    ipdv_ms: { mean: known ? dv.p50 * 0.8 : null, max: known ? dv.max : null, samples: known ? 499 : null }, mapdv2_ms: known ? dv.p50 * 1.1 : null,
+    mapdv2_parts: { above_ms: known ? dv.p50 * 0.7 : null, above_samples: known ? 200 : null, below_ms: known ? dv.p50 * 0.4 : null, below_samples: known ? 300 : null },
     discarded_adaptive_pct: known ? (dv.p99 > 100 ? 1.2 : 0) : null, max_delta_ms: known ? 20 + dv.max : null, max_skew_ms: known ? -dv.p95 : null,
   };
 }

@@ -89,6 +89,7 @@ export interface CallRow {
   pdv_p95_worst_ms: number | null;
   loss_pct_worst: number | null;
   loss_source: string | null;
+  quality: MeasurementQuality | null;
   diagnosis: string | null;
   diagnoses: Diagnosis[];
   probe: string;
@@ -202,6 +203,8 @@ export interface MeasurementQuality {
   started_mid_call: boolean;
   shed: boolean;
   clock_steps: number;
+  /** `capture_file`, `kernel` or `adapter`. */
+  timestamp_source: string | null;
   timestamp_resolution_ns: number | null;
   loss_source: string | null;
   loss_evidence: string | null;

@@ -74,7 +74,8 @@ function items({ call, streams, truncated }: CallDetail): Item[] {
   const each = (pick: (stream: StreamRow) => string | null): string => [...new Set(streams.map(pick).filter((text): text is string => text !== null && text !== ""))].join("; ");
 
   if (streams.length > 0) {
-    const drops = sum((s) => s.quality.capture_drops);
+    // Streams share intervals, so their drops do not add up.
+    const drops = call.quality?.capture_drops ?? Math.max(...streams.map((s) => s.quality.capture_drops));
     if (drops > 0) add("doubt", "Capture drops", `The probe missed ${plural(drops, "frame")} while this was measured. ${any((s) => captureBlamed(s.quality.loss_source)) ? "Some of the loss shown is probably its own." : "Loss in the same intervals may be its own."}`);
     else add("ok", "Capture drops", "The probe missed no frame while this was measured.");
     const removed = sum((s) => s.quality.duplicates_removed);
@@ -92,9 +93,10 @@ function items({ call, streams, truncated }: CallDetail): Item[] {
     }
     const unrated = streams.filter((s) => s.mos.null_reason);
     if (unrated.length > 0) add("care", "MOS withheld", `${plural(unrated.length, "stream")}: ${each((s) => (s.mos.null_reason ? nullReason(s.mos.null_reason) : null))}.`);
-    const steps = sum((s) => s.quality.clock_steps);
+    const steps = call.quality?.clock_steps ?? Math.max(...streams.map((s) => s.quality.clock_steps));
+    const stamped = { capture_file: "Stamped by whatever wrote the capture. ", kernel: "Stamped by the probe's kernel. ", adapter: "Stamped by the network adapter. " }[call.quality?.timestamp_source ?? ""] ?? "";
     const resolution = Math.max(...streams.map((s) => s.quality.timestamp_resolution_ns ?? 0));
-    add(steps > 0 ? "care" : "ok", "Capture times", `${resolution > 0 ? `Resolution ${resolution >= 1000 ? `${number(resolution / 1000)} µs` : `${resolution} ns`}` : "Resolution unknown"}${steps > 0 ? `; ${plural(steps, "clock step")}, delays are measured anew after each` : "; no clock steps"}.`);
+    add(steps > 0 ? "care" : "ok", "Capture times", `${stamped}${resolution > 0 ? `Resolution ${resolution >= 1000 ? `${number(resolution / 1000)} µs` : `${resolution} ns`}` : "Resolution unknown"}${steps > 0 ? `; ${plural(steps, "clock step")}, delays are measured anew after each` : "; no clock steps"}.`);
   }
   if (call.started_mid_call || any((s) => s.quality.started_mid_call)) add("care", "Start", "The capture began after the call did: times before the first packet are unknown.");
   if (truncated) add("care", "Cut list", "There is more of this call than one page takes; rows after the limit are left out here and are in the database.");
