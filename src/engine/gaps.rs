@@ -209,14 +209,19 @@ impl Generation {
 
     /// Whether gaps of other streams begin around a time, none of which shares a host with another.
     fn unrelated(&self, at: Timestamp, id: StreamId, key: &FlowKey) -> bool {
-        let mut hosts = vec![key.src_ip, key.dst_ip];
+        let enough = 2 * (1 + OTHERS);
+        let mut hosts = Vec::with_capacity(enough);
+        hosts.extend([key.src_ip, key.dst_ip]);
         let close = |note: &&Note| note.stream != id && (note.at - at).abs() <= TOGETHER;
         for note in self.near(at).iter().flatten().filter(close).take(LOOKED_AT) {
             if !note.hosts.iter().any(|host| hosts.contains(host)) {
                 hosts.extend(note.hosts);
+                if hosts.len() >= enough {
+                    return true;
+                }
             }
         }
-        hosts.len() >= 2 * (1 + OTHERS)
+        false
     }
 }
 
