@@ -153,8 +153,8 @@ struct Most {
 impl Part {
     fn name(self) -> &'static str {
         match self {
-            Part::Even => "105,000 streams, spread over 10 s",
-            Part::AtOnce => "105,000 streams, all at once",
+            Part::Even => "105,000 streams, over 10 s",
+            Part::AtOnce => "105,000 streams, at its end",
             Part::FlatOut(_) => "as fast as it goes",
         }
     }
