@@ -32,7 +32,7 @@ use crate::wire::classify::{Class, classify};
 use crate::wire::rtp::{RtpError, RtpHeader};
 use crate::wire::sip::{Framing, frame_len, looks_like_sip};
 use crate::wire::tcp::{Reassembler, TcpOutcome, TcpStream};
-use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_udp, rtcp as wire_rtcp};
+use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_rtp, fast_udp, rtcp as wire_rtcp};
 use clock::Suspicion;
 use copies::Copies;
 use hashbrown::HashMap;
@@ -77,9 +77,9 @@ pub struct Engine {
     tcp: Option<Reassembler>,
     shards: Vec<Shard>,
     shard_of: HashMap<StreamId, usize, Seeded>,
-    batch: Vec<(usize, Packet)>,
-    /// Where the streams of the batch are.
-    places: Vec<Place>,
+    batch: Batch,
+    /// Where the streams of the batch are, by shard.
+    places: Vec<(usize, Place)>,
     signal: Signal,
     join: Join,
     /// RTCP of the last moments.
@@ -106,6 +106,12 @@ pub struct Engine {
     signal_facts: Vec<signal::Fact>,
 }
 
+/// Packets written where they stay until the shards take them.
+struct Batch {
+    packets: Box<[Packet; BATCH]>,
+    len: usize,
+}
+
 /// An interface or file, and its counters of the present interval.
 #[derive(Default)]
 struct Source {
@@ -125,7 +131,7 @@ impl Engine {
             tcp: Some(Reassembler::new(&limits)),
             shards: (0..shards).map(|_| Shard::new(&policy, &limits, shards, seed)).collect(),
             shard_of: HashMap::with_hasher(hasher.clone()),
-            batch: Vec::with_capacity(BATCH),
+            batch: Batch { packets: Box::new([Packet::NONE; BATCH]), len: 0 },
             places: Vec::with_capacity(BATCH),
             signal: Signal::new(&policy, &limits),
             join: Join::new(&policy, &limits, hasher.clone()),
@@ -191,6 +197,10 @@ impl Engine {
         let source = &mut self.sources[self.source];
         source.frames += 1;
         source.bytes += wire_len as u64;
+        if let Some(rtp) = fast_rtp(link, bytes) {
+            self.enqueue(Packet::plain(at, &rtp), out);
+            return;
+        }
         if let Some(datagram) = fast_udp(link, bytes) {
             self.datagram(at, &datagram, out);
             return;
@@ -329,7 +339,7 @@ impl Engine {
     fn judge_clock(&mut self) {
         let Some(Suspicion { to }) = self.suspicion.take() else { return };
         let half = to + Nanos(clock::JUDGED_AFTER.0 / 2);
-        let witnesses: Vec<Witness> = self.shards.iter().flat_map(|shard| shard.witnesses(to, half)).collect();
+        let witnesses: Vec<Witness> = self.shards.iter_mut().flat_map(|shard| shard.witnesses(to, half)).collect();
         let step = clock::step(&witnesses).map(|by| (to, by));
         for shard in &mut self.shards {
             shard.acquit(step);
@@ -457,10 +467,9 @@ impl Engine {
 
     #[inline]
     fn rtp(&mut self, at: Timestamp, datagram: &Datagram<'_>, header: &RtpHeader, out: &mut dyn Sink) {
-        let key = FlowKey::new(datagram.src, datagram.dst, header.ssrc);
         let packet = Packet {
             at,
-            key,
+            key: FlowKey::new(datagram.src, datagram.dst, header.ssrc),
             seq: header.seq,
             timestamp: header.timestamp,
             payload_type: header.payload_type.0,
@@ -473,8 +482,16 @@ impl Engine {
             vlan: datagram.path.vlan,
             tunnel: datagram.path.tunnel,
         };
-        self.batch.push((self.shard_index(&key), packet));
-        if self.batch.len() >= BATCH {
+        self.enqueue(packet, out);
+    }
+
+    #[inline]
+    fn enqueue(&mut self, packet: Packet, out: &mut dyn Sink) {
+        let Batch { packets, len } = &mut self.batch;
+        let Some(place) = packets.get_mut(*len) else { return };
+        *place = packet;
+        *len += 1;
+        if *len == BATCH {
             self.flush(out);
         }
     }
@@ -617,29 +634,29 @@ impl Engine {
 
     /// Hands the decoded batch to the shards, in order.
     fn flush(&mut self, out: &mut dyn Sink) {
-        if self.batch.is_empty() {
+        let len = std::mem::take(&mut self.batch.len);
+        if len == 0 {
             return;
         }
-        let batch = std::mem::take(&mut self.batch);
         let mut places = std::mem::take(&mut self.places);
-        let mut touched = 0;
         places.clear();
-        for (shard, packet) in &batch {
-            let (place, word) = self.shards[*shard].place(packet);
-            places.push(place);
-            touched ^= word;
-        }
-        std::hint::black_box(touched);
-        for ((shard, packet), place) in batch.iter().zip(&places) {
+        places.extend(self.batch.packets[..len].iter().map(|packet| {
+            let shard = self.shard_index(&packet.key);
+            (shard, self.shards[shard].place(packet))
+        }));
+        for (at, (shard, place)) in places.iter().enumerate() {
             let before = self.media_facts.len();
-            self.shards[*shard].packet(*place, packet, &mut self.media_facts);
+            self.shards[*shard].packet(*place, &self.batch.packets[at], &mut self.media_facts);
             // What a new stream is to others depends on where they stand now, not at the end of the batch.
-            if self.media_facts.get(before..).is_some_and(|f| f.iter().any(|f| matches!(f, media::Fact::Started(_)))) {
+            let new = &self.media_facts[before..];
+            if !new.is_empty() && new.iter().any(|f| matches!(f, media::Fact::Started(_))) {
                 self.media_facts(out);
             }
         }
-        (self.batch, self.places) = (batch, places);
-        self.batch.clear();
+        for shard in &mut self.shards {
+            shard.settle_full();
+        }
+        self.places = places;
         self.media_facts(out);
     }
 
@@ -684,7 +701,7 @@ impl Engine {
     }
 
     fn relate(&mut self, id: StreamId, key: FlowKey) -> Option<Relation> {
-        let kin = |(id, key, same_call): (StreamId, FlowKey, bool)| {
+        let mut kin = |(id, key, same_call): (StreamId, FlowKey, bool)| {
             let at = self.shards[*self.shard_of.get(&id)?].standing(id, key)?;
             Some(Kin { id, key, at, same_call })
         };

@@ -5,6 +5,7 @@
 
 mod discards;
 mod drift;
+mod front;
 mod packet;
 mod past;
 mod payloads;

@@ -1,6 +1,7 @@
 //! What the decoder hands to a shard: identity, header fields and path of one RTP packet.
 
 use crate::units::{Ssrc, Timestamp};
+use crate::wire::PlainRtp;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -89,4 +90,48 @@ pub struct Packet {
     pub dscp: u8,
     pub vlan: u16,
     pub tunnel: &'static str,
+}
+
+impl Packet {
+    /// Room for a packet.
+    pub const NONE: Packet = Packet {
+        at: Timestamp::MIN,
+        key: FlowKey { src_ip: 0, dst_ip: 0, src_port: 0, dst_port: 0, ssrc: 0 },
+        seq: 0,
+        timestamp: 0,
+        payload_type: 0,
+        marker: false,
+        cut_short: false,
+        payload_len: 0,
+        ip_id: None,
+        ttl: 0,
+        dscp: 0,
+        vlan: 0,
+        tunnel: "",
+    };
+
+    #[inline(always)]
+    pub fn plain(at: Timestamp, rtp: &PlainRtp) -> Packet {
+        Packet {
+            at,
+            key: FlowKey {
+                src_ip: rtp.src_ip,
+                dst_ip: rtp.dst_ip,
+                src_port: rtp.src_port,
+                dst_port: rtp.dst_port,
+                ssrc: rtp.ssrc,
+            },
+            seq: rtp.seq,
+            timestamp: rtp.timestamp,
+            payload_type: rtp.payload_type,
+            marker: rtp.marker,
+            cut_short: rtp.cut_short,
+            payload_len: rtp.payload_len,
+            ip_id: rtp.path.ip_id,
+            ttl: rtp.path.ttl,
+            dscp: rtp.path.dscp,
+            vlan: rtp.path.vlan,
+            tunnel: rtp.path.tunnel,
+        }
+    }
 }

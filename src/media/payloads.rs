@@ -73,9 +73,9 @@ impl Payloads {
     }
 
     #[inline]
-    pub fn count_current(&mut self) {
-        self.uncounted += 1;
-        if self.uncounted == u32::MAX {
+    pub fn count_current(&mut self, packets: u32) {
+        self.uncounted += packets;
+        if self.uncounted >= u32::MAX / 2 {
             self.settle_count();
         }
     }

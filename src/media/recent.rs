@@ -1,6 +1,7 @@
 //! The last packets of a stream, as far as it takes to tell who made a copy: the mirror or the network.
 
 use super::packet::Packet;
+use crate::units::Timestamp;
 
 /// Packets remembered: a mirror's copy may come after a burst that a queue let go at once.
 const RECENT: usize = 64;
@@ -28,9 +29,9 @@ impl Default for Marks {
 
 impl Recent {
     #[inline]
-    pub fn note(&mut self, packet: &Packet) {
-        let slot = slot(packet.seq);
-        let (mark, timed) = mark(packet);
+    pub fn note(&mut self, seq: u16, ip_id: Option<u16>, at: Timestamp) {
+        let slot = slot(seq);
+        let (mark, timed) = mark(ip_id, at);
         self.marks.0[slot] = mark;
         self.timed = self.timed & !(1 << slot) | u64::from(timed) << slot;
     }
@@ -38,7 +39,7 @@ impl Recent {
     /// Whether a packet with a number seen before is the very frame seen before.
     pub fn is_copy(&self, packet: &Packet) -> bool {
         let slot = slot(packet.seq);
-        let (mark, timed) = mark(packet);
+        let (mark, timed) = mark(packet.ip_id, packet.at);
         let first = self.marks.0[slot];
         match (timed, self.timed >> slot & 1 == 1) {
             (true, true) => mark.wrapping_sub(first) <= MIRROR_WINDOW,
@@ -60,9 +61,9 @@ fn slot(seq: u16) -> usize {
 
 /// What is remembered of a packet, and whether it is its time.
 #[inline]
-fn mark(packet: &Packet) -> (u16, bool) {
-    match packet.ip_id {
+fn mark(ip_id: Option<u16>, at: Timestamp) -> (u16, bool) {
+    match ip_id {
         Some(id) if id != 0 => (id, false),
-        _ => ((packet.at.0 >> TICK_BITS) as u16, true),
+        _ => ((at.0 >> TICK_BITS) as u16, true),
     }
 }

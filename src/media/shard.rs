@@ -1,5 +1,6 @@
 //! A table of streams and candidates: one shard of the media room, owned by one thread.
 
+use super::front::{Front, Fronts};
 use super::packet::{Endpoint, FlowKey, Packet};
 use super::payloads::Payloads;
 use super::sequence::Arrival;
@@ -122,6 +123,10 @@ pub struct Shard {
     hasher: Seeded,
     index: HashTable<u32>,
     streams: Vec<Option<Box<Stream>>>,
+    /// By the same slots.
+    fronts: Fronts,
+    /// Streams of this batch whose fronts are full.
+    full: Vec<u32>,
     /// How often a stream was made or ended, from 1; what was found before the last time is found anew.
     changes: u32,
     free: Vec<u32>,
@@ -164,6 +169,8 @@ impl Shard {
             hasher: hasher.clone(),
             index: HashTable::new(),
             streams: Vec::new(),
+            fronts: Fronts::default(),
+            full: Vec::new(),
             changes: 1,
             free: Vec::new(),
             active: 0,
@@ -184,37 +191,83 @@ impl Shard {
         }
     }
 
-    /// Where the packet's stream is, and a word read from each part of it that [`Shard::packet`] will touch. Found for a
-    /// whole batch first, the waits for memory overlap instead of following each other.
+    /// Where the packet's stream is. Found for a whole batch first, the waits for memory overlap instead of following
+    /// each other.
     #[inline]
-    pub fn place(&self, packet: &Packet) -> (Place, u64) {
+    pub fn place(&self, packet: &Packet) -> Place {
         let hash = self.hasher.hash_one(packet.key);
-        let streams = &self.streams;
-        let found = self.index.find(hash, |slot| streams[*slot as usize].as_ref().is_some_and(|s| s.key == packet.key));
-        let place = Place { slot: found.copied().unwrap_or(u32::MAX), changes: self.changes };
-        (place, self.at(place.slot).map_or(0, Stream::touch))
+        let found = self.index.find(hash, |slot| self.fronts.get(*slot).is_some_and(|f| f.key() == packet.key));
+        Place { slot: found.copied().unwrap_or(u32::MAX), changes: self.changes }
     }
 
     /// Takes a packet. `place` may be old: a packet of the same batch may have moved or made the stream.
     #[inline]
     pub fn packet(&mut self, place: Place, packet: &Packet, out: &mut Vec<Fact>) {
-        let slot = if place.changes == self.changes { place.slot } else { self.place(packet).0.slot };
-        let Some(stream) = self.at(slot) else {
+        let slot = if place.changes == self.changes { place.slot } else { self.place(packet).slot };
+        let Some(front) = self.fronts.get_mut(slot) else {
             return self.candidate(packet, out);
         };
+        if !front.takes(packet) {
+            return self.unusual(slot, packet, out);
+        }
+        self.media += 1;
+        if front.is_full() {
+            self.full.push(slot);
+        }
+    }
+
+    /// Ends a batch: packets that fill their front are measured. Until then the waits for the memory of all their streams
+    /// overlap.
+    #[inline]
+    pub fn settle_full(&mut self) {
+        if self.full.is_empty() {
+            return;
+        }
+        let full = std::mem::take(&mut self.full);
+        let touched = full.iter().fold(0, |all, slot| all ^ self.at(*slot).map_or(0, Stream::touch));
+        std::hint::black_box(touched);
+        for slot in &full {
+            self.settled(*slot);
+        }
+        self.full = full;
+        self.full.clear();
+    }
+
+    /// A packet that cannot wait.
+    #[inline(never)]
+    fn unusual(&mut self, slot: u32, packet: &Packet, out: &mut Vec<Fact>) {
+        let Some(stream) = self.settled(slot) else { return };
         if stream.comes_back(packet) && self.after_silence(slot, packet, out) {
             return;
         }
         self.media += 1;
-        if let Some(stream) = self.streams[slot as usize].as_deref_mut() {
-            let at = stream.last_at;
-            if let Arrival::Ahead { step: step @ 2.. } = stream.packet(packet, &mut self.pool) {
-                let missing = u32::from(step) - 1;
-                out.push(Fact::Gap(Gap { stream: stream.id, at, noticed: packet.at, missing }));
-            }
+        let Some(stream) = self.streams[slot as usize].as_deref_mut() else { return };
+        let at = stream.last_at;
+        if let Arrival::Ahead { step: step @ 2.. } = stream.packet(packet, &mut self.pool) {
+            let missing = u32::from(step) - 1;
+            out.push(Fact::Gap(Gap { stream: stream.id, at, noticed: packet.at, missing }));
+        }
+        if let Some(front) = self.fronts.get_mut(slot) {
+            front.follow(stream);
         }
     }
 
+    /// A stream with all that came for it measured.
+    fn settled(&mut self, slot: u32) -> Option<&mut Stream> {
+        let stream = self.streams.get_mut(slot as usize)?.as_deref_mut()?;
+        if let Some(front) = self.fronts.get_mut(slot) {
+            front.settle(stream, &mut self.pool);
+        }
+        Some(stream)
+    }
+
+    fn settle_all(&mut self) {
+        for slot in 0..self.streams.len() as u32 {
+            self.settled(slot);
+        }
+    }
+
+    /// A stream as far as it has been measured: who it is, but not what came last.
     #[inline]
     fn at(&self, slot: u32) -> Option<&Stream> {
         self.streams.get(slot as usize)?.as_deref()
@@ -228,13 +281,17 @@ impl Shard {
     /// Tells a stream to or from the address the same: one from it only follows unless its own receiver spoke.
     pub fn tell(&mut self, id: StreamId, key: FlowKey, hint: &Hint) {
         let Some(slot) = self.slot_of(id, key) else { return };
-        if let Some(stream) = self.streams[slot as usize].as_deref_mut() {
-            stream.signalled = true;
+        let follows = key.dst() == hint.endpoint || !self.hints.contains_key(&key.dst());
+        if self.settled(slot).is_none() {
+            return;
         }
-        if (key.dst() == hint.endpoint || !self.hints.contains_key(&key.dst()))
-            && let Some(stream) = self.streams[slot as usize].as_deref_mut()
-        {
+        let Some(stream) = self.streams[slot as usize].as_deref_mut() else { return };
+        stream.signalled = true;
+        if follows {
             stream.hint(&hint.payloads, &mut self.pool);
+            if let Some(front) = self.fronts.get_mut(slot) {
+                front.follow(stream);
+            }
         }
     }
 
@@ -245,14 +302,15 @@ impl Shard {
     /// Names the streams whose turn it is at `boundary`: those with something to report, and those that timed out. All of
     /// them where there is no boundary, at the end.
     pub fn due(&mut self, boundary: Option<Timestamp>, to: &mut dyn FnMut(Turn)) {
-        for (slot, stream) in self.streams.iter_mut().enumerate() {
-            let Some(stream) = stream.as_deref_mut() else { continue };
+        let (interval, timeout) = (self.interval, self.stream_timeout);
+        for slot in 0..self.streams.len() as u32 {
+            let Some(stream) = self.settled(slot) else { continue };
             let ends = match boundary {
-                Some(boundary) => stream.quiet(boundary - self.interval, boundary) >= self.stream_timeout,
+                Some(boundary) => stream.quiet(boundary - interval, boundary) >= timeout,
                 None => true,
             };
             if ends || stream.has_news() {
-                to(Turn { stream: stream.id, last_at: stream.last_at, slot: slot as u32, ends });
+                to(Turn { stream: stream.id, last_at: stream.last_at, slot, ends });
             }
         }
     }
@@ -299,8 +357,8 @@ impl Shard {
     }
 
     /// Where a stream stands; `None` when it is not here.
-    pub fn standing(&self, id: StreamId, key: FlowKey) -> Option<Standing> {
-        self.slot_of(id, key).and_then(|slot| self.at(slot)).map(Stream::standing)
+    pub fn standing(&mut self, id: StreamId, key: FlowKey) -> Option<Standing> {
+        self.slot_of(id, key).and_then(|slot| self.settled(slot)).map(|stream| stream.standing())
     }
 
     /// Gives up all candidates, when every stream had its last turn.
@@ -310,6 +368,7 @@ impl Shard {
 
     /// Streams that were active before a silence of everything keep their delays back until [`Shard::acquit`]; how many.
     pub fn suspect(&mut self, before: Timestamp) -> usize {
+        self.settle_all();
         for (slot, stream) in self.streams.iter_mut().enumerate() {
             let Some(stream) = stream.as_deref_mut() else { continue };
             if before - stream.last_at <= ACTIVE && stream.suspect(&mut self.pool) {
@@ -320,13 +379,15 @@ impl Shard {
     }
 
     /// What they show of a silence that ended at `to`; `half` parts the time since.
-    pub fn witnesses(&self, to: Timestamp, half: Timestamp) -> impl Iterator<Item = Witness> {
-        self.suspects.iter().filter_map(move |slot| self.at(*slot)?.witness(to, half))
+    pub fn witnesses(&mut self, to: Timestamp, half: Timestamp) -> Vec<Witness> {
+        let suspects = self.suspects.clone();
+        suspects.iter().filter_map(|slot| self.settled(*slot)?.witness(to, half)).collect()
     }
 
     /// Delays kept back are counted; `step` is when and by how much the clock was set forward, if it was.
     pub fn acquit(&mut self, step: Option<(Timestamp, Nanos)>) {
         for slot in std::mem::take(&mut self.suspects) {
+            self.settled(slot);
             if let Some(stream) = self.streams.get_mut(slot as usize).and_then(Option::as_deref_mut) {
                 stream.acquit(step, &mut self.pool);
             }
@@ -453,9 +514,14 @@ impl Shard {
     fn shed(&mut self, key: FlowKey, signalled: bool, out: &mut Vec<Fact>) -> bool {
         let Some(now) = self.candidates.get(&key).map(|c| c.last_at) else { return false };
         let mut pressure = std::mem::take(&mut self.pressure);
+        if !pressure.has_looked() {
+            self.settle_all();
+        }
         pressure.look(now, self.streams.iter().enumerate().filter_map(|(slot, s)| Some((slot as u32, s.as_deref()?))));
         let unsignalled = |slot: u32, id: StreamId| self.at(slot).filter(|stream| stream.id == id && !stream.signalled);
-        let idle = pressure.idlest(|at, slot, id| unsignalled(slot, id).is_some_and(|s| s.last_at == at));
+        let waits = |slot: u32| self.fronts.get(slot).is_some_and(Front::has_waiting);
+        let idle =
+            pressure.idlest(|at, slot, id| unsignalled(slot, id).is_some_and(|s| s.last_at == at && !waits(slot)));
         let victim =
             idle.or_else(|| signalled.then(|| pressure.youngest(|slot, id| unsignalled(slot, id).is_some())).flatten());
         self.pressure = pressure;
@@ -483,15 +549,17 @@ impl Shard {
         if !stream.signalled {
             self.pressure.joined(stream.first_at, stream.id, slot);
         }
+        self.fronts.enter(slot, key).follow(&stream);
         self.streams[slot as usize] = Some(Box::new(stream));
         self.active += 1;
         self.changed();
-        let (hasher, streams) = (&self.hasher, &self.streams);
-        let rehash = |slot: &u32| streams[*slot as usize].as_ref().map_or(0, |s| hasher.hash_one(s.key));
+        let (hasher, fronts) = (&self.hasher, &self.fronts);
+        let rehash = |slot: &u32| fronts.get(*slot).map_or(0, |f| hasher.hash_one(f.key()));
         self.index.insert_unique(hasher.hash_one(key), slot, rehash);
     }
 
     fn remove(&mut self, slot: u32, interval_start: Timestamp, out: &mut Vec<Fact>) {
+        self.settled(slot);
         let Some(mut stream) = self.streams[slot as usize].take() else { return };
         let key = stream.key;
         if let Ok(entry) = self.index.find_entry(self.hasher.hash_one(key), |s| *s == slot) {
@@ -566,14 +634,16 @@ impl Shard {
     /// the packet was taken care of.
     #[inline(never)]
     fn after_silence(&mut self, slot: u32, packet: &Packet, out: &mut Vec<Fact>) -> bool {
-        let Some(stream) = self.streams[slot as usize].as_deref() else { return false };
-        if stream.silence_before(packet) >= self.stream_timeout {
+        let timeout = self.stream_timeout;
+        let Some(stream) = self.settled(slot) else { return false };
+        if stream.silence_before(packet) >= timeout {
             self.remove(slot, self.interval_start, out);
             self.candidate(packet, out);
             return true;
         }
         if stream.misses_before(packet) {
-            self.account_elsewhere(slot, packet, stream.last_at);
+            let last_at = stream.last_at;
+            self.account_elsewhere(slot, packet, last_at);
         }
         false
     }
@@ -583,7 +653,7 @@ impl Shard {
         let mut others = Vec::new();
         let mut at = self.youngest(&packet.key);
         while let Some(other_slot) = at {
-            let Some(other) = self.streams[other_slot as usize].as_deref() else { break };
+            let Some(other) = self.settled(other_slot) else { break };
             if other_slot != slot && other.last_at > last_at && others.len() < 8 {
                 others.push((other.sequence.lowest() as u16, other.sequence.highest() as u16));
             }
@@ -675,4 +745,121 @@ impl Candidate {
 /// Payload types a sender without visible signalling may use: assigned static ones and the dynamic range (RFC 3551 section 6).
 fn plausible_payload_type(payload_type: u8) -> bool {
     matches!(payload_type, 0 | 3..=19 | 25 | 26 | 28 | 31..=34 | 96..=127)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Ssrc;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Next { after_us: i64 },
+        Marked { after_us: i64, silence: u32 },
+        Lost { numbers: u16 },
+        Late { behind: u16 },
+        Copy { ip_id: u16 },
+        Other { payload_type: u8 },
+        Ttl(u8),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            30 => (0i64..45_000).prop_map(|after_us| Step::Next { after_us }),
+            1 => (0i64..700_000).prop_map(|after_us| Step::Next { after_us }),
+            1 => (0i64..900_000, 0u32..9_000).prop_map(|(after_us, silence)| Step::Marked { after_us, silence }),
+            1 => (1u16..150).prop_map(|numbers| Step::Lost { numbers }),
+            1 => (1u16..60).prop_map(|behind| Step::Late { behind }),
+            2 => (0u16..3).prop_map(|ip_id| Step::Copy { ip_id }),
+            1 => prop_oneof![Just(0u8), Just(8), Just(13), Just(101)].prop_map(|payload_type| Step::Other { payload_type }),
+            1 => (60u8..66).prop_map(Step::Ttl),
+        ];
+        prop::collection::vec(step, 1..700)
+    }
+
+    fn packets(steps: &[Step]) -> Vec<Packet> {
+        let key = FlowKey::new("192.0.2.1:4000".parse().unwrap(), "198.51.100.1:5000".parse().unwrap(), Ssrc(7));
+        let mut p = Packet { key, ip_id: Some(1), ttl: 64, payload_len: 160, ..Packet::NONE };
+        p.at = Timestamp::from_secs(1_000);
+        let mut all = Vec::new();
+        for step in steps {
+            match *step {
+                Step::Next { after_us } => {
+                    p.at = p.at + Nanos(1000 * after_us);
+                    p.seq = p.seq.wrapping_add(1);
+                    p.timestamp = p.timestamp.wrapping_add(160);
+                    p.ip_id = p.ip_id.map(|id| id.wrapping_add(1));
+                    all.push(p);
+                }
+                Step::Marked { after_us, silence } => {
+                    p.at = p.at + Nanos(1000 * after_us);
+                    p.seq = p.seq.wrapping_add(1);
+                    p.timestamp = p.timestamp.wrapping_add(silence);
+                    all.push(Packet { marker: true, ..p });
+                }
+                Step::Lost { numbers } => {
+                    p.seq = p.seq.wrapping_add(numbers);
+                    p.timestamp = p.timestamp.wrapping_add(160 * u32::from(numbers));
+                    p.at = p.at + Nanos::from_millis(20 * i64::from(numbers));
+                }
+                Step::Late { behind } => all.push(Packet {
+                    seq: p.seq.wrapping_sub(behind),
+                    timestamp: p.timestamp.wrapping_sub(160 * u32::from(behind)),
+                    ..p
+                }),
+                Step::Copy { ip_id } => {
+                    p.at = p.at + Nanos(300_000);
+                    all.push(Packet { ip_id: p.ip_id.map(|id| id.wrapping_add(ip_id)), ..p });
+                }
+                Step::Other { payload_type } => p.payload_type = payload_type,
+                Step::Ttl(ttl) => p.ttl = ttl,
+            }
+        }
+        all
+    }
+
+    /// What comes out when everybody is measured after every so manieth packet; 0: never before somebody asks.
+    fn facts(packets: &[Packet], every: usize) -> String {
+        let policy = Policy::default();
+        let mut shard = Shard::new(&policy, &Limits::default(), 1, 1);
+        shard.begin(Timestamp::from_secs(1_000));
+        let mut facts = Vec::new();
+        let mut boundary = Timestamp::from_secs(1_000) + policy.interval;
+        for (i, packet) in packets.iter().enumerate() {
+            while packet.at >= boundary {
+                end_interval(&mut shard, Some(boundary), &mut facts);
+                shard.turned(boundary);
+                boundary = boundary + policy.interval;
+            }
+            let place = shard.place(packet);
+            shard.packet(place, packet, &mut facts);
+            shard.settle_full();
+            if every > 0 && i % every == 0 {
+                shard.settle_all();
+            }
+        }
+        end_interval(&mut shard, None, &mut facts);
+        format!("{facts:#?} {:?}", shard.take_outcomes())
+    }
+
+    fn end_interval(shard: &mut Shard, boundary: Option<Timestamp>, facts: &mut Vec<Fact>) {
+        let mut turns = Vec::new();
+        shard.due(boundary, &mut |turn| turns.push(turn));
+        for turn in turns {
+            shard.end_turn(&turn, facts);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        #[test]
+        fn when_packets_are_measured_changes_nothing(steps in steps(), every in 2usize..40) {
+            let packets = packets(&steps);
+            let at_once = facts(&packets, 1);
+            prop_assert_eq!(&at_once, &facts(&packets, 0));
+            prop_assert_eq!(&at_once, &facts(&packets, every));
+        }
+    }
 }

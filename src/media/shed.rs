@@ -23,6 +23,10 @@ pub struct Pressure {
 }
 
 impl Pressure {
+    pub fn has_looked(&self) -> bool {
+        self.looked
+    }
+
     /// Looks through the streams, once until it is made anew.
     pub fn look<'a>(&mut self, now: Timestamp, streams: impl Iterator<Item = (u32, &'a Stream)>) {
         if std::mem::replace(&mut self.looked, true) {

@@ -1,5 +1,6 @@
 //! The state of one stream and its reports.
 
+use super::front::{Next, Plain};
 use super::packet::Packet;
 use super::past::Past;
 use super::payloads::Payloads;
@@ -141,7 +142,7 @@ impl Stream {
     pub fn first_packet(&mut self, packet: &Packet, pool: &mut Pool) {
         self.count(packet);
         self.payload(packet, true, pool);
-        self.recent.note(packet);
+        self.recent.note(packet.seq, packet.ip_id, packet.at);
     }
 
     /// Takes one packet and says what it was to the sequence.
@@ -162,8 +163,87 @@ impl Stream {
         }
         self.previous_at = packet.at;
         self.last_at = self.last_at.max(packet.at);
-        self.recent.note(packet);
+        self.recent.note(packet.seq, packet.ip_id, packet.at);
         arrival
+    }
+
+    /// What the next packet is if it is plain: see [`super::front`].
+    pub fn next(&self) -> Next {
+        let in_step = self.ptime_ticks > 0 && !self.silent && !self.noise && self.payloads.current_is_sampled();
+        let after = self.last_audio.filter(|(seq, _)| in_step && *seq == self.sequence.highest() as u16);
+        let (seq, timestamp) = after.unwrap_or_default();
+        Next {
+            at: self.previous_at,
+            seq: seq.wrapping_add(1),
+            timestamp: timestamp.wrapping_add(self.ptime_ticks),
+            ticks: self.ptime_ticks,
+            payload_type: after.map(|_| self.payloads.current().payload_type.0),
+            dscp: self.last_dscp,
+            ttl: [self.ttl_min, self.ttl_max],
+        }
+    }
+
+    /// Takes plain packets that follow the last one, as [`Stream::packet`] would one by one.
+    pub fn plain(&mut self, packets: &[Plain], pool: &mut Pool) {
+        let packets = self.one_by_one(packets, pool);
+        if packets.is_empty() {
+            return;
+        }
+        let Some((before, timestamp)) = self.last_audio else { return };
+        let count = packets.len() as u32;
+        let (mut seq, mut at) = (before, self.previous_at);
+        let (mut bytes, mut widest) = (0, 0);
+        for packet in packets {
+            seq = seq.wrapping_add(1);
+            at = at + Nanos(i64::from(packet.after));
+            bytes += u64::from(packet.payload_len);
+            widest = widest.max(packet.after);
+            self.recent.note(seq, Some(packet.ip_id), at);
+        }
+        self.interval.packets += count;
+        self.interval.payload_bytes += bytes;
+        self.sequence.arrive_next(count, &mut self.interval);
+        self.payloads.count_current(count);
+        self.ptime_votes = self.ptime_votes.saturating_add_unsigned(count);
+        self.last_audio = Some((seq, timestamp.wrapping_add(self.ptime_ticks.wrapping_mul(count))));
+        let after = packets.iter().map(|packet| packet.after);
+        let out = &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence };
+        self.timing.steps(before.wrapping_add(1), self.ptime_ticks, after, out);
+        let widest = Nanos(i64::from(widest));
+        if widest > self.interval.max_delta {
+            self.widen(widest, false);
+        }
+        self.previous_at = at;
+        self.last_at = self.last_at.max(at);
+    }
+
+    /// Plain packets while delays are held back, at the start of a segment or after a silence of everything, and one after
+    /// a copy; returns the others.
+    #[inline]
+    fn one_by_one<'a>(&mut self, mut packets: &'a [Plain], pool: &mut Pool) -> &'a [Plain] {
+        while !self.timing.is_steady(self.ptime_ticks, self.previous_at)
+            && let Some((packet, rest)) = packets.split_first()
+        {
+            packets = rest;
+            let next = self.next();
+            let packet = Packet {
+                at: self.previous_at + Nanos(i64::from(packet.after)),
+                key: self.key,
+                seq: next.seq,
+                timestamp: next.timestamp,
+                payload_type: self.payloads.current().payload_type.0,
+                marker: false,
+                cut_short: false,
+                payload_len: packet.payload_len,
+                ip_id: Some(packet.ip_id),
+                ttl: self.ttl_min,
+                dscp: self.last_dscp,
+                vlan: self.vlan,
+                tunnel: self.tunnel,
+            };
+            self.packet(&packet, pool);
+        }
+        packets
     }
 
     /// Whether the next packet comes after a silence.
@@ -366,7 +446,7 @@ impl Stream {
     #[inline]
     fn payload(&mut self, packet: &Packet, next_in_order: bool, pool: &mut Pool) {
         if self.payloads.is_current(packet.payload_type) {
-            self.payloads.count_current();
+            self.payloads.count_current(1);
         } else {
             self.other_payload(packet, pool);
         }
@@ -381,7 +461,7 @@ impl Stream {
             let step = packet.timestamp.wrapping_sub(timestamp);
             consecutive = !self.noise;
             if step == self.ptime_ticks && !self.silent {
-                self.ptime_votes += 1;
+                self.ptime_votes = self.ptime_votes.saturating_add(1);
             } else {
                 self.out_of_step(step);
             }
@@ -440,7 +520,7 @@ impl Stream {
     #[inline(never)]
     fn out_of_step(&mut self, step: u32) {
         if step == self.ptime_ticks && step > 0 {
-            self.ptime_votes += 1;
+            self.ptime_votes = self.ptime_votes.saturating_add(1);
             self.silent = false;
             self.interval.talkspurts += 1;
             return;

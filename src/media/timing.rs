@@ -21,6 +21,8 @@ const JUMP: f64 = 1e9;
 /// The same after a marker or a pause ([`PAUSE`]), where senders do restart their clock.
 const JUMP_AFTER_PAUSE: f64 = 2e8;
 const PAUSE: i64 = 2_000_000_000;
+/// Packets this far apart may be no jump, whatever their timestamps.
+pub const STEP: Nanos = Nanos(JUMP_AFTER_PAUSE as i64);
 
 /// Packet time until it is known.
 const USUAL_PTIME: Nanos = Nanos::from_millis(20);
@@ -36,6 +38,63 @@ pub struct Sample {
     pub marker: bool,
     /// Follows the sample before it in sequence, nothing in between.
     pub consecutive: bool,
+}
+
+/// What every packet changes of the estimates, apart from where they stand, so that several packets of one stream keep
+/// it in registers. Sums are whole nanoseconds since it was made.
+#[derive(Clone, Copy, Default)]
+struct Running {
+    transit: f64,
+    mean: f64,
+    jitter: f64,
+    jitter_sum: f64,
+    jitter_max: f64,
+    ipdv: f64,
+    ipdv_samples: u32,
+    ipdv_max: f64,
+    above: f64,
+    above_samples: u32,
+    below: f64,
+    below_samples: u32,
+    skew_max: f64,
+}
+
+impl Running {
+    /// RFC 3550 section 6.4.1 with the size of the next D.
+    #[inline(always)]
+    fn jitter(&mut self, size: f64) {
+        self.jitter += (size - self.jitter) / 16.0;
+        self.jitter_sum += self.jitter;
+        self.jitter_max = if self.jitter > self.jitter_max { self.jitter } else { self.jitter_max };
+    }
+
+    /// The transit changes by a difference.
+    #[inline(always)]
+    fn vary(&mut self, difference: f64, consecutive: bool) {
+        self.transit += difference;
+        if consecutive {
+            let size = difference.abs();
+            self.ipdv += whole(size);
+            self.ipdv_samples += 1;
+            self.ipdv_max = if size > self.ipdv_max { size } else { self.ipdv_max };
+        }
+        let off = self.transit - self.mean;
+        self.mean += off / 16.0;
+        let above = if off > 0.0 { off } else { 0.0 };
+        self.above += whole(above);
+        self.above_samples += u32::from(off > 0.0);
+        self.below += whole(above - off);
+        self.below_samples += u32::from(off < 0.0);
+        self.skew_max = if self.transit.abs() > self.skew_max.abs() { -self.transit } else { self.skew_max };
+    }
+}
+
+/// A number from 0 to 2^51, rounded to a whole one.
+#[inline(always)]
+fn whole(x: f64) -> f64 {
+    // Above 2^52 the last place of the fraction is 1.
+    const WHOLE: f64 = (1u64 << 52) as f64;
+    (x + WHOLE) - WHOLE
 }
 
 /// Where figures go.
@@ -143,16 +202,52 @@ impl Timing {
             return self.hold(sample, out, pool);
         }
         let difference = self.difference(self.last_at, self.last_timestamp, &sample);
-        let size = difference.abs();
-        if size >= JUMP_AFTER_PAUSE || self.own_last.is_some() {
+        if difference.abs() >= JUMP_AFTER_PAUSE || self.own_last.is_some() {
             return self.unusual(sample, out, pool);
         }
-        self.jitter(size);
-        self.transit += difference;
-        self.vary(size, sample.consecutive, &mut out.numbers.variation);
+        let mut running = self.running(&out.numbers.variation);
+        running.jitter(difference.abs());
+        running.vary(difference, sample.consecutive);
+        self.keep(&running, &mut out.numbers.variation);
+        self.stat.samples += 1;
         self.last_at = sample.at;
         self.last_timestamp = sample.timestamp;
         self.delay(&sample, false, out);
+    }
+
+    /// Whether packets that follow each other in step, each `ticks` after the one before, the first after one at `before`,
+    /// may be told by [`Timing::steps`].
+    pub fn is_steady(&self, ticks: u32, before: Timestamp) -> bool {
+        self.base.is_some()
+            && self.last_at == before.0
+            && self.held.is_none()
+            && self.own_last.is_none()
+            && f64::from(ticks) * self.ns_per_tick < JUMP_AFTER_PAUSE
+    }
+
+    /// As [`Timing::packet`] for each of several packets of a steady stream, numbered from `seq` on, that follow each
+    /// other in sequence. `after` is the time since the packet before in nanoseconds: not negative, and less than
+    /// [`STEP`].
+    #[inline]
+    pub fn steps(&mut self, seq: u16, ticks: u32, after: impl ExactSizeIterator<Item = u32>, out: &mut Out<'_>) {
+        let count = after.len() as u32;
+        let media = f64::from(ticks) * self.ns_per_tick;
+        let mut running = self.running(&out.numbers.variation);
+        let mut sample =
+            Sample { at: self.last_at, timestamp: self.last_timestamp, seq, marker: false, consecutive: true };
+        for after in after {
+            sample.at += i64::from(after);
+            let difference = f64::from(after) - media;
+            running.jitter(difference.abs());
+            running.vary(difference, true);
+            self.transit = running.transit;
+            self.delay(&sample, false, out);
+            sample.seq = sample.seq.wrapping_add(1);
+        }
+        self.keep(&running, &mut out.numbers.variation);
+        self.stat.samples += u64::from(count);
+        self.last_at = sample.at;
+        self.last_timestamp = self.last_timestamp.wrapping_add(ticks.wrapping_mul(count));
     }
 
     /// Works off what is held, for the end of an interval or stream. With an unknown clock rate only `infer` helps.
@@ -346,16 +441,18 @@ impl Timing {
         let first = !self.started;
         if self.started {
             let difference = self.difference(self.last_at, self.last_timestamp, &sample);
-            self.transit += difference;
             let own = match self.own_last.take() {
                 None => Some(difference),
                 Some((i64::MIN, _)) => None,
                 Some((at, timestamp)) => Some(self.difference(at, timestamp, &sample)),
             };
+            let mut running = self.running(&out.numbers.variation);
             if let Some(own) = own.filter(|d| d.abs() < JUMP) {
-                self.jitter(own.abs());
+                running.jitter(own.abs());
+                self.stat.samples += 1;
             }
-            self.vary(difference.abs(), sample.consecutive, &mut out.numbers.variation);
+            running.vary(difference, sample.consecutive);
+            self.keep(&running, &mut out.numbers.variation);
         }
         self.own_last = None;
         self.started = true;
@@ -364,42 +461,40 @@ impl Timing {
         self.delay(&sample, first, out);
     }
 
-    /// RFC 3550 section 6.4.1 with the size of the next D.
-    #[inline]
-    fn jitter(&mut self, size: f64) {
-        self.jitter += (size - self.jitter) / 16.0;
-        self.stat.last_ns = self.jitter;
-        self.stat.sum_ns += self.jitter;
-        self.stat.samples += 1;
-        if self.jitter > self.stat.max_ns {
-            self.stat.max_ns = self.jitter;
+    #[inline(always)]
+    fn running(&self, out: &Variation) -> Running {
+        Running {
+            transit: self.transit,
+            mean: self.mean,
+            jitter: self.jitter,
+            jitter_sum: self.stat.sum_ns,
+            jitter_max: self.stat.max_ns,
+            ipdv_max: out.ipdv_max_ns,
+            skew_max: out.skew_max_ns,
+            ..Running::default()
         }
     }
 
-    /// What the transit just reached says about variation.
-    #[inline]
-    fn vary(&mut self, size: f64, consecutive: bool, out: &mut Variation) {
-        if consecutive {
-            out.ipdv_sum_ns += (size + 0.5) as u64;
-            out.ipdv_samples += 1;
-            if size > out.ipdv_max_ns {
-                out.ipdv_max_ns = size;
-            }
-        }
-        let off = self.transit - self.mean;
-        self.mean += off / 16.0;
-        let above = off.max(0.0);
-        out.above_sum_ns += (above + 0.5) as u64;
-        out.above_samples += u32::from(off > 0.0);
-        out.below_sum_ns += (above - off + 0.5) as u64;
-        out.below_samples += u32::from(off < 0.0);
-        if self.transit.abs() > out.skew_max_ns.abs() {
-            out.skew_max_ns = -self.transit;
-        }
+    #[inline(always)]
+    fn keep(&mut self, running: &Running, out: &mut Variation) {
+        self.transit = running.transit;
+        self.mean = running.mean;
+        self.jitter = running.jitter;
+        self.stat.last_ns = running.jitter;
+        self.stat.sum_ns = running.jitter_sum;
+        self.stat.max_ns = running.jitter_max;
+        out.ipdv_sum_ns += running.ipdv as u64;
+        out.ipdv_samples += running.ipdv_samples;
+        out.ipdv_max_ns = running.ipdv_max;
+        out.above_sum_ns += running.above as u64;
+        out.above_samples += running.above_samples;
+        out.below_sum_ns += running.below as u64;
+        out.below_samples += running.below_samples;
+        out.skew_max_ns = running.skew_max;
     }
 
     /// Counts the delay of a packet above the base.
-    #[inline]
+    #[inline(always)]
     fn delay(&mut self, sample: &Sample, first: bool, out: &mut Out<'_>) {
         let Some(base) = &mut self.base else { return };
         let delay = Nanos(base.above(sample.at - self.origin_at, self.transit) as i64);

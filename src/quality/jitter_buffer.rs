@@ -194,7 +194,12 @@ pub struct Adaptive {
     /// Packets of this segment that may still set the reference; 0 once it is settled.
     settling: u8,
     started: bool,
+    /// The bucket of the percentile as it was last read.
+    p98: u8,
     counts: [u16; Adaptive::BUCKETS],
+    /// The sum of the counts, and of those before that bucket.
+    total: u32,
+    below: u32,
     segment_start: Timestamp,
     ptime_us: u32,
     late: u32,
@@ -229,7 +234,10 @@ impl Adaptive {
             overflow: 0,
             settling: 0,
             started: false,
+            p98: 0,
             counts: [0; Adaptive::BUCKETS],
+            total: 0,
+            below: 0,
         };
         buffer.size_us = micros((Adaptive::MIN + ptime).min(Adaptive::MAX));
         buffer.target_us = buffer.size_us;
@@ -239,7 +247,7 @@ impl Adaptive {
     /// Reads a word of each part a packet will touch.
     #[inline]
     pub fn touch(&self) -> u64 {
-        self.last_at.0 as u64 ^ self.follower.reference.0 as u64 ^ u64::from(self.counts[0])
+        self.last_at.0 as u64 ^ u64::from(self.counts[0])
     }
 
     /// Tells the packet time once it is known.
@@ -252,19 +260,17 @@ impl Adaptive {
     #[inline]
     pub fn packet(&mut self, p: &Arrival) -> Fate {
         let above = p.delay - self.follower.reference;
-        if self.is_usual(p, above) {
+        if self.is_usual(p, above) && (p.at < self.read_at || self.reads_as_before(p.at)) {
             self.last_at = p.at;
             self.last_delay = p.delay;
-            let bucket = (above.0.max(0) / Adaptive::BUCKET.0) as usize;
-            if let Some(count) = self.counts.get_mut(bucket) {
-                *count = count.saturating_add(1);
-            }
+            self.count(usize::from(above >= Adaptive::BUCKET) + usize::from(above == ROUTE_CHANGE));
             return Fate::Played;
         }
         self.unusual(p)
     }
 
-    /// Nothing is to be done but to count: by far most packets. Follows from [`Adaptive::unusual`].
+    /// Nothing is to be done but to count and perhaps to read the percentile: by far most packets. Follows from
+    /// [`Adaptive::unusual`]; no buffer is smaller than [`ROUTE_CHANGE`].
     #[inline]
     fn is_usual(&self, p: &Arrival, above: Nanos) -> bool {
         self.settling == 0
@@ -272,12 +278,20 @@ impl Adaptive {
             && !(p.restart || p.marker)
             && p.at > self.last_at
             && p.at - self.last_at <= ARRIVAL_GAP
-            && p.at < self.read_at
             && p.at < self.halve_at
             && self.size_us == self.target_us
             && self.follower.is_near()
             && above.abs() <= ROUTE_CHANGE
-            && above <= self.size()
+    }
+
+    /// Reads the percentile where it is in the same bucket and gives the same size; false where it must be looked for.
+    #[inline]
+    fn reads_as_before(&mut self, at: Timestamp) -> bool {
+        let same = self.is_in(usize::from(self.p98)) && self.target_us == self.size_for(usize::from(self.p98));
+        if same {
+            self.read_at = at + Adaptive::READ;
+        }
+        same
     }
 
     #[inline(never)]
@@ -357,17 +371,26 @@ impl Adaptive {
 
     #[inline(never)]
     fn read(&mut self, at: Timestamp) {
-        let Some(p98) = self.p98() else { return };
-        let ptime = Nanos(i64::from(self.ptime_us) * 1000);
-        self.target_us = micros((p98 + ptime).clamp(Adaptive::MIN, Adaptive::MAX));
+        if self.total == 0 {
+            return;
+        }
+        if !self.is_in(usize::from(self.p98)) {
+            self.look();
+        }
+        self.target_us = self.size_for(usize::from(self.p98));
         self.read_at = at + Adaptive::READ;
     }
 
+    /// The size by the upper bound of a percentile's bucket.
+    #[inline]
+    fn size_for(&self, p98: usize) -> u32 {
+        let p98 = Nanos((p98 as i64 + 1) * Adaptive::BUCKET.0);
+        let ptime = Nanos(i64::from(self.ptime_us) * 1000);
+        micros((p98 + ptime).clamp(Adaptive::MIN, Adaptive::MAX))
+    }
+
     fn record(&mut self, at: Timestamp, above: Nanos) {
-        let bucket = (above.0.max(0) / Adaptive::BUCKET.0) as usize;
-        if let Some(count) = self.counts.get_mut(bucket.min(Adaptive::BUCKETS - 1)) {
-            *count = count.saturating_add(1);
-        }
+        self.count((above.0.max(0) / Adaptive::BUCKET.0) as usize);
         if at < self.halve_at {
             return;
         }
@@ -375,19 +398,35 @@ impl Adaptive {
         for count in &mut self.counts {
             *count = count.checked_shr(halvings.min(16) as u32).unwrap_or(0);
         }
+        self.look();
         self.halve_at = self.halve_at + Nanos(halvings.saturating_mul(Adaptive::HALF_WINDOW.0));
     }
 
-    /// Upper bound of the bucket that holds the 98th percentile (nearest rank), `None` before the first packet.
-    fn p98(&self) -> Option<Nanos> {
-        let total: u32 = self.counts.iter().map(|c| u32::from(*c)).sum();
-        let rank = (total * 98).div_ceil(100);
-        let mut below = 0;
-        let bucket = self.counts.iter().position(|c| {
-            below += u32::from(*c);
-            below >= rank
-        })?;
-        (total > 0).then_some(Nanos((bucket as i64 + 1) * Adaptive::BUCKET.0))
+    #[inline]
+    fn count(&mut self, bucket: usize) {
+        let bucket = bucket.min(Adaptive::BUCKETS - 1);
+        let count = &mut self.counts[bucket];
+        let one = u32::from(*count < u16::MAX);
+        *count += one as u16;
+        self.total += one;
+        self.below += if bucket < usize::from(self.p98) { one } else { 0 };
+    }
+
+    /// Whether the bucket, that of the last look, holds the 98th percentile (nearest rank).
+    #[inline]
+    fn is_in(&self, bucket: usize) -> bool {
+        let rank = (self.total * 98).div_ceil(100);
+        self.below < rank && rank <= self.below + u32::from(self.counts[bucket])
+    }
+
+    /// Looks for the bucket that holds the 98th percentile; the first where nothing is counted.
+    fn look(&mut self) {
+        self.total = self.counts.iter().map(|c| u32::from(*c)).sum();
+        (self.p98, self.below) = (0, 0);
+        while self.total > 0 && !self.is_in(usize::from(self.p98)) {
+            self.below += u32::from(self.counts[usize::from(self.p98)]);
+            self.p98 += 1;
+        }
     }
 }
 
@@ -538,7 +577,7 @@ mod tests {
 
     #[test]
     fn adaptive_state_stays_small() {
-        assert!(size_of::<Adaptive>() <= 144, "{}", size_of::<Adaptive>());
+        assert!(size_of::<Adaptive>() <= 152, "{}", size_of::<Adaptive>());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! Ethernet padding never becomes payload.
 //!
 //! etherparse reads the headers it knows; tunnels are read here. [`fast_udp`] is a second, hand-written way
-//! through the usual layers; a property test holds the two together.
+//! through the usual layers, and [`fast_rtp`] one that also reads the usual RTP header; property tests hold them together.
 
 pub mod classify;
 pub mod cursor;
@@ -24,7 +24,7 @@ pub mod vqreport;
 mod xr;
 
 pub use decoder::{Decoder, DecoderCounters};
-pub use fast::fast_udp;
+pub use fast::{PlainRtp, fast_rtp, fast_udp};
 
 use crate::model::Outcome;
 use std::net::SocketAddr;

@@ -3,19 +3,46 @@
 use super::hostile::verdict_of_payload;
 use auscult::model::Limits;
 use auscult::units::{NtpTime, Ssrc, Timestamp};
+use auscult::wire::classify::{Class, classify};
 use auscult::wire::rtcp::{self, RtcpPacket};
-use auscult::wire::{Decoded, Decoder, LinkType, fast_udp};
+use auscult::wire::{Datagram, Decoded, Decoder, LinkType, PlainRtp, fast_rtp, fast_udp};
 use proptest::prelude::*;
+use std::net::{IpAddr, SocketAddr};
 
-/// Whatever the fast path takes, the decoder must give as well.
+/// Whatever the fast path takes, the decoder must give as well; and the fast path to RTP what classifying gives.
 pub fn same_both_ways(link: LinkType, frame: &[u8]) -> bool {
-    let Some(fast) = fast_udp(link, frame) else { return false };
+    let fast = fast_udp(link, frame);
+    assert_eq!(fast_rtp(link, frame), fast.as_ref().and_then(plain_rtp), "{frame:02x?}");
+    let Some(fast) = fast else { return false };
     let mut decoder = Decoder::new(&Limits::default());
     match decoder.decode(Timestamp(0), link, frame, frame.len()) {
         Decoded::Udp(slow) => assert_eq!(fast, slow, "{frame:02x?}"),
         other => panic!("{other:?} for {fast:?} of {frame:02x?}"),
     }
     true
+}
+
+fn plain_rtp(datagram: &Datagram<'_>) -> Option<PlainRtp> {
+    let Class::Rtp(header) = classify(datagram.payload, datagram.wire_len) else { return None };
+    let mapped = |at: SocketAddr| match at.ip() {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    let plain = header.csrc_count == 0 && !header.has_extension && !header.has_padding;
+    plain.then(|| PlainRtp {
+        src_ip: mapped(datagram.src),
+        dst_ip: mapped(datagram.dst),
+        src_port: datagram.src.port(),
+        dst_port: datagram.dst.port(),
+        ssrc: header.ssrc.0,
+        timestamp: header.timestamp,
+        seq: header.seq,
+        payload_type: header.payload_type.0,
+        marker: header.marker,
+        payload_len: header.payload_len as u16,
+        cut_short: datagram.payload.len() < datagram.wire_len,
+        path: datagram.path,
+    })
 }
 
 fn plain_frame(tags: &[u16], v6: bool, tos: u8, ports: (u16, u16), payload: &[u8], padding: usize) -> Vec<u8> {
@@ -53,11 +80,13 @@ proptest! {
         v6 in any::<bool>(),
         tos in any::<u8>(),
         ports in (any::<u16>(), prop_oneof![any::<u16>(), Just(2152), Just(4789)]),
-        payload in prop::collection::vec(any::<u8>(), 0..64),
+        mut payload in prop::collection::vec(any::<u8>(), 0..64),
+        first in prop_oneof![Just(0x80u8), any::<u8>()],
         padding in 0usize..20,
         damage in prop::collection::vec((0usize..64, any::<u8>()), 0..4),
         cut in any::<prop::sample::Index>(),
     ) {
+        payload.iter_mut().take(1).for_each(|octet| *octet = first);
         let mut frame = plain_frame(&tags, v6, tos, ports, &payload, padding);
         let taken = same_both_ways(LinkType::ETHERNET, &frame);
         prop_assert_eq!(taken, tags.len() <= 2 && ports.1 != 2152 && ports.1 != 4789);

@@ -29,7 +29,7 @@ const CASES: [Case; 5] = [
     // A whole interval and its end.
     Case { name: "clean_400", plan: Plan { rounds: 1_001, ..plan(400) }, warm_up: 501 },
     // Packets only, no end of an interval, in a larger table.
-    Case { name: "clean_4000", plan: Plan { rounds: 100, ..plan(4_000) }, warm_up: 50 },
+    Case { name: "clean_4000", plan: Plan { rounds: 164, ..plan(4_000) }, warm_up: 100 },
     Case { name: "loss_400", plan: Plan { rounds: 1_001, lose_every: 20, ..plan(400) }, warm_up: 501 },
     // Each packet is of a stream not seen before.
     Case { name: "flood", plan: Plan { rounds: 1, ..plan(50_000) }, warm_up: 0 },
