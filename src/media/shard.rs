@@ -819,8 +819,8 @@ mod tests {
         all
     }
 
-    /// What comes out when everybody is measured after every so manieth packet; 0: never before somebody asks.
-    fn facts(packets: &[Packet], every: usize) -> String {
+    /// What comes out when all packets are measured after every so manieth; `None`: each at once, as if it were not plain.
+    fn facts(packets: &[Packet], every: Option<usize>) -> String {
         let policy = Policy::default();
         let mut shard = Shard::new(&policy, &Limits::default(), 1, 1);
         shard.begin(Timestamp::from_secs(1_000));
@@ -833,9 +833,12 @@ mod tests {
                 boundary = boundary + policy.interval;
             }
             let place = shard.place(packet);
-            shard.packet(place, packet, &mut facts);
+            match every {
+                None if place.slot != Place::UNKNOWN.slot => shard.unusual(place.slot, packet, &mut facts),
+                _ => shard.packet(place, packet, &mut facts),
+            }
             shard.settle_full();
-            if every > 0 && i % every == 0 {
+            if every.is_some_and(|every| i % every == 0) {
                 shard.settle_all();
             }
         }
@@ -857,9 +860,9 @@ mod tests {
         #[test]
         fn when_packets_are_measured_changes_nothing(steps in steps(), every in 2usize..40) {
             let packets = packets(&steps);
-            let at_once = facts(&packets, 1);
-            prop_assert_eq!(&at_once, &facts(&packets, 0));
-            prop_assert_eq!(&at_once, &facts(&packets, every));
+            let at_once = facts(&packets, None);
+            prop_assert_eq!(&at_once, &facts(&packets, Some(usize::MAX)));
+            prop_assert_eq!(&at_once, &facts(&packets, Some(every)));
         }
     }
 }
