@@ -4,7 +4,7 @@ use crate::{Options, measure};
 use auscult::model::Limits;
 use auscult::units::Timestamp;
 use auscult::wire::classify::{Class, classify};
-use auscult::wire::{Decoded, Decoder, LinkType, fast_udp};
+use auscult::wire::{Decoded, Decoder, LinkType, fast_rtp, fast_udp};
 use std::hint::black_box;
 use testkit::bulk::{Batch, Streams};
 
@@ -16,8 +16,9 @@ pub fn run(options: &Options) {
     let frames = Streams::new(FRAMES as u32, 1).frames().batch(FRAMES);
     let mut decoder = Decoder::new(&Limits::default());
     println!("{:<26} {:>9} {:>11}", "decode", "M/CPU-s", "ns/packet");
-    best(options, "fast path", &frames, |f| fast_udp(LinkType::ETHERNET, f).is_some());
-    best(options, "fast path and class", &frames, |f| {
+    best(options, "fast path to RTP", &frames, |f| fast_rtp(LinkType::ETHERNET, f).is_some());
+    best(options, "fast path to UDP", &frames, |f| fast_udp(LinkType::ETHERNET, f).is_some());
+    best(options, "fast path to UDP, class", &frames, |f| {
         fast_udp(LinkType::ETHERNET, f).is_some_and(|d| matches!(classify(d.payload, d.wire_len), Class::Rtp(_)))
     });
     best(options, "full decoder", &frames, |f| {

@@ -9,7 +9,7 @@ use auscult::model::Limits;
 use auscult::units::Timestamp;
 use auscult::wire::classify::{self, Class};
 use auscult::wire::sip::{Framing, frame_len, looks_like_sip, sanitise};
-use auscult::wire::{Decoded, Decoder, LinkType, fast_udp, rtcp, rtp, sdp, sip};
+use auscult::wire::{Decoded, Decoder, LinkType, fast_rtp, fast_udp, rtcp, rtp, sdp, sip};
 
 /// Links a frame may begin with; the first byte of an input picks one.
 const LINKS: [LinkType; 10] = [
@@ -94,6 +94,7 @@ pub fn frame(bytes: &[u8]) {
     let Some((link, frame)) = bytes.split_first() else { return };
     let link = LINKS[usize::from(*link) % LINKS.len()];
     let mut decoder = Decoder::new(&Limits::default());
+    assert!(fast_rtp(link, frame).is_none() || fast_udp(link, frame).is_some());
     for wire_len in [frame.len(), frame.len() + 400] {
         let slow = decoder.decode(Timestamp(0), link, frame, wire_len);
         match (fast_udp(link, frame), &slow) {

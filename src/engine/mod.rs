@@ -640,9 +640,14 @@ impl Engine {
         }
         let mut places = std::mem::take(&mut self.places);
         places.clear();
-        places.extend(self.batch.packets[..len].iter().map(|packet| {
+        let batch = &self.batch.packets[..len];
+        let mut hashes = [0; BATCH];
+        for (hash, packet) in hashes.iter_mut().zip(batch) {
+            *hash = self.hasher.hash_one(packet.key);
+        }
+        places.extend(hashes.iter().zip(batch).map(|(hash, packet)| {
             let shard = self.shard_index(&packet.key);
-            (shard, self.shards[shard].place(packet))
+            (shard, self.shards[shard].place(*hash, packet))
         }));
         for (at, (shard, place)) in places.iter().enumerate() {
             let before = self.media_facts.len();

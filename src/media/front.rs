@@ -7,9 +7,10 @@
 //! the stream: then they are measured one after the other, as if they came at that moment, with all that the stream
 //! consists of in the cache once instead of sixteen times.
 
+use super::held::Pool;
 use super::packet::{FlowKey, Packet};
 use super::stream::Stream;
-use super::timing::{Pool, STEP};
+use super::timing::STEP;
 use crate::units::Timestamp;
 
 /// Packets that wait at most.

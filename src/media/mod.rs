@@ -6,6 +6,7 @@
 mod discards;
 mod drift;
 mod front;
+mod held;
 mod packet;
 mod past;
 mod payloads;

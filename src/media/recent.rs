@@ -51,7 +51,7 @@ impl Recent {
     /// See [`super::stream::Stream::touch`].
     #[inline]
     pub fn touch(&self, seq: u16) -> u64 {
-        u64::from(self.marks.0[slot(seq)])
+        self.timed ^ u64::from(self.marks.0[slot(seq)])
     }
 }
 

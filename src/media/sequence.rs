@@ -107,6 +107,12 @@ impl Sequence {
         }
     }
 
+    /// See [`super::stream::Stream::touch`].
+    #[inline]
+    pub fn touch(&self) -> u64 {
+        self.highest ^ u64::from(self.in_order)
+    }
+
     pub fn highest(&self) -> u64 {
         self.highest
     }

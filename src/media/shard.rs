@@ -1,12 +1,12 @@
 //! A table of streams and candidates: one shard of the media room, owned by one thread.
 
 use super::front::{Front, Fronts};
+use super::held::Pool;
 use super::packet::{Endpoint, FlowKey, Packet};
 use super::payloads::Payloads;
 use super::sequence::Arrival;
 use super::shed::Pressure;
 use super::stream::{Standing, Stream};
-use super::timing::Pool;
 use crate::model::{DISCARD_BUFFERS_MS, Ignored};
 use crate::model::{
     IntervalReport, Limits, Outcome, OutcomeCounts, OverLimit, PayloadMap, Policy, Shedding, StreamId, StreamReport,
@@ -191,11 +191,16 @@ impl Shard {
         }
     }
 
+    /// What [`Shard::place`] looks a packet up by.
+    #[inline]
+    pub fn hash(&self, packet: &Packet) -> u64 {
+        self.hasher.hash_one(packet.key)
+    }
+
     /// Where the packet's stream is. Found for a whole batch first, the waits for memory overlap instead of following
     /// each other.
     #[inline]
-    pub fn place(&self, packet: &Packet) -> Place {
-        let hash = self.hasher.hash_one(packet.key);
+    pub fn place(&self, hash: u64, packet: &Packet) -> Place {
         let found = self.index.find(hash, |slot| self.fronts.get(*slot).is_some_and(|f| f.key() == packet.key));
         Place { slot: found.copied().unwrap_or(u32::MAX), changes: self.changes }
     }
@@ -203,7 +208,8 @@ impl Shard {
     /// Takes a packet. `place` may be old: a packet of the same batch may have moved or made the stream.
     #[inline]
     pub fn packet(&mut self, place: Place, packet: &Packet, out: &mut Vec<Fact>) {
-        let slot = if place.changes == self.changes { place.slot } else { self.place(packet).slot };
+        let current = place.changes == self.changes;
+        let slot = if current { place.slot } else { self.place(self.hash(packet), packet).slot };
         let Some(front) = self.fronts.get_mut(slot) else {
             return self.candidate(packet, out);
         };
@@ -832,7 +838,7 @@ mod tests {
                 shard.turned(boundary);
                 boundary = boundary + policy.interval;
             }
-            let place = shard.place(packet);
+            let place = shard.place(shard.hash(packet), packet);
             match every {
                 None if place.slot != Place::UNKNOWN.slot => shard.unusual(place.slot, packet, &mut facts),
                 _ => shard.packet(place, packet, &mut facts),

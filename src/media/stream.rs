@@ -1,6 +1,7 @@
 //! The state of one stream and its reports.
 
 use super::front::{Next, Plain};
+use super::held::Pool;
 use super::packet::Packet;
 use super::past::Past;
 use super::payloads::Payloads;
@@ -8,7 +9,7 @@ use super::recent::Recent;
 use super::sequence::{Arrival, Sequence};
 use super::shard::Witness;
 use super::tally::Tally;
-use super::timing::{Out, Pool, Sample, Timing};
+use super::timing::{Out, Sample, Timing};
 use crate::model::{
     ClockSource, IntervalReport, PayloadKind, PayloadMap, Quality, StreamId, StreamNumbers, StreamReport,
 };
@@ -125,16 +126,15 @@ impl Stream {
         }
     }
 
-    /// Reads a word of each part a packet will touch, and nothing more: done for a batch of streams before the first
-    /// of their packets is worked on, the waits for memory overlap.
+    /// Reads a word of each line of memory that plain packets will touch, and nothing more: done for several streams
+    /// before the packets of the first are measured, the waits for memory overlap.
     #[inline]
     pub fn touch(&self) -> u64 {
-        self.sequence.highest()
-            ^ u64::from(self.payloads.is_current(0))
+        (self.previous_at.0 as u64)
+            ^ self.sequence.touch()
+            ^ u64::from(self.ptime_ticks)
             ^ self.timing.touch()
-            ^ self.interval.payload_bytes
-            ^ self.interval.variation.above_sum_ns
-            ^ u64::from(self.interval.discarded_adaptive)
+            ^ self.interval.touch()
             ^ self.recent.touch(self.sequence.highest() as u16)
     }
 
@@ -206,9 +206,8 @@ impl Stream {
         self.payloads.count_current(count);
         self.ptime_votes = self.ptime_votes.saturating_add_unsigned(count);
         self.last_audio = Some((seq, timestamp.wrapping_add(self.ptime_ticks.wrapping_mul(count))));
-        let after = packets.iter().map(|packet| packet.after);
         let out = &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence };
-        self.timing.steps(before.wrapping_add(1), self.ptime_ticks, after, out);
+        self.timing.steps(before.wrapping_add(1), self.ptime_ticks, packets, out);
         let widest = Nanos(i64::from(widest));
         if widest > self.interval.max_delta {
             self.widen(widest, false);

@@ -102,6 +102,16 @@ impl Buckets {
 }
 
 impl Tally {
+    /// See [`super::stream::Stream::touch`]. Most delays are of a millisecond to some tens: a line of buckets.
+    #[inline]
+    pub fn touch(&self) -> u64 {
+        const MILLISECONDS: usize = 48;
+        self.payload_bytes
+            ^ self.variation.skew_max_ns.to_bits()
+            ^ u64::from(self.discarded_adaptive)
+            ^ u64::from(self.pdv.counts[MILLISECONDS])
+    }
+
     /// The same in the form that leaves the room.
     pub fn numbers(&self) -> StreamNumbers {
         let wide = u64::from;

@@ -5,17 +5,18 @@
 //! of a segment. A segment ends where the timestamp jumps without the arrival doing the same.
 
 use super::drift::Base;
+use super::front::{Plain, WAITING};
+use super::held::{HELD, Held, Pool};
 use super::sequence::Sequence;
 use super::tally::{Tally, Variation};
 use crate::model::{DISCARD_BUFFERS_MS, JitterStat};
 use crate::quality::jitter_buffer::{Adaptive, Arrival, Fate};
 use crate::units::{ClockRate, Nanos, Timestamp};
+use smallvec::SmallVec;
 
 /// The base of a segment is the minimum over this many packets, or over [`SETTLE_TIME`].
 const SETTLE_PACKETS: usize = 50;
 const SETTLE_TIME: i64 = 1_000_000_000;
-/// Packets held while the clock rate is not known.
-const HELD: usize = 64;
 /// A difference of transits beyond this is a jump of the timestamp, not jitter.
 const JUMP: f64 = 1e9;
 /// The same after a marker or a pause ([`PAUSE`]), where senders do restart their clock.
@@ -30,7 +31,7 @@ const USUAL_PTIME: Nanos = Nanos::from_millis(20);
 /// RTP clock rates that occur, for inference.
 const USUAL_RATES: [u32; 7] = [8_000, 16_000, 24_000, 32_000, 44_100, 48_000, 90_000];
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     pub at: i64,
     pub timestamp: u32,
@@ -102,9 +103,6 @@ pub struct Out<'a> {
     pub numbers: &'a mut Tally,
     pub sequence: &'a mut Sequence,
 }
-
-/// Storage for the first packets of a segment; shards recycle it.
-pub type Held = Box<arrayvec::Held>;
 
 /// Jitter state of one payload type while another one is in use.
 #[derive(Clone, Copy, Debug, Default)]
@@ -225,29 +223,33 @@ impl Timing {
             && f64::from(ticks) * self.ns_per_tick < JUMP_AFTER_PAUSE
     }
 
-    /// As [`Timing::packet`] for each of several packets of a steady stream, numbered from `seq` on, that follow each
-    /// other in sequence. `after` is the time since the packet before in nanoseconds: not negative, and less than
-    /// [`STEP`].
+    /// As [`Timing::packet`] for each packet of a steady stream, numbered from `seq` on, that follow each other in
+    /// sequence and in step.
     #[inline]
-    pub fn steps(&mut self, seq: u16, ticks: u32, after: impl ExactSizeIterator<Item = u32>, out: &mut Out<'_>) {
-        let count = after.len() as u32;
+    pub fn steps(&mut self, seq: u16, ticks: u32, packets: &[Plain], out: &mut Out<'_>) {
+        let count = packets.len() as u32;
         let media = f64::from(ticks) * self.ns_per_tick;
         let mut running = self.running(&out.numbers.variation);
-        let mut sample =
-            Sample { at: self.last_at, timestamp: self.last_timestamp, seq, marker: false, consecutive: true };
-        for after in after {
-            sample.at += i64::from(after);
-            let difference = f64::from(after) - media;
+        // First all that needs registers for its sums, then all that may have to go elsewhere.
+        let mut transits = [0.0; WAITING];
+        for (packet, transit) in packets.iter().zip(&mut transits) {
+            let difference = f64::from(packet.after) - media;
             running.jitter(difference.abs());
             running.vary(difference, true);
-            self.transit = running.transit;
-            self.delay(&sample, false, out);
-            sample.seq = sample.seq.wrapping_add(1);
+            *transit = running.transit;
         }
         self.keep(&running, &mut out.numbers.variation);
         self.stat.samples += u64::from(count);
+        let (at, timestamp) = (self.last_at, self.last_timestamp);
+        let mut sample = Sample { at, timestamp, seq, marker: false, consecutive: true };
+        for (packet, transit) in packets.iter().zip(transits) {
+            sample.at += i64::from(packet.after);
+            self.transit = transit;
+            self.delay(&sample, false, out);
+            sample.seq = sample.seq.wrapping_add(1);
+        }
         self.last_at = sample.at;
-        self.last_timestamp = self.last_timestamp.wrapping_add(ticks.wrapping_mul(count));
+        self.last_timestamp = timestamp.wrapping_add(ticks.wrapping_mul(count));
     }
 
     /// Works off what is held, for the end of an interval or stream. With an unknown clock rate only `infer` helps.
@@ -257,11 +259,10 @@ impl Timing {
         }
         self.acquit(out, pool);
         let Some(held) = self.held.take() else { return };
-        let unpacked = held.unpack();
-        let samples = &unpacked[..held.len()];
+        let samples: SmallVec<[Sample; HELD]> = held.iter().collect();
         let mut from = 0;
         while from < samples.len() {
-            let end = self.segment(samples, from);
+            let end = self.segment(&samples, from);
             let lowest = self.lowest_transit(&samples[from..end]);
             if self.base.is_none() {
                 self.origin_at = samples[from].at;
@@ -290,13 +291,13 @@ impl Timing {
 
     /// Sequence numbers of packets whose delay is not known yet.
     pub fn undecided(&self) -> impl Iterator<Item = u16> {
-        self.held.iter().flat_map(|held| held.seqs()).copied()
+        self.held.iter().flat_map(|held| held.iter()).map(|sample| sample.seq)
     }
 
     /// Derives the clock rate from what is held: slope of timestamps against arrival, snapped to a usual rate.
     pub fn infer(&self) -> Option<ClockRate> {
         let held = self.held.as_ref()?;
-        infer_clock(&held.unpack()[..held.len()])
+        infer_clock(&held.iter().collect::<SmallVec<[Sample; HELD]>>())
     }
 
     pub fn is_full_without_clock(&self) -> bool {
@@ -352,7 +353,7 @@ impl Timing {
         let (base, held) = (self.base.as_ref()?, self.held.as_ref().filter(|_| self.suspect)?);
         let (mut at, mut timestamp, mut transit) = (self.last_at, self.last_timestamp, self.transit);
         let (mut lowest, mut count, mut next) = ([f64::INFINITY; 2], 0, false);
-        for sample in held.samples() {
+        for sample in held.iter() {
             transit += self.difference(at, timestamp, &sample);
             (at, timestamp) = (sample.at, sample.timestamp);
             if sample.at < to.0 {
@@ -378,7 +379,7 @@ impl Timing {
             return;
         }
         let Some(kept) = self.held.take() else { return };
-        for sample in kept.samples() {
+        for sample in kept.iter() {
             self.packet(sample, out, pool);
         }
         pool.give(kept);
@@ -390,14 +391,14 @@ impl Timing {
             return false;
         }
         let Some(kept) = self.held.take() else { return false };
-        let before = kept.samples().take_while(|s| s.at < to.0).count();
-        for sample in kept.samples().take(before) {
+        let before = kept.iter().take_while(|s| s.at < to.0).count();
+        for sample in kept.iter().take(before) {
             self.packet(sample, out, pool);
         }
         self.settle(out, pool);
         self.jumps += 1;
         self.new_segment();
-        for sample in kept.samples().skip(before) {
+        for sample in kept.iter().skip(before) {
             self.packet(sample, out, pool);
         }
         let stepped = before < kept.len();
@@ -578,104 +579,6 @@ fn infer_clock(samples: &[Sample]) -> Option<ClockRate> {
         off(*a).total_cmp(&off(*b))
     })?;
     ((slope / f64::from(nearest) - 1.0).abs() < 0.04).then(|| ClockRate::new(nearest)).flatten()
-}
-
-/// Recycles the storage of settled segments, so that a new segment allocates only when more are open than ever before.
-#[derive(Debug, Default)]
-pub struct Pool {
-    free: Vec<Held>,
-}
-
-impl Pool {
-    const KEPT: usize = 1024;
-
-    fn take(&mut self) -> Held {
-        self.free.pop().unwrap_or_default()
-    }
-
-    fn give(&mut self, mut held: Held) {
-        if self.free.len() < Self::KEPT {
-            held.clear();
-            self.free.push(held);
-        }
-    }
-}
-
-mod arrayvec {
-    //! A fixed array of samples with a length, packed: at the start of the busy hour every stream has one.
-
-    use super::{HELD, Sample};
-
-    /// Times count from the first sample, in the upper 62 bits; the lower two are the sample's flags.
-    #[derive(Debug)]
-    pub struct Held {
-        origin: i64,
-        times: [i64; HELD],
-        timestamps: [u32; HELD],
-        seqs: [u16; HELD],
-        len: u32,
-    }
-
-    impl Default for Held {
-        fn default() -> Self {
-            Held { origin: 0, times: [0; HELD], timestamps: [0; HELD], seqs: [0; HELD], len: 0 }
-        }
-    }
-
-    impl Held {
-        pub fn push(&mut self, sample: Sample) -> Result<(), ()> {
-            let len = self.len();
-            let (Some(time), Some(timestamp)) = (self.times.get_mut(len), self.timestamps.get_mut(len)) else {
-                return Err(());
-            };
-            if len == 0 {
-                self.origin = sample.at;
-            }
-            *time = sample.at.wrapping_sub(self.origin) << 2
-                | i64::from(sample.marker) << 1
-                | i64::from(sample.consecutive);
-            *timestamp = sample.timestamp;
-            self.seqs[len] = sample.seq;
-            self.len += 1;
-            Ok(())
-        }
-
-        pub fn len(&self) -> usize {
-            self.len as usize
-        }
-
-        pub fn clear(&mut self) {
-            self.len = 0;
-        }
-
-        /// Time of the first sample.
-        pub fn first_at(&self) -> i64 {
-            self.origin
-        }
-
-        /// All samples; those behind the length mean nothing.
-        pub fn unpack(&self) -> [Sample; HELD] {
-            std::array::from_fn(|i| self.sample(i))
-        }
-
-        pub fn seqs(&self) -> &[u16] {
-            &self.seqs[..self.len()]
-        }
-
-        pub fn samples(&self) -> impl Iterator<Item = Sample> {
-            (0..self.len()).map(|i| self.sample(i))
-        }
-
-        fn sample(&self, i: usize) -> Sample {
-            Sample {
-                at: self.origin.wrapping_add(self.times[i] >> 2),
-                timestamp: self.timestamps[i],
-                seq: self.seqs[i],
-                marker: self.times[i] & 2 != 0,
-                consecutive: self.times[i] & 1 != 0,
-            }
-        }
-    }
 }
 
 #[cfg(test)]

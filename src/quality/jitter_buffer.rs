@@ -247,7 +247,7 @@ impl Adaptive {
     /// Reads a word of each part a packet will touch.
     #[inline]
     pub fn touch(&self) -> u64 {
-        self.last_at.0 as u64 ^ u64::from(self.counts[0])
+        self.last_at.0 as u64 ^ u64::from(self.size_us) ^ u64::from(self.total)
     }
 
     /// Tells the packet time once it is known.
@@ -257,7 +257,7 @@ impl Adaptive {
     }
 
     /// Takes the next packet (`seq` is not looked at) and says what becomes of it.
-    #[inline]
+    #[inline(always)]
     pub fn packet(&mut self, p: &Arrival) -> Fate {
         let above = p.delay - self.follower.reference;
         if self.is_usual(p, above) && (p.at < self.read_at || self.reads_as_before(p.at)) {

@@ -1,0 +1,141 @@
+//! The first packets of a segment, kept back until its base can be told: packed, because at the start of the busy hour
+//! every stream has some.
+
+use super::timing::Sample;
+
+/// Packets kept back at most.
+pub const HELD: usize = 64;
+/// Octets that the fifty packets of a settled segment take when they come at a regular pace.
+const USUAL: usize = 368;
+
+/// Storage for the first packets of a segment; shards recycle it.
+pub type Held = Box<Samples>;
+
+/// Samples, each as its difference from the one before.
+#[derive(Debug)]
+pub struct Samples {
+    packed: Vec<u8>,
+    len: u16,
+    first_at: i64,
+    last: Sample,
+}
+
+/// Time in nanoseconds, timestamp, and sequence number with the sample's flags in its lower two bits.
+type Difference = (i64, i32, i32);
+
+const NONE: Sample = Sample { at: 0, timestamp: 0, seq: 0, marker: false, consecutive: false };
+
+impl Default for Samples {
+    fn default() -> Self {
+        Samples { packed: Vec::with_capacity(USUAL), len: 0, first_at: 0, last: NONE }
+    }
+}
+
+impl Samples {
+    /// # Errors
+    /// When there is no room for another one.
+    pub fn push(&mut self, sample: Sample) -> Result<(), ()> {
+        if self.len() == HELD {
+            return Err(());
+        }
+        if self.len == 0 {
+            self.first_at = sample.at;
+        }
+        let seq = i32::from(sample.seq.wrapping_sub(self.last.seq).cast_signed());
+        let difference: Difference = (
+            sample.at.wrapping_sub(self.last.at),
+            sample.timestamp.wrapping_sub(self.last.timestamp).cast_signed(),
+            seq << 2 | i32::from(sample.marker) << 1 | i32::from(sample.consecutive),
+        );
+        let packed = std::mem::take(&mut self.packed);
+        self.packed = postcard::to_extend(&difference, packed).expect("three numbers have a packed form");
+        self.last = sample;
+        self.len += 1;
+        Ok(())
+    }
+
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    pub fn clear(&mut self) {
+        self.packed.clear();
+        (self.len, self.last) = (0, NONE);
+    }
+
+    /// Time of the first sample.
+    pub fn first_at(&self) -> i64 {
+        self.first_at
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Sample> {
+        let (mut rest, mut last) = (&self.packed[..], NONE);
+        std::iter::from_fn(move || {
+            let ((at, timestamp, seq), left) = postcard::take_from_bytes::<Difference>(rest).ok()?;
+            rest = left;
+            last = Sample {
+                at: last.at.wrapping_add(at),
+                timestamp: last.timestamp.wrapping_add_signed(timestamp),
+                seq: last.seq.wrapping_add_signed((seq >> 2) as i16),
+                marker: seq & 2 != 0,
+                consecutive: seq & 1 != 0,
+            };
+            Some(last)
+        })
+    }
+}
+
+/// Recycles the storage of settled segments, so that a new segment allocates only when more are open than ever before.
+#[derive(Debug, Default)]
+pub struct Pool {
+    free: Vec<Held>,
+}
+
+impl Pool {
+    const KEPT: usize = 1024;
+
+    pub fn take(&mut self) -> Held {
+        self.free.pop().unwrap_or_default()
+    }
+
+    pub fn give(&mut self, mut held: Held) {
+        if self.free.len() < Self::KEPT {
+            held.clear();
+            self.free.push(held);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_held_comes_back(
+            samples in prop::collection::vec(any::<(i64, u32, u16, bool, bool)>(), 0..HELD + 3),
+        ) {
+            let samples: Vec<Sample> = samples
+                .into_iter()
+                .map(|(at, timestamp, seq, marker, consecutive)| Sample { at, timestamp, seq, marker, consecutive })
+                .collect();
+            let mut held = Held::default();
+            let room = samples.iter().take_while(|s| held.push(**s).is_ok()).count();
+            prop_assert_eq!(room, samples.len().min(HELD));
+            prop_assert_eq!(held.iter().collect::<Vec<_>>(), &samples[..room]);
+            prop_assert_eq!(held.first_at(), samples.first().map_or(0, |s| s.at));
+        }
+    }
+
+    #[test]
+    fn fifty_packets_in_step_take_what_is_set_aside() {
+        let mut held = Held::default();
+        for i in 0..50u32 {
+            let at = 1_794_301_200_000_000_000 + i64::from(i) * 20_000_000 + i64::from(i * 7919 % 4_000_000);
+            let sample = Sample { at, timestamp: i * 960, seq: i as u16, marker: i == 0, consecutive: i > 0 };
+            held.push(sample).expect("room");
+        }
+        assert_eq!(held.packed.capacity(), USUAL);
+    }
+}
