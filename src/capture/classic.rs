@@ -105,14 +105,9 @@ impl Classic {
         notes.oddities.fraction_over_second += u64::from(nanos >= 1_000_000_000);
         let place = input.place(self.record_header, len as usize);
         input.consume(total);
-        Some(Record {
-            // At most 2^32 s and 4295 s: fits 64 bits.
-            at: Timestamp(i64::from(seconds) * 1_000_000_000 + nanos),
-            link: self.interface.link,
-            interface: 0,
-            wire_len,
-            place,
-        })
+        // At most 2^32 s and 4295 s: fits 64 bits.
+        let at = Timestamp(i64::from(seconds) * 1_000_000_000 + nanos);
+        Some(Record::new(at, self.interface.link, 0, wire_len, place))
     }
 
     #[cold]
@@ -151,7 +146,7 @@ mod tests {
         file
     }
 
-    fn records(file: Vec<u8>) -> Vec<(i64, u32, Vec<u8>)> {
+    fn records(file: Vec<u8>) -> Vec<(i64, u64, Vec<u8>)> {
         let classic = Classic::parse(&file).expect("header");
         let mut input = Input::new(Box::new(std::io::Cursor::new(file)));
         assert!(input.skip(HEADER as u64));

@@ -41,14 +41,22 @@ enum Format {
     Pcapng(Pcapng),
 }
 
-/// A frame whose octets are still in the input.
+/// A frame whose octets are still in the input. Every field has eight octets: two narrower ones are copied by one load,
+/// which waits until both were written, and took a tenth of the time of a whole analysis.
 #[derive(Clone)]
 pub(super) struct Record {
     pub at: Timestamp,
-    pub link: LinkType,
-    pub interface: u16,
-    pub wire_len: u32,
+    pub link: u64,
+    pub interface: u64,
+    pub wire_len: u64,
     pub place: Range<usize>,
+}
+
+impl Record {
+    #[inline(always)]
+    pub fn new(at: Timestamp, link: LinkType, interface: u16, wire_len: u32, place: Range<usize>) -> Record {
+        Record { at, link: u64::from(link.0), interface: u64::from(interface), wire_len: u64::from(wire_len), place }
+    }
 }
 
 /// What a format notes while it reads: beside the frames, so that those stay in registers.
@@ -173,7 +181,7 @@ impl FileReader {
         };
         let Some(mut record) = record else { return self.finish() };
         let oddities = &mut self.notes.oddities;
-        let len = record.place.len() as u32;
+        let len = record.place.len() as u64;
         self.frames += 1;
         oddities.empty += u64::from(len == 0);
         if len > record.wire_len {
@@ -189,10 +197,10 @@ impl FileReader {
     pub(super) fn frame(&self, record: &Record) -> Frame<'_> {
         Frame {
             at: record.at,
-            link: record.link,
-            interface: record.interface,
+            link: LinkType(record.link as u32),
+            interface: record.interface as u16,
             bytes: self.input.octets(record.place.clone()),
-            wire_len: record.wire_len,
+            wire_len: record.wire_len as u32,
         }
     }
 

@@ -267,7 +267,7 @@ impl Pcapng {
             }
         }
         let place = input.place(PACKET_HEADER, caplen as usize);
-        Ok(Some(Record { at, link: of.link, interface: of.index, wire_len, place }))
+        Ok(Some(Record::new(at, of.link, of.index, wire_len, place)))
     }
 
     fn packet(&mut self, input: &Input, len: usize, oddities: &mut Oddities) -> Result<Option<Record>, Fault> {
@@ -282,7 +282,7 @@ impl Pcapng {
             self.dropped_before(of.index, u64::from(drops));
         }
         let place = input.place(PACKET_HEADER, caplen as usize);
-        Ok(Some(Record { at, link: of.link, interface: of.index, wire_len, place }))
+        Ok(Some(Record::new(at, of.link, of.index, wire_len, place)))
     }
 
     fn simple_packet(
@@ -303,7 +303,7 @@ impl Pcapng {
         }
         oddities.untimed += 1;
         let at = if last == Timestamp::MIN { Timestamp::default() } else { last };
-        Ok(Some(Record { at, link: of.link, interface: of.index, wire_len, place: input.place(HEADER, caplen) }))
+        Ok(Some(Record::new(at, of.link, of.index, wire_len, input.place(HEADER, caplen))))
     }
 
     /// The interface a packet names. A section without any is broken; one number too high loses only that packet.

@@ -147,7 +147,7 @@ impl Timeline {
         let Some(file) = &mut self.current else { return Ok(None) };
         let head = next.unwrap_or_else(|| file.head.clone());
         self.delivered = true;
-        let local = usize::from(head.interface);
+        let local = head.interface as usize;
         if file.interfaces.len() <= local {
             learn_interfaces(&mut self.interfaces, file);
         }
