@@ -3,7 +3,7 @@
 use super::*;
 use auscult::model::burst::BurstGap;
 use auscult::units::DelayHistogram;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use testkit::World;
 use testkit::call::{CallSpec, Change, Party, Side, What};
 use testkit::codec::Codec;
@@ -82,7 +82,7 @@ fn late_are_those_played(names: &[String], world: &World, clock: u32) {
 }
 
 /// Audio packets of an SSRC, each once.
-fn audio(seen: &std::collections::BTreeMap<observe::StreamKey, Vec<PacketSeen>>, ssrc: u32) -> Vec<PacketSeen> {
+pub(super) fn audio(seen: &BTreeMap<observe::StreamKey, Vec<PacketSeen>>, ssrc: u32) -> Vec<PacketSeen> {
     let (_, list) = seen.iter().find(|((_, _, s), _)| *s == ssrc).unwrap();
     let mut known = HashSet::new();
     list.iter().filter(|p| p.kind == Kind::Audio && known.insert(p.seq)).cloned().collect()
