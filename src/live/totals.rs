@@ -121,6 +121,8 @@ mod tests {
             codec: codec.into(),
             numbers,
             mos: MosReport::default(),
+            clock_rate: Some(8_000),
+            ptime: Some(Nanos::from_millis(20)),
             late_buffer_ms: 60,
             quality: Quality::default(),
         }))

@@ -570,6 +570,8 @@ impl Stream {
             start,
             length,
             codec: self.payloads.current().codec.clone(),
+            clock_rate: self.payloads.current().clock.map(|c| c.hz()),
+            ptime: self.timing.media(self.ptime_ticks).filter(|p| p.0 > 0),
             late_buffer_ms: self.late_buffer_ms(),
             mos: Default::default(),
             quality: self.quality(&numbers),

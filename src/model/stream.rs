@@ -464,6 +464,9 @@ pub struct IntervalReport {
     pub start: Timestamp,
     pub length: Nanos,
     pub codec: CodecId,
+    /// Of that codec, Hz, and the packet time so far; `None` while not known.
+    pub clock_rate: Option<u32>,
+    pub ptime: Option<Nanos>,
     pub numbers: StreamNumbers,
     /// The fixed buffer of [`StreamNumbers::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`].
     pub late_buffer_ms: u16,

@@ -230,6 +230,8 @@ pub fn interval(id: u64, start_s: i64) -> IntervalReport {
         start: Timestamp::from_secs(1_790_000_000 + start_s),
         length: Nanos::from_secs(10),
         codec: "opus".into(),
+        clock_rate: Some(48_000),
+        ptime: Some(Nanos::from_millis(20)),
         late_buffer_ms: 80,
         numbers: numbers(id.wrapping_mul(31).wrapping_add(start_s as u64) % 1_000_003),
         mos: mos(),
