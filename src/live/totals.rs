@@ -123,6 +123,7 @@ mod tests {
             mos: MosReport::default(),
             clock_rate: Some(8_000),
             ptime: Some(Nanos::from_millis(20)),
+            drift_ppm: None,
             late_buffer_ms: 60,
             quality: Quality::default(),
         }))

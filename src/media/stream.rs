@@ -572,6 +572,7 @@ impl Stream {
             codec: self.payloads.current().codec.clone(),
             clock_rate: self.payloads.current().clock.map(|c| c.hz()),
             ptime: self.timing.media(self.ptime_ticks).filter(|p| p.0 > 0),
+            drift_ppm: self.timing.drift_ppm().map(|d| d as f32),
             late_buffer_ms: self.late_buffer_ms(),
             mos: Default::default(),
             quality: self.quality(&numbers),

@@ -467,6 +467,8 @@ pub struct IntervalReport {
     /// Of that codec, Hz, and the packet time so far; `None` while not known.
     pub clock_rate: Option<u32>,
     pub ptime: Option<Nanos>,
+    /// As in [`StreamReport::drift_ppm`], up to the end of this interval.
+    pub drift_ppm: Option<f32>,
     pub numbers: StreamNumbers,
     /// The fixed buffer of [`StreamNumbers::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`].
     pub late_buffer_ms: u16,

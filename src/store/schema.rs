@@ -65,6 +65,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0006_shedding.sql"),
         cluster_sql: include_str!("../../schemas/0006_shedding.cluster.sql"),
     },
+    Migration {
+        version: 7,
+        name: "interval_drift",
+        sql: include_str!("../../schemas/0007_interval_drift.sql"),
+        cluster_sql: include_str!("../../schemas/0007_interval_drift.cluster.sql"),
+    },
 ];
 
 const RECORD: &str = include_str!("../../schemas/0000_migrations.sql");

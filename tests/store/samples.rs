@@ -232,6 +232,7 @@ pub fn interval(id: u64, start_s: i64) -> IntervalReport {
         codec: "opus".into(),
         clock_rate: Some(48_000),
         ptime: Some(Nanos::from_millis(20)),
+        drift_ppm: Some(-12.5),
         late_buffer_ms: 80,
         numbers: numbers(id.wrapping_mul(31).wrapping_add(start_s as u64) % 1_000_003),
         mos: mos(),

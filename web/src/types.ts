@@ -270,12 +270,14 @@ export interface IntervalRow extends CommonFigures {
   loss_runs: Record<string, number>;
   longest_loss_run: number;
   reordered: number;
+  reorder_extent: number | null;
   duplicates_probe: number;
   duplicates_network: number;
   restarts: number;
   jitter_ms: Jitter;
   delay_variation_ms: DelayVariation;
   max_gap_ms: number | null;
+  drift_ppm: number | null;
   r: number | null;
   mos_lq: number | null;
   mos_cq: number | null;

@@ -107,6 +107,8 @@ pub struct IntervalRow {
     pub lost_late_gap_bad: Option<u32>,
     pub lost_late_gap_periods: Option<u32>,
     pub lost_late_burst_ratio: Option<f32>,
+    pub reorder_extent: Option<u32>,
+    pub drift_ppm: Option<f32>,
     pub row_id: u64,
 }
 
@@ -221,7 +223,8 @@ impl Session {
              timestamp_source, timestamp_resolution_ns, started_mid_call, ipdv_samples, mapdv2_above_ms, \
              mapdv2_above_samples, mapdv2_below_ms, mapdv2_below_samples, \
              lost_late_buffer_ms, lost_late_bursts, lost_late_burst_packets, lost_late_burst_bad, lost_late_gap_packets, \
-             lost_late_gap_bad, lost_late_gap_periods, lost_late_burst_ratio, row_id FROM stream_intervals WHERE stream_id IN {ids:Array(UInt64)} \
+             lost_late_gap_bad, lost_late_gap_periods, lost_late_burst_ratio, \
+             reorder_extent, drift_ppm, row_id FROM stream_intervals WHERE stream_id IN {ids:Array(UInt64)} \
              AND start_at >= toDateTime({from_s:Int64}, 'UTC') AND start_at <= toDateTime({to_s:Int64}, 'UTC') \
              ORDER BY start_at, stream_id, row_id LIMIT {limit:UInt32}",
         )

@@ -329,6 +329,8 @@ pub struct IntervalRow {
     pub lost_late_gap_bad: Option<u32>,
     pub lost_late_gap_periods: Option<u32>,
     pub lost_late_burst_ratio: Option<f32>,
+    pub reorder_extent: Option<u32>,
+    pub drift_ppm: Option<f32>,
 }
 
 /// A row of `sip_messages`.
