@@ -244,6 +244,9 @@ impl Stream {
             && let Some(clock) = now.clock
         {
             self.timing.set_clock(clock, &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
+            if before.is_some() {
+                self.ptime_votes = 0;
+            }
             self.pace();
         }
     }

@@ -19,8 +19,8 @@ impl Wire {
         self.0.push(Frame { at: (1_700_000_000_000 + ms) * MS, wire_len: bytes.len() as u32, bytes });
     }
 
-    /// A message of the caller's INVITE with what its sender wants to receive as payload type 96.
-    fn sdp(&mut self, ms: i64, start_line: &str, profile: &str, codec: &str) {
+    /// A message of the caller's INVITE of that number with what its sender wants to receive as payload type 96.
+    fn sdp(&mut self, ms: i64, number: u32, start_line: &str, profile: &str, codec: &str) {
         let answers = start_line.starts_with("SIP/2.0");
         let (from, to) = if answers { (Wire::CALLEE, Wire::CALLER) } else { (Wire::CALLER, Wire::CALLEE) };
         let (ip, port) = from.split_once(':').unwrap();
@@ -28,10 +28,10 @@ impl Wire {
             "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} {profile} 96\r\na=rtpmap:96 {codec}\r\n"
         );
         let message = format!(
-            "{start_line}\r\nVia: SIP/2.0/UDP 198.51.100.4;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=f\r\n\
-             To: <sip:b@h>{}\r\nCall-ID: c1\r\nCSeq: 1 INVITE\r\nContent-Type: application/sdp\r\n\
+            "{start_line}\r\nVia: SIP/2.0/UDP 198.51.100.4;branch=z9hG4bK{number}\r\nFrom: <sip:a@h>;tag=f\r\n\
+             To: <sip:b@h>{}\r\nCall-ID: c1\r\nCSeq: {number} INVITE\r\nContent-Type: application/sdp\r\n\
              Content-Length: {}\r\n\r\n{sdp}",
-            if answers { ";tag=t" } else { "" },
+            if answers || number > 1 { ";tag=t" } else { "" },
             sdp.len()
         );
         let signalling = |media: &str| format!("{}:5060", media.split_once(':').unwrap().0);
@@ -41,13 +41,17 @@ impl Wire {
     /// 25 s of payload type 96 from 100 ms on.
     fn media(&mut self, from: &str, to: &str, clock_khz: u32, ptime_ms: u32, octets: usize) {
         for n in 0..25_000 / ptime_ms {
-            let mut packet = vec![0x80, 96];
-            packet.extend((n as u16).to_be_bytes());
-            packet.extend((n * ptime_ms * clock_khz).to_be_bytes());
-            packet.extend([0, 0, 0, 7]);
-            packet.resize(12 + octets, 0x55);
-            self.udp(100 + i64::from(n * ptime_ms), from, to, &packet);
+            self.rtp(100 + i64::from(n * ptime_ms), from, to, n, n * ptime_ms * clock_khz, octets);
         }
+    }
+
+    fn rtp(&mut self, ms: i64, from: &str, to: &str, n: u32, timestamp: u32, octets: usize) {
+        let mut packet = vec![0x80, 96];
+        packet.extend((n as u16).to_be_bytes());
+        packet.extend(timestamp.to_be_bytes());
+        packet.extend([0, 0, 0, 7]);
+        packet.resize(12 + octets, 0x55);
+        self.udp(ms, from, to, &packet);
     }
 
     fn run(mut self) -> Run {
@@ -65,7 +69,7 @@ fn intervals_are_rated_by_the_packet_time_and_the_mode_of_their_stream() {
         [("RTP/AVP", 20, 34), ("RTP/AVP", 40, 67), ("RTP/SAVP", 20, 44), ("UDP/TLS/RTP/SAVPF", 40, 77)]
     {
         let mut wire = Wire::default();
-        wire.sdp(0, "INVITE sip:b@192.0.2.7 SIP/2.0", profile, "AMR-WB/16000");
+        wire.sdp(0, 1, "INVITE sip:b@192.0.2.7 SIP/2.0", profile, "AMR-WB/16000");
         wire.media(Wire::CALLEE, Wire::CALLER, 16, ptime_ms, octets);
         let run = wire.run();
         let [stream] = run.streams()[..] else { panic!("one stream") };
@@ -86,8 +90,8 @@ fn intervals_are_rated_by_the_packet_time_and_the_mode_of_their_stream() {
 #[test]
 fn one_payload_number_has_another_clock_each_way() {
     let mut wire = Wire::default();
-    wire.sdp(0, "INVITE sip:b@192.0.2.7 SIP/2.0", "RTP/AVP", "AMR/8000");
-    wire.sdp(50, "SIP/2.0 200 OK", "RTP/AVP", "AMR-WB/16000");
+    wire.sdp(0, 1, "INVITE sip:b@192.0.2.7 SIP/2.0", "RTP/AVP", "AMR/8000");
+    wire.sdp(50, 1, "SIP/2.0 200 OK", "RTP/AVP", "AMR-WB/16000");
     wire.media(Wire::CALLER, Wire::CALLEE, 16, 20, 34);
     wire.media(Wire::CALLEE, Wire::CALLER, 8, 20, 33);
     let run = wire.run();
@@ -102,5 +106,27 @@ fn one_payload_number_has_another_clock_each_way() {
             (0.0, Nanos::ZERO, 0, Some(Nanos::from_millis(20)))
         );
         assert_eq!(s.drift_ppm, None, "25 s are too short");
+    }
+}
+
+/// RFC 3264 section 8.3.2 forbids it, and the sender takes it up when it has heard of it.
+#[test]
+fn one_payload_number_gets_another_clock_in_the_middle() {
+    for lag_ms in [0, 60, 200, 700] {
+        let mut wire = Wire::default();
+        wire.sdp(0, 1, "INVITE sip:b@192.0.2.7 SIP/2.0", "RTP/AVP", "AMR/8000");
+        wire.sdp(10_000, 2, "INVITE sip:b@192.0.2.7 SIP/2.0", "RTP/AVP", "AMR-WB/16000");
+        let mut timestamp = 5;
+        for n in 0..2_000u32 {
+            let ms = 100 + 20 * i64::from(n);
+            wire.rtp(ms + i64::from(n * 7919 % 4), Wire::CALLEE, Wire::CALLER, n, timestamp, 34);
+            timestamp += if ms >= 10_000 + lag_ms { 320 } else { 160 };
+        }
+        let run = wire.run();
+        let [stream] = run.streams()[..] else { panic!("one stream") };
+        let (n, what) = (&stream.numbers, format!("after {lag_ms} ms"));
+        assert_eq!((stream.clock_rate, stream.ptime), (Some(16_000), Some(Nanos::from_millis(20))), "{what}");
+        assert_eq!((n.pdv.total(), n.pdv_max, n.late[0]), (2_000, Nanos::from_millis(3), 0), "{what}");
+        assert!(n.jitter.max_ns < 3e6 && n.variation.ipdv_max_ns <= 3e6, "{what}: {n:?}");
     }
 }
