@@ -152,8 +152,10 @@ fn add(world: World, names: &mut Vec<String>, name: String, talk_ms: i64, change
     world.call(spec)
 }
 
+type Habit = (&'static str, fn(&mut CallSpec));
+
 /// What senders do to their timestamps, on paths with jitter.
-fn habits() -> Vec<(&'static str, fn(&mut CallSpec))> {
+fn habits() -> Vec<Habit> {
     fn jittery(spec: &mut CallSpec, ms: i64, drift_ppm: i32) {
         let jitter = Jitter::Uniform { max_us: ms * 1_000 };
         spec.forward.path.before = Stretch::delay(20_000).with_jitter(Window::ALWAYS, jitter);
