@@ -67,9 +67,9 @@ pub const MIGRATIONS: &[Migration] = &[
     },
     Migration {
         version: 7,
-        name: "interval_drift",
-        sql: include_str!("../../schemas/0007_interval_drift.sql"),
-        cluster_sql: include_str!("../../schemas/0007_interval_drift.cluster.sql"),
+        name: "figures_in_full",
+        sql: include_str!("../../schemas/0007_figures_in_full.sql"),
+        cluster_sql: include_str!("../../schemas/0007_figures_in_full.cluster.sql"),
     },
 ];
 

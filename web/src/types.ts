@@ -328,6 +328,16 @@ export interface VoipMetrics {
   burst_ms: number | null;
   gap_ms: number | null;
   jb_nominal_ms: number | null;
+  burst_density_pct: number | null;
+  gap_density_pct: number | null;
+  gmin: number | null;
+  signal_dbm: number | null;
+  noise_dbm: number | null;
+  rerl_db: number | null;
+  external_r: number | null;
+  rx_config: number | null;
+  jb_maximum_ms: number | null;
+  jb_absolute_maximum_ms: number | null;
 }
 
 export interface RtcpRow {
