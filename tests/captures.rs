@@ -1,8 +1,9 @@
 //! The whole machine over real captures, against figures counted by independent means.
 
 use auscult::app::analyze::{AnalyzeArgs, Format, analyze};
-use auscult::model::Policy;
-use serde_json::Value;
+use auscult::model::{LossRuns, Policy};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Where reality and the counting script part on purpose: file, SSRC, source, and why.
@@ -131,11 +132,13 @@ fn streams_are_those_of_the_oracle() {
             }
             let runs: Vec<u64> = o["loss_run_lengths"].as_array().unwrap().iter().filter_map(Value::as_u64).collect();
             if !deviates(&path, &o["ssrc"]) {
-                let ones = runs.iter().filter(|r| **r == 1).count() as u64;
-                let (longest, single) =
-                    (runs.iter().max().copied().unwrap_or(0), s["loss_runs"]["1"].as_u64().unwrap_or(0));
-                let total: u64 = s["loss_runs"].as_object().unwrap().values().filter_map(Value::as_u64).sum();
-                if (longest, ones, runs.len() as u64) != (s["longest_loss_run"].as_u64().unwrap(), single, total) {
+                let mut bins = BTreeMap::<String, u64>::new();
+                for run in &runs {
+                    let bin = LossRuns::LOWER.iter().rposition(|low| u64::from(*low) <= *run).unwrap();
+                    *bins.entry(LossRuns::bin_name(bin)).or_default() += 1;
+                }
+                let longest = runs.iter().max().copied().unwrap_or(0);
+                if (&s["loss_runs"], &s["longest_loss_run"]) != (&json!(bins), &json!(longest)) {
                     problems.push(format!(
                         "{} {}: runs {} instead of {runs:?}",
                         name(&path),

@@ -15,6 +15,8 @@ mod laws;
 mod limits;
 #[path = "engine/missed.rs"]
 mod missed;
+#[path = "engine/rating.rs"]
+mod rating;
 #[path = "engine/time.rs"]
 mod time;
 #[path = "engine/trust.rs"]

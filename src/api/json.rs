@@ -427,6 +427,31 @@ pub struct VoipJson {
     gap_ms: Option<u16>,
     #[schema(required)]
     jb_nominal_ms: Option<u16>,
+    /// Lost or discarded inside bursts and outside of them, and the Gmin that parts these.
+    #[schema(required)]
+    burst_density_pct: Option<f32>,
+    #[schema(required)]
+    gap_density_pct: Option<f32>,
+    #[schema(required)]
+    gmin: Option<u8>,
+    /// Levels of speech and of noise, dBm0.
+    #[schema(required)]
+    signal_dbm: Option<i8>,
+    #[schema(required)]
+    noise_dbm: Option<i8>,
+    /// Residual echo return loss.
+    #[schema(required)]
+    rerl_db: Option<u8>,
+    /// R of the segment outside the packet network.
+    #[schema(required)]
+    external_r: Option<u8>,
+    /// RFC 3611 section 4.7.6: bits 7-6 loss concealment, 5-4 adaptivity and 3-0 rate of the jitter buffer.
+    #[schema(required)]
+    rx_config: Option<u8>,
+    #[schema(required)]
+    jb_maximum_ms: Option<u16>,
+    #[schema(required)]
+    jb_absolute_maximum_ms: Option<u16>,
 }
 
 impl RtcpJson {
@@ -459,6 +484,16 @@ impl RtcpJson {
                 burst_ms: r.voip_burst_ms,
                 gap_ms: r.voip_gap_ms,
                 jb_nominal_ms: r.voip_jb_nominal_ms,
+                burst_density_pct: r.voip_burst_density_pct,
+                gap_density_pct: r.voip_gap_density_pct,
+                gmin: r.voip_gmin,
+                signal_dbm: r.voip_signal_dbm,
+                noise_dbm: r.voip_noise_dbm,
+                rerl_db: r.voip_rerl_db,
+                external_r: r.voip_external_r,
+                rx_config: r.voip_rx_config,
+                jb_maximum_ms: r.voip_jb_maximum_ms,
+                jb_absolute_maximum_ms: r.voip_jb_absolute_maximum_ms,
             }),
             implausible: known(r.implausible),
         }

@@ -254,6 +254,8 @@ pub struct IntervalJson {
     #[schema(required)]
     severely_concealed_seconds: Option<u32>,
     reordered: u32,
+    #[schema(required)]
+    reorder_extent: Option<u32>,
     duplicates_probe: u32,
     duplicates_network: u32,
     restarts: u32,
@@ -279,6 +281,9 @@ pub struct IntervalJson {
     max_delta_ms: Option<f32>,
     #[schema(required)]
     max_skew_ms: Option<f32>,
+    /// As known at the end of the interval; null where not known, see [drift](/docs/metrics#drift_ppm).
+    #[schema(required)]
+    drift_ppm: Option<f32>,
     #[schema(required)]
     digits: Option<u32>,
     #[schema(required)]
@@ -536,6 +541,7 @@ impl IntervalJson {
             discarded_adaptive_pct: i.discarded_adaptive.and_then(|late| share_pct(u64::from(late), delays_known)),
             max_delta_ms: i.max_delta_ms,
             max_skew_ms: i.max_skew_ms,
+            drift_ppm: i.drift_ppm,
             digits: i.digits,
             talkspurts: i.talkspurts,
             silence_ms: i.silence_ms,
@@ -565,6 +571,7 @@ impl IntervalJson {
             lost: i.lost,
             longest_loss_run: i.longest_loss_run,
             reordered: i.reordered,
+            reorder_extent: i.reorder_extent,
             duplicates_probe: i.duplicates_probe,
             duplicates_network: i.duplicates_network,
             restarts: i.restarts,

@@ -14,7 +14,7 @@ use crate::model::{
     CallRecord, CallState, CodecId, Event, IntervalReport, Limits, LossSource, MosReport, Policy, Quality, RtcpRecord,
     StreamId, StreamNumbers, StreamReport, TimestampSource,
 };
-use crate::quality::assess::bounds;
+use crate::quality::assess::{Media, bounds};
 use crate::quality::{CodecTable, DelaySource, MosContext, assess};
 use crate::signal::Side;
 use crate::units::{Nanos, Seeded, Ssrc, Timestamp};
@@ -39,12 +39,14 @@ pub struct Wish {
     pub side: Side,
     pub endpoint: Endpoint,
     pub direction: Direction,
+    pub srtp: bool,
 }
 
 /// Where a side of a call wants its media.
 struct Binding {
     uid: u64,
     side: Side,
+    srtp: bool,
 }
 
 /// Streams of one SSRC or address: both directions of a call, as a rule.
@@ -55,7 +57,8 @@ struct Stream {
     ssrc: Ssrc,
     uid: Option<u64>,
     sender: Option<Side>,
-    clock_rate: Option<u32>,
+    /// Signalling says that its payload is encrypted.
+    srtp: bool,
     worst: Worst,
     first_at: Timestamp,
     /// From the first gap or report on.
@@ -159,7 +162,7 @@ impl Join {
             call.held |= call.both_send;
         }
         call.both_send |= call.caller_sends && call.callee_sends;
-        self.bindings.insert(endpoint, Binding { uid: fact.uid, side: fact.side });
+        self.bindings.insert(endpoint, Binding { uid: fact.uid, side: fact.side, srtp: fact.srtp });
         for id in self.by_endpoint.get(&endpoint).cloned().unwrap_or_default() {
             self.bind(id);
         }
@@ -190,7 +193,7 @@ impl Join {
                 ssrc: report.ssrc,
                 uid: None,
                 sender: None,
-                clock_rate: report.clock_rate,
+                srtp: false,
                 worst: Worst::new(self.policy.interval),
                 first_at: report.first_at,
                 remote: None,
@@ -235,9 +238,9 @@ impl Join {
         row.quality.capture_drops = drops;
         self.trust(row.stream, &mut row.quality);
         let rtt = self.witness.round_trip(row.ssrc);
-        let clock = self.streams.get(&row.stream).and_then(|s| s.clock_rate);
-        row.mos = self.judge(&row.numbers, &row.codec, clock, None, rtt);
-        self.blame(&mut row, clock, missed);
+        let media = self.media_of(row.stream, &row.codec, row.clock_rate, row.ptime);
+        row.mos = self.judge(&row.numbers, &media, rtt);
+        self.blame(&mut row, missed);
         if let Some(stream) = self.streams.get_mut(&row.stream) {
             stream.worst.add(row.mos.lq, row.mos.scale);
         }
@@ -255,7 +258,7 @@ impl Join {
     }
 
     /// Whose loss the loss of an interval is. `missed`: the interval overlaps a time in which the probe missed frames.
-    fn blame(&mut self, row: &mut IntervalReport, clock: Option<u32>, missed: bool) {
+    fn blame(&mut self, row: &mut IntervalReport, missed: bool) {
         let lost = row.numbers.lost();
         let Some(stream) = self.streams.get_mut(&row.stream) else { return };
         stream.lost += lost;
@@ -285,7 +288,8 @@ impl Join {
         };
         (row.quality.loss_source, row.quality.loss_evidence) = (source, evidence);
         if source != LossSource::Network {
-            row.mos.bounds = self.bounds(&row.numbers, &row.codec, clock, None);
+            let media = self.media_of(row.stream, &row.codec, row.clock_rate, row.ptime);
+            row.mos.bounds = self.bounds(&row.numbers, &media);
         }
         if let Some(stream) = self.streams.get_mut(&row.stream) {
             stream.blamed.add(source, evidence, lost);
@@ -304,7 +308,9 @@ impl Join {
         self.label(report.id, &mut report.call_uid, &mut report.call_id);
         report.relation = self.relations.ended(report.id);
         report.rtt = self.witness.round_trip(report.ssrc);
-        report.mos = self.judge(&report.numbers, &report.codec, report.clock_rate, report.ptime, report.rtt);
+        let codec = report.codec.clone();
+        let media = self.media_of(report.id, &codec, report.clock_rate, report.ptime);
+        report.mos = self.judge(&report.numbers, &media, report.rtt);
         report.quality.capture_drops = self.drops.between(report.first_at, report.last_at);
         self.trust(report.id, &mut report.quality);
         if let Some(stream) = self.forget(report.id) {
@@ -317,7 +323,7 @@ impl Join {
             if report.numbers.lost() > 0 {
                 (report.quality.loss_source, report.quality.loss_evidence) = stream.blamed.most();
                 if report.quality.loss_source != LossSource::Network {
-                    report.mos.bounds = self.bounds(&report.numbers, &report.codec, report.clock_rate, report.ptime);
+                    report.mos.bounds = self.bounds(&report.numbers, &media);
                 }
             }
             if let Some(call) = stream.uid.and_then(|uid| self.calls.get_mut(&uid)) {
@@ -469,6 +475,9 @@ impl Join {
     /// Gives a stream to the call whose side receives it, else to the one whose side sends it.
     fn bind(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
+        if let Some(to) = self.bindings.get(&stream.key.dst()).or_else(|| self.bindings.get(&stream.key.src())) {
+            stream.srtp = to.srtp;
+        }
         if stream.uid.is_some() {
             return;
         }
@@ -533,32 +542,29 @@ impl Join {
         }
     }
 
-    fn judge(
+    fn media_of<'c>(
         &self,
-        numbers: &StreamNumbers,
-        codec: &CodecId,
-        clock: Option<u32>,
+        id: StreamId,
+        codec: &'c CodecId,
+        clock_rate: Option<u32>,
         ptime: Option<Nanos>,
-        rtt: Option<Nanos>,
-    ) -> MosReport {
+    ) -> Media<'c> {
+        Media { codec, clock_rate, ptime, srtp: self.streams.get(&id).is_some_and(|s| s.srtp) }
+    }
+
+    fn judge(&self, numbers: &StreamNumbers, media: &Media<'_>, rtt: Option<Nanos>) -> MosReport {
         let delay = match (rtt, self.policy.assumed_one_way_delay) {
             (Some(rtt), _) => Some((Nanos(rtt.0 / 2), DelaySource::Measured)),
             (None, Some(assumed)) => Some((assumed, DelaySource::Assumed)),
             (None, None) => None,
         };
         let context = MosContext { delay, jitter_buffer: self.policy.jitter_buffer, ..MosContext::new(&self.codecs) };
-        assess(numbers, codec, clock, ptime, &context)
+        assess(numbers, media, &context)
     }
 
-    fn bounds(
-        &self,
-        numbers: &StreamNumbers,
-        codec: &CodecId,
-        clock: Option<u32>,
-        ptime: Option<Nanos>,
-    ) -> Option<(f32, f32)> {
+    fn bounds(&self, numbers: &StreamNumbers, media: &Media<'_>) -> Option<(f32, f32)> {
         let context = MosContext { jitter_buffer: self.policy.jitter_buffer, ..MosContext::new(&self.codecs) };
-        bounds(numbers, codec, clock, ptime, &context)
+        bounds(numbers, media, &context)
     }
 
     fn describe(&self, record: &mut CallRecord, call: &Call) {

@@ -724,9 +724,10 @@ impl Engine {
                         self.join.call_changed(record.clone(), out);
                     }
                 }
-                signal::Fact::Media { uid, call_id, side, endpoint, payloads, direction, .. } => {
+                signal::Fact::Media { uid, call_id, side, endpoint, payloads, direction, srtp, .. } => {
                     let endpoint = Endpoint::from(endpoint);
-                    if self.join.media(&Wish { uid, call_id, side, endpoint, direction }) && !payloads.is_empty() {
+                    if self.join.media(&Wish { uid, call_id, side, endpoint, direction, srtp }) && !payloads.is_empty()
+                    {
                         let hint = Hint { endpoint, payloads };
                         for shard in &mut self.shards {
                             shard.hint(&hint);

@@ -121,6 +121,9 @@ mod tests {
             codec: codec.into(),
             numbers,
             mos: MosReport::default(),
+            clock_rate: Some(8_000),
+            ptime: Some(Nanos::from_millis(20)),
+            drift_ppm: None,
             late_buffer_ms: 60,
             quality: Quality::default(),
         }))

@@ -323,6 +323,9 @@ impl Stream {
             && let Some(clock) = now.clock
         {
             self.timing.set_clock(clock, &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
+            if before.is_some() {
+                self.ptime_votes = 0;
+            }
             self.pace();
         }
     }
@@ -649,6 +652,9 @@ impl Stream {
             start,
             length,
             codec: self.payloads.current().codec.clone(),
+            clock_rate: self.payloads.current().clock.map(|c| c.hz()),
+            ptime: self.timing.media(self.ptime_ticks).filter(|p| p.0 > 0),
+            drift_ppm: self.timing.drift_ppm().map(|d| d as f32),
             late_buffer_ms: self.late_buffer_ms(),
             mos: Default::default(),
             quality: self.quality(&numbers),

@@ -138,6 +138,8 @@ pub struct Timing {
     pub stat: JitterStat,
     adaptive: Adaptive,
     pub jumps: u32,
+    /// Signalling named another clock rate, and what is held will show from which packet on the sender uses it; else 0.
+    next_ns_per_tick: f64,
 }
 
 impl Timing {
@@ -159,6 +161,7 @@ impl Timing {
             buffer,
             stat: JitterStat::default(),
             jumps: 0,
+            next_ns_per_tick: 0.0,
         }
     }
 
@@ -173,13 +176,21 @@ impl Timing {
         self.ns_per_tick > 0.0
     }
 
-    /// Tells the clock rate; what is held is worked off when the segment has settled.
+    /// Tells the clock rate; what is held is worked off when the segment has settled. Senders take up another rate under the
+    /// same payload type a round trip after signalling named it: the next packets are held to see where.
     pub fn set_clock(&mut self, clock: ClockRate, out: &mut Out<'_>, pool: &mut Pool) {
         let ns_per_tick = 1e9 / f64::from(clock.hz());
-        if self.clock_known() && (self.ns_per_tick - ns_per_tick).abs() > 1e-9 {
+        if self.clock_known() {
             self.settle(out, pool);
+            if (self.ns_per_tick - ns_per_tick).abs() <= 1e-9 {
+                return;
+            }
+            if self.base.is_some() {
+                self.held = Some(pool.take());
+                self.next_ns_per_tick = ns_per_tick;
+                return;
+            }
             self.new_segment();
-            self.started = false;
             self.own_last = None;
         }
         self.ns_per_tick = ns_per_tick;
@@ -191,7 +202,8 @@ impl Timing {
 
     /// Media time of a number of ticks, `None` while the clock rate is unknown.
     pub fn media(&self, ticks: u32) -> Option<Nanos> {
-        self.clock_known().then(|| Nanos((f64::from(ticks) * self.ns_per_tick) as i64))
+        let ns_per_tick = if self.next_ns_per_tick > 0.0 { self.next_ns_per_tick } else { self.ns_per_tick };
+        self.clock_known().then(|| Nanos((f64::from(ticks) * ns_per_tick) as i64))
     }
 
     #[inline]
@@ -258,6 +270,7 @@ impl Timing {
             return;
         }
         self.acquit(out, pool);
+        self.change_clock(out, pool);
         let Some(held) = self.held.take() else { return };
         let samples: SmallVec<[Sample; HELD]> = held.iter().collect();
         let mut from = 0;
@@ -421,8 +434,56 @@ impl Timing {
         }
         let span = sample.at - held.first_at();
         if known && (held.len() >= SETTLE_PACKETS || span >= SETTLE_TIME) {
-            self.settle(out, pool);
+            if self.next_ns_per_tick > 0.0 {
+                self.change_clock(out, pool);
+            } else {
+                self.settle(out, pool);
+            }
         }
+    }
+
+    /// The clock rate that signalling named comes into use where the timestamps held show it.
+    fn change_clock(&mut self, out: &mut Out<'_>, pool: &mut Pool) {
+        if self.next_ns_per_tick == 0.0 {
+            return;
+        }
+        let next = std::mem::take(&mut self.next_ns_per_tick);
+        let Some(kept) = self.held.take() else { return };
+        let before = self.first_of_clock(&kept, next);
+        for sample in kept.samples().take(before) {
+            self.packet(sample, out, pool);
+        }
+        self.settle(out, pool);
+        // RFC 7160: the difference across clock rates means nothing.
+        self.new_segment();
+        self.own_last = None;
+        self.ns_per_tick = next;
+        for sample in kept.samples().skip(before) {
+            self.packet(sample, out, pool);
+        }
+        pool.give(kept);
+    }
+
+    /// Place of the first sample by the next clock: where those before it vary least by the old one and those after it
+    /// by the next.
+    fn first_of_clock(&self, kept: &Held, next: f64) -> usize {
+        let (mut at, mut timestamp) = (self.last_at, self.last_timestamp);
+        let sizes = kept.samples().map(|sample| {
+            let arrival = (sample.at - at) as f64;
+            let ticks = f64::from(sample.timestamp.wrapping_sub(timestamp) as i32);
+            (at, timestamp) = (sample.at, sample.timestamp);
+            [self.ns_per_tick, next].map(|ns_per_tick| (arrival - ticks * ns_per_tick).abs().min(JUMP))
+        });
+        let sizes: Vec<[f64; 2]> = sizes.collect();
+        let mut off: f64 = sizes.iter().skip(1).map(|[_, next]| next).sum();
+        let (mut least, mut first) = (off, 0);
+        for (i, pair) in sizes.windows(2).enumerate() {
+            off += pair[0][0] - pair[1][1];
+            if off < least {
+                (least, first) = (off, i + 1);
+            }
+        }
+        first
     }
 
     /// A difference large enough to be a jump, or the first packet after a change of payload type.

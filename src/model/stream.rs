@@ -464,6 +464,11 @@ pub struct IntervalReport {
     pub start: Timestamp,
     pub length: Nanos,
     pub codec: CodecId,
+    /// Of that codec, Hz, and the packet time so far; `None` while not known.
+    pub clock_rate: Option<u32>,
+    pub ptime: Option<Nanos>,
+    /// As in [`StreamReport::drift_ppm`], up to the end of this interval.
+    pub drift_ppm: Option<f32>,
     pub numbers: StreamNumbers,
     /// The fixed buffer of [`StreamNumbers::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`].
     pub late_buffer_ms: u16,

@@ -1,7 +1,7 @@
 //! From the numbers of a stream to its MOS, or to the reason why there is none.
 
 use super::burst::burst_ratio;
-use super::codecs::{CodecError, CodecQuery, CodecTable, Status};
+use super::codecs::{CodecError, CodecQuality, CodecQuery, CodecTable, Status};
 use super::emodel::{Echo, Inputs, RBudget, Scale, WbRoe, r_budget, rate, undelayed};
 use crate::model::burst::BurstGap;
 use crate::model::{DISCARD_BUFFERS_MS, LossRuns, MosReport, RPoints, StreamNumbers};
@@ -40,6 +40,24 @@ impl DelaySource {
             DelaySource::Assumed => "assumed",
         }
     }
+}
+
+/// Octets that SRTP adds to a payload, likeliest first: HMAC-SHA1 of 80 bits, which every endpoint has to have (RFC 4568 section
+/// 6.2, RFC 5764 section 4.1.2), of 32 bits, and AES-GCM (RFC 7714).
+const SRTP_TAGS: [f64; 3] = [10.0, 4.0, 16.0];
+
+/// What a stream carries.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Media<'a> {
+    /// Encoding name as SDP writes it; empty where it is not known.
+    pub codec: &'a str,
+    /// Hz.
+    pub clock_rate: Option<u32>,
+    /// Packet time.
+    pub ptime: Option<Nanos>,
+    /// The payload is encrypted: where its size tells the mode of the codec, it is less the tag, and the figures are
+    /// an estimate where they depend on which of the usual tags that is.
+    pub srtp: bool,
 }
 
 /// What a rating needs beyond the numbers of the stream.
@@ -85,14 +103,8 @@ impl<'a> MosContext<'a> {
 ///
 /// `null_reason` is one of [`NO_MEDIA`], [`NOT_AUDIO`], [`UNKNOWN_CODEC`], [`TOO_FEW_PACKETS`] and
 /// [`CODEC_WITHOUT_LOSS_ROBUSTNESS`], the first that applies in this order.
-pub fn assess(
-    numbers: &StreamNumbers,
-    codec: &str,
-    clock_rate: Option<u32>,
-    ptime: Option<Nanos>,
-    ctx: &MosContext,
-) -> MosReport {
-    let measured = match measure(numbers, codec, clock_rate, ptime, ctx) {
+pub fn assess(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> MosReport {
+    let measured = match measure(numbers, media, ctx) {
         Ok(measured) => measured,
         Err(reason) => return MosReport { null_reason: reason, ..MosReport::default() },
     };
@@ -128,33 +140,21 @@ pub fn assess(
 
 /// Listening MOS if all of the loss is the network's, and if none of it is: what the capture missed lies between.
 /// `None` where one of the two cannot be rated.
-pub fn bounds(
-    numbers: &StreamNumbers,
-    codec: &str,
-    clock_rate: Option<u32>,
-    ptime: Option<Nanos>,
-    ctx: &MosContext,
-) -> Option<(f32, f32)> {
+pub fn bounds(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> Option<(f32, f32)> {
     let whole = StreamNumbers {
         expected: numbers.unique,
         loss_runs: LossRuns::default(),
         burst: BurstGap::default(),
         ..numbers.clone()
     };
-    let listening = |n: &StreamNumbers| assess(n, codec, clock_rate, ptime, ctx).lq;
+    let listening = |n: &StreamNumbers| assess(n, media, ctx).lq;
     Some((listening(numbers)?, listening(&whole)?))
 }
 
 /// What codec, network loss, late packets and delay cost the same stream, in R points; the delay costs 0 where it
 /// is unknown. `None` where [`assess`] gives no rating.
-pub fn budget(
-    numbers: &StreamNumbers,
-    codec: &str,
-    clock_rate: Option<u32>,
-    ptime: Option<Nanos>,
-    ctx: &MosContext,
-) -> Option<RBudget> {
-    let measured = measure(numbers, codec, clock_rate, ptime, ctx).ok()?;
+pub fn budget(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> Option<RBudget> {
+    let measured = measure(numbers, media, ctx).ok()?;
     if numbers.expected < MIN_EXPECTED {
         return None;
     }
@@ -178,22 +178,15 @@ struct Measured {
     status: Status,
 }
 
-fn measure(
-    numbers: &StreamNumbers,
-    codec: &str,
-    clock_rate: Option<u32>,
-    ptime: Option<Nanos>,
-    ctx: &MosContext,
-) -> Result<Measured, &'static str> {
+fn measure(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> Result<Measured, &'static str> {
     if numbers.expected == 0 {
         return Err(NO_MEDIA);
     }
-    let ptime = ptime.filter(|p| p.0 > 0);
-    let mut query = CodecQuery { name: codec, clock_rate, ptime, ..CodecQuery::default() };
-    if ctx.opus_by_bit_rate || !codec.eq_ignore_ascii_case("opus") {
-        query.payload_bytes = speech_payload(numbers);
-    }
-    let quality = match ctx.codecs.lookup(&query) {
+    let ptime = media.ptime.filter(|p| p.0 > 0);
+    let query = CodecQuery { name: media.codec, clock_rate: media.clock_rate, ptime, ..CodecQuery::default() };
+    let sized = ctx.opus_by_bit_rate || !media.codec.eq_ignore_ascii_case("opus");
+    let payload = speech_payload(numbers).filter(|_| sized);
+    let quality = match figures(&query, payload, media.srtp, ctx.codecs) {
         Ok(quality) => quality,
         Err(CodecError::NotAudio(_)) => return Err(NOT_AUDIO),
         Err(CodecError::NoFigures(_) | CodecError::Unknown { .. }) => return Err(UNKNOWN_CODEC),
@@ -221,6 +214,28 @@ fn measure(
         ..Inputs::default()
     };
     Ok(Measured { inputs, status: quality.status })
+}
+
+/// Figures of a codec whose packets have such a mean payload.
+fn figures(
+    query: &CodecQuery<'_>,
+    payload: Option<f64>,
+    srtp: bool,
+    codecs: &CodecTable,
+) -> Result<CodecQuality, CodecError> {
+    let Some(payload) = payload.filter(|_| srtp) else {
+        return codecs.lookup(&CodecQuery { payload_bytes: payload, ..*query });
+    };
+    let [mut likeliest, others @ ..] = SRTP_TAGS.map(|tag| {
+        let payload_bytes = Some(payload - tag).filter(|octets| *octets > 0.0);
+        codecs.lookup(&CodecQuery { payload_bytes, ..*query })
+    });
+    if let Ok(quality) = &mut likeliest
+        && others.iter().flatten().any(|other| (other.ie, other.bpl) != (quality.ie, quality.bpl))
+    {
+        quality.status = Status::Estimate;
+    }
+    likeliest
 }
 
 /// Index of the entry of [`DISCARD_BUFFERS_MS`] nearest to a buffer size, the smaller of two equally near.
@@ -257,8 +272,12 @@ mod tests {
         n
     }
 
+    fn media(codec: &str, clock_rate: Option<u32>, ptime: Option<Nanos>) -> Media<'_> {
+        Media { codec, clock_rate, ptime, srtp: false }
+    }
+
     fn pcmu(n: &StreamNumbers, ctx: &MosContext) -> MosReport {
-        assess(n, "PCMU", Some(8000), Some(Nanos::from_millis(20)), ctx)
+        assess(n, &media("PCMU", Some(8000), Some(Nanos::from_millis(20))), ctx)
     }
 
     #[test]
@@ -277,9 +296,9 @@ mod tests {
         let table = CodecTable::default();
         let n = numbers(1000, 50, 40);
         let ctx = MosContext::new(&table);
-        let (low, high) = bounds(&n, "PCMU", Some(8000), None, &ctx).unwrap();
+        let (low, high) = bounds(&n, &media("PCMU", Some(8000), None), &ctx).unwrap();
         assert_eq!((Some(low), high), (pcmu(&n, &ctx).lq, 4.409_406));
-        assert_eq!(bounds(&n, "G722", Some(8000), None, &ctx), None, "no Bpl: the lower one is not known");
+        assert_eq!(bounds(&n, &media("G722", Some(8000), None), &ctx), None, "no Bpl: the lower one is not known");
     }
 
     #[test]
@@ -318,7 +337,7 @@ mod tests {
         // G.729 looks 5 ms ahead; 115 + 60 + 20 + 5 is 200 again.
         ctx.echo = Echo::Free;
         ctx.delay = Some((Nanos::from_millis(115), DelaySource::Measured));
-        let report = assess(&numbers(1000, 0, 0), "G729", Some(8000), None, &ctx);
+        let report = assess(&numbers(1000, 0, 0), &media("G729", Some(8000), None), &ctx);
         let r = 93.206_207_723_3 - 10.0 - 3.044_4;
         assert!((f64::from(report.cq.unwrap()) - mos_from_r(Scale::Nb, r)).abs() < 1e-4);
         assert_eq!(report.delay_source, "measured");
@@ -340,7 +359,7 @@ mod tests {
             let mut n = numbers(500, 0, 0);
             n.telephone_events = events;
             n.payload_bytes = octets * (500 - events) + 4 * events;
-            assess(&n, codec, Some(clock_rate), Some(Nanos::from_millis(20)), ctx).ie
+            assess(&n, &media(codec, Some(clock_rate), Some(Nanos::from_millis(20))), ctx).ie
         };
         let mut ctx = MosContext::new(&table);
         assert_eq!(ie("AMR", 8000, 32, 0, &ctx), Some(5.1));
@@ -357,7 +376,7 @@ mod tests {
         let mut n = numbers(1000, 20, 9);
         n.late = [30; 7];
         let report = pcmu(&n, &ctx);
-        let of = |ctx: &MosContext| budget(&n, "PCMU", Some(8000), Some(Nanos::from_millis(20)), ctx).unwrap();
+        let of = |ctx: &MosContext| budget(&n, &media("PCMU", Some(8000), Some(Nanos::from_millis(20))), ctx).unwrap();
         let silent = of(&ctx);
         assert!((silent.clean_max - silent.total - f64::from(report.r.unwrap())).abs() < 1e-4);
         let on_the_row = report.budget.unwrap();
@@ -367,7 +386,7 @@ mod tests {
         assert_eq!((silent.codec, silent.delay), (0.0, 0.0));
         ctx.delay = Some((Nanos::from_millis(220), DelaySource::Assumed));
         assert!((of(&ctx).delay - 14.7607).abs() < 1e-4, "220 + 60 + 20 ms");
-        assert_eq!(budget(&numbers(24, 0, 0), "PCMU", None, None, &ctx), None);
+        assert_eq!(budget(&numbers(24, 0, 0), &media("PCMU", None, None), &ctx), None);
     }
 
     #[test]
@@ -375,7 +394,7 @@ mod tests {
         let table = CodecTable::default();
         let ctx = MosContext::new(&table);
         let why = |n: &StreamNumbers, codec| {
-            let report = assess(n, codec, None, None, &ctx);
+            let report = assess(n, &media(codec, None, None), &ctx);
             assert_eq!((report.lq, report.cq, report.r, report.scale), (None, None, None, ""));
             report.null_reason
         };
@@ -385,7 +404,7 @@ mod tests {
         assert_eq!(why(&numbers(500, 0, 0), ""), UNKNOWN_CODEC);
         assert_eq!(why(&numbers(500, 0, 0), "H264"), NOT_AUDIO);
         assert_eq!(why(&numbers(500, 1, 1), "G722"), CODEC_WITHOUT_LOSS_ROBUSTNESS);
-        assert_eq!(assess(&numbers(500, 0, 0), "G722", None, None, &ctx).null_reason, "");
+        assert_eq!(assess(&numbers(500, 0, 0), &media("G722", None, None), &ctx).null_reason, "");
     }
 
     #[test]
@@ -403,10 +422,10 @@ mod tests {
         let mut n = numbers(1000, 20, 5);
         n.payload_bytes = 33 * n.packets;
         let mut ctx = MosContext::new(&table);
-        let plain = assess(&n, "AMR-WB", Some(16_000), Some(Nanos::from_millis(20)), &ctx);
+        let plain = assess(&n, &media("AMR-WB", Some(16_000), Some(Nanos::from_millis(20))), &ctx);
         assert_eq!((plain.scale, plain.burst_ratio), ("wb", Some(1.0)));
         ctx.burst_ratio_beyond_nb = true;
-        let bursty = assess(&n, "AMR-WB", Some(16_000), Some(Nanos::from_millis(20)), &ctx);
+        let bursty = assess(&n, &media("AMR-WB", Some(16_000), Some(Nanos::from_millis(20))), &ctx);
         assert!(bursty.burst_ratio > Some(3.0) && bursty.r < plain.r);
     }
 
@@ -421,7 +440,7 @@ mod tests {
             look_ahead_ms: 10.0,
         };
         let table = CodecTable::default().with_overrides(vec![mine]).unwrap();
-        let report = assess(&numbers(500, 0, 0), "speex", Some(8000), None, &MosContext::new(&table));
+        let report = assess(&numbers(500, 0, 0), &media("speex", Some(8000), None), &MosContext::new(&table));
         assert_eq!((report.ie, report.codec_status), (Some(12.0), "estimate"));
         assert!((report.r.unwrap() - 81.2062).abs() < 1e-3);
     }
@@ -430,5 +449,22 @@ mod tests {
     fn nearest_buffer_prefers_the_smaller() {
         let ms = |n| DISCARD_BUFFERS_MS[nearest_buffer(Nanos::from_millis(n))];
         assert_eq!((ms(0), ms(50), ms(51), ms(60), ms(125), ms(1000)), (20, 40, 60, 60, 100, 200));
+    }
+
+    #[test]
+    fn encryption_changes_no_mode() {
+        let rated = |codec, octets: u64, srtp| {
+            let n = StreamNumbers { payload_bytes: octets * 500, ..numbers(500, 0, 0) };
+            let media = Media { srtp, ..media(codec, None, Some(Nanos::from_millis(20))) };
+            let report = assess(&n, &media, &MosContext::new(&CodecTable::default()));
+            (report.ie, report.codec_status)
+        };
+        // AMR-WB 14.25: 37 octets, in SRTP 47, which would be 18.25.
+        assert_eq!(rated("AMR-WB", 37, false), (Some(10.0), "standard"));
+        assert_eq!(rated("AMR-WB", 47, true), (Some(10.0), "estimate"));
+        assert_eq!(rated("EVS", 63 + 10, true).0, rated("EVS", 63, false).0);
+        // Where the size tells nothing the tag does not matter.
+        assert_eq!(rated("PCMU", 170, true), rated("PCMU", 160, false));
+        assert_eq!(rated("PCMU", 8, true), rated("PCMU", 160, false), "shorter than a tag");
     }
 }

@@ -65,6 +65,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0006_shedding.sql"),
         cluster_sql: include_str!("../../schemas/0006_shedding.cluster.sql"),
     },
+    Migration {
+        version: 7,
+        name: "figures_in_full",
+        sql: include_str!("../../schemas/0007_figures_in_full.sql"),
+        cluster_sql: include_str!("../../schemas/0007_figures_in_full.cluster.sql"),
+    },
 ];
 
 const RECORD: &str = include_str!("../../schemas/0000_migrations.sql");

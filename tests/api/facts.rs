@@ -133,6 +133,8 @@ async fn facts_read_back_as_they_were_stated() {
     }
     expect("/intervals/000000000000000b/0/start_at", json!(interval.start.to_rfc3339()));
     expect("/intervals/000000000000000b/0/unique", json!(990));
+    expect("/intervals/000000000000000b/0/reorder_extent", json!(interval.numbers.reorder_extent));
+    expect("/intervals/000000000000000b/0/drift_ppm", json!(-12.5));
     expect("/ladder/0/direction", json!("response"));
     expect("/ladder/0/status", json!(183));
     expect("/ladder/0/sdp", json!("v=0\r\n"));
@@ -143,6 +145,16 @@ async fn facts_read_back_as_they_were_stated() {
     expect("/rtcp/0/jitter_ms", json!(6.875));
     expect("/rtcp/0/voip/loss_pct", json!(12.5));
     expect("/rtcp/0/voip/r", json!(88));
+    expect("/rtcp/0/voip/burst_density_pct", json!(25.0));
+    expect("/rtcp/0/voip/gap_density_pct", json!(3.125));
+    expect("/rtcp/0/voip/gmin", json!(16));
+    expect("/rtcp/0/voip/signal_dbm", json!(-18));
+    expect("/rtcp/0/voip/noise_dbm", json!(-60));
+    expect("/rtcp/0/voip/rerl_db", json!(55));
+    expect("/rtcp/0/voip/external_r", Value::Null);
+    expect("/rtcp/0/voip/rx_config", json!(0xe4));
+    expect("/rtcp/0/voip/jb_maximum_ms", json!(120));
+    expect("/rtcp/0/voip/jb_absolute_maximum_ms", json!(200));
     expect("/rtcp/0/voip/mos_cq", Value::Null);
     expect("/rtcp/0/implausible", json!("loss above 100 %"));
     expect("/truncated", json!(false));

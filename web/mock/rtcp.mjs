@@ -72,7 +72,7 @@ function measurements(stream, last, from, habit, random) {
   const none = { fraction_lost_pct: null, cumulative_lost: null, jitter_ms: null, rtt_probe_reporter_ms: null, sent_packets: null };
   const lossPct = stream.remote?.loss_pct ?? stream.loss_pct;
   const mosLq = stream.mos.lq === null ? null : Math.max(1, Math.round(10 * (stream.mos.lq - (habit === "behind" ? 0.6 : 0.1))) / 10);
-  const voip = { loss_pct: lossPct, discard_pct: 0.8, r: 84, mos_lq: mosLq, mos_cq: null, round_trip_ms: 62, end_system_ms: 80, burst_ms: 0, gap_ms: 9000, jb_nominal_ms: 60 };
+  const voip = { loss_pct: lossPct, discard_pct: 0.8, r: 84, mos_lq: mosLq, mos_cq: null, round_trip_ms: 62, end_system_ms: 80, burst_ms: 0, gap_ms: 9000, jb_nominal_ms: 60, burst_density_pct: 0, gap_density_pct: 0.4, gmin: 16, signal_dbm: -18, noise_dbm: -62, rerl_db: 55, external_r: null, rx_config: 0xe4, jb_maximum_ms: 120, jb_absolute_maximum_ms: 200 };
   const xr = { ...from, ...none, at: last.start_at, kind: "voip_metrics", voip };
   if (random() < 0.5) return [xr];
   const doubted = random() < 0.4;

@@ -270,12 +270,14 @@ export interface IntervalRow extends CommonFigures {
   loss_runs: Record<string, number>;
   longest_loss_run: number;
   reordered: number;
+  reorder_extent: number | null;
   duplicates_probe: number;
   duplicates_network: number;
   restarts: number;
   jitter_ms: Jitter;
   delay_variation_ms: DelayVariation;
   max_gap_ms: number | null;
+  drift_ppm: number | null;
   r: number | null;
   mos_lq: number | null;
   mos_cq: number | null;
@@ -326,6 +328,16 @@ export interface VoipMetrics {
   burst_ms: number | null;
   gap_ms: number | null;
   jb_nominal_ms: number | null;
+  burst_density_pct: number | null;
+  gap_density_pct: number | null;
+  gmin: number | null;
+  signal_dbm: number | null;
+  noise_dbm: number | null;
+  rerl_db: number | null;
+  external_r: number | null;
+  rx_config: number | null;
+  jb_maximum_ms: number | null;
+  jb_absolute_maximum_ms: number | null;
 }
 
 export interface RtcpRow {

@@ -107,6 +107,8 @@ pub struct IntervalRow {
     pub lost_late_gap_bad: Option<u32>,
     pub lost_late_gap_periods: Option<u32>,
     pub lost_late_burst_ratio: Option<f32>,
+    pub reorder_extent: Option<u32>,
+    pub drift_ppm: Option<f32>,
     pub row_id: u64,
 }
 
@@ -158,6 +160,16 @@ pub struct RtcpRow {
     pub voip_mos_lq: Option<f32>,
     pub voip_mos_cq: Option<f32>,
     pub voip_jb_nominal_ms: Option<u16>,
+    pub voip_burst_density_pct: Option<f32>,
+    pub voip_gap_density_pct: Option<f32>,
+    pub voip_gmin: Option<u8>,
+    pub voip_signal_dbm: Option<i8>,
+    pub voip_noise_dbm: Option<i8>,
+    pub voip_rerl_db: Option<u8>,
+    pub voip_external_r: Option<u8>,
+    pub voip_rx_config: Option<u8>,
+    pub voip_jb_maximum_ms: Option<u16>,
+    pub voip_jb_absolute_maximum_ms: Option<u16>,
     pub implausible: String,
     pub row_id: u64,
 }
@@ -221,7 +233,8 @@ impl Session {
              timestamp_source, timestamp_resolution_ns, started_mid_call, ipdv_samples, mapdv2_above_ms, \
              mapdv2_above_samples, mapdv2_below_ms, mapdv2_below_samples, \
              lost_late_buffer_ms, lost_late_bursts, lost_late_burst_packets, lost_late_burst_bad, lost_late_gap_packets, \
-             lost_late_gap_bad, lost_late_gap_periods, lost_late_burst_ratio, row_id FROM stream_intervals WHERE stream_id IN {ids:Array(UInt64)} \
+             lost_late_gap_bad, lost_late_gap_periods, lost_late_burst_ratio, \
+             reorder_extent, drift_ppm, row_id FROM stream_intervals WHERE stream_id IN {ids:Array(UInt64)} \
              AND start_at >= toDateTime({from_s:Int64}, 'UTC') AND start_at <= toDateTime({to_s:Int64}, 'UTC') \
              ORDER BY start_at, stream_id, row_id LIMIT {limit:UInt32}",
         )
@@ -250,7 +263,9 @@ impl Session {
             "SELECT at, src_ip, src_port, dst_ip, dst_port, kind, reporter_ssrc, stream_id, sent_packets, about_ssrc, \
              fraction_lost_pct, cumulative_lost, jitter_ticks, rtt_probe_reporter_ms, voip_loss_pct, voip_discard_pct, \
              voip_burst_ms, voip_gap_ms, voip_round_trip_ms, voip_end_system_ms, voip_r, voip_mos_lq, voip_mos_cq, \
-             voip_jb_nominal_ms, implausible, row_id FROM rtcp_reports WHERE call_uid = {uid:UInt64} \
+             voip_jb_nominal_ms, voip_burst_density_pct, voip_gap_density_pct, voip_gmin, voip_signal_dbm, voip_noise_dbm, \
+             voip_rerl_db, voip_external_r, voip_rx_config, voip_jb_maximum_ms, voip_jb_absolute_maximum_ms, \
+             implausible, row_id FROM rtcp_reports WHERE call_uid = {uid:UInt64} \
              ORDER BY at, row_id LIMIT {limit:UInt32}",
         )
         .value("uid", Value::Uint(uid))

@@ -268,6 +268,8 @@ impl IntervalRow {
             lost_late_gap_bad: late.map(|b| narrow(b.gap_bad)),
             lost_late_gap_periods: late.map(|b| narrow(b.gap_periods)),
             lost_late_burst_ratio: late.map(|b| b.burst_ratio() as f32),
+            reorder_extent: Some(n.reorder_extent),
+            drift_ppm: finite(interval.drift_ppm),
         }
     }
 }

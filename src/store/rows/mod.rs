@@ -289,6 +289,17 @@ impl RtcpRow {
             voip_jb_nominal_ms: voip.map(|v| v.jitter_buffer_nominal_ms),
             implausible: report.implausible.clone(),
             row_id: id.finish(),
+            voip_burst_density_pct: voip.map(|v| rate(v.burst_density)),
+            voip_gap_density_pct: voip.map(|v| rate(v.gap_density)),
+            // No Gmin is 0: a report by SIP that does not name it.
+            voip_gmin: voip.map(|v| v.gmin).filter(|gmin| *gmin > 0),
+            voip_signal_dbm: voip.and_then(|v| v.signal_dbm),
+            voip_noise_dbm: voip.and_then(|v| v.noise_dbm),
+            voip_rerl_db: voip.and_then(|v| v.residual_echo_return_loss_db),
+            voip_external_r: voip.and_then(|v| v.external_r),
+            voip_rx_config: voip.map(|v| v.rx_config),
+            voip_jb_maximum_ms: voip.map(|v| v.jitter_buffer_maximum_ms),
+            voip_jb_absolute_maximum_ms: voip.map(|v| v.jitter_buffer_absolute_maximum_ms),
         }
     }
 }

@@ -329,6 +329,8 @@ pub struct IntervalRow {
     pub lost_late_gap_bad: Option<u32>,
     pub lost_late_gap_periods: Option<u32>,
     pub lost_late_burst_ratio: Option<f32>,
+    pub reorder_extent: Option<u32>,
+    pub drift_ppm: Option<f32>,
 }
 
 /// A row of `sip_messages`.
@@ -394,6 +396,16 @@ pub struct RtcpRow {
     pub voip_jb_nominal_ms: Option<u16>,
     pub implausible: String,
     pub row_id: u64,
+    pub voip_burst_density_pct: Option<f32>,
+    pub voip_gap_density_pct: Option<f32>,
+    pub voip_gmin: Option<u8>,
+    pub voip_signal_dbm: Option<i8>,
+    pub voip_noise_dbm: Option<i8>,
+    pub voip_rerl_db: Option<u8>,
+    pub voip_external_r: Option<u8>,
+    pub voip_rx_config: Option<u8>,
+    pub voip_jb_maximum_ms: Option<u16>,
+    pub voip_jb_absolute_maximum_ms: Option<u16>,
 }
 
 /// A row of `capture_intervals`.
