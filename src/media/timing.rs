@@ -450,7 +450,7 @@ impl Timing {
         let next = std::mem::take(&mut self.next_ns_per_tick);
         let Some(kept) = self.held.take() else { return };
         let before = self.first_of_clock(&kept, next);
-        for sample in kept.samples().take(before) {
+        for sample in kept.iter().take(before) {
             self.packet(sample, out, pool);
         }
         self.settle(out, pool);
@@ -458,7 +458,7 @@ impl Timing {
         self.new_segment();
         self.own_last = None;
         self.ns_per_tick = next;
-        for sample in kept.samples().skip(before) {
+        for sample in kept.iter().skip(before) {
             self.packet(sample, out, pool);
         }
         pool.give(kept);
@@ -468,7 +468,7 @@ impl Timing {
     /// by the next.
     fn first_of_clock(&self, kept: &Held, next: f64) -> usize {
         let (mut at, mut timestamp) = (self.last_at, self.last_timestamp);
-        let sizes = kept.samples().map(|sample| {
+        let sizes = kept.iter().map(|sample| {
             let arrival = (sample.at - at) as f64;
             let ticks = f64::from(sample.timestamp.wrapping_sub(timestamp) as i32);
             (at, timestamp) = (sample.at, sample.timestamp);
