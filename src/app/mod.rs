@@ -7,6 +7,7 @@ mod doctor;
 pub mod document;
 pub mod emodel;
 mod feed;
+pub mod kept;
 #[cfg(feature = "live")]
 mod live_source;
 pub mod log;
