@@ -13,6 +13,7 @@ mod live_source;
 pub mod log;
 mod replay;
 pub mod run;
+mod running;
 mod table;
 mod telemetry;
 

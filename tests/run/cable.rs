@@ -1,7 +1,7 @@
 //! Known streams over a cable, captured as they come: none missed with room enough; every one that is missed counted,
 //! in the intervals it was missed in; an interface that goes down and comes back.
 
-use crate::program::{Program, TOKEN, deliver, metric, reaches, run_arguments, sql};
+use crate::program::{Program, TOKEN, deliver, end_of, metric, reaches, run_arguments, sql};
 use crate::{engine, temporary};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -137,6 +137,10 @@ fn a_stopped_reader_misses_what_it_counts_and_marks_the_time_it_was_stopped() {
     sender.join().expect("sent");
     let [ring, interface, queue] = seen();
     assert!(ring > 0);
+    let doctor = end_of(&["doctor", "--listen", &api.to_string()]);
+    let said = doctor.said.iter().find(|line| line.starts_with("cable1 ring")).expect("a line for the ring");
+    assert!(said.contains(" lost ") && said.contains(&format!(" {ring} frames missed")), "{said}");
+    assert!(said.contains("capture.ring_mib"), "{said}");
     let end = program.terminate();
     assert_eq!(end.code, 0, "{end:?}");
     stored(dir.path(), |ask| {
