@@ -33,12 +33,9 @@ pub struct Streams {
     known: HashMap<Names, u32>,
 }
 
-struct Packed {
-    first_at: Timestamp,
-    /// Which of [`Streams::names`] are its own.
-    names: u32,
-    bytes: Box<[u8]>,
-}
+/// When a stream began and which of [`Streams::names`] are its own, then its report. The list is to stay small: it grows
+/// while the machine still holds all streams that are not over.
+struct Packed(Box<[u8]>);
 
 /// What the packed form of a report leaves out.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -49,9 +46,8 @@ struct Names {
 
 impl Streams {
     pub fn push(&mut self, report: StreamReport) {
-        let bytes = postcard::to_allocvec(&report).expect("a report has a packed form").into_boxed_slice();
-        let (first_at, names) = (report.first_at, Names::of(report));
-        let names = match self.known.get(&names) {
+        let names = Names::of(&report);
+        let number = match self.known.get(&names) {
             Some(number) => *number,
             None => {
                 let number = self.names.len() as u32;
@@ -60,14 +56,15 @@ impl Streams {
                 number
             }
         };
-        self.packed.push(Packed { first_at, names, bytes });
+        let packed = postcard::to_allocvec(&(report.first_at, number, report)).expect("a report has a packed form");
+        self.packed.push(Packed(packed.into_boxed_slice()));
     }
 
     /// By time and identity.
     pub fn sort(&mut self) {
         let Streams { packed, names, .. } = self;
-        packed.sort_by_key(|p| p.first_at);
-        for together in packed.chunk_by_mut(|a, b| a.first_at == b.first_at).filter(|run| run.len() > 1) {
+        packed.sort_by_cached_key(Packed::first_at);
+        for together in packed.chunk_by_mut(|a, b| a.first_at() == b.first_at()).filter(|run| run.len() > 1) {
             together.sort_by_cached_key(|p| {
                 let report = p.unpack(names);
                 (report.src, report.dst, report.ssrc, report.id)
@@ -97,15 +94,20 @@ impl Streams {
 }
 
 impl Packed {
+    fn first_at(&self) -> Timestamp {
+        postcard::take_from_bytes(&self.0).expect("it was packed here").0
+    }
+
     fn unpack(&self, names: &[Names]) -> StreamReport {
-        let mut report = postcard::from_bytes(&self.bytes).expect("it was packed here");
-        names[self.names as usize].give(&mut report);
+        let (_, number, mut report): (Timestamp, u32, StreamReport) =
+            postcard::from_bytes(&self.0).expect("it was packed here");
+        names[number as usize].give(&mut report);
         report
     }
 }
 
 impl Names {
-    fn of(report: StreamReport) -> Names {
+    fn of(report: &StreamReport) -> Names {
         let mos = &report.mos;
         let constants = [
             report.tunnel,
@@ -116,7 +118,7 @@ impl Names {
             mos.null_reason,
             mos.model,
         ];
-        Names { codec: report.codec, constants }
+        Names { codec: report.codec.clone(), constants }
     }
 
     fn give(&self, report: &mut StreamReport) {
@@ -184,7 +186,7 @@ mod tests {
         let mut streams = Streams::default();
         reports.iter().cloned().for_each(|r| streams.push(r));
         assert_eq!(streams.iter().collect::<Vec<_>>(), reports);
-        assert!(streams.packed.iter().all(|p| p.bytes.len() < 500), "{:?}", streams.packed[1].bytes.len());
+        assert!(streams.packed.iter().all(|p| p.0.len() < 500), "{}", streams.packed[1].0.len());
     }
 
     #[test]

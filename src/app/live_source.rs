@@ -441,8 +441,9 @@ pub(super) mod tests {
         (source, queues)
     }
 
-    /// A source of which each worker makes frames as fast as its queue takes them, until it is stopped. `made` counts
-    /// those that are in a queue or were. Returns how many all queues hold, too.
+    /// A source of which each worker makes frames as fast as its queue takes them, until it is stopped; at most some
+    /// millions, for a program that does not stop it. `made` counts those that are in a queue or were. Returns how many
+    /// all queues hold, too.
     pub fn pouring(workers: usize, made: &Arc<AtomicU64>) -> (LiveSource, u64) {
         let room = 1 << 20;
         let (mut source, queues) = source(workers, room);
@@ -452,7 +453,7 @@ pub(super) mod tests {
             let (stop, made) = (stop.clone(), made.clone());
             source.threads.push(std::thread::spawn(move || {
                 let mut ms = 1_000_000;
-                while !stop.is_stopped() {
+                while !stop.is_stopped() && made.load(Relaxed) < 8_000_000 {
                     match queue.offer(batch(&[ms; BATCH_FRAMES], ms)) {
                         Ok(()) => {
                             made.fetch_add(BATCH_FRAMES as u64, Relaxed);

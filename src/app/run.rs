@@ -432,8 +432,9 @@ impl Program<'_> {
         let spool = self.config.store.data.join("spool");
         if leftover.spooled_rows > 0 {
             let rows = leftover.spooled_rows;
-            problems
-                .push(format!("{rows} rows wait in {} and are delivered by the next run: {problem}", spool.display()));
+            // After a signal the store had next to no time: that it took too little of it says nothing.
+            let why = if signalled && !unreachable { String::new() } else { format!(": {problem}") };
+            problems.push(format!("{rows} rows wait in {} and are delivered by the next run{why}", spool.display()));
         }
         if lost(&now) > 0 {
             problems.push(format!("{} rows found no room in {} and are lost", lost(&now), spool.display()));
