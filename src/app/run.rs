@@ -71,8 +71,8 @@ const DRAIN_UNREACHABLE: Duration = Duration::from_secs(2);
 /// the one before has left.
 const DRAIN_STOPPED: Duration = Duration::from_millis(500);
 
-/// How long answers on their way may take at the end. Event streams look every second whether it has come.
-const LAST_ANSWERS: Duration = Duration::from_secs(1);
+/// How long answers on their way may take at the end; event streams, which end by themselves within a second, are cut.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// How long `--exit` and a replay that goes on wait for a store that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
