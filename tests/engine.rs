@@ -25,7 +25,8 @@ mod trust;
 mod truth;
 
 use auscult::app::document::Document;
-use auscult::engine::Engine;
+use auscult::app::kept::Kept;
+use auscult::engine::{Engine, Sink};
 use auscult::model::{CallRecord, Event, IntervalReport, Limits, OutcomeCounts, Policy, StreamReport, TimestampSource};
 use auscult::units::{Nanos, Timestamp};
 use auscult::wire::LinkType;
@@ -131,9 +132,9 @@ impl Run {
     }
 
     fn document(&self) -> String {
-        let calls = self.calls().into_iter().cloned().collect();
-        let streams = self.streams().into_iter().cloned().map(Box::new).collect();
-        let document = Document::new(self.frames, &self.outcomes, Vec::new(), calls, streams, "test");
+        let mut kept = Kept::default();
+        self.events.iter().for_each(|event| Sink::push(&mut kept, event.clone()));
+        let document = Document::new(self.frames, &self.outcomes, Vec::new(), kept, "test");
         serde_json::to_string(&document).unwrap()
     }
 }

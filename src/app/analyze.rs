@@ -1,10 +1,11 @@
 //! `auscult analyze`: captures in, a table, JSON or CSV out.
 
 use super::document::Document;
+use super::kept::Kept;
 use super::table;
 use crate::capture::Timeline;
-use crate::engine::{Engine, Sink};
-use crate::model::{Event, Limits, Policy, TimestampSource};
+use crate::engine::Engine;
+use crate::model::{Limits, Policy, TimestampSource};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -59,7 +60,7 @@ pub fn analyze(args: &AnalyzeArgs, policy: &Policy) -> anyhow::Result<Document> 
     let name = args.files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
     engine.set_source(&name, TimestampSource::CaptureFile, timeline.resolution_ns());
     let progress = progress(&timeline);
-    let mut found = Found::default();
+    let mut kept = Kept::default();
     let mut frames = 0u64;
     loop {
         if frames.is_multiple_of(PROGRESS_EVERY) {
@@ -67,33 +68,15 @@ pub fn analyze(args: &AnalyzeArgs, policy: &Policy) -> anyhow::Result<Document> 
         }
         let Some(frame) = timeline.next_frame()? else { break };
         frames += 1;
-        engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut found);
+        engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut kept);
     }
-    engine.finish(&mut found);
+    engine.finish(&mut kept);
     progress.finish_and_clear();
     let truncations = timeline.truncations().iter().map(|t| format!("{}: {}", t.name, t.truncation)).collect();
     let outcomes = engine.outcomes();
     // The document of a large capture needs the room.
     drop(engine);
-    Ok(Document::new(frames, &outcomes, truncations, found.calls, found.streams, &name))
-}
-
-/// The events a document is made of.
-#[derive(Default)]
-struct Found {
-    calls: Vec<crate::model::CallRecord>,
-    #[expect(clippy::vec_box, reason = "they come boxed, and a list of a kilobyte each would be copied as it grows")]
-    streams: Vec<Box<crate::model::StreamReport>>,
-}
-
-impl Sink for Found {
-    fn push(&mut self, event: Event) {
-        match event {
-            Event::CallEnded(call) => self.calls.push(*call),
-            Event::StreamEnded(stream) => self.streams.push(stream),
-            _ => {}
-        }
-    }
+    Ok(Document::new(frames, &outcomes, truncations, kept, &name))
 }
 
 /// Shown on a terminal only, and only when reading takes longer than a second.

@@ -2,7 +2,7 @@
 
 use super::analyze::{self, AnalyzeArgs};
 use super::config::Config;
-use super::doctor;
+use super::doctor::{self, DoctorArgs};
 use super::emodel::{self, EmodelArgs};
 use super::run::{self, RunArgs};
 use crate::model::Policy;
@@ -36,8 +36,8 @@ pub enum Command {
     },
     /// Check a configuration file and say what is wrong with it.
     CheckConfig { file: PathBuf },
-    /// Say what this machine lacks for capture, store and page, and how to get it.
-    Doctor,
+    /// Say what this machine lacks for capture, store and page, and what a running program lost; each with what to do.
+    Doctor(DoctorArgs),
     /// Print shell completions.
     Completions { shell: clap_complete::Shell },
     /// Print the manual page (roff).
@@ -71,7 +71,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Config::load(&file)?;
             Ok(writeln!(out, "{}: good", file.display())?)
         }
-        Command::Doctor => doctor::run(&mut out),
+        Command::Doctor(args) => doctor::run(&args, &mut out),
         Command::StoreEndpoint { data, listen, token, writable } => {
             Ok(run_endpoint(&EndpointArgs { data_dir: data, library: None, listen, token, writable })?)
         }

@@ -1,19 +1,34 @@
-//! `auscult doctor`: what this machine has and lacks, each with what to do.
+//! `auscult doctor`: what this machine has and lacks, and what a running program lost; each with what to do.
 
+use super::config::Config;
+use super::running::{Found, losses};
 use crate::store::chdb::find_library;
+use clap::Args;
 use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
-pub fn run(out: &mut impl Write) -> anyhow::Result<()> {
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Configuration file of the running program.
+    #[arg(short, long)]
+    pub config: Option<PathBuf>,
+    /// Address of its API.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+}
+
+pub fn run(args: &DoctorArgs, out: &mut impl Write) -> anyhow::Result<()> {
+    let listen = match (args.listen, &args.config) {
+        (Some(listen), _) => listen,
+        (None, Some(path)) => Config::load(path)?.listen,
+        (None, None) => Config::default_config()?.listen,
+    };
     let mut lacking = 0;
     let mut say = |name: &str, found: Result<String, String>| {
-        let (mark, text) = match found {
-            Ok(text) => ("ok", text),
-            Err(text) => {
-                lacking += 1;
-                ("missing", text)
-            }
-        };
-        writeln!(out, "{name:<16} {mark:<8} {text}")
+        let found = found.map_or_else(Found::Missing, Found::Good);
+        lacking += u32::from(matches!(found, Found::Missing(_)));
+        line(out, name, &found)
     };
     say("analyze", Ok("captures can be analysed".to_owned()))?;
     say("embedded store", find_library(None).map(|path| path.display().to_string()).map_err(|e| e.to_string()))?;
@@ -29,12 +44,27 @@ pub fn run(out: &mut impl Write) -> anyhow::Result<()> {
     for (interface, found) in interfaces() {
         say(&interface, found)?;
     }
+    for (name, found) in losses(listen) {
+        line(out, &name, &found)?;
+    }
     writeln!(
         out,
         "{}",
         if lacking == 0 { "everything is there" } else { "what is missing above limits only what is named there" }
     )?;
     Ok(out.flush()?)
+}
+
+fn line(out: &mut impl Write, name: &str, found: &Found) -> std::io::Result<()> {
+    let (mark, text) = match found {
+        Found::Good(text) => ("ok", text),
+        Found::Missing(text) => ("missing", text),
+        Found::Lost(text) => ("lost", text),
+        Found::Unknown(text) => ("-", text),
+    };
+    // Parts of it are what others answered: they must not move the cursor.
+    let text = format!("{name:<16} {mark:<8} {text}");
+    writeln!(out, "{}", text.replace(char::is_control, "\u{fffd}"))
 }
 
 #[cfg(feature = "live")]

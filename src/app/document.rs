@@ -1,9 +1,12 @@
 //! The JSON document of `auscult analyze`: serialisable twins of the model. Its schema is `schemas/analyze.schema.json`.
+//!
+//! The twin of a call or stream is made when its turn comes to be written, and dropped after it.
 
+use super::kept::{CallList, Kept, Streams};
 use crate::model::burst::BurstSummary;
 use crate::model::{
     CallRecord, DISCARD_BUFFERS_MS, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints, Relation, RemoteView,
-    RoundTrips, StreamReport, endpoint_text,
+    RoundTrips, StreamId, StreamReport, endpoint_text,
 };
 use crate::units::{DelayHistogram, Nanos, Timestamp};
 use serde::{Serialize, Serializer};
@@ -11,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Everything found in the files.
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 pub struct Document {
     pub frames: u64,
     /// Frames by what became of them; their sum is `frames`.
@@ -19,9 +22,20 @@ pub struct Document {
     /// A file ended inside a record: everything before it was used.
     pub truncated: bool,
     pub truncations: Vec<String>,
-    pub calls: Vec<CallDocument>,
-    /// Boxed: they are made while the reports are freed one by one, in their room.
-    pub streams: Vec<Box<StreamDocument>>,
+    pub calls: Calls,
+    pub streams: StreamList,
+}
+
+/// Calls in order of time and identity.
+pub struct Calls {
+    records: CallList,
+    measured_at: Arc<str>,
+}
+
+/// Streams in order of time and identity.
+pub struct StreamList {
+    kept: Streams,
+    measured_at: Arc<str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -299,21 +313,63 @@ impl Document {
         frames: u64,
         outcomes: &OutcomeCounts,
         truncations: Vec<String>,
-        mut calls: Vec<CallRecord>,
-        mut streams: Vec<Box<StreamReport>>,
+        kept: Kept,
         measured_at: &str,
     ) -> Document {
-        let measured_at = Arc::from(measured_at);
+        let measured_at: Arc<str> = Arc::from(measured_at);
+        let Kept { mut calls, mut streams } = kept;
         calls.sort_by(|a, b| (a.first_at, &a.call_id, a.uid).cmp(&(b.first_at, &b.call_id, b.uid)));
-        streams.sort_by_key(|s| (s.first_at, s.src, s.dst, s.ssrc, s.id));
+        streams.sort();
         Document {
             frames,
             outcomes: outcomes.0.iter().map(|(o, n)| (o.name(), *n)).collect(),
             truncated: !truncations.is_empty(),
             truncations,
-            calls: calls.iter().map(|c| CallDocument::new(c, &measured_at)).collect(),
-            streams: streams.into_iter().map(|s| Box::new(StreamDocument::new(&s, &measured_at))).collect(),
+            calls: Calls { records: calls, measured_at: measured_at.clone() },
+            streams: StreamList { kept: streams, measured_at },
         }
+    }
+}
+
+impl Calls {
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub fn at(&self, place: usize) -> CallDocument {
+        CallDocument::new(&self.records[place], &self.measured_at)
+    }
+
+    /// Streams of the call at a place.
+    pub fn streams_of(&self, place: usize) -> &[StreamId] {
+        &self.records[place].streams
+    }
+}
+
+impl Serialize for Calls {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq((0..self.len()).map(|place| self.at(place)))
+    }
+}
+
+impl StreamList {
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    pub fn at(&self, place: usize) -> StreamDocument {
+        StreamDocument::new(&self.kept.at(place), &self.measured_at)
+    }
+
+    /// Identities with their places, ordered.
+    pub fn places(&self) -> Vec<(StreamId, usize)> {
+        self.kept.places()
+    }
+}
+
+impl Serialize for StreamList {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq((0..self.len()).map(|place| self.at(place)))
     }
 }
 

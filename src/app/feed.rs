@@ -6,7 +6,7 @@ use super::telemetry::ProgramTelemetry;
 use crate::api::LiveFeed;
 use crate::capture::Timeline;
 use crate::capture::pace::{Pacer, SystemClock};
-use crate::engine::Engine;
+use crate::engine::{Engine, Sink};
 use crate::model::{Event, TimestampSource};
 use crate::store::rows::Record;
 use crate::store::{Labels, StoreSender};
@@ -92,18 +92,28 @@ impl Source {
     }
 }
 
-/// Everything the loop hands facts to.
+/// The loop: frames to the engine, its facts to the [`Outlet`].
 pub struct Feed {
     engine: Engine,
+    out: Outlet,
+    telemetry: Arc<ProgramTelemetry>,
+    stop: Arc<AtomicBool>,
+    #[cfg(feature = "live")]
+    measure_cpu: Option<usize>,
+}
+
+/// Hands each fact to the live view and the store as it comes to be: a list of the facts of one boundary of a hundred
+/// thousand streams would take as much memory as the store's queue.
+struct Outlet {
     labels: Labels,
     sender: StoreSender,
     live: Arc<LiveFeed>,
-    telemetry: Arc<ProgramTelemetry>,
     stored: Option<Stored>,
     stop: Arc<AtomicBool>,
-    events: Vec<Event>,
-    #[cfg(feature = "live")]
-    measure_cpu: Option<usize>,
+    /// For a store that is behind. Live capture never waits: the store's queue then drops, and counts what it drops.
+    waits: bool,
+    /// There were facts since telemetry was told.
+    news: bool,
 }
 
 impl Feed {
@@ -114,15 +124,13 @@ impl Feed {
         telemetry: Arc<ProgramTelemetry>,
         stored: Option<Stored>,
     ) -> Feed {
+        let stop = Arc::new(AtomicBool::new(false));
+        let labels = config.labels.clone();
         Feed {
             engine: Engine::new(config.limits.clone(), config.policy.clone(), 1, super::random_seed()),
-            labels: config.labels.clone(),
-            sender,
-            live,
+            out: Outlet { labels, sender, live, stored, stop: stop.clone(), waits: true, news: false },
             telemetry,
-            stored,
-            stop: Arc::new(AtomicBool::new(false)),
-            events: Vec::new(),
+            stop,
             #[cfg(feature = "live")]
             measure_cpu: config.capture.measure_cpu,
         }
@@ -142,9 +150,10 @@ impl Feed {
             Source::Live(live) => self.live(live),
         };
         if !matches!(ended, Ok(Ended::Paused)) {
-            self.engine.finish(&mut self.events);
+            self.out.waits = true;
+            self.engine.finish(&mut self.out);
             self.telemetry.engine(self.engine.counters());
-            self.hand_over(true);
+            self.tell_streams();
         }
         ended
     }
@@ -171,8 +180,8 @@ impl Feed {
                 return Ok(Ended::Paused);
             }
             self.telemetry.frames(1, frame.at);
-            self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.events);
-            self.hand_over(true);
+            self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.out);
+            self.tell_streams();
         }
         progress.end(Some(frames));
         for truncation in replay.timeline.truncations() {
@@ -186,6 +195,7 @@ impl Feed {
         if let Some(cpu) = self.measure_cpu {
             crate::capture::run_on(cpu)?;
         }
+        self.out.waits = false;
         let names = live.interfaces().iter().map(String::as_str);
         self.engine.set_sources(names, live.stamped_by(), live.resolution_ns());
         let interfaces = live.interfaces().to_vec();
@@ -194,13 +204,13 @@ impl Feed {
             let mut frames = Frames::default();
             live.take(Duration::from_millis(100), &mut |seen| self.see(&interfaces, &mut frames, seen))?;
             self.telemetry.frames(frames.count, frames.last);
-            self.engine.tick(live.complete_until(), &mut self.events);
+            self.engine.tick(live.complete_until(), &mut self.out);
             let now = super::wall_clock();
             if now >= counted + COUNTERS_EVERY {
                 counted = now;
                 self.telemetry.engine(self.engine.counters());
             }
-            self.hand_over(false);
+            self.tell_streams();
         }
         let mut frames = Frames::default();
         live.stop(&mut |seen| self.see(&interfaces, &mut frames, seen));
@@ -216,7 +226,7 @@ impl Feed {
                 frames.count += 1;
                 frames.last = frame.at;
                 self.engine.from_source(interface);
-                self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.events);
+                self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.out);
             }
             Seen::Lost(interface, loss) => {
                 self.engine.missed(interface, loss.from, loss.until, loss.missed);
@@ -234,26 +244,29 @@ impl Feed {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Facts to the live view and the store. A replay waits for the store; live capture never does.
+    /// Streams as telemetry shows them, when they may have changed.
     #[inline]
-    fn hand_over(&mut self, wait: bool) {
-        if self.events.is_empty() {
+    fn tell_streams(&mut self) {
+        if std::mem::take(&mut self.out.news) {
+            self.telemetry.streams(self.engine.active_streams());
+            self.telemetry.related(self.engine.relations());
+        }
+    }
+}
+
+impl Sink for Outlet {
+    fn push(&mut self, event: Event) {
+        self.news = true;
+        let trunk = self.labels.trunk(addresses(&event));
+        self.live.publish(&event, trunk);
+        let Some(record) = Record::from_event(event) else { return };
+        if self.stored.as_ref().is_some_and(|stored| stored.has(&record)) {
             return;
         }
-        for event in self.events.drain(..) {
-            let trunk = self.labels.trunk(addresses(&event));
-            self.live.publish(&event, trunk);
-            let Some(record) = Record::from_event(event) else { continue };
-            if self.stored.as_ref().is_some_and(|stored| stored.has(&record)) {
-                continue;
-            }
-            while wait && self.sender.depth() > REPLAY_DEPTH && !self.stop.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            self.sender.try_send(record);
+        while self.waits && self.sender.depth() > REPLAY_DEPTH && !self.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
         }
-        self.telemetry.streams(self.engine.active_streams());
-        self.telemetry.related(self.engine.relations());
+        self.sender.try_send(record);
     }
 }
 
@@ -331,5 +344,60 @@ impl Progress {
             let took = (super::wall_clock() - self.began).as_secs_f64();
             super::say(format_args!("replayed {frames} frames in {took:.1} s"));
         }
+    }
+}
+
+#[cfg(all(test, feature = "live"))]
+mod tests {
+    use super::super::live_source::tests::{TAKEN_AT_ONCE, pouring};
+    use super::*;
+    use crate::store::{Backend, StoreOptions, StoreWriter};
+    use std::sync::atomic::AtomicU64;
+
+    /// The measuring thread with a store that never answers.
+    fn feed(dir: &std::path::Path) -> (Feed, Arc<ProgramTelemetry>, StoreWriter) {
+        let config = Config::default_config().unwrap();
+        let nobody = Backend::Server {
+            url: "http://127.0.0.1:1".to_owned(),
+            user: String::new(),
+            password: String::new(),
+            database: "auscult".to_owned(),
+            cluster: None,
+        };
+        let options = StoreOptions::new(crate::app::wall_clock);
+        let (sender, writer) = StoreWriter::start(nobody.open().unwrap(), dir, config.labels.clone(), options).unwrap();
+        let telemetry = Arc::new(ProgramTelemetry::new(writer.counters(), &config));
+        let live = Arc::new(LiveFeed::new(&config.limits));
+        (Feed::new(&config, sender, live, telemetry.clone(), None), telemetry, writer)
+    }
+
+    /// Shutting down costs what is queued, however much still comes: a second at most for a queue of the usual size.
+    #[test]
+    fn what_still_pours_in_after_the_signal_is_left_and_what_was_queued_is_measured() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let _inside = runtime.enter();
+        let dir = tempfile::tempdir().unwrap();
+        let (feed, telemetry, _writer) = feed(dir.path());
+        let stop = feed.stop_handle();
+        let made = Arc::new(AtomicU64::new(0));
+        let workers = 2;
+        let (source, queues_hold) = pouring(workers, &made);
+        let measuring = std::thread::spawn(move || feed.run(Source::Live(source)));
+        while telemetry.frames_read() < 10 * TAKEN_AT_ONCE {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        stop.store(true, Ordering::Relaxed);
+        let made_before = made.load(Ordering::Relaxed);
+        assert_eq!(measuring.join().unwrap().unwrap(), Ended::Complete);
+        let (read, made) = (telemetry.frames_read(), made.load(Ordering::Relaxed));
+        assert_eq!(read, made, "frames that were handed over are measured");
+        // The queues may fill up, and again by what is taken from them before the mark is seen, and each worker ends
+        // the batch it is at.
+        let after = queues_hold + TAKEN_AT_ONCE + 256 * workers as u64;
+        assert!(
+            read - made_before <= after,
+            "{} frames after the signal, {after} were to be expected",
+            read - made_before
+        );
     }
 }

@@ -404,9 +404,10 @@ impl Losses {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::wire::LinkType;
+    use std::sync::atomic::AtomicU64;
 
     fn at(ms: i64) -> Timestamp {
         Timestamp(ms * 1_000_000)
@@ -439,6 +440,35 @@ mod tests {
         };
         (source, queues)
     }
+
+    /// A source of which each worker makes frames as fast as its queue takes them, until it is stopped; at most some
+    /// millions, for a program that does not stop it. `made` counts those that are in a queue or were. Returns how many
+    /// all queues hold, too.
+    pub fn pouring(workers: usize, made: &Arc<AtomicU64>) -> (LiveSource, u64) {
+        let room = 1 << 20;
+        let (mut source, queues) = source(workers, room);
+        let stop = StopHandle::default();
+        source.stops.push(stop.clone());
+        for queue in queues {
+            let (stop, made) = (stop.clone(), made.clone());
+            source.threads.push(std::thread::spawn(move || {
+                let mut ms = 1_000_000;
+                while !stop.is_stopped() && made.load(Relaxed) < 8_000_000 {
+                    match queue.offer(batch(&[ms; BATCH_FRAMES], ms)) {
+                        Ok(()) => {
+                            made.fetch_add(BATCH_FRAMES as u64, Relaxed);
+                            ms += 1;
+                        }
+                        Err(_) => std::thread::yield_now(),
+                    }
+                }
+            }));
+        }
+        (source, (workers * (room / BYTES_A_PLACE) * BATCH_FRAMES) as u64)
+    }
+
+    /// The most frames one [`LiveSource::take`] hands on.
+    pub const TAKEN_AT_ONCE: u64 = (AT_ONCE * BATCH_FRAMES) as u64;
 
     /// Interface and time of each frame there is.
     fn taken(source: &mut LiveSource) -> Vec<(usize, i64)> {

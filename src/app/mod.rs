@@ -7,11 +7,13 @@ mod doctor;
 pub mod document;
 pub mod emodel;
 mod feed;
+pub mod kept;
 #[cfg(feature = "live")]
 mod live_source;
 pub mod log;
 mod replay;
 pub mod run;
+mod running;
 mod table;
 mod telemetry;
 

@@ -61,11 +61,18 @@ pub struct RunArgs {
     pub guide: bool,
 }
 
-/// How long shutting down goes on delivering; what is left then stays in the spool for the next run.
+/// How long a replay that has ended goes on delivering; what is left then stays in the spool for the next run.
 const DRAIN: Duration = Duration::from_secs(20);
 
 /// The same when the store did not answer the last time it was asked.
 const DRAIN_UNREACHABLE: Duration = Duration::from_secs(2);
+
+/// The same after a signal. Everything is in the spool by then, and a probe that is started again measures nothing until
+/// the one before has left.
+const DRAIN_STOPPED: Duration = Duration::from_millis(500);
+
+/// How long answers on their way may take at the end; event streams, which end by themselves within a second, are cut.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// How long `--exit` and a replay that goes on wait for a store that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -190,8 +197,8 @@ async fn serve(args: &RunArgs, config: &Config, doors: Doors, source: Source) ->
     }
     program.live.close();
     let _ = close.send(true);
-    let result = program.end(ended).await;
-    let _ = tokio::time::timeout(Duration::from_secs(3), server).await;
+    let signalled = *stop.borrow();
+    let (result, _) = tokio::join!(program.end(ended, signalled), tokio::time::timeout(LAST_ANSWERS, server));
     result
 }
 
@@ -400,13 +407,18 @@ impl Program<'_> {
     }
 
     /// Shuts the writer down, and says what did not get where it should.
-    async fn end(mut self, ended: anyhow::Result<Ended>) -> anyhow::Result<()> {
+    async fn end(mut self, ended: anyhow::Result<Ended>, signalled: bool) -> anyhow::Result<()> {
         let counters = self.writer.counters();
         let problem = self.problem();
         let before = counters.snapshot();
         let unreachable = !before.reachable && before.last_error.is_some();
         drop(self.sender);
-        let leftover = self.writer.drain(if unreachable { DRAIN_UNREACHABLE } else { DRAIN }).await;
+        let patience = match (signalled, unreachable) {
+            (true, _) => DRAIN_STOPPED,
+            (false, true) => DRAIN_UNREACHABLE,
+            (false, false) => DRAIN,
+        };
+        let leftover = self.writer.drain(patience).await;
         let now = counters.snapshot();
         match &ended {
             Ok(Ended::Complete) if lost(&now) == 0 => self.work.finish()?,
@@ -420,8 +432,9 @@ impl Program<'_> {
         let spool = self.config.store.data.join("spool");
         if leftover.spooled_rows > 0 {
             let rows = leftover.spooled_rows;
-            problems
-                .push(format!("{rows} rows wait in {} and are delivered by the next run: {problem}", spool.display()));
+            // After a signal the store had next to no time: that it took too little of it says nothing.
+            let why = if signalled && !unreachable { String::new() } else { format!(": {problem}") };
+            problems.push(format!("{rows} rows wait in {} and are delivered by the next run{why}", spool.display()));
         }
         if lost(&now) > 0 {
             problems.push(format!("{} rows found no room in {} and are lost", lost(&now), spool.display()));

@@ -1,7 +1,7 @@
 //! The table and CSV forms of a document: what an engineer wants to read first.
 
 use super::document::{CallDocument, Document, StreamDocument};
-use crate::model::DiagnosisCode;
+use crate::model::{DiagnosisCode, StreamId};
 use std::io::{self, IsTerminal, Write};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +38,17 @@ enum Class {
 
 pub fn table(document: &Document, out: &mut impl Write, style: Style) -> io::Result<()> {
     summary(document, out)?;
-    let mut calls: Vec<&CallDocument> = document.calls.iter().collect();
-    calls.sort_by_key(|call| std::cmp::Reverse((badness(call), call.diagnoses.len())));
-    for call in calls {
+    let mut calls: Vec<usize> = (0..document.calls.len()).collect();
+    calls.sort_by_cached_key(|call| {
+        let call = document.calls.at(*call);
+        std::cmp::Reverse((badness(&call), call.diagnoses.len()))
+    });
+    let places = document.streams.places();
+    let mut alone = vec![true; document.streams.len()];
+    for place in calls {
+        let call = document.calls.at(place);
         writeln!(out)?;
-        writeln!(out, "{}", call_line(call, style))?;
+        writeln!(out, "{}", call_line(&call, style))?;
         for diagnosis in &call.diagnoses {
             let sure = (diagnosis.confidence * 100.0).round();
             writeln!(
@@ -52,20 +58,29 @@ pub fn table(document: &Document, out: &mut impl Write, style: Style) -> io::Res
                 diagnosis.evidence
             )?;
         }
-        let streams = document.streams.iter().map(AsRef::as_ref).filter(|s| call.stream_ids.contains(&s.id));
-        stream_lines(streams, out, style)?;
+        let streams = places_of(document.calls.streams_of(place), &places);
+        streams.iter().for_each(|place| alone[*place] = false);
+        stream_lines(document, &streams, out, style)?;
     }
-    let alone: Vec<&StreamDocument> = document
-        .streams
-        .iter()
-        .map(AsRef::as_ref)
-        .filter(|s| !document.calls.iter().any(|c| c.stream_ids.contains(&s.id)))
-        .collect();
+    let alone: Vec<usize> = (0..alone.len()).filter(|place| alone[*place]).collect();
     if !alone.is_empty() {
         writeln!(out, "\nRTP without a call in this capture")?;
-        stream_lines(alone.into_iter(), out, style)?;
+        stream_lines(document, &alone, out, style)?;
     }
     Ok(())
+}
+
+/// Where the streams of a call are in the list, in its order. `places` has all streams, ordered by identity.
+fn places_of(ids: &[StreamId], places: &[(StreamId, usize)]) -> Vec<usize> {
+    let of = |id: &StreamId| {
+        let from = places.partition_point(|(other, _)| other < id);
+        let id = *id;
+        places[from..].iter().take_while(move |(other, _)| *other == id).map(|(_, place)| *place)
+    };
+    let mut found: Vec<usize> = ids.iter().flat_map(of).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 pub fn csv(document: &Document, out: &mut impl Write) -> io::Result<()> {
@@ -75,7 +90,7 @@ pub fn csv(document: &Document, out: &mut impl Write) -> io::Result<()> {
          duplicates_probe,duplicates_network,reordered,restarts,longest_loss_run,jitter_mean_ms,jitter_max_ms,\
          pdv_p50_ms,pdv_p95_ms,pdv_p99_ms,pdv_max_ms,max_gap_ms,rtt_ms,r,mos_lq,mos_cq,mos_scale,mos_reason_null,loss_source"
     )?;
-    for s in &document.streams {
+    for s in (0..document.streams.len()).map(|place| document.streams.at(place)) {
         let cells = [
             s.id.clone(),
             s.call_id.clone().unwrap_or_default(),
@@ -171,46 +186,24 @@ fn verdict(call: &CallDocument) -> String {
     }
 }
 
-fn stream_lines<'a>(
-    streams: impl Iterator<Item = &'a StreamDocument>,
-    out: &mut impl Write,
-    style: Style,
-) -> io::Result<()> {
-    let mut rows = vec![
-        ["", "from", "to", "codec", "packets", "lost", "longest", "jitter", "pdv p95", "pdv max", "MOS-LQ", "notes"]
-            .map(str::to_owned),
-    ];
-    let mut classes = vec![Class::Unrated];
-    for s in streams {
-        classes.push(class_of(s.mos.lq));
-        rows.push([
-            s.ssrc.clone(),
-            s.src.clone(),
-            s.dst.clone(),
-            s.codec.clone().unwrap_or_else(|| format!("pt {}", s.payload_types.first().copied().unwrap_or(0))),
-            s.packets.to_string(),
-            s.loss_pct.map_or_else(|| "-".to_owned(), |pct| format!("{} ({pct:.1} %)", s.lost)),
-            s.longest_loss_run.to_string(),
-            unit(s.jitter_ms.mean),
-            unit(s.delay_variation_ms.p95),
-            unit(s.delay_variation_ms.max),
-            s.mos.lq.map_or_else(
-                || s.mos.reason_null.unwrap_or("-").replace('_', " "),
-                |m| format!("{m:.2} {}", s.mos.scale.unwrap_or("")),
-            ),
-            notes(s),
-        ]);
-    }
-    if rows.len() == 1 {
+/// A line for each stream at these places. Their cells are made twice, once to know how wide the columns are: of tens of
+/// thousands of streams they would take more memory than the streams.
+fn stream_lines(document: &Document, places: &[usize], out: &mut impl Write, style: Style) -> io::Result<()> {
+    if places.is_empty() {
         return Ok(());
     }
+    let head =
+        ["", "from", "to", "codec", "packets", "lost", "longest", "jitter", "pdv p95", "pdv max", "MOS-LQ", "notes"]
+            .map(str::to_owned);
+    let rows = places.iter().map(|place| document.streams.at(*place)).map(|s| (class_of(s.mos.lq), cells(&s)));
+    let rows = std::iter::once((Class::Unrated, head)).chain(rows);
     let mut widths = [0; 12];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+    for (_, row) in rows.clone() {
+        for (width, cell) in widths.iter_mut().zip(&row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    for (row, class) in rows.iter().zip(classes) {
+    for (class, row) in rows {
         let mut line = String::from("   ");
         for (i, (cell, width)) in row.iter().zip(widths).enumerate() {
             let numeric = (4..=9).contains(&i);
@@ -220,6 +213,26 @@ fn stream_lines<'a>(
         writeln!(out, "{}", style.paint(class, line.trim_end()))?;
     }
     Ok(())
+}
+
+fn cells(s: &StreamDocument) -> [String; 12] {
+    [
+        s.ssrc.clone(),
+        s.src.clone(),
+        s.dst.clone(),
+        s.codec.clone().unwrap_or_else(|| format!("pt {}", s.payload_types.first().copied().unwrap_or(0))),
+        s.packets.to_string(),
+        s.loss_pct.map_or_else(|| "-".to_owned(), |pct| format!("{} ({pct:.1} %)", s.lost)),
+        s.longest_loss_run.to_string(),
+        unit(s.jitter_ms.mean),
+        unit(s.delay_variation_ms.p95),
+        unit(s.delay_variation_ms.max),
+        s.mos.lq.map_or_else(
+            || s.mos.reason_null.unwrap_or("-").replace('_', " "),
+            |m| format!("{m:.2} {}", s.mos.scale.unwrap_or("")),
+        ),
+        notes(s),
+    ]
 }
 
 /// What makes the figures of a stream special, or less to be trusted.

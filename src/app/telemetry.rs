@@ -54,6 +54,11 @@ impl ProgramTelemetry {
         }
     }
 
+    #[cfg(all(test, feature = "live"))]
+    pub fn frames_read(&self) -> u64 {
+        self.frames.load(Relaxed)
+    }
+
     #[cfg(feature = "live")]
     pub fn missed(&self, interface: usize, missed: Missed) {
         let Some(counters) = self.missed.get(interface) else { return };

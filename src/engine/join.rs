@@ -52,21 +52,22 @@ struct Binding {
 /// Streams of one SSRC or address: both directions of a call, as a rule.
 type Ids = SmallVec<[StreamId; 2]>;
 
+/// What a hundred thousand clean streams do not need has a place of its own, from when it is needed.
 struct Stream {
     key: FlowKey,
-    ssrc: Ssrc,
     uid: Option<u64>,
     sender: Option<Side>,
     /// Signalling says that its payload is encrypted.
     srtp: bool,
-    worst: Worst,
+    /// From the end of its first interval on.
+    worst: Option<Box<Worst>>,
     first_at: Timestamp,
     /// From the first gap or report on.
     remote: Option<Box<Remote>>,
-    /// Lost and copied by the network in the intervals so far.
+    /// Lost in the intervals so far.
     lost: u64,
-    copies: u64,
-    blamed: Blamed,
+    /// From the first loss on.
+    blamed: Option<Box<Blamed>>,
     /// A stream the other way between the same addresses was seen meanwhile.
     answered: bool,
 }
@@ -190,16 +191,14 @@ impl Join {
             report.id,
             Box::new(Stream {
                 key,
-                ssrc: report.ssrc,
                 uid: None,
                 sender: None,
                 srtp: false,
-                worst: Worst::new(self.policy.interval),
+                worst: None,
                 first_at: report.first_at,
                 remote: None,
                 lost: 0,
-                copies: 0,
-                blamed: Blamed::default(),
+                blamed: None,
                 answered: false,
             }),
         );
@@ -242,7 +241,8 @@ impl Join {
         row.mos = self.judge(&row.numbers, &media, rtt);
         self.blame(&mut row, missed);
         if let Some(stream) = self.streams.get_mut(&row.stream) {
-            stream.worst.add(row.mos.lq, row.mos.scale);
+            let worst = stream.worst.get_or_insert_with(|| Box::new(Worst::new(self.policy.interval)));
+            worst.add(row.mos.lq, row.mos.scale);
         }
         let uid = row.call_uid.filter(|_| row.numbers.packets > 0);
         out.push(Event::Interval(Box::new(row)));
@@ -262,7 +262,6 @@ impl Join {
         let lost = row.numbers.lost();
         let Some(stream) = self.streams.get_mut(&row.stream) else { return };
         stream.lost += lost;
-        stream.copies += row.numbers.duplicates_network;
         let (word, explained) = match &mut stream.remote {
             Some(remote) => (remote.word(stream.lost, row.numbers.duplicates_network), remote.settle(lost, row.start)),
             None => (Word::Silent, 0),
@@ -292,7 +291,7 @@ impl Join {
             row.mos.bounds = self.bounds(&row.numbers, &media);
         }
         if let Some(stream) = self.streams.get_mut(&row.stream) {
-            stream.blamed.add(source, evidence, lost);
+            stream.blamed.get_or_insert_default().add(source, evidence, lost);
         }
     }
 
@@ -314,14 +313,14 @@ impl Join {
         report.quality.capture_drops = self.drops.between(report.first_at, report.last_at);
         self.trust(report.id, &mut report.quality);
         if let Some(stream) = self.forget(report.id) {
-            let (interval, minute) = (stream.worst.interval, stream.worst.minute());
+            let (interval, minute) = stream.worst.as_ref().map_or((None, None), |w| (w.interval, w.minute()));
             report.mos_worst_interval = interval.map(|(lq, _)| lq);
             report.mos_worst_minute = minute.map(|(lq, _)| lq);
             let copies = report.numbers.duplicates_network;
             let view = |remote: &Remote| remote.view(report.clock_rate, report.numbers.lost(), copies);
             report.remote = stream.remote.as_deref().and_then(view);
             if report.numbers.lost() > 0 {
-                (report.quality.loss_source, report.quality.loss_evidence) = stream.blamed.most();
+                (report.quality.loss_source, report.quality.loss_evidence) = stream.blamed.unwrap_or_default().most();
                 if report.quality.loss_source != LossSource::Network {
                     report.mos.bounds = self.bounds(&report.numbers, &media);
                 }
@@ -445,7 +444,7 @@ impl Join {
             (None, Some(to)) => self.by_endpoint.get(&to)?,
             (None, None) => return None,
         };
-        let found = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.ssrc, s.uid, &s.key));
+        let found = |id: &StreamId| self.streams.get(id).map(|s| (*id, Ssrc(s.key.ssrc), s.uid, &s.key));
         let matches = |key: &FlowKey| from.is_none_or(|e| e == key.src()) && to.is_none_or(|e| e == key.dst());
         let exact = candidates.iter().rev().filter_map(found).find(|(.., key)| matches(key));
         // The addresses an endpoint knows may be those behind a NAT; its SSRC is the same everywhere.
@@ -523,7 +522,7 @@ impl Join {
 
     fn forget(&mut self, id: StreamId) -> Option<Box<Stream>> {
         let stream = self.streams.remove(&id)?;
-        remove_from(&mut self.by_ssrc, &stream.ssrc, id);
+        remove_from(&mut self.by_ssrc, &Ssrc(stream.key.ssrc), id);
         for endpoint in [stream.key.src(), stream.key.dst()] {
             remove_from(&mut self.by_endpoint, &endpoint, id);
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// Identity of a stream: a hash of probe-independent facts (addresses, SSRC, first time), so that the same capture gives the same identity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamId(pub u64);
 
 impl std::fmt::Display for StreamId {
@@ -337,7 +337,7 @@ impl LossSide {
 }
 
 /// The receiver's view of a stream by its RTCP reports, from the first of them to the last, with the probe's beside it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RemoteView {
     pub reports: u32,
     /// Packets expected and lost as the reports have it. Copies count as received there: `lost` may be negative.
@@ -378,7 +378,7 @@ impl TimestampSource {
 }
 
 /// How far to trust a row.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Quality {
     /// Frames the probe missed (ring, interface, queue) in the intervals this lies in.
     pub capture_drops: u64,
@@ -400,12 +400,13 @@ pub struct Quality {
     pub loss_source: LossSource,
     /// What speaks for it: `capture_drops`, `receiver_lost_them`, `receiver_got_them`, `many_streams_at_once`,
     /// `both_directions_at_once`; empty where nothing does and the network is taken for granted.
+    #[serde(skip)]
     pub loss_evidence: &'static str,
 }
 
 /// What the distance from the clean rating is made of, in points of R on the scale of the rating. The rating without
 /// delay is `clean_max - codec - loss - late`; below 0 it reads 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RPoints {
     pub clean_max: f32,
     pub codec: f32,
@@ -418,7 +419,7 @@ pub struct RPoints {
 }
 
 /// A MOS with all it takes to read it. Its interval is that of the row it stands in.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MosReport {
     /// Listening quality: without delay.
     pub lq: Option<f32>,
@@ -427,6 +428,7 @@ pub struct MosReport {
     /// Rating factor on the scale of the model, without delay.
     pub r: Option<f32>,
     /// `nb` (G.107), `wb` (G.107.1), `fb` (G.107.2); empty when withheld.
+    #[serde(skip)]
     pub scale: &'static str,
     /// Codec impairment and loss robustness used.
     pub ie: Option<f32>,
@@ -435,12 +437,16 @@ pub struct MosReport {
     /// Loss after the jitter buffer, percent, as the model got it.
     pub effective_loss_pct: Option<f32>,
     /// `standard`, `estimate`, or empty.
+    #[serde(skip)]
     pub codec_status: &'static str,
     /// `measured`, `assumed`, or empty when there is none.
+    #[serde(skip)]
     pub delay_source: &'static str,
     /// Why a MOS is missing; empty when it is there.
+    #[serde(skip)]
     pub null_reason: &'static str,
     /// Recommendation the rating follows: `G.107`, `G.107.1` or `G.107.2`; empty when withheld.
+    #[serde(skip)]
     pub model: &'static str,
     /// Mouth to ear in milliseconds as the conversational MOS got it: network, jitter buffer, packet time, look-ahead.
     pub delay_ms: Option<f32>,
@@ -505,7 +511,7 @@ impl RelationKind {
 }
 
 /// The stream another one goes on from or repeats. Both keep their own figures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relation {
     pub kind: RelationKind,
     pub other: StreamId,
@@ -514,8 +520,9 @@ pub struct Relation {
     pub lost_at_move: Option<u32>,
 }
 
-/// One whole stream.
-#[derive(Clone, Debug, PartialEq)]
+/// One whole stream. Its serialised form is for keeping many of them: it leaves out the codec and the names that are
+/// constants of the program, which few streams have of their own (`app::kept`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StreamReport {
     pub id: StreamId,
     pub src: SocketAddr,
@@ -524,6 +531,7 @@ pub struct StreamReport {
     pub call_uid: Option<u64>,
     pub call_id: String,
     /// Encoding name, empty if unknown.
+    #[serde(skip)]
     pub codec: CodecId,
     pub clock_rate: Option<u32>,
     pub clock_source: Option<ClockSource>,
@@ -546,6 +554,7 @@ pub struct StreamReport {
     /// VLAN of the first packet, 0 if none.
     pub vlan: u16,
     /// Innermost tunnel the stream was found in, empty if none.
+    #[serde(skip)]
     pub tunnel: &'static str,
     pub rtt: Option<Nanos>,
     /// What its receiver reports.

@@ -1,7 +1,7 @@
 //! Known streams over a cable, captured as they come: none missed with room enough; every one that is missed counted,
 //! in the intervals it was missed in; an interface that goes down and comes back.
 
-use crate::program::{Program, TOKEN, metric, reaches, run_arguments, sql};
+use crate::program::{Program, TOKEN, deliver, end_of, metric, reaches, run_arguments, sql};
 use crate::{engine, temporary};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,7 @@ fn plan(streams: u32, seconds: u32) -> Streams {
 
 /// Asks the stored tables when the program has ended.
 fn stored<T>(dir: &Path, ask: impl FnOnce(&dyn Fn(&str) -> String) -> T) -> T {
+    deliver(dir);
     let (_store, address) = Program::store(&dir.join("clickhouse"), "127.0.0.1:0");
     ask(&|statement| {
         let (status, body) = sql(address, Some(TOKEN), &format!("{statement} FORMAT TSV"));
@@ -136,6 +137,10 @@ fn a_stopped_reader_misses_what_it_counts_and_marks_the_time_it_was_stopped() {
     sender.join().expect("sent");
     let [ring, interface, queue] = seen();
     assert!(ring > 0);
+    let doctor = end_of(&["doctor", "--listen", &api.to_string()]);
+    let said = doctor.said.iter().find(|line| line.starts_with("cable1 ring")).expect("a line for the ring");
+    assert!(said.contains(" lost ") && said.contains(&format!(" {ring} frames missed")), "{said}");
+    assert!(said.contains("capture.ring_mib"), "{said}");
     let end = program.terminate();
     assert_eq!(end.code, 0, "{end:?}");
     stored(dir.path(), |ask| {
@@ -191,6 +196,34 @@ fn an_interface_that_goes_down_is_waited_for() {
     assert!(status(&program, "Uid:").split_whitespace().all(|id| id != "0"));
     program.signal("TERM");
     assert!(program.ended_within(Duration::from_secs(20)), "it ends");
+}
+
+#[test]
+fn it_leaves_while_frames_still_come_and_loses_none_that_it_took() {
+    if !ready() {
+        return;
+    }
+    let dir = temporary();
+    let config = settings(dir.path(), 1, "ring_mib = 64");
+    let mut program = Program::run(dir.path(), &["--config", &config]);
+    let api = program.api();
+    // A minute: longer than any shutdown takes that does not wait for the end of the frames.
+    let plan = plan(400, 60);
+    let sender = {
+        let plan = plan.clone();
+        std::thread::spawn(move || send::send(&plan, "cable0").expect("sent"))
+    };
+    assert!(reaches(api, "auscult_frames_read_total", 20_000), "it goes on");
+    let end = program.terminate();
+    assert_eq!(end.code, 0, "{end:?}");
+    assert!(!sender.is_finished(), "it waited for the frames to end");
+    stored(dir.path(), |ask| {
+        let streams = ask("SELECT count(), countIf(lost > 0), sum(unique_packets) >= 20000 FROM streams");
+        assert_eq!(streams, format!("{}\t0\t1", plan.streams));
+        let packets =
+            "SELECT (SELECT sum(unique_packets) FROM streams) = sum(frames), sum(dropped_queue) FROM capture_intervals";
+        assert_eq!(ask(packets), "1\t0", "every frame is in a stream");
+    });
 }
 
 /// A line of what the system says of the program.

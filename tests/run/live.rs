@@ -1,6 +1,6 @@
 //! A call over the loopback interface, captured as it happens.
 
-use crate::program::{Program, TOKEN, reaches, sql};
+use crate::program::{Program, TOKEN, deliver, reaches, sql};
 use crate::{engine, temporary};
 use auscult::capture::CaptureError;
 use auscult::capture::live::{LiveCapture, LiveConfig};
@@ -28,6 +28,7 @@ fn a_call_on_the_loopback_interface_is_stored_with_its_two_streams() {
     assert!(reaches(api, "auscult_calls_ended_total{state=\"completed\"}", 1), "it goes on");
     let end = program.terminate();
     assert_eq!((end.code, end.said.iter().any(|line| line.starts_with("! "))), (0, false), "{end:?}");
+    deliver(dir.path());
     let (_store, address) = Program::store(&dir.path().join("clickhouse"), "127.0.0.1:0");
     let ask = |statement: &str| sql(address, Some(TOKEN), statement).1.trim().to_owned();
     assert_eq!(

@@ -232,6 +232,23 @@ pub fn reaches(api: SocketAddr, name: &str, least: u64) -> bool {
     panic!("{name} does not reach {least}");
 }
 
+/// Delivers what a program left in the spool when it was stopped, as its next start does.
+#[cfg(feature = "live")]
+#[track_caller]
+pub fn deliver(data: &Path) {
+    let mut next = Program::run(data, &[]);
+    let api = next.api();
+    let pause = Duration::from_millis(5);
+    for _ in 0..WAIT.as_millis() / pause.as_millis() {
+        if metric(api, "auscult_spool_rows") == Some(0) {
+            assert_eq!(next.terminate().code, 0);
+            return;
+        }
+        std::thread::sleep(pause);
+    }
+    panic!("the spool does not get empty");
+}
+
 #[track_caller]
 pub fn get(address: SocketAddr, path: &str) -> (u16, String) {
     http(address, "GET", path, "", "")

@@ -74,3 +74,22 @@ fn doctor_says_what_is_there_and_what_is_not() {
         assert!(line.contains(" ok "), "{line}");
     }
 }
+
+#[test]
+fn doctor_asks_the_running_program_what_it_lost() {
+    if !engine() {
+        return;
+    }
+    let dir = temporary();
+    let mut program = Program::run(dir.path(), &[]);
+    let api = program.api().to_string();
+    let end = end_of(&["doctor", "--listen", &api]);
+    let line = |name: &str| end.said.iter().find(|line| line.starts_with(name)).expect(name);
+    assert!(line("running program").contains(" ok ") && line("running program").contains(&api), "{end:?}");
+    assert!(line("losses").contains("none since it was started"), "{end:?}");
+    assert_eq!(program.terminate().code, 0);
+    let file = dir.path().join("auscult.toml");
+    std::fs::write(&file, format!("[api]\nlisten = \"{api}\"\n")).expect("a file");
+    let end = end_of(&["doctor", "--config", &file.display().to_string()]);
+    assert!(end.code == 0 && end.says(&format!("nobody answers on {api}")), "{end:?}");
+}
