@@ -3,7 +3,7 @@
 
 use auscult::app::analyze::{AnalyzeArgs, Format, analyze};
 use auscult::engine::Engine;
-use auscult::model::{Event, Limits, Policy, Relation, RelationKind, RtcpKind, StreamReport};
+use auscult::model::{Event, Limits, Policy, Relation, RelationKind, RtcpKind, StreamReport, VqSide};
 use auscult::units::Timestamp;
 use auscult::wire::LinkType;
 use serde_json::Value;
@@ -216,9 +216,9 @@ fn copies_of_the_mirror_are_no_duplicates_of_the_network() {
 const REPORT: &str = "VQSessionReport: CallTerm\r\nCallID: q1@10.0.0.2\r\nLocalID: <sip:+15550100@b.example>\r\n\
     RemoteID: <sip:+15550101@a.example>\r\nOrigID: <sip:+15550101@a.example>\r\n\
     LocalAddr: IP=10.0.0.2 PORT=5000 SSRC=0x99\r\nRemoteAddr: IP=10.0.0.1 PORT=4000 SSRC=0x00000007\r\n\
-    LocalMetrics:\r\nJitterBuffer: JBA=3 JBR=2 JBN=40 JBM=60 JBX=120\r\nPacketLoss: NLR=5.0 JDR=2.5\r\n\
-    BurstGapLoss: BLD=50 BD=240 GLD=0.6 GD=9800 GMIN=16\r\nDelay: RTD=105 ESD=65\r\n\
-    QualityEst: RLQ=88 MOSLQ=4.1 MOSCQ=4.0\r\n";
+    LocalMetrics:\r\nSessionDesc: PD=PCMU\r\nJitterBuffer: JBA=3 JBR=2 JBN=40 JBM=60 JBX=120\r\nPacketLoss: NLR=5.0 JDR=2.5\r\n\
+    BurstGapLoss: BLD=50 BD=240 GLD=0.6 GD=9800 GMIN=16\r\nDelay: RTD=105 ESD=65 SOWD=118\r\n\
+    QualityEst: RLQ=88 RCQ=86 MOSLQ=4.1 MOSCQ=4.0\r\n";
 
 fn sip(method: &str, call_id: &str, content_type: &str, body: &str) -> Vec<u8> {
     format!(
@@ -254,11 +254,23 @@ fn a_voice_quality_report_finds_its_call_and_stream() {
     assert_eq!((record.call_uid, record.stream), (call, Some(stream)));
     assert_eq!((record.src, record.dst), (address(ua), address(server)));
     let v = record.voip.expect("metrics");
-    assert_eq!((v.ssrc.0, v.loss_rate, v.discard_rate, v.burst_density), (7, 12, 6, 128));
-    assert_eq!((v.gap_density, v.burst_ms, v.gap_ms, v.gmin), (1, 240, 9_800, 16));
+    assert_eq!((v.ssrc.0, v.loss_pct, v.discard_pct), (7, Some(5.0), Some(2.5)));
+    assert_eq!((v.burst_density_pct, v.gap_density_pct), (Some(50.0), Some(0.6)));
+    assert_eq!((v.burst_ms, v.gap_ms, v.gmin), (Some(240), Some(9_800), Some(16)));
     assert_eq!((v.round_trip_ms, v.end_system_ms, v.r), (Some(105), Some(65), Some(88)));
-    assert_eq!((v.mos_lq, v.mos_cq, v.jitter_buffer_nominal_ms), (Some(4.1), Some(4.0), 40));
+    assert_eq!((v.mos_lq, v.mos_cq, v.jitter_buffer_nominal_ms), (Some(4.1), Some(4.0), Some(40)));
     assert_eq!(record.implausible, "");
+    let more = record.vq.as_deref().expect("what RTCP has not");
+    assert_eq!((more.side, more.symmetric_one_way_delay_ms, more.r_cq), (VqSide::Local, Some(118), Some(86)));
+    assert_eq!(more.described, [("PD", "PCMU".to_owned()), ("Report", "VQSessionReport: CallTerm".to_owned())]);
+    let (call, stream, found) = records(&format!("{REPORT}RemoteMetrics:\r\nPacketLoss: NLR=250\r\nDelay: OWD=40\r\n"));
+    let [own, told] = &found[..] else { panic!("{} records", found.len()) };
+    assert_eq!((own.implausible.as_str(), own.stream), ("", Some(stream)));
+    let (v, more) = (told.voip.unwrap(), told.vq.as_deref().unwrap());
+    assert_eq!((told.reporter.0, v.ssrc.0), (7, 0x99), "what the other side received");
+    assert_eq!((told.call_uid, told.stream), (call, None), "no such stream was seen");
+    assert_eq!((told.implausible.as_str(), v.loss_pct, v.burst_ms), ("NLR out of range", None, None));
+    assert_eq!((more.side, more.one_way_delay_ms), (VqSide::Remote, Some(40)));
     let nameless = REPORT.replace("SSRC=0x00000007", "").replace("CallID: q1@10.0.0.2", "CallID: other");
     let (call, stream, found) = records(&nameless);
     assert_eq!((found[0].call_uid, found[0].stream), (call, Some(stream)), "by the addresses");

@@ -750,8 +750,9 @@ impl Engine {
                 }
                 signal::Fact::VqReport { at, src, dst, report } => {
                     let uid = vq::call_ids(&report).find_map(|id| self.signal.uid_of(id.as_bytes()));
-                    let record = vq::record(&self.join, at, src, dst, &report, uid);
-                    out.push(Event::Rtcp(Box::new(record)));
+                    for record in vq::records(&self.join, at, src, dst, &report, uid) {
+                        out.push(Event::Rtcp(Box::new(record)));
+                    }
                 }
                 signal::Fact::Ended(record) => {
                     let (streams, endpoints) = self.join.closing(record.uid);
