@@ -280,6 +280,44 @@ fn a_voice_quality_report_finds_its_call_and_stream() {
     assert_eq!(found[0].implausible, "MOS below 1");
 }
 
+/// The mode of AMR-WB is read from the size of the payload, and how much of that is SRTP's only the answer says.
+#[test]
+fn the_answer_says_what_srtp_adds_to_a_payload() {
+    const LONG: &str = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0\r\n";
+    const SHORT: &str = "a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:c2VjcmV0\r\n";
+    let sdp = |ip: &str, port: u16, keys: &str| {
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/SAVP 96\r\n\
+             a=rtpmap:96 AMR-WB/16000\r\n{keys}"
+        )
+    };
+    let rated = |answer: &str| {
+        let mut world = World::default();
+        let invite = sip("INVITE", "s1", "application/sdp", &sdp("10.0.0.1", 4000, &format!("{LONG}{SHORT}")));
+        world.udp("10.0.0.1:5060", "10.0.0.2:5060", 0, &invite);
+        let ok = String::from_utf8(sip("INVITE", "s1", "application/sdp", &sdp("10.0.0.2", 5000, answer))).unwrap();
+        let ok = ok.replace("INVITE sip:b@10.0.0.2 SIP/2.0", "SIP/2.0 200 OK").replace("<sip:b@h>", "<sip:b@h>;tag=t");
+        for (src, dst, ssrc) in [(A, B, 7u32), (B, A, 8)] {
+            for n in 0..300u32 {
+                let mut packet = vec![0x80, 96];
+                packet.extend((n as u16).to_be_bytes());
+                packet.extend((320 * n).to_be_bytes());
+                packet.extend(ssrc.to_be_bytes());
+                // 14.25 kbit/s and the short tag.
+                packet.extend([0xD5; 37 + 4]);
+                world.udp(src, dst, i64::from(n) * 20 * MS, &packet);
+            }
+        }
+        // What is early is rated by the answer too.
+        world.udp("10.0.0.2:5060", "10.0.0.1:5060", 1_000 * MS + 1, ok.as_bytes());
+        let events = world.events();
+        assert!(!format!("{events:?}").contains("c2VjcmV0"), "keys are not kept");
+        streams(&events).iter().map(|s| (s.mos.ie, s.mos.codec_status)).collect::<Vec<_>>()
+    };
+    assert_eq!(rated(SHORT), [(Some(10.0), "standard"); 2]);
+    assert_eq!(rated("a=fingerprint:sha-256 AA\r\n").iter().map(|s| s.1).collect::<Vec<_>>(), ["estimate"; 2]);
+}
+
 /// A capture shared by the developers, outside the project.
 fn capture(prefix: &str) -> Option<Value> {
     let root = std::env::var_os("AUSCULT_SHARED")

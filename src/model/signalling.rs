@@ -45,6 +45,34 @@ pub enum PayloadKind {
     Other,
 }
 
+/// Whether signalling says that payload is encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Srtp {
+    #[default]
+    Off,
+    /// `trailer`: octets after the payload of every packet, the authentication tag and a master key identifier
+    /// (RFC 3711 section 3.1). `None` where signalling leaves it open.
+    On { trailer: Option<u8> },
+}
+
+impl Srtp {
+    /// One more way that is offered: what they do not agree about stays open.
+    pub fn and(self, other: Srtp) -> Srtp {
+        match (self, other) {
+            (Srtp::Off, one) | (one, Srtp::Off) => one,
+            (Srtp::On { trailer: a }, Srtp::On { trailer: b }) => Srtp::On { trailer: a.filter(|_| a == b) },
+        }
+    }
+
+    /// What the other side chose, where this one leaves it open.
+    pub fn settled_by(self, other: Srtp) -> Srtp {
+        match (self, other) {
+            (Srtp::On { trailer: None }, Srtp::On { .. }) => other,
+            _ => self,
+        }
+    }
+}
+
 /// One payload type of an SDP media description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PayloadMap {
