@@ -19,9 +19,9 @@ pub const STREAMS: usize = 3;
 const HOSTS: usize = 2;
 /// Packets of a stream since the silence without which it says nothing.
 const PACKETS: usize = 5;
-/// Delays that grew by less are no step.
+/// Delays that changed by less are no step.
 const LEAST: Nanos = Nanos::from_millis(80);
-/// Streams agree when their delays grew alike to within this.
+/// Streams agree when their delays changed alike to within this.
 const TOLERANCE: Nanos = Nanos::from_millis(20);
 
 /// After frames went back in time and the clock was not set, they are not looked at again for so long: interfaces whose
