@@ -3,7 +3,7 @@
 
 use auscult::app::analyze::{AnalyzeArgs, Format, analyze};
 use auscult::engine::Engine;
-use auscult::model::{Event, Limits, Policy, Relation, RelationKind, RtcpKind, StreamReport};
+use auscult::model::{Event, Limits, Policy, Relation, RelationKind, RtcpKind, StreamReport, VqSide};
 use auscult::units::Timestamp;
 use auscult::wire::LinkType;
 use serde_json::Value;
@@ -216,9 +216,9 @@ fn copies_of_the_mirror_are_no_duplicates_of_the_network() {
 const REPORT: &str = "VQSessionReport: CallTerm\r\nCallID: q1@10.0.0.2\r\nLocalID: <sip:+15550100@b.example>\r\n\
     RemoteID: <sip:+15550101@a.example>\r\nOrigID: <sip:+15550101@a.example>\r\n\
     LocalAddr: IP=10.0.0.2 PORT=5000 SSRC=0x99\r\nRemoteAddr: IP=10.0.0.1 PORT=4000 SSRC=0x00000007\r\n\
-    LocalMetrics:\r\nJitterBuffer: JBA=3 JBR=2 JBN=40 JBM=60 JBX=120\r\nPacketLoss: NLR=5.0 JDR=2.5\r\n\
-    BurstGapLoss: BLD=50 BD=240 GLD=0.6 GD=9800 GMIN=16\r\nDelay: RTD=105 ESD=65\r\n\
-    QualityEst: RLQ=88 MOSLQ=4.1 MOSCQ=4.0\r\n";
+    LocalMetrics:\r\nSessionDesc: PD=PCMU\r\nJitterBuffer: JBA=3 JBR=2 JBN=40 JBM=60 JBX=120\r\nPacketLoss: NLR=5.0 JDR=2.5\r\n\
+    BurstGapLoss: BLD=50 BD=240 GLD=0.6 GD=9800 GMIN=16\r\nDelay: RTD=105 ESD=65 SOWD=118\r\n\
+    QualityEst: RLQ=88 RCQ=86 MOSLQ=4.1 MOSCQ=4.0\r\n";
 
 fn sip(method: &str, call_id: &str, content_type: &str, body: &str) -> Vec<u8> {
     format!(
@@ -254,11 +254,23 @@ fn a_voice_quality_report_finds_its_call_and_stream() {
     assert_eq!((record.call_uid, record.stream), (call, Some(stream)));
     assert_eq!((record.src, record.dst), (address(ua), address(server)));
     let v = record.voip.expect("metrics");
-    assert_eq!((v.ssrc.0, v.loss_rate, v.discard_rate, v.burst_density), (7, 12, 6, 128));
-    assert_eq!((v.gap_density, v.burst_ms, v.gap_ms, v.gmin), (1, 240, 9_800, 16));
+    assert_eq!((v.ssrc.0, v.loss_pct, v.discard_pct), (7, Some(5.0), Some(2.5)));
+    assert_eq!((v.burst_density_pct, v.gap_density_pct), (Some(50.0), Some(0.6)));
+    assert_eq!((v.burst_ms, v.gap_ms, v.gmin), (Some(240), Some(9_800), Some(16)));
     assert_eq!((v.round_trip_ms, v.end_system_ms, v.r), (Some(105), Some(65), Some(88)));
-    assert_eq!((v.mos_lq, v.mos_cq, v.jitter_buffer_nominal_ms), (Some(4.1), Some(4.0), 40));
+    assert_eq!((v.mos_lq, v.mos_cq, v.jitter_buffer_nominal_ms), (Some(4.1), Some(4.0), Some(40)));
     assert_eq!(record.implausible, "");
+    let more = record.vq.as_deref().expect("what RTCP has not");
+    assert_eq!((more.side, more.symmetric_one_way_delay_ms, more.r_cq), (VqSide::Local, Some(118), Some(86)));
+    assert_eq!(more.described, [("PD", "PCMU".to_owned()), ("Report", "VQSessionReport: CallTerm".to_owned())]);
+    let (call, stream, found) = records(&format!("{REPORT}RemoteMetrics:\r\nPacketLoss: NLR=250\r\nDelay: OWD=40\r\n"));
+    let [own, told] = &found[..] else { panic!("{} records", found.len()) };
+    assert_eq!((own.implausible.as_str(), own.stream), ("", Some(stream)));
+    let (v, more) = (told.voip.unwrap(), told.vq.as_deref().unwrap());
+    assert_eq!((told.reporter.0, v.ssrc.0), (7, 0x99), "what the other side received");
+    assert_eq!((told.call_uid, told.stream), (call, None), "no such stream was seen");
+    assert_eq!((told.implausible.as_str(), v.loss_pct, v.burst_ms), ("NLR out of range", None, None));
+    assert_eq!((more.side, more.one_way_delay_ms), (VqSide::Remote, Some(40)));
     let nameless = REPORT.replace("SSRC=0x00000007", "").replace("CallID: q1@10.0.0.2", "CallID: other");
     let (call, stream, found) = records(&nameless);
     assert_eq!((found[0].call_uid, found[0].stream), (call, Some(stream)), "by the addresses");
@@ -266,6 +278,44 @@ fn a_voice_quality_report_finds_its_call_and_stream() {
     assert_eq!(found[0].implausible, "NLR out of range");
     let (.., found) = records(&REPORT.replace("MOSLQ=4.1", "MOSLQ=0"));
     assert_eq!(found[0].implausible, "MOS below 1");
+}
+
+/// The mode of AMR-WB is read from the size of the payload, and how much of that is SRTP's only the answer says.
+#[test]
+fn the_answer_says_what_srtp_adds_to_a_payload() {
+    const LONG: &str = "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0\r\n";
+    const SHORT: &str = "a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:c2VjcmV0\r\n";
+    let sdp = |ip: &str, port: u16, keys: &str| {
+        format!(
+            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/SAVP 96\r\n\
+             a=rtpmap:96 AMR-WB/16000\r\n{keys}"
+        )
+    };
+    let rated = |answer: &str| {
+        let mut world = World::default();
+        let invite = sip("INVITE", "s1", "application/sdp", &sdp("10.0.0.1", 4000, &format!("{LONG}{SHORT}")));
+        world.udp("10.0.0.1:5060", "10.0.0.2:5060", 0, &invite);
+        let ok = String::from_utf8(sip("INVITE", "s1", "application/sdp", &sdp("10.0.0.2", 5000, answer))).unwrap();
+        let ok = ok.replace("INVITE sip:b@10.0.0.2 SIP/2.0", "SIP/2.0 200 OK").replace("<sip:b@h>", "<sip:b@h>;tag=t");
+        for (src, dst, ssrc) in [(A, B, 7u32), (B, A, 8)] {
+            for n in 0..300u32 {
+                let mut packet = vec![0x80, 96];
+                packet.extend((n as u16).to_be_bytes());
+                packet.extend((320 * n).to_be_bytes());
+                packet.extend(ssrc.to_be_bytes());
+                // 14.25 kbit/s and the short tag.
+                packet.extend([0xD5; 37 + 4]);
+                world.udp(src, dst, i64::from(n) * 20 * MS, &packet);
+            }
+        }
+        // What is early is rated by the answer too.
+        world.udp("10.0.0.2:5060", "10.0.0.1:5060", 1_000 * MS + 1, ok.as_bytes());
+        let events = world.events();
+        assert!(!format!("{events:?}").contains("c2VjcmV0"), "keys are not kept");
+        streams(&events).iter().map(|s| (s.mos.ie, s.mos.codec_status)).collect::<Vec<_>>()
+    };
+    assert_eq!(rated(SHORT), [(Some(10.0), "standard"); 2]);
+    assert_eq!(rated("a=fingerprint:sha-256 AA\r\n").iter().map(|s| s.1).collect::<Vec<_>>(), ["estimate"; 2]);
 }
 
 /// A capture shared by the developers, outside the project.

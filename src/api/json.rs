@@ -399,13 +399,16 @@ pub struct RtcpJson {
     sent_packets: Option<u32>,
     #[schema(required)]
     voip: Option<VoipJson>,
+    /// What a report by SIP (RFC 6035) says beyond that; null for RTCP.
+    #[schema(required)]
+    vq: Option<VqJson>,
     /// Why the report is not believed.
     #[schema(required)]
     implausible: Option<String>,
 }
 
 /// VoIP metrics (RFC 3611 section 4.7), and what a report by SIP (RFC 6035) says of the same.
-#[derive(Serialize, ToSchema)]
+#[derive(Default, PartialEq, Serialize, ToSchema)]
 pub struct VoipJson {
     #[schema(required)]
     loss_pct: Option<f32>,
@@ -454,12 +457,73 @@ pub struct VoipJson {
     jb_absolute_maximum_ms: Option<u16>,
 }
 
+/// What a report by SIP (RFC 6035) says of one side.
+#[derive(Serialize, ToSchema)]
+pub struct VqJson {
+    /// `local`: the reporter measured it; `remote`: its peer did and told it. Null in rows from before this was kept.
+    #[schema(required)]
+    side: Option<String>,
+    /// The time it is about.
+    #[schema(required)]
+    start_at: Option<String>,
+    #[schema(required)]
+    stop_at: Option<String>,
+    /// OWD and SOWD.
+    #[schema(required)]
+    one_way_delay_ms: Option<u16>,
+    #[schema(required)]
+    symmetric_one_way_delay_ms: Option<u16>,
+    /// IAJ and MAJ.
+    #[schema(required)]
+    interarrival_jitter_ms: Option<f32>,
+    #[schema(required)]
+    mean_absolute_jitter_ms: Option<f32>,
+    /// RCQ: R with the delay. `voip.r` is RLQ.
+    #[schema(required)]
+    r_cq: Option<u8>,
+    /// EXTRO. `voip.external_r` is EXTRI.
+    #[schema(required)]
+    external_r_out: Option<u8>,
+    /// Kind of report, session description and algorithms: keys of the RFC, values as written.
+    described: BTreeMap<String, String>,
+}
+
 impl RtcpJson {
     fn new(r: RtcpRow, clock_rate: Option<u32>) -> RtcpJson {
-        // A report by SIP may carry a MOS or a delay alone.
-        let shares = [r.voip_loss_pct, r.voip_discard_pct, r.voip_mos_lq, r.voip_mos_cq];
-        let times = [r.voip_round_trip_ms, r.voip_end_system_ms, r.voip_burst_ms, r.voip_gap_ms, r.voip_jb_nominal_ms];
-        let has_voip = shares.iter().any(Option::is_some) || times.iter().any(Option::is_some) || r.voip_r.is_some();
+        let voip = VoipJson {
+            loss_pct: r.voip_loss_pct,
+            discard_pct: r.voip_discard_pct,
+            r: r.voip_r,
+            mos_lq: r.voip_mos_lq,
+            mos_cq: r.voip_mos_cq,
+            round_trip_ms: r.voip_round_trip_ms,
+            end_system_ms: r.voip_end_system_ms,
+            burst_ms: r.voip_burst_ms,
+            gap_ms: r.voip_gap_ms,
+            jb_nominal_ms: r.voip_jb_nominal_ms,
+            burst_density_pct: r.voip_burst_density_pct,
+            gap_density_pct: r.voip_gap_density_pct,
+            gmin: r.voip_gmin,
+            signal_dbm: r.voip_signal_dbm,
+            noise_dbm: r.voip_noise_dbm,
+            rerl_db: r.voip_rerl_db,
+            external_r: r.voip_external_r,
+            rx_config: r.voip_rx_config,
+            jb_maximum_ms: r.voip_jb_maximum_ms,
+            jb_absolute_maximum_ms: r.voip_jb_absolute_maximum_ms,
+        };
+        let vq = (r.kind == "vq_report").then(|| VqJson {
+            side: known(r.vq_side),
+            start_at: r.vq_start_at.map(rfc3339),
+            stop_at: r.vq_stop_at.map(rfc3339),
+            one_way_delay_ms: r.vq_one_way_delay_ms,
+            symmetric_one_way_delay_ms: r.vq_symmetric_one_way_delay_ms,
+            interarrival_jitter_ms: r.vq_interarrival_jitter_ms,
+            mean_absolute_jitter_ms: r.vq_mean_absolute_jitter_ms,
+            r_cq: r.vq_r_cq,
+            external_r_out: r.vq_external_r_out,
+            described: r.vq_described.into_iter().collect(),
+        });
         RtcpJson {
             at: rfc3339(r.at),
             src: endpoint(r.src_ip, r.src_port),
@@ -473,28 +537,9 @@ impl RtcpJson {
             jitter_ms: r.jitter_ticks.zip(clock_rate).map(|(ticks, hz)| f64::from(ticks) * 1000.0 / f64::from(hz)),
             rtt_probe_reporter_ms: r.rtt_probe_reporter_ms,
             sent_packets: r.sent_packets,
-            voip: has_voip.then_some(VoipJson {
-                loss_pct: r.voip_loss_pct,
-                discard_pct: r.voip_discard_pct,
-                r: r.voip_r,
-                mos_lq: r.voip_mos_lq,
-                mos_cq: r.voip_mos_cq,
-                round_trip_ms: r.voip_round_trip_ms,
-                end_system_ms: r.voip_end_system_ms,
-                burst_ms: r.voip_burst_ms,
-                gap_ms: r.voip_gap_ms,
-                jb_nominal_ms: r.voip_jb_nominal_ms,
-                burst_density_pct: r.voip_burst_density_pct,
-                gap_density_pct: r.voip_gap_density_pct,
-                gmin: r.voip_gmin,
-                signal_dbm: r.voip_signal_dbm,
-                noise_dbm: r.voip_noise_dbm,
-                rerl_db: r.voip_rerl_db,
-                external_r: r.voip_external_r,
-                rx_config: r.voip_rx_config,
-                jb_maximum_ms: r.voip_jb_maximum_ms,
-                jb_absolute_maximum_ms: r.voip_jb_absolute_maximum_ms,
-            }),
+            // Most RTCP has none; a report by SIP may carry a MOS or a delay alone.
+            voip: (voip != VoipJson::default()).then_some(voip),
+            vq,
             implausible: known(r.implausible),
         }
     }

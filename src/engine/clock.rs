@@ -1,10 +1,10 @@
-//! The probe's clock set forward in the middle of a capture.
+//! The probe's clock set in the middle of a capture.
 //!
-//! Then no frame has a time in between, and every stream goes on with its next number as if that time had not been: its
+//! Set forward, no frame has a time in between, and every stream goes on with its next number as if that time had not been: its
 //! packets come later than their timestamps say, all streams' by as much, and stay so. After a stall of a network or a
 //! capture packets are missing, or what waited comes at once and the delay is soon what it was; a longer route delays one
 //! direction. So the delays of streams that were active before a silence of everything are kept back for a moment
-//! and judged together.
+//! and judged together. Set back, the times of frames go back, and all delays shrink by as much: judged in the same way.
 
 use crate::media::Witness;
 use crate::units::{Nanos, Timestamp};
@@ -19,23 +19,57 @@ pub const STREAMS: usize = 3;
 const HOSTS: usize = 2;
 /// Packets of a stream since the silence without which it says nothing.
 const PACKETS: usize = 5;
-/// Delays that grew by less are no step.
+/// Delays that changed by less are no step.
 const LEAST: Nanos = Nanos::from_millis(80);
-/// Streams agree when their delays grew alike to within this.
+/// Streams agree when their delays changed alike to within this.
 const TOLERANCE: Nanos = Nanos::from_millis(20);
 
-/// A silence under suspicion.
+/// After frames went back in time and the clock was not set, they are not looked at again for so long: interfaces whose
+/// clocks differ bring such frames all the time.
+pub const DISORDER: Nanos = Nanos::from_secs(60);
+/// Nearer than this is disorder: the least step, less the time to the next frame.
+const LEAST_BACK: Nanos = Nanos(TOLERANCE.0 - LEAST.0);
+/// Farther back than this each stream sees by itself.
+const FARTHEST_BACK: Nanos = Nanos::from_secs(1);
+
+/// A silence, or a time that went back, under suspicion.
 #[derive(Clone, Copy, Debug)]
 pub struct Suspicion {
     /// Time of the first frame after it.
     pub to: Timestamp,
+    /// From the latest frame before: negative when the time went back.
+    pub after: Nanos,
+}
+
+impl Suspicion {
+    /// Whether a step of the clock would have shown itself like this.
+    fn fits(&self, step: Nanos) -> bool {
+        if self.after.0 > 0 {
+            return step.0 > 0;
+        }
+        // Some time passed between the two frames.
+        let passed = self.after - step;
+        passed >= Nanos(-TOLERANCE.0) && passed <= SILENCE
+    }
+}
+
+/// Whether a frame comes after a silence or before the latest one.
+#[inline(always)]
+pub fn is_odd(after: Nanos) -> bool {
+    // One comparison for both.
+    after.0.cast_unsigned() >= SILENCE.0.cast_unsigned()
+}
+
+/// Whether a time that went back may be a step of the clock, and not only some disorder.
+pub fn may_be_back(after: Nanos) -> bool {
+    after.0 <= LEAST_BACK.0 && after.0 > -FARTHEST_BACK.0
 }
 
 /// Where the delays of half of the streams sink or grow by more from half to half, a queue empties or fills.
 const STEADY: Nanos = Nanos::from_millis(5);
 
-/// By how much the clock was set forward, if it was.
-pub fn step(witnesses: &[Witness]) -> Option<Nanos> {
+/// By how much the clock was set, if it was: negative when back.
+pub fn step(suspicion: &Suspicion, witnesses: &[Witness]) -> Option<Nanos> {
     let mut heard: Vec<Witness> = witnesses.iter().filter(|w| w.packets >= PACKETS).copied().collect();
     heard.sort_unstable_by_key(|w| w.second - w.first);
     let sinking = heard.get(heard.len() / 2).map(|w| w.second - w.first)?;
@@ -47,7 +81,8 @@ pub fn step(witnesses: &[Witness]) -> Option<Nanos> {
     let most = agree.len() >= STREAMS && 10 * agree.len() >= 9 * heard.len();
     agree.sort_unstable();
     agree.dedup();
-    (shift >= LEAST && sinking.abs() <= STEADY && most && agree.len() >= HOSTS).then_some(shift)
+    let moved = shift.abs() >= LEAST && suspicion.fits(shift);
+    (moved && sinking.abs() <= STEADY && most && agree.len() >= HOSTS).then_some(shift)
 }
 
 #[cfg(test)]
@@ -65,44 +100,71 @@ mod tests {
         shifts.iter().enumerate().map(witness).collect()
     }
 
+    fn forward(witnesses: &[Witness]) -> Option<Nanos> {
+        step(&Suspicion { to: Timestamp(0), after: SILENCE }, witnesses)
+    }
+
+    #[test]
+    fn delays_shrink_by_as_much_as_the_time_went_back() {
+        let back = |after_ms, shifts: &[i64]| {
+            step(&Suspicion { to: Timestamp(0), after: Nanos::from_millis(after_ms) }, &witnesses(shifts))
+        };
+        let by = Some(Nanos::from_millis(-300));
+        assert_eq!((back(-297, &[-300, -301, -299]), back(-210, &[-300, -301, -299])), (by, by));
+        assert_eq!(back(-500, &[-300, -301, -299]), None, "disorder, and a shorter route");
+        assert_eq!(back(-100, &[-300, -301, -299]), None);
+        assert_eq!(back(-300, &[300, 301, 299]), None);
+        assert_eq!(back(-300, &[0, 1, 0]), None, "frames of another interface");
+        assert_eq!(forward(&witnesses(&[-300, -301, -299])), None);
+    }
+
+    #[test]
+    fn what_is_looked_at() {
+        let odd = |ms| is_odd(Nanos::from_millis(ms));
+        assert_eq!([-5_000, -1, 100, 9_000].map(odd), [true; 4]);
+        assert_eq!([0, 20, 99].map(odd), [false; 3]);
+        let back = |ms| may_be_back(Nanos::from_millis(ms));
+        assert_eq!([-999, -60, -59, -1_000, 100].map(back), [true, true, false, false, false]);
+    }
+
     #[test]
     fn streams_that_agree_are_a_step() {
-        assert_eq!(step(&witnesses(&[300, 302, 299])), Some(Nanos::from_millis(300)));
-        assert_eq!(step(&witnesses(&[300, 302])), None, "too few");
-        assert_eq!(step(&witnesses(&[300, 302, 340])), None, "one disagrees");
-        assert_eq!(step(&witnesses(&[60, 61, 60])), None, "jitter may be as much");
-        assert_eq!(step(&witnesses(&[0, 1, 0, 2])), None, "what waited came at once");
-        assert_eq!(step(&[]), None);
+        assert_eq!(forward(&witnesses(&[300, 302, 299])), Some(Nanos::from_millis(300)));
+        assert_eq!(forward(&witnesses(&[300, 302])), None, "too few");
+        assert_eq!(forward(&witnesses(&[300, 302, 340])), None, "one disagrees");
+        assert_eq!(forward(&witnesses(&[60, 61, 60])), None, "jitter may be as much");
+        assert_eq!(forward(&witnesses(&[0, 1, 0, 2])), None, "what waited came at once");
+        assert_eq!(forward(&[]), None);
     }
 
     #[test]
     fn a_queue_that_empties_is_no_step() {
         let mut draining = witnesses(&[300; 6]);
         draining.iter_mut().for_each(|w| w.first = w.second + Nanos::from_millis(12));
-        assert_eq!(step(&draining), None);
+        assert_eq!(forward(&draining), None);
         draining.iter_mut().take(2).for_each(|w| w.first = w.second);
-        assert_eq!(step(&draining), None, "half of them are");
+        assert_eq!(forward(&draining), None, "half of them are");
         draining.iter_mut().take(4).for_each(|w| w.first = w.second);
-        assert!(step(&draining).is_some(), "jitter of two");
+        assert!(forward(&draining).is_some(), "jitter of two");
     }
 
     #[test]
     fn one_in_ten_may_have_lost_a_packet() {
         let mut ten = witnesses(&[200; 10]);
         ten[3].next = false;
-        assert_eq!(step(&ten), Some(Nanos::from_millis(200)));
+        assert_eq!(forward(&ten), Some(Nanos::from_millis(200)));
         ten[7].next = false;
-        assert_eq!(step(&ten), None);
+        assert_eq!(forward(&ten), None);
     }
 
     #[test]
     fn streams_of_one_host_are_one_witness_and_silent_ones_none() {
         let mut all = witnesses(&[200, 200, 200, 200]);
         all.iter_mut().for_each(|w| w.sender = 1);
-        assert_eq!(step(&all), None);
+        assert_eq!(forward(&all), None);
         all[0].sender = 2;
-        assert!(step(&all).is_some());
+        assert!(forward(&all).is_some());
         (all[2].packets, all[3].packets) = (4, 0);
-        assert_eq!(step(&all), None);
+        assert_eq!(forward(&all), None);
     }
 }

@@ -12,7 +12,7 @@ use super::worst::{Rated, Worst, lower};
 use crate::media::{Endpoint, FlowKey, Gap, STREAMS_PER_ADDRESS};
 use crate::model::{
     CallRecord, CallState, CodecId, Event, IntervalReport, Limits, LossSource, MosReport, Policy, Quality, RtcpRecord,
-    StreamId, StreamNumbers, StreamReport, TimestampSource,
+    Srtp, StreamId, StreamNumbers, StreamReport, TimestampSource,
 };
 use crate::quality::assess::{Media, bounds};
 use crate::quality::{CodecTable, DelaySource, MosContext, assess};
@@ -39,14 +39,14 @@ pub struct Wish {
     pub side: Side,
     pub endpoint: Endpoint,
     pub direction: Direction,
-    pub srtp: bool,
+    pub srtp: Srtp,
 }
 
 /// Where a side of a call wants its media.
 struct Binding {
     uid: u64,
     side: Side,
-    srtp: bool,
+    srtp: Srtp,
 }
 
 /// Streams of one SSRC or address: both directions of a call, as a rule.
@@ -57,8 +57,8 @@ struct Stream {
     key: FlowKey,
     uid: Option<u64>,
     sender: Option<Side>,
-    /// Signalling says that its payload is encrypted.
-    srtp: bool,
+    /// What signalling says of its payload.
+    srtp: Srtp,
     /// From the end of its first interval on.
     worst: Option<Box<Worst>>,
     first_at: Timestamp,
@@ -193,7 +193,7 @@ impl Join {
                 key,
                 uid: None,
                 sender: None,
-                srtp: false,
+                srtp: Srtp::Off,
                 worst: None,
                 first_at: report.first_at,
                 remote: None,
@@ -474,8 +474,10 @@ impl Join {
     /// Gives a stream to the call whose side receives it, else to the one whose side sends it.
     fn bind(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if let Some(to) = self.bindings.get(&stream.key.dst()).or_else(|| self.bindings.get(&stream.key.src())) {
-            stream.srtp = to.srtp;
+        let ends = [stream.key.dst(), stream.key.src()];
+        // An offer may name several suites; the answer names one of them.
+        if let Some(srtp) = ends.iter().filter_map(|end| Some(self.bindings.get(end)?.srtp)).reduce(Srtp::settled_by) {
+            stream.srtp = srtp;
         }
         if stream.uid.is_some() {
             return;
@@ -548,7 +550,7 @@ impl Join {
         clock_rate: Option<u32>,
         ptime: Option<Nanos>,
     ) -> Media<'c> {
-        Media { codec, clock_rate, ptime, srtp: self.streams.get(&id).is_some_and(|s| s.srtp) }
+        Media { codec, clock_rate, ptime, srtp: self.streams.get(&id).map(|s| s.srtp).unwrap_or_default() }
     }
 
     fn judge(&self, numbers: &StreamNumbers, media: &Media<'_>, rtt: Option<Nanos>) -> MosReport {

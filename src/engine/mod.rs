@@ -95,8 +95,10 @@ pub struct Engine {
     watermark: Timestamp,
     /// Latest time of any frame.
     last_frame: Timestamp,
-    /// A silence after which the clock may have been set.
+    /// A silence or a time that went back: the clock may have been set.
     suspicion: Option<Suspicion>,
+    /// Frames that go back in time are not looked at before.
+    disorder_until: Timestamp,
     /// Of the present interval.
     interval_outcomes: OutcomeCounts,
     /// Calls shed and refused before the present interval.
@@ -143,6 +145,7 @@ impl Engine {
             watermark: Timestamp::MIN,
             last_frame: Timestamp::MIN,
             suspicion: None,
+            disorder_until: Timestamp::MIN,
             interval_outcomes: OutcomeCounts::default(),
             calls_before: (0, 0),
             outcomes: OutcomeCounts::default(),
@@ -189,10 +192,12 @@ impl Engine {
         if at >= self.deadline {
             self.fire(at, out);
         }
-        if at - self.last_frame >= clock::SILENCE {
+        if clock::is_odd(at - self.last_frame) {
             self.suspect(at, out);
+            self.last_frame = self.last_frame.max(at);
+        } else {
+            self.last_frame = at;
         }
-        self.last_frame = self.last_frame.max(at);
         self.watermark = self.watermark.max(at);
         let source = &mut self.sources[self.source];
         source.frames += 1;
@@ -321,26 +326,39 @@ impl Engine {
         }
     }
 
-    /// Nothing came for a while, and now a frame does: the streams that were active before keep their delays back.
+    /// Nothing came for a while, and now a frame does, or its time goes back: the streams that were active before keep
+    /// their delays back.
     #[inline(never)]
     fn suspect(&mut self, at: Timestamp, out: &mut dyn Sink) {
+        let before = self.last_frame;
+        let after = at - before;
+        if after.0 < 0 && (self.suspicion.is_some() || at < self.disorder_until || !clock::may_be_back(after)) {
+            return;
+        }
         self.flush(out);
         self.judge_clock();
-        let before = self.last_frame;
         let streams: usize = self.shards.iter_mut().map(|shard| shard.suspect(before)).sum();
-        self.suspicion = Some(Suspicion { to: at });
+        self.suspicion = Some(Suspicion { to: at, after });
         if streams < clock::STREAMS {
             self.judge_clock();
         }
         self.deadline = self.next_deadline();
     }
 
-    /// Decides whether the clock was set in a silence, by all streams that went on after it.
+    /// Decides whether the clock was set, by all streams that went on.
     fn judge_clock(&mut self) {
-        let Some(Suspicion { to }) = self.suspicion.take() else { return };
+        let Some(suspicion) = self.suspicion.take() else { return };
+        let to = suspicion.to;
         let half = to + Nanos(clock::JUDGED_AFTER.0 / 2);
         let witnesses: Vec<Witness> = self.shards.iter_mut().flat_map(|shard| shard.witnesses(to, half)).collect();
-        let step = clock::step(&witnesses).map(|by| (to, by));
+        let step = clock::step(&suspicion, &witnesses).map(|by| (to, by));
+        if suspicion.after.0 < 0 {
+            match step {
+                // Frames go on from there.
+                Some(_) => self.last_frame = self.last_frame.min(to + clock::JUDGED_AFTER),
+                None => self.disorder_until = to + clock::DISORDER,
+            }
+        }
         for shard in &mut self.shards {
             shard.acquit(step);
         }
@@ -750,8 +768,9 @@ impl Engine {
                 }
                 signal::Fact::VqReport { at, src, dst, report } => {
                     let uid = vq::call_ids(&report).find_map(|id| self.signal.uid_of(id.as_bytes()));
-                    let record = vq::record(&self.join, at, src, dst, &report, uid);
-                    out.push(Event::Rtcp(Box::new(record)));
+                    for record in vq::records(&self.join, at, src, dst, &report, uid) {
+                        out.push(Event::Rtcp(Box::new(record)));
+                    }
                 }
                 signal::Fact::Ended(record) => {
                     let (streams, endpoints) = self.join.closing(record.uid);

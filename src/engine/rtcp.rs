@@ -207,6 +207,7 @@ impl Seen {
             sent_octets: None,
             block: None,
             voip: None,
+            vq: None,
             rtt_probe_reporter: None,
             implausible: String::new(),
         }

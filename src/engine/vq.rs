@@ -2,41 +2,62 @@
 
 use super::join::Join;
 use crate::media::Endpoint;
-use crate::model::{RtcpKind, RtcpRecord};
+use crate::model::{RtcpKind, RtcpRecord, VqSide};
 use crate::units::{Ssrc, Timestamp};
-use crate::wire::vqreport::{VqAddress, VqReport};
+use crate::wire::vqreport::{VqAddress, VqKind, VqMetrics, VqReport};
 use std::net::SocketAddr;
 
-/// The reporter's own view: what it received. Its stream comes from the remote address and goes to the local one.
-/// `uid` is the call its CallID names. The reporter's SSRC is 0 where the report leaves it out.
-pub fn record(
+/// One record per side. The reporter's own view is what it received: its stream comes from the remote address and goes to
+/// the local one. The view its peer told it is of the stream the other way. `uid` is the call its CallID names. The SSRC of
+/// the side that measured is 0 where the report leaves it out.
+pub fn records(
     join: &Join,
     at: Timestamp,
     src: SocketAddr,
     dst: SocketAddr,
     report: &VqReport,
     uid: Option<u64>,
-) -> RtcpRecord {
+) -> Vec<RtcpRecord> {
     let (local, remote) = (&report.local_addr, &report.remote_addr);
-    let stream = join.stream_between(remote.ssrc, endpoint(remote), endpoint(local));
-    let ssrc = remote.ssrc.or_else(|| stream.map(|(_, ssrc, _)| ssrc)).unwrap_or(Ssrc(0));
-    RtcpRecord {
-        at,
-        src,
-        dst,
-        kind: RtcpKind::VqReport,
-        reporter: local.ssrc.unwrap_or(Ssrc(0)),
-        call_uid: uid.or_else(|| stream.and_then(|(.., uid)| uid)),
-        stream: stream.map(|(id, ..)| id),
-        ntp: None,
-        rtp_timestamp: None,
-        sent_packets: None,
-        sent_octets: None,
-        block: None,
-        voip: Some(report.local.voip(ssrc)),
-        rtt_probe_reporter: None,
-        implausible: implausible(report),
-    }
+    let own = (VqSide::Local, &report.local, local, remote);
+    let told = report.remote.as_ref().map(|metrics| (VqSide::Remote, metrics, remote, local));
+    let record = |(side, metrics, to, from): (VqSide, &VqMetrics, &VqAddress, &VqAddress)| {
+        let stream = join.stream_between(from.ssrc, endpoint(from), endpoint(to));
+        let ssrc = from.ssrc.or_else(|| stream.map(|(_, ssrc, _)| ssrc)).unwrap_or(Ssrc(0));
+        let mut measured = metrics.beyond_rtcp(side);
+        measured.described.extend(of_the_report(report));
+        RtcpRecord {
+            at,
+            src,
+            dst,
+            kind: RtcpKind::VqReport,
+            reporter: to.ssrc.unwrap_or(Ssrc(0)),
+            call_uid: uid.or_else(|| stream.and_then(|(.., uid)| uid)),
+            stream: stream.map(|(id, ..)| id),
+            ntp: None,
+            rtp_timestamp: None,
+            sent_packets: None,
+            sent_octets: None,
+            block: None,
+            voip: Some(metrics.voip(ssrc)),
+            vq: Some(Box::new(measured)),
+            rtt_probe_reporter: None,
+            implausible: implausible(metrics),
+        }
+    };
+    std::iter::once(own).chain(told).map(record).collect()
+}
+
+/// Which report it is, and what an alert is about.
+fn of_the_report(report: &VqReport) -> impl Iterator<Item = (&'static str, String)> {
+    let kind = match report.kind {
+        VqKind::Session { call_term: false } => "VQSessionReport",
+        VqKind::Session { call_term: true } => "VQSessionReport: CallTerm",
+        VqKind::Interval => "VQIntervalReport",
+        VqKind::Alert => "VQAlertReport",
+    };
+    let alert = ["Type", "Severity", "Dir"].into_iter().zip(report.alert.clone());
+    std::iter::once(("Report", kind.to_owned())).chain(alert.filter(|(_, value)| !value.is_empty()))
 }
 
 /// Call-IDs the report names: its own, and that of the dialog (RFC 6035 section 4.6.1).
@@ -49,10 +70,9 @@ fn endpoint(address: &VqAddress) -> Option<Endpoint> {
     Some(Endpoint::from(SocketAddr::new(address.ip?, address.port?)))
 }
 
-fn implausible(report: &VqReport) -> String {
-    let local = &report.local;
-    match report.implausible {
-        "" if [local.moslq, local.moscq].into_iter().flatten().any(|mos| mos < 1.0) => "MOS below 1".to_owned(),
+fn implausible(metrics: &VqMetrics) -> String {
+    match metrics.implausible {
+        "" if [metrics.moslq, metrics.moscq].into_iter().flatten().any(|mos| mos < 1.0) => "MOS below 1".to_owned(),
         "" => String::new(),
         key => format!("{key} out of range"),
     }

@@ -6,28 +6,32 @@ use super::timing::Sample;
 /// Packets kept back at most.
 pub const HELD: usize = 64;
 /// Octets that the fifty packets of a settled segment take when they come at a regular pace.
-const USUAL: usize = 368;
+const USUAL: usize = 216;
 
 /// Storage for the first packets of a segment; shards recycle it.
 pub type Held = Box<Samples>;
 
-/// Samples, each as its difference from the one before.
+/// Samples, each as its difference from the one before: of time, and of the rest where that is not the same as before.
 #[derive(Debug)]
 pub struct Samples {
     packed: Vec<u8>,
     len: u16,
     first_at: i64,
     last: Sample,
+    rest: Rest,
 }
 
-/// Time in nanoseconds, timestamp, and sequence number with the sample's flags in its lower two bits.
-type Difference = (i64, i32, i32);
+/// Differences of timestamp and sequence number, the latter with the sample's flags in its lower two bits.
+type Rest = (i32, i32);
+
+/// The lowest bit of a time says whether a [`Rest`] follows, so times have 63 bits: a clock of three hundred years.
+const OTHER: i64 = 1;
 
 const NONE: Sample = Sample { at: 0, timestamp: 0, seq: 0, marker: false, consecutive: false };
 
 impl Default for Samples {
     fn default() -> Self {
-        Samples { packed: Vec::with_capacity(USUAL), len: 0, first_at: 0, last: NONE }
+        Samples { packed: Vec::with_capacity(USUAL), len: 0, first_at: 0, last: NONE, rest: (0, 0) }
     }
 }
 
@@ -42,13 +46,18 @@ impl Samples {
             self.first_at = sample.at;
         }
         let seq = i32::from(sample.seq.wrapping_sub(self.last.seq).cast_signed());
-        let difference: Difference = (
-            sample.at.wrapping_sub(self.last.at),
+        let rest = (
             sample.timestamp.wrapping_sub(self.last.timestamp).cast_signed(),
             seq << 2 | i32::from(sample.marker) << 1 | i32::from(sample.consecutive),
         );
+        let time = sample.at.wrapping_sub(self.last.at) << 1;
         let packed = std::mem::take(&mut self.packed);
-        self.packed = postcard::to_extend(&difference, packed).expect("three numbers have a packed form");
+        let packed = match rest == self.rest {
+            true => postcard::to_extend(&time, packed),
+            false => postcard::to_extend(&(time | OTHER, rest), packed),
+        };
+        self.packed = packed.expect("numbers have a packed form");
+        self.rest = rest;
         self.last = sample;
         self.len += 1;
         Ok(())
@@ -60,7 +69,7 @@ impl Samples {
 
     pub fn clear(&mut self) {
         self.packed.clear();
-        (self.len, self.last) = (0, NONE);
+        (self.len, self.last, self.rest) = (0, NONE, (0, 0));
     }
 
     /// Time of the first sample.
@@ -69,12 +78,16 @@ impl Samples {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = Sample> {
-        let (mut rest, mut last) = (&self.packed[..], NONE);
+        let (mut packed, mut last, mut rest) = (&self.packed[..], NONE, (0, 0));
         std::iter::from_fn(move || {
-            let ((at, timestamp, seq), left) = postcard::take_from_bytes::<Difference>(rest).ok()?;
-            rest = left;
+            let time;
+            (time, packed) = postcard::take_from_bytes::<i64>(packed).ok()?;
+            if time & OTHER != 0 {
+                (rest, packed) = postcard::take_from_bytes::<Rest>(packed).ok()?;
+            }
+            let (timestamp, seq) = rest;
             last = Sample {
-                at: last.at.wrapping_add(at),
+                at: last.at.wrapping_add(time >> 1),
                 timestamp: last.timestamp.wrapping_add_signed(timestamp),
                 seq: last.seq.wrapping_add_signed((seq >> 2) as i16),
                 marker: seq & 2 != 0,
@@ -114,11 +127,11 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_held_comes_back(
-            samples in prop::collection::vec(any::<(i64, u32, u16, bool, bool)>(), 0..HELD + 3),
+            samples in prop::collection::vec((-(1i64 << 61)..1 << 61, any::<(u32, u16, bool, bool)>()), 0..HELD + 3),
         ) {
             let samples: Vec<Sample> = samples
                 .into_iter()
-                .map(|(at, timestamp, seq, marker, consecutive)| Sample { at, timestamp, seq, marker, consecutive })
+                .map(|(at, (timestamp, seq, marker, consecutive))| Sample { at, timestamp, seq, marker, consecutive })
                 .collect();
             let mut held = Held::default();
             let room = samples.iter().take_while(|s| held.push(**s).is_ok()).count();

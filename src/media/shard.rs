@@ -390,7 +390,7 @@ impl Shard {
         suspects.iter().filter_map(|slot| self.settled(*slot)?.witness(to, half)).collect()
     }
 
-    /// Delays kept back are counted; `step` is when and by how much the clock was set forward, if it was.
+    /// Delays kept back are counted; `step` is when and by how much the clock was set, if it was.
     pub fn acquit(&mut self, step: Option<(Timestamp, Nanos)>) {
         for slot in std::mem::take(&mut self.suspects) {
             self.settled(slot);

@@ -14,7 +14,8 @@ pub use call::{CallRecord, CallState, Diagnosis, DiagnosisCode, Party, ReleasedB
 pub use outcome::{Ignored, Layer, Outcome, OutcomeCounts, OverLimit};
 pub use settings::{Limits, Policy};
 pub use signalling::{
-    PayloadKind, PayloadMap, ReportBlock, RtcpKind, RtcpRecord, SipDirection, SipMessageRecord, Transport, VoipMetrics,
+    PayloadKind, PayloadMap, ReportBlock, RtcpKind, RtcpRecord, SipDirection, SipMessageRecord, Srtp, Transport,
+    VoipMetrics, VqMeasured, VqSide,
 };
 pub use stream::{
     ClockSource, CodecId, DISCARD_BUFFERS_MS, DelayVariation, IntervalReport, JitterStat, LossRuns, LossSide,

@@ -45,6 +45,34 @@ pub enum PayloadKind {
     Other,
 }
 
+/// Whether signalling says that payload is encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Srtp {
+    #[default]
+    Off,
+    /// `trailer`: octets after the payload of every packet, the authentication tag and a master key identifier
+    /// (RFC 3711 section 3.1). `None` where signalling leaves it open.
+    On { trailer: Option<u8> },
+}
+
+impl Srtp {
+    /// One more way that is offered: what they do not agree about stays open.
+    pub fn and(self, other: Srtp) -> Srtp {
+        match (self, other) {
+            (Srtp::Off, one) | (one, Srtp::Off) => one,
+            (Srtp::On { trailer: a }, Srtp::On { trailer: b }) => Srtp::On { trailer: a.filter(|_| a == b) },
+        }
+    }
+
+    /// What the other side chose, where this one leaves it open.
+    pub fn settled_by(self, other: Srtp) -> Srtp {
+        match (self, other) {
+            (Srtp::On { trailer: None }, Srtp::On { .. }) => other,
+            _ => self,
+        }
+    }
+}
+
 /// One payload type of an SDP media description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PayloadMap {
@@ -110,31 +138,70 @@ pub struct ReportBlock {
     pub delay_since_last_sr: u32,
 }
 
-/// VoIP metrics of RTCP XR block type 7 (RFC 3611 section 4.7). 127 and 0 of the wire mean unknown and are `None` here.
+/// VoIP metrics of RTCP XR block type 7 (RFC 3611 section 4.7) or of a report by SIP (RFC 6035). What is unknown (127 and 0 on
+/// the wire) or not named is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct VoipMetrics {
     pub ssrc: Ssrc,
-    /// Loss, discard and densities in 1/256.
-    pub loss_rate: u8,
-    pub discard_rate: u8,
-    pub burst_density: u8,
-    pub gap_density: u8,
-    pub burst_ms: u16,
-    pub gap_ms: u16,
+    /// Loss, discard and densities in percent, 0 to 100.
+    pub loss_pct: Option<f32>,
+    pub discard_pct: Option<f32>,
+    pub burst_density_pct: Option<f32>,
+    pub gap_density_pct: Option<f32>,
+    pub burst_ms: Option<u16>,
+    pub gap_ms: Option<u16>,
     pub round_trip_ms: Option<u16>,
     pub end_system_ms: Option<u16>,
     pub signal_dbm: Option<i8>,
     pub noise_dbm: Option<i8>,
     pub residual_echo_return_loss_db: Option<u8>,
-    pub gmin: u8,
+    pub gmin: Option<u8>,
     pub r: Option<u8>,
     pub external_r: Option<u8>,
     pub mos_lq: Option<f32>,
     pub mos_cq: Option<f32>,
-    pub rx_config: u8,
-    pub jitter_buffer_nominal_ms: u16,
-    pub jitter_buffer_maximum_ms: u16,
-    pub jitter_buffer_absolute_maximum_ms: u16,
+    pub rx_config: Option<u8>,
+    pub jitter_buffer_nominal_ms: Option<u16>,
+    pub jitter_buffer_maximum_ms: Option<u16>,
+    pub jitter_buffer_absolute_maximum_ms: Option<u16>,
+}
+
+/// Whose figures a report by SIP states: the reporter's own, or those its peer told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum VqSide {
+    Local,
+    Remote,
+}
+
+impl VqSide {
+    pub fn name(self) -> &'static str {
+        match self {
+            VqSide::Local => "local",
+            VqSide::Remote => "remote",
+        }
+    }
+}
+
+/// What a report by SIP (RFC 6035 section 4.6.2) says of one side beyond [`VoipMetrics`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct VqMeasured {
+    pub side: VqSide,
+    /// The time it is about.
+    pub start: Option<Timestamp>,
+    pub stop: Option<Timestamp>,
+    /// `OWD`, and `SOWD`: the same from round trip and end systems, taken to be alike both ways.
+    pub one_way_delay_ms: Option<u16>,
+    pub symmetric_one_way_delay_ms: Option<u16>,
+    /// `IAJ` (RFC 3550) and `MAJ` (G.1020).
+    pub interarrival_jitter_ms: Option<f32>,
+    pub mean_absolute_jitter_ms: Option<f32>,
+    /// `RCQ`: R with the delay. `VoipMetrics::r` is `RLQ`, without.
+    pub r_cq: Option<u8>,
+    /// `EXTRO`. `VoipMetrics::external_r` is `EXTRI`.
+    pub external_r_out: Option<u8>,
+    /// Session description, algorithms of the estimates, and what kind of report it was, by the keys of the RFC and as
+    /// written. No key is there twice.
+    pub described: Vec<(&'static str, String)>,
 }
 
 /// What one endpoint reported by RTCP about one stream, or about itself.
@@ -156,6 +223,8 @@ pub struct RtcpRecord {
     pub sent_octets: Option<u32>,
     pub block: Option<ReportBlock>,
     pub voip: Option<VoipMetrics>,
+    /// Of a report by SIP.
+    pub vq: Option<Box<VqMeasured>>,
     /// Round trip between the probe and the reporter (RFC 3550 section 6.4.1 at a midpoint), if this report allowed one.
     pub rtt_probe_reporter: Option<Nanos>,
     /// Why the report is not believed; it is kept all the same. Empty when plausible.

@@ -4,7 +4,7 @@ use super::burst::burst_ratio;
 use super::codecs::{CodecError, CodecQuality, CodecQuery, CodecTable, Status};
 use super::emodel::{Echo, Inputs, RBudget, Scale, WbRoe, r_budget, rate, undelayed};
 use crate::model::burst::BurstGap;
-use crate::model::{DISCARD_BUFFERS_MS, LossRuns, MosReport, RPoints, StreamNumbers};
+use crate::model::{DISCARD_BUFFERS_MS, LossRuns, MosReport, RPoints, Srtp, StreamNumbers};
 use crate::units::Nanos;
 
 /// Nothing was seen and nothing was missing.
@@ -55,9 +55,9 @@ pub struct Media<'a> {
     pub clock_rate: Option<u32>,
     /// Packet time.
     pub ptime: Option<Nanos>,
-    /// The payload is encrypted: where its size tells the mode of the codec, it is less the tag, and the figures are
-    /// an estimate where they depend on which of the usual tags that is.
-    pub srtp: bool,
+    /// Where the payload is encrypted and its size tells the mode of the codec, it is less the trailer. Where that is not
+    /// known, the figures are an estimate if they depend on which of the usual tags it is.
+    pub srtp: Srtp,
 }
 
 /// What a rating needs beyond the numbers of the stream.
@@ -185,8 +185,10 @@ fn measure(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> Resu
     let ptime = media.ptime.filter(|p| p.0 > 0);
     let query = CodecQuery { name: media.codec, clock_rate: media.clock_rate, ptime, ..CodecQuery::default() };
     let sized = ctx.opus_by_bit_rate || !media.codec.eq_ignore_ascii_case("opus");
-    let payload = speech_payload(numbers).filter(|_| sized);
-    let quality = match figures(&query, payload, media.srtp, ctx.codecs) {
+    let trailer = if let Srtp::On { trailer } = media.srtp { trailer } else { None };
+    let payload = speech_payload(numbers, trailer.unwrap_or(0)).filter(|_| sized);
+    let open = media.srtp == Srtp::On { trailer: None };
+    let quality = match figures(&query, payload, open, ctx.codecs) {
         Ok(quality) => quality,
         Err(CodecError::NotAudio(_)) => return Err(NOT_AUDIO),
         Err(CodecError::NoFigures(_) | CodecError::Unknown { .. }) => return Err(UNKNOWN_CODEC),
@@ -216,14 +218,14 @@ fn measure(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> Resu
     Ok(Measured { inputs, status: quality.status })
 }
 
-/// Figures of a codec whose packets have such a mean payload.
+/// Figures of a codec whose packets have such a mean payload. `tagged`: with a tag of SRTP of unknown length.
 fn figures(
     query: &CodecQuery<'_>,
     payload: Option<f64>,
-    srtp: bool,
+    tagged: bool,
     codecs: &CodecTable,
 ) -> Result<CodecQuality, CodecError> {
-    let Some(payload) = payload.filter(|_| srtp) else {
+    let Some(payload) = payload.filter(|_| tagged) else {
         return codecs.lookup(&CodecQuery { payload_bytes: payload, ..*query });
     };
     let [mut likeliest, others @ ..] = SRTP_TAGS.map(|tag| {
@@ -245,10 +247,11 @@ pub fn nearest_buffer(size: Nanos) -> usize {
     nearest.map_or(0, |(i, _)| i)
 }
 
-/// Mean payload of the packets that are not telephone events (four octets each, RFC 4733).
-fn speech_payload(numbers: &StreamNumbers) -> Option<f64> {
+/// Mean payload of the packets that are not telephone events (four octets each, RFC 4733), less the trailer.
+fn speech_payload(numbers: &StreamNumbers, trailer: u8) -> Option<f64> {
     let packets = numbers.packets.saturating_sub(numbers.telephone_events);
-    let octets = numbers.payload_bytes.saturating_sub(4 * numbers.telephone_events);
+    let trailers = u64::from(trailer) * numbers.packets;
+    let octets = numbers.payload_bytes.saturating_sub(4 * numbers.telephone_events + trailers);
     (packets > 0 && octets > 0).then(|| octets as f64 / packets as f64)
 }
 
@@ -273,7 +276,7 @@ mod tests {
     }
 
     fn media(codec: &str, clock_rate: Option<u32>, ptime: Option<Nanos>) -> Media<'_> {
-        Media { codec, clock_rate, ptime, srtp: false }
+        Media { codec, clock_rate, ptime, srtp: Srtp::Off }
     }
 
     fn pcmu(n: &StreamNumbers, ctx: &MosContext) -> MosReport {
@@ -453,6 +456,7 @@ mod tests {
 
     #[test]
     fn encryption_changes_no_mode() {
+        let (off, open, tag) = (Srtp::Off, Srtp::On { trailer: None }, |n| Srtp::On { trailer: Some(n) });
         let rated = |codec, octets: u64, srtp| {
             let n = StreamNumbers { payload_bytes: octets * 500, ..numbers(500, 0, 0) };
             let media = Media { srtp, ..media(codec, None, Some(Nanos::from_millis(20))) };
@@ -460,11 +464,16 @@ mod tests {
             (report.ie, report.codec_status)
         };
         // AMR-WB 14.25: 37 octets, in SRTP 47, which would be 18.25.
-        assert_eq!(rated("AMR-WB", 37, false), (Some(10.0), "standard"));
-        assert_eq!(rated("AMR-WB", 47, true), (Some(10.0), "estimate"));
-        assert_eq!(rated("EVS", 63 + 10, true).0, rated("EVS", 63, false).0);
+        assert_eq!(rated("AMR-WB", 37, off), (Some(10.0), "standard"));
+        assert_eq!(rated("AMR-WB", 47, open), (Some(10.0), "estimate"));
+        for octets in [4, 10, 14, 16] {
+            let tagged = rated("AMR-WB", 37 + u64::from(octets), tag(octets));
+            assert_eq!(tagged, (Some(10.0), "standard"), "known: {octets}");
+        }
+        assert_eq!(rated("EVS", 63 + 10, open).0, rated("EVS", 63, off).0);
         // Where the size tells nothing the tag does not matter.
-        assert_eq!(rated("PCMU", 170, true), rated("PCMU", 160, false));
-        assert_eq!(rated("PCMU", 8, true), rated("PCMU", 160, false), "shorter than a tag");
+        assert_eq!(rated("PCMU", 170, open), rated("PCMU", 160, off));
+        assert_eq!(rated("PCMU", 8, open), rated("PCMU", 160, off), "shorter than a tag");
+        assert_eq!(rated("PCMU", 8, tag(16)), rated("PCMU", 160, off), "shorter than the tag");
     }
 }

@@ -1,7 +1,7 @@
 //! Session descriptions of one call: who wants to receive what, where, and since when it moved.
 
 use super::{Fact, PayloadKind, PayloadMap, Side};
-use crate::model::CodecId;
+use crate::model::{CodecId, Srtp};
 use crate::wire::sdp::{Address, Direction, Media, MediaKind, Sdp};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -28,7 +28,7 @@ struct Wish {
     payloads: Vec<PayloadMap>,
     ptime_ms: Option<u16>,
     direction: Direction,
-    srtp: bool,
+    srtp: Srtp,
 }
 
 #[derive(Clone, Debug)]

@@ -13,7 +13,7 @@ mod reports;
 mod round_trips;
 
 use crate::model::{
-    CallRecord, CallState, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection, SipMessageRecord,
+    CallRecord, CallState, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection, SipMessageRecord, Srtp,
     Transport,
 };
 pub use crate::model::{PayloadKind, PayloadMap};
@@ -67,7 +67,7 @@ pub enum Fact {
         ptime_ms: Option<u16>,
         /// As that side wrote it: `SendOnly` wants to receive nothing.
         direction: Direction,
-        srtp: bool,
+        srtp: Srtp,
         /// Position of the `m=` line.
         media_index: u8,
     },

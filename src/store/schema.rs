@@ -71,6 +71,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0007_figures_in_full.sql"),
         cluster_sql: include_str!("../../schemas/0007_figures_in_full.cluster.sql"),
     },
+    Migration {
+        version: 8,
+        name: "voice_quality_reports",
+        sql: include_str!("../../schemas/0008_voice_quality_reports.sql"),
+        cluster_sql: include_str!("../../schemas/0008_voice_quality_reports.cluster.sql"),
+    },
 ];
 
 const RECORD: &str = include_str!("../../schemas/0000_migrations.sql");

@@ -3,6 +3,7 @@
 //! A tolerant line reader: any order, any line end, unknown lines and attributes are passed over, numbers out
 //! of range are dropped and noted. Nothing is looked up: a host name is not an address.
 
+use crate::model::Srtp;
 use crate::units::{ClockRate, PayloadType};
 use std::net::{IpAddr, SocketAddr};
 
@@ -94,8 +95,8 @@ pub struct Media {
     /// Packet time wished for, in milliseconds.
     pub ptime_ms: Option<u16>,
     pub direction: Direction,
-    /// Keys were offered or the profile is a secure one: payload is encrypted.
-    pub srtp: bool,
+    /// On where keys were offered or the profile is a secure one.
+    pub srtp: Srtp,
 }
 
 impl Media {
@@ -242,7 +243,7 @@ struct Reader {
     /// `c=`, direction and keys of the session, for media without their own.
     address: Option<Address>,
     direction: Option<Direction>,
-    srtp: bool,
+    keys: Srtp,
     ptime_ms: Option<u16>,
     current: Option<Open>,
     /// Inside a media description that is over the limit.
@@ -254,6 +255,7 @@ struct Open {
     media: Media,
     direction: Option<Direction>,
     rtcp: Option<(u16, Option<IpAddr>)>,
+    keys: Srtp,
     attributes: usize,
 }
 
@@ -321,7 +323,7 @@ impl Reader {
                 }
             }
         }
-        let srtp = proto.contains("SAVP") || proto.contains("DTLS");
+        let secure = proto.contains("SAVP") || proto.contains("DTLS");
         self.passing_over = false;
         self.current = Some(Open {
             media: Media {
@@ -334,10 +336,11 @@ impl Reader {
                 rtcp_mux: false,
                 ptime_ms: None,
                 direction: Direction::SendRecv,
-                srtp,
+                srtp: if secure { Srtp::On { trailer: None } } else { Srtp::Off },
             },
             direction: None,
             rtcp: None,
+            keys: Srtp::Off,
             attributes: 0,
         });
     }
@@ -398,10 +401,10 @@ impl Reader {
                     open.media.rtcp_mux = true;
                 }
             }
-            "crypto" | "fingerprint" | "key-mgmt" if !value.is_empty() => match &mut self.current {
-                Some(open) => open.media.srtp = true,
-                None => self.srtp = true,
-            },
+            name @ ("crypto" | "fingerprint" | "key-mgmt") if !value.is_empty() => {
+                let keys = self.current.as_mut().map_or(&mut self.keys, |open| &mut open.keys);
+                *keys = keys.and(Srtp::On { trailer: if name == "crypto" { trailer(value) } else { None } });
+            }
             "ssrc" => {
                 if value.split_ascii_whitespace().next().is_none_or(|n| n.parse::<u32>().is_err()) {
                     self.note(SdpAnomaly::Ssrc);
@@ -466,10 +469,12 @@ impl Reader {
     }
 
     fn close(&mut self) {
-        let Some(Open { mut media, direction, rtcp, .. }) = self.current.take() else { return };
+        let Some(Open { mut media, direction, rtcp, keys, .. }) = self.current.take() else { return };
         media.address = media.address.or(self.address);
         media.ptime_ms = media.ptime_ms.or(self.ptime_ms);
-        media.srtp |= self.srtp;
+        if let keys @ Srtp::On { .. } = keys.and(self.keys) {
+            media.srtp = keys;
+        }
         let on_hold = media.address == Some(Address::Hold);
         media.direction = match direction.or(self.direction) {
             Some(direction) => direction,
@@ -487,6 +492,26 @@ impl Reader {
     fn finish(mut self) -> Sdp {
         self.close();
         self.sdp
+    }
+}
+
+/// Octets that `<tag> <suite> inline:<key>[|<lifetime>][|<MKI>:<length>] [<session parameters>]` (RFC 4568 section 9.1) adds to
+/// a packet. Suites of RFC 4568, 5669, 6188, 7714 and 8269 by what their names end in.
+fn trailer(value: &str) -> Option<u8> {
+    let mut words = value.split_ascii_whitespace().skip(1);
+    let suite = words.next()?.to_ascii_uppercase();
+    let key = words.next()?;
+    let tag = match suite.as_str() {
+        _ if words.any(|word| word.eq_ignore_ascii_case("UNAUTHENTICATED_SRTP")) => 0,
+        suite if suite.ends_with("_HMAC_SHA1_80") || suite.ends_with("_CCM_80") => 10,
+        suite if suite.ends_with("_HMAC_SHA1_32") => 4,
+        suite if suite.ends_with("_GCM_96") => 12,
+        suite if suite.starts_with("AEAD_") && suite.ends_with("_GCM") => 16,
+        _ => return None,
+    };
+    match key.split(';').next()?.split('|').skip(1).find_map(|part| part.split_once(':')) {
+        Some((_, length)) => length.parse::<u8>().ok().filter(|octets| *octets <= 128).map(|octets| tag + octets),
+        None => Some(tag),
     }
 }
 

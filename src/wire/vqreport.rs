@@ -3,7 +3,7 @@
 //! Endpoints differ in spacing, order, case, quoting and folding, so all of that is read. What a report leaves out is
 //! `None`; a value outside its range is `None` too, and the first such key is named.
 
-use crate::model::VoipMetrics;
+use crate::model::{VoipMetrics, VqMeasured, VqSide};
 use crate::units::{Ssrc, Timestamp};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -50,8 +50,6 @@ pub struct VqReport {
     pub local: VqMetrics,
     /// The far end's view, as it told the reporter.
     pub remote: Option<VqMetrics>,
-    /// First key whose value is not possible; empty when all are.
-    pub implausible: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,17 +64,12 @@ pub struct VqAddress {
 pub struct VqMetrics {
     pub start: Option<Timestamp>,
     pub stop: Option<Timestamp>,
-    /// Session description: payload type, codec name, sample rate, frame duration, octets and frames per packet,
-    /// packets per second, loss concealment (0 unknown, 1 disabled, 2 enhanced, 3 standard).
-    pub pt: Option<u8>,
-    pub pd: String,
-    pub sr: Option<u32>,
-    pub fd: Option<u32>,
-    pub fo: Option<u32>,
-    pub fpp: Option<u32>,
-    pub pps: Option<u32>,
+    /// What describes the session and the estimates, by the keys of the RFC, each once and as written: payload type, codec
+    /// name, sample rate, frame duration, octets and frames per packet, packets per second, parameters, loss concealment,
+    /// silence suppression, algorithms.
+    pub described: Vec<(&'static str, String)>,
+    /// Loss concealment: 0 unknown, 1 disabled, 2 enhanced, 3 standard.
     pub plc: Option<u8>,
-    pub ssup: Option<bool>,
     /// Jitter buffer: adaptive (0 unknown, 2 no, 3 yes), rate, nominal, maximum, absolute maximum.
     pub jba: Option<u8>,
     pub jbr: Option<u8>,
@@ -106,8 +99,8 @@ pub struct VqMetrics {
     pub extro: Option<u8>,
     pub moslq: Option<f32>,
     pub moscq: Option<f32>,
-    /// Algorithm of the estimates (`QoEEstAlg`, else that of MOSLQ).
-    pub algorithm: String,
+    /// First key whose value is not possible; empty when all are.
+    pub implausible: &'static str,
 }
 
 /// Reads a body.
@@ -152,9 +145,9 @@ pub fn parse(body: &[u8]) -> Result<VqReport, VqError> {
                 let metrics = if remote { report.remote.get_or_insert_default() } else { &mut report.local };
                 for (key, value) in pairs(value) {
                     if let Some(bad) = metrics.set(key, value)
-                        && report.implausible.is_empty()
+                        && metrics.implausible.is_empty()
                     {
-                        report.implausible = bad;
+                        metrics.implausible = bad;
                     }
                 }
             }
@@ -164,16 +157,20 @@ pub fn parse(body: &[u8]) -> Result<VqReport, VqError> {
 }
 
 impl VqMetrics {
-    /// The same as a VoIP metrics block of RTCP XR (RFC 3611 section 4.7) carries it, about the stream of `ssrc`.
+    /// What a VoIP metrics block of RTCP XR (RFC 3611 section 4.7) has too, about the stream of `ssrc`.
     pub fn voip(&self, ssrc: Ssrc) -> VoipMetrics {
-        let rate = |pct: Option<f32>| pct.map_or(0, |p| (f64::from(p) * 256.0 / 100.0).min(255.0) as u8);
-        let short = |ms: Option<u32>| ms.unwrap_or(0).min(u32::from(u16::MAX)) as u16;
+        let short = |ms: Option<u32>| ms.map(|ms| ms.min(u32::from(u16::MAX)) as u16);
+        // RFC 3611 section 4.7.6: loss concealment, buffer adaptivity and rate.
+        let configured = [(self.plc, 3, 6), (self.jba, 3, 4), (self.jbr, 15, 0)];
+        let rx_config = (configured.into_iter())
+            .filter_map(|(value, mask, shift)| Some((value? & mask) << shift))
+            .reduce(|all, bits| all | bits);
         VoipMetrics {
             ssrc,
-            loss_rate: rate(self.nlr),
-            discard_rate: rate(self.jdr),
-            burst_density: rate(self.bld),
-            gap_density: rate(self.gld),
+            loss_pct: self.nlr,
+            discard_pct: self.jdr,
+            burst_density_pct: self.bld,
+            gap_density_pct: self.gld,
             burst_ms: short(self.bd),
             gap_ms: short(self.gd),
             round_trip_ms: self.rtd,
@@ -181,19 +178,38 @@ impl VqMetrics {
             signal_dbm: self.sl,
             noise_dbm: self.nl,
             residual_echo_return_loss_db: self.rerl,
-            gmin: self.gmin.unwrap_or(0),
+            gmin: self.gmin,
             r: self.rlq,
             external_r: self.extri,
             mos_lq: self.moslq,
             mos_cq: self.moscq,
-            // RFC 3611 section 4.7.6: loss concealment, buffer adaptivity and rate.
-            rx_config: (self.plc.unwrap_or(0) & 3) << 6
-                | (self.jba.unwrap_or(0) & 3) << 4
-                | (self.jbr.unwrap_or(0) & 15),
-            jitter_buffer_nominal_ms: self.jbn.unwrap_or(0),
-            jitter_buffer_maximum_ms: self.jbm.unwrap_or(0),
-            jitter_buffer_absolute_maximum_ms: self.jbx.unwrap_or(0),
+            rx_config,
+            jitter_buffer_nominal_ms: self.jbn,
+            jitter_buffer_maximum_ms: self.jbm,
+            jitter_buffer_absolute_maximum_ms: self.jbx,
         }
+    }
+
+    /// What it has not.
+    pub fn beyond_rtcp(&self, side: VqSide) -> VqMeasured {
+        VqMeasured {
+            side,
+            start: self.start,
+            stop: self.stop,
+            one_way_delay_ms: self.owd,
+            symmetric_one_way_delay_ms: self.sowd,
+            interarrival_jitter_ms: self.iaj,
+            mean_absolute_jitter_ms: self.maj,
+            r_cq: self.rcq,
+            external_r_out: self.extro,
+            described: self.described.clone(),
+        }
+    }
+
+    /// Keeps a value as written; one written again replaces it.
+    fn describe(&mut self, key: &'static str, value: &str) {
+        self.described.retain(|(known, _)| *known != key);
+        self.described.push((key, short(value)));
     }
 
     /// Takes one metric; returns its key when the value is not possible.
@@ -204,24 +220,34 @@ impl VqMetrics {
                 self.$field.is_none().then_some($name)
             }};
         }
+        macro_rules! described {
+            ($name:literal, $low:expr, $high:expr) => {{
+                let good = within(value, f64::from($low), f64::from($high)).is_some();
+                if good {
+                    self.describe($name, value);
+                }
+                (!good).then_some($name)
+            }};
+        }
         match key.to_ascii_uppercase().as_str() {
             "START" => time(&mut self.start, value, "START"),
             "STOP" => time(&mut self.stop, value, "STOP"),
-            "PT" => number!(pt, "PT", 0, 127),
-            "PD" => text(&mut self.pd, value),
-            "SR" => number!(sr, "SR", 1, 192_000),
-            "FD" => number!(fd, "FD", 0, 10_000),
-            "FO" => number!(fo, "FO", 0, u16::MAX),
-            "FPP" => number!(fpp, "FPP", 0, u16::MAX),
-            "PPS" => number!(pps, "PPS", 0, u16::MAX),
-            "PLC" => number!(plc, "PLC", 0, 3),
+            "PT" => described!("PT", 0, 127),
+            "SR" => described!("SR", 1, 192_000),
+            "FD" => described!("FD", 0, 10_000),
+            "FO" => described!("FO", 0, u16::MAX),
+            "FPP" => described!("FPP", 0, u16::MAX),
+            "PPS" => described!("PPS", 0, u16::MAX),
+            "PLC" => {
+                self.plc = within(value, 0.0, 3.0).map(|v| v as u8);
+                described!("PLC", 0, 3)
+            }
             "SSUP" => {
-                self.ssup = match value.to_ascii_lowercase().as_str() {
-                    "on" => Some(true),
-                    "off" => Some(false),
-                    _ => None,
-                };
-                self.ssup.is_none().then_some("SSUP")
+                let good = value.eq_ignore_ascii_case("on") || value.eq_ignore_ascii_case("off");
+                if good {
+                    self.describe("SSUP", value);
+                }
+                (!good).then_some("SSUP")
             }
             "JBA" => number!(jba, "JBA", 0, 3),
             "JBR" => number!(jbr, "JBR", 0, 15),
@@ -250,21 +276,23 @@ impl VqMetrics {
             "EXTRO" => number!(extro, "EXTRO", 0, 120),
             "MOSLQ" => number!(moslq, "MOSLQ", 0, 4.9),
             "MOSCQ" => number!(moscq, "MOSCQ", 0, 4.9),
-            "QOEESTALG" => text(&mut self.algorithm, value),
-            "MOSLQESTALG" if self.algorithm.is_empty() => text(&mut self.algorithm, value),
-            _ => None,
+            free => {
+                if let Some(key) = TEXTS.into_iter().find(|text| text.eq_ignore_ascii_case(free)) {
+                    self.describe(key, value);
+                }
+                None
+            }
         }
     }
 }
 
+/// Keys whose values are free text.
+const TEXTS: [&str; 9] =
+    ["PD", "FMTP", "QoEEstAlg", "MOSLQEstAlg", "MOSCQEstAlg", "RLQEstAlg", "RCQEstAlg", "ExtRIEstAlg", "ExtROEstAlg"];
+
 fn time(field: &mut Option<Timestamp>, value: &str, key: &'static str) -> Option<&'static str> {
     *field = Timestamp::parse_rfc3339(value);
     field.is_none().then_some(key)
-}
-
-fn text(field: &mut String, value: &str) -> Option<&'static str> {
-    *field = short(value);
-    None
 }
 
 fn within(value: &str, low: f64, high: f64) -> Option<f64> {
@@ -391,22 +419,50 @@ mod tests {
         assert_eq!((r.remote_addr.ip, r.remote_addr.ssrc), ("198.51.100.7".parse().ok(), Some(Ssrc(0x0bad_cafe))));
         let m = &r.local;
         assert_eq!(m.start.map(Timestamp::to_rfc3339).as_deref(), Some("2025-03-04T09:15:02.000000000Z"));
-        assert_eq!((m.pd.as_str(), m.pps, m.plc, m.ssup), ("PCMA", Some(50), Some(3), Some(false)));
+        let described: Vec<_> = m.described.iter().map(|(key, value)| (*key, value.as_str())).collect();
+        assert_eq!(
+            described,
+            [
+                ("PT", "8"),
+                ("PD", "PCMA"),
+                ("SR", "8000"),
+                ("FD", "20"),
+                ("FO", "160"),
+                ("FPP", "1"),
+                ("PPS", "50"),
+                ("FMTP", "a=b c=d"),
+                ("PLC", "3"),
+                ("SSUP", "off"),
+                ("QoEEstAlg", "G.107"),
+            ]
+        );
         assert_eq!((m.nlr, m.jdr, m.bld, m.gmin), (Some(1.2), Some(0.3), Some(41.67), Some(16)));
         assert_eq!((m.rtd, m.owd, m.iaj, m.sl), (Some(105), None, Some(4.0), Some(-21)));
-        assert_eq!((m.rlq, m.moslq, m.moscq, m.algorithm.as_str()), (Some(88), Some(4.3), Some(4.2), "G.107"));
+        assert_eq!((m.rlq, m.moslq, m.moscq, m.implausible), (Some(88), Some(4.3), Some(4.2), ""));
         let remote = r.remote.unwrap();
         assert_eq!((remote.nlr, remote.moslq), (Some(5.0), None));
-        assert_eq!(r.implausible, "");
     }
 
     #[test]
     fn as_a_block_of_rtcp() {
-        let v = parse(SESSION.as_bytes()).unwrap().local.voip(Ssrc(9));
-        // 1.2 % of 256 is 3.07; standard concealment, adaptive, rate 2.
-        assert_eq!((v.ssrc, v.loss_rate, v.burst_density, v.rx_config), (Ssrc(9), 3, 106, 0b1111_0010));
-        assert_eq!((v.burst_ms, v.gap_ms, v.r, v.mos_lq), (240, 9800, Some(88), Some(4.3)));
-        assert_eq!(VqMetrics::default().voip(Ssrc(1)).round_trip_ms, None);
+        let local = parse(SESSION.as_bytes()).unwrap().local;
+        let v = local.voip(Ssrc(9));
+        // Standard concealment, adaptive, rate 2.
+        assert_eq!((v.ssrc, v.loss_pct, v.burst_density_pct), (Ssrc(9), Some(1.2), Some(41.67)));
+        assert_eq!((v.rx_config, v.burst_ms, v.gap_ms), (Some(0b1111_0010), Some(240), Some(9800)));
+        assert_eq!((v.r, v.mos_lq), (Some(88), Some(4.3)));
+        let unnamed = VoipMetrics { ssrc: Ssrc(1), ..VoipMetrics::default() };
+        assert_eq!(VqMetrics::default().voip(Ssrc(1)), unnamed, "nothing reads 0");
+        let more = local.beyond_rtcp(VqSide::Local);
+        assert_eq!((more.one_way_delay_ms, more.symmetric_one_way_delay_ms), (None, Some(118)));
+        assert_eq!((more.interarrival_jitter_ms, more.mean_absolute_jitter_ms), (Some(4.0), Some(6.0)));
+        assert_eq!((more.r_cq, more.external_r_out, more.stop), (Some(86), None, local.stop));
+    }
+
+    #[test]
+    fn what_is_written_twice_is_kept_once() {
+        let twice = format!("VQIntervalReport\n{}", "SessionDesc: PD=PCMU PD=G729\n".repeat(500));
+        assert_eq!(parse(twice.as_bytes()).unwrap().local.described, [("PD", "G729".to_owned())]);
     }
 
     #[test]
@@ -424,7 +480,7 @@ mod tests {
     fn impossible_values_are_left_out_and_named() {
         let r = parse(b"VQSessionReport\nQualityEst: RLQ=127 MOSLQ=12.7 MOSCQ=4.1\nPacketLoss: NLR=-1").unwrap();
         assert_eq!((r.local.rlq, r.local.moslq, r.local.moscq, r.local.nlr), (None, None, Some(4.1), None));
-        assert_eq!((r.implausible, r.kind), ("RLQ", VqKind::Session { call_term: false }));
+        assert_eq!((r.local.implausible, r.kind), ("RLQ", VqKind::Session { call_term: false }));
     }
 
     #[test]

@@ -113,28 +113,29 @@ fn voip(mut c: Cursor<'_>) -> Option<XrBlock> {
     let external_r = within(external_r, 0, 100);
     let mos_lq = within(mos_lq, 10, 50).map(|m| f32::from(m) / 10.0);
     let mos_cq = within(mos_cq, 10, 50).map(|m| f32::from(m) / 10.0);
+    let pct = |share: u8| Some(f32::from(share) * 100.0 / 256.0);
     let metrics = VoipMetrics {
         ssrc,
-        loss_rate,
-        discard_rate,
-        burst_density,
-        gap_density,
-        burst_ms,
-        gap_ms,
+        loss_pct: pct(loss_rate),
+        discard_pct: pct(discard_rate),
+        burst_density_pct: pct(burst_density),
+        gap_density_pct: pct(gap_density),
+        burst_ms: Some(burst_ms),
+        gap_ms: Some(gap_ms),
         round_trip_ms: (round_trip != 0).then_some(round_trip),
         end_system_ms: (end_system != 0).then_some(end_system),
         signal_dbm: (signal != UNAVAILABLE).then_some(signal.cast_signed()),
         noise_dbm: (noise != UNAVAILABLE).then_some(noise.cast_signed()),
         residual_echo_return_loss_db: (residual_echo != UNAVAILABLE).then_some(residual_echo),
-        gmin,
+        gmin: (gmin != 0).then_some(gmin),
         r,
         external_r,
         mos_lq,
         mos_cq,
-        rx_config,
-        jitter_buffer_nominal_ms: nominal,
-        jitter_buffer_maximum_ms: maximum,
-        jitter_buffer_absolute_maximum_ms: absolute_maximum,
+        rx_config: Some(rx_config),
+        jitter_buffer_nominal_ms: Some(nominal),
+        jitter_buffer_maximum_ms: Some(maximum),
+        jitter_buffer_absolute_maximum_ms: Some(absolute_maximum),
     };
     Some(XrBlock::Voip { metrics, out_of_range })
 }
@@ -192,26 +193,26 @@ mod tests {
         let XrBlock::Voip { metrics, out_of_range } = one(&bytes) else { panic!("not VoIP metrics") };
         let expected = VoipMetrics {
             ssrc: Ssrc(0x11223344),
-            loss_rate: 12,
-            discard_rate: 13,
-            burst_density: 85,
-            gap_density: 9,
-            burst_ms: 120,
-            gap_ms: 260,
+            loss_pct: Some(4.6875),
+            discard_pct: Some(5.078_125),
+            burst_density_pct: Some(33.203_125),
+            gap_density_pct: Some(3.515_625),
+            burst_ms: Some(120),
+            gap_ms: Some(260),
             round_trip_ms: Some(100),
             end_system_ms: None,
             signal_dbm: Some(-20),
             noise_dbm: Some(-70),
             residual_echo_return_loss_db: Some(50),
-            gmin: 16,
+            gmin: Some(16),
             r: Some(93),
             external_r: None,
             mos_lq: Some(4.1),
             mos_cq: Some(3.9),
-            rx_config: 0b1011_0000,
-            jitter_buffer_nominal_ms: 40,
-            jitter_buffer_maximum_ms: 80,
-            jitter_buffer_absolute_maximum_ms: 120,
+            rx_config: Some(0b1011_0000),
+            jitter_buffer_nominal_ms: Some(40),
+            jitter_buffer_maximum_ms: Some(80),
+            jitter_buffer_absolute_maximum_ms: Some(120),
         };
         assert_eq!((metrics, out_of_range), (expected, false));
     }

@@ -462,6 +462,7 @@ async fn one_call_comes_with_its_evidence_in_the_order_of_time() {
     assert_eq!((&detail["rtcp"][0]["jitter_ms"], &detail["rtcp"][0]["voip"]["r"]), (&json!(10.0), &json!(88)));
     assert_eq!((&detail["rtcp"][1]["jitter_ms"], &detail["rtcp"][1]["voip"]), (&Value::Null, &Value::Null));
     assert_eq!(detail["rtcp"][2]["voip"]["mos_lq"], 3.5, "a report by SIP may say no more than that");
+    assert_eq!((&detail["rtcp"][1]["vq"], &detail["rtcp"][2]["vq"]["side"]), (&Value::Null, &Value::Null));
     assert_eq!(detail["truncated"], false);
 
     let worst = world.get("/api/v1/streams?limit=2").await;

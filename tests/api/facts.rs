@@ -138,7 +138,7 @@ async fn facts_read_back_as_they_were_stated() {
     expect("/ladder/0/direction", json!("response"));
     expect("/ladder/0/status", json!(183));
     expect("/ladder/0/sdp", json!("v=0\r\n"));
-    expect("/rtcp/0/kind", json!("voip_metrics"));
+    expect("/rtcp/0/kind", json!("vq_report"));
     expect("/rtcp/0/stream", json!("000000000000000b"));
     expect("/rtcp/0/fraction_lost_pct", json!(25.0));
     expect("/rtcp/0/cumulative_lost", json!(-3));
@@ -156,6 +156,15 @@ async fn facts_read_back_as_they_were_stated() {
     expect("/rtcp/0/voip/jb_maximum_ms", json!(120));
     expect("/rtcp/0/voip/jb_absolute_maximum_ms", json!(200));
     expect("/rtcp/0/voip/mos_cq", Value::Null);
+    let time = |at: i64| json!(Timestamp::to_rfc3339(samples::at(at)));
+    expect(
+        "/rtcp/0/vq",
+        json!({
+            "side": "remote", "start_at": time(1), "stop_at": time(2), "one_way_delay_ms": 31, "symmetric_one_way_delay_ms": 33,
+            "interarrival_jitter_ms": 4.5, "mean_absolute_jitter_ms": 6.5, "r_cq": 86, "external_r_out": 79,
+            "described": {"Report": "VQIntervalReport", "PD": "PCMA"},
+        }),
+    );
     expect("/rtcp/0/implausible", json!("loss above 100 %"));
     expect("/truncated", json!(false));
 

@@ -37,14 +37,14 @@ fn office(change: impl Fn(&mut CallSpec)) -> Vec<Frame> {
 /// Half way through the calls.
 const HALF_WAY: i64 = 23_000 * MS;
 
-/// A clock set forward by so much leaves every figure of delay as it was, and marks what it touches.
+/// A clock set by so much leaves every figure of delay as it was, and marks what it touches.
 #[test]
-fn a_step_forward_is_recognised_and_costs_no_figure() {
+fn a_step_is_recognised_and_costs_no_figure() {
     let plain = office(|_| ());
     let start = plain[0].at;
     let calm = run(&plain, &Setup::default());
     assert!(calm.streams().iter().all(|s| s.quality.clock_steps == 0));
-    for by_ms in [130, 250, 999, 1_500, 5_000, 30_000, 59_000] {
+    for by_ms in [-990, -600, -250, -130, 130, 250, 999, 1_500, 5_000, 30_000, 59_000] {
         let mut frames = plain.clone();
         frames.iter_mut().filter(|f| f.at - start >= HALF_WAY).for_each(|f| f.at += by_ms * MS);
         for setup in [Setup::default(), Setup::interval(1), Setup::sharded(8, 5)] {
@@ -72,6 +72,20 @@ fn a_step_forward_is_recognised_and_costs_no_figure() {
                 assert_eq!(rows, 1, "{what}");
             }
         }
+    }
+}
+
+/// Two interfaces with clocks apart by so much: times go back and forth, and no clock was set.
+#[test]
+fn interfaces_that_disagree_are_no_steps() {
+    let plain = office(|_| ());
+    for apart_ms in [90, 300, 900] {
+        let mut frames = plain.clone();
+        frames.iter_mut().filter(|f| f.bytes[26] == 192).for_each(|f| f.at -= apart_ms * MS);
+        let run = run(&frames, &Setup::default());
+        assert_eq!(run.streams().len(), 6);
+        assert!(run.streams().iter().all(|s| s.quality.clock_steps == 0 && s.numbers.lost() == 0), "{apart_ms} ms");
+        assert!(run.streams().iter().all(|s| s.numbers.pdv_max < Nanos::from_millis(15)), "{apart_ms} ms");
     }
 }
 

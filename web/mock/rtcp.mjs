@@ -13,7 +13,7 @@ export function makeRtcp(streams, intervals, random) {
   streams.forEach((stream, n) => {
     const habit = habits[n];
     const back = streams.find((other) => other.src === stream.dst);
-    const from = { src: rtcpPort(stream.dst), dst: rtcpPort(stream.src), reporter_ssrc: back?.ssrc ?? "0x00c0ffee", about_ssrc: stream.ssrc, stream: stream.id, voip: null, implausible: null };
+    const from = { src: rtcpPort(stream.dst), dst: rtcpPort(stream.src), reporter_ssrc: back?.ssrc ?? "0x00c0ffee", about_ssrc: stream.ssrc, stream: stream.id, voip: null, vq: null, implausible: null };
     const heard = { expected: 0, lost: 0, before: 0 };
     const reports = [];
     for (const row of habit === "silent" ? [] : intervals[stream.id]) {
@@ -76,7 +76,8 @@ function measurements(stream, last, from, habit, random) {
   const xr = { ...from, ...none, at: last.start_at, kind: "voip_metrics", voip };
   if (random() < 0.5) return [xr];
   const doubted = random() < 0.4;
-  const vq = { ...from, ...none, at: stream.last_at, kind: "vq_report", voip: { ...voip, mos_lq: doubted ? null : mosLq, burst_ms: null }, implausible: doubted ? "MOSLQ out of range" : null };
+  const more = { side: "local", start_at: stream.first_at, stop_at: stream.last_at, one_way_delay_ms: null, symmetric_one_way_delay_ms: 71, interarrival_jitter_ms: 4, mean_absolute_jitter_ms: 6, r_cq: 82, external_r_out: null, described: { Report: "VQSessionReport: CallTerm", PD: "PCMA" } };
+  const vq = { ...from, ...none, at: stream.last_at, kind: "vq_report", voip: { ...voip, mos_lq: doubted ? null : mosLq, burst_ms: null }, vq: more, implausible: doubted ? "MOSLQ out of range" : null };
   return [xr, vq];
 }
 

@@ -340,6 +340,20 @@ export interface VoipMetrics {
   jb_absolute_maximum_ms: number | null;
 }
 
+/** What a report by SIP says of one side beyond that. */
+export interface VqMeasured {
+  side: "local" | "remote" | null;
+  start_at: string | null;
+  stop_at: string | null;
+  one_way_delay_ms: number | null;
+  symmetric_one_way_delay_ms: number | null;
+  interarrival_jitter_ms: number | null;
+  mean_absolute_jitter_ms: number | null;
+  r_cq: number | null;
+  external_r_out: number | null;
+  described: Record<string, string>;
+}
+
 export interface RtcpRow {
   at: string;
   src: string;
@@ -354,6 +368,7 @@ export interface RtcpRow {
   rtt_probe_reporter_ms: number | null;
   sent_packets: number | null;
   voip: VoipMetrics | null;
+  vq: VqMeasured | null;
   implausible: string | null;
 }
 

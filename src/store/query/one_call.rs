@@ -170,6 +170,16 @@ pub struct RtcpRow {
     pub voip_rx_config: Option<u8>,
     pub voip_jb_maximum_ms: Option<u16>,
     pub voip_jb_absolute_maximum_ms: Option<u16>,
+    pub vq_side: String,
+    pub vq_start_at: Option<i64>,
+    pub vq_stop_at: Option<i64>,
+    pub vq_one_way_delay_ms: Option<u16>,
+    pub vq_symmetric_one_way_delay_ms: Option<u16>,
+    pub vq_interarrival_jitter_ms: Option<f32>,
+    pub vq_mean_absolute_jitter_ms: Option<f32>,
+    pub vq_r_cq: Option<u8>,
+    pub vq_external_r_out: Option<u8>,
+    pub vq_described: Vec<(String, String)>,
     pub implausible: String,
     pub row_id: u64,
 }
@@ -265,6 +275,8 @@ impl Session {
              voip_burst_ms, voip_gap_ms, voip_round_trip_ms, voip_end_system_ms, voip_r, voip_mos_lq, voip_mos_cq, \
              voip_jb_nominal_ms, voip_burst_density_pct, voip_gap_density_pct, voip_gmin, voip_signal_dbm, voip_noise_dbm, \
              voip_rerl_db, voip_external_r, voip_rx_config, voip_jb_maximum_ms, voip_jb_absolute_maximum_ms, \
+             vq_side, vq_start_at, vq_stop_at, vq_one_way_delay_ms, vq_symmetric_one_way_delay_ms, vq_interarrival_jitter_ms, \
+             vq_mean_absolute_jitter_ms, vq_r_cq, vq_external_r_out, vq_described, \
              implausible, row_id FROM rtcp_reports WHERE call_uid = {uid:UInt64} \
              ORDER BY at, row_id LIMIT {limit:UInt32}",
         )

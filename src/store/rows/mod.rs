@@ -10,7 +10,7 @@ pub use tables::{CallRow, CaptureRow, IntervalRow, RtcpRow, SipMessageRow, Strea
 use super::rowbinary::{RowBinary, RowKey, Unencodable};
 use crate::model::{
     CallRecord, CaptureInterval, Event, IntervalReport, ReleasedBy, RtcpKind, RtcpRecord, SipDirection,
-    SipMessageRecord, StreamReport,
+    SipMessageRecord, StreamReport, VqSide,
 };
 use crate::units::{Nanos, Timestamp};
 use siphasher::sip::SipHasher24;
@@ -248,10 +248,15 @@ impl RtcpRow {
             RtcpKind::VqReport => "vq_report",
         };
         let (block, voip) = (report.block, report.voip);
+        let vq = report.vq.as_deref();
         let about = block.map(|b| b.ssrc).or(voip.map(|v| v.ssrc)).map(|s| s.0);
         let mut id = RowId::new(Table::RtcpReports, labels);
         id.time(report.at).address(report.src).address(report.dst).text(kind);
         id.number(u64::from(report.reporter.0)).number(about.map_or(u64::MAX, u64::from));
+        if vq.is_some_and(|v| v.side == VqSide::Remote) {
+            // Both sides may be without an SSRC.
+            id.text(VqSide::Remote.name());
+        }
         // RFC 3611 section 4.7.1: rates are 1/256.
         let rate = |value: u8| f32::from(value) * 100.0 / 256.0;
         RtcpRow {
@@ -277,29 +282,40 @@ impl RtcpRow {
             highest_seq: block.map(|b| b.highest_seq),
             jitter_ticks: block.map(|b| b.jitter_ticks),
             rtt_probe_reporter_ms: report.rtt_probe_reporter.map(millis),
-            voip_loss_pct: voip.map(|v| rate(v.loss_rate)),
-            voip_discard_pct: voip.map(|v| rate(v.discard_rate)),
-            voip_burst_ms: voip.map(|v| v.burst_ms),
-            voip_gap_ms: voip.map(|v| v.gap_ms),
+            voip_loss_pct: voip.and_then(|v| finite(v.loss_pct)),
+            voip_discard_pct: voip.and_then(|v| finite(v.discard_pct)),
+            voip_burst_ms: voip.and_then(|v| v.burst_ms),
+            voip_gap_ms: voip.and_then(|v| v.gap_ms),
             voip_round_trip_ms: voip.and_then(|v| v.round_trip_ms),
             voip_end_system_ms: voip.and_then(|v| v.end_system_ms),
             voip_r: voip.and_then(|v| v.r),
             voip_mos_lq: voip.and_then(|v| finite(v.mos_lq)),
             voip_mos_cq: voip.and_then(|v| finite(v.mos_cq)),
-            voip_jb_nominal_ms: voip.map(|v| v.jitter_buffer_nominal_ms),
+            voip_jb_nominal_ms: voip.and_then(|v| v.jitter_buffer_nominal_ms),
             implausible: report.implausible.clone(),
             row_id: id.finish(),
-            voip_burst_density_pct: voip.map(|v| rate(v.burst_density)),
-            voip_gap_density_pct: voip.map(|v| rate(v.gap_density)),
-            // No Gmin is 0: a report by SIP that does not name it.
-            voip_gmin: voip.map(|v| v.gmin).filter(|gmin| *gmin > 0),
+            voip_burst_density_pct: voip.and_then(|v| finite(v.burst_density_pct)),
+            voip_gap_density_pct: voip.and_then(|v| finite(v.gap_density_pct)),
+            voip_gmin: voip.and_then(|v| v.gmin),
             voip_signal_dbm: voip.and_then(|v| v.signal_dbm),
             voip_noise_dbm: voip.and_then(|v| v.noise_dbm),
             voip_rerl_db: voip.and_then(|v| v.residual_echo_return_loss_db),
             voip_external_r: voip.and_then(|v| v.external_r),
-            voip_rx_config: voip.map(|v| v.rx_config),
-            voip_jb_maximum_ms: voip.map(|v| v.jitter_buffer_maximum_ms),
-            voip_jb_absolute_maximum_ms: voip.map(|v| v.jitter_buffer_absolute_maximum_ms),
+            voip_rx_config: voip.and_then(|v| v.rx_config),
+            voip_jb_maximum_ms: voip.and_then(|v| v.jitter_buffer_maximum_ms),
+            voip_jb_absolute_maximum_ms: voip.and_then(|v| v.jitter_buffer_absolute_maximum_ms),
+            vq_side: vq.map_or("", |v| v.side.name()).to_owned(),
+            vq_start_at: vq.and_then(|v| v.start).map(|at| at.0),
+            vq_stop_at: vq.and_then(|v| v.stop).map(|at| at.0),
+            vq_one_way_delay_ms: vq.and_then(|v| v.one_way_delay_ms),
+            vq_symmetric_one_way_delay_ms: vq.and_then(|v| v.symmetric_one_way_delay_ms),
+            vq_interarrival_jitter_ms: vq.and_then(|v| finite(v.interarrival_jitter_ms)),
+            vq_mean_absolute_jitter_ms: vq.and_then(|v| finite(v.mean_absolute_jitter_ms)),
+            vq_r_cq: vq.and_then(|v| v.r_cq),
+            vq_external_r_out: vq.and_then(|v| v.external_r_out),
+            vq_described: vq.map_or_else(Vec::new, |v| {
+                v.described.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
+            }),
         }
     }
 }

@@ -406,6 +406,16 @@ pub struct RtcpRow {
     pub voip_rx_config: Option<u8>,
     pub voip_jb_maximum_ms: Option<u16>,
     pub voip_jb_absolute_maximum_ms: Option<u16>,
+    pub vq_side: String,
+    pub vq_start_at: Option<i64>,
+    pub vq_stop_at: Option<i64>,
+    pub vq_one_way_delay_ms: Option<u16>,
+    pub vq_symmetric_one_way_delay_ms: Option<u16>,
+    pub vq_interarrival_jitter_ms: Option<f32>,
+    pub vq_mean_absolute_jitter_ms: Option<f32>,
+    pub vq_r_cq: Option<u8>,
+    pub vq_external_r_out: Option<u8>,
+    pub vq_described: Vec<(String, String)>,
 }
 
 /// A row of `capture_intervals`.

@@ -22,7 +22,11 @@ fn show_cut(text: &str, cut: bool) -> String {
             "{:?} {endpoint} rtcp {rtcp} ptime {ptime} {}{} {}\n",
             m.kind,
             m.direction.name(),
-            if m.srtp { " srtp" } else { "" },
+            match m.srtp {
+                Srtp::Off => String::new(),
+                Srtp::On { trailer: None } => " srtp".to_owned(),
+                Srtp::On { trailer: Some(octets) } => format!(" srtp+{octets}"),
+            },
             formats.join(" ")
         );
     }
@@ -79,13 +83,44 @@ fn hold_and_refusal_have_no_endpoint() {
 fn encrypted_media_is_marked() {
     for text in [
         "m=audio 4000 RTP/SAVP 0\n",
-        "m=audio 4000 RTP/AVP 0\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\n",
         "a=fingerprint:sha-256 AA\nm=audio 4000 RTP/AVP 0\n",
         "m=audio 9 UDP/TLS/RTP/SAVPF 0\n",
     ] {
         assert!(show(text).contains(" srtp "), "{text}");
     }
     assert!(!show("m=audio 4000 RTP/AVP 0\na=crypto:\n").contains("srtp"));
+}
+
+#[test]
+fn the_suite_tells_what_encryption_adds() {
+    let shown = |lines: &str| {
+        let text = show(&format!("m=audio 4000 RTP/SAVP 0\n{lines}"));
+        text.split_ascii_whitespace().find(|word| word.starts_with("srtp")).unwrap_or_default().to_owned()
+    };
+    for (suite, adds) in [
+        ("AES_CM_128_HMAC_SHA1_80", "srtp+10"),
+        ("aes_cm_128_hmac_sha1_32", "srtp+4"),
+        ("F8_128_HMAC_SHA1_80", "srtp+10"),
+        ("AES_256_CM_HMAC_SHA1_80", "srtp+10"),
+        ("AES_192_CM_HMAC_SHA1_32", "srtp+4"),
+        ("AEAD_AES_128_GCM", "srtp+16"),
+        ("AEAD_AES_256_GCM", "srtp+16"),
+        ("SEED_128_CCM_80", "srtp+10"),
+        ("SEED_128_GCM_96", "srtp+12"),
+        ("OF_TOMORROW_80", "srtp"),
+    ] {
+        assert_eq!(shown(&format!("a=crypto:1 {suite} inline:x|2^20\n")), adds, "{suite}");
+    }
+    let crypto = |rest: &str| format!("a=crypto:1 AES_CM_128_HMAC_SHA1_80 {rest}\n");
+    assert_eq!(shown(&crypto("inline:x|2^20|1066:4")), "srtp+14", "a master key identifier");
+    assert_eq!(shown(&crypto("inline:x|1:4;inline:y|2:4")), "srtp+14");
+    assert_eq!(shown(&crypto("inline:x|1:4000")), "srtp");
+    assert_eq!(shown(&crypto("inline:x UNAUTHENTICATED_SRTP")), "srtp+0");
+    let short = "a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:y\n";
+    assert_eq!(shown(&(crypto("inline:x") + short)), "srtp", "the answer will say");
+    assert_eq!(shown(&(crypto("inline:x") + &crypto("inline:y"))), "srtp+10");
+    assert_eq!(shown(&(crypto("inline:x") + "a=fingerprint:sha-256 AA\n")), "srtp");
+    assert_eq!(shown("a=crypto:1\n"), "srtp");
 }
 
 #[test]

@@ -149,7 +149,10 @@ export function Measured({ detail, stream }: { detail: CallDetail; stream: Strea
               <Fragment key={i}>
                 <tr class={row.implausible ? "doubted" : undefined}>
                   <th scope="row">{clock(row.at, true)}</th>
-                  <td>{rtcpKind(row.kind)}</td>
+                  <td>
+                    {rtcpKind(row.kind)}
+                    {row.vq?.side === "remote" && " of its peer"}
+                  </td>
                   {COLUMNS.map(({ name, of }) => (
                     <td key={name}>{row.voip ? of(row.voip) : UNKNOWN}</td>
                   ))}
