@@ -313,7 +313,7 @@ impl Join {
         report.quality.capture_drops = self.drops.between(report.first_at, report.last_at);
         self.trust(report.id, &mut report.quality);
         if let Some(stream) = self.forget(report.id) {
-            let (interval, minute) = stream.worst.as_ref().map_or((None, None), |w| (w.interval, w.minute()));
+            let (interval, minute) = stream.worst.as_ref().map_or((None, None), |w| (w.interval(), w.minute()));
             report.mos_worst_interval = interval.map(|(lq, _)| lq);
             report.mos_worst_minute = minute.map(|(lq, _)| lq);
             let copies = report.numbers.duplicates_network;
