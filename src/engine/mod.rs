@@ -383,7 +383,7 @@ impl Engine {
     /// Ends the interval of every stream at a boundary, or every stream: in the order of their identities, whichever
     /// shard has them, and one after the other, so that no more than one stream's facts exist at a time.
     fn turn(&mut self, boundary: Option<Timestamp>, out: &mut dyn Sink) {
-        let mut due = Vec::new();
+        let mut due = Vec::with_capacity(self.active_streams());
         for (shard, streams) in self.shards.iter_mut().enumerate() {
             streams.due(boundary, &mut |turn| due.push((turn, shard)));
         }

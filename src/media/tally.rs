@@ -39,8 +39,21 @@ pub struct Tally {
     pub talkspurts: u32,
     pub clock_steps: u32,
     pub cut_short: u32,
-    pub loss_runs: LossRuns,
+    pub loss_runs: Runs,
     pub lost_or_late: BurstGap,
+}
+
+/// [`LossRuns`] that take no room before the first loss.
+#[derive(Debug, Default, PartialEq)]
+pub struct Runs(Option<Box<LossRuns>>);
+
+impl Runs {
+    /// A run of so many lost numbers; none when 0.
+    pub fn record(&mut self, run: u32) {
+        if run > 0 {
+            self.0.get_or_insert_default().record(run);
+        }
+    }
 }
 
 /// As [`DelayVariation`].
@@ -126,7 +139,7 @@ impl Tally {
             reorder_extent: self.reorder_extent,
             restarts: self.restarts,
             strays: wide(self.strays),
-            loss_runs: self.loss_runs.clone(),
+            loss_runs: self.loss_runs.0.as_deref().cloned().unwrap_or_default(),
             burst: self.burst,
             lost_or_late: self.lost_or_late,
             concealed_seconds: wide(self.concealed_seconds),
@@ -179,6 +192,6 @@ mod tests {
 
     #[test]
     fn an_interval_stays_small() {
-        assert!(size_of::<Tally>() <= 704, "{}", size_of::<Tally>());
+        assert!(size_of::<Tally>() <= 624, "{}", size_of::<Tally>());
     }
 }
