@@ -59,7 +59,8 @@ struct Stream {
     sender: Option<Side>,
     /// What signalling says of its payload.
     srtp: Srtp,
-    worst: Worst,
+    /// From the end of its first interval on.
+    worst: Option<Box<Worst>>,
     first_at: Timestamp,
     /// From the first gap or report on.
     remote: Option<Box<Remote>>,
@@ -193,7 +194,7 @@ impl Join {
                 uid: None,
                 sender: None,
                 srtp: Srtp::Off,
-                worst: Worst::new(self.policy.interval),
+                worst: None,
                 first_at: report.first_at,
                 remote: None,
                 lost: 0,
@@ -240,7 +241,8 @@ impl Join {
         row.mos = self.judge(&row.numbers, &media, rtt);
         self.blame(&mut row, missed);
         if let Some(stream) = self.streams.get_mut(&row.stream) {
-            stream.worst.add(row.mos.lq, row.mos.scale);
+            let worst = stream.worst.get_or_insert_with(|| Box::new(Worst::new(self.policy.interval)));
+            worst.add(row.mos.lq, row.mos.scale);
         }
         let uid = row.call_uid.filter(|_| row.numbers.packets > 0);
         out.push(Event::Interval(Box::new(row)));
@@ -311,7 +313,7 @@ impl Join {
         report.quality.capture_drops = self.drops.between(report.first_at, report.last_at);
         self.trust(report.id, &mut report.quality);
         if let Some(stream) = self.forget(report.id) {
-            let (interval, minute) = (stream.worst.interval(), stream.worst.minute());
+            let (interval, minute) = stream.worst.as_ref().map_or((None, None), |w| (w.interval(), w.minute()));
             report.mos_worst_interval = interval.map(|(lq, _)| lq);
             report.mos_worst_minute = minute.map(|(lq, _)| lq);
             let copies = report.numbers.duplicates_network;
