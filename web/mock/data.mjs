@@ -158,8 +158,8 @@ function makeStream({ random, hex, id, callId, src, dst, codec, from, to, impair
       mos_model: MODELS[scale], ie, bpl, burst_ratio: run > 3 ? 2.2 : 1, effective_loss_pct: effective, codec_status: codec === "opus" ? "estimate" : "standard", delay_source: null, delay_ms: null, jitter_buffer_ms: 60,
       one_sided: oneSided, snap_cut: false, started_mid_call: false, clock_steps: 0, timestamp_source: "kernel", timestamp_resolution_ns: 1000, loss_evidence: evidence,
       start_at: iso(start), length_ms: Math.round(length), packets: expected - lost, unique: expected - lost, expected, lost, longest_loss_run: run,
-      reordered: impaired === "reorder" ? Math.round(expected * 0.03) : 0, duplicates_probe: 0, duplicates_network: 0, restarts: 0,
-      jitter_ms: { last: jitter * 0.9, mean: jitter, max: jitter * 1.5 }, delay_variation_ms: { p50, p95, p99, p999: p99 + (max - p99) * 0.6, max }, max_gap_ms: 20 + run * 20 + max,
+      reordered: impaired === "reorder" ? Math.round(expected * 0.03) : 0, reorder_extent: impaired === "reorder" ? 4 : 0, duplicates_probe: 0, duplicates_network: 0, restarts: 0,
+      jitter_ms: { last: jitter * 0.9, mean: jitter, max: jitter * 1.5 }, delay_variation_ms: { p50, p95, p99, p999: p99 + (max - p99) * 0.6, max }, max_gap_ms: 20 + run * 20 + max, drift_ppm: null,
       r, mos_lq: length < 1000 ? null : mos, mos_cq: null, mos_scale: length < 1000 ? null : scale, mos_null_reason: length < 1000 ? "too_few_packets" : null,
       capture_drops: impaired === "capture" && lost > 0 ? 41 : 0, loss_source: lost === 0 ? "none" : impaired === "capture" ? "capture" : "network",
     });
