@@ -17,6 +17,8 @@ mod limits;
 mod missed;
 #[path = "engine/rating.rs"]
 mod rating;
+#[path = "engine/reports.rs"]
+mod reports;
 #[path = "engine/time.rs"]
 mod time;
 #[path = "engine/trust.rs"]

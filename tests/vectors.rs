@@ -88,7 +88,7 @@ fn measure(packets: &[Sent], clock: u32, interval: Nanos) -> (StreamReport, Vec<
     let (src, dst): (SocketAddr, SocketAddr) = (([192, 0, 2, 1], 4000).into(), ([192, 0, 2, 2], 5000).into());
     let policy = Policy { interval, ..Policy::default() };
     let mut shard = Shard::new(&policy, &Limits::default(), 1, 1);
-    shard.hint(&Hint { endpoint: Endpoint::from(dst), payloads: payloads(clock) });
+    shard.hint(&Hint { endpoint: Endpoint::from(dst), payloads: payloads(clock).into() });
     let mut facts = Vec::new();
     let mut boundary = Timestamp(packets[0].at).floor_to(interval);
     shard.begin(boundary);

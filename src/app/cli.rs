@@ -68,8 +68,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(write!(out, "{}", schema::render(&dialect, "auscult"))?)
         }
         Command::CheckConfig { file } => {
-            Config::load(&file)?;
-            Ok(writeln!(out, "{}: good", file.display())?)
+            let config = Config::load(&file)?;
+            writeln!(out, "{}: good", file.display())?;
+            Ok(writeln!(out, "memory of the tables: {}", super::config::memory(&config.limits))?)
         }
         Command::Doctor(args) => doctor::run(&args, &mut out),
         Command::StoreEndpoint { data, listen, token, writable } => {

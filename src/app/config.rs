@@ -86,6 +86,7 @@ struct RawLimits {
     messages_per_call: Option<usize>,
     tcp_connections: Option<usize>,
     fragment_mib: Option<usize>,
+    memory_mib: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -258,7 +259,7 @@ fn policy(raw: RawMeasure, point: MeasurementPoint) -> anyhow::Result<Policy> {
 fn limits(raw: &RawLimits) -> anyhow::Result<Limits> {
     let usual = Limits::default();
     let count = |name, value: Option<usize>, usual| value.map_or(Ok(usual), |v| within(name, v, 1, 100_000_000));
-    Ok(Limits {
+    let limits = Limits {
         streams: count("limits.streams", raw.streams, usual.streams)?,
         candidates: count("limits.candidates", raw.candidates, usual.candidates)?,
         calls: count("limits.calls", raw.calls, usual.calls)?,
@@ -268,7 +269,35 @@ fn limits(raw: &RawLimits) -> anyhow::Result<Limits> {
             .fragment_mib
             .map_or(Ok(usual.fragment_bytes), |mib| within("limits.fragment_mib", mib, 1, 4096).map(|m| m << 20))?,
         ..usual
+    };
+    let Some(mib) = raw.memory_mib else { return Ok(limits) };
+    let bytes = within("limits.memory_mib", mib, 64, 4 << 20)? << 20;
+    let set = [
+        ("streams", raw.streams.is_some()),
+        ("candidates", raw.candidates.is_some()),
+        ("calls", raw.calls.is_some()),
+        ("tcp_connections", raw.tcp_connections.is_some()),
+        ("fragment_bytes", raw.fragment_mib.is_some()),
+    ];
+    let kept: Vec<&str> = set.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect();
+    limits.within(bytes, &kept).map_err(|excess| {
+        let needed = excess.needed.div_ceil(1 << 20);
+        anyhow!(
+            "limits.memory_mib = {mib}: the limits that are set need {needed} MiB at worst, {} MiB more; raise it, or lower or \
+             leave out limits.streams, limits.calls, limits.candidates, limits.tcp_connections or limits.messages_per_call",
+            needed - mib
+        )
     })
+}
+
+/// What the tables of the engine, the live view and the queue to the store take at worst, and the largest parts of it.
+pub fn memory(limits: &Limits) -> String {
+    let mib = |bytes: usize| bytes.div_ceil(1 << 20);
+    let mut shares = limits.shares();
+    shares.sort_by_key(|share| std::cmp::Reverse(share.total()));
+    let largest: Vec<String> =
+        shares.iter().take(4).map(|share| format!("{} {} MiB", share.name, mib(share.total()))).collect();
+    format!("{} MiB at worst with all tables full ({}, ...)", mib(limits.worst_bytes()), largest.join(", "))
 }
 
 fn store(raw: RawStore) -> anyhow::Result<Store> {
@@ -422,6 +451,22 @@ mod tests {
         assert!(migrates("[store]\nmigrate = false"), "nobody else can bring the embedded store up to date");
         assert!(migrates("[store]\nclickhouse = \"http://db:8123\""));
         assert!(!migrates("[store]\nclickhouse = \"http://db:8123\"\nmigrate = false"));
+    }
+
+    #[test]
+    fn one_figure_bounds_the_sum_of_the_limits() {
+        let limits = |text: &str| Config::check(toml::from_str(text).unwrap()).unwrap().limits;
+        let fitted = limits("[limits]\nmemory_mib = 1024\nstreams = 20000");
+        assert!(fitted.worst_bytes() <= 1024 << 20 && fitted.worst_bytes() > 1000 << 20);
+        assert!(fitted.streams == 20_000 && fitted.calls < Limits::default().calls);
+        let needed = limits("[limits]\nmemory_mib = 1048576").worst_bytes().div_ceil(1 << 20);
+        assert_eq!(limits(&format!("[limits]\nmemory_mib = {needed}")), Limits::default());
+        let line = refused("[limits]\nmemory_mib = 512\nstreams = 400000");
+        assert!(line.starts_with("limits.memory_mib = 512: the limits that are set need "), "{line}");
+        assert!(line.contains(" MiB more; raise it, or lower"), "{line}");
+        assert!(refused("[limits]\nmemory_mib = 1").contains("it must be from 64 to 4194304"));
+        let said = memory(&fitted);
+        assert!(said.starts_with("1024 MiB at worst with all tables full ("), "{said}");
     }
 
     #[test]

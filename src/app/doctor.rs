@@ -1,6 +1,6 @@
 //! `auscult doctor`: what this machine has and lacks, and what a running program lost; each with what to do.
 
-use super::config::Config;
+use super::config::{Config, memory};
 use super::running::{Found, losses};
 use crate::store::chdb::find_library;
 use clap::Args;
@@ -19,11 +19,8 @@ pub struct DoctorArgs {
 }
 
 pub fn run(args: &DoctorArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let listen = match (args.listen, &args.config) {
-        (Some(listen), _) => listen,
-        (None, Some(path)) => Config::load(path)?.listen,
-        (None, None) => Config::default_config()?.listen,
-    };
+    let config = args.config.as_deref().map_or_else(Config::default_config, Config::load)?;
+    let listen = args.listen.unwrap_or(config.listen);
     let mut lacking = 0;
     let mut say = |name: &str, found: Result<String, String>| {
         let found = found.map_or_else(Found::Missing, Found::Good);
@@ -44,7 +41,8 @@ pub fn run(args: &DoctorArgs, out: &mut impl Write) -> anyhow::Result<()> {
     for (interface, found) in interfaces() {
         say(&interface, found)?;
     }
-    for (name, found) in losses(listen) {
+    line(out, "memory of tables", &Found::Good(memory(&config.limits)))?;
+    for (name, found) in losses(listen, &config.limits) {
         line(out, &name, &found)?;
     }
     writeln!(

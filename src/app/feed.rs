@@ -263,7 +263,7 @@ impl Sink for Outlet {
         if self.stored.as_ref().is_some_and(|stored| stored.has(&record)) {
             return;
         }
-        while self.waits && self.sender.depth() > REPLAY_DEPTH && !self.stop.load(Ordering::Relaxed) {
+        while self.waits && self.sender.is_behind(REPLAY_DEPTH) && !self.stop.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.sender.try_send(record);

@@ -151,6 +151,8 @@ async fn serve(args: &RunArgs, config: &Config, doors: Doors, source: Source) ->
     let store = open_store(config).await?;
     let mut options = StoreOptions::new(super::wall_clock);
     options.migrate = config.store.migrates();
+    options.queue_bytes = config.limits.queue_bytes;
+    options.queue = options.queue.min((options.queue_bytes / 1024).max(1024));
     if let Some(bytes) = config.store.spool_bytes {
         options.spool.bytes = bytes;
     }

@@ -1,5 +1,6 @@
 //! What a running instance says of its losses on `/metrics`, in words, each with what to do about it.
 
+use crate::model::Limits;
 use crate::units::Nanos;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -26,13 +27,13 @@ pub enum Found {
 /// A subject, and what was found of it.
 pub type Line = (String, Found);
 
-/// Asks the instance that listens on this address.
-pub fn losses(listen: SocketAddr) -> Vec<Line> {
+/// Asks the instance that listens on this address. `limits`: those of its configuration, as far as it is known.
+pub fn losses(listen: SocketAddr, limits: &Limits) -> Vec<Line> {
     let at = reachable(listen);
     let name = || "running program".to_owned();
     match ask(at) {
         Ok(answer) => match metrics(&answer) {
-            Some(samples) => told(at, &samples),
+            Some(samples) => told(at, &samples, limits),
             None => vec![(name(), Found::Unknown(format!("what answers on {at} is no auscult")))],
         },
         Err(e) => {
@@ -137,7 +138,7 @@ fn unquote(text: &str) -> Option<(String, &str)> {
 }
 
 /// The instance's lines: that it is there, then each loss since it was started.
-fn told(at: SocketAddr, samples: &[Sample]) -> Vec<Line> {
+fn told(at: SocketAddr, samples: &[Sample], limits: &Limits) -> Vec<Line> {
     let all = |name: &'static str| samples.iter().filter(move |s| s.name == name);
     let sum = |name| all(name).map(|s| s.value).sum::<f64>();
     let read = sum("auscult_frames_read_total");
@@ -150,8 +151,9 @@ fn told(at: SocketAddr, samples: &[Sample]) -> Vec<Line> {
             sum("auscult_spool_rows")
         )),
     )];
-    let mut lose =
-        |what: String, lost: String, advice: &str| lines.push((what, Found::Lost(format!("{lost}: {advice}"))));
+    let mut lose = |what: String, lost: String, advice: &str| {
+        lines.push((what, Found::Lost(format!("{lost}: {advice}"))));
+    };
     for s in all("auscult_frames_missed_total").filter(|s| s.value > 0.0) {
         let (interface, place) = (s.label("interface"), s.label("place"));
         let share = 100.0 * s.value / came;
@@ -159,7 +161,7 @@ fn told(at: SocketAddr, samples: &[Sample]) -> Vec<Line> {
     }
     for s in all("auscult_shedding_total").filter(|s| s.value > 0.0) {
         let what = s.label("what");
-        lose("full table".to_owned(), format!("{} {}", s.value, what.replace('_', " ")), shed(what));
+        lose("full table".to_owned(), format!("{} {}", s.value, what.replace('_', " ")), &shed(what, limits));
     }
     let mut reasons: Vec<&str> = all("auscult_store_dropped_rows_total").map(|s| s.label("reason")).collect();
     reasons.sort_unstable();
@@ -195,16 +197,17 @@ fn missed(place: &str) -> &'static str {
     }
 }
 
-fn shed(what: &str) -> &'static str {
-    match what {
-        "streams_shed" | "streams_refused" => {
-            "limits.streams was reached; raise it if this is your traffic, at 6 KiB of memory each, else look for a flood"
-        }
-        "calls_shed" | "calls_refused" => {
-            "limits.calls was reached; raise it if this is your traffic, at 26 KiB of memory each, else look for a flood"
-        }
-        _ => "see docs/operations.md, \"When a table is full\"",
-    }
+fn shed(what: &str, limits: &Limits) -> String {
+    let name = match what {
+        "streams_shed" | "streams_refused" => "streams",
+        "calls_shed" | "calls_refused" => "calls",
+        _ => return "see docs/operations.md, \"When a table is full\"".to_owned(),
+    };
+    let bytes = limits.shares().into_iter().find(|share| share.name == name).map_or(0, |share| share.bytes);
+    format!(
+        "limits.{name} was reached; raise it if this is your traffic, at up to {} KiB of memory each, else look for a flood",
+        bytes.div_ceil(1024)
+    )
 }
 
 fn given_up(reason: &str) -> &'static str {
@@ -228,7 +231,8 @@ mod tests {
     const HEAD: &str = "HTTP/1.0 200 OK\r\ncontent-type: x\r\n\r\n# HELP a b\nauscult_build_info{version=\"1\"} 1.0\n";
 
     fn lines(body: &str) -> Vec<Line> {
-        told("127.0.0.1:8642".parse().unwrap(), &metrics(&format!("{HEAD}{body}# EOF\n")).unwrap())
+        let samples = metrics(&format!("{HEAD}{body}# EOF\n")).unwrap();
+        told("127.0.0.1:8642".parse().unwrap(), &samples, &Limits::default())
     }
 
     #[test]
@@ -291,7 +295,7 @@ mod tests {
         for (at, says) in
             [(nobody, "nobody answers"), (silent.local_addr().unwrap(), "no answer in time"), (at, "no auscult")]
         {
-            let found = losses(at);
+            let found = losses(at, &Limits::default());
             let [(name, Found::Unknown(text))] = found.as_slice() else { panic!("{found:?}") };
             assert!(name == "running program" && text.contains(says) && text.contains(&at.to_string()), "{text}");
         }

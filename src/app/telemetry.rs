@@ -193,7 +193,20 @@ fn family(name: &'static str, help: &'static str, samples: Vec<Sample>) -> Metri
 }
 
 fn of_engine(counters: &EngineCounters) -> Vec<MetricFamily> {
-    let EngineCounters { signalling, fragments, tcp, rtcp_senders_refused, gaps_left_out } = counters;
+    let EngineCounters {
+        signalling,
+        fragments,
+        tcp,
+        rtcp_senders_refused,
+        gaps_left_out,
+        streams_compared,
+        compared_in_part,
+        streams_unjudged,
+        streams_unindexed,
+        rtcp_unremembered,
+        late_addresses_left_out,
+        rtcp_rows_left_out,
+    } = counters;
     let by_what =
         |counts: &[(&str, u64)]| counts.iter().map(|(what, n)| Sample::counter([("what", what)], *n)).collect();
     let anomalies = signalling
@@ -210,6 +223,7 @@ fn of_engine(counters: &EngineCounters) -> Vec<MetricFamily> {
                 ("orphans", signalling.orphans),
                 ("orphans_shed", signalling.orphans_shed),
                 ("media_refused", signalling.media_refused),
+                ("payload_types_left_out", signalling.payload_types_left_out),
             ]),
         ),
         family("auscult_signalling_anomalies", "Oddities of SIP and SDP, by name", anomalies.collect()),
@@ -234,8 +248,22 @@ fn of_engine(counters: &EngineCounters) -> Vec<MetricFamily> {
         ),
         family(
             "auscult_evidence_left_out",
-            "Reports and gaps that found no room in the tables of round trips and of common loss",
-            by_what(&[("rtcp_senders", *rtcp_senders_refused), ("gaps", *gaps_left_out)]),
+            "Reports, gaps and streams that were left out of round trips, loss attribution, binding and verdicts",
+            by_what(&[
+                ("rtcp_senders", *rtcp_senders_refused),
+                ("gaps", *gaps_left_out),
+                ("compared_in_part", *compared_in_part),
+                ("ended_streams", *streams_unjudged),
+                ("rtcp_rows", *rtcp_rows_left_out),
+                ("address_streams", *streams_unindexed),
+                ("rtcp_copies", *rtcp_unremembered),
+                ("late_addresses", *late_addresses_left_out),
+            ]),
+        ),
+        family(
+            "auscult_streams_compared",
+            "Streams that RTCP reports, session descriptions and lossy intervals were compared with",
+            vec![Sample::counter([], *streams_compared)],
         ),
         family(
             "auscult_fragment_bytes",

@@ -13,8 +13,6 @@ use std::net::SocketAddr;
 const SAME_DATAGRAM: Nanos = Nanos::from_secs(1);
 /// The same where the IP header does not tell.
 const MIRROR_WINDOW: Nanos = Nanos::from_millis(2);
-/// Datagrams remembered per second (3 MiB); of more, copies are taken for reports.
-const HELD: usize = 1 << 16;
 
 /// What a datagram was when it came first.
 #[derive(Clone, Copy, Debug)]
@@ -31,15 +29,21 @@ pub struct Copies<S> {
     present: HashMap<u64, First, S>,
     before: HashMap<u64, First, S>,
     since: Timestamp,
+    most: usize,
+    /// Datagrams that found no place.
+    pub left_out: u64,
 }
 
 impl<S: BuildHasher + Clone> Copies<S> {
-    pub fn new(hasher: S) -> Copies<S> {
+    /// `most`: datagrams remembered of each second; of more, copies are taken for reports.
+    pub fn new(most: usize, hasher: S) -> Copies<S> {
         Copies {
             present: HashMap::with_hasher(hasher.clone()),
             before: HashMap::with_hasher(hasher.clone()),
             hasher,
             since: Timestamp::MIN,
+            most,
+            left_out: 0,
         }
     }
 
@@ -65,8 +69,10 @@ impl<S: BuildHasher + Clone> Copies<S> {
             self.present.clear();
             self.since = at;
         }
-        if self.present.len() < HELD {
+        if self.present.len() < self.most {
             self.present.insert(key, First { at, ip_id, call });
+        } else {
+            self.left_out += 1;
         }
     }
 }
@@ -84,7 +90,7 @@ mod tests {
     }
 
     fn seen(ip_id: Option<u16>) -> (Copies<Seeded>, u64) {
-        let mut copies = Copies::new(Seeded::new(1));
+        let mut copies = Copies::new(100, Seeded::new(1));
         let key = copies.key(A.parse().unwrap(), B.parse().unwrap(), b"report");
         copies.remember(key, at(0), ip_id, Some(7));
         (copies, key)
@@ -114,10 +120,10 @@ mod tests {
     #[test]
     fn what_is_remembered_is_bounded_in_time_and_number() {
         let (mut copies, key) = seen(Some(9));
-        for n in 0..2 * HELD as u64 {
+        for n in 0..200 {
             copies.remember(n, at(1), Some(9), None);
         }
-        assert!(copies.present.len() <= HELD && copies.before.len() <= HELD);
+        assert!(copies.present.len() <= 100 && copies.before.len() <= 100);
         copies.remember(1, at(1_500_000), None, None);
         copies.remember(2, at(3_000_000), None, None);
         assert_eq!((copies.present.len(), copies.before.len()), (1, 1));

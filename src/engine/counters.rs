@@ -17,6 +17,19 @@ pub struct EngineCounters {
     pub rtcp_senders_refused: u64,
     /// Gaps beyond those remembered in an interval: they are no evidence of whose loss it was.
     pub gaps_left_out: u64,
+    /// Streams that reports, session descriptions and lossy intervals were compared with, and how many of these were not
+    /// compared with every stream of their address or SSRC.
+    pub streams_compared: u64,
+    pub compared_in_part: u64,
+    /// Ended streams beyond [`crate::model::Limits::ended_streams`] or 64 of a call: its verdict does not know them.
+    pub streams_unjudged: u64,
+    /// Streams that their address or SSRC does not know, because it has 1,024.
+    pub streams_unindexed: u64,
+    /// RTCP datagrams whose copies would not be known, and addresses of ended streams whose last reports would not be.
+    pub rtcp_unremembered: u64,
+    pub late_addresses_left_out: u64,
+    /// Rows that were not made of RTCP: sources that nothing is known of, in datagrams of known calls or streams.
+    pub rtcp_rows_left_out: u64,
 }
 
 impl Engine {
@@ -28,6 +41,13 @@ impl Engine {
             tcp: self.tcp.as_ref().map(|t| t.counters).unwrap_or_default(),
             rtcp_senders_refused: self.join.witness.refused,
             gaps_left_out: self.join.gaps.left_out(),
+            streams_compared: self.join.compared,
+            compared_in_part: self.join.compared_in_part,
+            streams_unjudged: self.join.unjudged,
+            streams_unindexed: self.join.unindexed,
+            rtcp_unremembered: self.copies.left_out,
+            late_addresses_left_out: self.join.late.left_out,
+            rtcp_rows_left_out: self.rtcp_rows_left_out,
         }
     }
 }

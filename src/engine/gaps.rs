@@ -8,13 +8,15 @@ use crate::media::{FlowKey, Gap};
 use crate::model::StreamId;
 use crate::units::{Nanos, Seeded, Timestamp};
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 /// Gaps that begin no farther apart are together.
 const TOGETHER: Nanos = Nanos::from_millis(50);
 /// Other streams, with none of the hosts of each other, that make a gap common.
 const OTHERS: usize = 2;
-/// Gaps held per interval (8 MiB); later ones are no evidence.
-const HELD: usize = 1 << 17;
+/// Gaps of one stream held per second of the interval: a stream of 100 packets a second that loses every second one has
+/// half as many. Each is compared with all that begin around it.
+const OF_STREAM: usize = 100;
 /// Gaps looked at for unrelated hosts around one gap.
 const LOOKED_AT: usize = 64;
 /// Packets missing settle this much later at most: 100 packets of 30 ms.
@@ -32,8 +34,10 @@ struct Note {
 struct Generation {
     start: Timestamp,
     bins: Vec<Vec<Note>>,
-    streams: HashMap<StreamId, Vec<(Timestamp, u32)>, Seeded>,
+    streams: HashMap<StreamId, SmallVec<[(Timestamp, u32); 1]>, Seeded>,
     held: usize,
+    most: usize,
+    most_of_stream: usize,
     /// Found no room, since the machine began.
     left_out: u64,
     latest: usize,
@@ -53,8 +57,9 @@ pub struct Gaps {
 }
 
 impl Gaps {
-    pub fn new(interval: Nanos, hasher: &Seeded) -> Gaps {
-        Gaps { present: Generation::new(interval, hasher), before: Generation::new(interval, hasher) }
+    /// `most`: gaps held per interval; later ones are no evidence.
+    pub fn new(interval: Nanos, most: usize, hasher: &Seeded) -> Gaps {
+        Gaps { present: Generation::new(interval, most, hasher), before: Generation::new(interval, most, hasher) }
     }
 
     /// A new interval begins.
@@ -139,13 +144,15 @@ fn within(gaps: &[(Timestamp, u32)], at: Timestamp) -> &[(Timestamp, u32)] {
 }
 
 impl Generation {
-    fn new(interval: Nanos, hasher: &Seeded) -> Generation {
+    fn new(interval: Nanos, most: usize, hasher: &Seeded) -> Generation {
         let bins = (interval.0 / TOGETHER.0).max(1) as usize;
         Generation {
             start: Timestamp::MIN,
             bins: vec![Vec::new(); bins],
             streams: HashMap::with_hasher(hasher.clone()),
             held: 0,
+            most,
+            most_of_stream: OF_STREAM * (interval.0 / 1_000_000_000).max(1) as usize,
             left_out: 0,
             latest: 0,
         }
@@ -153,14 +160,19 @@ impl Generation {
 
     fn begin(&mut self, start: Timestamp) {
         self.start = start;
-        self.bins.iter_mut().for_each(Vec::clear);
+        let usual = self.most / self.bins.len();
+        for bin in &mut self.bins {
+            bin.clear();
+            // Bursts at another time of each interval would leave every bin as large as the largest.
+            bin.shrink_to(usual);
+        }
         self.streams.clear();
         (self.held, self.latest) = (0, 0);
     }
 
     fn note(&mut self, gap: &Gap, key: &FlowKey) {
         let bin = self.bin(gap.at);
-        if self.held >= HELD {
+        if self.held >= self.most || self.of(gap.stream).len() >= self.most_of_stream {
             self.left_out += 1;
             return;
         }
@@ -181,7 +193,7 @@ impl Generation {
     }
 
     fn of(&self, id: StreamId) -> &[(Timestamp, u32)] {
-        self.streams.get(&id).map_or(&[], Vec::as_slice)
+        self.streams.get(&id).map_or(&[], SmallVec::as_slice)
     }
 
     /// Gaps of others per bin, over the part of the interval that has gaps and at least a second.
@@ -240,7 +252,7 @@ mod tests {
     }
 
     fn gaps(list: &[(u8, i64, u32)]) -> Gaps {
-        let mut gaps = Gaps::new(Nanos::from_secs(10), &Seeded::new(1));
+        let mut gaps = Gaps::new(Nanos::from_secs(10), 1 << 17, &Seeded::new(1));
         gaps.turn(Timestamp(0));
         for (stream, ms, missing) in list {
             gaps.note(&gap(*stream, *ms, *missing), &key(*stream));
@@ -282,6 +294,31 @@ mod tests {
         let mut at_once: Vec<(u8, i64, u32)> = (0..50).flat_map(|k| (1..41u8).map(move |s| (s, k * 200, 1))).collect();
         at_once.sort_by_key(|g| g.1);
         assert!(common(&at_once, &[]).many_streams);
+    }
+
+    #[test]
+    fn gaps_are_bounded_in_all_and_of_each_stream() {
+        let mut gaps = Gaps::new(Nanos::from_secs(10), 3_000, &Seeded::new(1));
+        gaps.turn(Timestamp(0));
+        for ms in 0..2_000 {
+            gaps.note(&gap(1, ms, 1), &key(1));
+            gaps.note(&gap(2, ms, 1), &key(2));
+        }
+        assert_eq!((gaps.present.held, gaps.left_out()), (2_000, 2_000), "1,000 of each");
+        for ms in 0..2_000 {
+            gaps.note(&gap(3 + (ms % 100) as u8, 2_000 + ms, 1), &key(3));
+        }
+        assert_eq!((gaps.present.held, gaps.left_out()), (3_000, 3_000));
+        for interval in 1..20 {
+            gaps.turn(Timestamp(interval * 10_000_000_000));
+            (0..3_000u32).for_each(|n| {
+                let ms = interval * 10_000 + 500 * interval;
+                gaps.note(&Gap { stream: StreamId(u64::from(n)), ..gap(1, ms, 1) }, &key(1));
+            });
+        }
+        gaps.turn(Timestamp(200_000_000_000));
+        let held: usize = gaps.present.bins.iter().map(Vec::capacity).sum();
+        assert!(held <= 3_000, "{held}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::Sink;
 use super::drops::Drops;
 use super::gaps::Gaps;
+use super::late::LateFlows;
 use super::missed::Losses;
 use super::relations::{COMPARED, Relations};
 use super::remote::{Remote, Word};
@@ -29,6 +30,13 @@ use std::sync::Arc;
 const STREAMS_JUDGED: usize = 64;
 /// Addresses remembered per call.
 const ENDPOINTS_PER_CALL: usize = 64;
+/// Streams of one address or SSRC that one report, m-line or lossy row is compared with, beyond those of its own flow or
+/// call: the latest. Ordinary addresses have two.
+const COMPARED_WITH: usize = 64;
+/// The same over all m-lines of one message.
+pub const COMPARED_PER_MESSAGE: usize = 256;
+/// Streams the other way whose gaps are compared with those of one stream.
+const REVERSE_COMPARED: usize = 16;
 /// A stream that begins this soon after the first frame was probably there before.
 const CAPTURE_START: Nanos = Nanos::from_secs(1);
 
@@ -89,6 +97,8 @@ struct Call {
     callee_sends: bool,
     both_send: bool,
     held: bool,
+    /// It is over, and its streams are being closed.
+    closing: bool,
     worst: Option<Rated>,
     worst_interval: Option<Rated>,
     worst_minute: Option<Rated>,
@@ -101,6 +111,9 @@ pub struct Join {
     policy: Policy,
     codecs: CodecTable,
     max_endpoints: usize,
+    /// Reports of ended streams kept for the verdicts of calls that go on, over all calls.
+    max_ended: usize,
+    ended: usize,
     streams: HashMap<StreamId, Box<Stream>, Seeded>,
     by_ssrc: HashMap<Ssrc, Ids, Seeded>,
     by_endpoint: HashMap<Endpoint, Ids, Seeded>,
@@ -117,6 +130,16 @@ pub struct Join {
     pub first_frame: Timestamp,
     pub stamped_by: TimestampSource,
     pub resolution_ns: u32,
+    /// Addresses of streams that ended lately, whose last reports may still come.
+    pub late: LateFlows,
+    /// Streams that reports, session descriptions and lossy rows were compared with.
+    pub compared: u64,
+    /// Reports, m-lines and lossy rows that were not compared with every stream of their address or SSRC.
+    pub compared_in_part: u64,
+    /// Ended streams that the verdict of their call will not know.
+    pub unjudged: u64,
+    /// Streams that their address or SSRC does not know, because it has too many.
+    pub unindexed: u64,
 }
 
 impl Join {
@@ -125,14 +148,17 @@ impl Join {
             policy: policy.clone(),
             codecs: CodecTable::default(),
             max_endpoints: limits.media_endpoints,
+            max_ended: limits.ended_streams(),
+            ended: 0,
             streams: HashMap::with_hasher(hasher.clone()),
             by_ssrc: HashMap::with_hasher(hasher.clone()),
             by_endpoint: HashMap::with_hasher(hasher.clone()),
             bindings: HashMap::with_hasher(hasher.clone()),
             calls: HashMap::with_hasher(hasher.clone()),
             relations: Relations::new(policy.stream_timeout, hasher.clone()),
-            gaps: Gaps::new(policy.interval, &hasher),
-            witness: Witness::new(limits.streams, hasher),
+            gaps: Gaps::new(policy.interval, limits.gaps(), &hasher),
+            late: LateFlows::new(limits.late_addresses(), hasher.clone()),
+            witness: Witness::new(limits.rtcp_senders(), hasher),
             losses: Losses::default(),
             drops: Drops::new(policy.interval),
             interval_missed: false,
@@ -140,14 +166,19 @@ impl Join {
             first_frame: Timestamp::MIN,
             stamped_by: TimestampSource::default(),
             resolution_ns: 1,
+            compared: 0,
+            compared_in_part: 0,
+            unjudged: 0,
+            unindexed: 0,
         }
     }
 
-    /// A side said where it wants its media. Returns whether the address was taken in.
-    pub fn media(&mut self, fact: &Wish) -> bool {
+    /// A side said where it wants its media. Returns the streams of the address, at most `most`, which now know their call;
+    /// `None` where the address found no place.
+    pub fn media(&mut self, fact: &Wish, most: usize) -> Option<Vec<(StreamId, FlowKey)>> {
         let endpoint = fact.endpoint;
         if self.bindings.len() >= self.max_endpoints && !self.bindings.contains_key(&endpoint) {
-            return false;
+            return None;
         }
         let call = self.calls.entry(fact.uid).or_default();
         call.call_id = fact.call_id.clone();
@@ -164,16 +195,42 @@ impl Join {
         }
         call.both_send |= call.caller_sends && call.callee_sends;
         self.bindings.insert(endpoint, Binding { uid: fact.uid, side: fact.side, srtp: fact.srtp });
-        for id in self.by_endpoint.get(&endpoint).cloned().unwrap_or_default() {
-            self.bind(id);
+        let streams = self.streams_at(endpoint, fact.uid, most.min(COMPARED_WITH));
+        for (id, _) in &streams {
+            self.bind(*id);
         }
-        true
+        Some(streams)
     }
 
-    /// Streams to and from an address.
-    pub fn streams_at(&self, endpoint: Endpoint) -> Vec<(StreamId, FlowKey)> {
-        let ids = self.by_endpoint.get(&endpoint).into_iter().flatten();
-        ids.filter_map(|id| Some((*id, self.streams.get(id)?.key))).collect()
+    /// Streams to and from an address, in the order of their beginning. Where there are more than `most`, those of the call
+    /// first, then the latest.
+    fn streams_at(&mut self, endpoint: Endpoint, uid: u64, most: usize) -> Vec<(StreamId, FlowKey)> {
+        let all = self.by_endpoint.get(&endpoint).map_or(&[][..], |ids| ids);
+        let stream = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.key, s.uid));
+        if all.len() <= most {
+            self.compared += all.len() as u64;
+            return all.iter().filter_map(stream).map(|(id, key, _)| (id, key)).collect();
+        }
+        let here = |key: &FlowKey| key.src() == endpoint || key.dst() == endpoint;
+        let own = self.calls.get(&uid).map_or(&[][..], |call| &call.all).iter().rev().take(most).filter_map(stream);
+        let mut found: Vec<_> = own.filter(|(_, key, _)| here(key)).map(|(id, key, _)| (id, key)).collect();
+        let others = all.iter().rev().take(most).filter_map(stream).filter(|(.., of)| *of != Some(uid));
+        let room = most - found.len();
+        found.extend(others.map(|(id, key, _)| (id, key)).take(room));
+        found.reverse();
+        self.compared += 2 * most as u64;
+        self.compared_in_part += 1;
+        found
+    }
+
+    /// Streams from one address to another, the latest first, found by the address that has fewer of them.
+    fn between(&self, src: Endpoint, dst: Endpoint) -> impl Iterator<Item = (StreamId, &Stream)> {
+        let of = |end: Endpoint| self.by_endpoint.get(&end).map_or(&[][..], |ids| ids);
+        let (from, to) = (of(src), of(dst));
+        let fewer = if to.len() < from.len() { to } else { from };
+        let stream = |id: &StreamId| self.streams.get(id).map(|s| (*id, &**s));
+        let matches = move |(_, s): &(StreamId, &Stream)| s.key.src() == src && s.key.dst() == dst;
+        fewer.iter().rev().take(COMPARED_PER_MESSAGE).filter_map(stream).filter(matches)
     }
 
     /// Whether the address is free for others now.
@@ -202,10 +259,11 @@ impl Join {
                 answered: false,
             }),
         );
-        remember(self.by_ssrc.entry(report.ssrc).or_default(), report.id);
+        let mut known = remember(self.by_ssrc.entry(report.ssrc).or_default(), report.id);
         for endpoint in [key.src(), key.dst()] {
-            remember(self.by_endpoint.entry(endpoint).or_default(), report.id);
+            known &= remember(self.by_endpoint.entry(endpoint).or_default(), report.id);
         }
+        self.unindexed += u64::from(!known);
         self.meet_reverse(report.id, &key);
         self.bind(report.id);
         self.label(report.id, &mut report.call_uid, &mut report.call_id);
@@ -220,10 +278,10 @@ impl Join {
         let binding = self.bindings.get(&key.dst()).or_else(|| self.bindings.get(&key.src()));
         let call = |uid: Option<u64>| uid.is_some() && uid == binding.map(|b| b.uid);
         let all = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.key, call(s.uid)));
-        let between = |k: &FlowKey| k.src() == key.src() && k.dst() == key.dst() && k.ssrc != key.ssrc;
         let of_ssrc = self.by_ssrc.get(&Ssrc(key.ssrc)).into_iter().flatten().rev().filter_map(all);
-        let of_flow = self.by_endpoint.get(&key.src()).into_iter().flatten().rev().filter_map(all);
-        of_ssrc.take(COMPARED).chain(of_flow.filter(|(_, k, _)| between(k)).take(COMPARED)).collect()
+        let of_flow = self.between(key.src(), key.dst()).filter(|(_, s)| s.key.ssrc != key.ssrc);
+        let of_flow = of_flow.map(|(id, s)| (id, s.key, call(s.uid)));
+        of_ssrc.take(COMPARED).chain(of_flow.take(COMPARED)).collect()
     }
 
     /// Returns the call the stream belongs to, to keep it alive.
@@ -275,7 +333,9 @@ impl Join {
             Word::Lost => (LossSource::Network, "receiver_lost_them"),
             Word::Received => (LossSource::SuspectedCapture, "receiver_got_them"),
             Word::Silent => {
-                let common = self.gaps.common(row.stream, &key, &self.reverse(&key));
+                let reverse = self.reverse(&key);
+                self.compared += reverse.len() as u64;
+                let common = self.gaps.common(row.stream, &key, &reverse);
                 if common.many_streams {
                     (LossSource::SuspectedCapture, "many_streams_at_once")
                 } else if common.both_directions {
@@ -295,12 +355,12 @@ impl Join {
         }
     }
 
-    /// Streams the other way between the same addresses.
+    /// Streams the other way between the same addresses, in the order of their beginning: the latest of many.
     fn reverse(&self, key: &FlowKey) -> Vec<StreamId> {
-        let other_way = |id: &&StreamId| {
-            self.streams.get(*id).is_some_and(|s| s.key.src() == key.dst() && s.key.dst() == key.src())
-        };
-        self.by_endpoint.get(&key.src()).into_iter().flatten().filter(other_way).copied().collect()
+        let mut found: Vec<StreamId> =
+            self.between(key.dst(), key.src()).map(|(id, _)| id).take(REVERSE_COMPARED).collect();
+        found.reverse();
+        found
     }
 
     pub fn stream_ended(&mut self, mut report: StreamReport, out: &mut dyn Sink) {
@@ -332,8 +392,12 @@ impl Join {
                 let whole = report.mos.lq.map(|lq| (lq, report.mos.scale));
                 call.worst = lower(lower(call.worst, whole), interval);
                 call.trust(&report);
-                if call.ended.len() < STREAMS_JUDGED {
-                    call.ended.push(report.clone());
+                if call.ended.len() >= STREAMS_JUDGED || !call.closing && self.ended >= self.max_ended {
+                    self.unjudged += 1;
+                } else {
+                    self.ended += 1;
+                    // The call knows its own identity.
+                    call.ended.push(StreamReport { call_id: String::new(), ..report.clone() });
                 }
             }
         }
@@ -369,7 +433,8 @@ impl Join {
 
     /// Streams of a call that are still going, and the addresses it leaves.
     pub fn closing(&mut self, uid: u64) -> (Vec<(StreamId, FlowKey)>, Vec<Endpoint>) {
-        let Some(call) = self.calls.get(&uid) else { return (Vec::new(), Vec::new()) };
+        let Some(call) = self.calls.get_mut(&uid) else { return (Vec::new(), Vec::new()) };
+        call.closing = true;
         let active = call.active.iter().filter_map(|id| Some((*id, self.streams.get(id)?.key))).collect();
         let endpoints: Vec<Endpoint> = call.endpoints.clone();
         let left = endpoints.into_iter().filter(|e| self.media_gone(uid, *e)).collect();
@@ -379,6 +444,7 @@ impl Join {
     /// A call whose streams have all ended.
     pub fn call_ended(&mut self, mut record: CallRecord, out: &mut dyn Sink) {
         let mut call = self.calls.remove(&record.uid).unwrap_or_default();
+        self.ended -= call.ended.len();
         // Of equally grave reasons the first stream's is told; identities depend on the time of day.
         call.ended.sort_by_key(|s| (s.first_at, s.src, s.dst, s.ssrc));
         self.describe(&mut record, &call);
@@ -386,7 +452,7 @@ impl Join {
     }
 
     pub fn forget_call(&mut self, uid: u64) {
-        self.calls.remove(&uid);
+        self.ended -= self.calls.remove(&uid).map_or(0, |call| call.ended.len());
     }
 
     /// A call that goes on, with what is known of its streams.
@@ -404,22 +470,14 @@ impl Join {
         }
     }
 
-    /// Attaches call and stream to a report. Returns the call.
-    pub fn report(&mut self, mut record: RtcpRecord, out: &mut dyn Sink) -> Option<u64> {
-        let about = record.block.map(|b| b.ssrc).unwrap_or(record.reporter);
-        let toward = record.block.is_some();
-        let candidates = self.by_ssrc.get(&about).map_or(&[][..], |v| v);
-        let matches = |id: &&StreamId| {
-            self.streams.get(*id).is_some_and(|s| {
-                let (from, to) = if toward { (s.key.dst(), s.key.src()) } else { (s.key.src(), s.key.dst()) };
-                from.ip == Endpoint::from(record.src).ip && to.ip == Endpoint::from(record.dst).ip
-            })
-        };
-        let id = candidates.iter().find(matches).or(match candidates {
-            [only] => Some(only),
-            _ => None,
-        });
-        record.stream = id.copied();
+    /// Attaches call and stream to a report. Returns the call. `find` looks a stream up by its flow.
+    pub fn report(
+        &mut self,
+        mut record: RtcpRecord,
+        find: &dyn Fn(&FlowKey) -> Option<StreamId>,
+        out: &mut dyn Sink,
+    ) -> Option<u64> {
+        record.stream = self.stream_of(&record, find);
         if let (Some(id), Some(block)) = (record.stream, &record.block)
             && let Some(stream) = self.streams.get_mut(&id)
         {
@@ -430,6 +488,65 @@ impl Join {
         let call = record.call_uid;
         out.push(Event::Rtcp(Box::new(record)));
         call
+    }
+
+    /// The stream that a report is about. Where its SSRC has many, the one between the report's own ports first, then the
+    /// latest.
+    fn stream_of(&mut self, record: &RtcpRecord, find: &dyn Fn(&FlowKey) -> Option<StreamId>) -> Option<StreamId> {
+        let about = record.block.map(|b| b.ssrc).unwrap_or(record.reporter);
+        let (from, to) = match record.block {
+            Some(_) => (Endpoint::from(record.dst), Endpoint::from(record.src)),
+            None => (Endpoint::from(record.src), Endpoint::from(record.dst)),
+        };
+        let candidates = self.by_ssrc.get(&about).map_or(&[][..], |v| v);
+        if let [only] = candidates {
+            self.compared += 1;
+            return Some(*only);
+        }
+        let matches = |id: &&StreamId| {
+            self.streams.get(*id).is_some_and(|s| s.key.src().ip == from.ip && s.key.dst().ip == to.ip)
+        };
+        if candidates.len() <= COMPARED_WITH {
+            self.compared += candidates.len() as u64;
+            return candidates.iter().find(matches).copied();
+        }
+        // RTCP has the port above the media's, or the same one (RFC 3550 section 11, RFC 5761).
+        let flow = |(back_src, back_dst): (u16, u16)| FlowKey {
+            src_ip: from.ip,
+            dst_ip: to.ip,
+            src_port: from.port.wrapping_sub(back_src),
+            dst_port: to.port.wrapping_sub(back_dst),
+            ssrc: about.0,
+        };
+        let own = [(1, 1), (0, 0), (1, 0), (0, 1)].map(flow).iter().find_map(find);
+        let own = own.filter(|id| self.streams.contains_key(id));
+        let found = own.or_else(|| candidates.iter().rev().take(COMPARED_WITH).find(matches).copied());
+        self.compared += COMPARED_WITH as u64;
+        self.compared_in_part += u64::from(own.is_none());
+        found
+    }
+
+    /// Whether RTCP between these addresses is of a call or a measured stream, or of one that ended lately.
+    pub fn knows_rtcp_between(&self, src: SocketAddr, dst: SocketAddr, at: Timestamp) -> bool {
+        [dst, src].into_iter().any(|address| {
+            let endpoint = Endpoint::from(address);
+            let below = Endpoint { port: endpoint.port.wrapping_sub(1), ..endpoint };
+            [endpoint, below].iter().any(|end| {
+                self.bindings.contains_key(end) || self.by_endpoint.contains_key(end) || self.late.contains(end, at)
+            })
+        })
+    }
+
+    /// Whether a stream with this SSRC is measured.
+    pub fn knows_ssrc(&self, ssrc: Ssrc) -> bool {
+        self.by_ssrc.contains_key(&ssrc)
+    }
+
+    /// An interval begins.
+    pub fn turn(&mut self, start: Timestamp) {
+        self.gaps.turn(start);
+        self.drops.turn(start);
+        self.late.turn(start);
     }
 
     /// The stream of an SSRC from one address to another, as far as they are known; with its SSRC and call.
@@ -446,7 +563,8 @@ impl Join {
         };
         let found = |id: &StreamId| self.streams.get(id).map(|s| (*id, Ssrc(s.key.ssrc), s.uid, &s.key));
         let matches = |key: &FlowKey| from.is_none_or(|e| e == key.src()) && to.is_none_or(|e| e == key.dst());
-        let exact = candidates.iter().rev().filter_map(found).find(|(.., key)| matches(key));
+        let latest = candidates.iter().rev().take(COMPARED_PER_MESSAGE);
+        let exact = latest.filter_map(found).find(|(.., key)| matches(key));
         // The addresses an endpoint knows may be those behind a NAT; its SSRC is the same everywhere.
         let (id, ssrc, uid, _) = exact.or_else(|| match candidates.as_slice() {
             [only] if ssrc.is_some() => found(only),
@@ -500,18 +618,14 @@ impl Join {
     }
 
     fn meet_reverse(&mut self, id: StreamId, key: &FlowKey) {
-        let mut met = false;
-        for other in self.by_endpoint.get(&key.src()).into_iter().flatten() {
-            if let Some(stream) = self.streams.get_mut(other)
-                && stream.key.src() == key.dst()
-                && stream.key.dst() == key.src()
-            {
+        let others: Ids = self.between(key.dst(), key.src()).map(|(other, _)| other).collect();
+        for other in &others {
+            if let Some(stream) = self.streams.get_mut(other) {
                 stream.answered = true;
-                met = true;
             }
         }
         if let Some(stream) = self.streams.get_mut(&id) {
-            stream.answered = met;
+            stream.answered = !others.is_empty();
         }
     }
 
@@ -527,6 +641,7 @@ impl Join {
         remove_from(&mut self.by_ssrc, &Ssrc(stream.key.ssrc), id);
         for endpoint in [stream.key.src(), stream.key.dst()] {
             remove_from(&mut self.by_endpoint, &endpoint, id);
+            self.late.note(endpoint, self.interval_start + self.policy.interval);
         }
         Some(stream)
     }
@@ -641,10 +756,13 @@ impl Blamed {
     }
 }
 
-fn remember(list: &mut Ids, id: StreamId) {
-    if list.len() < STREAMS_PER_ADDRESS {
+/// Whether there was a place.
+fn remember(list: &mut Ids, id: StreamId) -> bool {
+    let fits = list.len() < STREAMS_PER_ADDRESS;
+    if fits {
         list.push(id);
     }
+    fits
 }
 
 fn remove_from<K: std::hash::Hash + Eq>(table: &mut HashMap<K, Ids, Seeded>, key: &K, id: StreamId) {

@@ -8,11 +8,14 @@ mod clock;
 mod copies;
 mod counters;
 mod drops;
+mod early;
 mod gaps;
 mod join;
+mod late;
 mod missed;
 mod relations;
 mod remote;
+mod reports;
 mod rtcp;
 mod verdict;
 mod vq;
@@ -32,11 +35,12 @@ use crate::wire::classify::{Class, classify};
 use crate::wire::rtp::{RtpError, RtpHeader};
 use crate::wire::sip::{Framing, frame_len, looks_like_sip};
 use crate::wire::tcp::{Reassembler, TcpOutcome, TcpStream};
-use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_rtp, fast_udp, rtcp as wire_rtcp};
+use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_rtp, fast_udp};
 use clock::Suspicion;
 use copies::Copies;
+use early::EarlyReports;
 use hashbrown::HashMap;
-use join::{Join, Wish};
+use join::{COMPARED_PER_MESSAGE, Join, Wish};
 use relations::Kin;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
@@ -84,6 +88,10 @@ pub struct Engine {
     join: Join,
     /// RTCP of the last moments.
     copies: Copies<Seeded>,
+    /// RTCP of streams that may come to be known.
+    early: EarlyReports,
+    /// Rows that were not made of RTCP of known calls: sources of a BYE that nothing is known of.
+    rtcp_rows_left_out: u64,
     /// Where frames come from, at least one.
     sources: Vec<Source>,
     /// Whose frames come now.
@@ -137,7 +145,9 @@ impl Engine {
             places: Vec::with_capacity(BATCH),
             signal: Signal::new(&policy, &limits),
             join: Join::new(&policy, &limits, hasher.clone()),
-            copies: Copies::new(hasher.clone()),
+            copies: Copies::new(limits.rtcp_copies(), hasher.clone()),
+            early: EarlyReports::new(hasher.clone()),
+            rtcp_rows_left_out: 0,
             sources: vec![Source::default()],
             source: 0,
             boundary: Timestamp::MAX,
@@ -256,6 +266,7 @@ impl Engine {
         for shard in &mut self.shards {
             shard.finish();
         }
+        self.give_up_early(None);
         self.end_interval(out);
     }
 
@@ -310,11 +321,12 @@ impl Engine {
             } else if self.tcp_deadline() <= next {
                 self.release_tcp(next, out);
             } else if self.signal.next_deadline() <= next {
-                self.signal.fire(next, &mut self.signal_facts);
+                self.signal.fire_some(next, &mut self.signal_facts);
                 self.signal_facts(out);
             } else {
                 self.close_interval(out);
-                let idle = self.shards.iter().all(Shard::is_idle) && !self.join.losses.is_pending();
+                let idle =
+                    self.shards.iter().all(Shard::is_idle) && !self.join.losses.is_pending() && self.early.is_empty();
                 if idle && until - self.boundary > self.policy.interval {
                     // Nothing can happen on the grid until the next frame.
                     let next = until.min(self.signal.next_deadline()).min(self.tcp_deadline());
@@ -374,6 +386,7 @@ impl Engine {
         for shard in &mut self.shards {
             shard.turned(boundary);
         }
+        self.give_up_early(Some(boundary));
         self.end_interval(out);
         self.expire(boundary);
         self.boundary = boundary + self.policy.interval;
@@ -429,8 +442,7 @@ impl Engine {
 
     /// Another interval begins.
     fn next_interval(&mut self, start: Timestamp) {
-        self.join.gaps.turn(start);
-        self.join.drops.turn(start);
+        self.join.turn(start);
     }
 
     /// States what was captured in the interval that ends at the boundary.
@@ -519,7 +531,10 @@ impl Engine {
         let outcome = match class {
             Class::Rtp(header) => return self.rtp(at, datagram, &header, out),
             Class::Relayed { payload, wire_len } => return self.relayed(at, datagram, payload, wire_len, out),
-            Class::Rtcp => self.rtcp(at, datagram, out),
+            Class::Rtcp => match self.rtcp(at, datagram, out) {
+                Some(outcome) => outcome,
+                None => return,
+            },
             Class::Stun => Outcome::Ignored(Ignored::Stun),
             Class::Dtls => Outcome::Ignored(Ignored::Dtls),
             Class::Udptl if self.carries_media(datagram) => Outcome::Ignored(Ignored::Udptl),
@@ -557,24 +572,6 @@ impl Engine {
     /// Whether an offer or answer named one of the addresses, or the port below (RTCP's).
     fn carries_media(&self, datagram: &Datagram<'_>) -> bool {
         self.join.is_media_address(datagram.src) || self.join.is_media_address(datagram.dst)
-    }
-
-    fn rtcp(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut dyn Sink) -> Outcome {
-        let (key, ip_id) = (self.copies.key(datagram.src, datagram.dst, datagram.payload), datagram.path.ip_id);
-        if let Some(call) = self.copies.of(key, at, ip_id) {
-            self.join.rtcp_copied(call);
-            return Outcome::Ignored(Ignored::RtcpCopy);
-        }
-        let mut records = Vec::new();
-        for packet in wire_rtcp::packets(datagram.payload, datagram.wire_len).flatten() {
-            self.join.witness.packet(at, datagram.src, datagram.dst, &packet, &mut records);
-        }
-        let mut call = None;
-        for record in records {
-            call = self.join.report(record, out).or(call);
-        }
-        self.copies.remember(key, at, ip_id, call);
-        Outcome::Rtcp
     }
 
     fn segment(&mut self, at: Timestamp, segment: &Segment<'_>, out: &mut dyn Sink) {
@@ -703,15 +700,16 @@ impl Engine {
                     let shard = self.shard_index(&key);
                     self.shard_of.insert(report.id, shard);
                     report.relation = self.relate(report.id, key);
-                    let at = report.last_at;
+                    let (first_at, at) = (report.first_at, report.last_at);
                     if let Some(uid) = self.join.stream_started(*report, out) {
-                        self.signal.media_seen(uid, at);
+                        self.media_seen(uid, at, out);
                     }
+                    self.early_reports(&[key.src(), key.dst()], first_at, out);
                 }
                 media::Fact::Gap(gap) => self.join.gap(&gap),
                 media::Fact::Interval(row, last_at) => {
                     if let Some(uid) = self.join.interval(*row, out) {
-                        self.signal.media_seen(uid, last_at);
+                        self.media_seen(uid, last_at, out);
                     }
                 }
                 media::Fact::Ended(report) => {
@@ -721,6 +719,13 @@ impl Engine {
             }
         }
         self.media_facts = facts;
+    }
+
+    /// Media of a call was seen. The message that was kept back until the call is known is stated.
+    fn media_seen(&mut self, uid: u64, at: Timestamp, out: &mut dyn Sink) {
+        if let Some(message) = self.signal.media_seen(uid, at) {
+            out.push(Event::SipMessage(message));
+        }
     }
 
     fn relate(&mut self, id: StreamId, key: FlowKey) -> Option<Relation> {
@@ -735,6 +740,7 @@ impl Engine {
 
     fn signal_facts(&mut self, out: &mut dyn Sink) {
         let mut left = Vec::new();
+        let mut compared = COMPARED_PER_MESSAGE;
         for fact in std::mem::take(&mut self.signal_facts) {
             match fact {
                 signal::Fact::Changed(uid) => {
@@ -744,13 +750,16 @@ impl Engine {
                 }
                 signal::Fact::Media { uid, call_id, side, endpoint, payloads, direction, srtp, .. } => {
                     let endpoint = Endpoint::from(endpoint);
-                    if self.join.media(&Wish { uid, call_id, side, endpoint, direction, srtp }) && !payloads.is_empty()
-                    {
+                    let wish = Wish { uid, call_id, side, endpoint, direction, srtp };
+                    let Some(streams) = self.join.media(&wish, compared) else { continue };
+                    compared -= streams.len();
+                    self.early_reports(&[endpoint], self.watermark, out);
+                    if !payloads.is_empty() {
                         let hint = Hint { endpoint, payloads };
                         for shard in &mut self.shards {
                             shard.hint(&hint);
                         }
-                        for (id, key) in self.join.streams_at(endpoint) {
+                        for (id, key) in streams {
                             if let Some(shard) = self.shard_of.get(&id) {
                                 self.shards[*shard].tell(id, key, &hint);
                             }
@@ -808,14 +817,19 @@ impl Engine {
     /// All streams of one sender and SSRC share a shard, so that it sees them move.
     #[inline]
     fn shard_index(&self, key: &FlowKey) -> usize {
-        match self.shards.len() {
-            1 => 0,
-            n => (self.hasher.hash_one((key.src_ip, key.src_port, key.ssrc)) % n as u64) as usize,
-        }
+        shard_of(self.shards.len(), &self.hasher, key)
     }
 
     fn count(&mut self, outcome: Outcome) {
         self.interval_outcomes.add(outcome, 1);
+    }
+}
+
+#[inline]
+fn shard_of(shards: usize, hasher: &Seeded, key: &FlowKey) -> usize {
+    match shards {
+        1 => 0,
+        n => (hasher.hash_one((key.src_ip, key.src_port, key.ssrc)) % n as u64) as usize,
     }
 }
 

@@ -43,7 +43,7 @@ impl Half {
 }
 
 pub struct Witness {
-    senders: HashMap<Ssrc, Sender, Seeded>,
+    senders: HashMap<Ssrc, Box<Sender>, Seeded>,
     max_senders: usize,
     /// Reports that found no room for their sender: no round trip comes of them.
     pub refused: u64,
@@ -185,7 +185,7 @@ impl Witness {
             self.refused += 1;
             return None;
         }
-        let sender = self.senders.entry(ssrc).or_default();
+        let sender = &mut **self.senders.entry(ssrc).or_default();
         sender.last_at = at;
         Some(sender)
     }

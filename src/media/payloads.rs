@@ -4,7 +4,7 @@ use super::timing::Parked;
 use crate::model::{ClockSource, CodecId, JitterStat, PayloadKind, PayloadMap};
 use crate::units::{ClockRate, PayloadType};
 use crate::wire::sdp::static_payload;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Payload types told apart per stream; packets of further ones count as media of the present type.
 const MAX_PAYLOADS: usize = 12;
@@ -33,19 +33,20 @@ pub struct Payloads {
     /// Packets of the current type that its entry does not count yet.
     uncounted: u32,
     all: Vec<Payload>,
-    known: Vec<PayloadMap>,
+    /// What an offer or answer said.
+    known: Option<Arc<[PayloadMap]>>,
 }
 
 impl Payloads {
-    pub fn new(payload_type: u8, payload_len: u16, known: &[PayloadMap]) -> Payloads {
-        let first = Payload::guess(payload_type, payload_len, known);
+    pub fn new(payload_type: u8, payload_len: u16, known: Option<Arc<[PayloadMap]>>) -> Payloads {
+        let first = Payload::guess(payload_type, payload_len, known.as_deref().unwrap_or_default());
         Payloads {
             current_type: payload_type,
             current_sampled: first.is_sampled(),
             current: 0,
             uncounted: 0,
             all: vec![first],
-            known: known.to_vec(),
+            known,
         }
     }
 
@@ -107,7 +108,8 @@ impl Payloads {
         let index = match self.all.iter().position(|p| p.payload_type.0 == payload_type) {
             Some(index) => index,
             None if self.all.len() < MAX_PAYLOADS => {
-                self.all.push(Payload::guess(payload_type, payload_len, &self.known));
+                self.all.reserve_exact(1);
+                self.all.push(Payload::guess(payload_type, payload_len, self.known.as_deref().unwrap_or_default()));
                 self.all.len() - 1
             }
             None => return None,
@@ -122,8 +124,8 @@ impl Payloads {
 
     /// What an offer or answer says overrides everything else; a type already measured keeps its inferred rate only
     /// if the description does not name it.
-    pub fn apply(&mut self, maps: &[PayloadMap]) {
-        self.known = maps.to_vec();
+    pub fn apply(&mut self, maps: &Arc<[PayloadMap]>) {
+        self.known = Some(Arc::clone(maps));
         for payload in &mut self.all {
             if let Some(map) = maps.iter().find(|m| m.payload_type == payload.payload_type) {
                 payload.kind = map.kind;

@@ -16,6 +16,7 @@ use crate::units::{Nanos, Seeded, Timestamp};
 use hashbrown::{HashMap, HashTable};
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 /// Packets in sequence that make a stream of an address an offer or answer named (RFC 3550 A.1 MIN_SEQUENTIAL).
 const CONFIRM_EXPECTED: u8 = 2;
@@ -25,6 +26,9 @@ const CONFIRM_UNSIGNALLED: u8 = 4;
 const CANDIDATE_PACKETS: usize = 8;
 /// The same with their copies: a mirror may show every packet three times.
 const CANDIDATE_COPIES: usize = 3 * CANDIDATE_PACKETS;
+
+/// Packets by which the list of a candidate grows.
+const CANDIDATE_GROWTH: usize = 4;
 
 /// Numbers missing between two packets of a candidate that may still be one stream.
 const MAX_GAP: u16 = 100;
@@ -54,7 +58,7 @@ pub struct Witness {
 #[derive(Clone, Debug)]
 pub struct Hint {
     pub endpoint: Endpoint,
-    pub payloads: Vec<PayloadMap>,
+    pub payloads: Arc<[PayloadMap]>,
 }
 
 /// Numbers missing between two packets that came one after the other. They may still come late.
@@ -140,7 +144,7 @@ pub struct Shard {
     by_age: [VecDeque<(u64, FlowKey)>; 2],
     serial: u64,
     pending: u64,
-    hints: HashMap<Endpoint, Vec<PayloadMap>, Seeded>,
+    hints: HashMap<Endpoint, Arc<[PayloadMap]>, Seeded>,
     pool: Pool,
     /// Reports on their way, kept for their room.
     rows: Vec<IntervalReport>,
@@ -281,7 +285,7 @@ impl Shard {
 
     /// Takes what was said about an address, for streams to come.
     pub fn hint(&mut self, hint: &Hint) {
-        self.hints.insert(hint.endpoint, hint.payloads.clone());
+        self.hints.insert(hint.endpoint, Arc::clone(&hint.payloads));
     }
 
     /// Tells a stream to or from the address the same: one from it only follows unless its own receiver spoke.
@@ -360,6 +364,13 @@ impl Shard {
     fn slot_of(&self, id: StreamId, key: FlowKey) -> Option<u32> {
         let stream = |slot: &u32| self.streams[*slot as usize].as_deref();
         self.index.find(self.hasher.hash_one(key), |slot| stream(slot).is_some_and(|s| s.id == id)).copied()
+    }
+
+    /// The stream of a flow, if it is measured here.
+    pub fn find(&self, key: &FlowKey) -> Option<StreamId> {
+        let found =
+            self.index.find(self.hasher.hash_one(*key), |slot| self.fronts.get(*slot).is_some_and(|f| f.key() == *key));
+        self.at(*found?).map(|stream| stream.id)
     }
 
     /// Where a stream stands; `None` when it is not here.
@@ -503,7 +514,7 @@ impl Shard {
         }
         let Some(candidate) = self.forget_candidate(key) else { return };
         let Some(first) = candidate.packets.first() else { return };
-        let known = self.hints.get(&key.dst()).or_else(|| self.hints.get(&key.src())).map_or(&[][..], |v| v);
+        let known = self.hints.get(&key.dst()).or_else(|| self.hints.get(&key.src())).cloned();
         let mut stream = Stream::new(first, Payloads::new(first.payload_type, first.payload_len, known), self.buffer);
         stream.signalled = signalled;
         stream.first_packet(first, &mut self.pool);
@@ -743,6 +754,9 @@ impl Candidate {
         } else {
             self.in_sequence = 1;
             self.ticks_per_number = None;
+        }
+        if self.packets.len() == self.packets.capacity() {
+            self.packets.reserve_exact(CANDIDATE_GROWTH);
         }
         self.packets.push(*packet);
     }

@@ -16,6 +16,7 @@ use crate::model::{
 use crate::units::{Nanos, PayloadType, Ssrc, Timestamp};
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
+use std::sync::Arc;
 
 /// A silence this long, then numbers missing: the sender may have sent elsewhere meanwhile.
 const AWAY: i64 = 400_000_000;
@@ -315,7 +316,7 @@ impl Stream {
     }
 
     /// Takes what an offer or answer said about payload types.
-    pub fn hint(&mut self, maps: &[PayloadMap], pool: &mut Pool) {
+    pub fn hint(&mut self, maps: &Arc<[PayloadMap]>, pool: &mut Pool) {
         let before = self.payloads.current().clock;
         self.payloads.apply(maps);
         let now = self.payloads.current();

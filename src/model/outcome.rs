@@ -57,6 +57,8 @@ pub enum Ignored {
     TcpRetransmission,
     /// RTCP that a mirror showed before.
     RtcpCopy,
+    /// RTCP between addresses and about sources of which neither a call nor a stream is known, nor was soon after it.
+    UnknownRtcp,
     /// No bytes captured of the layer that matters (snap length).
     CutShort,
 }
@@ -76,6 +78,7 @@ impl Ignored {
             Ignored::KeepAlive => "keep_alive",
             Ignored::TcpRetransmission => "tcp_retransmission",
             Ignored::RtcpCopy => "rtcp_copy",
+            Ignored::UnknownRtcp => "unknown_rtcp",
             Ignored::CutShort => "cut_short",
         }
     }

@@ -76,6 +76,10 @@ pub struct Limits {
     pub fragment_bytes: usize,
     /// Largest SIP message parsed, in bytes.
     pub message_bytes: usize,
+    /// Bytes of single messages of unknown calls, each kept back until a second one confirms the call.
+    pub pending_bytes: usize,
+    /// Bytes of records on their way to the store's writer.
+    pub queue_bytes: usize,
 }
 
 impl Default for Limits {
@@ -92,22 +96,199 @@ impl Default for Limits {
             tcp_bytes: 128 * 1024,
             fragment_bytes: 32 * 1024 * 1024,
             message_bytes: 128 * 1024,
+            pending_bytes: 64 * 1024 * 1024,
+            queue_bytes: 512 * 1024 * 1024,
         }
     }
 }
 
+/// What one limit may hold at worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Name of the table; that of the limit where it has one of its own.
+    pub name: &'static str,
+    /// Units held at most.
+    pub units: usize,
+    /// Bytes of memory that each takes at worst.
+    pub bytes: usize,
+}
+
+impl Share {
+    pub fn total(&self) -> usize {
+        self.units.saturating_mul(self.bytes)
+    }
+}
+
+/// Limits that need more memory than they may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excess {
+    /// Bytes needed, with every limit that may be lowered at its least.
+    pub needed: usize,
+    pub allowed: usize,
+}
+
+/// Bytes of tables that do not depend on any limit: RTCP that waits for its stream, delays per codec, changes for the page,
+/// recycled buffers, spans and intervals with drops.
+const FIXED_BYTES: usize = 16 * 1024 * 1024;
+
+/// Limits that follow [`Limits::within`], with the least each may be lowered to.
+const SCALED: [(&str, usize); 8] = [
+    ("streams", 64),
+    ("candidates", 64),
+    ("calls", 64),
+    ("media_endpoints", 256),
+    ("tcp_connections", 4),
+    ("fragment_bytes", 128 * 1024),
+    ("pending_bytes", 128 * 1024),
+    ("queue_bytes", 2 * 1024 * 1024),
+];
+
 impl Limits {
-    /// What each limit may hold at worst: its name, how many, and bytes of each. Bytes are those a release build was seen
-    /// to take, rounded up, with everything that hangs on the unit: tables and their growth by doubling, histograms of
-    /// a stream's whole life, identities of every message of a call. Traffic that is no attack takes a fraction.
-    pub fn shares(&self) -> [(&'static str, usize, usize); 6] {
+    /// RTCP senders remembered for round trips.
+    pub fn rtcp_senders(&self) -> usize {
+        self.streams
+    }
+
+    /// Reports of ended streams kept for the verdict of calls that go on. A stream that ends with its call needs none.
+    pub fn ended_streams(&self) -> usize {
+        (self.streams / 2).max(64)
+    }
+
+    /// Gaps of one interval that are compared with each other.
+    pub fn gaps(&self) -> usize {
+        self.streams.clamp(1024, 1 << 17)
+    }
+
+    /// RTCP datagrams of one second that copies are told from.
+    pub fn rtcp_copies(&self) -> usize {
+        self.streams.clamp(1024, 1 << 16)
+    }
+
+    /// Addresses of streams that ended within the last 20 seconds.
+    pub fn late_addresses(&self) -> usize {
+        self.streams.clamp(1024, 1 << 15)
+    }
+
+    /// What each table may hold at worst. Bytes are those that `tests/memory.rs` counts under content chosen to take most, with
+    /// everything that belongs to the unit: tables while they grow by doubling, texts, histograms of a stream's whole life,
+    /// identities of every message of a call. Traffic that is no attack takes a fraction.
+    pub fn shares(&self) -> [Share; 16] {
+        let share = |name, units, bytes| Share { name, units, bytes };
         [
-            ("streams", self.streams, 6 * 1024),
-            ("candidates", self.candidates, 3 * 1024),
-            ("calls", self.calls, 6 * 1024 + 32 * self.messages_per_call + 64 * self.branches_per_call),
-            ("media_endpoints", self.media_endpoints, 512),
-            ("tcp_connections", self.tcp_connections, 2 * self.tcp_bytes + 1024),
-            ("fragment_bytes", self.fragment_bytes, 2),
+            share("streams", self.streams, STREAM),
+            share("candidates", self.candidates, CANDIDATE),
+            share("calls", self.calls, CALL + MESSAGE * self.messages_per_call + BRANCH * self.branches_per_call),
+            share("media_endpoints", self.media_endpoints, MEDIA_ENDPOINT),
+            share("tcp_connections", self.tcp_connections, 2 * (self.tcp_bytes + TCP_DIRECTION)),
+            share("fragment_bytes", self.fragment_bytes, 1),
+            share("pending_bytes", self.pending_bytes, 1),
+            share("queue_bytes", self.queue_bytes, 1),
+            share("rtcp_senders", self.rtcp_senders(), RTCP_SENDER),
+            share("ended_streams", self.ended_streams(), ENDED_STREAM),
+            share("gaps", 2 * self.gaps(), GAP),
+            share("rtcp_copies", 2 * self.rtcp_copies(), RTCP_COPY),
+            share("late_addresses", 2 * self.late_addresses(), LATE_ADDRESS),
+            share("live_calls", self.calls, LIVE_CALL),
+            share("live_streams", self.streams, LIVE_STREAM),
+            share("fixed", 1, FIXED_BYTES),
         ]
+    }
+
+    /// Bytes of memory that all tables take when each is full of what takes most.
+    pub fn worst_bytes(&self) -> usize {
+        self.shares().iter().fold(0, |sum, share| sum.saturating_add(share.total()))
+    }
+
+    /// These limits lowered in proportion, as far as needed for all tables to stay within `bytes`; those named in `kept` stay
+    /// as they are.
+    ///
+    /// # Errors
+    /// When they do not fit even at their least.
+    pub fn within(&self, bytes: usize, kept: &[&str]) -> Result<Limits, Excess> {
+        const WHOLE: usize = 1 << 16;
+        let at = |part: usize| {
+            let mut limits = self.clone();
+            for (name, least) in SCALED.iter().filter(|(name, _)| !kept.contains(name)) {
+                if let Some(limit) = limits.named(name) {
+                    let scaled = (*limit as u128 * part as u128 / WHOLE as u128) as usize;
+                    *limit = scaled.max(*least).min(*limit);
+                }
+            }
+            limits
+        };
+        let least = at(0).worst_bytes();
+        if least > bytes {
+            return Err(Excess { needed: least, allowed: bytes });
+        }
+        let (mut fits, mut exceeds) = (0, WHOLE + 1);
+        while exceeds - fits > 1 {
+            let middle = usize::midpoint(fits, exceeds);
+            if at(middle).worst_bytes() <= bytes { fits = middle } else { exceeds = middle }
+        }
+        Ok(at(fits))
+    }
+
+    fn named(&mut self, name: &str) -> Option<&mut usize> {
+        match name {
+            "streams" => Some(&mut self.streams),
+            "candidates" => Some(&mut self.candidates),
+            "calls" => Some(&mut self.calls),
+            "media_endpoints" => Some(&mut self.media_endpoints),
+            "tcp_connections" => Some(&mut self.tcp_connections),
+            "fragment_bytes" => Some(&mut self.fragment_bytes),
+            "pending_bytes" => Some(&mut self.pending_bytes),
+            "queue_bytes" => Some(&mut self.queue_bytes),
+            _ => None,
+        }
+    }
+}
+
+/// Bytes of one unit at worst, see [`Limits::shares`].
+const STREAM: usize = 6 * 1024;
+const CANDIDATE: usize = 3 * 1024;
+const CALL: usize = 14 * 1024;
+const MESSAGE: usize = 32;
+const BRANCH: usize = 64;
+const MEDIA_ENDPOINT: usize = 3 * 1024;
+const TCP_DIRECTION: usize = 8 * 1024;
+const RTCP_SENDER: usize = 288;
+const ENDED_STREAM: usize = 2 * 1024;
+const GAP: usize = 288;
+const RTCP_COPY: usize = 128;
+const LATE_ADDRESS: usize = 112;
+const LIVE_CALL: usize = 1024;
+const LIVE_STREAM: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_lowered_in_proportion_until_they_fit() {
+        let usual = Limits::default();
+        let worst = usual.worst_bytes();
+        assert_eq!(usual.within(worst, &[]), Ok(usual.clone()));
+        let half = usual.within(worst / 2, &[]).expect("fits");
+        assert!(half.worst_bytes() <= worst / 2 && half.worst_bytes() > worst / 2 - worst / 1000);
+        let ratio = |of: fn(&Limits) -> usize| of(&half) as f64 / of(&usual) as f64;
+        let part = ratio(|l| l.streams);
+        assert!(
+            [ratio(|l| l.calls), ratio(|l| l.tcp_connections), ratio(|l| l.queue_bytes)]
+                .iter()
+                .all(|r| (r - part).abs() < 0.001)
+        );
+        assert_eq!((half.messages_per_call, half.tcp_bytes), (usual.messages_per_call, usual.tcp_bytes));
+    }
+
+    #[test]
+    fn what_was_set_stays_and_what_cannot_fit_is_refused() {
+        let set = Limits { streams: 10_000, ..Limits::default() };
+        let bytes = 512 << 20;
+        let fitted = set.within(bytes, &["streams"]).expect("fits");
+        assert!(fitted.streams == 10_000 && fitted.calls < 10_000 && fitted.worst_bytes() <= bytes);
+        let set = Limits { streams: 400_000, ..Limits::default() };
+        let excess = set.within(bytes, &["streams"]).expect_err("too much");
+        assert!(excess.allowed == bytes && excess.needed > 400_000 * STREAM);
+        assert!(Limits::default().within(64 << 20, &[]).is_ok(), "the least that may be configured");
     }
 }

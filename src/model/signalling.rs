@@ -109,6 +109,14 @@ pub struct SipMessageRecord {
     pub cut_short: bool,
 }
 
+impl SipMessageRecord {
+    /// Bytes of memory the record takes, its texts among them.
+    pub fn held_bytes(&self) -> usize {
+        let texts = [&self.call_id, &self.method, &self.reason, &self.headers, &self.sdp];
+        size_of::<Self>() + texts.into_iter().map(String::capacity).sum::<usize>()
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RtcpKind {

@@ -3,7 +3,7 @@
 use super::attempt::{Attempt, Hop};
 use super::heard::{Heard, Method};
 use super::machine::{Clock, Step, Timer, asks_for_retry, next};
-use super::media::{Negotiated, Place, Source};
+use super::media::{LeftOut, Negotiated, Place, Source};
 use super::round_trips::Timing;
 use super::{Fact, Side};
 use crate::model::{CallRecord, CallState, Limits, Party, ReleasedBy, SipMessageRecord};
@@ -20,6 +20,8 @@ const DISORDER: Nanos = Nanos::from_secs(1);
 /// Attempts (CSeq numbers of initial INVITEs), and copies of one on different hops, that are told apart.
 const ATTEMPTS_MAX: usize = 16;
 const HOPS_MAX: usize = 32;
+/// Hops of all attempts of a call.
+const HOPS_OF_CALL: usize = 64;
 
 /// How a message relates to the messages before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,9 +189,7 @@ impl Call {
             self.record.retransmissions += 1;
             return Sight::Retransmission;
         }
-        if self.seen.len() < limit {
-            self.seen.push((identity, heard.at));
-        }
+        push_within(&mut self.seen, limit, (identity, heard.at));
         self.record.messages += 1;
         Sight::New
     }
@@ -219,18 +219,18 @@ impl Call {
         self.note_round_trips();
     }
 
-    /// Takes in the session description of a message that was not seen before. Returns the media lines refused.
-    pub fn describe(&mut self, heard: &Heard<'_, '_>, sdp: Option<&Sdp>, room: usize, out: &mut Vec<Fact>) -> usize {
+    /// Takes in the session description of a message that was not seen before. Returns what found no place.
+    pub fn describe(&mut self, heard: &Heard<'_, '_>, sdp: Option<&Sdp>, room: usize, out: &mut Vec<Fact>) -> LeftOut {
         let asker = self.side_of(heard);
         let negotiates = heard.method.negotiates();
         if let (Some(status @ 200..), Some(cseq), true) = (heard.status, heard.cseq, negotiates) {
             self.media.offer_ended(self.record.uid, &self.call_id, asker, cseq, status < 300, out);
         }
-        let (Some(sdp), true, None) = (sdp, negotiates, self.over_at) else { return 0 };
+        let (Some(sdp), true, None) = (sdp, negotiates, self.over_at) else { return LeftOut::default() };
         let speaker = match (heard.request, heard.status) {
             (true, _) => asker,
             (false, Some(101..300)) => asker.other(),
-            _ => return 0,
+            _ => return LeftOut::default(),
         };
         let answered = matches!(self.record.state, CallState::Established | CallState::MidCall);
         let offer = heard.request && matches!(heard.method, Method::Invite | Method::Update) && heard.to_tag != 0;
@@ -313,11 +313,15 @@ impl Call {
             self.caller_tags.push(heard.from_tag);
         }
         let hop = Hop { branch: heard.branch, vias: heard.vias, failed: false };
+        let hops: usize = self.attempts.iter().map(|a| a.hops.len()).sum();
         if let Some(attempt) = self.attempts.iter_mut().find(|a| a.cseq == heard.cseq) {
             // The same INVITE on the next hop, on another branch of a fork, or sent to the next server.
             let nearest = attempt.nearest();
             let again = heard.vias <= nearest && self.record.state == CallState::Failed;
-            if attempt.hops.len() < HOPS_MAX && !attempt.hops.iter().any(|h| h.branch == hop.branch) {
+            if attempt.hops.len() < HOPS_MAX
+                && hops < HOPS_OF_CALL
+                && !attempt.hops.iter().any(|h| h.branch == hop.branch)
+            {
                 attempt.hops.push(hop);
                 self.branch_failure = None;
                 if again {
@@ -377,8 +381,10 @@ impl Call {
         self.learn_dialog_tags(heard, limits);
         let answered = matches!(self.record.state, CallState::Established | CallState::MidCall);
         let which = (self.side_of(heard), heard.cseq.unwrap_or_default(), heard.method == Method::Update);
-        if answered && !self.reinvites.contains(&which) && self.reinvites.len() < limits.messages_per_call {
-            self.reinvites.push(which);
+        if answered
+            && !self.reinvites.contains(&which)
+            && push_within(&mut self.reinvites, limits.messages_per_call, which)
+        {
             self.record.reinvites += 1;
         }
     }
@@ -598,6 +604,19 @@ impl Call {
         let callee = from.uri == self.record.callee.uri && from.uri != self.record.caller.uri;
         if callee { Side::Callee } else { Side::Caller }
     }
+}
+
+/// Adds to a list that holds `limit` at most, and takes no more memory than for that. Says whether there was a place.
+fn push_within<T>(list: &mut Vec<T>, limit: usize, item: T) -> bool {
+    if list.len() >= limit {
+        return false;
+    }
+    if list.len() == list.capacity() {
+        let grown = (2 * list.capacity()).max(4).min(limit);
+        list.reserve_exact(grown - list.len());
+    }
+    list.push(item);
+    true
 }
 
 fn reason_text(heard: &Heard<'_, '_>) -> String {

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod call;
+mod codecs;
 mod heard;
 mod machine;
 mod media;
@@ -63,7 +64,7 @@ pub enum Fact {
         endpoint: SocketAddr,
         rtcp: Option<SocketAddr>,
         /// Empty for T.38 over UDPTL.
-        payloads: Vec<PayloadMap>,
+        payloads: Arc<[PayloadMap]>,
         ptime_ms: Option<u16>,
         /// As that side wrote it: `SendOnly` wants to receive nothing.
         direction: Direction,
@@ -104,6 +105,8 @@ pub struct SignalCounters {
     pub calls_refused: u64,
     /// Media lines beyond [`Limits::media_endpoints`] or the limit per call.
     pub media_refused: u64,
+    /// Payload types of media lines beyond those that are told apart.
+    pub payload_types_left_out: u64,
     /// Voice quality reports, copies of them left out, and bodies that are none.
     pub vq_reports: u64,
     pub vq_copies: u64,
@@ -125,6 +128,8 @@ pub struct Signal {
     deadlines: BTreeSet<(Timestamp, u64)>,
     evictable: BTreeSet<Weight>,
     endpoints: usize,
+    /// Bytes of the messages of unknown calls that are kept back.
+    pending_bytes: usize,
     reports: Reports,
     counters: SignalCounters,
 }
@@ -139,6 +144,7 @@ impl Signal {
             deadlines: BTreeSet::new(),
             evictable: BTreeSet::new(),
             endpoints: 0,
+            pending_bytes: 0,
             reports: Reports::default(),
             counters: SignalCounters::default(),
         }
@@ -199,7 +205,17 @@ impl Signal {
 
     /// Fires every deadline up to and including `until`, in the order of their times.
     pub fn fire(&mut self, until: Timestamp, out: &mut Vec<Fact>) {
-        while let Some((at, uid)) = self.deadlines.first().copied().filter(|(at, _)| *at <= until) {
+        while self.next_deadline() <= until && !self.deadlines.is_empty() {
+            self.fire_some(until, out);
+        }
+    }
+
+    /// As [`Signal::fire`], but stops when there are some facts: those of all calls that end together need not exist at once.
+    pub fn fire_some(&mut self, until: Timestamp, out: &mut Vec<Fact>) {
+        let most = out.len() + FACTS_AT_ONCE;
+        while out.len() < most
+            && let Some((at, uid)) = self.deadlines.first().copied().filter(|(at, _)| *at <= until)
+        {
             self.deadlines.remove(&(at, uid));
             let Some(mut call) = self.calls.remove(&uid) else { continue };
             let (timer, due_at) = due(&self.policy, call.clock());
@@ -217,11 +233,15 @@ impl Signal {
         }
     }
 
-    /// A packet of media announced by this call was seen: the call is alive.
-    pub fn media_seen(&mut self, uid: u64, at: Timestamp) {
-        let Some(call) = self.calls.get_mut(&uid) else { return };
+    /// A packet of media announced by this call was seen: the call is alive. Returns the message that was kept back until
+    /// the call is known.
+    pub fn media_seen(&mut self, uid: u64, at: Timestamp) -> Option<Box<SipMessageRecord>> {
+        let call = self.calls.get_mut(&uid)?;
         call.media_seen(at);
         weigh(call, &mut self.evictable);
+        let record = call.pending.take()?;
+        self.pending_bytes -= record.held_bytes();
+        Some(record)
     }
 
     /// The capture ended at `at`: everything still open is ended, oldest first.
@@ -300,10 +320,11 @@ impl Signal {
                 } else if self.policy.keep_sip_messages {
                     let record = Box::new(evidence(&call, heard, sight == Sight::Retransmission));
                     if call.confirmed {
-                        out.extend(call.pending.take().map(Fact::Message));
+                        out.extend(self.release(&mut call).map(Fact::Message));
                         out.push(Fact::Message(record));
-                    } else {
-                        call.pending.get_or_insert(record);
+                    } else if call.pending.is_none() {
+                        self.pending_bytes += record.held_bytes();
+                        call.pending = Some(record);
                     }
                 }
             }
@@ -316,7 +337,24 @@ impl Signal {
             out.push(Fact::Changed(call.record.uid));
         }
         self.hold(call);
+        self.shed_pending(out);
         outcome
+    }
+
+    /// Takes the message that was kept back until its call is known.
+    fn release(&mut self, call: &mut Call) -> Option<Box<SipMessageRecord>> {
+        let record = call.pending.take()?;
+        self.pending_bytes -= record.held_bytes();
+        Some(record)
+    }
+
+    /// Forgets the oldest unknown calls while their messages take more than they may.
+    fn shed_pending(&mut self, out: &mut Vec<Fact>) {
+        while self.pending_bytes > self.limits.pending_bytes
+            && let Some((RANK_ORPHAN, _, uid)) = self.evictable.first().copied()
+        {
+            self.shed(uid, out);
+        }
     }
 
     fn digest(&mut self, call: &mut Call, heard: &Heard<'_, '_>, out: &mut Vec<Fact>) {
@@ -335,8 +373,10 @@ impl Signal {
         });
         let held = call.media.len();
         let room = self.limits.media_endpoints.saturating_sub(self.endpoints);
-        self.counters.media_refused += call.describe(heard, sdp.as_ref(), room, out) as u64;
-        self.endpoints += call.media.len() - held;
+        let left_out = call.describe(heard, sdp.as_ref(), room, out);
+        self.counters.media_refused += left_out.lines;
+        self.counters.payload_types_left_out += left_out.payload_types;
+        self.endpoints = self.endpoints + call.media.len() - held;
     }
 
     /// Puts a call into the tables with its deadline and its place in the order of eviction.
@@ -382,14 +422,18 @@ impl Signal {
         }
         self.endpoints -= call.media.len();
         call.media.end(uid, out);
+        let pending = self.release(&mut call);
         if !call.confirmed {
             self.counters.orphans += 1;
             return;
         }
-        out.extend(call.pending.take().map(Fact::Message));
+        out.extend(pending.map(Fact::Message));
         out.push(Fact::Ended(Box::new(call.record)));
     }
 }
+
+/// Facts of calls that end together which are handed over before the next ones end.
+const FACTS_AT_ONCE: usize = 256;
 
 const RANK_ORPHAN: u8 = 0;
 const RANK_UNANSWERED: u8 = 1;
@@ -452,8 +496,14 @@ fn evidence(call: &Call, heard: &Heard<'_, '_>, retransmission: bool) -> SipMess
         reason,
         cseq: heard.cseq.unwrap_or_default(),
         retransmission,
-        headers,
-        sdp,
+        headers: fitted(headers),
+        sdp: fitted(sdp),
         cut_short: heard.cut_short,
     }
+}
+
+/// A text without what was set aside for its growth.
+fn fitted(mut text: String) -> String {
+    text.shrink_to_fit();
+    text
 }

@@ -10,8 +10,10 @@ use std::net::IpAddr;
 const TIMEOUT: Nanos = Nanos::from_secs(30);
 /// A 64 KiB datagram over a path with an MTU of 576 has 119 pieces.
 const MAX_PIECES: usize = 256;
-/// What a piece and its share of the tables cost beside its bytes.
+/// What a piece costs beside its bytes.
 const PIECE_OVERHEAD: usize = 128;
+/// What a datagram costs beside its pieces: its entries in the tables, which grow by doubling.
+const DATAGRAM_OVERHEAD: usize = 768;
 
 /// What the pieces of one datagram have in common. Tunnel and VLAN are part of it: the same packet is often captured
 /// on both sides of an encapsulation.
@@ -100,7 +102,8 @@ impl Fragments {
     pub fn add(&mut self, now: Timestamp, fragment: &Fragment<'_>) -> Added {
         self.expire(now);
         let key = fragment.key;
-        let cost = fragment.payload.bytes.len() + PIECE_OVERHEAD;
+        let first = if self.waiting.contains_key(&key) { 0 } else { DATAGRAM_OVERHEAD };
+        let cost = fragment.payload.bytes.len() + PIECE_OVERHEAD + first;
         if cost > self.limit {
             return Added::TooMany;
         }

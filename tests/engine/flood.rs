@@ -199,8 +199,8 @@ fn minute(kind: Kind, held: &[&str]) {
     }
     let took = took.saturating_sub(cpu_ns() - start);
     let per_second = flooded.frames as f64 * 1e3 / took as f64;
-    let shares = setup.limits.shares().into_iter().filter(|(name, ..)| held.contains(name));
-    let allowed = shares.map(|(_, units, bytes)| (units * bytes) as u64).sum::<u64>();
+    let shares = setup.limits.shares().into_iter().filter(|share| held.contains(&share.name));
+    let allowed = shares.map(|share| share.total() as u64).sum::<u64>();
     let grown = peak().saturating_sub(before.1);
     println!(
         "{kind:?}: {} frames, {per_second:.2} million a CPU-second, peak {} MiB over {} MiB before (limits allow {} MiB), {:?}",

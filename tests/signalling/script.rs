@@ -41,7 +41,7 @@ pub fn run(policy: &Policy, limits: &Limits, script: &str) -> String {
         last = last.max(at);
         let mut facts = Vec::new();
         match what.trim() {
-            "media" => uids.iter().for_each(|uid| signal.media_seen(*uid, at)),
+            "media" => facts.extend(uids.iter().filter_map(|uid| signal.media_seen(*uid, at)).map(Fact::Message)),
             "tick" => signal.fire(at, &mut facts),
             "finish" => signal.finish(at, &mut facts),
             what => {

@@ -9,10 +9,10 @@ pub use tables::{CallRow, CaptureRow, IntervalRow, RtcpRow, SipMessageRow, Strea
 
 use super::rowbinary::{RowBinary, RowKey, Unencodable};
 use crate::model::{
-    CallRecord, CaptureInterval, Event, IntervalReport, ReleasedBy, RtcpKind, RtcpRecord, SipDirection,
-    SipMessageRecord, StreamReport, VqSide,
+    CallRecord, CaptureInterval, Event, IntervalReport, Party, ReleasedBy, RtcpKind, RtcpRecord, SipDirection,
+    SipMessageRecord, StreamId, StreamReport, VqSide,
 };
-use crate::units::{Nanos, Timestamp};
+use crate::units::{BUCKETS, Nanos, Timestamp};
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
 use std::net::SocketAddr;
@@ -93,6 +93,40 @@ impl Record {
             Record::Rtcp(_) => Table::RtcpReports,
             Record::Capture(_) => Table::CaptureIntervals,
         }
+    }
+
+    /// Bytes of memory the fact takes, its texts and lists among them; what several facts share is left out.
+    pub fn held_bytes(&self) -> usize {
+        const HISTOGRAM: usize = 4 * BUCKETS;
+        let texts = |texts: &[&String]| texts.iter().map(|text| text.capacity()).sum::<usize>();
+        size_of::<Record>()
+            + match self {
+                Record::Call(r) => {
+                    let party = |p: &Party| texts(&[&p.uri, &p.user, &p.display_name, &p.user_agent]);
+                    let evidence: usize = r.diagnoses.iter().map(|d| size_of_val(d) + d.evidence.capacity()).sum();
+                    size_of_val(&**r)
+                        + party(&r.caller)
+                        + party(&r.callee)
+                        + texts(&[&r.call_id, &r.final_reason, &r.release_reason])
+                        + size_of::<StreamId>() * r.streams.capacity()
+                        + evidence
+                }
+                Record::Stream(r) => {
+                    let types = size_of_val(r.payload_types.as_slice());
+                    size_of_val(&**r) + r.call_id.capacity() + types + HISTOGRAM
+                }
+                Record::Interval(r) => size_of_val(&**r) + r.call_id.capacity() + HISTOGRAM,
+                Record::SipMessage(r) => r.held_bytes(),
+                Record::Rtcp(r) => {
+                    let described =
+                        |(key, text): &(&str, String)| size_of_val(key) + size_of_val(text) + text.capacity();
+                    let vq =
+                        r.vq.as_deref()
+                            .map_or(0, |vq| size_of_val(vq) + vq.described.iter().map(described).sum::<usize>());
+                    size_of_val(&**r) + r.implausible.capacity() + vq
+                }
+                Record::Capture(r) => size_of_val(&**r) + r.interface.capacity() + 64 * r.outcomes.0.len(),
+            }
     }
 
     /// Adds the row of this fact to a batch.

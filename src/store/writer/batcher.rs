@@ -65,6 +65,7 @@ impl Batcher {
 
     fn take(&mut self, record: &Record) {
         self.shared.depth.fetch_sub(1, Ordering::AcqRel);
+        self.shared.queued_bytes.fetch_sub(record.held_bytes(), Ordering::AcqRel);
         let table = record.table();
         let now = (self.options.now)();
         let open = self.open[table as usize].get_or_insert_with(|| Open { rows: RowBinary::default(), stored_at: now });

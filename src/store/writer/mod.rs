@@ -13,7 +13,7 @@ pub use counters::{Counters, CountersSnapshot, DropReason, TableCounts};
 use super::rows::{Labels, Record};
 use super::spool::{Spool, SpoolLimits, SpoolSize};
 use super::{Store, StoreError};
-use crate::model::Event;
+use crate::model::{Event, Limits};
 use crate::units::{Nanos, Timestamp};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -22,12 +22,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 
+/// Facts that wait for the writer at most, of usual size.
+const QUEUE_RECORDS: usize = 262_144;
+
 /// How the writer works; the defaults suit one probe.
 #[derive(Clone)]
 pub struct StoreOptions {
     /// Facts that may wait for the writer; detail rows (intervals, messages, reports) get three quarters of it. The rows
     /// of an interval come all at once, of a full 10-gigabit link 105,000, each of about a kilobyte.
     pub queue: usize,
+    /// Bytes these facts may take; detail rows get three quarters of it.
+    pub queue_bytes: usize,
     /// Calls and streams are synced to disk at most this long after they came (and a sync).
     pub summary_age: Nanos,
     /// The same for all other rows.
@@ -52,7 +57,8 @@ pub struct StoreOptions {
 impl StoreOptions {
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> StoreOptions {
         StoreOptions {
-            queue: 262_144,
+            queue: QUEUE_RECORDS,
+            queue_bytes: Limits::default().queue_bytes,
             summary_age: Nanos::from_millis(500),
             batch_age: Nanos::from_secs(2),
             batch_rows: 20_000,
@@ -71,8 +77,9 @@ impl StoreOptions {
 struct Shared {
     spool: Mutex<Spool>,
     counters: Arc<Counters>,
-    /// Facts in the queue.
+    /// Facts in the queue, and the bytes they take.
     depth: AtomicUsize,
+    queued_bytes: AtomicUsize,
     closing: AtomicBool,
     /// The batching thread has put everything where it belongs and ended.
     spooled_all: AtomicBool,
@@ -93,6 +100,7 @@ pub struct StoreSender {
     queue: SyncSender<Record>,
     shared: Arc<Shared>,
     detail_depth: usize,
+    queue_bytes: usize,
 }
 
 impl StoreSender {
@@ -101,8 +109,13 @@ impl StoreSender {
         let table = record.table();
         let counters = &self.shared.counters;
         counters.received(table);
+        let bytes = record.held_bytes();
         let depth = self.shared.depth.fetch_add(1, Ordering::AcqRel);
-        let fits = table.is_summary() || depth < self.detail_depth;
+        let queued = self.shared.queued_bytes.fetch_add(bytes, Ordering::AcqRel) + bytes;
+        let fits = match table.is_summary() {
+            true => queued <= self.queue_bytes,
+            false => depth < self.detail_depth && queued <= self.queue_bytes / 4 * 3,
+        };
         let taken = fits
             && !self.shared.closing.load(Ordering::Acquire)
             && match self.queue.try_send(record) {
@@ -111,6 +124,7 @@ impl StoreSender {
             };
         if !taken {
             self.shared.depth.fetch_sub(1, Ordering::AcqRel);
+            self.shared.queued_bytes.fetch_sub(bytes, Ordering::AcqRel);
             counters.dropped(table, DropReason::QueueFull, 1);
         }
         taken
@@ -121,6 +135,12 @@ impl StoreSender {
         if let Some(record) = Record::from_event(event) {
             self.try_send(record);
         }
+    }
+
+    /// Whether the writer is so far behind that whoever can wait should: by this many facts, or by half of the bytes that
+    /// may wait.
+    pub fn is_behind(&self, facts: usize) -> bool {
+        self.depth() > facts || self.shared.queued_bytes.load(Ordering::Acquire) > self.queue_bytes / 2
     }
 
     /// Facts waiting in the queue.
@@ -172,14 +192,19 @@ impl StoreWriter {
             spool: Mutex::new(spool),
             counters,
             depth: AtomicUsize::new(0),
+            queued_bytes: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
             spooled_all: AtomicBool::new(false),
             unsafe_rows: AtomicU64::new(0),
             work: Notify::new(),
         });
         let (queue, records) = sync_channel(options.queue.max(1));
-        let sender =
-            StoreSender { queue, shared: Arc::clone(&shared), detail_depth: options.queue.max(1).div_ceil(4) * 3 };
+        let sender = StoreSender {
+            queue,
+            shared: Arc::clone(&shared),
+            detail_depth: options.queue.max(1).div_ceil(4) * 3,
+            queue_bytes: options.queue_bytes,
+        };
         let batcher = {
             let (shared, options) = (Arc::clone(&shared), options.clone());
             std::thread::Builder::new().name("store-batch".to_owned()).spawn(move || {

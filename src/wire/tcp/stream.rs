@@ -221,9 +221,16 @@ impl Stream {
         if self.held() + bytes.len() > max_bytes {
             return false;
         }
-        if self.start > 0 && self.start * 2 >= self.buffer.len() {
+        let full = self.buffer.len() + bytes.len() > self.buffer.capacity();
+        if self.start > 0 && (self.start * 2 >= self.buffer.len() || full) {
             self.buffer.drain(..self.start);
             self.start = 0;
+        }
+        let needed = self.buffer.len() + bytes.len();
+        if needed > self.buffer.capacity() {
+            // Growth by doubling must not go beyond the limit.
+            let grown = (2 * self.buffer.capacity()).min(max_bytes).max(needed);
+            self.buffer.reserve_exact(grown - self.buffer.len());
         }
         self.buffer.extend_from_slice(bytes);
         self.next = self.next.wrapping_add(wire as u32);
