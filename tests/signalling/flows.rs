@@ -455,8 +455,8 @@ fn media_keeps_a_call_alive_and_vouches_for_a_single_message() {
         &limits,
         &format!("messages\n 0 b>a 200 to=t {ANSWER}\n 1 media\n 2 a>b INVITE id=no-room\n 60.9 tick\n 61 tick"),
         "media Callee 10.0.0.2:6000 0=PCMU sendrecv
-         gone 10.0.0.2:6000
          message 0 200/INVITE
+         gone 10.0.0.2:6000
          ended c1 mid_call 0 invite - ringing - answered - ended 1 by timeout messages 1 mid-call",
     );
 }
