@@ -76,6 +76,8 @@ pub struct Limits {
     pub fragment_bytes: usize,
     /// Largest SIP message parsed, in bytes.
     pub message_bytes: usize,
+    /// Largest header block of a SIP message, in bytes: start line, header lines and the empty line.
+    pub header_bytes: usize,
 }
 
 impl Default for Limits {
@@ -92,6 +94,7 @@ impl Default for Limits {
             tcp_bytes: 128 * 1024,
             fragment_bytes: 32 * 1024 * 1024,
             message_bytes: 128 * 1024,
+            header_bytes: 64 * 1024,
         }
     }
 }
