@@ -193,9 +193,17 @@ proptest! {
     ) {
         let stream = pieces.concat().into_bytes();
         let limits = FramingLimits { message, headers };
-        let whole = cut_into(&stream, &[usize::MAX], &limits);
-        prop_assert_eq!(&cut_into(&stream, &sizes, &limits), &whole);
-        prop_assert_eq!(&cut_into(&stream, &[1], &limits), &whole);
+        let mut whole = cut_into(&stream, &[usize::MAX], &limits);
+        let mut cut = [cut_into(&stream, &sizes, &limits), cut_into(&stream, &[1], &limits)];
+        // What is the body of a message without a usable length, or else garbage that may have a limit of its own, is the cut's choice.
+        if whole.iter().any(|found| matches!(found, Found::Message { body: None, .. })) {
+            for found in cut.iter_mut().chain([&mut whole]) {
+                found.retain(|found| matches!(found, Found::Message { .. }));
+            }
+        }
+        for found in &cut {
+            prop_assert_eq!(found, &whole);
+        }
         for found in &whole {
             if let Found::Message { head, .. } = found {
                 prop_assert!(head.len() <= headers.min(message));
