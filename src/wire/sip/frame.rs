@@ -274,9 +274,9 @@ impl Framer {
 /// Whether a message may begin with the line at `at`. Its end may be missing where the method alone tells.
 fn opens_message(buf: &[u8], at: usize) -> bool {
     let line = buf.get(at..).unwrap_or_default();
-    let blanks = line.iter().take_while(|b| matches!(b, b' ' | b'\t' | 0)).count();
+    let blanks = line.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | 0)).count();
     let line = line.get(blanks..).unwrap_or_default();
-    if matches!(line.first(), None | Some(b'\r' | b'\n')) {
+    if matches!(line.first(), None | Some(b'\n')) {
         return false;
     }
     let whole = memchr::memchr(b'\n', line).and_then(|lf| line.get(..lf));
