@@ -17,7 +17,7 @@ FEATURES = $(shell tools/have-libpcap && echo "" || echo "--no-default-features"
 
 export AUSCULT_LIBCHDB ?= $(abspath $(ENGINE))
 
-.PHONY: help run test live-test engine web build headers check-format clippy unit instruction-gate page-test test-tools flood samples clean
+.PHONY: help run test live-test engine web build headers check-format clippy unit instruction-gate cost-gate page-test test-tools flood samples clean
 
 help:
 	@echo "make run    build everything, replay the samples into ./$(DATA), serve http://$(LISTEN)"
@@ -54,7 +54,7 @@ clean:
 
 ## Checks ---------------------------------------------------------------------------------------------------
 
-test: test-tools headers engine web check-format clippy unit instruction-gate page-test
+test: test-tools headers engine web check-format clippy unit instruction-gate cost-gate page-test
 
 test-tools:
 	@tools/have-nextest || tools/step "installing cargo-nextest" cargo install --locked cargo-nextest
@@ -82,6 +82,9 @@ live-test: headers engine web
 
 instruction-gate: test-tools
 	@tools/step "counting the hot path's instructions" tools/instruction-gate
+
+cost-gate: test-tools
+	@tools/step "counting what hostile messages cost" tools/cost-gate
 
 # Figures are printed; they need a machine that does nothing else.
 flood: headers

@@ -8,7 +8,7 @@ use auscult::capture::{FileReader, MAX_RECORD};
 use auscult::model::Limits;
 use auscult::units::Timestamp;
 use auscult::wire::classify::{self, Class};
-use auscult::wire::sip::{Framing, frame_len, looks_like_sip, sanitise};
+use auscult::wire::sip::{Framer, Framing, FramingLimits, looks_like_sip, sanitise};
 use auscult::wire::{Decoded, Decoder, LinkType, fast_rtp, fast_udp, rtcp, rtp, sdp, sip};
 
 /// Links a frame may begin with; the first byte of an input picks one.
@@ -39,23 +39,28 @@ pub fn sip_msg(bytes: &[u8]) {
             assert!(found.bytes.len() <= bytes.len());
         }
     }
-    let limit = 4096;
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        let taken = match frame_len(rest, limit) {
-            Framing::Message(n) => {
-                assert!(n <= limit, "a message of {n} over the limit of {limit}");
-                n
-            }
-            Framing::Skip(n) | Framing::TooLong(n) => n,
-            Framing::Need => {
-                assert!(rest.len() < limit, "wants more than the limit");
-                return;
-            }
-            Framing::NotSip => return,
-        };
-        assert!(taken > 0, "a stream stands still");
-        rest = rest.get(taken..).unwrap_or_default();
+    let limits = FramingLimits { message: 4096, headers: 2048 };
+    // How the stream is cut is the first byte's choice.
+    let size = bytes.first().map_or(1, |b| usize::from(*b) + 1);
+    let (mut framer, mut buffer) = (Framer::default(), Vec::new());
+    for piece in bytes.chunks(size) {
+        buffer.extend_from_slice(piece);
+        loop {
+            let taken = match framer.next(&buffer, &limits) {
+                Framing::Message(n) => {
+                    assert!(n <= limits.message.max(buffer.len()), "a message of {n} over the limit");
+                    n
+                }
+                Framing::Skip(n) | Framing::Junk(n) | Framing::TooLong(n) | Framing::HeadersTooLong(n) => n,
+                Framing::Need => {
+                    assert!(buffer.len() < limits.message, "wants more than the limit");
+                    break;
+                }
+                Framing::NotSip => return,
+            };
+            assert!(taken > 0 && taken <= buffer.len(), "a stream stands still");
+            buffer.drain(..taken);
+        }
     }
 }
 

@@ -27,6 +27,7 @@ fn limits() -> Limits {
         tcp_bytes: 4096,
         fragment_bytes: 8192,
         message_bytes: 4096,
+        header_bytes: 2048,
     }
 }
 

@@ -87,6 +87,7 @@ struct RawLimits {
     tcp_connections: Option<usize>,
     fragment_mib: Option<usize>,
     memory_mib: Option<usize>,
+    header_kib: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -268,6 +269,9 @@ fn limits(raw: &RawLimits) -> anyhow::Result<Limits> {
         fragment_bytes: raw
             .fragment_mib
             .map_or(Ok(usual.fragment_bytes), |mib| within("limits.fragment_mib", mib, 1, 4096).map(|m| m << 20))?,
+        header_bytes: raw
+            .header_kib
+            .map_or(Ok(usual.header_bytes), |kib| within("limits.header_kib", kib, 4, 128).map(|k| k << 10))?,
         ..usual
     };
     let Some(mib) = raw.memory_mib else { return Ok(limits) };
@@ -370,6 +374,7 @@ mod tests {
     fn errors_say_where_and_why() {
         assert_eq!(refused("[measure]\ninterval_s = 0"), "measure.interval_s = 0: it must be from 1 to 60");
         assert!(refused("[measure]\n\nintervall = 1").starts_with("line 3: unknown field `intervall`"));
+        assert_eq!(refused("[limits]\nheader_kib = 129"), "limits.header_kib = 129: it must be from 4 to 128");
         assert!(refused("[[trunk]]\nname = \"x\"\nnetworks = [\"192.0.2.1/24\"]").contains("bits after the prefix"));
         assert!(refused("[store]\nlisten = \"127.0.0.1:8123\"").contains("token_file"));
     }

@@ -6,6 +6,8 @@
 
 mod clock;
 mod copies;
+#[cfg(test)]
+mod cost;
 mod counters;
 mod drops;
 mod early;
@@ -33,7 +35,7 @@ use crate::signal::{self, Signal};
 use crate::units::{Nanos, Seeded, Timestamp};
 use crate::wire::classify::{Class, classify};
 use crate::wire::rtp::{RtpError, RtpHeader};
-use crate::wire::sip::{Framing, frame_len, looks_like_sip};
+use crate::wire::sip::{Framing, FramingLimits, looks_like_sip};
 use crate::wire::tcp::{Reassembler, TcpOutcome, TcpStream};
 use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_rtp, fast_udp};
 use clock::Suspicion;
@@ -599,32 +601,51 @@ impl Engine {
     /// Reads whole messages off a TCP stream.
     fn stream(&mut self, at: Timestamp, mut stream: TcpStream<'_>, out: &mut dyn Sink) -> Outcome {
         let flow = stream.flow();
-        let mut outcome = Outcome::Sip;
+        let limits = FramingLimits { message: self.limits.message_bytes, headers: self.limits.header_bytes };
+        // A segment has one outcome: that of a limit before that of the last message, and that before what was passed over.
+        let mut outcome = None;
+        let mut over_limit = None;
+        let mut ended = |outcome: &mut Option<Outcome>, new: Outcome| match new {
+            Outcome::OverLimit(_) => over_limit = Some(new),
+            _ => *outcome = Some(new),
+        };
         loop {
-            match frame_len(stream.bytes(), self.limits.message_bytes) {
+            match stream.frame(&limits) {
                 Framing::Need => {
                     if stream.ends_in_hole() && !stream.bytes().is_empty() {
-                        outcome = self.sip(at, flow.src, flow.dst, Transport::Tcp, stream.bytes(), true, out);
+                        let cut = self.sip(at, flow.src, flow.dst, Transport::Tcp, stream.bytes(), true, out);
+                        ended(&mut outcome, cut);
                         stream.resync();
                     }
-                    return outcome;
+                    break;
                 }
                 Framing::Message(len) => {
                     let message = stream.bytes().get(..len).unwrap_or_default();
-                    outcome = self.sip(at, flow.src, flow.dst, Transport::Tcp, message, false, out);
+                    let whole = self.sip(at, flow.src, flow.dst, Transport::Tcp, message, false, out);
+                    ended(&mut outcome, whole);
                     stream.consume(len);
                 }
                 Framing::Skip(len) => stream.consume(len),
+                Framing::Junk(len) => {
+                    outcome = outcome.or(Some(Outcome::Ignored(Ignored::OtherTcp)));
+                    stream.consume(len);
+                }
                 Framing::TooLong(len) => {
-                    outcome = Outcome::OverLimit(OverLimit::MessageSize);
+                    ended(&mut outcome, Outcome::OverLimit(OverLimit::MessageSize));
+                    stream.consume(len);
+                }
+                Framing::HeadersTooLong(len) => {
+                    ended(&mut outcome, Outcome::OverLimit(OverLimit::HeaderSize));
                     stream.consume(len);
                 }
                 Framing::NotSip => {
+                    outcome = Some(Outcome::Ignored(Ignored::OtherTcp));
                     stream.reject();
-                    return Outcome::Ignored(Ignored::OtherTcp);
+                    break;
                 }
             }
         }
+        over_limit.or(outcome).unwrap_or(Outcome::Sip)
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -95,6 +95,8 @@ pub enum OverLimit {
     TcpBytes,
     Fragments,
     MessageSize,
+    /// Header block of a SIP message.
+    HeaderSize,
     EncapsulationDepth,
     Queue,
 }
@@ -110,6 +112,7 @@ impl OverLimit {
             OverLimit::TcpBytes => "tcp_bytes",
             OverLimit::Fragments => "fragments",
             OverLimit::MessageSize => "message_size",
+            OverLimit::HeaderSize => "header_size",
             OverLimit::EncapsulationDepth => "encapsulation_depth",
             OverLimit::Queue => "queue",
         }

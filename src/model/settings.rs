@@ -80,6 +80,8 @@ pub struct Limits {
     pub pending_bytes: usize,
     /// Bytes of records on their way to the store's writer.
     pub queue_bytes: usize,
+    /// Largest header block of a SIP message, in bytes: start line, header lines and the empty line.
+    pub header_bytes: usize,
 }
 
 impl Default for Limits {
@@ -98,6 +100,7 @@ impl Default for Limits {
             message_bytes: 128 * 1024,
             pending_bytes: 64 * 1024 * 1024,
             queue_bytes: 512 * 1024 * 1024,
+            header_bytes: 64 * 1024,
         }
     }
 }

@@ -150,7 +150,7 @@ impl Signal {
         }
     }
 
-    /// Takes in one SIP message: the payload of a datagram, or what [`sip::frame_len`] cut from a stream.
+    /// Takes in one SIP message: the payload of a datagram, or what [`sip::Framer`] cut from a stream.
     /// Deadlines up to `at` fire first. `cut_short`: fewer bytes were captured than sent.
     #[expect(clippy::too_many_arguments, reason = "the facts of one message; a struct would only rename them")]
     pub fn message(
@@ -167,7 +167,7 @@ impl Signal {
         if bytes.len() > self.limits.message_bytes {
             return Outcome::OverLimit(OverLimit::MessageSize);
         }
-        let message = match sip::parse(bytes) {
+        let message = match sip::parse_within(bytes, self.limits.header_bytes) {
             Ok(message) => message,
             Err(error) => return refusal(error, transport),
         };
@@ -471,6 +471,7 @@ fn refusal(error: sip::SipError, transport: Transport) -> Outcome {
             Transport::Udp => Ignored::OtherUdp,
             Transport::Tcp => Ignored::OtherTcp,
         }),
+        sip::SipError::HeadersTooLong => Outcome::OverLimit(OverLimit::HeaderSize),
         sip::SipError::Incomplete => Outcome::Ignored(Ignored::CutShort),
         sip::SipError::StartLine | sip::SipError::Missing(_) => Outcome::Malformed(Layer::Sip),
     }

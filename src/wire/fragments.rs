@@ -75,6 +75,8 @@ struct Partial {
     age: (Timestamp, u64),
     /// In order of offset, never overlapping.
     pieces: Vec<Piece>,
+    /// Bytes of the datagram that they cover.
+    covered: usize,
     /// Length of the datagram, once its last piece came.
     total: Option<usize>,
     cost: usize,
@@ -120,7 +122,7 @@ impl Fragments {
             *serial += 1;
             let age = (now, *serial);
             by_age.insert(age, key);
-            Partial { age, pieces: Vec::new(), total: None, cost: 0 }
+            Partial { age, pieces: Vec::new(), covered: 0, total: None, cost: 0 }
         });
         match partial.insert(fragment) {
             Inserted::Repeated => Added::Pending,
@@ -205,13 +207,14 @@ impl Partial {
             return Inserted::TooMany;
         }
         self.total = total;
+        self.covered += wire;
         self.pieces.insert(index, Piece { at, wire, bytes: fragment.payload.bytes.to_vec() });
         Inserted::New
     }
 
     /// Length of the datagram when nothing is missing. Pieces never overlap, so the sum of their lengths tells.
     fn complete(&self) -> Option<usize> {
-        self.total.filter(|t| self.pieces.iter().map(|p| p.wire).sum::<usize>() == *t)
+        self.total.filter(|total| self.covered == *total)
     }
 
     fn assemble(self) -> Vec<u8> {

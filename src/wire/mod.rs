@@ -19,6 +19,7 @@ pub mod rtcp;
 pub mod rtp;
 pub mod sdp;
 pub mod sip;
+pub(crate) mod steps;
 pub mod tcp;
 pub mod vqreport;
 mod xr;

@@ -257,6 +257,8 @@ struct Open {
     rtcp: Option<(u16, Option<IpAddr>)>,
     keys: Srtp,
     attributes: usize,
+    /// Position in `media.formats` of each payload type that it has.
+    places: [Option<u8>; 128],
 }
 
 impl Reader {
@@ -307,10 +309,13 @@ impl Reader {
             _ => MediaKind::Other,
         };
         let mut formats = Vec::new();
+        let mut places = [None; 128];
         if proto.contains("RTP/") {
             for word in words.take(ATTRIBUTES_MAX) {
-                match word.parse::<u8>().ok().filter(|pt| *pt <= 127) {
-                    Some(pt) if formats.iter().all(|f: &Format| f.payload_type.0 != pt) => {
+                let pt = word.parse::<u8>().ok();
+                match pt.and_then(|pt| Some((pt, places.get_mut(usize::from(pt))?))) {
+                    Some((pt, place @ None)) => {
+                        *place = u8::try_from(formats.len()).ok();
                         let payload_type = PayloadType(pt);
                         let (name, clock) = match static_payload(payload_type) {
                             Some((name, clock)) => (name.to_owned(), Some(clock)),
@@ -342,6 +347,7 @@ impl Reader {
             rtcp: None,
             keys: Srtp::Off,
             attributes: 0,
+            places,
         });
     }
 
@@ -448,7 +454,9 @@ impl Reader {
     fn format_of<'v>(&mut self, value: &'v str) -> Option<(&mut Format, &'v str)> {
         let (pt, rest) = value.split_once(|c: char| c.is_ascii_whitespace())?;
         let pt = pt.parse::<u8>().ok()?;
-        let format = self.current.as_mut()?.media.formats.iter_mut().find(|f| f.payload_type.0 == pt)?;
+        let open = self.current.as_mut()?;
+        let place = (*open.places.get(usize::from(pt))?)?;
+        let format = open.media.formats.get_mut(usize::from(place))?;
         Some((format, rest.trim()))
     }
 

@@ -1,7 +1,8 @@
 //! SIP (RFC 3261) as a monitor reads it: a tolerant scanner that copies nothing and refuses little.
 //!
 //! An endpoint must answer 400 to much of what is accepted here; a monitor wants the Call-ID all the same.
-//! What is odd is noted in [`Message::anomalies`]. Time is linear in the length of the message.
+//! What is odd is noted in [`Message::anomalies`]. Time is linear in the length of the message; over TCP also however its
+//! bytes are divided into segments ([`Framer`]).
 
 mod addr;
 mod anomaly;
@@ -15,7 +16,7 @@ mod start;
 pub use addr::NameAddr;
 pub use anomaly::{Anomalies, Anomaly};
 pub use bytes::text;
-pub use frame::{Framing, frame_len, looks_like_sip};
+pub use frame::{Framer, Framing, FramingLimits, looks_like_sip};
 pub use sanitise::sanitise;
 
 use bytes::{cut, is_lws, number, param, split_unquoted, trim};
@@ -59,6 +60,8 @@ pub enum SipError {
     StartLine,
     #[error("the message ends inside its headers")]
     Incomplete,
+    #[error("SIP header block above the limit")]
+    HeadersTooLong,
     #[error("SIP message without {0}")]
     Missing(&'static str),
 }
@@ -122,9 +125,15 @@ struct Known<'a> {
     content_encoding: Option<&'a [u8]>,
 }
 
-/// Reads one message from the payload of a datagram, or from the bytes [`frame_len`] delimited.
+/// Reads one message from the payload of a datagram, or from the bytes [`Framer`] delimited.
 /// Bytes beyond the message are left out (RFC 3261 section 18.3).
 pub fn parse(bytes: &[u8]) -> Result<Message<'_>, SipError> {
+    parse_within(bytes, usize::MAX)
+}
+
+/// Like [`parse`]. A header block (start line, header lines and empty line) of more than `header_limit` bytes is
+/// [`SipError::HeadersTooLong`]; nothing beyond the limit is read then.
+pub fn parse_within(bytes: &[u8], header_limit: usize) -> Result<Message<'_>, SipError> {
     let mut odd = Anomalies::default();
     let lead = bytes.iter().take_while(|b| is_lws(**b) || **b == 0).count();
     let bytes = bytes.get(lead..).unwrap_or_default();
@@ -135,7 +144,12 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, SipError> {
 
     let mut known = Known::default();
     let mut content_length = ContentLength::default();
-    let block = scan_headers(rest, &mut known, &mut content_length, &mut odd);
+    let before = bytes.len() - rest.len();
+    let within = rest.get(..header_limit.saturating_sub(before)).unwrap_or(rest);
+    let block = scan_headers(within, &mut known, &mut content_length, &mut odd);
+    if before > header_limit || !block.terminated && within.len() < rest.len() {
+        return Err(SipError::HeadersTooLong);
+    }
     if !block.terminated {
         odd.set(Anomaly::HeadersNotTerminated);
     }

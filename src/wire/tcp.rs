@@ -11,6 +11,7 @@
 mod stream;
 
 use super::Segment;
+use super::sip::{Framing, FramingLimits};
 use crate::model::{Limits, Outcome};
 use crate::units::{Nanos, Timestamp};
 use std::collections::{BTreeSet, HashMap};
@@ -64,6 +65,12 @@ impl TcpStream<'_> {
 
     pub fn bytes(&self) -> &[u8] {
         self.stream.readable()
+    }
+
+    /// What the bytes begin with. Of what it counts, [`TcpStream::consume`] is to take all before the next call: then no byte
+    /// of a message is looked at twice, however many segments bring it.
+    pub fn frame(&mut self, limits: &FramingLimits) -> Framing {
+        self.stream.frame(limits)
     }
 
     /// Takes `n` bytes off the front.
@@ -133,10 +140,11 @@ impl Reassembler {
     /// Takes a segment. Deadlines up to `at` should have been served by [`Reassembler::release`].
     pub fn push(&mut self, at: Timestamp, segment: &Segment<'_>) -> TcpOutcome<'_> {
         let flow = TcpFlow::of(segment);
-        if self.flows.get(&flow).is_some_and(|stream| is_idle(stream.touched, at)) {
+        let idle = self.flows.get(&flow).map(|stream| is_idle(stream.touched, at));
+        if idle == Some(true) {
             self.remove(&flow);
         }
-        if !self.flows.contains_key(&flow) {
+        if idle != Some(false) {
             if segment.rst || segment.wire_len == 0 && !segment.syn {
                 return TcpOutcome::Done(OTHER);
             }
@@ -147,11 +155,11 @@ impl Reassembler {
         }
         let Some(stream) = self.flows.get_mut(&flow) else { return TcpOutcome::Done(OTHER) };
         let fed = stream.feed(at, segment, self.max_bytes, &mut self.counters);
-        self.settle(at, flow);
-        match (fed, self.flows.get_mut(&flow)) {
-            (Fed::Readable, Some(stream)) => TcpOutcome::Readable(TcpStream { flow, stream }),
-            (Fed::Done(outcome), _) => TcpOutcome::Done(outcome),
-            _ => TcpOutcome::Held,
+        settle(&mut self.by_age, &mut self.holes, at, flow, stream);
+        match fed {
+            Fed::Readable => TcpOutcome::Readable(TcpStream { flow, stream }),
+            Fed::Held => TcpOutcome::Held,
+            Fed::Done(outcome) => TcpOutcome::Done(outcome),
         }
     }
 
@@ -168,7 +176,7 @@ impl Reassembler {
                 continue;
             };
             let readable = stream.give_up_hole(self.max_bytes, &mut self.counters);
-            self.settle(at, flow);
+            settle(&mut self.by_age, &mut self.holes, at, flow, stream);
             if readable {
                 break flow;
             }
@@ -208,28 +216,6 @@ impl Reassembler {
         self.flows.values().map(Stream::held).sum()
     }
 
-    /// Brings the indexes in step with a stream that changed.
-    fn settle(&mut self, at: Timestamp, flow: TcpFlow) {
-        let Some(stream) = self.flows.get_mut(&flow) else { return };
-        let rank = stream.rank();
-        let (old_rank, touched) = stream.touched;
-        if rank != old_rank || at - touched > TOUCH_STEP {
-            self.by_age.remove(&(old_rank, touched, flow));
-            stream.touched = (rank, at.max(touched));
-            self.by_age.insert((rank, stream.touched.1, flow));
-        }
-        let due = stream.hole_due();
-        if due != stream.hole_deadline {
-            if let Some(old) = stream.hole_deadline.take() {
-                self.holes.remove(&(old, flow));
-            }
-            if let Some(due) = due {
-                self.holes.insert((due, flow));
-            }
-            stream.hole_deadline = due;
-        }
-    }
-
     fn make_room(&mut self, at: Timestamp) {
         if self.flows.len() >= self.max_flows {
             self.expire(at);
@@ -247,6 +233,33 @@ impl Reassembler {
         if let Some(deadline) = stream.hole_deadline {
             self.holes.remove(&(deadline, *flow));
         }
+    }
+}
+
+/// Brings the indexes in step with a stream that changed.
+fn settle(
+    by_age: &mut BTreeSet<(Rank, Timestamp, TcpFlow)>,
+    holes: &mut BTreeSet<(Timestamp, TcpFlow)>,
+    at: Timestamp,
+    flow: TcpFlow,
+    stream: &mut Stream,
+) {
+    let rank = stream.rank();
+    let (old_rank, touched) = stream.touched;
+    if rank != old_rank || at - touched > TOUCH_STEP {
+        by_age.remove(&(old_rank, touched, flow));
+        stream.touched = (rank, at.max(touched));
+        by_age.insert((rank, stream.touched.1, flow));
+    }
+    let due = stream.hole_due();
+    if due != stream.hole_deadline {
+        if let Some(old) = stream.hole_deadline.take() {
+            holes.remove(&(old, flow));
+        }
+        if let Some(due) = due {
+            holes.insert((due, flow));
+        }
+        stream.hole_deadline = due;
     }
 }
 

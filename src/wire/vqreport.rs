@@ -109,7 +109,7 @@ pub fn parse(body: &[u8]) -> Result<VqReport, VqError> {
         return Err(VqError::TooLong);
     }
     let text = String::from_utf8_lossy(body);
-    let mut lines = unfolded(&text).into_iter();
+    let mut lines = unfolded(&text);
     let first = lines.find(|l| !l.trim().is_empty()).ok_or(VqError::NotAReport)?;
     let (name, value) = field(&first).ok_or(VqError::NotAReport)?;
     let mut report = VqReport { kind: kind(name, value)?, ..VqReport::default() };
@@ -309,19 +309,17 @@ fn kind(name: &str, value: &str) -> Result<VqKind, VqError> {
 }
 
 /// Lines with their continuations (RFC 3261 section 7.3.1) joined by a space.
-fn unfolded(text: &str) -> Vec<Cow<'_, str>> {
-    let mut lines: Vec<Cow<'_, str>> = Vec::new();
-    for line in text.lines() {
-        match lines.last_mut() {
-            Some(last) if line.starts_with([' ', '\t']) => {
-                let last = last.to_mut();
-                last.push(' ');
-                last.push_str(line.trim());
-            }
-            _ => lines.push(Cow::Borrowed(line)),
+fn unfolded(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let mut lines = text.lines().peekable();
+    std::iter::from_fn(move || {
+        let mut line = Cow::Borrowed(lines.next()?);
+        while let Some(more) = lines.next_if(|next| next.starts_with([' ', '\t'])) {
+            let line = line.to_mut();
+            line.push(' ');
+            line.push_str(more.trim());
         }
-    }
-    lines
+        Some(line)
+    })
 }
 
 /// Name and value of a line. The first report line may come without a colon.

@@ -442,3 +442,43 @@ fn long_messages_are_limited() {
     assert_eq!(over(&run, OverLimit::MessageSize), 1);
     assert_eq!(run.calls().len(), 0);
 }
+
+/// An INVITE whose header block has exactly `bytes` bytes.
+fn with_header_block_of(bytes: usize, id: &str) -> Vec<u8> {
+    let mut message = sip(INVITE, id, "", "1 INVITE", 0);
+    let at = message.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+    let padding = bytes - (at + 4) - "\r\nSubject: ".len();
+    message.splice(at..at, format!("\r\nSubject: {}", "x".repeat(padding)).into_bytes());
+    message
+}
+
+#[test]
+fn header_blocks_are_limited_in_datagrams() {
+    let over_after = |bytes| {
+        let frame = udp(START, ENDS.0, ENDS.1, &with_header_block_of(bytes, "block"));
+        let run = run(&[frame], &Setup::limited(Limits { header_bytes: 2000, ..limits() }));
+        (over(&run, OverLimit::HeaderSize), run.calls().len())
+    };
+    assert_eq!(over_after(2000), (0, 1));
+    assert_eq!(over_after(2001), (1, 0));
+    assert_eq!(over_after(8000), (1, 0));
+}
+
+#[test]
+fn header_blocks_are_limited_in_streams_and_the_next_message_is_read() {
+    let whole = [with_header_block_of(3000, "long"), with_header_block_of(1000, "short")].concat();
+    // The connection is joined in the middle, at a segment that must tell that it is SIP.
+    for size in [16, 100, 536, 1460] {
+        let mut frames = Vec::new();
+        let mut seq = 1;
+        for (n, piece) in whole.chunks(size).enumerate() {
+            frames.push(segment(START + n as i64 * MS / 10, 10_000, seq, piece));
+            seq += piece.len() as u32;
+        }
+        let run = run(&frames, &Setup::limited(Limits { header_bytes: 2000, ..limits() }));
+        assert_eq!(over(&run, OverLimit::HeaderSize), 1, "pieces of {size}: {:?}", run.outcomes);
+        let ids: Vec<&str> = run.calls().iter().map(|c| c.call_id.as_str()).collect();
+        assert_eq!(ids, ["short"], "pieces of {size}");
+        assert_eq!(run.outcomes.total(), run.frames);
+    }
+}

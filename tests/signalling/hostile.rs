@@ -6,7 +6,7 @@ use crate::torture::{alone, here};
 use auscult::model::{Limits, Outcome, Policy, Transport};
 use auscult::signal::Signal;
 use auscult::units::Timestamp;
-use auscult::wire::sip::{self, Anomaly, Framing, frame_len};
+use auscult::wire::sip::{self, Anomaly, Framer, Framing, FramingLimits};
 use std::time::{Duration, Instant};
 
 struct Case {
@@ -115,19 +115,21 @@ fn hostile_streams_are_cut_into_messages_or_dropped() {
     for case in cases().iter().filter(|c| c.delivery.starts_with("tcp")) {
         let segment = if case.delivery == "tcp_1byte" { 1 } else { 1400 };
         let (mut buffer, mut messages, mut dropped) = (Vec::new(), 0, 0);
+        let (mut framer, sizes) =
+            (Framer::default(), FramingLimits { message: limits.tcp_bytes, headers: limits.header_bytes });
         for piece in case.bytes.chunks(segment) {
             buffer.extend_from_slice(piece);
             loop {
                 assert!(buffer.len() <= limits.tcp_bytes + segment, "{}: nothing is let go", case.id);
-                let used = match frame_len(&buffer, limits.tcp_bytes) {
+                let used = match framer.next(&buffer, &sizes) {
                     Framing::Need => break,
                     Framing::Message(length) => {
                         messages += 1;
                         sip::parse(&buffer[..length]).unwrap_or_else(|e| panic!("{}: {e}", case.id));
                         length
                     }
-                    Framing::Skip(length) => length,
-                    Framing::TooLong(length) => {
+                    Framing::Skip(length) | Framing::Junk(length) => length,
+                    Framing::TooLong(length) | Framing::HeadersTooLong(length) => {
                         dropped += 1;
                         length
                     }
@@ -149,8 +151,13 @@ fn hostile_streams_are_cut_into_messages_or_dropped() {
 fn feed(signal: &mut Signal, at: i64, bytes: &[u8]) {
     let mut facts = Vec::new();
     signal.message(Timestamp(at), here(), here(), Transport::Udp, bytes, at % 2 == 0, &mut facts);
-    if let Framing::Message(n) | Framing::Skip(n) | Framing::TooLong(n) = frame_len(bytes, 4096) {
-        assert!(n > 0 && n <= bytes.len());
+    match Framer::default().next(bytes, &FramingLimits { message: 4096, headers: 4096 }) {
+        Framing::Need | Framing::NotSip => {}
+        Framing::Message(n)
+        | Framing::Skip(n)
+        | Framing::Junk(n)
+        | Framing::TooLong(n)
+        | Framing::HeadersTooLong(n) => assert!(n > 0 && n <= bytes.len()),
     }
     if let Ok(m) = sip::parse(bytes) {
         assert!(m.headers().count() <= sip::HEADERS_MAX);

@@ -1,11 +1,14 @@
 //! Small helpers over untrusted bytes: trimming, splitting outside quotes, text fit to be stored.
 
+use crate::wire::steps::scanned;
+
 /// SIP's linear white space, line ends of folded headers included.
 pub(super) fn is_lws(b: u8) -> bool {
     matches!(b, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 pub(super) fn trim(mut s: &[u8]) -> &[u8] {
+    let before = s.len();
     while let [first, rest @ ..] = s
         && is_lws(*first)
     {
@@ -16,6 +19,7 @@ pub(super) fn trim(mut s: &[u8]) -> &[u8] {
     {
         s = rest;
     }
+    scanned(before - s.len());
     s
 }
 
@@ -48,6 +52,7 @@ pub(super) fn split_unquoted(s: &[u8], separator: u8) -> impl Iterator<Item = &[
 fn find_unquoted(s: &[u8], byte: u8) -> Option<usize> {
     let (mut quoted, mut escaped, mut angle) = (false, false, false);
     for (at, b) in s.iter().enumerate() {
+        scanned(1);
         if escaped {
             escaped = false;
         } else if quoted {

@@ -3,6 +3,7 @@
 use super::anomaly::{Anomalies, Anomaly};
 use super::bytes::{number, split_unquoted, trim};
 use super::{FIELD_MAX, HEADERS_MAX, Known, looks_like_sip};
+use crate::wire::steps::scanned;
 use std::borrow::Cow;
 
 pub(super) struct Block {
@@ -35,24 +36,22 @@ impl<'a> Iterator for Lines<'a> {
 
     fn next(&mut self) -> Option<Line<'a>> {
         let rest = self.all.get(self.at..).filter(|r| !r.is_empty())?;
-        let mut end = 0;
-        let mut terminated = false;
-        loop {
-            match memchr::memchr(b'\n', rest.get(end..).unwrap_or_default()) {
-                Some(lf) => {
-                    end += lf + 1;
-                    let empty = rest.get(..end).is_some_and(|l| trim(l).is_empty());
-                    if empty || !matches!(rest.get(end), Some(b' ' | b'\t')) {
-                        terminated = true;
-                        break;
-                    }
-                }
-                None => {
-                    end = rest.len();
-                    break;
-                }
+        let line_end = |from: usize| {
+            let lf = memchr::memchr(b'\n', rest.get(from..).unwrap_or_default());
+            lf.map(|lf| from + lf + 1)
+        };
+        let first = line_end(0);
+        let mut terminated = first.is_some();
+        let mut end = first.unwrap_or(rest.len());
+        // A blank line has no continuation, and a line that begins with text is never blank: only its first line is trimmed.
+        if terminated && !trim(rest.get(..end).unwrap_or_default()).is_empty() {
+            while terminated && matches!(rest.get(end), Some(b' ' | b'\t')) {
+                let next = line_end(end);
+                terminated = next.is_some();
+                end = next.unwrap_or(rest.len());
             }
         }
+        scanned(end);
         let bytes = rest.get(..end).unwrap_or(rest);
         let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
@@ -238,6 +237,39 @@ impl ContentLength {
                 odd.set(if another { Anomaly::TrailingOctets } else { Anomaly::ContentLengthLtBody });
                 (body, !another)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Lines as the rule says them, without regard to cost: a line goes on where the next one begins with white space, unless all
+    /// of it so far is white space.
+    fn by_the_rule(all: &[u8]) -> Vec<(Vec<u8>, usize, bool)> {
+        let (mut lines, mut at) = (Vec::new(), 0);
+        while at < all.len() {
+            let ends = |end: &usize| {
+                all[*end - 1] == b'\n'
+                    && (trim(&all[at..*end]).is_empty() || !matches!(all.get(*end), Some(b' ' | b'\t')))
+            };
+            let found = (at + 1..=all.len()).find(ends);
+            let end = found.unwrap_or(all.len());
+            let bytes = &all[at..end];
+            let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+            lines.push((bytes.strip_suffix(b"\r").unwrap_or(bytes).to_vec(), end, found.is_some()));
+            at = end;
+        }
+        lines
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_those_of_the_rule(text in "[ a:\t\r\n]{0,40}") {
+            let lines: Vec<_> = Lines::new(text.as_bytes()).map(|l| (l.bytes.to_vec(), l.end, l.terminated)).collect();
+            prop_assert_eq!(lines, by_the_rule(text.as_bytes()));
         }
     }
 }

@@ -5,6 +5,8 @@ use crate::model::{Ignored, Outcome, OverLimit};
 use crate::units::{Nanos, Timestamp};
 use crate::wire::Segment;
 use crate::wire::classify::{SipStart, looks_like_text, sip_start};
+use crate::wire::sip::{Framer, Framing, FramingLimits};
+use std::collections::VecDeque;
 
 /// A hole is given up after this long: above the usual minimum retransmission timeout (1 s, RFC 6298) and its first
 /// repetition, below what an operator would call late.
@@ -37,8 +39,11 @@ pub struct Stream {
     start: usize,
     /// What comes after `buffer` was not captured and will not come.
     hole: bool,
-    /// Segments behind a hole by sequence number, in order after `next`.
-    pending: Vec<Pending>,
+    /// Its place in the bytes of `buffer` that are not consumed.
+    framer: Framer,
+    /// Segments behind a hole by sequence number, in order after `next`, and their bytes in all.
+    pending: VecDeque<Pending>,
+    pending_bytes: usize,
     /// Place in the index of holes.
     pub hole_deadline: Option<Timestamp>,
 }
@@ -84,7 +89,9 @@ impl Stream {
             buffer: Vec::new(),
             start: 0,
             hole: false,
-            pending: Vec::new(),
+            framer: Framer::default(),
+            pending: VecDeque::new(),
+            pending_bytes: 0,
             hole_deadline: None,
         };
         if segment.syn {
@@ -96,7 +103,7 @@ impl Stream {
     /// A new connection on the same addresses.
     fn open(&mut self, isn: u32) {
         self.drop_buffer();
-        self.pending = Vec::new();
+        self.drop_pending();
         self.state = State::Opening;
         self.next = isn.wrapping_add(1);
         self.closed = false;
@@ -141,7 +148,7 @@ impl Stream {
             None => {
                 counters.gaps += 1;
                 self.drop_buffer();
-                self.pending = Vec::new();
+                self.drop_pending();
                 self.state = State::Hunting { segments: 0, was_sip: self.is_sip() };
                 self.hunt(seq, segment, max_bytes, counters)
             }
@@ -178,10 +185,9 @@ impl Stream {
         let mut full = !self.append(bytes, wire, max_bytes);
         while !full
             && !self.hole
-            && let Some(first) = self.pending.first()
+            && let Some(d) = self.pending.front().and_then(|first| distance(self.next, first.seq)).filter(|d| *d <= 0)
+            && let Some(piece) = self.pop_pending()
         {
-            let Some(d) = distance(self.next, first.seq).filter(|d| *d <= 0) else { break };
-            let piece = self.pending.remove(0);
             let known = d.unsigned_abs() as usize;
             self.compare(known, &piece.bytes, counters);
             if known < piece.wire {
@@ -192,7 +198,7 @@ impl Stream {
         if full {
             counters.overflows += 1;
             self.drop_buffer();
-            self.pending = Vec::new();
+            self.drop_pending();
             self.state = State::Hunting { segments: 0, was_sip: true };
             return Fed::Done(Outcome::OverLimit(OverLimit::TcpBytes));
         }
@@ -202,12 +208,14 @@ impl Stream {
     /// Whether the first bytes of a connection are SIP.
     fn decide(&mut self) -> Fed {
         if self.state == State::Opening {
+            // Line ends before a message may go on for as long as they like.
+            self.consume(self.readable().iter().take_while(|b| matches!(b, b'\r' | b'\n')).count());
             match sip_start(self.readable()) {
                 SipStart::Yes => self.state = State::Sip,
                 SipStart::Maybe if !self.hole => return Fed::Held,
                 _ => {
                     self.drop_buffer();
-                    self.pending = Vec::new();
+                    self.drop_pending();
                     self.state = State::NotSip;
                     return Fed::Done(OTHER);
                 }
@@ -260,6 +268,7 @@ impl Stream {
             return Fed::Done(Outcome::OverLimit(OverLimit::TcpBytes));
         }
         let bytes = segment.payload.to_vec();
+        self.pending_bytes += bytes.len();
         self.pending.insert(index, Pending { arrived: at, seq, wire: segment.wire_len, bytes });
         Fed::Held
     }
@@ -280,14 +289,13 @@ impl Stream {
             return true;
         }
         if self.state == State::NotSip {
-            self.pending = Vec::new();
+            self.drop_pending();
             return false;
         }
         let was_sip = self.is_sip();
         self.drop_buffer();
         self.state = State::Hunting { segments: 0, was_sip };
-        while !self.pending.is_empty() {
-            let piece = self.pending.remove(0);
+        while let Some(piece) = self.pop_pending() {
             match distance(self.next, piece.seq) {
                 Some(d) if d <= 0 => {}
                 other => {
@@ -338,7 +346,7 @@ impl Stream {
     /// Drops everything, for good.
     pub fn reject(&mut self) {
         self.drop_buffer();
-        self.pending = Vec::new();
+        self.drop_pending();
         self.state = State::NotSip;
     }
 
@@ -358,14 +366,31 @@ impl Stream {
         }
     }
 
+    /// What the bytes that are not consumed begin with.
+    pub fn frame(&mut self, limits: &FramingLimits) -> Framing {
+        self.framer.next(self.buffer.get(self.start..).unwrap_or_default(), limits)
+    }
+
     fn drop_buffer(&mut self) {
         self.buffer = Vec::new();
         self.start = 0;
         self.hole = false;
+        self.framer = Framer::default();
+    }
+
+    fn pop_pending(&mut self) -> Option<Pending> {
+        let first = self.pending.pop_front()?;
+        self.pending_bytes -= first.bytes.len();
+        Some(first)
+    }
+
+    fn drop_pending(&mut self) {
+        self.pending = VecDeque::new();
+        self.pending_bytes = 0;
     }
 
     pub fn held(&self) -> usize {
-        self.readable().len() + self.pending.iter().map(|p| p.bytes.len()).sum::<usize>()
+        self.readable().len() + self.pending_bytes
     }
 }
 
