@@ -35,11 +35,12 @@ pub fn corpus(dir: &Path, target: &str) -> std::io::Result<Vec<Vec<u8>>> {
     names.iter().map(std::fs::read).collect()
 }
 
-/// Runs a target on its corpus, then on `runs` inputs made from it. `before` sees each input with its number first.
-pub fn drive(target: &Target, corpus: &[Vec<u8>], runs: u32, mut before: impl FnMut(u32, &[u8])) {
+/// Runs a target on its corpus, then on `runs` inputs made from it; each `round` makes others. `before` sees each input with
+/// its number first.
+pub fn drive(target: &Target, corpus: &[Vec<u8>], runs: u32, round: u64, mut before: impl FnMut(u32, &[u8])) {
     let seed =
         target.name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    let mut random = Random::new(seed);
+    let mut random = Random::new(seed ^ round.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     for (n, input) in corpus.iter().enumerate() {
         before(n as u32, input);
         (target.run)(input);

@@ -1,4 +1,5 @@
 //! A fixed number of seeded inputs into every target. `make fuzz-smoke` runs these; they are ignored otherwise.
+//! `AUSCULT_FUZZ_ROUNDS=N` runs N times as many, each round with inputs of its own.
 
 use auscult_fuzz::{TARGETS, Target, mutate, target};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -8,9 +9,12 @@ fn smoke(name: &str) {
     let target: &Target = target(name).unwrap_or_else(|| panic!("no target {name}"));
     let corpus = mutate::corpus(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus"), name).expect("the corpus");
     assert!(!corpus.is_empty(), "fuzz/corpus/{name} is empty");
+    let rounds = std::env::var("AUSCULT_FUZZ_ROUNDS").map_or(1, |n| n.parse().expect("a number of rounds"));
     let mut last = (0, Vec::new());
     let ran = catch_unwind(AssertUnwindSafe(|| {
-        mutate::drive(target, &corpus, target.smoke, |n, input| last = (n, input.to_vec()));
+        for round in 0..rounds {
+            mutate::drive(target, &corpus, target.smoke, round, |n, input| last = (n, input.to_vec()));
+        }
     }));
     if let Err(why) = ran {
         let (n, input) = last;
@@ -24,7 +28,11 @@ fn smoke(name: &str) {
         );
         resume_unwind(why);
     }
-    println!("fuzz-smoke: {name}: {} files of the corpus, {} inputs made from them", corpus.len(), target.smoke);
+    println!(
+        "fuzz-smoke: {name}: {} files of the corpus, {} inputs made from them",
+        corpus.len(),
+        u64::from(target.smoke) * rounds
+    );
 }
 
 macro_rules! smoke {
@@ -65,7 +73,7 @@ fn inputs_are_the_same_every_time() {
     let seen = || {
         let mut seen = Vec::new();
         let target = Target { name: "any", run: |_| {}, smoke: 50, max_len: 64, words: &["word"] };
-        mutate::drive(&target, &[b"INVITE 1".to_vec(), vec![0; 30]], 50, |_, input| seen.push(input.to_vec()));
+        mutate::drive(&target, &[b"INVITE 1".to_vec(), vec![0; 30]], 50, 0, |_, input| seen.push(input.to_vec()));
         seen
     };
     let first = seen();

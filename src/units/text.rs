@@ -131,7 +131,8 @@ impl<'o> Cleaner<'o> {
                 (_, Kind::Variant) => true,
                 (_, Kind::Mark) => self.mark(c),
                 (_, Kind::Joiner) => {
-                    let needed = takes_joiners(self.last) && rest.peek().is_some_and(|next| takes_joiners(*next));
+                    let letter = |next: &char| takes_joiners(*next) && kind(*next) == Kind::Kept;
+                    let needed = takes_joiners(self.last) && rest.peek().is_some_and(letter);
                     if needed { self.push(c) } else { self.base(REPLACEMENT) }
                 }
             };
@@ -255,6 +256,7 @@ mod tests {
         assert_eq!(clean("PC\u{200b}MU", 99), "PC\u{fffd}MU");
         assert_eq!(clean("a\u{200c}b", 99), "a\u{fffd}b", "a joiner outside of the scripts that need it");
         assert_eq!(clean("علی\u{200c}", 99), "علی\u{fffd}", "and at the end of a word");
+        assert_eq!(clean("علی\u{200c}\u{70f}ی", 99), "علی\u{fffd}\u{fffd}ی", "and before what is no letter");
         assert_eq!(clean("葛\u{e0100}城 ❤\u{fe0f}", 99), "葛城 ❤");
         assert_eq!(clean("a\u{a0}\u{3000}\u{2003}b", 99), "a b");
     }
