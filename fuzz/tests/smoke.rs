@@ -4,35 +4,62 @@
 use auscult_fuzz::{TARGETS, Target, mutate, target};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-fn smoke(name: &str) {
+/// The input a target is at, and its number.
+type Present = Mutex<(u32, Vec<u8>)>;
+
+/// An input that takes longer than this does not end.
+const STANDS_STILL: Duration = Duration::from_secs(120);
+
+fn smoke(name: &'static str) {
     let target: &Target = target(name).unwrap_or_else(|| panic!("no target {name}"));
     let corpus = mutate::corpus(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus"), name).expect("the corpus");
     assert!(!corpus.is_empty(), "fuzz/corpus/{name} is empty");
     let rounds = std::env::var("AUSCULT_FUZZ_ROUNDS").map_or(1, |n| n.parse().expect("a number of rounds"));
-    let mut last = (0, Vec::new());
+    let present = Arc::new(Present::default());
+    let watched = Arc::clone(&present);
+    std::thread::spawn(move || watch(name, &watched));
     let ran = catch_unwind(AssertUnwindSafe(|| {
         for round in 0..rounds {
-            mutate::drive(target, &corpus, target.smoke, round, |n, input| last = (n, input.to_vec()));
+            mutate::drive(target, &corpus, target.smoke, round, |n, input| {
+                let mut present = present.lock().unwrap_or_else(PoisonError::into_inner);
+                present.0 = n;
+                present.1.clear();
+                present.1.extend_from_slice(input);
+            });
         }
     }));
     if let Err(why) = ran {
-        let (n, input) = last;
-        let file = std::env::temp_dir().join(format!("auscult-fuzz-{name}-{n}"));
-        let _ = std::fs::write(&file, &input);
-        println!(
-            "{name}: input {n} of {} bytes is in {}: {:?}",
-            input.len(),
-            file.display(),
-            String::from_utf8_lossy(&input)
-        );
+        report(name, &present);
         resume_unwind(why);
     }
-    println!(
-        "fuzz-smoke: {name}: {} files of the corpus, {} inputs made from them",
-        corpus.len(),
-        u64::from(target.smoke) * rounds
-    );
+    let made = u64::from(target.smoke) * rounds;
+    println!("fuzz-smoke: {name}: {} files of the corpus, {made} inputs made from them", corpus.len());
+}
+
+/// Ends the process when the target does not come to its next input.
+fn watch(name: &str, present: &Present) {
+    let look = || present.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    loop {
+        let before = look();
+        std::thread::sleep(STANDS_STILL);
+        if look() == before {
+            println!("{name}: an input does not end");
+            report(name, present);
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Leaves the input in a file and says where.
+fn report(name: &str, present: &Present) {
+    let (n, input) = present.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let file = std::env::temp_dir().join(format!("auscult-fuzz-{name}-{n}"));
+    let written = std::fs::write(&file, &input);
+    let text = String::from_utf8_lossy(&input);
+    println!("{name}: input {n} of {} bytes is in {} ({written:?}): {text:?}", input.len(), file.display());
 }
 
 macro_rules! smoke {
