@@ -11,7 +11,7 @@ impl Random {
         Random(seed | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -20,7 +20,7 @@ impl Random {
 
     /// Below `n`; 0 for 0.
     pub fn below(&mut self, n: usize) -> usize {
-        if n == 0 { 0 } else { (self.next() % n as u64) as usize }
+        if n == 0 { 0 } else { (self.number() % n as u64) as usize }
     }
 }
 
@@ -69,8 +69,8 @@ fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], target: &Target, random: &mut
     let len = 1 + random.below(16).min(input.len().saturating_sub(at));
     match random.below(12) {
         0 if at < input.len() => input[at] ^= 1 << random.below(8),
-        1 if at < input.len() => input[at] = random.next() as u8,
-        2 => drop(input.splice(at..at, (0..len).map(|_| random.next() as u8))),
+        1 if at < input.len() => input[at] = random.number() as u8,
+        2 => drop(input.splice(at..at, (0..len).map(|_| random.number() as u8))),
         3 => drop(input.drain(at..(at + len).min(input.len()))),
         4 => {
             let piece: Vec<u8> = input.iter().skip(at).take(4 * len).copied().collect();
@@ -108,7 +108,7 @@ fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], target: &Target, random: &mut
             }
         }
         _ => {
-            let byte = random.next() as u8;
+            let byte = random.number() as u8;
             let many = 1 << random.below(9);
             drop(input.splice(at..at, std::iter::repeat_n(byte, many)));
         }
