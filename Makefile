@@ -17,11 +17,12 @@ FEATURES = $(shell tools/have-libpcap && echo "" || echo "--no-default-features"
 
 export AUSCULT_LIBCHDB ?= $(abspath $(ENGINE))
 
-.PHONY: help run test live-test engine web build headers check-format clippy unit instruction-gate cost-gate page-test test-tools flood samples clean
+.PHONY: help run test fuzz-smoke live-test engine web build headers check-format clippy unit instruction-gate cost-gate page-test test-tools flood samples clean
 
 help:
 	@echo "make run    build everything, replay the samples into ./$(DATA), serve http://$(LISTEN)"
 	@echo "make test   every check: format, clippy, unit, property, store, captures, instructions, page"
+	@echo "make fuzz-smoke  a fixed number of hostile inputs into every reader: part of .ci/run"
 	@echo "make live-test  250,000 packets a second over a cable of its own, with the release binaries, as root"
 	@echo "make engine the embedded ClickHouse engine; make web: the page; make build: the release binary"
 
@@ -72,6 +73,11 @@ clippy:
 unit:
 	cargo nextest run --workspace --locked $(FEATURES)
 	@[ -d "$${AUSCULT_SHARED:-../shared}/captures" ] || echo "skipped: real captures and reference vectors, there is no $${AUSCULT_SHARED:-../shared}"
+
+# The same inputs every time, from fuzz/corpus; the programs are those of `unit`. `fuzz/run-all SECONDS` looks for more, with coverage.
+fuzz-smoke: test-tools headers
+	cargo nextest run --workspace --locked $(FEATURES) --test smoke --run-ignored only
+	@awk '/^    [a-z_]+: [a-z]+, [0-9]+, [0-9]+,/ {n++; s += $$3} END {print "fuzz-smoke: " n " targets, " s " inputs"}' fuzz/src/lib.rs
 
 # At 250,000 packets a second, with the release binaries and as root: not part of `make test`. To vary it:
 # STREAMS=2000 SECONDS=60 INTERVAL=1 CAPTURE='ring_mib = 64;threads = 2' make live-test

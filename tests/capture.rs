@@ -129,6 +129,25 @@ fn a_claim_of_four_gigabytes_allocates_nothing() {
     }
 }
 
+/// Interface blocks alone: what each costs does not grow with the names of those before it.
+#[test]
+fn long_names_of_interfaces_are_cut_and_never_copied_for_later_blocks() {
+    let name = [b"eth".as_slice(), &[b'x'; 60_000]].concat();
+    let mut file = LITTLE.section();
+    for n in 0..200u32 {
+        file.extend(LITTLE.interface(1, n, &[LITTLE.option(2, &name)]));
+    }
+    for _ in 0..200 {
+        file.extend(LITTLE.section());
+        file.extend(LITTLE.interface(1, 0, &[]));
+    }
+    let ((frames, reader), heap) = memory::taken(|| read(&file).unwrap());
+    assert!(frames.is_empty() && reader.truncated().is_none());
+    assert_eq!(reader.interfaces().len(), 201);
+    assert!(reader.interfaces().iter().filter_map(|i| i.name.as_ref()).all(|name| name.len() == 256));
+    assert!(heap <= 2 * file.len(), "{heap} octets of heap for a file of {}", file.len());
+}
+
 #[test]
 fn magic_numbers_and_byte_orders_of_pcap() {
     for order in [LITTLE, BIG] {

@@ -1,129 +1,179 @@
-//! What every target asserts about whatever bytes it is given.
+//! Fuzz targets: functions over bytes that assert more than "no panic". [`TARGETS`] lists them; libFuzzer drives them with
+//! coverage (`fuzz/run-all`), a seeded mutator without (`make fuzz-smoke`).
 
+mod containers;
+pub mod mutate;
+mod readers;
+mod sanitiser;
+mod script;
 mod sequence;
+mod stored;
+mod web;
 
-pub use sequence::engine_seq;
+/// One target.
+pub struct Target {
+    pub name: &'static str,
+    pub run: fn(&[u8]),
+    /// Inputs of one smoke run: as many as take a few seconds in an unoptimised build.
+    pub smoke: u32,
+    /// Longest input worth making, in bytes.
+    pub max_len: usize,
+    /// Pieces that mutations put in.
+    pub words: &'static [&'static str],
+}
 
-use auscult::capture::{FileReader, MAX_RECORD};
-use auscult::model::Limits;
-use auscult::units::Timestamp;
-use auscult::wire::classify::{self, Class};
-use auscult::wire::sip::{Framer, Framing, FramingLimits, looks_like_sip, sanitise};
-use auscult::wire::{Decoded, Decoder, LinkType, fast_rtp, fast_udp, rtcp, rtp, sdp, sip};
-
-/// Links a frame may begin with; the first byte of an input picks one.
-const LINKS: [LinkType; 10] = [
-    LinkType::ETHERNET,
-    LinkType::LINUX_SLL,
-    LinkType::LINUX_SLL2,
-    LinkType::RAW,
-    LinkType::NULL,
-    LinkType::LOOP,
-    LinkType::PPP,
-    LinkType::PPP_HDLC,
-    LinkType::PPP_ETHER,
-    LinkType::IPV6,
+const SIP: &[&str] = &[
+    "INVITE ",
+    "SIP/2.0 ",
+    "\r\n\r\n",
+    "\r\n ",
+    "Call-ID: ",
+    "Content-Length: ",
+    "Content-Type: ",
+    "Via: ",
+    "CSeq: ",
+    ";tag=",
+    "multipart/mixed;boundary=x",
+    "--x\r\n",
+    "application/sdp",
+    "\"",
+    "<sip:",
+    "l: 99999999999",
+    "\u{1b}[2J",
+    "\u{202e}",
+    "\0",
+];
+const SDP: &[&str] = &[
+    "m=audio ",
+    "c=IN IP4 ",
+    "a=rtpmap:",
+    "a=fmtp:",
+    "a=crypto:1 ",
+    "a=rtcp:",
+    "RTP/SAVP",
+    "\r\n",
+    "inline:",
+    "0.0.0.0",
+    "::",
+    "65536",
+    "a=ptime:",
+    "\u{9b}",
+    "\u{200b}",
+];
+const VQ: &[&str] = &[
+    "VQSessionReport: CallTerm\r\n",
+    "LocalMetrics:\r\n",
+    "RemoteMetrics:\r\n",
+    "SessionDesc: ",
+    "FMTP=\"",
+    "NLR=",
+    "MOSLQ=",
+    "SSRC=0x",
+    "NaN",
+    "inf",
+    "1e308",
+    "\r\n ",
+    "START=2025-03-04T09:15:02Z",
+];
+const SQL: &[&str] = &[
+    "SELECT ",
+    "INSERT INTO t ",
+    "FORMAT ",
+    "VALUES",
+    "'",
+    "\\'",
+    "`",
+    "/*",
+    "*/",
+    "-- ",
+    "\n",
+    "(",
+    ")",
+    ";",
+    "INTO OUTFILE ",
+    "file(",
+    "EXPLAIN AST ",
+    "param_x=",
+    "query=",
+    "&",
+];
+const URL: &[&str] = &[
+    "/api/v1/calls?",
+    "/api/v1/streams?",
+    "/api/v1/stats?",
+    "/api/v1/timeline?",
+    "/metrics",
+    "from=",
+    "to=",
+    "cursor=",
+    "limit=",
+    "number=",
+    "call_id=",
+    "address=",
+    "group_by=codec,trunk",
+    "&",
+    "%00",
+    "%E2%80%AE",
+    "%1B",
+    "2026-11-20T20:13:51Z",
+    "9999-12-31T23:59:59Z",
+    "-1",
+    "1e309",
+];
+const TOML: &[&str] = &[
+    "[measure]\n",
+    "[limits]\n",
+    "[store]\n",
+    "[[trunk]]\n",
+    "[capture]\n",
+    "[api]\n",
+    "interval_s = ",
+    "spool_mib = ",
+    "networks = [",
+    "18446744073709551615",
+    "-1",
+    "\"\"\"",
+    "[[",
+    "{",
+    "\u{202e}",
+    "listen = \"127.0.0.1:1\"\n",
 ];
 
-/// A SIP message by itself, and as the front of a stream.
-pub fn sip_msg(bytes: &[u8]) {
-    let _ = looks_like_sip(bytes);
-    if let Ok(message) = sip::parse(bytes) {
-        assert!(message.header_bytes().len() + message.body().len() <= bytes.len());
-        let _ = (message.from(), message.to(), message.contact(), message.cseq(), message.via_branch());
-        let (headers, body) = sanitise(&message);
-        for text in [&headers, &body] {
-            assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "a control character is stored");
-        }
-        if let Some(found) = message.sdp() {
-            assert!(found.bytes.len() <= bytes.len());
-        }
-    }
-    let limits = FramingLimits { message: 4096, headers: 2048 };
-    // How the stream is cut is the first byte's choice.
-    let size = bytes.first().map_or(1, |b| usize::from(*b) + 1);
-    let (mut framer, mut buffer) = (Framer::default(), Vec::new());
-    for piece in bytes.chunks(size) {
-        buffer.extend_from_slice(piece);
-        loop {
-            let taken = match framer.next(&buffer, &limits) {
-                Framing::Message(n) => {
-                    assert!(n <= limits.message.max(buffer.len()), "a message of {n} over the limit");
-                    n
-                }
-                Framing::Skip(n) | Framing::Junk(n) | Framing::TooLong(n) | Framing::HeadersTooLong(n) => n,
-                Framing::Need => {
-                    assert!(buffer.len() < limits.message, "wants more than the limit");
-                    break;
-                }
-                Framing::NotSip => return,
-            };
-            assert!(taken > 0 && taken <= buffer.len(), "a stream stands still");
-            buffer.drain(..taken);
-        }
-    }
+macro_rules! targets {
+    ($($name:ident: $module:ident, $smoke:literal, $max_len:literal, $words:expr;)*) => {
+        /// Every target, by name.
+        pub const TARGETS: &[Target] = &[$(Target {
+            name: stringify!($name),
+            run: $module::$name,
+            smoke: $smoke,
+            max_len: $max_len,
+            words: $words,
+        }),*];
+    };
 }
 
-/// A session description: what is read is bounded, and reading less gives no more.
-pub fn sdp(bytes: &[u8]) {
-    for cut in [false, true] {
-        let read = sdp::parse(bytes, cut);
-        assert!(read.media.len() <= sdp::MEDIA_MAX);
-        for media in &read.media {
-            assert!(media.endpoint().is_none_or(|e| e.port() != 0 || media.port == 0));
-        }
-    }
+targets! {
+    sip_msg: readers, 6000, 4096, SIP;
+    sdp: readers, 6000, 4096, SDP;
+    rtp_rtcp: readers, 20000, 1500, &[];
+    frame: readers, 20000, 2048, &[];
+    vq_report: readers, 6000, 4096, VQ;
+    text: readers, 6000, 1024, &["\u{301}", "\u{200d}", "\u{202e}", "\u{627}", "\u{e0041}", "\u{fe0f}", " \t"];
+    tcp: readers, 4000, 2048, SIP;
+    pcap: containers, 1500, 8192, &[];
+    pcapng: containers, 1500, 2048, &[];
+    timeline: containers, 600, 4096, &[];
+    replay: containers, 300, 4096, &[];
+    engine_seq: sequence, 120, 1200, &[];
+    clickhouse_frames: stored, 6000, 4096, &[];
+    request: stored, 20000, 2048, SQL;
+    segment: stored, 3000, 2048, &["{\"version\":1", "\"rows\":", "\"payload_length\":", "\"columns\":[", "calls"];
+    api_query: web, 1500, 1024, URL;
+    config: web, 3000, 4096, TOML;
+    secrets: sanitiser, 6000, 2048, SIP;
 }
 
-/// A payload: classification, the readers behind it, and what a snap length leaves of it.
-pub fn rtp_rtcp(bytes: &[u8]) {
-    for wire_len in [bytes.len(), bytes.len() + 100] {
-        match classify::classify(bytes, wire_len) {
-            Class::Rtp(header) => {
-                assert_eq!(rtp::parse(bytes, wire_len), Ok(header), "classification and reader disagree");
-            }
-            Class::Relayed { payload, wire_len: inner } => {
-                assert!(payload.len() <= bytes.len() && inner <= wire_len);
-                let _ = classify::classify(payload, inner);
-            }
-            _ => {}
-        }
-        let _ = rtp::parse(bytes, wire_len);
-        let read = rtcp::packets(bytes, wire_len).count();
-        assert!(read <= rtcp::MAX_PACKETS + 1, "{read} packets");
-    }
-}
-
-/// A frame; its first byte picks the link type.
-pub fn frame(bytes: &[u8]) {
-    let Some((link, frame)) = bytes.split_first() else { return };
-    let link = LINKS[usize::from(*link) % LINKS.len()];
-    let mut decoder = Decoder::new(&Limits::default());
-    assert!(fast_rtp(link, frame).is_none() || fast_udp(link, frame).is_some());
-    for wire_len in [frame.len(), frame.len() + 400] {
-        let slow = decoder.decode(Timestamp(0), link, frame, wire_len);
-        match (fast_udp(link, frame), &slow) {
-            (Some(fast), Decoded::Udp(slow)) => assert_eq!(fast, *slow),
-            (Some(fast), other) => panic!("{fast:?} by the fast path, {other:?} by the other"),
-            (None, Decoded::Udp(d)) => assert!(d.payload.len() <= frame.len().max(65_535)),
-            (None, Decoded::Tcp(s)) => assert!(s.payload.len() <= frame.len().max(65_535)),
-            (None, Decoded::Done(_)) => {}
-        }
-    }
-}
-
-/// A capture file: it is refused, or read to an end.
-pub fn pcap(bytes: &[u8]) {
-    // A bomb of zeros is unpacked as a stream; that takes time, not memory, and finds nothing.
-    const FRAMES: u32 = 20_000;
-    let Ok(mut reader) = FileReader::from_reader(std::io::Cursor::new(bytes.to_vec()), "fuzz") else { return };
-    for _ in 0..FRAMES {
-        match reader.next_frame() {
-            Ok(Some(frame)) => {
-                assert!(frame.bytes.len() <= MAX_RECORD && frame.wire_len as usize >= frame.bytes.len());
-            }
-            Ok(None) | Err(_) => break,
-        }
-    }
-    assert!(reader.interfaces().len() <= auscult::capture::MAX_INTERFACES);
+/// The target of this name.
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
 }

@@ -1,4 +1,4 @@
-//! Hostile sequences for the machine: bytes become calls, media, reports, noise and pauses.
+//! Hostile sequences for the engine: bytes become calls, media, reports, noise and pauses.
 
 use auscult::engine::Engine;
 use auscult::model::{Event, Limits, Policy};
@@ -68,14 +68,14 @@ fn facts(steps: &[Step], limits: Limits, shards: usize, ticks: bool) -> Vec<Stri
     engine.finish(&mut events);
     let outcomes = engine.outcomes();
     assert_eq!(outcomes.total(), steps.len() as u64, "frames in are the sum of outcomes");
-    let mut told: Vec<String> = events
+    let mut stated: Vec<String> = events
         .iter()
         .filter(|e| !matches!(e, Event::CallChanged(_) | Event::StreamStarted(_)))
         .map(|e| format!("{e:?}"))
         .collect();
-    told.push(format!("{outcomes:?}"));
-    told.sort();
-    told
+    stated.push(format!("{outcomes:?}"));
+    stated.sort();
+    stated
 }
 
 /// Four bytes a step: what, who, detail, pause.

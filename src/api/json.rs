@@ -4,6 +4,7 @@ use super::json_figures::{RatedJson, RoundTripsJson, SipRttJson};
 use super::json_stream::{IntervalJson, QualityJson, StreamJson};
 use crate::model::{LossRuns, endpoint_text};
 use crate::store::query::{CallDetail, CallRow, RtcpRow, SipRow, StoredRange, TimelineBucket, Window};
+use crate::units::text::{clean, clean_lines};
 use crate::units::{Nanos, Ssrc, Timestamp};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -109,6 +110,13 @@ pub struct PartyJson {
     user: String,
     name: String,
     agent: String,
+}
+
+impl PartyJson {
+    fn new(texts: [String; 4]) -> PartyJson {
+        let [uri, user, name, agent] = texts.map(shown);
+        PartyJson { uri, user, name, agent }
+    }
 }
 
 /// One reason why a call was bad.
@@ -226,9 +234,9 @@ impl From<CallRow> for CallJson {
         let time = |ns: Option<i64>| ns.map(rfc3339);
         CallJson {
             id: hex_id(c.call_uid),
-            call_id: c.call_id,
-            caller: PartyJson { uri: c.caller_uri, user: c.caller_user, name: c.caller_name, agent: c.caller_agent },
-            callee: PartyJson { uri: c.callee_uri, user: c.callee_user, name: c.callee_name, agent: c.callee_agent },
+            call_id: shown(c.call_id),
+            caller: PartyJson::new([c.caller_uri, c.caller_user, c.caller_name, c.caller_agent]),
+            callee: PartyJson::new([c.callee_uri, c.callee_user, c.callee_name, c.callee_agent]),
             state: c.state,
             final_code: (c.final_code > 0).then_some(c.final_code),
             final_reason: known(c.final_reason),
@@ -268,7 +276,7 @@ impl From<CallRow> for CallJson {
             shed: c.shed,
             directions_seen: c.directions_seen,
             stream_ids: c.streams.into_iter().map(hex_id).collect(),
-            codecs: c.codecs,
+            codecs: c.codecs.into_iter().map(shown).collect(),
             mos_worst: c.mos_worst,
             mos_scale: known(c.mos_scale),
             mos_worst_interval: RatedJson::new(c.mos_worst_interval, c.mos_worst_interval_scale),
@@ -282,7 +290,7 @@ impl From<CallRow> for CallJson {
             diagnoses: c
                 .diagnoses
                 .into_iter()
-                .map(|(code, confidence, evidence)| DiagnosisJson { code, confidence, evidence })
+                .map(|(code, confidence, evidence)| DiagnosisJson { code, confidence, evidence: shown(evidence) })
                 .collect(),
             badness: c.badness,
             probe: c.probe,
@@ -361,13 +369,13 @@ impl From<SipRow> for SipMessageJson {
             dst: endpoint(m.dst_ip, m.dst_port),
             transport: m.transport,
             direction: m.direction,
-            method: m.method,
+            method: shown(m.method),
             status: (m.status > 0).then_some(m.status),
             reason: known(m.reason),
             cseq: m.cseq,
             retransmission: m.retransmission,
-            headers: m.headers,
-            sdp: m.sdp,
+            headers: clean_lines(&m.headers, usize::MAX),
+            sdp: clean_lines(&m.sdp, usize::MAX),
             cut_short: m.cut_short,
         }
     }
@@ -522,7 +530,7 @@ impl RtcpJson {
             mean_absolute_jitter_ms: r.vq_mean_absolute_jitter_ms,
             r_cq: r.vq_r_cq,
             external_r_out: r.vq_external_r_out,
-            described: r.vq_described.into_iter().collect(),
+            described: r.vq_described.into_iter().map(|(key, value)| (key, shown(value))).collect(),
         });
         RtcpJson {
             at: rfc3339(r.at),
@@ -558,9 +566,15 @@ pub(super) fn endpoint(ip: Ipv6Addr, port: u16) -> String {
     endpoint_text(SocketAddr::new(IpAddr::V6(ip), port))
 }
 
+/// Text of a sender as it is shown. Rows of this version hold it clean; those that an earlier one wrote, or another program,
+/// may not.
+pub(super) fn shown(text: String) -> String {
+    if text.bytes().all(|b| matches!(b, b' '..=b'~')) { text } else { clean(&text, usize::MAX) }
+}
+
 /// Empty text in the tables means unknown.
 pub(super) fn known(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
+    (!text.is_empty()).then(|| shown(text))
 }
 
 /// Bins that are not empty, by their name.

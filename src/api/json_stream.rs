@@ -1,6 +1,6 @@
 //! JSON twins of RTP streams and their intervals.
 
-use super::json::{Ordered, WindowJson, endpoint, hex_id, known, loss_runs, milliseconds, rfc3339};
+use super::json::{Ordered, WindowJson, endpoint, hex_id, known, loss_runs, milliseconds, rfc3339, shown};
 use super::json_figures::{
     BudgetJson, BurstsJson, IpdvJson, LostOrLateJson, Mapdv2PartsJson, RemoteJson, bounds, density_pct, late_pct,
     share_pct,
@@ -404,7 +404,7 @@ impl From<StreamRow> for StreamJson {
             r_budget: BudgetJson::new([s.r_clean_max, s.r_cost_codec, s.r_cost_loss, s.r_cost_late, s.r_cost_delay]),
             strays: s.strays,
             id: hex_id(s.stream_id),
-            call_id: s.call_id,
+            call_id: shown(s.call_id),
             call: (s.call_uid != 0).then(|| hex_id(s.call_uid)),
             src: endpoint(s.src_ip, s.src_port),
             dst: endpoint(s.dst_ip, s.dst_port),

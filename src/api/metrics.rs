@@ -75,7 +75,7 @@ fn of_view(view: &LiveView) -> Vec<MetricFamily> {
     let states = totals.calls_ended.iter().map(|(state, n)| Sample::counter([("state", state)], *n)).collect();
     let verdicts = totals.calls_bad.iter().map(|(code, n)| Sample::counter([("diagnosis", code)], *n)).collect();
     let delay = totals.delay.iter().map(|((codec, trunk), totals)| Sample {
-        labels: vec![("codec", codec.clone()), ("trunk", trunk.clone())],
+        labels: vec![("codec", (*codec).to_owned()), ("trunk", trunk.clone())],
         value: histogram(totals),
     });
     vec![

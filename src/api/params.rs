@@ -3,6 +3,7 @@
 use super::ApiError;
 use crate::store::query::{AddressRange, CallFilter, MAX_ROWS, PhoneNumber, StreamFilter};
 use crate::units::Timestamp;
+use crate::units::text::clean;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use serde::Deserialize;
@@ -24,7 +25,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
             Err(rejection) => {
                 let text = rejection.body_text();
                 let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-                Err(ApiError::bad_request(why.chars().take(200).filter(|c| !c.is_control()).collect::<String>()))
+                Err(ApiError::bad_request(clean(&why.chars().take(200).collect::<String>(), usize::MAX)))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! `/stats`: percentiles and sums over any grouping.
 
 use super::error::ErrorBody;
-use super::json::{Ordered, WindowJson, loss_runs};
+use super::json::{Ordered, WindowJson, loss_runs, shown};
 use super::json_figures::late_pct;
 use super::params::{Params, StatsParams, given, time, whole};
 use super::{ApiError, AppState};
@@ -137,7 +137,7 @@ impl GroupJson {
             delay_variation_ms: PercentilesJson { p50: ms(0.5), p95: ms(0.95), p99: ms(0.99), p999: ms(0.999) },
             buffer_ms_for_0_5_pct: DISCARD_BUFFERS_MS.into_iter().zip(&late.0).find(enough).map(|(size, _)| size),
             late_pct: late,
-            key: Ordered(names.iter().map(|n| (*n).to_owned()).zip(group.key).collect()),
+            key: Ordered(names.iter().map(|n| (*n).to_owned()).zip(group.key.into_iter().map(shown)).collect()),
             at: group.at.map(|at| at.to_rfc3339()),
             streams: group.streams,
             calls: group.calls,

@@ -6,6 +6,7 @@ use super::table;
 use crate::capture::Timeline;
 use crate::engine::Engine;
 use crate::model::{Limits, Policy, TimestampSource};
+use crate::units::text::clean;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -57,7 +58,7 @@ pub fn run(args: &AnalyzeArgs, policy: &Policy, out: &mut impl Write) -> anyhow:
 pub fn analyze(args: &AnalyzeArgs, policy: &Policy) -> anyhow::Result<Document> {
     let mut timeline = Timeline::open(&args.files)?;
     let mut engine = Engine::new(Limits::default(), policy.clone(), args.shards, super::random_seed());
-    let name = args.files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
+    let name = clean(&args.files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "), usize::MAX);
     engine.set_source(&name, TimestampSource::CaptureFile, timeline.resolution_ns());
     let progress = progress(&timeline);
     let mut kept = Kept::default();

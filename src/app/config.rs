@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// Where the API and the page listen unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8642";
 
+/// Largest `store.spool_mib`: one exbibyte, which no disk has. A larger one would shift into nothing.
+const MAX_SPOOL_MIB: u64 = 1 << 40;
+
 /// The file as written; every key is optional and unknown ones are refused.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -180,8 +183,13 @@ impl Config {
     pub fn load(path: &Path) -> anyhow::Result<Config> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read configuration {}", path.display()))?;
-        let raw: Raw = toml::from_str(&text).map_err(|e| anyhow!("{}: {}", path.display(), one_line(&e, &text)))?;
-        Config::check(raw).with_context(|| path.display().to_string())
+        Config::parse(&text).with_context(|| path.display().to_string())
+    }
+
+    /// Reads and checks the text of a file; the error names place and reason in one line.
+    pub fn parse(text: &str) -> anyhow::Result<Config> {
+        let raw: Raw = toml::from_str(text).map_err(|e| anyhow!("{}", one_line(&e, text)))?;
+        Config::check(raw)
     }
 
     pub fn check(raw: Raw) -> anyhow::Result<Config> {
@@ -331,7 +339,10 @@ fn store(raw: RawStore) -> anyhow::Result<Store> {
         library: raw.library,
         server,
         listen,
-        spool_bytes: raw.spool_mib.map(|mib| mib << 20),
+        spool_bytes: raw
+            .spool_mib
+            .map(|mib| within("store.spool_mib", mib, 1, MAX_SPOOL_MIB).map(|mib| mib << 20))
+            .transpose()?,
         migrate: raw.migrate.unwrap_or(true),
     })
 }
@@ -345,7 +356,7 @@ fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, low: T, high:
 
 /// Where in the file, and why.
 fn one_line(error: &toml::de::Error, text: &str) -> String {
-    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let line = error.span().map(|span| text.get(..span.start).unwrap_or(text).matches('\n').count() + 1);
     let why = error.message().replace('\n', " ");
     line.map_or(why.clone(), |line| format!("line {line}: {why}"))
 }
@@ -377,6 +388,8 @@ mod tests {
         assert_eq!(refused("[limits]\nheader_kib = 129"), "limits.header_kib = 129: it must be from 4 to 128");
         assert!(refused("[[trunk]]\nname = \"x\"\nnetworks = [\"192.0.2.1/24\"]").contains("bits after the prefix"));
         assert!(refused("[store]\nlisten = \"127.0.0.1:8123\"").contains("token_file"));
+        assert!(refused("[store]\nspool_mib = 0").starts_with("store.spool_mib = 0: it must be from 1 to"));
+        assert!(refused("[store]\nspool_mib = 17592186044416").starts_with("store.spool_mib = 17592186044416"));
     }
 
     const EXAMPLE: &str = include_str!("../../docs/auscult.example.toml");

@@ -19,11 +19,12 @@ mod telemetry;
 
 use crate::capture::CaptureError;
 use crate::units::Timestamp;
+use crate::units::text::clean_lines;
 use std::io::Write;
 
 /// Prints an error as one line; returns the exit code: 2 when the input is not what the command takes, 1 otherwise.
 pub fn report(error: &anyhow::Error) -> u8 {
-    eprintln!("auscult: {}", one_line(error));
+    eprintln!("auscult: {}", clean_lines(&one_line(error), usize::MAX));
     if error.downcast_ref::<CaptureError>().is_some() { 2 } else { 1 }
 }
 
@@ -36,9 +37,10 @@ fn one_line(error: &anyhow::Error) -> String {
     })
 }
 
-/// Prints one line. A reader that went away does not end a program that captures.
+/// Prints one line, in which names of files and words of a store may stand. A reader that went away does not end a program
+/// that captures.
 fn say(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+    let _ = writeln!(std::io::stdout(), "{}", clean_lines(&line.to_string(), usize::MAX));
 }
 
 /// The wall clock: the one place besides `capture` that reads it.

@@ -2,7 +2,9 @@
 
 use super::document::{CallDocument, Document, StreamDocument};
 use crate::model::{DiagnosisCode, StreamId};
+use crate::units::text::clean;
 use std::io::{self, IsTerminal, Write};
+use unicode_width::UnicodeWidthStr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
@@ -200,7 +202,7 @@ fn stream_lines(document: &Document, places: &[usize], out: &mut impl Write, sty
     let mut widths = [0; 12];
     for (_, row) in rows.clone() {
         for (width, cell) in widths.iter_mut().zip(&row) {
-            *width = (*width).max(cell.chars().count());
+            *width = (*width).max(cell.width());
         }
     }
     for (class, row) in rows {
@@ -208,7 +210,8 @@ fn stream_lines(document: &Document, places: &[usize], out: &mut impl Write, sty
         for (i, (cell, width)) in row.iter().zip(widths).enumerate() {
             let numeric = (4..=9).contains(&i);
             line += " ";
-            line += &if numeric { format!("{cell:>width$} ") } else { format!("{cell:<width$} ") };
+            let blanks = " ".repeat(width.saturating_sub(cell.width()));
+            line += &if numeric { format!("{blanks}{cell} ") } else { format!("{cell}{blanks} ") };
         }
         writeln!(out, "{}", style.paint(class, line.trim_end()))?;
     }
@@ -301,9 +304,9 @@ fn judged(call: &CallDocument) -> u32 {
     diagnosed.max().unwrap_or(0).max(setup)
 }
 
-/// Text of SIP must not move the cursor or the line.
+/// One line of at most 120 characters. The text is clean already ([`crate::units::text`]); this holds it to the line.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(120).collect()
+    clean(text, usize::MAX).chars().take(120).collect()
 }
 
 fn unit(ms: Option<f64>) -> String {
@@ -314,9 +317,72 @@ fn number<T: ToString>(value: Option<T>) -> String {
     value.map(|v| v.to_string()).unwrap_or_default()
 }
 
-/// Quotes what needs it and keeps spreadsheets from taking text for a formula.
+/// A cell of CSV (RFC 4180) that no spreadsheet takes for a formula, also one that splits at semicolons. `'` goes before a
+/// character that begins a formula, at the start of the cell and after each semicolon. A sign before digits alone is a
+/// number and stays: telephone numbers begin with `+`.
 fn csv_cell(text: &str) -> String {
     let text = one_line(text);
-    let text = if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text };
-    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    let mut safe = String::with_capacity(text.len() + 2);
+    for (n, part) in text.split(';').enumerate() {
+        if n > 0 {
+            safe.push(';');
+        }
+        if begins_formula(part) {
+            safe.push('\'');
+        }
+        safe += part;
+    }
+    if safe.contains([',', '"', ';']) { format!("\"{}\"", safe.replace('"', "\"\"")) } else { safe }
+}
+
+/// Full-width forms too: spreadsheets of East Asian locales read them as the narrow ones.
+fn begins_formula(text: &str) -> bool {
+    let text = text.trim_start();
+    let mut rest = text.chars();
+    match rest.next() {
+        Some('=' | '@' | '\u{ff1d}' | '\u{ff20}' | '\u{ff0b}' | '\u{ff0d}') => true,
+        Some('+' | '-') => {
+            let number = rest.as_str();
+            let digits = number.bytes().filter(u8::is_ascii_digit).count();
+            digits == 0 || digits + usize::from(number.contains('.')) != number.len()
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula_and_telephone_numbers_stay() {
+        for (text, cell) in [
+            ("PCMA", "PCMA"),
+            ("5b1c02@192.0.2.10", "5b1c02@192.0.2.10"),
+            ("+493012345678", "+493012345678"),
+            ("-12.5", "-12.5"),
+            ("+", "'+"),
+            ("+49 30 1234", "'+49 30 1234"),
+            ("+1+cmd|' /C calc'!A0", "'+1+cmd|' /C calc'!A0"),
+            ("-1.2.3", "'-1.2.3"),
+            ("=1+1", "'=1+1"),
+            ("  =1+1", "'=1+1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'=1"),
+            ("\u{ff1d}1+1", "'\u{ff1d}1+1"),
+            ("a=b", "a=b"),
+            ("x;=1+1", "\"x;'=1+1\""),
+            ("a,b", "\"a,b\""),
+            ("say \"x\"", "\"say \"\"x\"\"\""),
+            ("=HYPERLINK(\"http://x\",\"y\")", "\"'=HYPERLINK(\"\"http://x\"\",\"\"y\"\")\""),
+            ("a\r\nb", "a b"),
+        ] {
+            assert_eq!(csv_cell(text), cell, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn columns_are_counted_as_a_terminal_draws_them() {
+        assert_eq!(["PCMA", "語音", "e\u{301}", "\u{fffd}"].map(|cell| cell.width()), [4, 4, 1, 1]);
+    }
 }

@@ -1,5 +1,7 @@
 //! A cursor over the octets of a block: every read is checked, in the byte order of the file.
 
+use crate::units::text::clean_bytes;
+
 /// Reads numbers from the front of a slice.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor<'a> {
@@ -59,9 +61,10 @@ impl<'a> Cursor<'a> {
         self.bytes.is_empty()
     }
 
-    /// Everything that is left, as text; broken UTF-8 is replaced.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(self.bytes).trim_end_matches('\0').to_owned()
+    /// Everything that is left, as one line of text fit to be shown, at most `max` bytes. The file's maker wrote it.
+    pub fn text(&self, max: usize) -> String {
+        let padding = self.bytes.iter().rev().take_while(|b| **b == 0).count();
+        clean_bytes(self.bytes.get(..self.bytes.len() - padding).unwrap_or_default(), max)
     }
 }
 
@@ -81,7 +84,7 @@ mod tests {
     fn options_are_padded_to_four_octets_and_end_at_zero() {
         let mut c = Cursor::new(&[2, 0, 1, 0, b'x', 0, 0, 0, 9, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 1], false);
         let (code, value) = c.option().expect("first");
-        assert_eq!((code, value.text()), (2, "x".to_owned()));
+        assert_eq!((code, value.text(9)), (2, "x".to_owned()));
         let (code, mut value) = c.option().expect("second");
         assert_eq!((code, value.u8()), (9, Some(6)));
         assert!(c.option().is_none());

@@ -6,6 +6,7 @@ use super::input::Input;
 use super::pcapng::{self, Pcapng};
 use super::{CaptureError, FileDrops, Frame, Interface, Oddities, Truncation, TruncationKind, sniff};
 use crate::units::Timestamp;
+use crate::units::text::clean;
 use crate::wire::LinkType;
 use std::fs::File;
 use std::io::{self, Cursor, Read};
@@ -15,6 +16,9 @@ use std::sync::Arc;
 
 /// The path that means standard input.
 pub const STDIN: &str = "-";
+
+/// Longest name of a file in messages, in bytes: the longest path of most systems.
+const NAME_MAX: usize = 4096;
 
 /// Octets that tell every format from every other.
 const ENOUGH_TO_TELL: usize = 32;
@@ -94,7 +98,7 @@ impl FileReader {
         if path.as_os_str() == STDIN {
             return FileReader::from_reader(io::stdin(), "standard input");
         }
-        let name = path.display().to_string();
+        let name = clean(&path.display().to_string(), NAME_MAX);
         let refused = |source| CaptureError::Open { name: name.clone(), source };
         let file = File::open(path).map_err(refused)?;
         let meta = file.metadata().map_err(refused)?;
@@ -110,7 +114,7 @@ impl FileReader {
     /// # Errors
     /// As [`FileReader::open`].
     pub fn from_reader(from: impl Read + Send + 'static, name: &str) -> Result<FileReader, CaptureError> {
-        FileReader::from_source(Box::new(from), name.to_owned(), None)
+        FileReader::from_source(Box::new(from), clean(name, NAME_MAX), None)
     }
 
     fn from_source(from: Box<dyn Read + Send>, name: String, total: Option<u64>) -> Result<FileReader, CaptureError> {

@@ -29,6 +29,9 @@ const MAX_BLOCK: usize = 2 * MAX_RECORD;
 /// Octets of a packet block before the frame: type, length and five words.
 const PACKET_HEADER: usize = 28;
 
+/// Longest interface name kept, in bytes: Linux has 15, Windows names a GUID of 50.
+const NAME_MAX: usize = 256;
+
 const OPTION_IF_NAME: u16 = 2;
 const OPTION_IF_TSRESOL: u16 = 9;
 const OPTION_IF_TSOFFSET: u16 = 14;
@@ -361,7 +364,7 @@ impl Pcapng {
         let (mut name, mut tsresol, mut offset_s) = (None, 6, 0);
         while let Some((code, mut value)) = c.option() {
             match code {
-                OPTION_IF_NAME => name = Some(value.text()),
+                OPTION_IF_NAME => name = Some(value.text(NAME_MAX)),
                 OPTION_IF_TSRESOL => tsresol = value.u8().unwrap_or(tsresol),
                 OPTION_IF_TSOFFSET => offset_s = value.u64().map_or(offset_s, |s| s as i64),
                 _ => {}
@@ -389,9 +392,12 @@ impl Pcapng {
                 *taken = true;
             }
         }
-        let alike = |i: &Interface| Interface { drops: FileDrops::default(), ..i.clone() } == described;
-        let known =
-            self.interfaces.iter().zip(here).position(|(i, taken)| !taken && i.link == described.link && alike(i));
+        // Compared in place: a file of interface blocks alone must not copy every name for each of them.
+        let alike = |i: &Interface| {
+            let Interface { name, link, resolution_ns, snap_len, drops: _ } = &described;
+            (i.link, i.resolution_ns, i.snap_len) == (*link, *resolution_ns, *snap_len) && i.name == *name
+        };
+        let known = self.interfaces.iter().zip(here).position(|(i, taken)| !taken && alike(i));
         let index = match known {
             Some(index) => index,
             None if self.interfaces.len() >= MAX_INTERFACES => return Err(too_many()),

@@ -32,6 +32,7 @@ use crate::model::{
     Shedding, StreamId, TimestampSource, Transport,
 };
 use crate::signal::{self, Signal};
+use crate::units::text::clean;
 use crate::units::{Nanos, Seeded, Timestamp};
 use crate::wire::classify::{Class, classify};
 use crate::wire::rtp::{RtpError, RtpHeader};
@@ -182,7 +183,8 @@ impl Engine {
         stamped_by: TimestampSource,
         resolution_ns: u32,
     ) {
-        self.sources = names.into_iter().map(|name| Source { name: name.to_owned(), ..Source::default() }).collect();
+        self.sources =
+            names.into_iter().map(|name| Source { name: clean(name, usize::MAX), ..Source::default() }).collect();
         if self.sources.is_empty() {
             self.sources.push(Source::default());
         }

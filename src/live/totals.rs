@@ -1,14 +1,17 @@
 //! Running totals since the start, with labels that cannot grow without bound.
 
 use crate::model::{Event, IntervalReport, OutcomeCounts, Shedding};
+use crate::quality::codecs::listed_name;
 use crate::units::{BUCKETS, DelayHistogram};
 use std::collections::BTreeMap;
 
-/// Codec names come from SDP, so from anybody: beyond this many the rest is counted as `other`.
-const MAX_CODECS: usize = 32;
+/// Trunk and interface names are the operator's: beyond this many the rest is counted as `other`.
 const MAX_TRUNKS: usize = 64;
 const MAX_INTERFACES: usize = 64;
+/// Label of what has no name of its own: codecs outside of the table, which a sender may call what it likes.
 const OTHER: &str = "other";
+/// Label of streams whose codec nothing names.
+const UNKNOWN: &str = "unknown";
 
 /// Delay variation of one codec on one trunk, all streams together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +44,8 @@ pub struct Totals {
     /// Ended calls per first code of their verdict.
     pub calls_bad: BTreeMap<&'static str, u64>,
     pub streams_ended: u64,
-    /// By codec and trunk.
-    pub delay: BTreeMap<(String, String), DelayTotals>,
+    /// By codec and trunk. Codecs are those of the table of `quality::codecs`, `other` and `unknown`.
+    pub delay: BTreeMap<(&'static str, String), DelayTotals>,
     pub packets_expected: u64,
     pub packets_lost: u64,
     /// Calls and streams left out of the live view because it was full.
@@ -80,8 +83,7 @@ impl Totals {
     }
 
     fn interval(&mut self, interval: &IntervalReport, trunk: &str) {
-        let codec = if interval.codec.is_empty() { "unknown" } else { &interval.codec };
-        let codec = bounded(codec, MAX_CODECS, self.delay.keys().map(|(codec, _)| codec.as_str()));
+        let codec = if interval.codec.is_empty() { UNKNOWN } else { listed_name(&interval.codec).unwrap_or(OTHER) };
         let trunk = bounded(trunk, MAX_TRUNKS, self.delay.keys().map(|(_, trunk)| trunk.as_str()));
         self.delay.entry((codec, trunk)).or_default().add(&interval.numbers.pdv);
         self.packets_expected += interval.numbers.expected;
@@ -130,14 +132,19 @@ mod tests {
     }
 
     #[test]
-    fn codec_names_of_strangers_do_not_grow_the_labels() {
+    fn codec_names_of_strangers_are_no_labels_and_take_no_place_of_one() {
         let mut totals = Totals::default();
         for n in 0..1000 {
             totals.apply(&interval(&format!("x{n}"), Nanos::from_millis(1)), "");
         }
-        assert_eq!(totals.delay.len(), MAX_CODECS + 1);
-        let counted: u64 = totals.delay.values().flat_map(|d| d.counts).sum();
-        assert_eq!((counted, totals.packets_expected, totals.packets_lost), (1000, 10_000, 1000));
+        for codec in ["\u{1b}[31m", "other", "pcma", "PCMA", "opus", ""] {
+            totals.apply(&interval(codec, Nanos::from_millis(1)), "");
+        }
+        let labels: Vec<&str> = totals.delay.keys().map(|(codec, _)| *codec).collect();
+        assert_eq!(labels, ["PCMA", "opus", "other", "unknown"]);
+        let counted = |codec: &'static str| -> u64 { totals.delay[&(codec, String::new())].counts.iter().sum() };
+        assert_eq!(["PCMA", "opus", "other", "unknown"].map(counted), [2, 1, 1002, 1]);
+        assert_eq!((totals.packets_expected, totals.packets_lost), (10_060, 1006));
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::model::{
 };
 pub use crate::model::{PayloadKind, PayloadMap};
 use crate::units::Timestamp;
+use crate::units::text::clean_lines;
 use crate::wire::vqreport::VqReport;
 use crate::wire::{sdp, sip};
 use call::{Call, Fate, Sight};
@@ -480,6 +481,8 @@ fn refusal(error: sip::SipError, transport: Transport) -> Outcome {
 fn evidence(call: &Call, heard: &Heard<'_, '_>, retransmission: bool) -> SipMessageRecord {
     let message = heard.message;
     let (headers, sdp) = sip::sanitise(message);
+    // Bounded already; a mark that is left out may grow to U+FFFD.
+    let (headers, sdp) = (clean_lines(&headers, usize::MAX), clean_lines(&sdp, usize::MAX));
     let reason = match message.start() {
         sip::StartLine::Response { reason, .. } => sip::text(reason, sip::FIELD_MAX),
         sip::StartLine::Request { .. } => String::new(),

@@ -1,11 +1,12 @@
 //! Integer time, RTP scalar types and the delay-variation histogram: the units every other room counts in;
-//! and the seeded hash under which every room keeps what senders name.
+//! the seeded hash under which every room keeps what senders name, and the cleaner of the text they write.
 //!
 //! Nothing here reads a clock, allocates on a hot path or can fail. Time is an argument: an `i64` of
 //! nanoseconds, so that early packets give negative differences instead of wrapping.
 
 mod hash;
 mod histogram;
+pub mod text;
 mod time;
 
 pub use hash::{Seeded, SeededHasher};

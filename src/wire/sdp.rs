@@ -4,6 +4,7 @@
 //! of range are dropped and noted. Nothing is looked up: a host name is not an address.
 
 use crate::model::Srtp;
+use crate::units::text::clean;
 use crate::units::{ClockRate, PayloadType};
 use std::net::{IpAddr, SocketAddr};
 
@@ -13,6 +14,8 @@ pub const MEDIA_MAX: usize = 32;
 pub const ATTRIBUTES_MAX: usize = 128;
 /// Longest text kept of one value.
 const TEXT_MAX: usize = 512;
+/// Longest encoding name kept; the longest that is registered has 27 characters.
+const NAME_MAX: usize = 64;
 /// Longest packet time believed, in milliseconds.
 const PTIME_MAX: u16 = 400;
 /// Consecutive ports of one `m=` line that are plausible (RFC 8866 section 5.14).
@@ -388,7 +391,7 @@ impl Reader {
             "rtpmap" => self.rtpmap(value),
             "fmtp" => {
                 if let Some((format, rest)) = self.format_of(value) {
-                    format.fmtp = clip(rest);
+                    format.fmtp = clean(rest, TEXT_MAX);
                 }
             }
             "ptime" => match value.parse::<f32>().ok().filter(|p| *p >= 1.0 && *p <= f32::from(PTIME_MAX)) {
@@ -441,7 +444,7 @@ impl Reader {
                 // A rate nobody can use leaves the one of the static type, if it is the same codec.
                 let same = format.name.eq_ignore_ascii_case(name);
                 format.clock = rate.or(format.clock.filter(|_| same));
-                format.name = clip(name);
+                format.name = clean(name, NAME_MAX);
                 format.channels = channels;
             }
         }
@@ -528,15 +531,6 @@ fn read_address(text: &str) -> Option<Address> {
     let text = text.split('/').next().unwrap_or(text);
     let ip = text.parse::<IpAddr>().ok()?.to_canonical();
     Some(if ip.is_unspecified() { Address::Hold } else { Address::Ip(ip) })
-}
-
-fn clip(text: &str) -> String {
-    text.chars()
-        .scan(0, |bytes, c| {
-            *bytes += c.len_utf8();
-            (*bytes <= TEXT_MAX).then_some(c)
-        })
-        .collect()
 }
 
 #[cfg(test)]

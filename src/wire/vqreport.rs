@@ -4,6 +4,7 @@
 //! `None`; a value outside its range is `None` too, and the first such key is named.
 
 use crate::model::{VoipMetrics, VqMeasured, VqSide};
+use crate::units::text::clean;
 use crate::units::{Ssrc, Timestamp};
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -370,14 +371,9 @@ fn ssrc(value: &str) -> Option<Ssrc> {
     number.map(Ssrc)
 }
 
-/// A field without quotes, cut at [`MAX_TEXT`] bytes.
+/// A field without quotes, as text fit to be stored, at most [`MAX_TEXT`] bytes.
 fn short(value: &str) -> String {
-    let value = value.trim().trim_matches('"');
-    let mut end = value.len().min(MAX_TEXT);
-    while !value.is_char_boundary(end) {
-        end -= 1;
-    }
-    value.get(..end).unwrap_or_default().to_owned()
+    clean(value.trim().trim_matches('"'), MAX_TEXT)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::cell::Cell;
 thread_local! {
     static NOW: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
+    static TAKEN: Cell<usize> = const { Cell::new(0) };
 }
 
 struct Counting;
@@ -35,6 +36,14 @@ fn count(octets: isize) {
     let now = NOW.get() + octets;
     NOW.set(now);
     PEAK.set(PEAK.get().max(now));
+    TAKEN.set(TAKEN.get() + octets.max(0) as usize);
+}
+
+/// Octets this thread took from the heap while doing something, those it gave back among them: what was copied.
+pub fn taken<T>(what: impl FnOnce() -> T) -> (T, usize) {
+    let before = TAKEN.get();
+    let value = what();
+    (value, TAKEN.get() - before)
 }
 
 /// The most octets of heap this thread held at once while doing something, beyond those it held before.

@@ -116,6 +116,12 @@ pub struct OverrideError {
     pub must: &'static str,
 }
 
+/// The encoding name as the table of codecs spells it, `None` for one that is not in it: a label out of a closed set, where
+/// the name itself is a sender's.
+pub fn listed_name(name: &str) -> Option<&'static str> {
+    names::listed(name)
+}
+
 /// Which ear listens; wideband figures differ by it (G.113 Appendix IV).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

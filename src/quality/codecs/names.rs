@@ -178,6 +178,16 @@ pub fn resolve(name: &str) -> Named {
     }
 }
 
+/// The name as this table spells it; `None` for one that is not in it. The set of answers is closed: a sender can choose
+/// among them and add none.
+pub fn listed(name: &str) -> Option<&'static str> {
+    if name.eq_ignore_ascii_case("AMR-WB+") {
+        return Some("AMR-WB+");
+    }
+    let codecs = NAMES.iter().flat_map(|(_, names)| names.iter());
+    codecs.chain(WITHOUT_FIGURES).chain(NOT_SPEECH).find(|known| same(known, name)).copied()
+}
+
 /// Whether two names are one: only letters and digits count, in any case (`G.729A`, `g729a`, `G-729-A`).
 pub fn same(a: &str, b: &str) -> bool {
     plain(a).eq(plain(b))
@@ -245,6 +255,24 @@ mod tests {
         all.sort();
         let twice: Vec<_> = all.windows(2).filter(|w| w[0] == w[1]).collect();
         assert!(twice.is_empty(), "{twice:?}");
+    }
+
+    #[test]
+    fn listed_names_are_a_closed_set() {
+        for (name, expected) in [
+            ("pcmu", Some("PCMU")),
+            ("g.729a", Some("G729A")),
+            ("amr-wb+", Some("AMR-WB+")),
+            ("amr-wb", Some("AMR-WB")),
+            ("h264", Some("H264")),
+            ("P\u{fffd}CMU", Some("PCMU")),
+            ("PCMUX", None),
+            ("x-1", None),
+            ("", None),
+            ("\u{202e}", None),
+        ] {
+            assert_eq!(listed(name), expected, "{name}");
+        }
     }
 
     #[test]

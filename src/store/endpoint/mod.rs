@@ -4,8 +4,8 @@
 //! open ([`in_process_client`]). The same interface can be served on an address, with a token, read-only unless
 //! asked otherwise ([`serve_endpoint`]). Without sessions; one engine connection per request.
 
-mod frames;
-mod request;
+pub mod frames;
+pub mod request;
 mod run;
 
 pub use request::{literal, quoted_name};

@@ -18,6 +18,7 @@ pub use one_call::{CallDetail, IntervalRow, RtcpRow, SipRow};
 pub use stats::{GroupBy, ScaleMos, StatsGroup, StatsPage, StatsRequest, quantile};
 pub use streams::{StreamPage, StreamRow, StreamSort};
 
+use crate::units::text::clean;
 use crate::units::{Nanos, Timestamp};
 use clickhouse::{Client, Row, error::Error as ClientError};
 use serde::Deserialize;
@@ -233,7 +234,7 @@ fn exception_code(text: &str) -> Option<u32> {
 /// Engine errors can be pages long and repeat the statement; the first line says what happened.
 fn first_line(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
-    line.chars().take(300).collect()
+    clean(&line.chars().take(300).collect::<String>(), usize::MAX)
 }
 
 #[cfg(test)]

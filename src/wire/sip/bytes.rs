@@ -1,6 +1,7 @@
 //! Small helpers over untrusted bytes: trimming, splitting outside quotes, text fit to be stored.
 
 use crate::wire::steps::scanned;
+use crate::units::text::clean_bytes;
 
 /// SIP's linear white space, line ends of folded headers included.
 pub(super) fn is_lws(b: u8) -> bool {
@@ -107,36 +108,12 @@ pub(super) fn is_token(s: &[u8]) -> bool {
     !s.is_empty() && s.iter().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(b))
 }
 
-/// Bytes as text fit to be stored and shown: UTF-8 with replacement characters, folds as one space, control
-/// characters as their visible pictures, at most `max` bytes.
+/// Bytes as one line of text fit to be stored and shown, at most `max` bytes ([`crate::units::text::clean_bytes`]).
 pub fn text(bytes: &[u8], max: usize) -> String {
-    let bytes = bytes.get(..bytes.len().min(max.saturating_mul(2))).unwrap_or(bytes);
-    let mut out = String::with_capacity(bytes.len().min(max));
-    let mut space = false;
-    for c in String::from_utf8_lossy(trim(bytes)).chars() {
-        let c = match c {
-            '\r' | '\n' | '\t' | ' ' if space => continue,
-            '\r' | '\n' | '\t' => ' ',
-            c => visible(c),
-        };
-        space = c == ' ';
-        if out.len() + c.len_utf8() > max {
-            break;
-        }
-        out.push(c);
-    }
-    out
+    clean_bytes(bytes, max)
 }
 
-/// Control characters as their pictures of Unicode block 2400; direction overrides as the replacement character.
-pub(super) fn visible(c: char) -> char {
-    match c {
-        '\0'..='\x1f' => char::from_u32(0x2400 + c as u32).unwrap_or(char::REPLACEMENT_CHARACTER),
-        '\x7f' => '\u{2421}',
-        '\u{80}'..='\u{9f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => char::REPLACEMENT_CHARACTER,
-        c => c,
-    }
-}
+pub(super) use crate::units::text::visible;
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,0 @@
-//! Payloads of UDP datagrams: classification, RTP, RTCP and its extended reports.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| auscult_fuzz::rtp_rtcp(bytes));

@@ -1,4 +1,0 @@
-//! Session descriptions.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| auscult_fuzz::sdp(bytes));
