@@ -122,6 +122,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Names besides localhost the page may be reached by.
     pub hosts: Vec<String>,
+    /// Keys and values as the file has them, to tell what changed when it is read again.
+    pub written: toml::Table,
 }
 
 #[derive(Clone, Debug)]
@@ -179,7 +181,9 @@ impl Config {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read configuration {}", path.display()))?;
         let raw: Raw = toml::from_str(&text).map_err(|e| anyhow!("{}: {}", path.display(), one_line(&e, &text)))?;
-        Config::check(raw).with_context(|| path.display().to_string())
+        let config = Config::check(raw).with_context(|| path.display().to_string())?;
+        // The same text was a table a moment ago.
+        Ok(Config { written: text.parse().unwrap_or_default(), ..config })
     }
 
     pub fn check(raw: Raw) -> anyhow::Result<Config> {
@@ -223,6 +227,7 @@ impl Config {
             store: store(raw.store)?,
             listen,
             hosts: raw.api.hosts,
+            written: toml::Table::new(),
         })
     }
 

@@ -59,6 +59,8 @@ pub enum Ignored {
     RtcpCopy,
     /// No bytes captured of the layer that matters (snap length).
     CutShort,
+    /// The time of the frame is outside of what is measured, see [`crate::units::Timestamp::LATEST`].
+    TimeOutOfRange,
 }
 
 impl Ignored {
@@ -77,6 +79,7 @@ impl Ignored {
             Ignored::TcpRetransmission => "tcp_retransmission",
             Ignored::RtcpCopy => "rtcp_copy",
             Ignored::CutShort => "cut_short",
+            Ignored::TimeOutOfRange => "time_out_of_range",
         }
     }
 }

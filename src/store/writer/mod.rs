@@ -15,12 +15,13 @@ use super::spool::{Spool, SpoolLimits, SpoolSize};
 use super::{Store, StoreError};
 use crate::model::Event;
 use crate::units::{Nanos, Timestamp};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// How the writer works; the defaults suit one probe.
 #[derive(Clone)]
@@ -79,6 +80,29 @@ struct Shared {
     /// Rows that could not be made safe before the end.
     unsafe_rows: AtomicU64,
     work: Notify,
+    /// A part of the writer that panicked.
+    failed: watch::Sender<Option<Failed>>,
+}
+
+/// A part of the writer that panicked, and the name of its thread where that is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed {
+    pub what: &'static str,
+    pub thread: Option<&'static str>,
+}
+
+/// Name of the thread that makes batches.
+const BATCH_THREAD: &str = "store-batch";
+
+/// Says so when the delivery is dropped by a panic.
+struct DeliveryGuard(Arc<Shared>);
+
+impl Drop for DeliveryGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed.send_replace(Some(Failed { what: "the delivery to the store", thread: None }));
+        }
+    }
 }
 
 impl Shared {
@@ -87,10 +111,17 @@ impl Shared {
     }
 }
 
+/// What goes through the queue, in order.
+enum Item {
+    Record(Record),
+    /// Records from here on get these labels.
+    Labels(Box<Labels>),
+}
+
 /// Hands facts to the writer. Cheap to clone.
 #[derive(Clone)]
 pub struct StoreSender {
-    queue: SyncSender<Record>,
+    queue: SyncSender<Item>,
     shared: Arc<Shared>,
     detail_depth: usize,
 }
@@ -105,7 +136,7 @@ impl StoreSender {
         let fits = table.is_summary() || depth < self.detail_depth;
         let taken = fits
             && !self.shared.closing.load(Ordering::Acquire)
-            && match self.queue.try_send(record) {
+            && match self.queue.try_send(Item::Record(record)) {
                 Ok(()) => true,
                 Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
             };
@@ -121,6 +152,19 @@ impl StoreSender {
         if let Some(record) = Record::from_event(event) {
             self.try_send(record);
         }
+    }
+
+    /// Facts that are queued from now on get these labels. False when the queue is full: then it is to be tried again,
+    /// and nothing has changed.
+    pub fn relabel(&self, labels: &Labels) -> bool {
+        self.queue.try_send(Item::Labels(Box::new(labels.clone()))).is_ok()
+    }
+
+    /// Counts a fact as dropped by a full queue without trying to queue it.
+    pub fn refuse(&self, record: &Record) {
+        let counters = &self.shared.counters;
+        counters.received(record.table());
+        counters.dropped(record.table(), DropReason::QueueFull, 1);
     }
 
     /// Facts waiting in the queue.
@@ -176,14 +220,22 @@ impl StoreWriter {
             spooled_all: AtomicBool::new(false),
             unsafe_rows: AtomicU64::new(0),
             work: Notify::new(),
+            failed: watch::channel(None).0,
         });
         let (queue, records) = sync_channel(options.queue.max(1));
         let sender =
             StoreSender { queue, shared: Arc::clone(&shared), detail_depth: options.queue.max(1).div_ceil(4) * 3 };
         let batcher = {
             let (shared, options) = (Arc::clone(&shared), options.clone());
-            std::thread::Builder::new().name("store-batch".to_owned()).spawn(move || {
-                batcher::Batcher::new(Arc::clone(&shared), labels, options).run(&records);
+            std::thread::Builder::new().name(BATCH_THREAD.to_owned()).spawn(move || {
+                let mut batcher = batcher::Batcher::new(Arc::clone(&shared), labels, options);
+                let mut run = || catch_unwind(AssertUnwindSafe(|| batcher.run(&records))).is_err();
+                // The program ends after a panic. Until it has, what the queue holds is made safe all the same.
+                if run() {
+                    let failed = Failed { what: "the thread that writes the spool", thread: Some(BATCH_THREAD) };
+                    shared.failed.send_replace(Some(failed));
+                    run();
+                }
                 shared.spooled_all.store(true, Ordering::Release);
                 shared.work.notify_one();
             })
@@ -193,12 +245,21 @@ impl StoreWriter {
             path: std::path::PathBuf::new(),
             source,
         })?;
-        let delivery = tokio::spawn(deliver::run(Arc::clone(&shared), store, options));
+        let (guard, run) = (DeliveryGuard(Arc::clone(&shared)), deliver::run(Arc::clone(&shared), store, options));
+        let delivery = tokio::spawn(async move {
+            let _guard = guard;
+            run.await;
+        });
         Ok((sender, StoreWriter { shared, batcher: Some(batcher), delivery }))
     }
 
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.shared.counters)
+    }
+
+    /// Becomes a part of the writer that panicked. Rows then get no further than the spool, and the program should end.
+    pub fn failed(&self) -> watch::Receiver<Option<Failed>> {
+        self.shared.failed.subscribe()
     }
 
     /// What waits in the spool now.
