@@ -194,7 +194,7 @@ impl LiveSource {
             let _ = self.bell.recv_timeout(wait);
             self.merge(each)?;
         }
-        // A worker ends with an error, or because it was stopped, and then nobody takes from it any more.
+        // A worker ends with an error, or because it was stopped, and after a stop this is not called.
         match self.lanes.iter().position(|lane| lane.gone && lane.head.is_none()) {
             Some(lane) => Err(CaptureError::Live {
                 interface: self.interfaces.get(self.lanes[lane].interface).cloned().unwrap_or_default(),

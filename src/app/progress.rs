@@ -41,7 +41,7 @@ pub struct Progress {
     seen: Mutex<Seen>,
 }
 
-/// The count as it was when somebody last found it changed, and when that was.
+/// The count as it was when a look last found it changed, and when that was.
 struct Seen {
     steps: u64,
     since: Nanos,

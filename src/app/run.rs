@@ -218,6 +218,7 @@ async fn serve(
             }
         }
     }
+    stopping.ends_now();
     program.live.close();
     let _ = close.send(true);
     let signalled = *stop.borrow();

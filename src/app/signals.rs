@@ -2,11 +2,12 @@
 
 use super::reload::Reload;
 use anyhow::Context;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-/// SIGHUP from now on, before there are threads: until somebody listens it waits, and it never ends the program.
+/// SIGHUP from now on, before there are threads: it waits until it is listened to, and it never ends the program.
 ///
 /// # Errors
 /// When the system refuses a handler.
@@ -20,6 +21,8 @@ pub fn hangups() -> anyhow::Result<Signal> {
 #[derive(Clone)]
 pub struct Stop {
     stop: watch::Sender<bool>,
+    /// The program ends by itself: its parts may end too.
+    ending: Arc<AtomicBool>,
     failure: Arc<OnceLock<String>>,
 }
 
@@ -28,7 +31,7 @@ impl Stop {
     pub fn on_signals() -> anyhow::Result<Stop> {
         let listen = |kind| signal(kind).context("cannot listen to signals");
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-        let stop = Stop { stop: watch::channel(false).0, failure: Arc::default() };
+        let stop = Stop { stop: watch::channel(false).0, ending: Arc::default(), failure: Arc::default() };
         let asked = stop.clone();
         tokio::spawn(async move {
             let mut again = false;
@@ -52,6 +55,11 @@ impl Stop {
         self.stop.send_replace(true);
     }
 
+    /// From now on parts may end without that being a failure.
+    pub fn ends_now(&self) {
+        self.ending.store(true, Relaxed);
+    }
+
     pub fn failure(&self) -> Option<&str> {
         self.failure.get().map(String::as_str)
     }
@@ -73,7 +81,7 @@ impl Stop {
         let (stop, part) = (self.clone(), tokio::spawn(part));
         tokio::spawn(async move {
             let ended = part.await;
-            if !stop.is_asked() {
+            if !stop.is_asked() && !stop.ending.load(Relaxed) {
                 let why = if ended.is_err() { super::panics::last_of(WORKER) } else { "it ended by itself".to_owned() };
                 stop.fail(defect(what, &why));
             }

@@ -287,3 +287,46 @@ impl StoreWriter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::CallRecord;
+    use crate::store::Backend;
+
+    /// One row is lost with the batch it was in, and counted; all others get to the spool, and the program is told.
+    #[tokio::test]
+    async fn a_panic_of_the_batching_thread_is_told_and_costs_one_batch() {
+        let dir = tempfile::tempdir().unwrap();
+        let nowhere = Backend::Server {
+            url: "http://127.0.0.1:1".to_owned(),
+            user: String::new(),
+            password: String::new(),
+            database: "auscult".to_owned(),
+            cluster: None,
+        };
+        let looks = Arc::new(AtomicU64::new(0));
+        let looked = looks.clone();
+        // The clock is asked when a record is taken, and again to see which batches are old enough.
+        let options = StoreOptions::new(move || {
+            assert!(looked.fetch_add(1, Ordering::AcqRel) != 20, "the test's clock is broken");
+            Timestamp::from_secs(1_800_000_000)
+        });
+        let store = nowhere.open().unwrap();
+        let (sender, writer) = StoreWriter::start(store, dir.path(), Labels::default(), options).unwrap();
+        let mut failed = writer.failed();
+        for uid in 0..100 {
+            assert!(sender.try_send(Record::Call(Box::new(CallRecord { uid, ..CallRecord::default() }))));
+        }
+        let told = *failed.wait_for(Option::is_some).await.unwrap();
+        assert_eq!(told, Some(Failed { what: "the thread that writes the spool", thread: Some(BATCH_THREAD) }));
+        let counters = writer.counters();
+        drop(sender);
+        let leftover = writer.drain(Duration::ZERO).await;
+        let now = counters.snapshot();
+        let calls = now.table(crate::store::Table::Calls);
+        let lost = calls.dropped_for(DropReason::Unencodable);
+        assert_eq!((calls.received, calls.spooled + lost, leftover.spooled_rows), (100, 100, calls.spooled));
+        assert!((1..=21).contains(&lost), "{lost} rows lost");
+    }
+}
