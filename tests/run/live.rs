@@ -71,17 +71,20 @@ fn a_call_that_is_up_when_the_probe_stops_is_marked() {
     deliver(dir.path());
     let (_store, address) = Program::store(&dir.path().join("clickhouse"), "127.0.0.1:0");
     let ask = |statement: &str| sql(address, Some(TOKEN), statement).1.trim().to_owned();
+    // A machine that is busy makes delay; what must not be there is a fault that only the stop made.
+    let absent = "hasAny(arrayMap(d -> d.1, diagnoses), ['missing_bye', 'missing_ack', 'no_media', 'one_way_media'])";
     assert_eq!(
-        ask(
-            "SELECT state, released_by, diagnosis, length(diagnoses), acked, ended_at > answered_at FROM calls FORMAT TSV"
-        ),
-        "unfinished\tprobe_stopped\t\t0\ttrue\ttrue"
+        ask(&format!("SELECT state, released_by, {absent}, acked, ended_at > answered_at FROM calls FORMAT TSV")),
+        "unfinished\tprobe_stopped\t0\ttrue\t1"
     );
 }
 
-fn short_intervals(dir: &std::path::Path) -> String {
+/// Only what these two send: tests that run meanwhile use the same interface.
+fn settings(dir: &std::path::Path, phones: &[Phone; 2]) -> String {
+    let ports = phones.iter().flat_map(|phone| [phone.sip_at().port(), phone.media_port()]);
+    let filter = ports.map(|port| format!("port {port}")).collect::<Vec<_>>().join(" or ");
     let file = dir.join("auscult.toml");
-    std::fs::write(&file, "[measure]\ninterval_s = 1\n").expect("a file");
+    std::fs::write(&file, format!("[capture]\nfilter = {filter:?}\n")).expect("a file");
     file.display().to_string()
 }
 

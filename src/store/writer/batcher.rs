@@ -80,6 +80,26 @@ impl Batcher {
         }
     }
 
+    /// After a second panic: counts everything that did not get to the spool as dropped.
+    pub(super) fn give_up(&mut self, queue: &Receiver<Item>) {
+        let counters = &self.shared.counters;
+        while let Ok(item) = queue.try_recv() {
+            if let Item::Record(record) = item {
+                self.shared.depth.fetch_sub(1, Ordering::AcqRel);
+                counters.dropped(record.table(), DropReason::Unencodable, 1);
+            }
+        }
+        if let Some(table) = self.taking.take() {
+            counters.dropped(table, DropReason::Unencodable, 1);
+        }
+        for (table, open) in Table::ALL.into_iter().zip(&mut self.open) {
+            counters.dropped(table, DropReason::Unencodable, open.take().map_or(0, |open| open.rows.rows().into()));
+        }
+        for batch in std::mem::take(&mut self.unsafe_yet) {
+            counters.dropped(batch.table, DropReason::Unencodable, u64::from(batch.rows));
+        }
+    }
+
     fn take(&mut self, record: &Record) {
         self.shared.depth.fetch_sub(1, Ordering::AcqRel);
         let table = record.table();

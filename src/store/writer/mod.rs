@@ -234,7 +234,9 @@ impl StoreWriter {
                 if run() {
                     let failed = Failed { what: "the thread that writes the spool", thread: Some(BATCH_THREAD) };
                     shared.failed.send_replace(Some(failed));
-                    run();
+                    if run() {
+                        batcher.give_up(&records);
+                    }
                 }
                 shared.spooled_all.store(true, Ordering::Release);
                 shared.work.notify_one();
@@ -294,9 +296,8 @@ mod tests {
     use crate::model::CallRecord;
     use crate::store::Backend;
 
-    /// One row is lost with the batch it was in, and counted; all others get to the spool, and the program is told.
-    #[tokio::test]
-    async fn a_panic_of_the_batching_thread_is_told_and_costs_one_batch() {
+    /// A writer whose clock panics at some looks, given a hundred rows; what it counted of them, and what it left.
+    async fn with_a_broken_clock(breaks: fn(u64) -> bool) -> (TableCounts, Leftover) {
         let dir = tempfile::tempdir().unwrap();
         let nowhere = Backend::Server {
             url: "http://127.0.0.1:1".to_owned(),
@@ -305,11 +306,14 @@ mod tests {
             database: "auscult".to_owned(),
             cluster: None,
         };
-        let looks = Arc::new(AtomicU64::new(0));
-        let looked = looks.clone();
+        let (looked, sent) = (AtomicU64::new(0), Arc::new(AtomicBool::new(false)));
+        let all = Arc::clone(&sent);
         // The clock is asked when a record is taken, and again to see which batches are old enough.
         let options = StoreOptions::new(move || {
-            assert!(looked.fetch_add(1, Ordering::AcqRel) != 20, "the test's clock is broken");
+            while !all.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            assert!(!breaks(looked.fetch_add(1, Ordering::AcqRel)), "the test's clock is broken");
             Timestamp::from_secs(1_800_000_000)
         });
         let store = nowhere.open().unwrap();
@@ -318,15 +322,28 @@ mod tests {
         for uid in 0..100 {
             assert!(sender.try_send(Record::Call(Box::new(CallRecord { uid, ..CallRecord::default() }))));
         }
+        sent.store(true, Ordering::Release);
         let told = *failed.wait_for(Option::is_some).await.unwrap();
         assert_eq!(told, Some(Failed { what: "the thread that writes the spool", thread: Some(BATCH_THREAD) }));
         let counters = writer.counters();
         drop(sender);
         let leftover = writer.drain(Duration::ZERO).await;
-        let now = counters.snapshot();
-        let calls = now.table(crate::store::Table::Calls);
+        (counters.snapshot().table(crate::store::Table::Calls), leftover)
+    }
+
+    /// A batch is lost, and counted; all other rows get to the spool, and the program is told.
+    #[tokio::test]
+    async fn a_panic_of_the_batching_thread_is_told_and_costs_one_batch() {
+        let (calls, leftover) = with_a_broken_clock(|look| look == 20).await;
         let lost = calls.dropped_for(DropReason::Unencodable);
         assert_eq!((calls.received, calls.spooled + lost, leftover.spooled_rows), (100, 100, calls.spooled));
         assert!((1..=21).contains(&lost), "{lost} rows lost");
+    }
+
+    #[tokio::test]
+    async fn rows_that_a_thread_which_panics_again_leaves_are_counted() {
+        let (calls, leftover) = with_a_broken_clock(|look| look >= 20).await;
+        let dropped: u64 = calls.dropped.iter().map(|(_, rows)| rows).sum();
+        assert_eq!((calls.received, dropped + calls.spooled, leftover.spooled_rows), (100, 100, calls.spooled));
     }
 }
