@@ -231,9 +231,8 @@ fn records_of_impossible_times_are_left_out_and_the_file_goes_on() {
             (shifted, 0),
             (shifted, LATEST + 11),
         ];
-        for i in 0..refused.len() {
-            let (interface, units) = refused[i];
-            file.extend(order.enhanced_packet(interface, units, b"refused", &[]));
+        for (i, (interface, units)) in refused.iter().enumerate() {
+            file.extend(order.enhanced_packet(*interface, *units, b"refused", &[]));
             if let Some((interface, units)) = kept.get(i) {
                 file.extend(order.enhanced_packet(*interface, *units, b"kept", &[]));
             }

@@ -74,7 +74,7 @@ fn a_new_trunk_list_takes_effect_at_a_boundary_everywhere() {
         )),
         "1\t1",
         "{}",
-        ask(&format!("SELECT start_at, trunk, count() FROM stream_intervals GROUP BY ALL ORDER BY ALL FORMAT TSV"))
+        ask("SELECT start_at, trunk, count() FROM stream_intervals GROUP BY ALL ORDER BY ALL FORMAT TSV")
     );
     let sum = |name: &str| {
         let samples = format!("SELECT sum(arraySum(pdv)) FROM stream_intervals WHERE trunk = '{name}' FORMAT TSV");
