@@ -197,10 +197,102 @@ fn clocks_with_binary_steps_and_offsets() {
         file.extend(order.enhanced_packet(1, u64::MAX, b"c", &[]));
         let (frames, reader) = read(&file).expect("a capture");
         let times: Vec<i64> = frames.iter().map(|f| f.at).collect();
-        assert_eq!(times, [102_500_000_000, 2_250_000_000, i64::MAX - 5_000_000_000]);
+        assert_eq!(times, [102_500_000_000, 2_250_000_000]);
         assert_eq!(reader.oddities(), Oddities { time_out_of_range: 1, time_went_back: 1, ..Oddities::default() });
         assert_eq!(reader.interfaces().len(), 2, "two nameless interfaces of one section are two");
     }
+}
+
+/// Each record whose time is not measured is left out and counted, and the file goes on; those at both ends are kept.
+#[test]
+fn records_of_impossible_times_are_left_out_and_the_file_goes_on() {
+    const LATEST: u64 = 4_291_747_200;
+    for order in [LITTLE, BIG] {
+        let offset = |s: i64| order.option(14, &order.u64(s.cast_unsigned()));
+        let resolution = |tsresol: u8| order.option(9, &[tsresol]);
+        let mut file = order.section();
+        for options in [
+            vec![],
+            vec![resolution(0)],
+            vec![resolution(9), offset(i64::MAX)],
+            vec![resolution(9), offset(i64::MIN)],
+            vec![resolution(15)],
+            vec![resolution(0x7f)],
+            vec![resolution(0xff)],
+            vec![resolution(0x80), offset(-10)],
+        ] {
+            file.extend(order.interface(1, 0, &options));
+        }
+        let (micros, seconds, ahead, behind, fine, finest, binary, shifted) = (0, 1, 2, 3, 4, 5, 6, 7);
+        let kept = [
+            (micros, 0),
+            (micros, LATEST * 1_000_000),
+            (seconds, LATEST),
+            (shifted, 10),
+            (shifted, LATEST + 10),
+            (micros, 1_700_000_000_000_000),
+        ];
+        let refused = [
+            (micros, LATEST * 1_000_000 + 1),
+            (micros, u64::MAX),
+            (micros, u64::MAX / 1000),
+            (seconds, LATEST + 1),
+            (seconds, u64::MAX),
+            (seconds, u64::MAX / 1_000_000_000 + 1),
+            (ahead, 5),
+            (ahead, u64::MAX),
+            (behind, 5),
+            (behind, u64::MAX),
+            (fine, 1),
+            (finest, u64::MAX),
+            (binary, u64::MAX),
+            (shifted, 9),
+            (shifted, 0),
+            (shifted, LATEST + 11),
+        ];
+        for (i, (interface, units)) in refused.iter().enumerate() {
+            file.extend(order.enhanced_packet(*interface, *units, b"refused", &[]));
+            if let Some((interface, units)) = kept.get(i) {
+                file.extend(order.enhanced_packet(*interface, *units, b"kept", &[]));
+            }
+        }
+        let (frames, reader) = read(&file).expect("a capture");
+        assert!(frames.len() == kept.len() && frames.iter().all(|f| f.bytes == b"kept"), "{frames:?}");
+        assert_eq!((reader.oddities().time_out_of_range, reader.truncated()), (refused.len() as u64, None));
+        // Classic captures have 32 bits of seconds, and fractions that may be more than one.
+        let mut file = order.pcap_header(0xa1b2_c3d4, 1);
+        for (seconds, fraction) in [(u32::MAX, u32::MAX), (LATEST as u32, 1), (LATEST as u32, 0), (0, 0), (u32::MAX, 0)]
+        {
+            file.extend(order.pcap_record(seconds, fraction, b"x"));
+        }
+        let (frames, reader) = read(&file).expect("a capture");
+        let times: Vec<i64> = frames.iter().map(|f| f.at).collect();
+        assert_eq!((times, reader.oddities().time_out_of_range), (vec![LATEST as i64 * 1_000_000_000, 0], 3));
+    }
+}
+
+/// A file whose first records are refused still begins where its first good one does, among others of a timeline.
+#[test]
+fn a_timeline_is_ordered_by_the_times_that_count() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, times: &[u64]| {
+        let mut file = LITTLE.section();
+        file.extend(LITTLE.interface(1, 0, &[]));
+        for units in times {
+            file.extend(LITTLE.enhanced_packet(0, *units, &units.to_be_bytes(), &[]));
+        }
+        let path = dir.path().join(name);
+        fs::write(&path, file).expect("written");
+        path
+    };
+    let paths = [file("a", &[u64::MAX, 30, 40]), file("b", &[10, u64::MAX, 20, 50]), file("c", &[u64::MAX])];
+    let mut timeline = auscult::capture::Timeline::open(&paths).expect("captures");
+    let mut times = Vec::new();
+    while let Some(frame) = timeline.next_frame().expect("readable") {
+        times.push(frame.at.0);
+    }
+    assert_eq!(times, [10_000, 20_000, 30_000, 40_000, 50_000]);
+    assert_eq!(timeline.oddities().time_out_of_range, 3);
 }
 
 #[test]

@@ -21,7 +21,8 @@ pub struct Check {
 
 #[derive(Serialize, ToSchema)]
 pub struct Health {
-    status: &'static str,
+    /// `ok`, or why only a restart helps.
+    status: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -39,10 +40,14 @@ pub struct Version {
 /// A store that does not answer this fast is not ready.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The process is alive.
-#[utoipa::path(get, path = "/healthz", tag = "operations", responses((status = 200, body = Health)))]
-pub(super) async fn alive() -> Json<Health> {
-    Json(Health { status: "ok" })
+/// The process is alive. It is not when only a restart can help: the measuring thread has stood still for a minute.
+#[utoipa::path(get, path = "/healthz", tag = "operations",
+    responses((status = 200, body = Health), (status = 503, description = "Restart the process", body = Health)))]
+pub(super) async fn alive(State(state): State<AppState>) -> (StatusCode, Json<Health>) {
+    match state.telemetry.stuck() {
+        None => (StatusCode::OK, Json(Health { status: "ok".to_owned() })),
+        Some(status) => (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status })),
+    }
 }
 
 /// The store answers and the program can work; the checks say why not.

@@ -162,6 +162,8 @@ pub struct CallJson {
     setup_ms: Option<f64>,
     #[schema(required)]
     duration_ms: Option<f64>,
+    /// `caller`, `callee`, `timeout`: no BYE was seen. `capture_ended`, `probe_stopped`: the call was up when the capture
+    /// file ended or the probe was stopped.
     #[schema(required)]
     released_by: Option<String>,
     #[schema(required)]

@@ -38,6 +38,10 @@ pub trait Telemetry: Send + Sync {
     fn families(&self) -> Vec<MetricFamily>;
     /// Checks of `/readyz` beyond the store's answer, such as capture open and spool below its limit.
     fn checks(&self) -> Vec<Check>;
+    /// Why only a restart helps, for `/healthz`; `None` while the program is alive.
+    fn stuck(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Everything the handlers need.

@@ -71,6 +71,9 @@ pub fn analyze(args: &AnalyzeArgs, policy: &Policy) -> anyhow::Result<Document> 
         frames += 1;
         engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut kept);
     }
+    let refused = timeline.oddities().time_out_of_range;
+    engine.refused_times(refused);
+    frames += refused;
     engine.finish(&mut kept);
     progress.finish_and_clear();
     let truncations = timeline.truncations().iter().map(|t| format!("{}: {}", t.name, t.truncation)).collect();

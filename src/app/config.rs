@@ -127,6 +127,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Names besides localhost the page may be reached by.
     pub hosts: Vec<String>,
+    /// Keys and values as the file has them, to tell what changed when it is read again.
+    pub written: toml::Table,
 }
 
 #[derive(Clone, Debug)]
@@ -183,7 +185,9 @@ impl Config {
     pub fn load(path: &Path) -> anyhow::Result<Config> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read configuration {}", path.display()))?;
-        Config::parse(&text).with_context(|| path.display().to_string())
+        let config = Config::parse(&text).with_context(|| path.display().to_string())?;
+        // The same text was a table a moment ago.
+        Ok(Config { written: text.parse().unwrap_or_default(), ..config })
     }
 
     /// Reads and checks the text of a file; the error names place and reason in one line.
@@ -233,6 +237,7 @@ impl Config {
             store: store(raw.store)?,
             listen,
             hosts: raw.api.hosts,
+            written: toml::Table::new(),
         })
     }
 

@@ -1,13 +1,16 @@
 //! The one loop between frames and facts, for replay and live alike.
 
 use super::config::{self, Config};
+use super::fail_point::FailPoint;
+use super::progress::Doing;
+use super::reload::{Handover, Settings};
 use super::replay::Stored;
 use super::telemetry::ProgramTelemetry;
 use crate::api::LiveFeed;
 use crate::capture::Timeline;
 use crate::capture::pace::{Pacer, SystemClock};
 use crate::engine::{Engine, Sink};
-use crate::model::{Event, TimestampSource};
+use crate::model::{Cut, Event, TimestampSource};
 use crate::store::rows::Record;
 use crate::store::{Labels, StoreSender};
 use crate::units::{Nanos, Timestamp};
@@ -98,6 +101,10 @@ pub struct Feed {
     out: Outlet,
     telemetry: Arc<ProgramTelemetry>,
     stop: Arc<AtomicBool>,
+    handover: Arc<Handover>,
+    /// Settings that take effect at the end of the interval in which they came.
+    next: Option<(Timestamp, Settings)>,
+    fail_point: FailPoint,
     #[cfg(feature = "live")]
     measure_cpu: Option<usize>,
 }
@@ -108,12 +115,15 @@ struct Outlet {
     labels: Labels,
     sender: StoreSender,
     live: Arc<LiveFeed>,
+    telemetry: Arc<ProgramTelemetry>,
     stored: Option<Stored>,
     stop: Arc<AtomicBool>,
     /// For a store that is behind. Live capture never waits: the store's queue then drops, and counts what it drops.
     waits: bool,
     /// There were facts since telemetry was told.
     news: bool,
+    /// The store's writer has not got the labels yet.
+    relabel: bool,
 }
 
 impl Feed {
@@ -123,14 +133,28 @@ impl Feed {
         live: Arc<LiveFeed>,
         telemetry: Arc<ProgramTelemetry>,
         stored: Option<Stored>,
+        handover: Arc<Handover>,
     ) -> Feed {
         let stop = Arc::new(AtomicBool::new(false));
         let labels = config.labels.clone();
         Feed {
             engine: Engine::new(config.limits.clone(), config.policy.clone(), 1, super::random_seed()),
-            out: Outlet { labels, sender, live, stored, stop: stop.clone(), waits: true, news: false },
+            out: Outlet {
+                labels,
+                sender,
+                live,
+                telemetry: telemetry.clone(),
+                stored,
+                stop: stop.clone(),
+                waits: true,
+                news: false,
+                relabel: false,
+            },
             telemetry,
             stop,
+            handover,
+            next: None,
+            fail_point: FailPoint::new(),
             #[cfg(feature = "live")]
             measure_cpu: config.capture.measure_cpu,
         }
@@ -143,18 +167,21 @@ impl Feed {
 
     /// Until the source ends or somebody stops it.
     pub fn run(mut self, source: Source) -> anyhow::Result<Ended> {
-        let ended = match source {
+        self.telemetry.progress().begins(Doing::Measuring);
+        let (ended, cut) = match source {
             Source::None => return Ok(Ended::Complete),
-            Source::Replay(replay) => self.replay(replay),
+            Source::Replay(replay) => (self.replay(replay), Cut::CaptureEnded),
             #[cfg(feature = "live")]
-            Source::Live(live) => self.live(live),
+            Source::Live(live) => (self.live(live), Cut::ProbeStopped),
         };
         if !matches!(ended, Ok(Ended::Paused)) {
+            self.telemetry.progress().begins(Doing::Measuring);
             self.out.waits = true;
-            self.engine.finish(&mut self.out);
+            self.engine.finish_by(cut, &mut self.out);
             self.telemetry.engine(self.engine.counters());
             self.tell_streams();
         }
+        self.telemetry.progress().begins(Doing::Nothing);
         ended
     }
 
@@ -163,31 +190,80 @@ impl Feed {
         let mut progress = Progress::new(&replay);
         let mut pacer = replay.real_pace.then(|| Pacer::new(SystemClock::start(), 1.0));
         let mut frames = 0u64;
+        let mut refused = 0;
         loop {
             if frames & 0xfff == 0 {
                 self.telemetry.engine(self.engine.counters());
+                self.refused_times(&replay, &mut refused);
             }
             if pacer.is_some() || frames & 0xfff == 0 {
                 progress.at(replay.timeline.position());
             }
+            self.telemetry.progress().begins(Doing::Reading);
             let Some(frame) = replay.timeline.next_frame()? else { break };
             frames += 1;
             if let Some(pacer) = &mut pacer {
-                while !self.stopped() && !pacer.wait(frame.at, NAP) {}
+                self.telemetry.progress().begins(Doing::Waiting);
+                while !self.stopped() && !pacer.wait(frame.at, NAP) {
+                    self.telemetry.progress().step();
+                }
             }
             if self.stopped() {
                 progress.end(None);
                 return Ok(Ended::Paused);
             }
+            self.telemetry.progress().begins(Doing::Measuring);
+            self.fail_point.pass();
+            self.settle(frame.at);
             self.telemetry.frames(1, frame.at);
             self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.out);
             self.tell_streams();
         }
+        self.refused_times(&replay, &mut refused);
         progress.end(Some(frames));
+        if refused > 0 {
+            super::say(format_args!(
+                "{refused} records have a time before 1970 or after 2105, or none that can be read; they were left out"
+            ));
+        }
         for truncation in replay.timeline.truncations() {
             super::say(format_args!("{}: {}; everything before it was used", truncation.name, truncation.truncation));
         }
         Ok(Ended::Complete)
+    }
+
+    /// Counts the records that the reader has refused for their time since the last call.
+    fn refused_times(&mut self, replay: &Replay, known: &mut u64) {
+        let now = replay.timeline.oddities().time_out_of_range;
+        let more = now - std::mem::replace(known, now);
+        if more > 0 {
+            self.engine.refused_times(more);
+            self.telemetry.refused_times(more);
+        }
+    }
+
+    /// Applies new settings where an interval ends, before anything at `at` or later is measured.
+    #[inline]
+    fn settle(&mut self, at: Timestamp) {
+        if self.handover.is_waiting() || self.next.is_some() {
+            self.settle_cold(at);
+        }
+    }
+
+    #[cold]
+    fn settle_cold(&mut self, at: Timestamp) {
+        if let Some(settings) = self.handover.take() {
+            // Nothing was measured before the first frame: they take effect at once.
+            let end = self.engine.interval_end();
+            let from = self.next.as_ref().map_or(end, |(from, _)| *from);
+            self.next = Some((if end == Timestamp::MAX { Timestamp::MIN } else { from }, settings));
+        }
+        let due = self.next.take_if(|(from, _)| *from <= at && at.is_measurable());
+        if let Some((from, settings)) = due {
+            self.engine.tick(from, &mut self.out);
+            self.out.labels = settings.labels;
+            self.out.relabel = true;
+        }
     }
 
     #[cfg(feature = "live")]
@@ -204,7 +280,10 @@ impl Feed {
             let mut frames = Frames::default();
             live.take(Duration::from_millis(100), &mut |seen| self.see(&interfaces, &mut frames, seen))?;
             self.telemetry.frames(frames.count, frames.last);
-            self.engine.tick(live.complete_until(), &mut self.out);
+            self.telemetry.progress().step();
+            let complete = live.complete_until();
+            self.settle(complete);
+            self.engine.tick(complete, &mut self.out);
             let now = super::wall_clock();
             if now >= counted + COUNTERS_EVERY {
                 counted = now;
@@ -225,12 +304,20 @@ impl Feed {
             Seen::Frame(interface, frame) => {
                 frames.count += 1;
                 frames.last = frame.at;
+                self.telemetry.progress().step();
+                self.fail_point.pass();
+                self.settle(frame.at);
                 self.engine.from_source(interface);
                 self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.out);
             }
             Seen::Lost(interface, loss) => {
                 self.engine.missed(interface, loss.from, loss.until, loss.missed);
                 self.telemetry.missed(interface, loss.missed);
+            }
+            Seen::Refused(interface, count) => {
+                self.engine.from_source(interface);
+                self.engine.refused_times(count);
+                self.telemetry.refused_times(count);
             }
             Seen::Link(interface, up) => super::say(format_args!(
                 "{} {}",
@@ -257,14 +344,27 @@ impl Feed {
 impl Sink for Outlet {
     fn push(&mut self, event: Event) {
         self.news = true;
+        let progress = self.telemetry.progress();
+        progress.step();
         let trunk = self.labels.trunk(addresses(&event));
         self.live.publish(&event, trunk);
         let Some(record) = Record::from_event(event) else { return };
         if self.stored.as_ref().is_some_and(|stored| stored.has(&record)) {
             return;
         }
-        while self.waits && self.sender.is_behind(REPLAY_DEPTH) && !self.stop.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(1));
+        if self.waits && self.sender.is_behind(REPLAY_DEPTH) {
+            progress.begins(Doing::Waiting);
+            while self.sender.is_behind(REPLAY_DEPTH) && !self.stop.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            progress.begins(Doing::Measuring);
+        }
+        if self.relabel {
+            self.relabel = !self.sender.relabel(&self.labels);
+            if self.relabel {
+                // Behind the new labels, or not at all: a row must not have the old trunk where the page has the new one.
+                return self.sender.refuse(&record);
+            }
         }
         self.sender.try_send(record);
     }
@@ -368,7 +468,7 @@ mod tests {
         let (sender, writer) = StoreWriter::start(nobody.open().unwrap(), dir, config.labels.clone(), options).unwrap();
         let telemetry = Arc::new(ProgramTelemetry::new(writer.counters(), &config));
         let live = Arc::new(LiveFeed::new(&config.limits));
-        (Feed::new(&config, sender, live, telemetry.clone(), None), telemetry, writer)
+        (Feed::new(&config, sender, live, telemetry.clone(), None, Arc::default()), telemetry, writer)
     }
 
     /// Shutting down costs what is queued, however much still comes: a second at most for a queue of the usual size.

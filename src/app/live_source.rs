@@ -37,6 +37,8 @@ const LONGEST_LOOK: Nanos = Nanos::from_millis(200);
 pub enum Seen<'a> {
     Frame(usize, Frame<'a>),
     Lost(usize, Loss),
+    /// So many frames were refused for their time.
+    Refused(usize, u64),
     /// The interface went down, or is up again.
     Link(usize, bool),
 }
@@ -71,6 +73,8 @@ struct Lane {
     complete: Timestamp,
     /// How long it has said nothing.
     silent: Nanos,
+    /// The worker is gone.
+    gone: bool,
 }
 
 /// Frames copied out of a ring, and what was missed since the batch before.
@@ -79,6 +83,8 @@ struct Batch {
     bytes: Vec<u8>,
     frames: Vec<Meta>,
     losses: Vec<Loss>,
+    /// Frames refused for their time.
+    refused: u64,
     /// All frames with an earlier time are in this batch or in those before it.
     complete: Timestamp,
     link: Option<bool>,
@@ -116,6 +122,7 @@ impl Batch {
         self.bytes.shrink_to(SPARE_BYTES);
         self.frames.clear();
         self.losses.clear();
+        self.refused = 0;
         self.link = None;
     }
 }
@@ -187,7 +194,14 @@ impl LiveSource {
             let _ = self.bell.recv_timeout(wait);
             self.merge(each)?;
         }
-        Ok(())
+        // A worker ends with an error, or because it was stopped, and after a stop this is not called.
+        match self.lanes.iter().position(|lane| lane.gone && lane.head.is_none()) {
+            Some(lane) => Err(CaptureError::Live {
+                interface: self.interfaces.get(self.lanes[lane].interface).cloned().unwrap_or_default(),
+                what: super::signals::defect("its capture thread", &super::panics::last_of(&format!("ring-{lane}"))),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Every frame with an earlier time was handed on.
@@ -234,7 +248,19 @@ impl Lane {
         let (sender, batches) = sync_channel(room / BYTES_A_PLACE);
         let (spare, spares) = sync_channel(SPARE_BATCHES);
         let queue = Queue { room, sender, spares, queued: queued.clone(), bell: bell.clone() };
-        (Lane { interface, batches, spare, head: None, next: 0, complete: Timestamp::MIN, silent: Nanos::ZERO }, queue)
+        (
+            Lane {
+                interface,
+                batches,
+                spare,
+                head: None,
+                next: 0,
+                complete: Timestamp::MIN,
+                silent: Nanos::ZERO,
+                gone: false,
+            },
+            queue,
+        )
     }
 
     /// No frame that is still to come is earlier.
@@ -256,12 +282,16 @@ impl Lane {
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => {
                     self.complete = Timestamp::MAX;
+                    self.gone = true;
                     return Ok(());
                 }
             };
             self.silent = Nanos::ZERO;
             for loss in &batch.losses {
                 each(Seen::Lost(self.interface, *loss));
+            }
+            if batch.refused > 0 {
+                each(Seen::Refused(self.interface, batch.refused));
             }
             if let Some(up) = batch.link {
                 each(Seen::Link(self.interface, up));
@@ -338,6 +368,7 @@ fn empty(mut worker: LiveWorker, queue: &Queue, cpu: Option<usize>, speaks: bool
     }
     let stop = worker.stop_handle();
     let mut unreported = Losses::default();
+    let mut refused_before = 0;
     let mut up = worker.is_up();
     let mut batch = Batch::default();
     while !stop.is_stopped() {
@@ -363,12 +394,14 @@ fn empty(mut worker: LiveWorker, queue: &Queue, cpu: Option<usize>, speaks: bool
             up = worker.is_up();
         }
         batch.losses.append(&mut unreported.0);
+        batch.refused = counted.refused_times + mem::take(&mut refused_before);
         batch.complete = worker.complete_until();
         batch.link = up.filter(|_| speaks && up != was);
         match queue.offer(batch) {
             Ok(()) => batch = queue.spares.try_recv().unwrap_or_default(),
             Err(Some(refused)) => {
                 unreported.0.extend(refused.losses.iter().copied());
+                refused_before = refused.refused;
                 let times = || refused.frames.iter().map(|f| f.at);
                 if let (Some(from), Some(until)) = (times().min(), times().max()) {
                     let queue = Missed { queue: refused.frames.len() as u64, ..Missed::default() };
@@ -496,9 +529,38 @@ pub(super) mod tests {
         assert_eq!(taken(&mut source), [(2, 23), (1, 25)], "the second is complete until 25");
         assert!(queues[1].offer(batch(&[], 60)).is_ok());
         assert_eq!(taken(&mut source), [(0, 30)]);
-        drop(queues);
-        assert_eq!(taken(&mut source), []);
-        assert_eq!(source.complete_until(), Timestamp::MAX);
+    }
+
+    /// Its frames would be missing without a word, and its end would be taken for the end of time.
+    #[test]
+    fn a_worker_that_ends_by_itself_ends_the_capture_with_an_error() {
+        let (mut source, mut queues) = source(2, 1 << 20);
+        assert!(queues[1].offer(batch(&[5], 5)).is_ok());
+        drop(queues.pop());
+        assert!(queues[0].offer(batch(&[9], 9)).is_ok());
+        let mut seen = Vec::new();
+        let mut each = |s: Seen<'_>| {
+            if let Seen::Frame(interface, frame) = s {
+                seen.push((interface, frame.at));
+            }
+        };
+        let error = source.take(Duration::ZERO, &mut each).expect_err("a worker is gone").to_string();
+        assert!(error.starts_with("cannot capture on eth1: its capture thread failed"), "{error}");
+        assert_eq!(seen, [(1, at(5)), (0, at(9))], "what it had handed over is measured");
+        assert!(!source.complete_until().is_measurable() || source.complete_until() <= at(9));
+    }
+
+    #[test]
+    fn frames_refused_for_their_time_are_told() {
+        let (mut source, queues) = source(1, 1 << 20);
+        assert!(queues[0].offer(Batch { refused: 3, ..batch(&[], 6) }).is_ok());
+        let mut refused = 0;
+        let took = source.take(Duration::ZERO, &mut |s| {
+            if let Seen::Refused(0, n) = s {
+                refused += n;
+            }
+        });
+        assert!(took.is_ok() && refused == 3);
     }
 
     #[test]

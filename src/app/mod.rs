@@ -6,14 +6,19 @@ pub mod config;
 mod doctor;
 pub mod document;
 pub mod emodel;
+mod fail_point;
 mod feed;
 pub mod kept;
 #[cfg(feature = "live")]
 mod live_source;
 pub mod log;
+mod panics;
+mod progress;
+mod reload;
 mod replay;
 pub mod run;
 mod running;
+mod signals;
 mod table;
 mod telemetry;
 

@@ -5,14 +5,17 @@
 
 use super::config::{self, Config};
 use super::feed::{Ended, Feed, Source};
+use super::progress::{Doing, LOOK_EVERY, STANDS_STILL};
+use super::reload::{Handover, Reload};
 use super::replay::{Known, Ledger, Stored, fingerprint, is_stored};
+use super::signals::{self, Stop};
 use super::telemetry::ProgramTelemetry;
 use crate::api::{AppState, HostPolicy, LiveFeed, app};
-use crate::store::endpoint::{Access, serve_endpoint};
+use crate::store::endpoint::{Access, Token, serve_endpoint};
 use crate::store::query::Reader;
-use crate::store::writer::{CountersSnapshot, DropReason};
+use crate::store::writer::{CountersSnapshot, DropReason, Failed};
 use crate::store::{Backend, Store, StoreError, StoreOptions, StoreSender, StoreWriter, Table};
-use crate::units::Timestamp;
+use crate::units::{Nanos, Timestamp};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
@@ -77,6 +80,12 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// How long `--exit` and a replay that goes on wait for a store that takes nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// After a signal, how long a replay may take to read its next frame.
+const READS_FOR: Nanos = Nanos::from_secs(2);
+
+/// Name of the measuring thread.
+const MEASURING: &str = "feed";
+
 /// How long the start waits for a server to answer; it is not needed for starting.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
@@ -123,16 +132,19 @@ impl RunArgs {
 /// Runs until SIGINT or SIGTERM, or the end of a replay with `--exit`. Returns only errors from before the store was
 /// opened: the embedded engine does not survive exit handlers, so the process ends here.
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
+    let hangups = signals::hangups()?;
     let config = args.config()?;
     // Sockets first, then privileges, then threads.
     let doors = Doors::open(&config)?;
     let source = Source::open(&args.read, args.pace == Pace::Real, &config.capture)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
+        .thread_name(signals::WORKER)
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    let code = match runtime.block_on(serve(args, &config, doors, source)) {
+    super::panics::install();
+    let code = match runtime.block_on(serve(args, &config, doors, source, hangups)) {
         Ok(()) => 0,
         Err(error) => super::report(&error),
     };
@@ -140,14 +152,21 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 }
 
 /// Ends the process without exit handlers.
-fn leave(code: u8) -> ! {
+pub(super) fn leave(code: u8) -> ! {
     use std::io::Write;
     let _ = std::io::stdout().flush();
     crate::store::chdb::leave(i32::from(code))
 }
 
-async fn serve(args: &RunArgs, config: &Config, doors: Doors, source: Source) -> anyhow::Result<()> {
-    let mut stop = signals()?;
+async fn serve(
+    args: &RunArgs,
+    config: &Config,
+    doors: Doors,
+    source: Source,
+    hangups: tokio::signal::unix::Signal,
+) -> anyhow::Result<()> {
+    let stopping = Stop::on_signals()?;
+    let mut stop = stopping.watch();
     let store = open_store(config).await?;
     let mut options = StoreOptions::new(super::wall_clock);
     options.migrate = config.store.migrates();
@@ -170,13 +189,17 @@ async fn serve(args: &RunArgs, config: &Config, doors: Doors, source: Source) ->
     };
     let (close, mut closing) = watch::channel(false);
     let listener = tokio::net::TcpListener::from_std(doors.api)?;
-    let server = tokio::spawn(async move {
+    let server = stopping.when_it_ends("the server of the API", async move {
         axum::serve(listener, app(state)).with_graceful_shutdown(async move { stopped(&mut closing).await }).await
     });
-    open_store_endpoint(config, doors.store, &store)?;
+    let token = open_store_endpoint(config, doors.store, &store, &stopping)?;
+    let handover = Arc::new(Handover::default());
+    let reload = Reload::new(args.config.clone(), config, token, handover.clone());
+    signals::reload_on(hangups, reload, stopping.clone());
+    watch_parts(&writer, &telemetry, &stopping);
     super::say(format_args!("auscult {} on http://{address}", env!("CARGO_PKG_VERSION")));
 
-    let mut program = Program { args, config, store, writer, sender, live, telemetry, work: Work::default() };
+    let mut program = Program { args, config, store, writer, sender, live, telemetry, handover, work: Work::default() };
     let ended = tokio::select! {
         prepared = program.prepare() => Some(prepared),
         () = stopped(&mut stop) => None,
@@ -197,11 +220,34 @@ async fn serve(args: &RunArgs, config: &Config, doors: Doors, source: Source) ->
             }
         }
     }
+    stopping.ends_now();
     program.live.close();
     let _ = close.send(true);
     let signalled = *stop.borrow();
     let (result, _) = tokio::join!(program.end(ended, signalled), tokio::time::timeout(LAST_ANSWERS, server));
-    result
+    match stopping.failure() {
+        Some(failure) => bail!(failure.to_owned()),
+        None => result,
+    }
+}
+
+/// Looks at the measuring thread now and then, and stops the program when a part of the store's writer fails.
+fn watch_parts(writer: &StoreWriter, telemetry: &Arc<ProgramTelemetry>, stopping: &Stop) {
+    let (mut failed, stopping) = (writer.failed(), stopping.clone());
+    tokio::spawn(async move {
+        if let Ok(failed) = failed.wait_for(Option::is_some).await
+            && let Some(Failed { what, thread }) = *failed
+        {
+            stopping.fail(signals::defect(what, &super::panics::last_of(thread.unwrap_or(signals::WORKER))));
+        }
+    });
+    let telemetry = telemetry.clone();
+    tokio::spawn(async move {
+        loop {
+            telemetry.progress().since_last_step();
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    });
 }
 
 /// Addresses the program answers on, opened while it may still have the privilege for low ports.
@@ -261,17 +307,25 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-fn open_store_endpoint(config: &Config, door: Option<std::net::TcpListener>, store: &Store) -> anyhow::Result<()> {
+/// Opens the store to other programs where that is set; returns their token.
+fn open_store_endpoint(
+    config: &Config,
+    door: Option<std::net::TcpListener>,
+    store: &Store,
+    stopping: &Stop,
+) -> anyhow::Result<Option<Token>> {
     let (Some(door), Some((_, token)), Some(engine)) = (door, &config.store.listen, store.engine()) else {
-        return Ok(());
+        return Ok(None);
     };
     let listener = tokio::net::TcpListener::from_std(door)?;
     super::say(format_args!(
         "the store answers ClickHouse's HTTP interface, read-only, on http://{}",
         listener.local_addr()?
     ));
-    tokio::spawn(serve_endpoint(engine.clone(), Access::reader(Some(token.clone())), listener));
-    Ok(())
+    let access = Access::reader(Some(token.clone()));
+    let token = access.token.clone();
+    drop(stopping.when_it_ends("the server of the store", serve_endpoint(engine.clone(), access, listener)));
+    Ok(token)
 }
 
 /// The running parts between the source and the store.
@@ -283,6 +337,7 @@ struct Program<'a> {
     sender: StoreSender,
     live: Arc<LiveFeed>,
     telemetry: Arc<ProgramTelemetry>,
+    handover: Arc<Handover>,
     work: Work,
 }
 
@@ -365,10 +420,10 @@ impl Program<'_> {
             source.rename(name);
         }
         let (sender, live, telemetry) = (self.sender.clone(), self.live.clone(), self.telemetry.clone());
-        let feed = Feed::new(self.config, sender, live, telemetry, self.work.stored.take());
+        let feed = Feed::new(self.config, sender, live, telemetry, self.work.stored.take(), self.handover.clone());
         let handle = feed.stop_handle();
         let thread = std::thread::Builder::new()
-            .name("feed".to_owned())
+            .name(MEASURING.to_owned())
             .spawn(move || feed.run(source))
             .context("cannot start a thread")?;
         let mut joined = tokio::task::spawn_blocking(move || thread.join());
@@ -376,12 +431,15 @@ impl Program<'_> {
             ended = &mut joined => ended,
             () = stopped(stop) => {
                 handle.store(true, Ordering::Relaxed);
-                joined.await
+                tokio::select! {
+                    ended = &mut joined => ended,
+                    left = left_behind(&self.telemetry) => return left,
+                }
             }
         };
         match ended {
             Ok(Ok(ended)) => ended,
-            _ => bail!("the measuring thread failed; this is a defect"),
+            _ => bail!(signals::defect("the measuring thread", &super::panics::last_of(MEASURING))),
         }
     }
 
@@ -506,6 +564,24 @@ impl Program<'_> {
     }
 }
 
+/// After the mark to stop: comes back when the measuring thread does not see it, because it waits for a pipe that has
+/// nothing, or stands still. It ends with the process.
+async fn left_behind(telemetry: &ProgramTelemetry) -> anyhow::Result<Ended> {
+    let progress = telemetry.progress();
+    loop {
+        tokio::time::sleep(POLL).await;
+        let since = progress.since_last_step();
+        match progress.doing() {
+            // What is open of a replay that is stopped is not finished: nothing is missed by not waiting.
+            Doing::Reading if since >= READS_FOR => return Ok(Ended::Paused),
+            Doing::Measuring if since >= STANDS_STILL => {
+                bail!(signals::defect("the measuring thread", &format!("no progress for {:.0} s", since.as_secs_f64())))
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Work {
     fn finish(&mut self) -> anyhow::Result<()> {
         match &mut self.ledger {
@@ -538,26 +614,6 @@ fn summary(now: &CountersSnapshot) {
         stored(Table::Streams),
         stored(Table::StreamIntervals)
     ));
-}
-
-/// Becomes true with SIGINT or SIGTERM. The second one leaves at once: rows that are not in the spool yet are lost.
-fn signals() -> anyhow::Result<watch::Receiver<bool>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).context("cannot listen to signals");
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            if stop.send_replace(true) {
-                leave(130);
-            }
-        }
-    });
-    Ok(stopped)
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

@@ -159,6 +159,14 @@ fn told(at: SocketAddr, samples: &[Sample], limits: &Limits) -> Vec<Line> {
         let share = 100.0 * s.value / came;
         lose(format!("{interface} {place}"), format!("{} frames missed ({share:.2} % of all)", s.value), missed(place));
     }
+    for s in all("auscult_frames_refused_total").filter(|s| s.value > 0.0) {
+        let advice =
+            "their time is before 1970 or after 2105; look at the clock that stamped them (capture.timestamps)";
+        lose("frames refused".to_owned(), format!("{} by {}", s.value, s.label("reason").replace('_', " ")), advice);
+    }
+    for s in all("auscult_panics_total").filter(|s| s.value > 0.0) {
+        lose("panics".to_owned(), format!("{} of threads", s.value), "each is a defect; report the line of the log");
+    }
     for s in all("auscult_shedding_total").filter(|s| s.value > 0.0) {
         let what = s.label("what");
         lose("full table".to_owned(), format!("{} {}", s.value, what.replace('_', " ")), &shed(what, limits));
@@ -261,6 +269,8 @@ mod tests {
             "auscult_frames_missed_total{interface=\"eth1\",place=\"ring\"} 15\n",
             "auscult_frames_missed_total{interface=\"eth1\",place=\"queue\"} 5\n",
             "auscult_frames_missed_total{interface=\"eth2\",place=\"interface\"} 20\n",
+            "auscult_frames_refused_total{reason=\"time_out_of_range\"} 4\n",
+            "auscult_panics_total 0\n",
             "auscult_shedding_total{what=\"streams_refused\"} 7\n",
             "auscult_shedding_total{what=\"calls_shed\"} 0\n",
             "auscult_store_dropped_rows_total{table=\"calls\",reason=\"refused\"} 1\n",
@@ -271,6 +281,7 @@ mod tests {
             ("eth1 ring", "15 frames missed (1.50 % of all): ", "capture.ring_mib"),
             ("eth1 queue", "5 frames missed (0.50 % of all): ", "capture.measure_cpu"),
             ("eth2 interface", "20 frames missed (2.00 % of all): ", "ethtool -G"),
+            ("frames refused", "4 by time out of range: ", "capture.timestamps"),
             ("full table", "7 streams refused: ", "limits.streams"),
             ("store", "rows given up, 1 of calls, 2 of streams: ", "dead_letter"),
         ];

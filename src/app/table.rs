@@ -166,7 +166,12 @@ fn call_line(call: &CallDocument, style: Style) -> String {
         .into_iter()
         .filter_map(|(name, ms)| Some(format!("  {name} {:.2} s", ms? / 1000.0)))
         .collect::<String>();
-    let released = call.released_by.map(|by| format!("  released by {by}")).unwrap_or_default();
+    let released = match call.released_by {
+        None => String::new(),
+        Some("capture_ended") => "  no end captured".to_owned(),
+        Some("probe_stopped") => "  probe stopped".to_owned(),
+        Some(by) => format!("  released by {by}"),
+    };
     let head = format!("{mark} {} -> {}", one_line(&call.from), one_line(&call.to));
     style.paint(class_of_call(call), &format!("{head}  {verdict}"))
         + &format!("\n    {}{code}{times}{released}{mos}  {}", call.state, one_line(&call.call_id))
@@ -178,7 +183,7 @@ fn verdict(call: &CallDocument) -> String {
         (Some(first), _) => first.code.name().replace('_', " "),
         (None, "failed") => format!("not answered: {}", one_line(&call.final_reason).to_lowercase()),
         (None, "cancelled") => "given up by the caller".to_owned(),
-        (None, "trying" | "proceeding") => "no final answer in this capture".to_owned(),
+        (None, "unfinished") if call.duration_ms.is_none() => "no final answer in this capture".to_owned(),
         (None, "mid_call") => "began before this capture".to_owned(),
         (None, _) => match class_of(call.mos_worst) {
             Class::Good => "no fault found".to_owned(),

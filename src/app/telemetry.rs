@@ -1,6 +1,7 @@
 //! What the program says about itself: metric families and readiness checks beyond those the API folds from facts.
 
 use super::config::Config;
+use super::progress::{Progress, STUCK};
 use crate::api::{Check, MetricFamily, MetricValue, Sample, Telemetry};
 use crate::engine::EngineCounters;
 #[cfg(feature = "live")]
@@ -26,6 +27,9 @@ pub struct ProgramTelemetry {
     streams: AtomicU64,
     engine: Mutex<EngineCounters>,
     related: [AtomicU64; RelationKind::ALL.len()],
+    /// Frames that were refused for their time.
+    refused_times: AtomicU64,
+    progress: Progress,
     started: Timestamp,
 }
 
@@ -41,6 +45,8 @@ impl ProgramTelemetry {
             streams: AtomicU64::new(0),
             engine: Mutex::default(),
             related: Default::default(),
+            refused_times: AtomicU64::new(0),
+            progress: Progress::new(),
             started: super::wall_clock(),
         }
     }
@@ -52,6 +58,17 @@ impl ProgramTelemetry {
             self.frames.fetch_add(count, Relaxed);
             self.last_frame.store(last.0, Relaxed);
         }
+    }
+
+    /// Frames refused for their time since the last call; they count as read.
+    pub fn refused_times(&self, count: u64) {
+        self.frames.fetch_add(count, Relaxed);
+        self.refused_times.fetch_add(count, Relaxed);
+    }
+
+    /// Where the measuring thread says that it gets on.
+    pub fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     #[cfg(all(test, feature = "live"))]
@@ -137,6 +154,16 @@ impl Telemetry for ProgramTelemetry {
                     .collect(),
             ),
             family(
+                "auscult_frames_refused",
+                "Frames read that were not measured, by reason",
+                vec![Sample::counter([("reason", "time_out_of_range")], self.refused_times.load(Relaxed))],
+            ),
+            family(
+                "auscult_panics",
+                "Panics of threads; each is a defect",
+                vec![Sample::counter([], super::panics::seen())],
+            ),
+            family(
                 "auscult_streams_measured",
                 "Streams in the engine's tables",
                 vec![Sample::gauge([], self.streams.load(Relaxed) as f64)],
@@ -174,7 +201,8 @@ impl Telemetry for ProgramTelemetry {
             )
         });
         let delivery = (!now.reachable).then_some(now.last_error).flatten();
-        let mut checks = vec![check("spool", spool), check("delivery", delivery)];
+        let measuring = self.progress.stands_still().map(stands_still);
+        let mut checks = vec![check("spool", spool), check("delivery", delivery), check("measuring", measuring)];
         if !self.interfaces.is_empty() {
             let clock = super::wall_clock();
             let last = Timestamp(self.last_frame.load(Relaxed)).0.max(self.started.0);
@@ -186,6 +214,17 @@ impl Telemetry for ProgramTelemetry {
         }
         checks
     }
+
+    fn stuck(&self) -> Option<String> {
+        self.progress.stands_still().filter(|since| *since >= STUCK).map(stands_still)
+    }
+}
+
+fn stands_still(since: Nanos) -> String {
+    format!(
+        "the measuring thread stands still since {:.0} s; this is a defect: restart the program",
+        since.as_secs_f64()
+    )
 }
 
 fn family(name: &'static str, help: &'static str, samples: Vec<Sample>) -> MetricFamily {

@@ -105,7 +105,7 @@ impl Classic {
         notes.oddities.fraction_over_second += u64::from(nanos >= 1_000_000_000);
         let place = input.place(self.record_header, len as usize);
         input.consume(total);
-        // At most 2^32 s and 4295 s: fits 64 bits.
+        // At most 2^32 s and 4295 s: fits 64 bits. The caller refuses what is not measured.
         let at = Timestamp(i64::from(seconds) * 1_000_000_000 + nanos);
         Some(Record::new(at, self.interface.link, 0, wire_len, place))
     }

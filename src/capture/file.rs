@@ -179,11 +179,17 @@ impl FileReader {
         if self.finished {
             return Ok(None);
         }
-        let record = match &mut self.format {
-            Format::Classic(classic) => classic.next(&mut self.input, &mut self.notes),
-            Format::Pcapng(pcapng) => pcapng.next(&mut self.input, &mut self.notes, self.last),
+        let mut record = loop {
+            let record = match &mut self.format {
+                Format::Classic(classic) => classic.next(&mut self.input, &mut self.notes),
+                Format::Pcapng(pcapng) => pcapng.next(&mut self.input, &mut self.notes, self.last),
+            };
+            match record {
+                Some(record) if record.at.is_measurable() => break record,
+                Some(_) => self.notes.oddities.time_out_of_range += 1,
+                None => return self.finish(),
+            }
         };
-        let Some(mut record) = record else { return self.finish() };
         let oddities = &mut self.notes.oddities;
         let len = record.place.len() as u64;
         self.frames += 1;

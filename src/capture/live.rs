@@ -92,6 +92,8 @@ pub struct LiveWorker {
     latency: Nanos,
     complete: Timestamp,
     counted: Timestamp,
+    /// Frames refused for their time, not told yet.
+    refused_times: u64,
     /// Counters of the interface as a whole are the first worker's to report.
     nic: Option<NicCounters>,
 }
@@ -117,6 +119,8 @@ pub struct CaptureCounters {
     pub received: u64,
     /// Frames dropped because the ring was full.
     pub ring_dropped: u64,
+    /// Frames whose time is not measurable, as an adapter's clock that is broken stamps them; they were not handed over.
+    pub refused_times: u64,
     /// The time between the two readings.
     pub from: Timestamp,
     pub until: Timestamp,
@@ -220,6 +224,7 @@ impl LiveWorker {
             latency: config.latency,
             complete: Timestamp::MIN,
             counted: now(),
+            refused_times: 0,
             nic: None,
         })
     }
@@ -257,8 +262,13 @@ impl LiveWorker {
         let max = max.min(c_int::MAX as usize);
         let mut delivered = 0;
         let mut newest = Timestamp::MIN;
+        let mut refused = 0;
         let handled = self.capture.dispatch(Some(max), |packet| {
             let at = Timestamp::from_secs_nanos(packet.header.ts.tv_sec, packet.header.ts.tv_usec * per_fraction);
+            if !at.is_measurable() {
+                refused += 1;
+                return;
+            }
             newest = newest.max(at);
             if at >= not_before {
                 let wire_len = packet.header.len.max(packet.header.caplen);
@@ -266,6 +276,7 @@ impl LiveWorker {
                 delivered += 1;
             }
         });
+        self.refused_times += refused;
         self.complete = self.complete.max(newest);
         if newest >= self.not_before {
             // The start is over, and a clock set back later must not hide frames.
@@ -309,7 +320,8 @@ impl LiveWorker {
         self.counted = until;
         let nic = self.nic.as_mut().filter(|nic| nic.is_due(until));
         let nic = nic.map(|nic| nic.since(NicCounters::read(&self.interface, until)));
-        Ok(CaptureCounters { received, ring_dropped, from, until, nic })
+        let refused_times = mem::take(&mut self.refused_times);
+        Ok(CaptureCounters { received, ring_dropped, refused_times, from, until, nic })
     }
 
     /// A handle that stops this worker and those opened with it: they come back empty-handed from then on.

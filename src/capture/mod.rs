@@ -103,7 +103,8 @@ pub struct Oddities {
     pub fraction_over_second: u64,
     /// Older than the record before it in the same file.
     pub time_went_back: u64,
-    /// A time outside of what nanoseconds in 64 bits can hold; the nearest that fits is used.
+    /// A time outside of what is measured ([`Timestamp::is_measurable`]), or of an interface whose clock cannot be
+    /// read (`if_tsresol`). The record was left out.
     pub time_out_of_range: u64,
     /// A record that carries no time (simple packet block): it got the time of the record before it.
     pub untimed: u64,
@@ -112,7 +113,7 @@ pub struct Oddities {
 }
 
 impl Oddities {
-    /// Records that were odd in some way; a record odd in two ways counts twice.
+    /// Records that were odd in some way, also those left out; a record odd in two ways counts twice.
     pub fn total(&self) -> u64 {
         self.longer_than_wire
             + self.empty

@@ -58,18 +58,25 @@ struct Clocked {
     link: LinkType,
     snap_len: u32,
     step: TimeStep,
-    offset_ns: i64,
+    /// `None` when the offset alone does not fit 64 bits.
+    offset_ns: Option<i64>,
 }
+
+/// The finest steps in which 64 bits hold a day: 10^-14 s (2.1 days) and 2^-47 s (1.5 days).
+const FINEST_DECIMAL: u32 = 14;
+const FINEST_BINARY: u32 = 47;
 
 /// Length of one unit of an interface's time stamps (`if_tsresol`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TimeStep {
     /// Whole nanoseconds: 10^-9 s and coarser.
     Nanos(u64),
-    /// So many units in a nanosecond; `None` when not even the largest time stamp makes one.
-    PerNano(Option<u64>),
+    /// So many units in a nanosecond.
+    PerNano(u64),
     /// 2^-n seconds.
     Binary(u32),
+    /// So fine that 64 bits hold less than a day: no clock counts like that, and no time since 1970 can be told by it.
+    Unusable,
 }
 
 /// What makes a packet block impossible: with the octets it claims, or the interface it names.
@@ -97,9 +104,10 @@ impl TimeStep {
     fn from_tsresol(value: u8) -> TimeStep {
         let exponent = u32::from(value & 0x7f);
         match (value & 0x80 != 0, exponent) {
-            (true, n) => TimeStep::Binary(n),
+            (true, n @ 0..=FINEST_BINARY) => TimeStep::Binary(n),
             (false, n @ 0..=9) => TimeStep::Nanos(10u64.pow(9 - n)),
-            (false, n) => TimeStep::PerNano(10u64.checked_pow(n - 9)),
+            (false, n @ 10..=FINEST_DECIMAL) => TimeStep::PerNano(10u64.pow(n - 9)),
+            _ => TimeStep::Unusable,
         }
     }
 
@@ -108,13 +116,16 @@ impl TimeStep {
     fn nanos(self, units: u64) -> Option<i64> {
         match self {
             TimeStep::Nanos(ns) => units.checked_mul(ns).and_then(|ns| i64::try_from(ns).ok()),
-            TimeStep::PerNano(Some(units_per_ns)) => i64::try_from(units / units_per_ns).ok(),
-            TimeStep::PerNano(None) => Some(0),
+            TimeStep::PerNano(units_per_ns) => i64::try_from(units / units_per_ns).ok(),
+            TimeStep::Unusable => None,
             TimeStep::Binary(n) => i64::try_from((u128::from(units) * 1_000_000_000) >> n).ok(),
         }
     }
 
     fn resolution_ns(self) -> u32 {
+        if self == TimeStep::Unusable {
+            return 1;
+        }
         self.nanos(1).and_then(|ns| u32::try_from(ns).ok()).unwrap_or(u32::MAX).max(1)
     }
 }
@@ -261,7 +272,7 @@ impl Pcapng {
         let (interface, high, low, caplen, wire_len) = words().ok_or(Fault::ShortHeader)?;
         let options = after_frame(&mut c, caplen)?;
         let Some(of) = self.of(interface, oddities)? else { return Ok(None) };
-        let at = of.time(u64::from(high) << 32 | u64::from(low), oddities);
+        let at = of.time(u64::from(high) << 32 | u64::from(low));
         if let Some(mut options) = options {
             while let Some((code, mut value)) = options.option() {
                 if code == OPTION_EPB_DROPCOUNT {
@@ -280,7 +291,7 @@ impl Pcapng {
         let (interface, drops, high, low, caplen, wire_len) = words().ok_or(Fault::ShortHeader)?;
         after_frame(&mut c, caplen)?;
         let Some(of) = self.of(u32::from(interface), oddities)? else { return Ok(None) };
-        let at = of.time(u64::from(high) << 32 | u64::from(low), oddities);
+        let at = of.time(u64::from(high) << 32 | u64::from(low));
         if drops != DROPS_UNKNOWN {
             self.dropped_before(of.index, u64::from(drops));
         }
@@ -375,7 +386,7 @@ impl Pcapng {
         let described =
             Interface { name, link, resolution_ns: step.resolution_ns(), snap_len, drops: FileDrops::default() };
         let index = self.index_of(described)?;
-        let offset_ns = offset_s.saturating_mul(1_000_000_000);
+        let offset_ns = i64::checked_mul(offset_s, 1_000_000_000);
         self.section.push(Clocked { index, link, snap_len, step, offset_ns });
         Ok(())
     }
@@ -431,15 +442,11 @@ impl Pcapng {
 }
 
 impl Clocked {
+    /// The time of a packet; [`Timestamp::MAX`], which the reader refuses, where it does not fit 64 bits.
     #[inline]
-    fn time(&self, units: u64, oddities: &mut Oddities) -> Timestamp {
-        match self.step.nanos(units).and_then(|ns| ns.checked_add(self.offset_ns)) {
-            Some(ns) => Timestamp(ns),
-            None => {
-                oddities.time_out_of_range += 1;
-                Timestamp(self.step.nanos(units).unwrap_or(i64::MAX).saturating_add(self.offset_ns))
-            }
-        }
+    fn time(&self, units: u64) -> Timestamp {
+        let at = self.offset_ns.and_then(|offset| self.step.nanos(units)?.checked_add(offset));
+        at.map_or(Timestamp::MAX, Timestamp)
     }
 }
 
@@ -477,14 +484,22 @@ mod tests {
         assert_eq!(nanos(6, 1_500_000), Some(1_500_000_000));
         assert_eq!(nanos(9, 7), Some(7));
         assert_eq!(nanos(12, 7_999), Some(7));
-        assert_eq!(nanos(19, u64::MAX), Some(1_844_674_407));
-        assert_eq!(nanos(0x7f, u64::MAX), Some(0));
+        assert_eq!(nanos(14, u64::MAX), Some(184_467_440_737_095));
         assert_eq!(nanos(0x80, 2), Some(2_000_000_000));
         assert_eq!(nanos(0x80 | 20, 3 << 19), Some(1_500_000_000));
         assert_eq!(nanos(0x80 | 32, (5 << 32) | 0x4000_0000), Some(5_250_000_000));
-        assert_eq!(nanos(0xff, u64::MAX), Some(0));
+        assert_eq!(nanos(0x80 | 47, u64::MAX), Some(131_071_999_999_999));
         assert_eq!(nanos(6, u64::MAX), None);
         assert_eq!(nanos(0, 9_223_372_037), None);
+    }
+
+    #[test]
+    fn steps_too_fine_for_any_clock_are_refused() {
+        let usable = |tsresol| TimeStep::from_tsresol(tsresol) != TimeStep::Unusable;
+        let (decimal, binary): (Vec<u8>, Vec<u8>) = (0..=255u8).filter(|t| usable(*t)).partition(|t| t & 0x80 == 0);
+        assert_eq!((decimal, binary), ((0..=14).collect(), (0x80..=0x80 | 47).collect()));
+        assert_eq!(TimeStep::Unusable.nanos(0), None);
+        assert_eq!(TimeStep::Unusable.resolution_ns(), 1);
     }
 
     #[test]

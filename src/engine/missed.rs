@@ -48,6 +48,11 @@ const OLDEST_GAP: Nanos = Nanos::from_secs(60);
 /// Spans that reach beyond the present interval; what is more is added to the last one of its source.
 const PENDING: usize = 1024;
 
+/// The longest span that is believed. Counters are read many times a second; a longer time between two readings is a
+/// program that was stopped, or a clock that was set by years: then the loss is dealt out over the last hour, and the
+/// intervals that a span has part in stay bounded.
+pub const LONGEST_SPAN: Nanos = Nanos::from_secs(3600);
+
 /// Something was missed between two times, both included.
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -74,7 +79,7 @@ impl Losses {
         if missed.total() == 0 {
             return;
         }
-        let span = Span { from: from.min(until), until };
+        let span = Span { from: from.min(until).max(until - LONGEST_SPAN), until };
         match self.spans.iter_mut().find(|s| s.from <= span.until && s.until >= span.from) {
             Some(known) => *known = Span { from: known.from.min(span.from), until: known.until.max(span.until) },
             None => self.spans.push_back(span),
@@ -119,8 +124,9 @@ impl Losses {
         }
     }
 
-    pub fn is_pending(&self) -> bool {
-        !self.pending.is_empty()
+    /// When the first of the counts that no interval has yet began; [`Timestamp::MAX`] when there are none.
+    pub fn next_pending(&self) -> Timestamp {
+        self.pending.iter().map(|p| p.span.from).min().unwrap_or(Timestamp::MAX)
     }
 }
 
@@ -148,9 +154,9 @@ mod tests {
         losses.note(0, at(9_500), at(22_000), ring(1001));
         assert_eq!(taken(&mut losses, 0, 10_000), 40, "500 of 12,500 ms");
         assert_eq!(taken(&mut losses, 10_000, 20_000), 800);
-        assert!(losses.is_pending());
+        assert_eq!(losses.next_pending(), at(20_000));
         assert_eq!(taken(&mut losses, 20_000, 30_000), 161);
-        assert!(!losses.is_pending());
+        assert_eq!(losses.next_pending(), Timestamp::MAX);
     }
 
     #[test]
@@ -193,6 +199,16 @@ mod tests {
         ] {
             assert_eq!(losses.explain(at(before), at(after)), explained, "{before} to {after}");
         }
+    }
+
+    #[test]
+    fn a_span_of_years_is_dealt_out_over_its_last_hour() {
+        let mut losses = Losses::default();
+        let years = 50 * 365 * 86_400_000;
+        losses.note(0, at(0), at(years), ring(3600));
+        assert_eq!(losses.next_pending(), at(years) - LONGEST_SPAN);
+        assert!(!losses.within(at(0), at(years) - LONGEST_SPAN));
+        assert_eq!(taken(&mut losses, years - 3_600_000, years - 3_590_000), 10);
     }
 
     #[test]

@@ -19,6 +19,8 @@ mod relations;
 mod remote;
 mod reports;
 mod rtcp;
+#[cfg(test)]
+mod time_tests;
 mod verdict;
 mod vq;
 mod worst;
@@ -28,8 +30,8 @@ pub use missed::Missed;
 
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Place, Shard, Witness};
 use crate::model::{
-    CaptureInterval, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy, Relation, RelationKind,
-    Shedding, StreamId, TimestampSource, Transport,
+    CaptureInterval, Cut, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy, Relation,
+    RelationKind, Shedding, StreamId, TimestampSource, Transport,
 };
 use crate::signal::{self, Signal};
 use crate::units::text::clean;
@@ -117,6 +119,8 @@ pub struct Engine {
     outcomes: OutcomeCounts,
     media_facts: Vec<media::Fact>,
     signal_facts: Vec<signal::Fact>,
+    /// Deadlines fired and intervals closed since the engine began: what a jump of time costs.
+    steps: u64,
 }
 
 /// Packets written where they stay until the shards take them.
@@ -164,6 +168,7 @@ impl Engine {
             outcomes: OutcomeCounts::default(),
             media_facts: Vec::new(),
             signal_facts: Vec::new(),
+            steps: 0,
             hasher,
             policy,
             limits,
@@ -198,8 +203,13 @@ impl Engine {
         self.source = source.min(self.sources.len() - 1);
     }
 
-    /// Takes one frame as captured; `wire_len` is its length before the snap length cut it.
+    /// Takes one frame as captured; `wire_len` is its length before the snap length cut it. A frame whose time is not
+    /// [`Timestamp::is_measurable`] ends in [`Ignored::TimeOutOfRange`] and moves no clock.
     pub fn frame(&mut self, at: Timestamp, link: LinkType, bytes: &[u8], wire_len: usize, out: &mut dyn Sink) {
+        if !at.is_measurable() {
+            self.sources[self.source].bytes += wire_len as u64;
+            return self.refused_times(1);
+        }
         if self.boundary == Timestamp::MAX {
             self.begin(at);
         }
@@ -233,10 +243,18 @@ impl Engine {
         self.decoder = Some(decoder);
     }
 
-    /// Says that nothing older than `watermark` will come, and that it is that time now.
+    /// Counts frames of the present source that were refused for their time, by this engine or by a reader of captures.
+    #[cold]
+    pub fn refused_times(&mut self, frames: u64) {
+        self.sources[self.source].frames += frames;
+        self.interval_outcomes.add(Outcome::Ignored(Ignored::TimeOutOfRange), frames);
+    }
+
+    /// Says that nothing older than `watermark` will come, and that it is that time now. A time that is not measurable
+    /// says nothing.
     pub fn tick(&mut self, watermark: Timestamp, out: &mut dyn Sink) {
         self.flush(out);
-        if self.boundary != Timestamp::MAX && watermark > self.watermark {
+        if self.boundary != Timestamp::MAX && watermark > self.watermark && watermark.is_measurable() {
             self.fire(watermark, out);
             self.watermark = watermark;
         }
@@ -247,24 +265,36 @@ impl Engine {
         self.boundary.min(self.signal.next_deadline()).min(self.tcp_deadline()).min(self.clock_deadline())
     }
 
+    /// End of the present interval; [`Timestamp::MAX`] before the first frame.
+    pub fn interval_end(&self) -> Timestamp {
+        self.boundary
+    }
+
     /// Counts frames a source missed at some time from `from` to `until`. They mark every row of the intervals that
     /// overlap it, so they are to be told before the first frame of a later interval.
     pub fn missed(&mut self, source: usize, from: Timestamp, until: Timestamp, missed: Missed) {
+        let within = |at: Timestamp| at.clamp(Timestamp::EARLIEST, Timestamp::LATEST);
+        let (from, until) = (within(from), within(until));
         self.join.losses.note(source.min(self.sources.len() - 1), from, until, missed);
         if self.boundary != Timestamp::MAX {
             self.settle_missed(self.boundary);
         }
     }
 
-    /// Ends everything at the last time seen.
+    /// Ends everything at the last time seen, because the capture ended: [`Engine::finish_by`] with [`Cut::CaptureEnded`].
     pub fn finish(&mut self, out: &mut dyn Sink) {
+        self.finish_by(Cut::CaptureEnded, out);
+    }
+
+    /// Ends everything at the last time seen. Calls that are still up are marked with what cut them.
+    pub fn finish_by(&mut self, cut: Cut, out: &mut dyn Sink) {
         self.flush(out);
         if self.boundary == Timestamp::MAX {
             return;
         }
         self.settle_missed(Timestamp::MAX);
         self.judge_clock();
-        self.signal.finish(self.watermark, &mut self.signal_facts);
+        self.signal.finish_by(cut, self.watermark, &mut self.signal_facts);
         self.signal_facts(out);
         self.turn(None, out);
         for shard in &mut self.shards {
@@ -312,9 +342,15 @@ impl Engine {
     }
 
     /// Every deadline up to `until`, in order.
+    ///
+    /// However far `until` is, the steps are bounded: intervals are closed one by one only while a stream, a candidate
+    /// or a loss that is not dealt out yet can have part in them, so for at most the longer of the stream timeout,
+    /// the candidate timeout and [`missed::LONGEST_SPAN`]. From then on time goes to the next deadline of a call or of a
+    /// TCP hole; each call has a few of them, the last one `call_timeout` after its last packet.
     fn fire(&mut self, until: Timestamp, out: &mut dyn Sink) {
         self.flush(out);
         loop {
+            self.steps += 1;
             let next = self.next_deadline();
             if next > until {
                 self.deadline = next;
@@ -329,14 +365,15 @@ impl Engine {
                 self.signal_facts(out);
             } else {
                 self.close_interval(out);
-                let idle =
-                    self.shards.iter().all(Shard::is_idle) && !self.join.losses.is_pending() && self.early.is_empty();
+                let idle = self.shards.iter().all(Shard::is_idle) && self.early.is_empty();
                 if idle && until - self.boundary > self.policy.interval {
-                    // Nothing can happen on the grid until the next frame.
+                    // Nothing can happen on the grid until the next of these.
                     let next = until.min(self.signal.next_deadline()).min(self.tcp_deadline());
-                    let start = next.floor_to(self.policy.interval);
-                    self.expire(start);
-                    self.start_interval(start);
+                    let start = next.min(self.join.losses.next_pending()).floor_to(self.policy.interval);
+                    if start >= self.boundary {
+                        self.expire(start);
+                        self.start_interval(start);
+                    }
                 }
             }
         }

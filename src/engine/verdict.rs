@@ -43,6 +43,11 @@ pub struct Evidence<'a> {
 }
 
 /// Reasons, worst first.
+///
+/// A call that was cut (by the end of the capture or the stop of the probe) gets no reason whose evidence is that
+/// something did not come: it may have come later. So no `missing_bye`, `missing_ack`, `no_response` or `setup_failed`;
+/// `no_media` and `one_way_media` only where the call was up for [`MEDIA_EXPECTED_AFTER`], as for any other call. What
+/// was measured until then (loss, delay, holes, the wait before the first ring) stands.
 pub fn diagnose(call: &CallRecord, evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     let mut found = Vec::new();
     signalling(call, &mut found);
@@ -71,6 +76,8 @@ fn add(found: &mut Found, weight: u32, code: DiagnosisCode, confidence: f32, evi
 }
 
 fn signalling(call: &CallRecord, found: &mut Found) {
+    let cut = call.released_by.is_some_and(ReleasedBy::is_cut);
+    // The states of the first match are those of calls that ended, never of one that was cut.
     match call.state {
         CallState::Failed if !is_a_users_choice(call.final_code) => add(
             found,
@@ -99,7 +106,8 @@ fn signalling(call: &CallRecord, found: &mut Found) {
         ),
         _ => {}
     }
-    if call.answered_at.is_some()
+    if !cut
+        && call.answered_at.is_some()
         && !call.acked
         && !call.started_mid_call
         && call.duration().is_some_and(|d| d > Nanos::from_millis(500))

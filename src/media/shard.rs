@@ -385,6 +385,9 @@ impl Shard {
 
     /// Streams that were active before a silence of everything keep their delays back until [`Shard::acquit`]; how many.
     pub fn suspect(&mut self, before: Timestamp) -> usize {
+        if self.active == 0 {
+            return 0;
+        }
         self.settle_all();
         for (slot, stream) in self.streams.iter_mut().enumerate() {
             let Some(stream) = stream.as_deref_mut() else { continue };

@@ -24,7 +24,8 @@ pub enum CallState {
     Failed,
     /// No final answer within the time allowed.
     SetupTimeout,
-    /// Answered, and no BYE was seen: media and signalling stopped, or the capture did.
+    /// Not released where the probe could see it: answered, and media and signalling stopped; or cut, answered or not,
+    /// by the end of the capture or the stop of the probe.
     Unfinished,
     /// Signalling of a call whose INVITE was not seen.
     MidCall,
@@ -51,8 +52,21 @@ impl CallState {
 pub enum ReleasedBy {
     Caller,
     Callee,
-    /// No BYE: a timer of this program, or the end of the capture.
+    /// No BYE: a timer of this program.
     Timeout,
+    /// The call was up when the probe was stopped.
+    ProbeStopped,
+    /// The call was up when the capture file ended.
+    CaptureEnded,
+}
+
+/// What ended the measuring while calls were up. It says nothing about those calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// A live capture was told to stop, or failed.
+    ProbeStopped,
+    /// The last frame of a capture file.
+    CaptureEnded,
 }
 
 impl ReleasedBy {
@@ -61,6 +75,22 @@ impl ReleasedBy {
             ReleasedBy::Caller => "caller",
             ReleasedBy::Callee => "callee",
             ReleasedBy::Timeout => "timeout",
+            ReleasedBy::ProbeStopped => "probe_stopped",
+            ReleasedBy::CaptureEnded => "capture_ended",
+        }
+    }
+
+    /// The measuring ended, not the call.
+    pub fn is_cut(self) -> bool {
+        matches!(self, ReleasedBy::ProbeStopped | ReleasedBy::CaptureEnded)
+    }
+}
+
+impl From<Cut> for ReleasedBy {
+    fn from(cut: Cut) -> ReleasedBy {
+        match cut {
+            Cut::ProbeStopped => ReleasedBy::ProbeStopped,
+            Cut::CaptureEnded => ReleasedBy::CaptureEnded,
         }
     }
 }

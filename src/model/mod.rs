@@ -10,7 +10,7 @@ mod settings;
 mod signalling;
 mod stream;
 
-pub use call::{CallRecord, CallState, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips};
+pub use call::{CallRecord, CallState, Cut, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips};
 pub use outcome::{Ignored, Layer, Outcome, OutcomeCounts, OverLimit};
 pub use settings::{Excess, Limits, Policy, Share};
 pub use signalling::{

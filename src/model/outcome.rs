@@ -61,6 +61,8 @@ pub enum Ignored {
     UnknownRtcp,
     /// No bytes captured of the layer that matters (snap length).
     CutShort,
+    /// The time of the frame is outside of what is measured, see [`crate::units::Timestamp::LATEST`].
+    TimeOutOfRange,
 }
 
 impl Ignored {
@@ -80,6 +82,7 @@ impl Ignored {
             Ignored::RtcpCopy => "rtcp_copy",
             Ignored::UnknownRtcp => "unknown_rtcp",
             Ignored::CutShort => "cut_short",
+            Ignored::TimeOutOfRange => "time_out_of_range",
         }
     }
 }

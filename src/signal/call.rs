@@ -6,7 +6,7 @@ use super::machine::{Clock, Step, Timer, asks_for_retry, next};
 use super::media::{LeftOut, Negotiated, Place, Source};
 use super::round_trips::Timing;
 use super::{Fact, Side};
-use crate::model::{CallRecord, CallState, Limits, Party, ReleasedBy, SipMessageRecord};
+use crate::model::{CallRecord, CallState, Cut, Limits, Party, ReleasedBy, SipMessageRecord};
 use crate::units::{Nanos, Timestamp};
 use crate::wire::sdp::Sdp;
 use crate::wire::sip::{FIELD_MAX, NameAddr, text};
@@ -248,21 +248,33 @@ impl Call {
         self.media.describe(source, sdp, room, out)
     }
 
-    /// A timer ran out, or the capture ended.
-    pub fn expire(&mut self, step: Step) {
+    /// The measuring ended. A call that was over, and only held back for late media, stays as it ended.
+    pub fn cut(&mut self, cut: Cut) {
+        if self.over_at.is_some() {
+            return;
+        }
         let last = self.record.last_at;
-        match step {
-            Step::Expired(Timer::Cancel) => {
+        self.change(Step::Cut, last, last);
+        self.record.ended_at = Some(last);
+        self.record.released_by = Some(cut.into());
+    }
+
+    /// A timer ran out.
+    pub fn expire(&mut self, timer: Timer) {
+        let last = self.record.last_at;
+        let step = Step::Expired(timer);
+        match timer {
+            Timer::Cancel => {
                 self.change(step, self.cancel_at.unwrap_or(last), last);
                 self.record.released_by = Some(ReleasedBy::Caller);
             }
-            Step::Expired(Timer::Fork) => {
+            Timer::Fork => {
                 let (at, status, reason) = self.branch_failure.take().unwrap_or((last, 0, String::new()));
                 self.record.final_code = status;
                 self.record.final_reason = reason;
                 self.change(step, at, last);
             }
-            Step::Expired(Timer::Linger) => {}
+            Timer::Linger => {}
             _ if self.over_at.is_none() => {
                 self.change(step, last, last);
                 self.record.ended_at = Some(last);

@@ -16,7 +16,8 @@ pub(super) enum Step {
     Retry,
     Bye,
     Expired(Timer),
-    CaptureEnd,
+    /// The measuring ended while the call was up.
+    Cut,
 }
 
 /// The state after `step`; `None` where it changes nothing.
@@ -34,7 +35,8 @@ pub(super) fn next(state: CallState, step: Step) -> Option<CallState> {
         (Trying | Proceeding, Step::Expired(Timer::Cancel)) => Some(Cancelled),
         (Trying | Proceeding, Step::Expired(Timer::Fork)) => Some(Failed),
         (Trying | Proceeding, Step::Expired(_)) => Some(SetupTimeout),
-        (Established, Step::Expired(_) | Step::CaptureEnd) => Some(Unfinished),
+        (Established, Step::Expired(_)) => Some(Unfinished),
+        (Trying | Proceeding | Established, Step::Cut) => Some(Unfinished),
         _ => None,
     }
 }
@@ -117,7 +119,7 @@ mod tests {
             Step::Expired(Timer::Setup),
             Step::Expired(Timer::Cancel),
             Step::Expired(Timer::Call),
-            Step::CaptureEnd,
+            Step::Cut,
         ];
         let mut table = String::new();
         for state in [Trying, Proceeding, Established, Completed, Cancelled, Failed, SetupTimeout, Unfinished, MidCall]
@@ -127,8 +129,8 @@ mod tests {
         }
         assert_eq!(
             table,
-            "trying: proceeding established failed cancelled - completed setup_timeout cancelled setup_timeout -\n\
-             proceeding: - established failed cancelled - completed setup_timeout cancelled setup_timeout -\n\
+            "trying: proceeding established failed cancelled - completed setup_timeout cancelled setup_timeout unfinished\n\
+             proceeding: - established failed cancelled - completed setup_timeout cancelled setup_timeout unfinished\n\
              established: - - - - - completed unfinished unfinished unfinished unfinished\n\
              completed: - - - - - - - - - -\n\
              cancelled: - established - - - - - - - -\n\

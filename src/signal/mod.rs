@@ -14,8 +14,8 @@ mod reports;
 mod round_trips;
 
 use crate::model::{
-    CallRecord, CallState, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection, SipMessageRecord, Srtp,
-    Transport,
+    CallRecord, CallState, Cut, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection, SipMessageRecord,
+    Srtp, Transport,
 };
 pub use crate::model::{PayloadKind, PayloadMap};
 use crate::units::Timestamp;
@@ -25,7 +25,7 @@ use crate::wire::{sdp, sip};
 use call::{Call, Fate, Sight};
 use hashbrown::HashMap;
 use heard::{Heard, call_key, call_uid};
-use machine::{Step, Timer, due};
+use machine::{Timer, due};
 use reports::Reports;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -228,7 +228,7 @@ impl Signal {
                 continue;
             }
             if timer != Timer::Orphan {
-                call.expire(Step::Expired(timer));
+                call.expire(timer);
             }
             self.close(call, out);
         }
@@ -245,14 +245,19 @@ impl Signal {
         Some(record)
     }
 
-    /// The capture ended at `at`: everything still open is ended, oldest first.
+    /// The capture ended at `at`: [`Signal::finish_by`] with [`Cut::CaptureEnded`].
     pub fn finish(&mut self, at: Timestamp, out: &mut Vec<Fact>) {
+        self.finish_by(Cut::CaptureEnded, at, out);
+    }
+
+    /// The measuring ended at `at`: everything still open is ended, oldest first, and marked with what cut it.
+    pub fn finish_by(&mut self, cut: Cut, at: Timestamp, out: &mut Vec<Fact>) {
         self.fire(at, out);
         let mut rest: Vec<(Timestamp, u64)> = self.calls.values().map(|c| (c.record.first_at, c.record.uid)).collect();
         rest.sort_unstable();
         for (_, uid) in rest {
             if let Some(call) = self.calls.get_mut(&uid) {
-                call.expire(Step::CaptureEnd);
+                call.cut(cut);
             }
             self.end(uid, out);
         }

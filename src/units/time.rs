@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 
-/// A point in time: nanoseconds since 1970-01-01T00:00:00Z, valid from 1677 to 2262.
+/// A point in time: nanoseconds since 1970-01-01T00:00:00Z, valid from 1677 to 2262. Frames are measured from
+/// [`Timestamp::EARLIEST`] to [`Timestamp::LATEST`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
@@ -45,6 +46,23 @@ impl Nanos {
 impl Timestamp {
     pub const MIN: Timestamp = Timestamp(i64::MIN);
     pub const MAX: Timestamp = Timestamp(i64::MAX);
+
+    /// The earliest time of a frame that is measured: 1970-01-01T00:00:00Z.
+    pub const EARLIEST: Timestamp = Timestamp(0);
+
+    /// The latest time of a frame that is measured: 2106-01-01T00:00:00Z.
+    ///
+    /// The `DateTime` columns of the store end at 2106-02-07 (32 bits of seconds). The month between is more than the
+    /// longest timeout, so every time that is computed from a measured one fits those columns too. It is 156 years
+    /// before the end of this type: adding intervals, timeouts and differences of measured times never saturates.
+    pub const LATEST: Timestamp = Timestamp::from_secs(4_291_747_200);
+
+    /// Whether a frame of this time is measured. Readers of captures and the engine refuse and count all others.
+    #[inline(always)]
+    pub const fn is_measurable(self) -> bool {
+        // One comparison for both ends: the range begins at zero.
+        self.0.cast_unsigned() <= Timestamp::LATEST.0.cast_unsigned()
+    }
 
     pub const fn from_secs(s: i64) -> Timestamp {
         Timestamp(s.saturating_mul(1_000_000_000))
@@ -161,6 +179,19 @@ mod tests {
         assert_eq!(Timestamp(5) - Timestamp(8), Nanos(-3));
         assert_eq!(Timestamp::MAX - Timestamp::MIN, Nanos::MAX);
         assert_eq!(Timestamp(-1).floor_to(Nanos(10)), Timestamp(-10));
+    }
+
+    #[test]
+    fn measured_times_are_those_the_store_holds() {
+        assert_eq!(Timestamp::EARLIEST.to_rfc3339(), "1970-01-01T00:00:00.000000000Z");
+        assert_eq!(Timestamp::LATEST.to_rfc3339(), "2106-01-01T00:00:00.000000000Z");
+        assert!(Timestamp::LATEST + Nanos::from_secs(86_400) < Timestamp::from_secs(i64::from(u32::MAX)));
+        for inside in [Timestamp::EARLIEST, Timestamp(1), Timestamp::LATEST - Nanos(1), Timestamp::LATEST] {
+            assert!(inside.is_measurable(), "{inside:?}");
+        }
+        for outside in [Timestamp::MIN, Timestamp(-1), Timestamp::LATEST + Nanos(1), Timestamp::MAX] {
+            assert!(!outside.is_measurable(), "{outside:?}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ fn a_call_on_the_loopback_interface_is_stored_with_its_two_streams() {
     }
     let dir = temporary();
     let phones = [Phone::new(), Phone::new()];
-    let mut program = Program::run(dir.path(), &["-i", "lo"]);
+    let mut program = Program::run(dir.path(), &["-i", "lo", "-c", &settings(dir.path(), &phones)]);
     let api = program.api();
     call(&phones);
     // The row of a call comes some seconds after its end, for late messages.
@@ -50,6 +50,44 @@ fn a_call_on_the_loopback_interface_is_stored_with_its_two_streams() {
     assert_eq!(ask(&drops.replace("FRAMES", &sent.to_string())), "1\t0\t1\t1\tlo");
 }
 
+/// The capture is stopped while a call is up: the row says so, and finds no fault in it.
+#[test]
+fn a_call_that_is_up_when_the_probe_stops_is_marked() {
+    if !engine() {
+        return;
+    }
+    if let Err(e @ CaptureError::NotPermitted { .. }) = LiveCapture::open(&LiveConfig::new("lo")) {
+        println!("skipped: {e}");
+        return;
+    }
+    let dir = temporary();
+    let phones = [Phone::new(), Phone::new()];
+    let mut program = Program::run(dir.path(), &["-i", "lo", "-c", &settings(dir.path(), &phones)]);
+    let api = program.api();
+    set_up(&phones);
+    assert!(reaches(api, "auscult_streams_measured", 2), "its media is seen");
+    let end = program.terminate();
+    assert_eq!((end.code, end.said.iter().any(|line| line.starts_with("! "))), (0, false), "{end:?}");
+    deliver(dir.path());
+    let (_store, address) = Program::store(&dir.path().join("clickhouse"), "127.0.0.1:0");
+    let ask = |statement: &str| sql(address, Some(TOKEN), statement).1.trim().to_owned();
+    // A machine that is busy makes delay; what must not be there is a fault that only the stop made.
+    let absent = "hasAny(arrayMap(d -> d.1, diagnoses), ['missing_bye', 'missing_ack', 'no_media', 'one_way_media'])";
+    assert_eq!(
+        ask(&format!("SELECT state, released_by, {absent}, acked, ended_at > answered_at FROM calls FORMAT TSV")),
+        "unfinished\tprobe_stopped\t0\ttrue\t1"
+    );
+}
+
+/// Only what these two send: tests that run meanwhile use the same interface.
+fn settings(dir: &std::path::Path, phones: &[Phone; 2]) -> String {
+    let ports = phones.iter().flat_map(|phone| [phone.sip_at().port(), phone.media_port()]);
+    let filter = ports.map(|port| format!("port {port}")).collect::<Vec<_>>().join(" or ");
+    let file = dir.join("auscult.toml");
+    std::fs::write(&file, format!("[capture]\nfilter = {filter:?}\n")).expect("a file");
+    file.display().to_string()
+}
+
 struct Phone {
     sip: UdpSocket,
     media: UdpSocket,
@@ -67,6 +105,10 @@ impl Phone {
         self.sip.local_addr().expect("an address")
     }
 
+    fn uri(&self) -> String {
+        format!("sip:+12025550102@{}", self.sip_at())
+    }
+
     fn media_port(&self) -> u16 {
         self.media.local_addr().expect("an address").port()
     }
@@ -74,29 +116,20 @@ impl Phone {
 
 /// INVITE, 100, 180, 200, ACK, a second of G.711 both ways, BYE, 200.
 fn call(phones: &[Phone; 2]) {
+    set_up(phones);
     let [caller, callee] = phones;
-    let say = |from: &Phone, to: &Phone, first: &str, cseq: &str, tagged: bool, sdp: bool| {
-        let body = if sdp { offer(from.media_port()) } else { String::new() };
-        let kind = if sdp { "Content-Type: application/sdp\r\n" } else { "" };
-        let tag = if tagged { ";tag=b" } else { "" };
-        let at = caller.sip_at();
-        let text = format!(
-            "{first}\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bK{}\r\nMax-Forwards: 70\r\n\
-             From: <sip:+12025550101@example.com>;tag=a\r\nTo: <sip:+12025550102@example.com>{tag}\r\n\
-             Call-ID: live-call@example.com\r\nCSeq: {cseq}\r\nContact: <sip:x@{}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
-            cseq.replace(' ', ""),
-            from.sip_at(),
-            body.len()
-        );
-        from.sip.send_to(text.as_bytes(), to.sip_at()).expect("sent");
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let uri = format!("sip:+12025550102@{}", callee.sip_at());
-    say(caller, callee, &format!("INVITE {uri} SIP/2.0"), "1 INVITE", false, true);
-    say(callee, caller, "SIP/2.0 100 Trying", "1 INVITE", false, false);
-    say(callee, caller, "SIP/2.0 180 Ringing", "1 INVITE", true, false);
-    say(callee, caller, "SIP/2.0 200 OK", "1 INVITE", true, true);
-    say(caller, callee, &format!("ACK {uri} SIP/2.0"), "1 ACK", true, false);
+    say(phones, caller, &format!("BYE {} SIP/2.0", callee.uri()), "2 BYE", true, false);
+    say(phones, callee, "SIP/2.0 200 OK", "2 BYE", true, false);
+}
+
+/// The same call up to its last packet of media.
+fn set_up(phones: &[Phone; 2]) {
+    let [caller, callee] = phones;
+    say(phones, caller, &format!("INVITE {} SIP/2.0", callee.uri()), "1 INVITE", false, true);
+    say(phones, callee, "SIP/2.0 100 Trying", "1 INVITE", false, false);
+    say(phones, callee, "SIP/2.0 180 Ringing", "1 INVITE", true, false);
+    say(phones, callee, "SIP/2.0 200 OK", "1 INVITE", true, true);
+    say(phones, caller, &format!("ACK {} SIP/2.0", callee.uri()), "1 ACK", true, false);
     for n in 0..PACKETS {
         for (from, to, ssrc) in [(caller, callee, 0x0A0B_0C0Du32), (callee, caller, 0x1A1B_1C1D)] {
             let mut packet = vec![0x80, 0];
@@ -108,8 +141,26 @@ fn call(phones: &[Phone; 2]) {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    say(caller, callee, &format!("BYE {uri} SIP/2.0"), "2 BYE", true, false);
-    say(callee, caller, "SIP/2.0 200 OK", "2 BYE", true, false);
+}
+
+/// One message to the other phone.
+fn say(phones: &[Phone; 2], from: &Phone, first: &str, cseq: &str, tagged: bool, sdp: bool) {
+    let [caller, callee] = phones;
+    let to = if from.sip_at() == caller.sip_at() { callee } else { caller };
+    let body = if sdp { offer(from.media_port()) } else { String::new() };
+    let kind = if sdp { "Content-Type: application/sdp\r\n" } else { "" };
+    let tag = if tagged { ";tag=b" } else { "" };
+    let at = caller.sip_at();
+    let text = format!(
+        "{first}\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bK{}\r\nMax-Forwards: 70\r\n\
+         From: <sip:+12025550101@example.com>;tag=a\r\nTo: <sip:+12025550102@example.com>{tag}\r\n\
+         Call-ID: live-call@example.com\r\nCSeq: {cseq}\r\nContact: <sip:x@{}>\r\n{kind}Content-Length: {}\r\n\r\n{body}",
+        cseq.replace(' ', ""),
+        from.sip_at(),
+        body.len()
+    );
+    from.sip.send_to(text.as_bytes(), to.sip_at()).expect("sent");
+    std::thread::sleep(Duration::from_millis(20));
 }
 
 fn offer(port: u16) -> String {

@@ -10,9 +10,11 @@ mod facts;
 #[cfg(feature = "live")]
 mod live;
 mod program;
+mod reload;
 mod replay;
 mod server;
 mod settings;
+mod stop;
 mod worlds;
 
 use std::path::PathBuf;

@@ -125,6 +125,13 @@ impl Program {
         assert!(sent.is_ok_and(|status| status.success()), "the program is still there");
     }
 
+    /// Sends SIGHUP to a program that may have ended.
+    pub fn hang_up(&self) {
+        let quiet = || Stdio::null();
+        let id = self.child.id().to_string();
+        let _ = Command::new("kill").args(["-s", "HUP", &id]).stdout(quiet()).stderr(quiet()).status();
+    }
+
     /// Whether it ended by itself within a time.
     pub fn ended_within(&mut self, time: Duration) -> bool {
         let step = Duration::from_millis(5);

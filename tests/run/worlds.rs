@@ -38,6 +38,24 @@ pub fn busy_minutes(dir: &Path) -> Vec<PathBuf> {
     vec![write(dir, "calls.pcap", &pcap::to_bytes(&capture.frames)), write(dir, "streams.pcap", &bytes)]
 }
 
+/// Four calls of a file that ends while the last three are up: one is over, one has no end, one has lost much by then,
+/// and one still rings.
+pub fn cut_calls(dir: &Path) -> PathBuf {
+    let call = |n: i64, start_ms: i64, talk_ms: i64| {
+        let caller = Party::new("Ed", &format!("+1202555{:04}", 100 + n), &format!("192.0.2.{}", 10 + n), 20_000);
+        let callee = Party::new("Fi", &format!("+1202555{:04}", 200 + n), &format!("198.51.100.{}", 10 + n), 30_000);
+        CallSpec { ring_ms: 100, answer_ms: 1_000, talk_ms, ..CallSpec::new(start_ms, caller, callee) }
+    };
+    let mut lossy = call(2, 0, 60_000);
+    lossy.forward.path.before.loss = vec![(testkit::path::Window::ALWAYS, testkit::path::Loss::Bernoulli { p: 0.1 })];
+    let mut rings = call(3, 19_000, 5_000);
+    rings.answer_ms = 10_000;
+    let capture = World::new(9).calls([call(0, 0, 3_000), call(1, 0, 60_000), lossy, rings]).build();
+    let start = capture.frames[0].at;
+    let frames: Vec<_> = capture.frames.into_iter().filter(|f| f.at - start < 20_000_000_000).collect();
+    write(dir, "cut.pcap", &pcap::to_bytes(&frames))
+}
+
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> PathBuf {
     let path = dir.join(name);
     std::fs::write(&path, bytes).expect("a file");

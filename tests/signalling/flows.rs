@@ -206,7 +206,7 @@ fn the_losing_branch_of_a_fork_does_not_end_the_call() {
         "0 a>p INVITE branch=u\n 0.1 p>b INVITE branch=d1 vias=2\n 0.1 p>c INVITE branch=d2 vias=2\n\
          4 c>p 200 to=t2 branch=d2 vias=2\n 4.1 p>a 200 to=t2 branch=u\n 4.2 p>b CANCEL branch=d1 vias=1\n\
          4.3 b>p 487 to=t1 branch=d1 vias=2\n 4.35 a>c ACK to=t2\n 5 finish",
-        "ended c1 unfinished 200 invite 0 ringing - answered 4 ended 4.35 by timeout messages 8 branches 1 acked",
+        "ended c1 unfinished 200 invite 0 ringing - answered 4 ended 4.35 by capture_ended messages 8 branches 1 acked",
     );
 }
 
@@ -297,7 +297,7 @@ fn two_messages_of_an_unknown_call_are_a_call_that_began_before() {
             "0 a>b INVITE cseq=7 to=t {OFFER}\n 0.1 b>a 200 cseq=7 to=t {ANSWER}\n 0.2 a>b ACK cseq=7 to=t\n 9 finish"
         ),
         &format!(
-            "{UP_FACTS}{GONE} ended c1 mid_call 0 invite - ringing - answered - ended 0.2 by timeout reinvites 1 messages 3 acked mid-call"
+            "{UP_FACTS}{GONE} ended c1 mid_call 0 invite - ringing - answered - ended 0.2 by capture_ended reinvites 1 messages 3 acked mid-call"
         ),
     );
     check(
@@ -360,7 +360,7 @@ fn the_same_call_id_after_the_end_is_another_call() {
          5 a>b INVITE from=f2\n 6 b>a 180 from=f2 to=v",
         "ended c1 failed 486 invite 0 ringing - answered - ended 1 by - messages 2
          ended c1 completed 200 invite 2 ringing - answered 3 ended 4 by caller messages 3 branches 1
-         ended c1 proceeding 0 invite 5 ringing 6 answered - ended 6 by timeout messages 2 branches 1",
+         ended c1 unfinished 0 invite 5 ringing 6 answered - ended 6 by capture_ended messages 2 branches 1",
     );
 }
 
@@ -403,8 +403,8 @@ fn calls_over_the_limit_make_room_among_those_not_up() {
         "0 a>b INVITE id=up\n 1 b>a 200 id=up to=t\n 2 a>b INVITE id=half\n 3 a>b INVITE id=next\n 3.1 b>a 200 id=next to=t\n\
          4 a>b INVITE id=none\n 5 finish",
         "ended half trying 0 invite 2 ringing - answered - ended - by - messages 1
-         ended up unfinished 200 invite 0 ringing - answered 1 ended 1 by timeout messages 2 branches 1
-         ended next unfinished 200 invite 3 ringing - answered 3.1 ended 3.1 by timeout messages 2 branches 1",
+         ended up unfinished 200 invite 0 ringing - answered 1 ended 1 by capture_ended messages 2 branches 1
+         ended next unfinished 200 invite 3 ringing - answered 3.1 ended 3.1 by capture_ended messages 2 branches 1",
     );
 }
 
@@ -416,7 +416,7 @@ fn a_flood_of_single_messages_does_not_push_out_calls() {
         &limits,
         "0 a>b INVITE id=x\n 1 a>b BYE id=s1 to=t\n 2 a>b BYE id=s2 to=t\n 3 a>b BYE id=s3 to=t\n 4 a>b INVITE id=y\n 5 a>b BYE id=s4 to=t\n 6 b>a 486 id=x to=t",
         "ended x failed 486 invite 0 ringing - answered - ended 6 by - messages 2
-         ended y trying 0 invite 4 ringing - answered - ended 4 by timeout messages 1",
+         ended y unfinished 0 invite 4 ringing - answered - ended 4 by capture_ended messages 1",
     );
 }
 
@@ -457,7 +457,7 @@ fn media_keeps_a_call_alive_and_vouches_for_a_single_message() {
         "media Callee 10.0.0.2:6000 0=PCMU sendrecv
          message 0 200/INVITE
          gone 10.0.0.2:6000
-         ended c1 mid_call 0 invite - ringing - answered - ended 1 by timeout messages 1 mid-call",
+         ended c1 mid_call 0 invite - ringing - answered - ended 1 by capture_ended messages 1 mid-call",
     );
 }
 

@@ -40,7 +40,7 @@ const STATES: Record<string, string> = {
   cancelled: "Cancelled by caller",
   failed: "Setup refused",
   setup_timeout: "No final answer",
-  unfinished: "End not seen",
+  unfinished: "No end captured",
   mid_call: "Start not seen",
 };
 
@@ -268,7 +268,13 @@ export function rtcpKind(kind: string): string {
   return RTCP_KINDS[kind] ?? sentence(kind);
 }
 
-const PARTIES: Record<string, string> = { caller: "Caller", callee: "Callee", timeout: "Timeout" };
+const PARTIES: Record<string, string> = {
+  caller: "Caller",
+  callee: "Callee",
+  timeout: "Timeout",
+  probe_stopped: "Probe stopped",
+  capture_ended: "No end captured",
+};
 
 export function releasedBy(party: string | null): string {
   return party ? (PARTIES[party] ?? sentence(party)) : "";

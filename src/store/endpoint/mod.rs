@@ -25,8 +25,8 @@ use run::{CHUNKS, Feed, Job, run, summary};
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, UnixStream};
@@ -39,11 +39,32 @@ const BODY_LIMIT: usize = 64 * 1024 * 1024;
 /// How long a request waits for its turn before it is told to come back.
 const TURN: Duration = Duration::from_secs(10);
 
+/// A token, kept as its hash, so that comparing takes the same time for any guess. Clones are the same token: replaced in
+/// one, it is replaced in all.
+#[derive(Clone)]
+pub struct Token(Arc<RwLock<[u8; 32]>>);
+
+impl Token {
+    pub fn new(text: &str) -> Token {
+        Token(Arc::new(RwLock::new(Sha256::digest(text).into())))
+    }
+
+    /// From now on this one is required; requests that run go on.
+    pub fn replace(&self, text: &str) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Sha256::digest(text).into();
+    }
+
+    pub fn matches(&self, given: &str) -> bool {
+        let given: [u8; 32] = Sha256::digest(given).into();
+        bool::from(given.ct_eq(&*self.0.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
 /// Who may do what through an endpoint.
 #[derive(Clone)]
 pub struct Access {
     /// Required as bearer token, Basic password, `X-ClickHouse-Key` or `password`; `None` only in-process.
-    pub token: Option<String>,
+    pub token: Option<Token>,
     /// Accept INSERT and DDL. Otherwise every request runs with `readonly=1`.
     pub writable: bool,
     /// Longest run of one read, seconds; callers can ask for less, not for more.
@@ -56,10 +77,12 @@ pub struct Access {
 
 impl Access {
     pub fn reader(token: Option<String>) -> Access {
+        let token = token.as_deref().map(Token::new);
         Access { token, writable: false, max_execution_time: 10, max_memory_usage: 400_000_000, concurrency: 6 }
     }
 
     pub fn writer(token: Option<String>) -> Access {
+        let token = token.as_deref().map(Token::new);
         Access { token, writable: true, max_execution_time: 0, max_memory_usage: 0, concurrency: 4 }
     }
 }
@@ -123,7 +146,6 @@ pub fn run_endpoint(args: &EndpointArgs) -> Result<(), StoreError> {
 /// The HTTP interface as a router: `/ping`, and every other path runs statements.
 pub fn router(engine: Engine, access: Access) -> Router {
     let endpoint = Endpoint {
-        token: access.token.as_ref().map(|token| Sha256::digest(token).into()),
         turns: Arc::new(Semaphore::new(access.concurrency.max(1))),
         requests: AtomicU64::new(0),
         engine,
@@ -158,8 +180,6 @@ impl Listener for Pairs {
 struct Endpoint {
     engine: Engine,
     access: Access,
-    /// Hash of the token, so that comparing takes the same time for any guess.
-    token: Option<[u8; 32]>,
     turns: Arc<Semaphore>,
     requests: AtomicU64,
 }
@@ -285,10 +305,9 @@ impl Endpoint {
     }
 
     fn check_token(&self, headers: &HeaderMap, password: Option<&str>) -> Result<(), Refusal> {
-        let Some(expected) = &self.token else { return Ok(()) };
+        let Some(expected) = &self.access.token else { return Ok(()) };
         let given = token_of(headers).or_else(|| password.map(str::to_owned)).unwrap_or_default();
-        let given: [u8; 32] = Sha256::digest(given).into();
-        if bool::from(given.ct_eq(expected)) {
+        if expected.matches(&given) {
             return Ok(());
         }
         let text = "the token is missing or wrong: send it as bearer token or as password";

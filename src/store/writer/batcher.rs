@@ -1,6 +1,6 @@
 //! From the queue into the spool: a plain thread, because writing and syncing files blocks.
 
-use super::{Shared, StoreOptions};
+use super::{Item, Shared, StoreOptions};
 use crate::store::rowbinary::RowBinary;
 use crate::store::rows::{Labels, Record, Table};
 use crate::store::spool::{Frozen, freeze};
@@ -27,6 +27,8 @@ pub(super) struct Batcher {
     unsafe_yet: VecDeque<Frozen>,
     unsafe_bytes: usize,
     rest_from: Option<Timestamp>,
+    /// The table of the record at work; after a panic its batch may end in half a row.
+    taking: Option<Table>,
 }
 
 struct Open {
@@ -37,14 +39,29 @@ struct Open {
 impl Batcher {
     pub(super) fn new(shared: Arc<Shared>, labels: Labels, options: StoreOptions) -> Batcher {
         let open = Default::default();
-        Batcher { shared, labels, options, open, unsafe_yet: VecDeque::new(), unsafe_bytes: 0, rest_from: None }
+        Batcher {
+            shared,
+            labels,
+            options,
+            open,
+            unsafe_yet: VecDeque::new(),
+            unsafe_bytes: 0,
+            rest_from: None,
+            taking: None,
+        }
     }
 
-    /// Runs until every sender is gone or the writer is closing, and the queue is empty.
-    pub(super) fn run(mut self, queue: &Receiver<Record>) {
+    /// Runs until every sender is gone or the writer is closing, and the queue is empty. Called again after a panic it
+    /// goes on with the next record, less the batch that the panic may have left in pieces.
+    pub(super) fn run(&mut self, queue: &Receiver<Item>) {
+        if let Some(table) = self.taking.take() {
+            let rows = self.open[table as usize].take().map_or(0, |open| open.rows.rows());
+            self.shared.counters.dropped(table, DropReason::Unencodable, 1 + u64::from(rows));
+        }
         loop {
             match queue.recv_timeout(TICK) {
-                Ok(record) => self.take(&record),
+                Ok(Item::Record(record)) => self.take(&record),
+                Ok(Item::Labels(labels)) => self.labels = *labels,
                 Err(RecvTimeoutError::Timeout) if self.shared.closing.load(Ordering::Acquire) => break,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -63,16 +80,38 @@ impl Batcher {
         }
     }
 
+    /// After a second panic: counts everything that did not get to the spool as dropped.
+    pub(super) fn give_up(&mut self, queue: &Receiver<Item>) {
+        let counters = &self.shared.counters;
+        while let Ok(item) = queue.try_recv() {
+            if let Item::Record(record) = item {
+                self.shared.depth.fetch_sub(1, Ordering::AcqRel);
+                counters.dropped(record.table(), DropReason::Unencodable, 1);
+            }
+        }
+        if let Some(table) = self.taking.take() {
+            counters.dropped(table, DropReason::Unencodable, 1);
+        }
+        for (table, open) in Table::ALL.into_iter().zip(&mut self.open) {
+            counters.dropped(table, DropReason::Unencodable, open.take().map_or(0, |open| open.rows.rows().into()));
+        }
+        for batch in std::mem::take(&mut self.unsafe_yet) {
+            counters.dropped(batch.table, DropReason::Unencodable, u64::from(batch.rows));
+        }
+    }
+
     fn take(&mut self, record: &Record) {
         self.shared.depth.fetch_sub(1, Ordering::AcqRel);
         self.shared.queued_bytes.fetch_sub(record.held_bytes(), Ordering::AcqRel);
         let table = record.table();
+        self.taking = Some(table);
         let now = (self.options.now)();
         let open = self.open[table as usize].get_or_insert_with(|| Open { rows: RowBinary::default(), stored_at: now });
         if let Err(e) = record.encode(&self.labels, open.stored_at, &mut open.rows) {
             self.shared.counters.dropped(table, DropReason::Unencodable, 1);
             self.shared.counters.error(e.to_string());
         }
+        self.taking = None;
         if open.rows.rows() >= self.options.batch_rows || open.rows.bytes().len() >= self.options.batch_bytes {
             self.flush(table);
         }

@@ -15,12 +15,13 @@ use super::spool::{Spool, SpoolLimits, SpoolSize};
 use super::{Store, StoreError};
 use crate::model::{Event, Limits};
 use crate::units::{Nanos, Timestamp};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Facts that wait for the writer at most, of usual size.
 const QUEUE_RECORDS: usize = 262_144;
@@ -86,6 +87,29 @@ struct Shared {
     /// Rows that could not be made safe before the end.
     unsafe_rows: AtomicU64,
     work: Notify,
+    /// A part of the writer that panicked.
+    failed: watch::Sender<Option<Failed>>,
+}
+
+/// A part of the writer that panicked, and the name of its thread where that is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed {
+    pub what: &'static str,
+    pub thread: Option<&'static str>,
+}
+
+/// Name of the thread that makes batches.
+const BATCH_THREAD: &str = "store-batch";
+
+/// Says so when the delivery is dropped by a panic.
+struct DeliveryGuard(Arc<Shared>);
+
+impl Drop for DeliveryGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed.send_replace(Some(Failed { what: "the delivery to the store", thread: None }));
+        }
+    }
 }
 
 impl Shared {
@@ -94,10 +118,17 @@ impl Shared {
     }
 }
 
+/// What goes through the queue, in order.
+enum Item {
+    Record(Record),
+    /// Records from here on get these labels.
+    Labels(Box<Labels>),
+}
+
 /// Hands facts to the writer. Cheap to clone.
 #[derive(Clone)]
 pub struct StoreSender {
-    queue: SyncSender<Record>,
+    queue: SyncSender<Item>,
     shared: Arc<Shared>,
     detail_depth: usize,
     queue_bytes: usize,
@@ -118,7 +149,7 @@ impl StoreSender {
         };
         let taken = fits
             && !self.shared.closing.load(Ordering::Acquire)
-            && match self.queue.try_send(record) {
+            && match self.queue.try_send(Item::Record(record)) {
                 Ok(()) => true,
                 Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
             };
@@ -141,6 +172,19 @@ impl StoreSender {
     /// may wait.
     pub fn is_behind(&self, facts: usize) -> bool {
         self.depth() > facts || self.shared.queued_bytes.load(Ordering::Acquire) > self.queue_bytes / 2
+    }
+
+    /// Facts that are queued from now on get these labels. False when the queue is full: then it is to be tried again,
+    /// and nothing has changed.
+    pub fn relabel(&self, labels: &Labels) -> bool {
+        self.queue.try_send(Item::Labels(Box::new(labels.clone()))).is_ok()
+    }
+
+    /// Counts a fact as dropped by a full queue without trying to queue it.
+    pub fn refuse(&self, record: &Record) {
+        let counters = &self.shared.counters;
+        counters.received(record.table());
+        counters.dropped(record.table(), DropReason::QueueFull, 1);
     }
 
     /// Facts waiting in the queue.
@@ -197,6 +241,7 @@ impl StoreWriter {
             spooled_all: AtomicBool::new(false),
             unsafe_rows: AtomicU64::new(0),
             work: Notify::new(),
+            failed: watch::channel(None).0,
         });
         let (queue, records) = sync_channel(options.queue.max(1));
         let sender = StoreSender {
@@ -207,8 +252,17 @@ impl StoreWriter {
         };
         let batcher = {
             let (shared, options) = (Arc::clone(&shared), options.clone());
-            std::thread::Builder::new().name("store-batch".to_owned()).spawn(move || {
-                batcher::Batcher::new(Arc::clone(&shared), labels, options).run(&records);
+            std::thread::Builder::new().name(BATCH_THREAD.to_owned()).spawn(move || {
+                let mut batcher = batcher::Batcher::new(Arc::clone(&shared), labels, options);
+                let mut run = || catch_unwind(AssertUnwindSafe(|| batcher.run(&records))).is_err();
+                // The program ends after a panic. Until it has, what the queue holds is made safe all the same.
+                if run() {
+                    let failed = Failed { what: "the thread that writes the spool", thread: Some(BATCH_THREAD) };
+                    shared.failed.send_replace(Some(failed));
+                    if run() {
+                        batcher.give_up(&records);
+                    }
+                }
                 shared.spooled_all.store(true, Ordering::Release);
                 shared.work.notify_one();
             })
@@ -218,12 +272,21 @@ impl StoreWriter {
             path: std::path::PathBuf::new(),
             source,
         })?;
-        let delivery = tokio::spawn(deliver::run(Arc::clone(&shared), store, options));
+        let (guard, run) = (DeliveryGuard(Arc::clone(&shared)), deliver::run(Arc::clone(&shared), store, options));
+        let delivery = tokio::spawn(async move {
+            let _guard = guard;
+            run.await;
+        });
         Ok((sender, StoreWriter { shared, batcher: Some(batcher), delivery }))
     }
 
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.shared.counters)
+    }
+
+    /// Becomes a part of the writer that panicked. Rows then get no further than the spool, and the program should end.
+    pub fn failed(&self) -> watch::Receiver<Option<Failed>> {
+        self.shared.failed.subscribe()
     }
 
     /// What waits in the spool now.
@@ -249,5 +312,63 @@ impl StoreWriter {
             spooled_segments: size.segments,
             lost_rows: self.shared.unsafe_rows.load(Ordering::Acquire),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::CallRecord;
+    use crate::store::Backend;
+
+    /// A writer whose clock panics at some looks, given a hundred rows; what it counted of them, and what it left.
+    async fn with_a_broken_clock(breaks: fn(u64) -> bool) -> (TableCounts, Leftover) {
+        let dir = tempfile::tempdir().unwrap();
+        let nowhere = Backend::Server {
+            url: "http://127.0.0.1:1".to_owned(),
+            user: String::new(),
+            password: String::new(),
+            database: "auscult".to_owned(),
+            cluster: None,
+        };
+        let (looked, sent) = (AtomicU64::new(0), Arc::new(AtomicBool::new(false)));
+        let all = Arc::clone(&sent);
+        // The clock is asked when a record is taken, and again to see which batches are old enough.
+        let options = StoreOptions::new(move || {
+            while !all.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            assert!(!breaks(looked.fetch_add(1, Ordering::AcqRel)), "the test's clock is broken");
+            Timestamp::from_secs(1_800_000_000)
+        });
+        let store = nowhere.open().unwrap();
+        let (sender, writer) = StoreWriter::start(store, dir.path(), Labels::default(), options).unwrap();
+        let mut failed = writer.failed();
+        for uid in 0..100 {
+            assert!(sender.try_send(Record::Call(Box::new(CallRecord { uid, ..CallRecord::default() }))));
+        }
+        sent.store(true, Ordering::Release);
+        let told = *failed.wait_for(Option::is_some).await.unwrap();
+        assert_eq!(told, Some(Failed { what: "the thread that writes the spool", thread: Some(BATCH_THREAD) }));
+        let counters = writer.counters();
+        drop(sender);
+        let leftover = writer.drain(Duration::ZERO).await;
+        (counters.snapshot().table(crate::store::Table::Calls), leftover)
+    }
+
+    /// A batch is lost, and counted; all other rows get to the spool, and the program is told.
+    #[tokio::test]
+    async fn a_panic_of_the_batching_thread_is_told_and_costs_one_batch() {
+        let (calls, leftover) = with_a_broken_clock(|look| look == 20).await;
+        let lost = calls.dropped_for(DropReason::Unencodable);
+        assert_eq!((calls.received, calls.spooled + lost, leftover.spooled_rows), (100, 100, calls.spooled));
+        assert!((1..=21).contains(&lost), "{lost} rows lost");
+    }
+
+    #[tokio::test]
+    async fn rows_that_a_thread_which_panics_again_leaves_are_counted() {
+        let (calls, leftover) = with_a_broken_clock(|look| look >= 20).await;
+        let dropped: u64 = calls.dropped.iter().map(|(_, rows)| rows).sum();
+        assert_eq!((calls.received, dropped + calls.spooled, leftover.spooled_rows), (100, 100, calls.spooled));
     }
 }

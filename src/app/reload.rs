@@ -1,0 +1,244 @@
+//! Reading the configuration again on SIGHUP: what of it takes effect now, and what needs a restart.
+//!
+//! A file that cannot be used changes nothing. What the measuring thread has to know ([`Settings`]) it takes at the next
+//! boundary between two intervals, so that no interval has rows by two sets of settings.
+
+use super::config::Config;
+use crate::store::Labels;
+use crate::store::endpoint::Token;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What the measuring thread takes over at a boundary between intervals. A field of the engine's policy that may change
+/// while it runs belongs here, with the key in [`APPLIED`].
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub labels: Labels,
+}
+
+/// Keys that SIGHUP applies; a change of any other is only reported.
+const APPLIED: [&str; 2] = ["trunk", "store.token_file"];
+
+/// Settings on their way to the measuring thread; newer ones replace those it has not taken yet.
+#[derive(Default)]
+pub struct Handover {
+    waiting: AtomicBool,
+    settings: Mutex<Option<Settings>>,
+}
+
+impl Handover {
+    pub fn put(&self, settings: Settings) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = Some(settings);
+        self.waiting.store(true, Ordering::Release);
+    }
+
+    /// Whether there are any. Asked before each frame.
+    #[inline]
+    pub fn is_waiting(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    pub fn take(&self) -> Option<Settings> {
+        self.waiting.store(false, Ordering::Release);
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Reads the file again and hands out what changed.
+pub struct Reload {
+    path: Option<PathBuf>,
+    /// Keys and values as the program runs with them: of the start, and those applied since.
+    running: toml::Table,
+    labels: Labels,
+    token_text: Option<String>,
+    password: Option<String>,
+    /// Of the store's endpoint, while that is open.
+    token: Option<Token>,
+    handover: Arc<Handover>,
+}
+
+impl Reload {
+    /// `config` is what the program was started with, from the file at `path`.
+    pub fn new(path: Option<PathBuf>, config: &Config, token: Option<Token>, handover: Arc<Handover>) -> Reload {
+        Reload {
+            path,
+            running: config.written.clone(),
+            labels: config.labels.clone(),
+            token_text: config.store.listen.as_ref().map(|(_, token)| token.clone()),
+            password: config.store.server.as_ref().map(|server| server.password.clone()),
+            token,
+            handover,
+        }
+    }
+
+    /// One line for the operator: what changed, or why nothing did.
+    ///
+    /// # Errors
+    /// When the file cannot be used; nothing has changed then.
+    pub fn reload(&mut self) -> Result<String, String> {
+        let Some(path) = &self.path else {
+            return Ok(
+                "SIGHUP: no configuration file to read again (run was started without --config); going on".into()
+            );
+        };
+        let config = Config::load(path).map_err(|e| format!("SIGHUP: nothing changed: {}", super::one_line(&e)))?;
+        let mut said = Vec::new();
+        let trunks = config.labels.trunks.clone();
+        if trunks != self.labels.trunks {
+            self.labels = Labels { trunks, ..self.labels.clone() };
+            self.handover.put(Settings { labels: self.labels.clone() });
+            let names: BTreeSet<&str> = self.labels.trunks.iter().map(|(_, name)| name.as_str()).collect();
+            let names =
+                if names.is_empty() { "none".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") };
+            said.push(format!("trunks from the next interval on: {names}"));
+        }
+        if let (Some(token), Some((_, text))) = (&self.token, &config.store.listen)
+            && self.token_text.as_ref() != Some(text)
+        {
+            token.replace(text);
+            self.token_text = Some(text.clone());
+            said.push("a new token for store.listen".to_owned());
+        }
+        let mut restart = changed(&self.running, &config.written);
+        restart.retain(|key| !APPLIED.contains(&key.as_str()));
+        let password = config.store.server.as_ref().map(|server| &server.password);
+        if let (Some(old), Some(new)) = (&self.password, password)
+            && old != new
+            && !restart.iter().any(|key| key == "store.password_file")
+        {
+            restart.push("the content of store.password_file".to_owned());
+        }
+        if !restart.is_empty() {
+            said.push(format!("only a restart applies {}", restart.join(", ")));
+        }
+        if said.is_empty() {
+            said.push("nothing changed".to_owned());
+        }
+        Ok(format!("SIGHUP: {} read again: {}", path.display(), said.join("; ")))
+    }
+}
+
+/// Keys (`section.key`) that two files set differently; a section of a list (`trunk`) is one key.
+fn changed(old: &toml::Table, new: &toml::Table) -> Vec<String> {
+    let (old, new) = (keys(old), keys(new));
+    let differs = |(key, value): &(String, &toml::Value)| !new.iter().any(|(k, v)| k == key && v == value);
+    let added = |(key, _): &(String, &toml::Value)| !old.iter().any(|(k, _)| k == key);
+    let mut found: Vec<String> = old.iter().filter(|e| differs(e)).map(|(key, _)| key.clone()).collect();
+    found.extend(new.iter().filter(|e| added(e)).map(|(key, _)| key.clone()));
+    found.sort_unstable();
+    found
+}
+
+fn keys(table: &toml::Table) -> Vec<(String, &toml::Value)> {
+    let mut all = Vec::new();
+    for (section, value) in table {
+        match value {
+            toml::Value::Table(keys) => all.extend(keys.iter().map(|(key, value)| (format!("{section}.{key}"), value))),
+            value => all.push((section.clone(), value)),
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A configuration file and what reads it.
+    struct Rig {
+        dir: tempfile::TempDir,
+        reload: Reload,
+        handover: Arc<Handover>,
+        token: Token,
+    }
+
+    impl Rig {
+        fn new(text: &str) -> Rig {
+            let dir = tempfile::tempdir().unwrap();
+            let (path, token_file) = (dir.path().join("auscult.toml"), dir.path().join("token"));
+            std::fs::write(&token_file, "first\n").unwrap();
+            std::fs::write(&path, text.replace("TOKEN", &token_file.display().to_string())).unwrap();
+            let config = Config::load(&path).unwrap();
+            let (handover, token) = (Arc::new(Handover::default()), Token::new("first"));
+            let reload = Reload::new(Some(path), &config, Some(token.clone()), handover.clone());
+            Rig { dir, reload, handover, token }
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            let text = text.replace("TOKEN", &self.dir.path().join("token").display().to_string());
+            std::fs::write(self.dir.path().join(name), text).unwrap();
+        }
+
+        /// The line without the path.
+        fn line(&mut self) -> String {
+            let line = match self.reload.reload() {
+                Ok(line) | Err(line) => line,
+            };
+            line.replace(&format!("{}/", self.dir.path().display()), "")
+        }
+    }
+
+    const STORE: &str = "[store]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"TOKEN\"\n";
+
+    fn trunk(name: &str) -> String {
+        format!("[[trunk]]\nname = {name:?}\nnetworks = [\"192.0.2.0/24\"]\n")
+    }
+
+    #[test]
+    fn trunks_and_the_token_are_taken_over() {
+        let mut rig = Rig::new(&format!("{}{STORE}", trunk("old")));
+        assert_eq!(rig.line(), "SIGHUP: auscult.toml read again: nothing changed");
+        assert!(!rig.handover.is_waiting());
+        rig.write("auscult.toml", &format!("{}{STORE}", trunk("new")));
+        rig.write("token", "second\n");
+        let said =
+            "SIGHUP: auscult.toml read again: trunks from the next interval on: new; a new token for store.listen";
+        assert_eq!(rig.line(), said);
+        let labels = rig.handover.take().unwrap().labels;
+        assert_eq!(labels.trunk(["192.0.2.1".parse().unwrap()]), "new");
+        assert!(rig.token.matches("second") && !rig.token.matches("first"));
+        assert_eq!(rig.line(), "SIGHUP: auscult.toml read again: nothing changed");
+        assert!(!rig.handover.is_waiting());
+        rig.write("auscult.toml", STORE);
+        assert_eq!(rig.line(), "SIGHUP: auscult.toml read again: trunks from the next interval on: none");
+    }
+
+    #[test]
+    fn a_bad_file_changes_nothing_and_says_where() {
+        let mut rig = Rig::new(&format!("{}{STORE}", trunk("old")));
+        rig.write("token", "second\n");
+        for (text, said) in [
+            ("[measure]\n\nintervall_s = 1\n", "auscult.toml: line 3: unknown field `intervall_s`"),
+            ("[[trunk]]\nname = \"x\"\nnetworks = [\"192.0.2.1/24\"]\n", "bits after the prefix are set"),
+            ("[store\n", "auscult.toml: line 1: "),
+        ] {
+            rig.write("auscult.toml", text);
+            let line = rig.line();
+            assert!(line.starts_with("SIGHUP: nothing changed: ") && line.contains(said), "{line}");
+            assert_eq!(line.lines().count(), 1);
+            assert!(!rig.handover.is_waiting() && rig.token.matches("first"));
+        }
+        std::fs::remove_file(rig.dir.path().join("auscult.toml")).unwrap();
+        assert!(rig.line().starts_with("SIGHUP: nothing changed: cannot read configuration auscult.toml"));
+    }
+
+    #[test]
+    fn keys_that_need_a_restart_are_named_until_there_is_one() {
+        let mut rig = Rig::new("[capture]\nsnap_len = 200\n[measure]\ninterval_s = 10\n");
+        rig.write("auscult.toml", "[probe]\nname = \"x\"\n[measure]\ninterval_s = 20\n");
+        let said =
+            "SIGHUP: auscult.toml read again: only a restart applies capture.snap_len, measure.interval_s, probe.name";
+        assert_eq!((rig.line(), rig.line()), (said.to_owned(), said.to_owned()));
+        rig.write("auscult.toml", "[capture]\nsnap_len = 200\n[measure]\ninterval_s = 10\n");
+        assert_eq!(rig.line(), "SIGHUP: auscult.toml read again: nothing changed");
+    }
+
+    #[test]
+    fn without_a_file_there_is_nothing_to_read() {
+        let config = Config::default_config().unwrap();
+        let mut reload = Reload::new(None, &config, None, Arc::default());
+        assert!(reload.reload().unwrap().contains("no configuration file"));
+    }
+}
