@@ -12,6 +12,7 @@ pub mod kept;
 mod live_source;
 pub mod log;
 mod replay;
+pub mod resanitise;
 pub mod run;
 mod running;
 mod table;

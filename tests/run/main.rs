@@ -9,8 +9,12 @@ mod crash;
 mod facts;
 #[cfg(feature = "live")]
 mod live;
+#[path = "../signalling/places.rs"]
+#[allow(unused, reason = "another test takes the rest")]
+mod places;
 mod program;
 mod replay;
+mod secrets;
 mod server;
 mod settings;
 mod worlds;
