@@ -1,7 +1,9 @@
-//! Texts of rows that earlier versions left in the spool, by the present rules. The store knows no SIP, so it is given this.
+//! Rows of earlier versions that may hold secrets of SIP messages: their texts by the present rules, for a store that knows no
+//! SIP, and what the start says about them.
 
-use crate::store::Table;
-use crate::store::spool::Clean;
+use crate::store::schema::SANITISED_AGAIN;
+use crate::store::spool::{Clean, Resanitised};
+use crate::store::{Store, Table};
 use crate::wire::sip::{self, FIELD_MAX, NameAddr};
 use std::sync::Arc;
 
@@ -49,6 +51,47 @@ fn party(text: &str) -> String {
 
 fn starts_with_status(text: &[u8]) -> bool {
     matches!(text, [a, b, c, b' ', ..] if [a, b, c].iter().all(|d| d.is_ascii_digit()))
+}
+
+pub(super) fn say_cleared(store: &Store) {
+    if store.cleared_rows() > 0 {
+        super::say(format_args!(
+            "secrets of SIP messages that an earlier version may have stored are removed from {} rows of the store",
+            store.cleared_rows()
+        ));
+    }
+}
+
+pub(super) fn say_resanitised(found: &Resanitised) {
+    if found.segments > 0 {
+        super::say(format_args!(
+            "{} rows of an earlier version in the spool were cleaned of secrets of SIP messages",
+            found.rows
+        ));
+    }
+    if found.dropped_segments > 0 {
+        super::say(format_args!(
+            "{} rows of an earlier version in damaged files of the spool are removed: they may hold secrets",
+            found.dropped_rows
+        ));
+    }
+    if found.failed_segments > 0 {
+        super::say(format_args!(
+            "{} files of an earlier version in the spool could not be cleaned of secrets and stay there undelivered; \
+             make the spool writable and start again",
+            found.failed_segments
+        ));
+    }
+}
+
+/// A store that this program may not migrate, with the version of its schema.
+pub(super) fn say_not_migrated(version: u32, url: &str) {
+    if version < SANITISED_AGAIN {
+        super::say(format_args!(
+            "the store at {url} has schema version {version}: rows from before version {SANITISED_AGAIN} may hold secrets of \
+             SIP messages, and store.migrate = false leaves them; apply `auscult schema` as a user that may alter tables"
+        ));
+    }
 }
 
 #[cfg(test)]

@@ -6,13 +6,11 @@
 use super::config::{self, Config};
 use super::feed::{Ended, Feed, Source};
 use super::replay::{Known, Ledger, Stored, fingerprint, is_stored};
-use super::resanitise::cleaner;
+use super::resanitise::{cleaner, say_cleared, say_not_migrated, say_resanitised};
 use super::telemetry::ProgramTelemetry;
 use crate::api::{AppState, HostPolicy, LiveFeed, app};
 use crate::store::endpoint::{Access, serve_endpoint};
 use crate::store::query::Reader;
-use crate::store::schema::SANITISED_AGAIN;
-use crate::store::spool::Resanitised;
 use crate::store::writer::{CountersSnapshot, DropReason};
 use crate::store::{Backend, Store, StoreError, StoreOptions, StoreSender, StoreWriter, Table};
 use crate::units::Timestamp;
@@ -253,14 +251,8 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     }
     .open()?;
     if !config.store.migrates() {
-        match tokio::time::timeout(FIRST_ANSWER, store.schema_version()).await {
-            Ok(Ok(version)) if version < SANITISED_AGAIN => super::say(format_args!(
-                "the store at {} has schema version {version}: rows from before version {SANITISED_AGAIN} may hold \
-                 secrets of SIP messages, and store.migrate = false leaves them; apply `auscult schema` as a user that \
-                 may alter tables",
-                server.url
-            )),
-            _ => {}
+        if let Ok(Ok(version)) = tokio::time::timeout(FIRST_ANSWER, store.schema_version()).await {
+            say_not_migrated(version, &server.url);
         }
         return Ok(store);
     }
@@ -275,37 +267,6 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     };
     super::say(format_args!("the store at {} is not ready: {why}; rows wait in the spool until it is", server.url));
     Ok(store)
-}
-
-fn say_cleared(store: &Store) {
-    if store.cleared_rows() > 0 {
-        super::say(format_args!(
-            "secrets of SIP messages that an earlier version may have stored are removed from {} rows of the store",
-            store.cleared_rows()
-        ));
-    }
-}
-
-fn say_resanitised(found: &Resanitised) {
-    if found.segments > 0 {
-        super::say(format_args!(
-            "{} rows of an earlier version in the spool were cleaned of secrets of SIP messages",
-            found.rows
-        ));
-    }
-    if found.dropped_segments > 0 {
-        super::say(format_args!(
-            "{} rows of an earlier version in damaged files of the spool are removed: they may hold secrets",
-            found.dropped_rows
-        ));
-    }
-    if found.failed_segments > 0 {
-        super::say(format_args!(
-            "{} files of an earlier version in the spool could not be cleaned of secrets and stay there undelivered; \
-             make the spool writable and start again",
-            found.failed_segments
-        ));
-    }
 }
 
 fn open_store_endpoint(config: &Config, door: Option<std::net::TcpListener>, store: &Store) -> anyhow::Result<()> {

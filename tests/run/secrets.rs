@@ -73,7 +73,9 @@ fn a_run_writes_and_shows_no_secret() {
             .env("RUST_LOG", "auscult=trace"),
     );
     let api = program.api();
-    assert!(crate::program::reaches(api, &rows("sip_messages", "delivered"), 500));
+    for table in ["sip_messages", "calls"] {
+        assert!(crate::program::reaches(api, &rows(table, "delivered"), 500));
+    }
     let ids: Vec<String> = {
         let (status, body) = get(api, "/api/v1/calls?limit=500&from=2026-03-01T00:00:00Z&to=2026-03-02T00:00:00Z");
         assert_eq!(status, 200, "{body}");

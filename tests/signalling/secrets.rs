@@ -25,9 +25,16 @@ fn all_outputs(message: &[u8]) -> String {
     let lower = Lower { id: 0, ttl: 64, dscp: 0, vlan: None };
     let mut events: Vec<Event> = Vec::new();
     let mut engine = Engine::new(Limits::default(), Policy::default(), 1, 1);
-    let frame = frame::udp(ends[0], ends[1], lower, message);
     let at = Timestamp::from_secs(1_772_366_400);
-    engine.frame(at, LinkType::ETHERNET, &frame, frame.len(), &mut events);
+    let mut sent = vec![message.to_vec()];
+    if message.starts_with(b"SIP/2.0") {
+        // An answer alone is of no call.
+        sent.insert(0, compose(&[], "", "INVITE", Style::Usual));
+    }
+    for message in sent {
+        let frame = frame::udp(ends[0], ends[1], lower, &message);
+        engine.frame(at, LinkType::ETHERNET, &frame, frame.len(), &mut events);
+    }
     engine.finish(&mut events);
     let labels = Labels { probe: "p".to_owned(), site: String::new(), trunks: Vec::new() };
     for event in events {

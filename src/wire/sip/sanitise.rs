@@ -90,7 +90,7 @@ pub fn harmless_text(text: &[u8], max: usize) -> String {
     bytes::text(&out, max)
 }
 
-/// A Call-ID as a record may hold it, at most `max` bytes: up to its first white space or control character.
+/// A Call-ID as a record may hold it, at most `max` bytes: up to its first white space or zero byte.
 pub fn call_id_text(call_id: &[u8], max: usize) -> String {
     let mut out = Vec::new();
     values::push_call_id(&mut out, trim(call_id));

@@ -156,7 +156,7 @@ fn push_words(out: &mut Vec<u8>, value: &[u8]) {
 
 /// A Call-ID: one word, opaque. One that is a URI has no password.
 pub(super) fn push_call_id(out: &mut Vec<u8>, value: &[u8]) {
-    let end = value.iter().position(|b| is_lws(*b) || b.is_ascii_control()).unwrap_or(value.len());
+    let end = value.iter().position(|b| is_lws(*b) || *b == 0).unwrap_or(value.len());
     let (word, after) = value.split_at_checked(end).unwrap_or((value, &[]));
     let scheme = memchr::memchr(b':', word).and_then(|at| word.get(..at)).unwrap_or_default();
     if scheme.eq_ignore_ascii_case(b"sip") || scheme.eq_ignore_ascii_case(b"sips") {
