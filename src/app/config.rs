@@ -23,6 +23,7 @@ pub struct Raw {
     trunk: Vec<RawTrunk>,
     capture: RawCapture,
     measure: RawMeasure,
+    privacy: RawPrivacy,
     limits: RawLimits,
     store: RawStore,
     api: RawApi,
@@ -78,6 +79,12 @@ struct RawMeasure {
     jitter_buffer_ms: Option<u32>,
     assumed_one_way_delay_ms: Option<u32>,
     sip_ports: Option<Vec<u16>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawPrivacy {
+    keep_headers: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -214,7 +221,7 @@ impl Config {
             None => DEFAULT_LISTEN.parse()?,
         };
         Ok(Config {
-            policy: policy(raw.measure, point)?,
+            policy: Policy { keep_headers: kept_headers(raw.privacy.keep_headers)?, ..policy(raw.measure, point)? },
             limits: limits(&raw.limits)?,
             labels,
             capture: Capture {
@@ -268,6 +275,21 @@ fn policy(raw: RawMeasure, point: MeasurementPoint) -> anyhow::Result<Policy> {
         sip_ports: raw.sip_ports.unwrap_or_else(|| usual.sip_ports.clone()),
         ..usual
     })
+}
+
+/// Most headers that may be stored as they came: each header of each message is compared with all of them.
+const KEPT_HEADERS_MAX: usize = 64;
+
+fn kept_headers(names: Vec<String>) -> anyhow::Result<Vec<String>> {
+    if names.len() > KEPT_HEADERS_MAX {
+        bail!("privacy.keep_headers has {} names: it may have {KEPT_HEADERS_MAX}", names.len());
+    }
+    for name in &names {
+        if let Err(why) = crate::wire::sip::may_keep(name) {
+            bail!("privacy.keep_headers: {name:?} cannot be kept: {why}");
+        }
+    }
+    Ok(names)
 }
 
 fn limits(raw: &RawLimits) -> anyhow::Result<Limits> {
@@ -446,7 +468,7 @@ mod tests {
             expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
         };
         let sections = keys("unknown = 1");
-        assert_eq!(sections.len(), 7, "{sections:?}");
+        assert_eq!(sections.len(), 8, "{sections:?}");
         for section in sections {
             let header = if section == "trunk" { "[[trunk]]".to_owned() } else { format!("[{section}]") };
             let (_, body) = EXAMPLE.split_once(&format!("\n{header}\n")).expect(&header);
@@ -490,6 +512,27 @@ mod tests {
         assert!(refused("[limits]\nmemory_mib = 1").contains("it must be from 64 to 4194304"));
         let said = memory(&fitted);
         assert!(said.starts_with("1024 MiB at worst with all tables full ("), "{said}");
+    }
+
+    #[test]
+    fn headers_that_are_kept_are_headers_and_no_credentials() {
+        let policy = |text: &str| Config::check(toml::from_str(text).unwrap()).unwrap().policy;
+        let kept = policy("[privacy]\nkeep_headers = [\"X-Carrier-Trace\", \"p-rtp-stat\"]").keep_headers;
+        assert_eq!(kept, ["X-Carrier-Trace", "p-rtp-stat"]);
+        assert_eq!(policy("").keep_headers, [] as [String; 0]);
+        for (name, why) in [
+            ("Proxy-AUTHORIZATION", "credentials"),
+            ("cookie", "credentials"),
+            ("y", "credentials"),
+            ("X Y", "not the name"),
+            ("", "not the name"),
+        ] {
+            let line = refused(&format!("[privacy]\nkeep_headers = [{name:?}]"));
+            assert!(line.starts_with("privacy.keep_headers: ") && line.contains(why), "{line}");
+        }
+        let many: Vec<String> = (0..65).map(|n| format!("\"X-{n}\"")).collect();
+        let line = refused(&format!("[privacy]\nkeep_headers = [{}]", many.join(", ")));
+        assert_eq!(line, "privacy.keep_headers has 65 names: it may have 64");
     }
 
     #[test]

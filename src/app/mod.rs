@@ -16,6 +16,7 @@ mod panics;
 mod progress;
 mod reload;
 mod replay;
+pub mod resanitise;
 pub mod run;
 mod running;
 mod signals;

@@ -8,6 +8,7 @@ use super::feed::{Ended, Feed, Source};
 use super::progress::{Doing, LOOK_EVERY, STANDS_STILL};
 use super::reload::{Handover, Reload};
 use super::replay::{Known, Ledger, Stored, fingerprint, is_stored};
+use super::resanitise::{cleaner, say_cleared, say_not_migrated, say_resanitised};
 use super::signals::{self, Stop};
 use super::telemetry::ProgramTelemetry;
 use crate::api::{AppState, HostPolicy, LiveFeed, app};
@@ -172,11 +173,13 @@ async fn serve(
     options.migrate = config.store.migrates();
     options.queue_bytes = config.limits.queue_bytes;
     options.queue = options.queue.min((options.queue_bytes / 1024).max(1024));
+    options.clean = cleaner(config.policy.keep_headers.clone());
     if let Some(bytes) = config.store.spool_bytes {
         options.spool.bytes = bytes;
     }
     let (sender, writer) =
         StoreWriter::start(store.clone(), &config.store.data.join("spool"), config.labels.clone(), options)?;
+    say_resanitised(&writer.counters().snapshot().resanitised);
     let live = Arc::new(LiveFeed::new(&config.limits));
     let telemetry = Arc::new(ProgramTelemetry::new(writer.counters(), config));
     let address = doors.api.local_addr()?;
@@ -284,6 +287,7 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         let embedded = Backend::embedded(config.store.data.join("clickhouse"), config.store.library.clone());
         let store = embedded.open()?;
         store.migrate().await?;
+        say_cleared(&store);
         return Ok(store);
     };
     let store = Backend::Server {
@@ -295,10 +299,16 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     }
     .open()?;
     if !config.store.migrates() {
+        if let Ok(Ok(version)) = tokio::time::timeout(FIRST_ANSWER, store.schema_version()).await {
+            say_not_migrated(version, &server.url);
+        }
         return Ok(store);
     }
     let why = match tokio::time::timeout(FIRST_ANSWER, store.migrate()).await {
-        Ok(Ok(_)) => return Ok(store),
+        Ok(Ok(_)) => {
+            say_cleared(&store);
+            return Ok(store);
+        }
         Ok(Err(e @ StoreError::NewerSchema { .. })) => return Err(e.into()),
         Ok(Err(e)) => e.to_string(),
         Err(_) => format!("no answer within {} s", FIRST_ANSWER.as_secs()),

@@ -130,6 +130,17 @@ impl Telemetry for ProgramTelemetry {
                 vec![Sample::counter([], now.resent)],
             ),
             family(
+                "auscult_resanitised_rows",
+                "Rows of earlier versions cleaned of secrets of SIP messages at the start, or dropped, by place",
+                [
+                    ("store", "cleaned", now.cleared_rows),
+                    ("spool", "cleaned", now.resanitised.rows),
+                    ("spool", "dropped", now.resanitised.dropped_rows),
+                ]
+                .map(|(place, outcome, n)| Sample::counter([("place", place), ("outcome", outcome)], n))
+                .to_vec(),
+            ),
+            family(
                 "auscult_spool_bytes",
                 "Bytes waiting in the spool",
                 vec![Sample::gauge([], now.waiting_bytes as f64)],

@@ -13,6 +13,8 @@ pub struct Policy {
     pub find_unsignalled: bool,
     /// Keep SIP messages (headers and SDP) as facts.
     pub keep_sip_messages: bool,
+    /// Headers of SIP messages that are stored as they came, by name in any case; others are stored by allow-list.
+    pub keep_headers: Vec<String>,
     /// A stream without packets for this long is over.
     pub stream_timeout: Nanos,
     /// A candidate that was not confirmed within this time is given up.
@@ -38,6 +40,7 @@ impl Default for Policy {
             interval: Nanos::from_secs(10),
             find_unsignalled: true,
             keep_sip_messages: true,
+            keep_headers: Vec::new(),
             stream_timeout: Nanos::from_secs(60),
             candidate_timeout: Nanos::from_secs(5),
             call_timeout: Nanos::from_secs(2 * 3600),

@@ -83,7 +83,7 @@ pub struct PayloadMap {
 }
 
 /// One SIP message as seen, for the ladder and for evidence. Header part and SDP only: other bodies are not kept,
-/// and key material (`a=crypto`, `Authorization` digests) is replaced before it gets here.
+/// and every value that is not on the allow-list of `wire::sip` is replaced before it gets here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SipMessageRecord {
     pub at: Timestamp,

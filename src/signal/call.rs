@@ -9,7 +9,7 @@ use super::{Fact, Side};
 use crate::model::{CallRecord, CallState, Cut, Limits, Party, ReleasedBy, SipMessageRecord};
 use crate::units::{Nanos, Timestamp};
 use crate::wire::sdp::Sdp;
-use crate::wire::sip::{FIELD_MAX, NameAddr, text};
+use crate::wire::sip::{FIELD_MAX, NameAddr, PartyText, call_id_text, harmless_text, party_text, reason_value};
 use std::sync::Arc;
 
 /// Two sights of one message within this time are copies of the capture (a mirror, a tunnel and its inside),
@@ -84,7 +84,7 @@ pub(super) struct Face(CallState, u16, [Option<Timestamp>; 4], [u32; 4], bool);
 
 impl Call {
     pub fn new(uid: u64, key: u128, heard: &Heard<'_, '_>) -> Call {
-        let call_id: Arc<str> = Arc::from(text(heard.message.call_id(), FIELD_MAX));
+        let call_id: Arc<str> = Arc::from(call_id_text(heard.message.call_id(), FIELD_MAX));
         let opens = heard.opens_dialog();
         let (src, dst) = if heard.request { (heard.src, heard.dst) } else { (heard.dst, heard.src) };
         let record = CallRecord {
@@ -580,7 +580,7 @@ impl Call {
 
     fn note_release_reason(&mut self, heard: &Heard<'_, '_>) {
         if let Some(reason) = heard.message.reason_header() {
-            self.record.release_reason = text(reason, FIELD_MAX);
+            self.record.release_reason = reason_value(reason, FIELD_MAX);
         }
     }
 
@@ -598,7 +598,7 @@ impl Call {
             Side::Callee => &mut self.record.callee,
         };
         if let Some(agent) = agent.filter(|_| party.user_agent.is_empty()) {
-            party.user_agent = text(agent, FIELD_MAX);
+            party.user_agent = harmless_text(agent, FIELD_MAX);
         }
     }
 
@@ -633,24 +633,14 @@ fn push_within<T>(list: &mut Vec<T>, limit: usize, item: T) -> bool {
 
 fn reason_text(heard: &Heard<'_, '_>) -> String {
     match heard.message.start() {
-        crate::wire::sip::StartLine::Response { reason, .. } => text(reason, FIELD_MAX),
+        crate::wire::sip::StartLine::Response { reason, .. } => harmless_text(reason, FIELD_MAX),
         crate::wire::sip::StartLine::Request { .. } => String::new(),
     }
 }
 
 fn party(address: NameAddr<'_>) -> Party {
-    let host = text(address.host, FIELD_MAX);
-    let whole = text(address.user, FIELD_MAX);
-    let user = whole.split(';').next().unwrap_or_default().to_owned();
-    let mut uri = match (whole.is_empty(), host.is_empty()) {
-        (true, _) => host,
-        (false, true) => user.clone(),
-        (false, false) => format!("{whole}@{host}"),
-    };
-    while uri.len() > FIELD_MAX {
-        uri.pop();
-    }
-    Party { uri, user, display_name: text(address.display, FIELD_MAX), user_agent: String::new() }
+    let PartyText { display, uri, user } = party_text(&address, FIELD_MAX);
+    Party { uri, user, display_name: display, user_agent: String::new() }
 }
 
 fn with_agent(party: Party, other: &Party) -> Party {

@@ -324,7 +324,8 @@ impl Signal {
                     call.record.messages_dropped += 1;
                     outcome = Outcome::OverLimit(OverLimit::MessagesPerCall);
                 } else if self.policy.keep_sip_messages {
-                    let record = Box::new(evidence(&call, heard, sight == Sight::Retransmission));
+                    let record =
+                        Box::new(evidence(&call, heard, sight == Sight::Retransmission, &self.policy.keep_headers));
                     if call.confirmed {
                         out.extend(self.release(&mut call).map(Fact::Message));
                         out.push(Fact::Message(record));
@@ -483,13 +484,13 @@ fn refusal(error: sip::SipError, transport: Transport) -> Outcome {
     }
 }
 
-fn evidence(call: &Call, heard: &Heard<'_, '_>, retransmission: bool) -> SipMessageRecord {
+fn evidence(call: &Call, heard: &Heard<'_, '_>, retransmission: bool, keep_headers: &[String]) -> SipMessageRecord {
     let message = heard.message;
-    let (headers, sdp) = sip::sanitise(message);
+    let (headers, sdp) = sip::sanitise_keeping(message, keep_headers);
     // Bounded already; a mark that is left out may grow to U+FFFD.
     let (headers, sdp) = (clean_lines(&headers, usize::MAX), clean_lines(&sdp, usize::MAX));
     let reason = match message.start() {
-        sip::StartLine::Response { reason, .. } => sip::text(reason, sip::FIELD_MAX),
+        sip::StartLine::Response { reason, .. } => sip::harmless_text(reason, sip::FIELD_MAX),
         sip::StartLine::Request { .. } => String::new(),
     };
     SipMessageRecord {
@@ -500,7 +501,7 @@ fn evidence(call: &Call, heard: &Heard<'_, '_>, retransmission: bool) -> SipMess
         dst: heard.dst,
         transport: heard.transport,
         direction: if heard.request { SipDirection::Request } else { SipDirection::Response },
-        method: sip::text(message.method(), sip::FIELD_MAX),
+        method: sip::method_text(message.method()),
         status: heard.status.unwrap_or_default(),
         reason,
         cseq: heard.cseq.unwrap_or_default(),

@@ -6,6 +6,8 @@ use super::endpoint::{Access, in_process_client};
 use super::schema::{self, Dialect};
 use clickhouse::Client;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where rows go.
 #[derive(Clone)]
@@ -47,7 +49,7 @@ impl Backend {
                 let writer = in_process_client(&engine, Access::writer(None)).with_database(database);
                 let reader = in_process_client(&engine, Access::reader(None)).with_database(database);
                 let (database, dialect) = (database.clone(), Dialect::Embedded);
-                Ok(Store { writer, reader, database, dialect, engine: Some(engine) })
+                Ok(Store { writer, reader, database, dialect, engine: Some(engine), cleared: Arc::default() })
             }
             Backend::Server { url, user, password, database, cluster } => {
                 let parsed: axum::http::Uri =
@@ -65,7 +67,8 @@ impl Backend {
                     .with_setting("session_timezone", "UTC");
                 let reader = client.clone().with_setting("readonly", "2").with_setting("max_execution_time", "10");
                 let dialect = cluster.clone().map_or(Dialect::Server, |name| Dialect::Cluster { name });
-                Ok(Store { writer: client, reader, database: database.clone(), dialect, engine: None })
+                let database = database.clone();
+                Ok(Store { writer: client, reader, database, dialect, engine: None, cleared: Arc::default() })
             }
         }
     }
@@ -79,6 +82,8 @@ pub struct Store {
     database: String,
     dialect: Dialect,
     engine: Option<Engine>,
+    /// Rows of earlier versions whose texts were removed by this process.
+    cleared: Arc<AtomicU64>,
 }
 
 impl Store {
@@ -107,7 +112,22 @@ impl Store {
 
     /// Brings the schema up to date; returns the versions applied now.
     pub async fn migrate(&self) -> Result<Vec<u32>, StoreError> {
-        schema::apply(&self.writer, &self.dialect, &self.database).await
+        schema::apply_counting(&self.writer, &self.dialect, &self.database, &self.cleared).await
+    }
+
+    /// Rows of earlier versions from which [`Store::migrate`] removed secrets, since the store was opened.
+    pub fn cleared_rows(&self) -> u64 {
+        self.cleared.load(Ordering::Relaxed)
+    }
+
+    /// The counter behind [`Store::cleared_rows`].
+    pub(super) fn cleared(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.cleared)
+    }
+
+    /// Version of the schema in the store; 0 when there is none.
+    pub async fn schema_version(&self) -> Result<u32, StoreError> {
+        schema::version(&self.reader, &self.database).await
     }
 
     /// Whether the store answers a query now.

@@ -5,6 +5,8 @@
 use super::StoreError;
 use super::endpoint::{literal, quoted_name};
 use clickhouse::Client;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Where the tables live. Only table names, engines and `ON CLUSTER` differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,12 @@ pub struct Migration {
     /// What a cluster needs on top.
     cluster_sql: &'static str,
 }
+
+/// Tables that [`SANITISED_AGAIN`] changes.
+const REWRITTEN: &str = "'sip_messages', 'calls', 'streams', 'stream_intervals'";
+
+/// How long the embedded engine may take to remove the parts that a step replaced.
+const PURGE_PATIENCE: Duration = Duration::from_secs(120);
 
 /// All steps, oldest first.
 pub const MIGRATIONS: &[Migration] = &[
@@ -77,7 +85,16 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0008_voice_quality_reports.sql"),
         cluster_sql: include_str!("../../schemas/0008_voice_quality_reports.cluster.sql"),
     },
+    Migration {
+        version: SANITISED_AGAIN,
+        name: "sanitised_again",
+        sql: include_str!("../../schemas/0009_sanitised_again.sql"),
+        cluster_sql: "",
+    },
 ];
+
+/// The step that empties texts of SIP messages that earlier versions stored.
+pub const SANITISED_AGAIN: u32 = 9;
 
 const RECORD: &str = include_str!("../../schemas/0000_migrations.sql");
 
@@ -106,6 +123,19 @@ pub fn render(dialect: &Dialect, database: &str) -> String {
 /// # Errors
 /// [`StoreError::NewerSchema`] when a newer program was here; the store is left alone then.
 pub async fn apply(client: &Client, dialect: &Dialect, database: &str) -> Result<Vec<u32>, StoreError> {
+    apply_counting(client, dialect, database, &AtomicU64::default()).await
+}
+
+/// As [`apply`], and adds to `cleared` the rows from which secrets of SIP messages were removed.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn apply_counting(
+    client: &Client,
+    dialect: &Dialect,
+    database: &str,
+    cleared: &AtomicU64,
+) -> Result<Vec<u32>, StoreError> {
     // The database may not exist yet, so no statement relies on a current one.
     let client = client.clone().with_database("default");
     for statement in split(&fill(RECORD, dialect, database, "schema_migrations")) {
@@ -122,13 +152,86 @@ pub async fn apply(client: &Client, dialect: &Dialect, database: &str) -> Result
     }
     let mut applied = Vec::new();
     for migration in MIGRATIONS.iter().filter(|m| !found.contains(&m.version)) {
+        if migration.version == SANITISED_AGAIN {
+            for count in statements(migration, dialect, database).iter().filter_map(|s| counting(s)) {
+                let rows = client.query_raw(&count).fetch_one::<u64>().await;
+                let failed = |source| StoreError::Client { what: "count rows of earlier versions".to_owned(), source };
+                cleared.fetch_add(rows.map_err(failed)?, Ordering::Relaxed);
+            }
+        }
+        // A server works on mutations in its own time; nothing else runs in the embedded engine yet.
+        let here = match dialect {
+            Dialect::Embedded => client.clone().with_setting("mutations_sync", "1"),
+            _ => client.clone(),
+        };
         for statement in statements(migration, dialect, database) {
-            execute(&client, &statement).await?;
+            execute(&here, &statement).await?;
+        }
+        if migration.version == SANITISED_AGAIN && *dialect == Dialect::Embedded {
+            purge(&client, database).await?;
         }
         execute(&client, &record(migration, database)).await?;
         applied.push(migration.version);
     }
     Ok(applied)
+}
+
+/// The newest version applied; 0 when the store has no schema.
+///
+/// # Errors
+/// The store cannot be reached, or its tables may not be read.
+pub async fn version(client: &Client, database: &str) -> Result<u32, StoreError> {
+    let failed = |source| StoreError::Client { what: "read the schema version".to_owned(), source };
+    let client = client.clone().with_database("default");
+    let tables = format!(
+        "SELECT count() FROM system.tables WHERE database = {} AND name = 'schema_migrations'",
+        literal(database)
+    );
+    if client.query_raw(&tables).fetch_one::<u64>().await.map_err(failed)? == 0 {
+        return Ok(0);
+    }
+    let newest = format!("SELECT max(version) FROM {}.schema_migrations", quoted_name(database));
+    client.query_raw(&newest).fetch_one().await.map_err(failed)
+}
+
+/// The question how many rows an `ALTER TABLE ... UPDATE ... WHERE ...` will change, of all nodes on a cluster.
+fn counting(statement: &str) -> Option<String> {
+    let (head, condition) = statement.split_once("WHERE ")?;
+    let table = head.strip_prefix("ALTER TABLE ")?.split_whitespace().next()?;
+    Some(format!("SELECT count() FROM {} WHERE {condition}", table.trim_end_matches("_local")))
+}
+
+/// Waits until the parts that a mutation replaced are gone from the disk. The engine keeps them 8 minutes; here they hold
+/// what had to go.
+async fn purge(client: &Client, database: &str) -> Result<(), StoreError> {
+    let replaced = format!(
+        "SELECT count() FROM system.parts WHERE NOT active AND database = {} AND table IN ({REWRITTEN})",
+        literal(database)
+    );
+    let failed = |source| StoreError::Client { what: "look for replaced parts".to_owned(), source };
+    let left = || async { client.query_raw(&replaced).fetch_one::<u64>().await.map_err(failed) };
+    if left().await? == 0 {
+        return Ok(());
+    }
+    let tables = || REWRITTEN.split(", ").map(|t| format!("{}.{}", quoted_name(database), t.trim_matches('\'')));
+    for table in tables() {
+        execute(client, &format!("ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1")).await?;
+    }
+    let since = tokio::time::Instant::now();
+    let mut gone = false;
+    while !gone && since.elapsed() < PURGE_PATIENCE {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        gone = left().await? == 0;
+    }
+    for table in tables() {
+        execute(client, &format!("ALTER TABLE {table} RESET SETTING old_parts_lifetime")).await?;
+    }
+    if !gone {
+        tracing::warn!(
+            "parts of the store from before the upgrade are still there; the engine removes them within minutes"
+        );
+    }
+    Ok(())
 }
 
 async fn execute(client: &Client, statement: &str) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@
 use crate::model::{VoipMetrics, VqMeasured, VqSide};
 use crate::units::text::clean;
 use crate::units::{Ssrc, Timestamp};
+use crate::wire::sip::{fmtp_text, harmless_text};
 use std::borrow::Cow;
 use std::net::IpAddr;
 
@@ -117,9 +118,9 @@ pub fn parse(body: &[u8]) -> Result<VqReport, VqError> {
     if report.kind == VqKind::Alert {
         for (key, value) in pairs(value) {
             match key.to_ascii_lowercase().as_str() {
-                "type" => report.alert[0] = short(value),
-                "severity" => report.alert[1] = short(value),
-                "dir" => report.alert[2] = short(value),
+                "type" => report.alert[0] = harmless_text(value.as_bytes(), MAX_TEXT),
+                "severity" => report.alert[1] = harmless_text(value.as_bytes(), MAX_TEXT),
+                "dir" => report.alert[2] = harmless_text(value.as_bytes(), MAX_TEXT),
                 _ => {}
             }
         }
@@ -279,7 +280,11 @@ impl VqMetrics {
             "MOSCQ" => number!(moscq, "MOSCQ", 0, 4.9),
             free => {
                 if let Some(key) = TEXTS.into_iter().find(|text| text.eq_ignore_ascii_case(free)) {
-                    self.describe(key, value);
+                    let clean = match key {
+                        "FMTP" => fmtp_text(value.as_bytes(), MAX_TEXT),
+                        _ => harmless_text(value.as_bytes(), MAX_TEXT),
+                    };
+                    self.describe(key, &clean);
                 }
                 None
             }
@@ -392,7 +397,7 @@ mod tests {
         LocalMetrics:\r\n\
         Timestamps: START=2025-03-04T09:15:02Z STOP=2025-03-04T09:18:44Z\r\n\
         SessionDesc: PT=8 PD=PCMA SR=8000 FD=20 FO=160 FPP=1 PPS=50\r\n \
-        FMTP=\"a=b c=d\" PLC=3 SSUP=off\r\n\
+        FMTP=\"annexb=no; key=x y\" PLC=3 SSUP=off\r\n\
         JitterBuffer: JBA=3 JBR=2 JBN=40 JBM=60 JBX=120\r\n\
         PacketLoss: NLR=1.20 JDR=0.30\r\n\
         BurstGapLoss: BLD=41.67 BD=240 GLD=0.60 GD=9800 GMIN=16\r\n\
@@ -424,7 +429,7 @@ mod tests {
                 ("FO", "160"),
                 ("FPP", "1"),
                 ("PPS", "50"),
-                ("FMTP", "a=b c=d"),
+                ("FMTP", "annexb=no;key=***"),
                 ("PLC", "3"),
                 ("SSUP", "off"),
                 ("QoEEstAlg", "G.107"),

@@ -9,9 +9,13 @@ mod crash;
 mod facts;
 #[cfg(feature = "live")]
 mod live;
+#[path = "../signalling/places.rs"]
+#[allow(unused, reason = "another test takes the rest")]
+mod places;
 mod program;
 mod reload;
 mod replay;
+mod secrets;
 mod server;
 mod settings;
 mod stop;

@@ -3,9 +3,11 @@
 mod captures;
 mod flows;
 mod hostile;
+mod places;
 mod reports;
 mod round_trips;
 mod script;
+mod secrets;
 mod torture;
 
 use std::path::PathBuf;

@@ -10,6 +10,7 @@ mod proxy;
 mod queries;
 mod samples;
 mod schema;
+mod upgrade;
 
 use auscult::store::spool::{Frozen, Spool};
 use auscult::store::{Backend, Store, StoreOptions, chdb};

@@ -143,7 +143,7 @@ fn no_figure_of_the_samples_is_left_at_its_default() {
 }
 
 /// What the database of an earlier program looks like: the schema up to a version.
-async fn at_version(store: &Store, version: u32) {
+pub(crate) async fn at_version(store: &Store, version: u32) {
     let text = render(&Dialect::Embedded, "auscult");
     let last = MIGRATIONS.iter().find(|m| m.version == version).unwrap();
     let record = format!("SELECT {version}, '{}';\n", last.name);

@@ -1,10 +1,12 @@
 //! Facts as rows: one struct per table, made from `model` types and the operator's labels.
 
 mod labels;
+mod layout;
 mod media;
 mod tables;
 
 pub use labels::{Cidr, Labels, mapped};
+pub use layout::replace_texts;
 pub use tables::{CallRow, CaptureRow, IntervalRow, RtcpRow, SipMessageRow, StreamRow};
 
 use super::rowbinary::{RowBinary, RowKey, Unencodable};

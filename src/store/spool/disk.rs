@@ -1,6 +1,6 @@
 //! The file operations the spool needs, behind a trait so that tests can make them fail or forget.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// A directory of small whole files.
@@ -13,6 +13,13 @@ pub trait Disk: Send + Sync {
     /// Makes renames inside `dir` last.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// At most the first `most` bytes.
+    fn read_head(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        self.read(path).map(|mut bytes| {
+            bytes.truncate(most);
+            bytes
+        })
+    }
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Names and sizes of the files in `dir`.
     fn list(&self, dir: &Path) -> io::Result<Vec<(String, u64)>>;
@@ -41,6 +48,12 @@ impl Disk for Files {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         std::fs::read(path)
+    }
+
+    fn read_head(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        let mut head = Vec::new();
+        std::fs::File::open(path)?.take(most as u64).read_to_end(&mut head)?;
+        Ok(head)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

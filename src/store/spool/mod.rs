@@ -5,9 +5,11 @@
 
 mod disk;
 mod segment;
+mod upgrade;
 
 pub use disk::{Disk, Files};
 pub use segment::{BadSegment, Batch, Frozen, freeze, thaw};
+pub use upgrade::{Clean, Resanitised};
 
 use super::StoreError;
 use super::rows::Table;
@@ -91,6 +93,10 @@ impl Spool {
         }
         let mut spool = Spool::open_on(Arc::new(Files), dir, limits).map_err(io("read the spool directory"))?;
         spool._lock = Some(lock);
+        let dead = Files.list(&dir.join("dead_letter")).map_err(io("read the spool directory"))?;
+        if spool.waiting.is_empty() && dead.is_empty() {
+            let _ = Files.write_synced(&dir.join(upgrade::MARKER), b"");
+        }
         Ok(spool)
     }
 
@@ -173,6 +179,10 @@ impl Spool {
     pub fn load(&mut self, segment: &Segment) -> Loaded {
         let path = self.path_of(segment);
         match self.disk.read(&path).map(|bytes| thaw(&bytes)) {
+            Ok(Ok(batch)) if batch.format < segment::FIRST_CLEAN => Loaded::Kept(format!(
+                "{}: written by an earlier version and not cleaned of secrets yet; the next start does it",
+                path.display()
+            )),
             Ok(Ok(batch)) if (batch.table, batch.rows) == (segment.table, segment.rows) => Loaded::Batch(batch),
             Ok(Ok(_)) => self.bury_damaged(segment, BadSegment::Damaged("name and contents differ")),
             Ok(Err(BadSegment::Newer(version))) => {

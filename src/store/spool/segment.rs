@@ -10,10 +10,16 @@ use serde::{Deserialize, Serialize};
 const MAGIC: &[u8; 8] = b"AUSCSEG\n";
 
 /// Format written; readers take this and older ones.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// Texts of SIP messages in segments of this format and later ones passed the allow-list.
+pub(super) const FIRST_CLEAN: u32 = 2;
 
 /// Largest header read: column names of one table are about 1 KiB.
 const HEADER_LIMIT: usize = 64 * 1024;
+
+/// So much of a file holds its header.
+pub(super) const HEAD_MAX: usize = MAGIC.len() + 4 + HEADER_LIMIT;
 
 /// Largest batch unpacked, bytes; the writer closes a batch long before.
 const ROWS_LIMIT: usize = 256 * 1024 * 1024;
@@ -33,6 +39,8 @@ pub struct Frozen {
 /// A batch read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
+    /// Format of the file it was read from.
+    pub format: u32,
     pub table: Table,
     pub columns: Vec<String>,
     pub rows: u32,
@@ -69,14 +77,28 @@ struct Header {
 
 /// Turns rows into a file's bytes.
 pub fn freeze(number: u64, table: Table, token: String, rows: &RowBinary) -> std::io::Result<Frozen> {
-    let payload = zstd::bulk::compress(rows.bytes(), 1)?;
+    let columns = rows.columns().iter().map(|c| (*c).to_owned()).collect();
+    let bytes = seal(table, columns, rows.rows(), token.clone(), rows.first(), rows.bytes())?;
+    Ok(Frozen { number, table, rows: rows.rows(), token, bytes })
+}
+
+/// The bytes of a file with `rows` rows in RowBinary.
+pub(super) fn seal(
+    table: Table,
+    columns: Vec<String>,
+    rows: u32,
+    token: String,
+    first: Option<RowKey>,
+    payload: &[u8],
+) -> std::io::Result<Vec<u8>> {
+    let payload = zstd::bulk::compress(payload, 1)?;
     let header = serde_json::to_vec(&Header {
         version: VERSION,
         table: table.name().to_owned(),
-        columns: rows.columns().iter().map(|c| (*c).to_owned()).collect(),
-        rows: rows.rows(),
-        token: token.clone(),
-        first: rows.first(),
+        columns,
+        rows,
+        token,
+        first,
         payload_length: payload.len() as u64,
         payload_crc32: crc32fast::hash(&payload),
     })?;
@@ -86,7 +108,14 @@ pub fn freeze(number: u64, table: Table, token: String, rows: &RowBinary) -> std
     bytes.extend_from_slice(&header);
     bytes.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
     bytes.extend_from_slice(&payload);
-    Ok(Frozen { number, table, rows: rows.rows(), token, bytes })
+    Ok(bytes)
+}
+
+/// The format of a file by its first bytes, at least [`HEAD_MAX`] of them; `None` where they are no header. Nothing is checked.
+pub(super) fn format_of(head: &[u8]) -> Option<u32> {
+    let (length, rest) = take_u32(head.strip_prefix(MAGIC)?)?;
+    let header = rest.get(..usize::try_from(length).ok()?)?;
+    Some(serde_json::from_slice::<Version>(header).ok()?.version)
 }
 
 /// Reads a segment back; every byte is covered by a checksum or compared.
@@ -117,8 +146,8 @@ pub fn thaw(bytes: &[u8]) -> Result<Batch, BadSegment> {
     let table = Table::from_name(&header.table).ok_or(BadSegment::Damaged("unknown table"))?;
     let size = zstd::bulk::Decompressor::upper_bound(payload).unwrap_or(ROWS_LIMIT).min(ROWS_LIMIT);
     let payload = zstd::bulk::decompress(payload, size).map_err(|_| BadSegment::Damaged("compressed rows"))?;
-    let Header { columns, rows, token, first, .. } = header;
-    Ok(Batch { table, columns, rows, token, first, payload })
+    let Header { version: format, columns, rows, token, first, .. } = header;
+    Ok(Batch { format, table, columns, rows, token, first, payload })
 }
 
 #[derive(Deserialize)]
@@ -173,11 +202,11 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_told_from_damage() {
-        let header = br#"{"version":2,"shape":"other"}"#;
+        let header = br#"{"version":9,"shape":"other"}"#;
         let mut bytes = MAGIC.to_vec();
         bytes.extend((header.len() as u32).to_le_bytes());
         bytes.extend(header);
         bytes.extend(crc32fast::hash(header).to_le_bytes());
-        assert_eq!(thaw(&bytes), Err(BadSegment::Newer(2)));
+        assert_eq!(thaw(&bytes), Err(BadSegment::Newer(9)));
     }
 }

@@ -1,9 +1,10 @@
 //! What the writer counted: every row that came in is delivered, waiting, or dropped for a reason.
 
 use crate::store::rows::Table;
+use crate::store::spool::Resanitised;
 use hdrhistogram::Histogram;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Why rows were lost.
@@ -69,6 +70,8 @@ pub struct Counters {
     waiting_segments: AtomicU64,
     waiting_rows: AtomicU64,
     waiting_bytes: AtomicU64,
+    resanitised: Mutex<Resanitised>,
+    cleared: Arc<AtomicU64>,
     reachable: AtomicU64,
     last_error: Mutex<Option<String>>,
     answers: Answers,
@@ -120,6 +123,10 @@ pub struct CountersSnapshot {
     pub waiting_segments: u64,
     pub waiting_rows: u64,
     pub waiting_bytes: u64,
+    /// Segments of earlier versions that were cleaned of secrets or dropped at the start.
+    pub resanitised: Resanitised,
+    /// Rows of the store from which a migration of this process removed secrets.
+    pub cleared_rows: u64,
     /// The last delivery succeeded.
     pub reachable: bool,
     /// The last failure in words, kept after it healed.
@@ -133,6 +140,10 @@ impl CountersSnapshot {
 }
 
 impl Counters {
+    pub(super) fn with_cleared(cleared: Arc<AtomicU64>) -> Counters {
+        Counters { cleared, ..Counters::default() }
+    }
+
     pub fn snapshot(&self) -> CountersSnapshot {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let tables = Table::ALL.into_iter().zip(&self.tables).map(|(table, counts)| {
@@ -156,6 +167,8 @@ impl Counters {
             waiting_segments: read(&self.waiting_segments),
             waiting_rows: read(&self.waiting_rows),
             waiting_bytes: read(&self.waiting_bytes),
+            resanitised: *self.resanitised.lock().unwrap_or_else(PoisonError::into_inner),
+            cleared_rows: read(&self.cleared),
             reachable: read(&self.reachable) == 1,
             last_error: self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
@@ -206,6 +219,10 @@ impl Counters {
 
     pub(super) fn error(&self, error: String) {
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    pub(super) fn resanitised(&self, found: Resanitised) {
+        *self.resanitised.lock().unwrap_or_else(PoisonError::into_inner) = found;
     }
 
     pub(super) fn waiting(&self, size: crate::store::spool::SpoolSize) {

@@ -123,6 +123,9 @@ async fn migrate(shared: &Shared, store: &Store) {
         let newer = matches!(e, StoreError::NewerSchema { .. });
         tokio::time::sleep(if newer { LONGEST_WAIT } else { grow(&mut wait) }).await;
     }
+    if store.cleared_rows() > 0 {
+        tracing::warn!(rows = store.cleared_rows(), "secrets that an earlier version may have stored are removed");
+    }
 }
 
 /// The next segment and its contents, read on a thread that may block.

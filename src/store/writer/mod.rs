@@ -11,7 +11,7 @@ mod deliver;
 pub use counters::{Counters, CountersSnapshot, DropReason, TableCounts};
 
 use super::rows::{Labels, Record};
-use super::spool::{Spool, SpoolLimits, SpoolSize};
+use super::spool::{Clean, Spool, SpoolLimits, SpoolSize};
 use super::{Store, StoreError};
 use crate::model::{Event, Limits};
 use crate::units::{Nanos, Timestamp};
@@ -51,6 +51,8 @@ pub struct StoreOptions {
     pub answer_timeout: Duration,
     /// Bring the schema up to date before the first delivery. Off for users that may only insert.
     pub migrate: bool,
+    /// What texts in segments of earlier versions are replaced by; texts of SIP messages are emptied unless told otherwise.
+    pub clean: Arc<Clean>,
     /// The wall clock.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
 }
@@ -69,6 +71,7 @@ impl StoreOptions {
             send_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(60),
             migrate: true,
+            clean: Arc::new(|_, column, _| matches!(column, "headers" | "sdp").then(String::new)),
             now: Arc::new(now),
         }
     }
@@ -225,12 +228,14 @@ impl StoreWriter {
 
     /// As [`StoreWriter::start`], on a spool that is open already.
     pub fn start_on(
-        spool: Spool,
+        mut spool: Spool,
         store: Store,
         labels: Labels,
         options: StoreOptions,
     ) -> Result<(StoreSender, StoreWriter), StoreError> {
-        let counters = Arc::new(Counters::default());
+        let counters = Arc::new(Counters::with_cleared(store.cleared()));
+        // Before the first delivery, so that no text of an earlier version reaches the store.
+        counters.resanitised(spool.resanitise(options.clean.as_ref()));
         counters.waiting(spool.size());
         let shared = Arc::new(Shared {
             spool: Mutex::new(spool),

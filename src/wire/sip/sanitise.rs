@@ -1,172 +1,307 @@
-//! A message as evidence that may be stored: no secrets, no foreign bodies, no control characters.
+//! A message as evidence that may be stored, by allow-list: what is not known to be harmless keeps its name and loses its value.
+//!
+//! Values of listed headers, parameters and SDP attributes are built anew from what was parsed ([`lists`] has the tables). A
+//! value whose grammar does not hold loses the rest from there on. Lines are cut as the most liberal receiver would cut
+//! them: at CR LF, at LF and at a CR alone. Time is linear in the length of the message.
 
-use super::bytes::{cut, trim, visible};
-use super::headers::{Lines, split_header};
-use super::{HEADERS_MAX, Message};
+mod credentials;
+mod free_text;
+mod lists;
+mod params;
+mod passport;
+mod sdp;
+#[cfg(test)]
+mod tests;
+mod uri;
+mod values;
+
+pub use lists::{AllowListRow, allow_list};
+
+use super::bytes::{self, is_token, trim, visible};
+use super::headers::{long_name, split_header};
+use super::start::{read_start_line, version_prefix};
+use super::{Anomalies, HEADERS_MAX, Message, NameAddr, StartLine};
 
 const HEADERS_TEXT_MAX: usize = 16 * 1024;
 const SDP_TEXT_MAX: usize = 16 * 1024;
-/// What a secret is replaced by.
-const REMOVED: &str = "***";
-/// Parameters of RFC 7616 that help to guess a password.
-const DIGEST_SECRETS: [&str; 6] = ["response", "nonce", "cnonce", "opaque", "rspauth", "nextnonce"];
+/// What a value is replaced by.
+const REMOVED: &[u8] = b"***";
+/// Longest header name, parameter name or URI scheme that is shown.
+const NAME_MAX: usize = 64;
+/// Longest value that is read, in bytes; what follows is removed.
+const VALUE_MAX: usize = HEADERS_TEXT_MAX;
 
-/// Start line and headers, then SDP, each with LF line ends and cut at 16 KiB. Digest values and tokens of
-/// `Authorization` and its kin are replaced, so are keys in SDP (`a=crypto`, `a=key-mgmt`, `k=`, `a=ice-pwd`).
-/// Other bodies are left out: they carry text messages, locations, DTMF.
+/// Start line and headers, then SDP, each with LF line ends and cut at 16 KiB, with the values of the allow-list alone.
+/// Bodies other than SDP are left out: they carry text messages, locations, DTMF.
 pub fn sanitise(message: &Message<'_>) -> (String, String) {
-    let mut headers = String::new();
-    push_line(&mut headers, message.first_line, HEADERS_TEXT_MAX);
-    for line in Lines::new(message.headers).take(HEADERS_MAX) {
-        match split_header(line.bytes) {
-            Some((name, value)) if is_credential(name) => {
-                let mut clean = name.to_vec();
-                clean.extend_from_slice(b": ");
-                clean.extend_from_slice(&without_secrets(value));
-                push_line(&mut headers, &clean, HEADERS_TEXT_MAX);
-            }
-            _ => line.bytes.split(|b| *b == b'\n').for_each(|l| push_line(&mut headers, l, HEADERS_TEXT_MAX)),
-        }
-    }
-    let mut sdp = String::new();
+    sanitise_keeping(message, &[])
+}
+
+/// As [`sanitise`], and the values of the headers named in `keep` are stored as they came, in whatever case they are written
+/// there. A name that [`may_keep`] refuses has no effect.
+pub fn sanitise_keeping(message: &Message<'_>, keep: &[String]) -> (String, String) {
+    let mut headers = Text::new(HEADERS_TEXT_MAX);
+    headers.push_line(&start_line(message.first_line));
+    push_headers(message.headers, keep, &mut headers);
+    let mut session = Text::new(SDP_TEXT_MAX);
     if let Some(body) = message.sdp() {
-        for line in body.bytes.split(|b| *b == b'\n') {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if !line.is_empty() {
-                push_line(&mut sdp, &without_keys(line), SDP_TEXT_MAX);
+        sdp::push(body.bytes, &mut session);
+    }
+    (headers.out, session.out)
+}
+
+/// Stored text of a version that kept more: start line and headers, and SDP, by the same rules. Control characters that were
+/// replaced by their pictures when the text was stored end a line again where they were line ends.
+pub fn sanitise_stored(headers: &str, session: &str, keep: &[String]) -> (String, String) {
+    let lines = |text: &str| text.replace(['\u{240d}', '\u{240a}'], "\n");
+    let (headers, session) = (lines(headers), lines(session));
+    let mut clean = Text::new(HEADERS_TEXT_MAX);
+    let (first, rest) = bytes::cut(headers.as_bytes(), b'\n');
+    if !headers.is_empty() {
+        clean.push_line(&start_line(first));
+        push_headers(rest, keep, &mut clean);
+    }
+    let mut clean_session = Text::new(SDP_TEXT_MAX);
+    sdp::push(session.as_bytes(), &mut clean_session);
+    (clean.out, clean_session.out)
+}
+
+/// Whether an operator may have this header stored as it came.
+///
+/// # Errors
+/// Why not: it is no header name, or its values are credentials.
+pub fn may_keep(name: &str) -> Result<(), &'static str> {
+    let name = name.as_bytes();
+    if !is_header_name(name) {
+        return Err("it is not the name of a SIP header");
+    }
+    let long = long_name(name);
+    if lists::CREDENTIALS.iter().any(|c| c.as_bytes().eq_ignore_ascii_case(long)) {
+        return Err("its values are credentials");
+    }
+    Ok(())
+}
+
+/// Text of a person or a device as a record may hold it, at most `max` bytes: what follows `:` or `=` is removed, and so is
+/// what follows the end of its line.
+pub fn harmless_text(text: &[u8], max: usize) -> String {
+    let mut out = Vec::new();
+    free_text::push(&mut out, first_line(text));
+    bytes::text(&out, max)
+}
+
+/// A Call-ID as a record may hold it, at most `max` bytes: up to its first white space or zero byte.
+pub fn call_id_text(call_id: &[u8], max: usize) -> String {
+    let mut out = Vec::new();
+    values::push_call_id(&mut out, trim(call_id));
+    bytes::text(&out, max)
+}
+
+/// The value of a Reason header (RFC 3326) as a record may hold it, at most `max` bytes.
+pub fn reason_value(value: &[u8], max: usize) -> String {
+    let mut out = Vec::new();
+    values::push(&mut out, &lists::Kind::Items(lists::REASON_PARAMS), first_line(value));
+    bytes::text(&out, max)
+}
+
+/// A method as a record may hold it: a token, at most 64 bytes.
+pub fn method_text(method: &[u8]) -> String {
+    let word = method.split(|b| bytes::is_lws(*b)).next().unwrap_or_default();
+    let fits = is_token(word) && word.len() <= NAME_MAX;
+    bytes::text(if fits || word.is_empty() { word } else { REMOVED }, NAME_MAX)
+}
+
+/// Parameters of a codec as a record may hold them, at most `max` bytes.
+pub fn fmtp_text(params: &[u8], max: usize) -> String {
+    let mut out = Vec::new();
+    sdp::push_fmtp_params(&mut out, params);
+    bytes::text(&out, max)
+}
+
+/// A party as a record may hold it: no password, no parameter that is not listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartyText {
+    pub display: String,
+    /// `user@host` without scheme and port; a number alone for `tel:`; `scheme:***` for a scheme that is not listed.
+    pub uri: String,
+    /// User without its parameters; empty when there is none.
+    pub user: String,
+}
+
+/// The party of a From, To or Contact value; each text at most `max` bytes.
+pub fn party_text(address: &NameAddr<'_>, max: usize) -> PartyText {
+    let parts = uri::parts(address.uri);
+    let text = |b: &[u8]| bytes::text(b, max);
+    let mut whole = parts.user.clone();
+    whole.extend_from_slice(&parts.user_params);
+    if !whole.is_empty() && !parts.host.is_empty() {
+        whole.push(b'@');
+    }
+    whole.extend_from_slice(&parts.host);
+    PartyText { display: harmless_text(address.display, max), uri: text(&whole), user: text(&parts.user) }
+}
+
+/// Lines of a text with a bound.
+struct Text {
+    out: String,
+    max: usize,
+}
+
+impl Text {
+    fn new(max: usize) -> Text {
+        Text { out: String::new(), max }
+    }
+
+    fn is_full(&self) -> bool {
+        self.out.len() + 1 >= self.max
+    }
+
+    fn push_line(&mut self, line: &[u8]) {
+        let left = self.max.saturating_sub(self.out.len());
+        let line = line.get(..line.len().min(left)).unwrap_or(line);
+        for c in String::from_utf8_lossy(line).chars() {
+            let c = if c == '\t' { ' ' } else { visible(c) };
+            if self.out.len() + c.len_utf8() >= self.max {
+                return;
+            }
+            self.out.push(c);
+        }
+        if self.out.len() < self.max {
+            self.out.push('\n');
+        }
+    }
+
+    /// A line that lost everything. Several in a row are one.
+    fn push_removed(&mut self) {
+        if !self.out.ends_with("\n***\n") && self.out != "***\n" {
+            self.push_line(REMOVED);
+        }
+    }
+}
+
+/// A line as the most liberal receiver cuts it.
+struct PhysicalLine<'a> {
+    bytes: &'a [u8],
+    /// It ended with a CR that no LF follows.
+    bare_cr: bool,
+}
+
+fn physical_lines(all: &[u8]) -> impl Iterator<Item = PhysicalLine<'_>> {
+    let mut rest = all;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+        let (bytes, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+        let crlf = after.starts_with(b"\r\n");
+        let bare_cr = after.first() == Some(&b'\r') && !crlf;
+        rest = after.get(if crlf { 2 } else { 1 }..).unwrap_or_default();
+        Some(PhysicalLine { bytes, bare_cr })
+    })
+}
+
+/// Up to the first line end that is not at the start.
+fn first_line(value: &[u8]) -> &[u8] {
+    let value = trim(value);
+    value.get(..memchr::memchr2(b'\r', b'\n', value).unwrap_or(value.len())).unwrap_or(value)
+}
+
+/// Method or status, Request-URI and version; everything goes when it is no start line.
+fn start_line(line: &[u8]) -> Vec<u8> {
+    let Some((start, _)) = read_start_line(line, &mut Anomalies::default()) else { return REMOVED.to_vec() };
+    let mut out = Vec::new();
+    let line = trim(line);
+    match start {
+        StartLine::Request { method, uri } => {
+            out.extend_from_slice(method.get(..NAME_MAX).unwrap_or(method));
+            out.push(b' ');
+            uri::push(&mut out, uri);
+            out.push(b' ');
+            // The start line was read, so its last word is a version.
+            let version = line.rsplit(|b| bytes::is_lws(*b)).next().unwrap_or_default();
+            out.extend_from_slice(version.get(..NAME_MAX).unwrap_or(version));
+        }
+        StartLine::Response { reason, .. } => {
+            let version = version_prefix(line).unwrap_or_default();
+            let digits = line.iter().skip(version + 1).take_while(|b| b.is_ascii_digit() || **b == b' ').count();
+            let head = line.get(..version + 1 + digits).unwrap_or_default();
+            out.extend_from_slice(trim(head.get(..NAME_MAX).unwrap_or(head)));
+            if !reason.is_empty() {
+                out.push(b' ');
+                free_text::push(&mut out, reason);
             }
         }
-    }
-    (headers, sdp)
-}
-
-fn push_line(out: &mut String, line: &[u8], max: usize) {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let room = max.saturating_sub(out.len());
-    let line = line.get(..line.len().min(room)).unwrap_or(line);
-    for c in String::from_utf8_lossy(line).chars() {
-        let c = if c == '\t' { ' ' } else { visible(c) };
-        if out.len() + c.len_utf8() >= max {
-            return;
-        }
-        out.push(c);
-    }
-    if out.len() < max {
-        out.push('\n');
-    }
-}
-
-fn is_credential(name: &[u8]) -> bool {
-    [
-        "Authorization",
-        "Proxy-Authorization",
-        "WWW-Authenticate",
-        "Proxy-Authenticate",
-        "Authentication-Info",
-        "Proxy-Authentication-Info",
-    ]
-    .iter()
-    .any(|n| name.eq_ignore_ascii_case(n.as_bytes()))
-}
-
-/// Scheme and harmless parameters stay; of schemes other than Digest, only the name stays.
-fn without_secrets(value: &[u8]) -> Vec<u8> {
-    let value = trim(value);
-    let word = value.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
-    let (scheme, params) = value.split_at_checked(word).unwrap_or((value, &[]));
-    // Authentication-Info has no scheme: its first word is a parameter.
-    let (mut out, params) = match params.first() {
-        Some(b'=') => (Vec::new(), value),
-        _ => (scheme.to_vec(), params),
-    };
-    if !out.is_empty() && !scheme.eq_ignore_ascii_case(b"Digest") {
-        out.push(b' ');
-        out.extend_from_slice(REMOVED.as_bytes());
-        return out;
-    }
-    for (n, part) in split_commas(params).enumerate() {
-        if n > 0 {
-            out.push(b',');
-        }
-        let (name, rest) = cut(part, b'=');
-        let secret = DIGEST_SECRETS.iter().any(|s| trim(name).eq_ignore_ascii_case(s.as_bytes()));
-        if !out.is_empty() || n > 0 {
-            out.push(b' ');
-        }
-        out.extend_from_slice(trim(name));
-        if rest.is_empty() && !part.contains(&b'=') {
-            continue;
-        }
-        out.push(b'=');
-        out.extend_from_slice(if secret { REMOVED.as_bytes() } else { trim(rest) });
     }
     out
 }
 
-/// Pieces between commas outside quotes; a quote never closed ends the splitting, so that no secret hides behind it.
-fn split_commas(s: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let balanced = s.iter().filter(|b| **b == b'"').count() % 2 == 0;
-    let mut quoted = false;
-    s.split(move |b| {
-        quoted ^= balanced && *b == b'"';
-        *b == b',' && !quoted
-    })
+/// A header line with its continuations as one.
+#[derive(Default)]
+struct LogicalLine {
+    bytes: Vec<u8>,
+    /// A continuation followed a bare CR: whether it belongs to this header is in doubt, so it is left out.
+    cut: bool,
+    bare_cr: bool,
 }
 
-fn without_keys(line: &[u8]) -> Vec<u8> {
-    let lower = line.to_ascii_lowercase();
-    let starts = |p: &str| lower.starts_with(p.as_bytes());
-    let keep = if starts("a=crypto:") {
-        memchr::memmem::find(&lower, b"inline:").map(|at| at + "inline:".len())
-    } else if starts("a=key-mgmt:") {
-        Some("a=key-mgmt:".len())
-    } else if starts("k=") {
-        Some("k=".len())
-    } else if starts("a=ice-pwd:") {
-        Some("a=ice-pwd:".len())
-    } else {
-        None
+fn push_headers(all: &[u8], keep: &[String], out: &mut Text) {
+    let mut open: Option<LogicalLine> = None;
+    let mut count = 0;
+    for line in physical_lines(all) {
+        let content = trim(line.bytes);
+        if content.is_empty() {
+            continue;
+        }
+        if let (Some(b' ' | b'\t'), Some(header)) = (line.bytes.first(), &mut open) {
+            header.cut |= header.bare_cr;
+            if !header.cut {
+                header.bytes.push(b' ');
+                header.bytes.extend_from_slice(content);
+            }
+            header.bare_cr = line.bare_cr;
+            continue;
+        }
+        if let Some(header) = open.take() {
+            push_header(&header, keep, out);
+        }
+        count += 1;
+        if count > HEADERS_MAX || out.is_full() {
+            return;
+        }
+        open = Some(LogicalLine { bytes: content.to_vec(), cut: false, bare_cr: line.bare_cr });
+    }
+    if let Some(header) = open {
+        push_header(&header, keep, out);
+    }
+}
+
+fn push_header(header: &LogicalLine, keep: &[String], out: &mut Text) {
+    let Some((name, value)) = split_header(&header.bytes).filter(|(name, _)| is_header_name(name)) else {
+        return out.push_removed();
     };
-    match keep.and_then(|at| line.get(..at)) {
-        Some(kept) => [kept, REMOVED.as_bytes()].concat(),
-        None => line.to_vec(),
+    let mut line = name.to_vec();
+    line.push(b':');
+    if !value.is_empty() {
+        line.push(b' ');
+        let long = long_name(name);
+        let same = |n: &str| n.as_bytes().eq_ignore_ascii_case(name) || n.as_bytes().eq_ignore_ascii_case(long);
+        let kept = keep.iter().any(|k| same(k) && may_keep(k).is_ok());
+        let short = value.get(..VALUE_MAX).unwrap_or(value);
+        match lists::kind_of(long) {
+            _ if kept => line.extend_from_slice(short),
+            Some(kind) => values::push(&mut line, kind, short),
+            None => line.extend_from_slice(REMOVED),
+        }
     }
+    if header.cut {
+        line.push(b' ');
+        line.extend_from_slice(REMOVED);
+    }
+    out.push_line(&line);
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::parse;
-    use super::*;
-
-    #[test]
-    fn secrets_do_not_get_through() {
-        let message = "INVITE sip:b@h SIP/2.0\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\nFrom: <sip:a@h>\r\nTo: <sip:b@h>\r\n\
-            Authorization: Digest username=\"a\", realm=\"r, s\", nonce=\"SECRET1\",\r\n response = \"SECRET2\", uri=\"sip:b@h\", cnonce=SECRET3, qop=auth\r\n\
-            Proxy-Authorization: Bearer SECRET4\r\nAuthentication-Info: nextnonce=\"SECRET5\", qop=auth\r\n\
-            PROXY-AUTHORIZATION: Digest realm=\"x, response=SECRET6\r\n\
-            User-Agent: \x1b[2Jx\r\nContent-Type: application/sdp\r\n\r\n\
-            v=0\r\nk=clear:SECRET7\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:SECRET8|2^20 FEC_KEY=inline:SECRET9\r\na=Key-Mgmt:mikey SECRETA\r\na=ice-pwd:SECRETB\r\n";
-        let (headers, sdp) = sanitise(&parse(message.as_bytes()).expect("parses"));
-        assert!(!headers.contains("SECRET") && !sdp.contains("SECRET"), "{headers}{sdp}");
-        assert!(headers.contains(
-            "Authorization: Digest username=\"a\", realm=\"r, s\", nonce=***, response=***, uri=\"sip:b@h\", cnonce=***, qop=auth\n"
-        ), "{headers}");
-        assert!(
-            headers.contains("Proxy-Authorization: Bearer ***\nAuthentication-Info: nextnonce=***, qop=auth\n"),
-            "{headers}"
-        );
-        assert!(headers.contains("User-Agent: \u{241b}[2Jx\n"));
-        assert_eq!(sdp, "v=0\nk=***\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:***\na=Key-Mgmt:***\na=ice-pwd:***\n");
-    }
-
-    #[test]
-    fn other_bodies_are_left_out_and_sizes_are_capped() {
-        let message = format!(
-            "MESSAGE sip:b@h SIP/2.0\r\nCall-ID: x\r\nX: {}\r\nContent-Type: text/plain\r\n\r\nPIN 1234",
-            "é".repeat(40_000)
-        );
-        let (headers, sdp) = sanitise(&parse(message.as_bytes()).expect("parses"));
-        assert!(headers.len() <= HEADERS_TEXT_MAX && headers.len() > HEADERS_TEXT_MAX - 4);
-        assert_eq!(sdp, "");
-    }
+/// A token that begins with a letter, as all registered names do.
+fn is_header_name(name: &[u8]) -> bool {
+    is_token(name) && name.len() <= NAME_MAX && name.first().is_some_and(u8::is_ascii_alphabetic)
 }
