@@ -14,6 +14,7 @@ pub mod log;
 mod replay;
 pub mod run;
 mod running;
+mod spool_command;
 mod table;
 mod telemetry;
 

@@ -77,6 +77,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0008_voice_quality_reports.sql"),
         cluster_sql: include_str!("../../schemas/0008_voice_quality_reports.cluster.sql"),
     },
+    Migration {
+        version: 12,
+        name: "insert_memory",
+        sql: include_str!("../../schemas/0012_insert_memory.sql"),
+        cluster_sql: "",
+    },
 ];
 
 const RECORD: &str = include_str!("../../schemas/0000_migrations.sql");

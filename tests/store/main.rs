@@ -6,8 +6,10 @@ mod child;
 mod damage;
 mod delivery;
 mod endpoint;
+mod insert_memory;
 mod proxy;
 mod queries;
+mod refused;
 mod samples;
 mod schema;
 

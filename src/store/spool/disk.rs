@@ -1,6 +1,6 @@
 //! The file operations the spool needs, behind a trait so that tests can make them fail or forget.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 /// A directory of small whole files.
@@ -13,6 +13,12 @@ pub trait Disk: Send + Sync {
     /// Makes renames inside `dir` last.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// The first `bytes` bytes of a file, or all of a shorter one.
+    fn read_head(&self, path: &Path, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut whole = self.read(path)?;
+        whole.truncate(bytes);
+        Ok(whole)
+    }
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Names and sizes of the files in `dir`.
     fn list(&self, dir: &Path) -> io::Result<Vec<(String, u64)>>;
@@ -41,6 +47,12 @@ impl Disk for Files {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         std::fs::read(path)
+    }
+
+    fn read_head(&self, path: &Path, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut head = Vec::new();
+        std::fs::File::open(path)?.take(bytes as u64).read_to_end(&mut head)?;
+        Ok(head)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

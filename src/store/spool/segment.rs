@@ -26,6 +26,8 @@ pub struct Frozen {
     pub table: Table,
     pub rows: u32,
     pub token: String,
+    /// Number of the segment of which this is a part.
+    pub half_of: Option<u64>,
     /// The file's bytes.
     pub bytes: Vec<u8>,
 }
@@ -41,8 +43,17 @@ pub struct Batch {
     /// The batch's first row, by which the store is asked whether it has the batch. All rows of a batch are stored
     /// in the same second, so they are one part of one partition: there together or not at all.
     pub first: Option<RowKey>,
+    /// The replay these rows come from, as the ledger names it; `None` for live capture.
+    pub origin: Option<String>,
     /// Rows in RowBinary.
     pub payload: Vec<u8>,
+}
+
+/// What a segment says about itself, read without its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    pub first: Option<RowKey>,
+    pub origin: Option<String>,
 }
 
 /// Why a file is not a segment.
@@ -63,20 +74,41 @@ struct Header {
     token: String,
     #[serde(default)]
     first: Option<RowKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
     payload_length: u64,
     payload_crc32: u32,
 }
 
 /// Turns rows into a file's bytes.
 pub fn freeze(number: u64, table: Table, token: String, rows: &RowBinary) -> std::io::Result<Frozen> {
-    let payload = zstd::bulk::compress(rows.bytes(), 1)?;
+    freeze_replayed(number, table, token, rows, None)
+}
+
+/// As [`freeze`], with the name of the replay the rows come from.
+pub fn freeze_replayed(
+    number: u64,
+    table: Table,
+    token: String,
+    rows: &RowBinary,
+    origin: Option<String>,
+) -> std::io::Result<Frozen> {
+    let columns = rows.columns().iter().map(|c| (*c).to_owned()).collect();
+    let (first, rows, payload) = (rows.first(), rows.rows(), rows.bytes().to_vec());
+    freeze_batch(number, None, &Batch { table, columns, rows, token, first, origin, payload })
+}
+
+/// Turns a batch into a file's bytes.
+pub fn freeze_batch(number: u64, half_of: Option<u64>, batch: &Batch) -> std::io::Result<Frozen> {
+    let payload = zstd::bulk::compress(&batch.payload, 1)?;
     let header = serde_json::to_vec(&Header {
         version: VERSION,
-        table: table.name().to_owned(),
-        columns: rows.columns().iter().map(|c| (*c).to_owned()).collect(),
-        rows: rows.rows(),
-        token: token.clone(),
-        first: rows.first(),
+        table: batch.table.name().to_owned(),
+        columns: batch.columns.clone(),
+        rows: batch.rows,
+        token: batch.token.clone(),
+        first: batch.first,
+        origin: batch.origin.clone(),
         payload_length: payload.len() as u64,
         payload_crc32: crc32fast::hash(&payload),
     })?;
@@ -86,11 +118,35 @@ pub fn freeze(number: u64, table: Table, token: String, rows: &RowBinary) -> std
     bytes.extend_from_slice(&header);
     bytes.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
     bytes.extend_from_slice(&payload);
-    Ok(Frozen { number, table, rows: rows.rows(), token, bytes })
+    Ok(Frozen { number, table: batch.table, rows: batch.rows, token: batch.token.clone(), half_of, bytes })
 }
 
 /// Reads a segment back; every byte is covered by a checksum or compared.
 pub fn thaw(bytes: &[u8]) -> Result<Batch, BadSegment> {
+    let (header, payload) = header_of(bytes)?;
+    if payload.len() as u64 != header.payload_length {
+        return Err(BadSegment::Damaged("length of the rows"));
+    }
+    if crc32fast::hash(payload) != header.payload_crc32 {
+        return Err(BadSegment::Damaged("checksum of the rows"));
+    }
+    let table = Table::from_name(&header.table).ok_or(BadSegment::Damaged("unknown table"))?;
+    let size = zstd::bulk::Decompressor::upper_bound(payload).unwrap_or(ROWS_LIMIT).min(ROWS_LIMIT);
+    let payload = zstd::bulk::decompress(payload, size).map_err(|_| BadSegment::Damaged("compressed rows"))?;
+    let Header { columns, rows, token, first, origin, .. } = header;
+    Ok(Batch { table, columns, rows, token, first, origin, payload })
+}
+
+/// Reads the header alone; `bytes` may end anywhere behind it ([`HEAD`] bytes are enough).
+pub fn about(bytes: &[u8]) -> Option<About> {
+    header_of(bytes).ok().map(|(header, _)| About { first: header.first, origin: header.origin })
+}
+
+/// Bytes from the beginning of a file that hold every header.
+pub const HEAD: usize = MAGIC.len() + 8 + HEADER_LIMIT;
+
+/// The checked header, and what follows it.
+fn header_of(bytes: &[u8]) -> Result<(Header, &[u8]), BadSegment> {
     let cut = BadSegment::Damaged("cut short");
     let rest = bytes.strip_prefix(MAGIC).ok_or(BadSegment::Damaged("not a segment"))?;
     let (length, rest) = take_u32(rest).ok_or(BadSegment::Damaged("cut short"))?;
@@ -107,18 +163,7 @@ pub fn thaw(bytes: &[u8]) -> Result<Batch, BadSegment> {
     if version > VERSION {
         return Err(BadSegment::Newer(version));
     }
-    let header: Header = serde_json::from_slice(header).map_err(|_| BadSegment::Damaged("header"))?;
-    if payload.len() as u64 != header.payload_length {
-        return Err(BadSegment::Damaged("length of the rows"));
-    }
-    if crc32fast::hash(payload) != header.payload_crc32 {
-        return Err(BadSegment::Damaged("checksum of the rows"));
-    }
-    let table = Table::from_name(&header.table).ok_or(BadSegment::Damaged("unknown table"))?;
-    let size = zstd::bulk::Decompressor::upper_bound(payload).unwrap_or(ROWS_LIMIT).min(ROWS_LIMIT);
-    let payload = zstd::bulk::decompress(payload, size).map_err(|_| BadSegment::Damaged("compressed rows"))?;
-    let Header { columns, rows, token, first, .. } = header;
-    Ok(Batch { table, columns, rows, token, first, payload })
+    Ok((serde_json::from_slice(header).map_err(|_| BadSegment::Damaged("header"))?, payload))
 }
 
 #[derive(Deserialize)]
