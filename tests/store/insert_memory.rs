@@ -11,6 +11,8 @@ use auscult::store::{StoreOptions, StoreWriter, chdb};
 use auscult::units::Nanos;
 use std::time::Duration;
 
+const LONG: Duration = Duration::from_secs(100);
+
 fn record(table: Table, n: u64) -> Record {
     match table {
         Table::Calls => Record::Call(Box::new(call(n))),
@@ -35,7 +37,7 @@ async fn a_full_batch_of_every_table_is_within_the_memory_of_one_insert() {
     let Some(store) = narrow(dir.path(), INSERT_MEMORY).await else { return };
     let minute = Nanos::from_secs(60);
     let options =
-        StoreOptions { batch_age: minute, summary_age: minute, answer_timeout: Duration::from_secs(100), ..quick() };
+        StoreOptions { batch_age: minute, summary_age: minute, send_timeout: LONG, answer_timeout: LONG, ..quick() };
     let (sender, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), labels(), options).unwrap();
     let counters = writer.counters();
     for table in Table::ALL {
@@ -60,7 +62,7 @@ async fn full_batches_of_streams_are_merged_within_the_engines_memory() {
     let Some(store) = embedded(dir.path()).await else { return };
     let minute = Nanos::from_secs(60);
     let options =
-        StoreOptions { batch_age: minute, summary_age: minute, answer_timeout: Duration::from_secs(100), ..quick() };
+        StoreOptions { batch_age: minute, summary_age: minute, send_timeout: LONG, answer_timeout: LONG, ..quick() };
     let (sender, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), labels(), options).unwrap();
     store.writer().query_raw("SYSTEM STOP MERGES streams").execute().await.unwrap();
     for n in 0..100_000 {

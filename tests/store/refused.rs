@@ -25,7 +25,8 @@ pub async fn narrow(dir: &Path, query_memory: u64) -> Option<Store> {
 
 /// Short times, but for the store's answer: one that comes late leaves a batch in doubt for two minutes.
 fn patient() -> StoreOptions {
-    StoreOptions { answer_timeout: Duration::from_secs(100), ..quick() }
+    let long = Duration::from_secs(100);
+    StoreOptions { send_timeout: long, answer_timeout: long, ..quick() }
 }
 
 /// One segment with so many streams, as a program without a bound by table wrote it.
@@ -79,9 +80,10 @@ async fn a_store_wedged_by_an_earlier_version_is_freed() {
     streams(&mut spool, 50_000, 10);
     let (_sender, writer) = StoreWriter::start_on(spool, store.clone(), labels(), patient()).unwrap();
     let counters = writer.counters();
-    assert_eq!(writer.drain(Duration::from_secs(200)).await, Leftover::default());
-    assert_eq!(counts(&store, "streams").await, (19_512, 19_512));
+    let left = writer.drain(Duration::from_secs(200)).await;
     let counted = counters.snapshot();
+    assert_eq!(left, Leftover::default(), "{counted:?}");
+    assert_eq!(counts(&store, "streams").await, (19_512, 19_512));
     assert!(counted.splits > 0 && counted.table(Table::Streams).dropped.is_empty(), "{counted:?}");
     assert_eq!(counted.table(Table::Streams).delivered, 19_512);
 }

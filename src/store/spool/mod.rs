@@ -190,7 +190,11 @@ impl Spool {
             .waiting
             .values()
             .filter(|s| !(unsynced && s.half_of.is_some()) && ready(s))
-            .min_by_key(|s| (!s.table.is_summary(), s.number))?
+            .min_by_key(|s| {
+                // The newest half first: a refused row is found before other pieces are divided.
+                let order = if s.half_of.is_some() { u64::MAX - s.number } else { s.number };
+                (!s.table.is_summary(), s.half_of.is_none(), order)
+            })?
             .clone();
         self.in_flight = Some(best.number);
         Some(best)

@@ -29,6 +29,9 @@ const LOOKUPS: [Duration; 4] =
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// The longest sleep without anything to deliver.
+const IDLE: Duration = Duration::from_millis(200);
+
 /// How long a store is asked whether it is there, after a batch got no answer.
 const PING: Duration = Duration::from_secs(3);
 
@@ -55,6 +58,8 @@ pub(super) async fn run(shared: Arc<Shared>, store: Store, options: StoreOptions
         began: Instant::now(),
         wait: FIRST_WAIT,
         troubles: HashMap::new(),
+        busy: HashMap::new(),
+        failed_last: false,
         singles: HashMap::new(),
         shared,
         store,
@@ -72,6 +77,10 @@ struct Delivery {
     /// The pause after the next failure; back at its first length with every delivery.
     wait: Duration,
     troubles: HashMap<u64, Trouble>,
+    /// Tables that take nothing for now, whatever the batch.
+    busy: HashMap<Table, Instant>,
+    /// The last try failed: a segment that did not fail yet goes next, so that those that fail take half of the turns at most.
+    failed_last: bool,
     /// By original batch: rows set aside one by one.
     singles: HashMap<String, u32>,
 }
@@ -85,14 +94,22 @@ impl Delivery {
         self.shared.counters.backing_off(held.len());
         let stage = self.shared.disk.stage();
         let embedded = self.store.engine().is_some();
-        let ready = move |s: &Segment| !held.contains(&s.number) && !(embedded && stage.refuses(s.table));
-        let Some((segment, loaded)) = take(&self.shared, ready).await else {
+        self.busy.retain(|_, until| *until > now);
+        let busy: HashSet<Table> = self.busy.keys().copied().collect();
+        let may = move |s: &Segment| !busy.contains(&s.table) && !(embedded && stage.refuses(s.table));
+        let mut taken = None;
+        if std::mem::take(&mut self.failed_last) {
+            let (may, failed) = (may.clone(), self.troubles.keys().copied().collect::<HashSet<u64>>());
+            taken = take(&self.shared, move |s| !failed.contains(&s.number) && may(s)).await;
+        }
+        if taken.is_none() {
+            taken = take(&self.shared, move |s| !held.contains(&s.number) && may(s)).await;
+        }
+        let Some((segment, loaded)) = taken else {
             if self.shared.spooled_all.load(Ordering::Acquire) && self.shared.spool().size().segments == 0 {
                 return false;
             }
-            let next = self.troubles.values().map(|trouble| trouble.next_try).filter(|at| *at > now).min();
-            let pause = next.map_or(LONGEST_WAIT, |at| at.saturating_duration_since(now));
-            let _ = tokio::time::timeout(pause.min(Duration::from_millis(200)), self.shared.work.notified()).await;
+            let _ = tokio::time::timeout(IDLE, self.shared.work.notified()).await;
             return true;
         };
         match loaded {
@@ -131,6 +148,7 @@ impl Delivery {
             }
             Err(error) => error,
         };
+        self.failed_last = true;
         self.shared.spool().failed(segment.number);
         let verdict = self.verdict_of(&error).await;
         let attempts = self.note_outcome(&segment, verdict);
@@ -145,11 +163,11 @@ impl Delivery {
             others_delivered: self.shared.counters.segments_delivered() - self.trouble(&segment).delivered_before,
             in_doubt: self.in_doubt(&segment),
             divisible: !matches!(self.store.dialect(), Dialect::Cluster { .. }),
+            half: segment.half_of.is_some(),
             singles: self.singles.get(root(&batch.token)).copied().unwrap_or(0),
         };
         let pause = match decide(case) {
-            Step::Again => self.again(&segment, verdict),
-            Step::Later => self.later(&segment, attempts),
+            Step::Again | Step::Later => self.back_off(&segment, verdict, attempts),
             step @ (Step::Split | Step::SetAside) => match self.is_stored(&batch).await {
                 Ok(true) => {
                     self.acknowledge(&segment).await;
@@ -159,28 +177,31 @@ impl Delivery {
                 // Nothing is divided while it is not certain that it is not there.
                 Err(e) => {
                     tracing::warn!(error = %e, "cannot ask the store for the rows of a batch it refused");
-                    self.later(&segment, attempts)
+                    self.back_off(&segment, verdict, attempts)
                 }
                 Ok(false) if step == Step::Split => self.split(&segment, batch, &text).await,
                 Ok(false) => self.set_aside(&segment, &batch, &text),
             },
         };
         if pause {
-            tokio::time::sleep(grow(&mut self.wait)).await;
+            // A store that answers is not spared by waiting longer and longer: each segment has its own time.
+            let pause = if verdict == Verdict::Unreachable { grow(&mut self.wait) } else { jittered(FIRST_WAIT) };
+            tokio::time::sleep(pause).await;
         }
     }
 
-    /// The next try is the next delivery; where only this batch fails, others of its kind go first.
-    fn again(&mut self, segment: &Segment, verdict: Verdict) -> bool {
-        if verdict != Verdict::Unreachable {
-            self.trouble(segment).next_try = Instant::now() + jittered(FIRST_WAIT);
+    /// Others first, for twice as long with every try. Returns whether to pause before the next delivery.
+    fn back_off(&mut self, segment: &Segment, verdict: Verdict, attempts: u32) -> bool {
+        let wait = match verdict {
+            // No longer than the pause: it may be this segment that takes too long, so another is tried after it.
+            Verdict::Unreachable => self.wait + Duration::from_millis(10),
+            _ => jittered(LONGEST_WAIT.min(FIRST_WAIT * (1 << attempts.min(7)))),
+        };
+        let next_try = Instant::now() + wait;
+        self.trouble(segment).next_try = next_try;
+        if verdict == Verdict::Busy {
+            self.busy.insert(segment.table, next_try);
         }
-        true
-    }
-
-    fn later(&mut self, segment: &Segment, attempts: u32) -> bool {
-        let rounds = (attempts / TRIES).min(8);
-        self.trouble(segment).next_try = Instant::now() + jittered(LONGEST_WAIT.min(FIRST_WAIT * (1 << rounds)));
         true
     }
 

@@ -77,14 +77,16 @@ pub(super) struct Case {
     pub divisible: bool,
     /// Rows of the same original batch that were set aside one by one.
     pub singles: u32,
+    /// A piece of a batch that was refused before: its rows were in it.
+    pub half: bool,
 }
 
 /// What to do with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The same again after the usual pause.
+    /// The same again, soon.
     Again,
-    /// Others first, for a longer time with every round.
+    /// The same again, others first meanwhile.
     Later,
     /// Two halves in its place.
     Split,
@@ -98,6 +100,7 @@ pub(super) fn decide(case: Case) -> Step {
         Verdict::Unreachable => return Step::Again,
         Verdict::Busy => return if case.attempts < TRIES { Step::Again } else { Step::Later },
         Verdict::RefusedRows if !single && case.singles < SINGLES => Step::Split,
+        Verdict::RefusedRows if case.half => Step::SetAside,
         Verdict::RefusedRows | Verdict::RefusedStatement if case.attempts >= TRIES => Step::SetAside,
         Verdict::RefusedRows | Verdict::RefusedStatement => Step::Later,
         Verdict::TooLarge | Verdict::Failed | Verdict::NoAnswer if case.attempts < TRIES => Step::Again,
@@ -159,6 +162,7 @@ mod tests {
         in_doubt: false,
         divisible: true,
         singles: 0,
+        half: false,
     };
 
     #[test]
@@ -180,6 +184,8 @@ mod tests {
         assert_eq!(decide(rows), Step::Split);
         assert_eq!(decide(Case { rows: 1, ..rows }), Step::Later);
         assert_eq!(decide(Case { rows: 1, attempts: TRIES, ..rows }), Step::SetAside);
+        assert_eq!(decide(Case { rows: 1, half: true, ..rows }), Step::SetAside);
+        assert_eq!(decide(Case { singles: SINGLES, half: true, ..rows }), Step::SetAside);
         assert_eq!(decide(Case { singles: SINGLES, ..rows }), Step::Later);
         assert_eq!(decide(Case { singles: SINGLES, attempts: TRIES, ..rows }), Step::SetAside);
         assert_eq!(decide(Case { divisible: false, ..rows }), Step::Later);
