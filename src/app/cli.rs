@@ -5,6 +5,7 @@ use super::config::Config;
 use super::doctor::{self, DoctorArgs};
 use super::emodel::{self, EmodelArgs};
 use super::run::{self, RunArgs};
+use super::spool_command::{self, SpoolCommand};
 use crate::model::Policy;
 use crate::store::endpoint::{EndpointArgs, run_endpoint};
 use crate::store::schema::{self, Dialect};
@@ -38,6 +39,11 @@ pub enum Command {
     CheckConfig { file: PathBuf },
     /// Say what this machine lacks for capture, store and page, and what a running program lost; each with what to do.
     Doctor(DoctorArgs),
+    /// Show what waits for the store and what was set aside, and deliver it again.
+    Spool {
+        #[command(subcommand)]
+        command: SpoolCommand,
+    },
     /// Print shell completions.
     Completions { shell: clap_complete::Shell },
     /// Print the manual page (roff).
@@ -73,6 +79,11 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(writeln!(out, "memory of the tables: {}", super::config::memory(&config.limits))?)
         }
         Command::Doctor(args) => doctor::run(&args, &mut out),
+        Command::Spool { command } => {
+            let done = spool_command::run(&command, &mut out);
+            out.flush()?;
+            done
+        }
         Command::StoreEndpoint { data, listen, token, writable } => {
             Ok(run_endpoint(&EndpointArgs { data_dir: data, library: None, listen, token, writable })?)
         }

@@ -113,6 +113,8 @@ struct RawStore {
     listen: Option<SocketAddr>,
     token_file: Option<PathBuf>,
     spool_mib: Option<u64>,
+    disk_mib: Option<u64>,
+    disk_free_mib: Option<u64>,
     migrate: Option<bool>,
 }
 
@@ -167,6 +169,10 @@ pub struct Store {
     /// Address on which the embedded store answers ClickHouse's HTTP interface, read-only, and its token.
     pub listen: Option<(SocketAddr, String)>,
     pub spool_bytes: Option<u64>,
+    /// Bytes the embedded store may take on disk before details are refused.
+    pub disk_bytes: Option<u64>,
+    /// Bytes of the file system of `data` that stay free of details.
+    pub disk_free_bytes: u64,
     /// Bring the schema of a server up to date. The embedded store always is.
     pub migrate: bool,
 }
@@ -370,9 +376,17 @@ fn store(raw: RawStore) -> anyhow::Result<Store> {
             .spool_mib
             .map(|mib| within("store.spool_mib", mib, 1, MAX_SPOOL_MIB).map(|mib| mib << 20))
             .transpose()?,
+        disk_bytes: raw
+            .disk_mib
+            .map(|mib| within("store.disk_mib", mib, 256, MOST_MIB).map(|mib| mib << 20))
+            .transpose()?,
+        disk_free_bytes: within("store.disk_free_mib", raw.disk_free_mib.unwrap_or(1024), 0, MOST_MIB)? << 20,
         migrate: raw.migrate.unwrap_or(true),
     })
 }
+
+/// A pebibyte, so that a wrong unit is noticed.
+const MOST_MIB: u64 = 1 << 30;
 
 fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, low: T, high: T) -> anyhow::Result<T> {
     if value < low || value > high {
@@ -414,6 +428,7 @@ mod tests {
         assert!(refused("[measure]\n\nintervall = 1").starts_with("line 3: unknown field `intervall`"));
         assert_eq!(refused("[limits]\nheader_kib = 129"), "limits.header_kib = 129: it must be from 4 to 128");
         assert!(refused("[[trunk]]\nname = \"x\"\nnetworks = [\"192.0.2.1/24\"]").contains("bits after the prefix"));
+        assert_eq!(refused("[store]\ndisk_mib = 1"), "store.disk_mib = 1: it must be from 256 to 1073741824");
         assert!(refused("[store]\nlisten = \"127.0.0.1:8123\"").contains("token_file"));
         assert!(refused("[store]\nspool_mib = 0").starts_with("store.spool_mib = 0: it must be from 1 to"));
         assert!(refused("[store]\nspool_mib = 17592186044416").starts_with("store.spool_mib = 17592186044416"));
@@ -453,6 +468,8 @@ mod tests {
         assert_eq!(full.policy, Policy { assumed_one_way_delay: Some(Nanos::from_millis(50)), ..usual });
         assert_eq!(full.listen, DEFAULT_LISTEN.parse().unwrap());
         assert_eq!(full.store.data, config.store.data);
+        assert_eq!(full.store.disk_free_bytes, config.store.disk_free_bytes);
+        assert_eq!((full.store.disk_bytes, config.store.disk_bytes), (Some(500_000 << 20), None));
         assert_eq!(full.store.spool_bytes, Some(crate::store::spool::SpoolLimits::default().bytes));
         assert_eq!(full.capture.snap_len, Some(crate::capture::MAX_RECORD as u32));
         assert_eq!(full.store.server.map(|s| (s.user, s.password, s.database)), {

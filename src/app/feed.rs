@@ -466,7 +466,7 @@ mod tests {
         };
         let options = StoreOptions::new(crate::app::wall_clock);
         let (sender, writer) = StoreWriter::start(nobody.open().unwrap(), dir, config.labels.clone(), options).unwrap();
-        let telemetry = Arc::new(ProgramTelemetry::new(writer.counters(), &config));
+        let telemetry = Arc::new(ProgramTelemetry::new(writer.counters(), writer.disk(), &config));
         let live = Arc::new(LiveFeed::new(&config.limits));
         (Feed::new(&config, sender, live, telemetry.clone(), None, Arc::default()), telemetry, writer)
     }

@@ -20,6 +20,7 @@ pub mod resanitise;
 pub mod run;
 mod running;
 mod signals;
+mod spool_command;
 mod table;
 mod telemetry;
 

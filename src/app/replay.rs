@@ -3,7 +3,10 @@
 //! A replay is entered before its first row and marked done after its last. One that was begun and not ended
 //! is replayed again, and rows that are in the store already (the same capture gives the same rows) are left out.
 
-use crate::store::rows::{CallRow, CaptureRow, IntervalRow, Labels, Record, RtcpRow, SipMessageRow, StreamRow};
+use crate::store::rows::{
+    CallRow, CaptureRow, IntervalRow, Labels, Record, RtcpRow, SipMessageRow, StreamRow, row_spans,
+};
+use crate::store::spool::{Files, dead_letters, removed_rows, thaw};
 use crate::units::Timestamp;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -28,6 +31,63 @@ struct Replay {
     files: Vec<String>,
     begun_at: String,
     done: bool,
+}
+
+/// Rows of a replay that the store does not have, by table.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Set aside in the dead letters.
+    pub kept: BTreeMap<String, u64>,
+    /// Set aside by an earlier version, which did not note whose rows they are; perhaps of this replay.
+    pub perhaps: BTreeMap<String, u64>,
+    /// Set aside, and removed since because dead letters were over their bound.
+    pub removed: BTreeMap<String, u64>,
+}
+
+impl Missing {
+    /// What a spool directory says about a replay.
+    pub fn of(spool: &Path, fingerprint: &str, begun: Timestamp) -> anyhow::Result<Missing> {
+        let letters = dead_letters(&Files, spool).with_context(|| format!("cannot read {}", spool.display()))?;
+        let mut missing = Missing { removed: removed_rows(&Files, spool, fingerprint), ..Missing::default() };
+        for letter in letters {
+            let since = letter.stored_at.is_none_or(|at| i64::from(at) >= from_second(begun));
+            let place = match &letter.replay {
+                Some(replay) if replay == fingerprint => &mut missing.kept,
+                None if since => &mut missing.perhaps,
+                _ => continue,
+            };
+            *place.entry(letter.table.to_owned()).or_default() += u64::from(letter.rows);
+        }
+        Ok(missing)
+    }
+
+    /// One line: what is missing and how it is delivered; `None` when nothing is.
+    pub fn say(&self, data: &Path) -> Option<String> {
+        let mut parts = Vec::new();
+        if !self.kept.is_empty() {
+            parts.push(format!("{} of these captures are not in the store, which refused them", listed(&self.kept)));
+        }
+        if !self.perhaps.is_empty() {
+            parts.push(format!("{}, perhaps of these captures, are not in the store", listed(&self.perhaps)));
+        }
+        (!parts.is_empty()).then(|| {
+            format!(
+                "{}; they are kept in {}: `auscult spool list` says why, `auscult spool redeliver --data {}` and the next \
+                 run deliver them again",
+                parts.join("; "),
+                data.join("spool/dead_letter").display(),
+                data.display()
+            )
+        })
+    }
+}
+
+/// Rows by table in words.
+pub fn listed(rows: &BTreeMap<String, u64>) -> String {
+    rows.iter()
+        .map(|(table, n)| format!("{n} row{} of {table}", if *n == 1 { "" } else { "s" }))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// What the ledger says about a replay.
@@ -68,6 +128,14 @@ impl Ledger {
     /// Its rows are not in the store any more: it was never replayed.
     pub fn forget(&mut self, fingerprint: &str) {
         self.replays.remove(fingerprint);
+    }
+
+    /// Rows of it are missing: the next run goes on with it, and leaves out what is stored.
+    pub fn reopen(&mut self, fingerprint: &str) -> anyhow::Result<()> {
+        if let Some(replay) = self.replays.get_mut(fingerprint) {
+            replay.done = false;
+        }
+        self.save()
     }
 
     /// Enters a replay that begins; one that was begun before keeps its first time.
@@ -163,6 +231,18 @@ impl Stored {
             rows.extend(found.with_context(|| format!("cannot ask the store which rows of {table} it has"))?);
         }
         Ok(Stored { rows, labels: labels.clone() })
+    }
+
+    /// Counts rows in the dead letters as stored: `auscult spool redeliver` delivers those, and a second copy of them
+    /// would be stored beside.
+    pub fn set_aside(&mut self, spool: &Path) {
+        let dir = spool.join("dead_letter");
+        for letter in dead_letters(&Files, spool).unwrap_or_default() {
+            let batch = std::fs::read(dir.join(&letter.file)).ok().and_then(|bytes| thaw(&bytes).ok());
+            let Some(batch) = batch else { continue };
+            let spans = row_spans(batch.table, &batch.columns, batch.rows, &batch.payload).unwrap_or_default();
+            self.rows.extend(spans.iter().filter_map(|span| span.key).map(|key| key.row_id));
+        }
     }
 
     pub fn len(&self) -> usize {

@@ -7,22 +7,22 @@ use super::config::{self, Config};
 use super::feed::{Ended, Feed, Source};
 use super::progress::{Doing, LOOK_EVERY, STANDS_STILL};
 use super::reload::{Handover, Reload};
-use super::replay::{Known, Ledger, Stored, fingerprint, is_stored};
+use super::replay::{Known, Ledger, Missing, Stored, fingerprint, is_stored, listed};
 use super::resanitise::{cleaner, say_cleared, say_not_migrated, say_resanitised};
 use super::signals::{self, Stop};
 use super::telemetry::ProgramTelemetry;
 use crate::api::{AppState, HostPolicy, LiveFeed, app};
 use crate::store::endpoint::{Access, Token, serve_endpoint};
 use crate::store::query::Reader;
-use crate::store::writer::{CountersSnapshot, DropReason, Failed};
+use crate::store::writer::{CountersSnapshot, DiskLimits, DropReason, Failed};
 use crate::store::{Backend, Store, StoreError, StoreOptions, StoreSender, StoreWriter, Table};
 use crate::units::{Nanos, Timestamp};
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -177,11 +177,18 @@ async fn serve(
     if let Some(bytes) = config.store.spool_bytes {
         options.spool.bytes = bytes;
     }
+    options.disk = Some(DiskLimits::new(
+        config.store.server.is_none().then(|| config.store.data.join("clickhouse")),
+        config.store.data.clone(),
+        config.store.disk_bytes,
+        config.store.disk_free_bytes,
+    ));
+    let origin = options.origin.clone();
     let (sender, writer) =
         StoreWriter::start(store.clone(), &config.store.data.join("spool"), config.labels.clone(), options)?;
     say_resanitised(&writer.counters().snapshot().resanitised);
     let live = Arc::new(LiveFeed::new(&config.limits));
-    let telemetry = Arc::new(ProgramTelemetry::new(writer.counters(), config));
+    let telemetry = Arc::new(ProgramTelemetry::new(writer.counters(), writer.disk(), config));
     let address = doors.api.local_addr()?;
     let state = AppState {
         reader: Reader::new(store.reader()),
@@ -202,7 +209,8 @@ async fn serve(
     watch_parts(&writer, &telemetry, &stopping);
     super::say(format_args!("auscult {} on http://{address}", env!("CARGO_PKG_VERSION")));
 
-    let mut program = Program { args, config, store, writer, sender, live, telemetry, handover, work: Work::default() };
+    let work = Work::default();
+    let mut program = Program { args, config, store, writer, sender, live, telemetry, handover, origin, work };
     let ended = tokio::select! {
         prepared = program.prepare() => Some(prepared),
         () = stopped(&mut stop) => None,
@@ -348,6 +356,8 @@ struct Program<'a> {
     live: Arc<LiveFeed>,
     telemetry: Arc<ProgramTelemetry>,
     handover: Arc<Handover>,
+    /// Marks the rows of a replay with its entry in the ledger.
+    origin: Arc<OnceLock<String>>,
     work: Work,
 }
 
@@ -357,6 +367,8 @@ struct Work {
     ledger: Option<(Ledger, String)>,
     /// The captures are in the store already.
     skip: bool,
+    /// Rows of the captures that the store does not have, in words.
+    missing: Option<String>,
     stored: Option<Stored>,
 }
 
@@ -376,14 +388,36 @@ impl Program<'_> {
                 ledger.forget(&print);
             }
         }
+        if let Known::Done(begun) = ledger.known(&print) {
+            let missing = Missing::of(&self.config.store.data.join("spool"), &print, begun)?;
+            if !missing.removed.is_empty() {
+                super::say(format_args!(
+                    "{} of these captures were refused by the store and are not kept any more: the captures are replayed \
+                     for them",
+                    listed(&missing.removed)
+                ));
+                ledger.reopen(&print)?;
+                self.writer.forget_removed(&print);
+            } else {
+                self.work.missing = missing.say(&self.config.store.data);
+            }
+        }
         match ledger.known(&print) {
             Known::New => {}
             Known::Done(_) => {
-                super::say("these captures are in the store already");
+                match &self.work.missing {
+                    Some(missing) => super::say(missing),
+                    None => super::say("these captures are in the store already"),
+                }
                 self.work.skip = true;
             }
-            Known::Unfinished(begun) => self.work.stored = Some(self.resume(begun).await?),
+            Known::Unfinished(begun) => {
+                let mut stored = self.resume(begun).await?;
+                stored.set_aside(&self.config.store.data.join("spool"));
+                self.work.stored = Some(stored);
+            }
         }
+        let _ = self.origin.set(print.clone());
         if !self.work.skip {
             ledger.begin(&print, &self.args.read, super::wall_clock())?;
         }
@@ -507,15 +541,22 @@ impl Program<'_> {
             problems.push(format!("{rows} rows wait in {} and are delivered by the next run{why}", spool.display()));
         }
         if lost(&now) > 0 {
-            problems.push(format!("{} rows found no room in {} and are lost", lost(&now), spool.display()));
+            problems.push(format!(
+                "{} rows found no room in {} or on the disk and are lost",
+                lost(&now),
+                spool.display()
+            ));
         }
         if kept(&now) > 0 {
             let last = now.last_error.as_deref().unwrap_or_default();
             problems.push(format!(
-                "{} rows were refused or damaged and are kept in {}: {last}",
+                "{} rows were refused or damaged and are kept in {} (`auscult spool list` says more): {last}",
                 kept(&now),
                 spool.join("dead_letter").display()
             ));
+        }
+        if self.args.exit {
+            problems.extend(self.work.missing.take());
         }
         let text = problems.join("; ");
         if !text.is_empty() && (lost(&now) > 0 || (self.args.exit && ended == Ended::Complete)) {
@@ -606,7 +647,13 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// Rows that never were safe, or had to make room.
 fn lost(now: &CountersSnapshot) -> u64 {
-    let reasons = [DropReason::QueueFull, DropReason::SpoolFull, DropReason::SpoolUnwritable];
+    let reasons = [
+        DropReason::QueueFull,
+        DropReason::SpoolFull,
+        DropReason::SpoolUnwritable,
+        DropReason::StoreCap,
+        DropReason::DiskFull,
+    ];
     reasons.iter().flat_map(|reason| now.tables.iter().map(|(_, t)| t.dropped_for(*reason))).sum()
 }
 

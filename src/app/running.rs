@@ -225,7 +225,11 @@ fn given_up(reason: &str) -> &'static str {
         }
         "spool_full" => "the store was away for longer than the spool lasts; see /readyz, and raise store.spool_mib",
         "spool_unwritable" => "the spool could not be written; look at the disk and the owner of store.data",
-        "damaged" | "refused" => "they are kept in spool/dead_letter of store.data, each with why",
+        "damaged" | "refused" => {
+            "they are kept in spool/dead_letter of store.data, each with why; see `auscult spool list`"
+        }
+        "store_cap" => "the store reached store.disk_mib; raise it, or shorten retention",
+        "disk_full" => "the disk of store.data is nearly full; make space, or shorten retention",
         "unencodable" => "they had no form in the store's format, which is a defect; the log names them",
         _ => "see docs/operations.md",
     }

@@ -7,7 +7,7 @@ use crate::engine::EngineCounters;
 #[cfg(feature = "live")]
 use crate::engine::Missed;
 use crate::model::RelationKind;
-use crate::store::writer::Counters;
+use crate::store::writer::{Counters, DiskState};
 use crate::units::{Nanos, Timestamp};
 use hdrhistogram::Histogram;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -18,6 +18,7 @@ const SILENT: Nanos = Nanos::from_secs(60);
 
 pub struct ProgramTelemetry {
     store: Arc<Counters>,
+    disk: Arc<DiskState>,
     spool_limit: u64,
     interfaces: Vec<String>,
     frames: AtomicU64,
@@ -34,9 +35,10 @@ pub struct ProgramTelemetry {
 }
 
 impl ProgramTelemetry {
-    pub fn new(store: Arc<Counters>, config: &Config) -> ProgramTelemetry {
+    pub fn new(store: Arc<Counters>, disk: Arc<DiskState>, config: &Config) -> ProgramTelemetry {
         ProgramTelemetry {
             store,
+            disk,
             spool_limit: config.store.spool_bytes.unwrap_or(crate::store::spool::SpoolLimits::default().bytes),
             interfaces: config.capture.interfaces.clone(),
             frames: AtomicU64::new(0),
@@ -141,6 +143,34 @@ impl Telemetry for ProgramTelemetry {
                 .to_vec(),
             ),
             family(
+                "auscult_store_splits",
+                "Batches the store refused that were replaced by two halves",
+                vec![Sample::counter([], now.splits)],
+            ),
+            family(
+                "auscult_dead_letter_removed_rows",
+                "Rows in dead letters that were removed to keep their bound",
+                now.tables
+                    .iter()
+                    .map(|(table, counts)| Sample::counter([("table", table.name())], counts.dead_letters_removed))
+                    .collect(),
+            ),
+            family(
+                "auscult_spool_backing_off",
+                "Segments that failed and wait for their next try while others are delivered",
+                vec![Sample::gauge([], now.backing_off as f64)],
+            ),
+            family(
+                "auscult_disk_free_bytes",
+                "Bytes free on the file system of store.data",
+                vec![Sample::gauge([], self.disk.used().free as f64)],
+            ),
+            family(
+                "auscult_store_disk_bytes",
+                "Bytes the embedded store takes on disk, 0 without store.disk_mib",
+                vec![Sample::gauge([], self.disk.used().store as f64)],
+            ),
+            family(
                 "auscult_spool_bytes",
                 "Bytes waiting in the spool",
                 vec![Sample::gauge([], now.waiting_bytes as f64)],
@@ -213,7 +243,12 @@ impl Telemetry for ProgramTelemetry {
         });
         let delivery = (!now.reachable).then_some(now.last_error).flatten();
         let measuring = self.progress.stands_still().map(stands_still);
-        let mut checks = vec![check("spool", spool), check("delivery", delivery), check("measuring", measuring)];
+        let mut checks = vec![
+            check("spool", spool),
+            check("delivery", delivery),
+            check("disk", self.disk.problem()),
+            check("measuring", measuring),
+        ];
         if !self.interfaces.is_empty() {
             let clock = super::wall_clock();
             let last = Timestamp(self.last_frame.load(Relaxed)).0.max(self.started.0);

@@ -91,6 +91,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0009_sanitised_again.sql"),
         cluster_sql: "",
     },
+    Migration {
+        version: 12,
+        name: "insert_memory",
+        sql: include_str!("../../schemas/0012_insert_memory.sql"),
+        cluster_sql: "",
+    },
 ];
 
 /// The step that empties texts of SIP messages that earlier versions stored.

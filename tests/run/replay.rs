@@ -1,7 +1,7 @@
 //! A replay from its start to its end, again, and stopped in between.
 
 use crate::facts::{expected, held, same};
-use crate::program::{Program, end_of, reaches, run_arguments};
+use crate::program::{Program, TOKEN, end_of, reaches, run_arguments, sql};
 use crate::{engine, read, sample, samples, temporary, worlds};
 
 #[test]
@@ -92,4 +92,58 @@ fn a_stopped_replay_says_so_and_the_next_start_goes_on() {
         assert!(next.code == 0 && next.says("going on with a replay that did not end"), "{next:?}");
         same(&held(dir.path()), &expected);
     }
+}
+
+/// Rows of a replay that the store refused are missing in it, and a later run says so until they are delivered.
+#[test]
+fn a_replay_with_rows_set_aside_is_not_called_stored_before_they_are_delivered() {
+    if !engine() {
+        return;
+    }
+    let dir = temporary();
+    let data = dir.path().display().to_string();
+    let alter = |statement: &str| {
+        let (_store, address) = Program::store(&dir.path().join("clickhouse"), "127.0.0.1:0");
+        let (status, answer) = sql(address, Some(TOKEN), statement);
+        assert_eq!(status, 200, "{answer}");
+    };
+    assert_eq!(end_of(&run_arguments(dir.path(), &read(&[sample("05-failed")], &["--exit"]))).code, 0);
+    alter("ALTER TABLE auscult.calls ADD CONSTRAINT none CHECK call_uid = 1");
+    let files = [sample("03-one-way")];
+    let arguments = run_arguments(dir.path(), &read(&files, &["--exit"]));
+    let first = end_of(&arguments);
+    assert!(first.code == 1 && first.error().contains("6 rows were refused"), "{first:?}");
+    let again = end_of(&arguments);
+    assert!(!again.says("already"), "{again:?}");
+    assert_eq!(again.code, 1, "{again:?}");
+    assert!(again.says("6 rows of calls of these captures are not in the store"), "{again:?}");
+    assert!(again.error().contains(&format!("auscult spool redeliver --data {data}")), "{again:?}");
+    // Of the other captures nothing is missing.
+    let other = end_of(&run_arguments(dir.path(), &read(&[sample("05-failed")], &["--exit"])));
+    assert!(other.code == 0 && other.says("in the store already"), "{other:?}");
+
+    let listed = end_of(&["spool", "list", "--data", &data]);
+    assert!(listed.code == 0 && listed.says("6 rows") && listed.says("none"), "{listed:?}");
+    let json = end_of(&["spool", "list", "--json", "--data", &data]);
+    let json: serde_json::Value = serde_json::from_str(&json.said.join("\n")).expect("JSON");
+    let rows: u64 = json["set_aside"].as_array().expect("a list").iter().filter_map(|l| l["rows"].as_u64()).sum();
+    assert_eq!((rows, json["waiting"].as_array().map(Vec::len)), (6, Some(0)));
+
+    let mut running = Program::run(dir.path(), &[]);
+    running.api();
+    let refused = end_of(&["spool", "redeliver", "--data", &data]);
+    assert!(refused.code == 1 && refused.error().contains("stop it, redeliver, and start it again"), "{refused:?}");
+    assert_eq!(running.terminate().code, 0);
+    alter("ALTER TABLE auscult.calls DROP CONSTRAINT none");
+    let moved = end_of(&["spool", "redeliver", "--data", &data]);
+    assert!(moved.code == 0 && moved.says("moved back: "), "{moved:?}");
+    let last = end_of(&arguments);
+    assert!(last.code == 0 && last.says("in the store already"), "{last:?}");
+    let mut all = expected(&files);
+    for (table, rows) in expected(&[sample("05-failed")]) {
+        all.get_mut(table).expect("the same tables").extend(rows);
+    }
+    same(&held(dir.path()), &all);
+    let missing = end_of(&["spool", "list", "--data", "/nonexistent"]);
+    assert!(missing.code == 1 && missing.error().contains("there is no spool"), "{missing:?}");
 }

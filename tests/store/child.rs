@@ -85,9 +85,15 @@ fn child_process() {
             writable: true,
         })
         .unwrap(),
+        "divider" => divide(dir, argument.parse().unwrap()),
         "writer" => write_until_killed(dir, argument.parse().unwrap()),
         other => panic!("no role {other}"),
     }
+}
+
+#[tokio::main]
+async fn divide(dir: &Path, query_memory: u64) {
+    crate::refused::divide_until_killed(dir, query_memory).await;
 }
 
 /// Sends calls numbered from `first`, four intervals with each, and says how many of the calls are safe.

@@ -6,7 +6,7 @@ mod media;
 mod tables;
 
 pub use labels::{Cidr, Labels, mapped};
-pub use layout::replace_texts;
+pub use layout::{RowSpan, replace_texts, row_spans};
 pub use tables::{CallRow, CaptureRow, IntervalRow, RtcpRow, SipMessageRow, StreamRow};
 
 use super::rowbinary::{RowBinary, RowKey, Unencodable};
@@ -55,10 +55,33 @@ impl Table {
         Table::ALL.into_iter().find(|table| table.name() == name)
     }
 
+    /// What one insert may hold, so that the embedded engine takes it with less than [`INSERT_MEMORY`] whatever else
+    /// runs; `tests/store/insert_memory.rs` holds it on the engine.
+    pub fn insert_limit(self) -> InsertLimit {
+        // Measured per table in docs/performance.md: about 15 MiB and 1.5 to 3 bytes for each byte of RowBinary.
+        let rows = match self {
+            Table::Calls | Table::Streams | Table::CaptureIntervals => 10_000,
+            Table::SipMessages | Table::RtcpReports | Table::StreamIntervals => 20_000,
+        };
+        InsertLimit { rows, bytes: 12 << 20 }
+    }
+
     /// One row per finished call or stream: delivered first, dropped last.
     pub fn is_summary(self) -> bool {
         matches!(self, Table::Calls | Table::Streams)
     }
+}
+
+/// Memory of the embedded engine that one insert may take, bytes. The engine has 800 MB in all: this leaves what the
+/// largest merge (110 MiB) and the reads take.
+pub const INSERT_MEMORY: u64 = 96 << 20;
+
+/// Bounds of one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InsertLimit {
+    pub rows: u32,
+    /// Bytes of RowBinary.
+    pub bytes: usize,
 }
 
 /// A fact that is stored.

@@ -13,12 +13,11 @@ pub trait Disk: Send + Sync {
     /// Makes renames inside `dir` last.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
-    /// At most the first `most` bytes.
-    fn read_head(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
-        self.read(path).map(|mut bytes| {
-            bytes.truncate(most);
-            bytes
-        })
+    /// The first `bytes` bytes of a file, or all of a shorter one.
+    fn read_head(&self, path: &Path, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut whole = self.read(path)?;
+        whole.truncate(bytes);
+        Ok(whole)
     }
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Names and sizes of the files in `dir`.
@@ -50,9 +49,9 @@ impl Disk for Files {
         std::fs::read(path)
     }
 
-    fn read_head(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    fn read_head(&self, path: &Path, bytes: usize) -> io::Result<Vec<u8>> {
         let mut head = Vec::new();
-        std::fs::File::open(path)?.take(most as u64).read_to_end(&mut head)?;
+        std::fs::File::open(path)?.take(bytes as u64).read_to_end(&mut head)?;
         Ok(head)
     }
 

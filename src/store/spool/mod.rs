@@ -2,13 +2,18 @@
 //!
 //! A file is written under another name, synced, renamed, and the directory synced: then, and only then, its rows
 //! are safe. What does not fit pushes out the oldest batch of the least precious table, and is counted.
+//!
+//! A segment that the store refuses is replaced by two with half of its rows each ([`Spool::replace`]). The removal of the
+//! whole one decides: before it, the halves are removed at the next start; after it, they are segments like others.
 
+mod dead_letters;
 mod disk;
 mod segment;
 mod upgrade;
 
+pub use dead_letters::{DeadLetter, Redelivered, Removed, dead_letters, removed_rows, waiting_segments};
 pub use disk::{Disk, Files};
-pub use segment::{BadSegment, Batch, Frozen, freeze, thaw};
+pub use segment::{BadSegment, Batch, Frozen, freeze, freeze_batch, freeze_replayed, thaw};
 pub use upgrade::{Clean, Resanitised};
 
 use super::StoreError;
@@ -44,6 +49,8 @@ pub struct Segment {
     pub attempts: u32,
     /// Left by an earlier run, which may have ended in the middle of its delivery.
     pub inherited: bool,
+    /// The segment of which this is a part.
+    pub half_of: Option<u64>,
 }
 
 /// A segment taken back for its delivery.
@@ -68,6 +75,10 @@ pub struct Spool {
     next_number: u64,
     /// Delivered, but the file could not be removed yet.
     leftovers: Vec<PathBuf>,
+    /// A segment was replaced by its halves, and the directory is not synced yet.
+    unsynced: bool,
+    /// Dead letters removed to keep their bound, until they are counted.
+    trimmed: Vec<Removed>,
     /// Different in every run, so that numbers may repeat.
     run: u128,
     _lock: Option<std::fs::File>,
@@ -113,23 +124,33 @@ impl Spool {
             bytes: 0,
             next_number: 1,
             leftovers: Vec::new(),
+            unsynced: false,
+            trimmed: Vec::new(),
             run: random(),
             _lock: None,
         };
         // A buried segment keeps its number, so that a later one does not take its place.
         for (name, _) in spool.disk.list(&dir.join("dead_letter"))? {
-            let buried = parse_name(&name).map_or(0, |(number, ..)| number);
+            let buried = parse_name(&name).map_or(0, |named| named.number);
             spool.next_number = spool.next_number.max(buried + 1);
         }
         for (name, bytes) in spool.disk.list(dir)? {
             if name.ends_with(".tmp") {
                 // Never synced, so never claimed.
                 spool.disk.remove(&dir.join(&name))?;
-            } else if let Some((number, table, rows)) = parse_name(&name) {
+            } else if let Some(named) = parse_name(&name) {
                 spool.bytes += bytes;
-                spool.next_number = spool.next_number.max(number + 1);
-                spool.waiting.insert(number, Segment { number, table, rows, bytes, attempts: 0, inherited: true });
+                spool.next_number = spool.next_number.max(named.number + 1);
+                spool.waiting.insert(named.number, Segment { bytes, inherited: true, ..named });
             }
+        }
+        // A half whose whole is still there belongs to a split that was not finished: the whole has its rows.
+        let unfinished = |half: &&Segment| half.half_of.is_some_and(|whole| spool.waiting.contains_key(&whole));
+        let unfinished: Vec<Segment> = spool.waiting.values().filter(unfinished).cloned().collect();
+        for half in unfinished {
+            spool.disk.remove(&spool.path_of(&half))?;
+            spool.waiting.remove(&half.number);
+            spool.bytes -= half.bytes;
         }
         Ok(spool)
     }
@@ -169,8 +190,18 @@ impl Spool {
 
     /// The next segment to deliver among those `ready` says may go: calls and streams first, then the oldest.
     pub fn next(&mut self, mut ready: impl FnMut(&Segment) -> bool) -> Option<Segment> {
-        let best =
-            self.waiting.values().filter(|s| ready(s)).min_by_key(|s| (!s.table.is_summary(), s.number))?.clone();
+        self.sync_removals();
+        let unsynced = self.unsynced;
+        let best = self
+            .waiting
+            .values()
+            .filter(|s| !(unsynced && s.half_of.is_some()) && ready(s))
+            .min_by_key(|s| {
+                // The newest half first: a refused row is found before other pieces are divided.
+                let order = if s.half_of.is_some() { u64::MAX - s.number } else { s.number };
+                (!s.table.is_summary(), s.half_of.is_none(), order)
+            })?
+            .clone();
         self.in_flight = Some(best.number);
         Some(best)
     }
@@ -208,21 +239,69 @@ impl Spool {
         })
     }
 
+    /// Two numbers for the halves of a segment, which is not pushed out until [`Spool::replace`] or [`Spool::failed`].
+    pub fn begin_split(&mut self, number: u64) -> [u64; 2] {
+        self.in_flight = Some(number);
+        let first = self.next_number;
+        self.next_number += 2;
+        [first, first + 1]
+    }
+
+    /// Where a half goes. The bound of the spool is not asked: its whole goes in exchange.
+    pub fn place_of(&self, half: &Frozen) -> Place {
+        Place { disk: Arc::clone(&self.disk), dir: self.dir.clone(), path: self.path_of(&segment_of(half)) }
+    }
+
+    /// Puts two halves, which were written to their places, in the place of their whole.
+    ///
+    /// # Errors
+    /// The whole is still there and waits as before; the halves are gone, or go at the next start.
+    pub fn replace(&mut self, number: u64, halves: &[Frozen; 2]) -> io::Result<()> {
+        self.in_flight = None;
+        let removed = match self.waiting.get(&number) {
+            Some(whole) => self.disk.remove(&self.path_of(whole)),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        if let Err(error) = removed {
+            self.abandon(halves);
+            return Err(error);
+        }
+        if let Some(whole) = self.waiting.remove(&number) {
+            self.bytes = self.bytes.saturating_sub(whole.bytes);
+        }
+        for half in halves {
+            self.bytes += half.bytes.len() as u64;
+            self.waiting.insert(half.number, segment_of(half));
+        }
+        // Before a half is delivered its whole must not come back, not even after a power cut.
+        self.unsynced = true;
+        self.sync_removals();
+        Ok(())
+    }
+
+    /// Removes what was written of halves that are not wanted any more.
+    pub fn abandon(&mut self, halves: &[Frozen]) {
+        for half in halves {
+            let path = self.path_of(&segment_of(half));
+            if self.disk.remove(&path).is_err() {
+                self.leftovers.push(path);
+            }
+        }
+    }
+
+    /// Makes the removal of split segments last; tried again until it worked.
+    fn sync_removals(&mut self) {
+        if self.unsynced && self.disk.sync_dir(&self.dir).is_ok() {
+            self.unsynced = false;
+        }
+    }
+
     /// Moves a segment out of the way, with the reason beside it.
     pub fn bury(&mut self, number: u64, why: &str) {
         self.in_flight = None;
         let Some(segment) = self.waiting.remove(&number) else { return };
         self.bytes = self.bytes.saturating_sub(segment.bytes);
-        let path = self.path_of(&segment);
-        let graveyard = self.dir.join("dead_letter");
-        let name = path.file_name().unwrap_or_default();
-        let moved = self.disk.rename(&path, &graveyard.join(name));
-        let reason = graveyard.join(name).with_extension("why");
-        let _ = self.disk.write_synced(&reason, format!("{why}\n").as_bytes());
-        if moved.is_err() {
-            self.leftovers.push(path);
-        }
-        self.trim_dead_letters(&graveyard);
+        self.move_to_dead_letters(&segment, why);
     }
 
     /// A number that no other run of a spool has.
@@ -269,21 +348,8 @@ impl Spool {
         });
     }
 
-    fn trim_dead_letters(&self, graveyard: &Path) {
-        let Ok(mut files) = self.disk.list(graveyard) else { return };
-        files.sort();
-        let mut total: u64 = files.iter().map(|(_, bytes)| bytes).sum();
-        for (name, bytes) in files {
-            if total <= self.limits.dead_letter_bytes {
-                break;
-            }
-            let _ = self.disk.remove(&graveyard.join(name));
-            total -= bytes;
-        }
-    }
-
     fn path_of(&self, segment: &Segment) -> PathBuf {
-        self.dir.join(format!("{:016x}-{}-{}.seg", segment.number, segment.table.name(), segment.rows))
+        self.dir.join(file_name(segment))
     }
 }
 
@@ -340,15 +406,29 @@ fn segment_of(batch: &Frozen) -> Segment {
         bytes: batch.bytes.len() as u64,
         attempts: 0,
         inherited: false,
+        half_of: batch.half_of,
     }
 }
 
-fn parse_name(name: &str) -> Option<(u64, Table, u32)> {
+fn file_name(segment: &Segment) -> String {
+    let Segment { number, table, rows, half_of, .. } = segment;
+    let part = half_of.map_or_else(String::new, |whole| format!("-of-{whole:016x}"));
+    format!("{number:016x}-{}-{rows}{part}.seg", table.name())
+}
+
+/// What the name of a file says; its size and state are not known by it.
+fn parse_name(name: &str) -> Option<Segment> {
     let mut parts = name.strip_suffix(".seg")?.split('-');
     let number = u64::from_str_radix(parts.next()?, 16).ok()?;
     let table = Table::from_name(parts.next()?)?;
     let rows = parts.next()?.parse().ok()?;
-    parts.next().is_none().then_some((number, table, rows))
+    let half_of = match parts.next() {
+        None => None,
+        Some("of") => Some(u64::from_str_radix(parts.next()?, 16).ok()?),
+        Some(_) => return None,
+    };
+    let segment = Segment { number, table, rows, bytes: 0, attempts: 0, inherited: false, half_of };
+    parts.next().is_none().then_some(segment)
 }
 
 fn random() -> u128 {

@@ -18,9 +18,6 @@ pub(super) const FIRST_CLEAN: u32 = 2;
 /// Largest header read: column names of one table are about 1 KiB.
 const HEADER_LIMIT: usize = 64 * 1024;
 
-/// So much of a file holds its header.
-pub(super) const HEAD_MAX: usize = MAGIC.len() + 4 + HEADER_LIMIT;
-
 /// Largest batch unpacked, bytes; the writer closes a batch long before.
 const ROWS_LIMIT: usize = 256 * 1024 * 1024;
 
@@ -32,6 +29,8 @@ pub struct Frozen {
     pub table: Table,
     pub rows: u32,
     pub token: String,
+    /// Number of the segment of which this is a part.
+    pub half_of: Option<u64>,
     /// The file's bytes.
     pub bytes: Vec<u8>,
 }
@@ -39,7 +38,7 @@ pub struct Frozen {
 /// A batch read back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// Format of the file it was read from.
+    /// Format of the file it was read from, or is to be written in.
     pub format: u32,
     pub table: Table,
     pub columns: Vec<String>,
@@ -49,8 +48,17 @@ pub struct Batch {
     /// The batch's first row, by which the store is asked whether it has the batch. All rows of a batch are stored
     /// in the same second, so they are one part of one partition: there together or not at all.
     pub first: Option<RowKey>,
+    /// The replay these rows come from, as the ledger names it; `None` for live capture.
+    pub origin: Option<String>,
     /// Rows in RowBinary.
     pub payload: Vec<u8>,
+}
+
+/// What a segment says about itself, read without its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    pub first: Option<RowKey>,
+    pub origin: Option<String>,
 }
 
 /// Why a file is not a segment.
@@ -71,34 +79,41 @@ struct Header {
     token: String,
     #[serde(default)]
     first: Option<RowKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
     payload_length: u64,
     payload_crc32: u32,
 }
 
 /// Turns rows into a file's bytes.
 pub fn freeze(number: u64, table: Table, token: String, rows: &RowBinary) -> std::io::Result<Frozen> {
-    let columns = rows.columns().iter().map(|c| (*c).to_owned()).collect();
-    let bytes = seal(table, columns, rows.rows(), token.clone(), rows.first(), rows.bytes())?;
-    Ok(Frozen { number, table, rows: rows.rows(), token, bytes })
+    freeze_replayed(number, table, token, rows, None)
 }
 
-/// The bytes of a file with `rows` rows in RowBinary.
-pub(super) fn seal(
+/// As [`freeze`], with the name of the replay the rows come from.
+pub fn freeze_replayed(
+    number: u64,
     table: Table,
-    columns: Vec<String>,
-    rows: u32,
     token: String,
-    first: Option<RowKey>,
-    payload: &[u8],
-) -> std::io::Result<Vec<u8>> {
-    let payload = zstd::bulk::compress(payload, 1)?;
+    rows: &RowBinary,
+    origin: Option<String>,
+) -> std::io::Result<Frozen> {
+    let columns = rows.columns().iter().map(|c| (*c).to_owned()).collect();
+    let (first, rows, payload) = (rows.first(), rows.rows(), rows.bytes().to_vec());
+    freeze_batch(number, None, &Batch { format: VERSION, table, columns, rows, token, first, origin, payload })
+}
+
+/// Turns a batch into a file's bytes.
+pub fn freeze_batch(number: u64, half_of: Option<u64>, batch: &Batch) -> std::io::Result<Frozen> {
+    let payload = zstd::bulk::compress(&batch.payload, 1)?;
     let header = serde_json::to_vec(&Header {
         version: VERSION,
-        table: table.name().to_owned(),
-        columns,
-        rows,
-        token,
-        first,
+        table: batch.table.name().to_owned(),
+        columns: batch.columns.clone(),
+        rows: batch.rows,
+        token: batch.token.clone(),
+        first: batch.first,
+        origin: batch.origin.clone(),
         payload_length: payload.len() as u64,
         payload_crc32: crc32fast::hash(&payload),
     })?;
@@ -108,18 +123,42 @@ pub(super) fn seal(
     bytes.extend_from_slice(&header);
     bytes.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
     bytes.extend_from_slice(&payload);
-    Ok(bytes)
+    Ok(Frozen { number, table: batch.table, rows: batch.rows, token: batch.token.clone(), half_of, bytes })
 }
 
-/// The format of a file by its first bytes, at least [`HEAD_MAX`] of them; `None` where they are no header. Nothing is checked.
+/// Reads a segment back; every byte is covered by a checksum or compared.
+pub fn thaw(bytes: &[u8]) -> Result<Batch, BadSegment> {
+    let (header, payload) = header_of(bytes)?;
+    if payload.len() as u64 != header.payload_length {
+        return Err(BadSegment::Damaged("length of the rows"));
+    }
+    if crc32fast::hash(payload) != header.payload_crc32 {
+        return Err(BadSegment::Damaged("checksum of the rows"));
+    }
+    let table = Table::from_name(&header.table).ok_or(BadSegment::Damaged("unknown table"))?;
+    let size = zstd::bulk::Decompressor::upper_bound(payload).unwrap_or(ROWS_LIMIT).min(ROWS_LIMIT);
+    let payload = zstd::bulk::decompress(payload, size).map_err(|_| BadSegment::Damaged("compressed rows"))?;
+    let Header { version: format, columns, rows, token, first, origin, .. } = header;
+    Ok(Batch { format, table, columns, rows, token, first, origin, payload })
+}
+
+/// The format of a file by its first bytes, at least [`HEAD`] of them; `None` where they are no header. Nothing is checked.
 pub(super) fn format_of(head: &[u8]) -> Option<u32> {
     let (length, rest) = take_u32(head.strip_prefix(MAGIC)?)?;
     let header = rest.get(..usize::try_from(length).ok()?)?;
     Some(serde_json::from_slice::<Version>(header).ok()?.version)
 }
 
-/// Reads a segment back; every byte is covered by a checksum or compared.
-pub fn thaw(bytes: &[u8]) -> Result<Batch, BadSegment> {
+/// Reads the header alone; `bytes` may end anywhere behind it ([`HEAD`] bytes are enough).
+pub fn about(bytes: &[u8]) -> Option<About> {
+    header_of(bytes).ok().map(|(header, _)| About { first: header.first, origin: header.origin })
+}
+
+/// Bytes from the beginning of a file that hold every header.
+pub const HEAD: usize = MAGIC.len() + 8 + HEADER_LIMIT;
+
+/// The checked header, and what follows it.
+fn header_of(bytes: &[u8]) -> Result<(Header, &[u8]), BadSegment> {
     let cut = BadSegment::Damaged("cut short");
     let rest = bytes.strip_prefix(MAGIC).ok_or(BadSegment::Damaged("not a segment"))?;
     let (length, rest) = take_u32(rest).ok_or(BadSegment::Damaged("cut short"))?;
@@ -136,18 +175,7 @@ pub fn thaw(bytes: &[u8]) -> Result<Batch, BadSegment> {
     if version > VERSION {
         return Err(BadSegment::Newer(version));
     }
-    let header: Header = serde_json::from_slice(header).map_err(|_| BadSegment::Damaged("header"))?;
-    if payload.len() as u64 != header.payload_length {
-        return Err(BadSegment::Damaged("length of the rows"));
-    }
-    if crc32fast::hash(payload) != header.payload_crc32 {
-        return Err(BadSegment::Damaged("checksum of the rows"));
-    }
-    let table = Table::from_name(&header.table).ok_or(BadSegment::Damaged("unknown table"))?;
-    let size = zstd::bulk::Decompressor::upper_bound(payload).unwrap_or(ROWS_LIMIT).min(ROWS_LIMIT);
-    let payload = zstd::bulk::decompress(payload, size).map_err(|_| BadSegment::Damaged("compressed rows"))?;
-    let Header { version: format, columns, rows, token, first, .. } = header;
-    Ok(Batch { format, table, columns, rows, token, first, payload })
+    Ok((serde_json::from_slice(header).map_err(|_| BadSegment::Damaged("header"))?, payload))
 }
 
 #[derive(Deserialize)]
@@ -202,11 +230,11 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_told_from_damage() {
-        let header = br#"{"version":9,"shape":"other"}"#;
+        let header = br#"{"version":3,"shape":"other"}"#;
         let mut bytes = MAGIC.to_vec();
         bytes.extend((header.len() as u32).to_le_bytes());
         bytes.extend(header);
         bytes.extend(crc32fast::hash(header).to_le_bytes());
-        assert_eq!(thaw(&bytes), Err(BadSegment::Newer(9)));
+        assert_eq!(thaw(&bytes), Err(BadSegment::Newer(3)));
     }
 }

@@ -247,3 +247,131 @@ proptest! {
         prop_assert!(claimed.is_subset(&distinct), "a claimed batch is gone");
     }
 }
+
+/// Halves of a batch of `batch`, written and put in its place as the delivery does.
+fn split(spool: &mut Spool, whole: &Segment) -> io::Result<()> {
+    let Loaded::Batch(read) = spool.load(whole) else { panic!("not readable") };
+    let numbers = spool.begin_split(whole.number);
+    let middle = read.payload.len() / 8 * 4;
+    let half = |name: &str, from: usize, to: usize| Batch {
+        rows: ((to - from) / 4) as u32,
+        token: format!("{}/{name}", read.token),
+        payload: read.payload[from..to].to_vec(),
+        ..read.clone()
+    };
+    let halves = [half("a", 0, middle), half("b", middle, read.payload.len())];
+    let frozen = [
+        freeze_batch(numbers[0], Some(whole.number), &halves[0]).unwrap(),
+        freeze_batch(numbers[1], Some(whole.number), &halves[1]).unwrap(),
+    ];
+    for half in &frozen {
+        let written = spool.place_of(half).write(half);
+        if written.is_err() {
+            spool.abandon(&frozen);
+            spool.failed(whole.number);
+        }
+        written?;
+    }
+    spool.replace(whole.number, &frozen)
+}
+
+proptest! {
+    /// Splits that fail and are cut off at any operation: every row is there once, under a token of its batch.
+    #[test]
+    fn a_split_is_done_or_not_done_whatever_fails(
+        rows in 2u32..40,
+        steps in prop::collection::vec((0u32..12, any::<bool>(), any::<bool>()), 1..12),
+    ) {
+        let disk = Arc::new(FaultyDisk::default());
+        let mut spool = open(&disk, 1 << 24);
+        let first = batch(&mut spool, Table::Calls, rows);
+        store(&mut spool, &first).unwrap();
+        for (fail, crash, keep) in steps {
+            let Some(whole) = spool.next(|s| s.rows > 1) else { break };
+            if fail < 9 {
+                disk.fail_after(fail);
+            }
+            let _ = split(&mut spool, &whole);
+            disk.state.lock().unwrap().fail_in = None;
+            if crash {
+                disk.crash(keep);
+                spool = open(&disk, 1 << 24);
+            }
+        }
+        let mut values = Vec::new();
+        let mut tokens = BTreeSet::new();
+        while let Some(segment) = spool.next(|_| true) {
+            let Loaded::Batch(read) = spool.load(&segment) else { panic!("not readable") };
+            values.extend(read.payload.chunks(4).map(|c| u32::from_le_bytes(c.try_into().unwrap())));
+            prop_assert!(read.token.starts_with(&first.token) && tokens.insert(read.token));
+            spool.acknowledge(segment.number);
+        }
+        values.sort_unstable();
+        prop_assert_eq!(values, (0..rows).collect::<Vec<_>>());
+        prop_assert_eq!(spool.size(), SpoolSize::default());
+    }
+}
+
+#[test]
+fn a_half_is_not_delivered_before_the_removal_of_its_whole_lasts() {
+    let disk = Arc::new(FaultyDisk::default());
+    let mut spool = open(&disk, 1 << 20);
+    let whole = batch(&mut spool, Table::Calls, 8);
+    store(&mut spool, &whole).unwrap();
+    let segment = spool.next(|_| true).unwrap();
+    // Two writes of three operations each, the removal, and then the sync fails, twice.
+    disk.fail_after(6);
+    split(&mut spool, &segment).unwrap();
+    disk.fail_after(0);
+    assert_eq!(spool.next(|_| true), None);
+    assert_eq!(spool.next(|_| true).map(|s| s.rows), Some(4));
+}
+
+#[test]
+fn dead_letters_are_listed_and_go_back_once() {
+    let disk = Arc::new(FaultyDisk::default());
+    let mut spool = open(&disk, 1 << 20);
+    for table in [Table::Calls, Table::Streams, Table::Calls] {
+        let batch = batch(&mut spool, table, 5);
+        store(&mut spool, &batch).unwrap();
+    }
+    for _ in 0..3 {
+        let segment = spool.next(|_| true).unwrap();
+        spool.bury(segment.number, "refused\nfor a reason");
+    }
+    let letters = dead_letters(&*disk, Path::new(DIR)).unwrap();
+    assert_eq!(
+        letters.iter().map(|l| (l.table, l.rows)).collect::<Vec<_>>(),
+        [("calls", 5), ("streams", 5), ("calls", 5)]
+    );
+    assert!(letters.iter().all(|l| l.damage.is_none() && l.reason.starts_with("refused") && l.replay.is_none()));
+    let damaged = Path::new(DIR).join("dead_letter").join(&letters[1].file);
+    disk.state.lock().unwrap().seen.get_mut(&damaged).unwrap().truncate(60);
+    assert_eq!(dead_letters(&*disk, Path::new(DIR)).unwrap()[1].damage.as_deref(), Some("damaged: cut short"));
+    let done = spool.redeliver().unwrap();
+    assert_eq!((done.moved.len(), done.kept.len(), spool.size().rows), (2, 1, 10));
+    assert_eq!(spool.redeliver().unwrap().moved, []);
+    assert_eq!(waiting_segments(&*disk, Path::new(DIR)).unwrap().len(), 2);
+    assert!(open(&disk, 1 << 20).next_ticket().0 > 3);
+}
+
+#[test]
+fn what_is_removed_of_a_replay_is_remembered_until_it_is_replayed() {
+    let disk = Arc::new(FaultyDisk::default());
+    let limits = SpoolLimits { bytes: 1 << 20, dead_letter_bytes: 1 };
+    let mut spool = Spool::open_on(Arc::clone(&disk) as Arc<dyn Disk>, Path::new(DIR), limits).unwrap();
+    for origin in [Some("one"), Some("two"), None, Some("one")] {
+        let mut rows = RowBinary::default();
+        rows.push(&(1u32,)).unwrap();
+        let (number, token) = spool.next_ticket();
+        let batch = freeze_replayed(number, Table::Calls, token, &rows, origin.map(str::to_owned)).unwrap();
+        store(&mut spool, &batch).unwrap();
+        spool.bury(number, "why");
+    }
+    assert_eq!(spool.take_removed(), vec![Removed { table: Table::Calls, rows: 1 }; 4]);
+    assert_eq!(spool.take_removed(), []);
+    let of = |replay: &str| removed_rows(&*disk, Path::new(DIR), replay);
+    assert_eq!((of("one"), of("two")), ([("calls".to_owned(), 2)].into(), [("calls".to_owned(), 1)].into()));
+    spool.forget_removed("one");
+    assert_eq!((of("one").len(), of("two").len()), (0, 1));
+}

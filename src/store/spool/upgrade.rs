@@ -75,7 +75,7 @@ impl Spool {
                 // Of a start that was cut off.
                 let _ = self.disk.remove(&path);
             }
-            let Some((_, _, rows)) = parse_name(&name) else { continue };
+            let Some(rows) = parse_name(&name).map(|segment| segment.rows) else { continue };
             let reason = path.with_extension("why");
             match self.resanitise_file(&path, &dir, done, clean) {
                 Ok(Became::Rewritten(_)) => {
@@ -103,7 +103,7 @@ impl Spool {
     }
 
     fn resanitise_file(&self, path: &Path, dir: &Path, done: bool, clean: &Clean) -> io::Result<Became> {
-        let head = self.disk.read_head(path, segment::HEAD_MAX)?;
+        let head = self.disk.read_head(path, segment::HEAD)?;
         let clean_already = match segment::format_of(&head) {
             Some(format) => format >= segment::FIRST_CLEAN,
             // Damaged: the delivery sets it aside.
@@ -137,7 +137,9 @@ fn rewrite(bytes: &[u8], clean: &Clean) -> Result<Vec<u8>, BadSegment> {
     let payload =
         replace_texts(table, &batch.columns, batch.rows, &batch.payload, &|column, text| clean(table, column, text))
             .ok_or(BadSegment::Damaged("rows of another layout"))?;
-    segment::seal(table, batch.columns, batch.rows, batch.token, batch.first, &payload)
+    // Number and parent are in the name of the file, which stays.
+    segment::freeze_batch(0, None, &segment::Batch { payload, ..batch })
+        .map(|frozen| frozen.bytes)
         .map_err(|_| BadSegment::Damaged("rows that cannot be packed"))
 }
 

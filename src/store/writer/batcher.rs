@@ -3,7 +3,7 @@
 use super::{Item, Shared, StoreOptions};
 use crate::store::rowbinary::RowBinary;
 use crate::store::rows::{Labels, Record, Table};
-use crate::store::spool::{Frozen, freeze};
+use crate::store::spool::{Frozen, freeze_replayed};
 use crate::store::writer::counters::DropReason;
 use crate::units::{Nanos, Timestamp};
 use std::collections::VecDeque;
@@ -112,7 +112,9 @@ impl Batcher {
             self.shared.counters.error(e.to_string());
         }
         self.taking = None;
-        if open.rows.rows() >= self.options.batch_rows || open.rows.bytes().len() >= self.options.batch_bytes {
+        let most = table.insert_limit();
+        let (rows, bytes) = (self.options.batch_rows.min(most.rows), self.options.batch_bytes.min(most.bytes));
+        if open.rows.rows() >= rows || open.rows.bytes().len() >= bytes {
             self.flush(table);
         }
     }
@@ -136,7 +138,7 @@ impl Batcher {
     fn flush(&mut self, table: Table) {
         let Some(open) = self.open[table as usize].take().filter(|open| open.rows.rows() > 0) else { return };
         let (number, token) = self.shared.spool().next_ticket();
-        match freeze(number, table, token, &open.rows) {
+        match freeze_replayed(number, table, token, &open.rows, self.options.origin.get().cloned()) {
             Ok(batch) => {
                 self.unsafe_bytes += batch.bytes.len();
                 self.unsafe_yet.push_back(batch);

@@ -20,18 +20,24 @@ pub enum DropReason {
     SpoolUnwritable,
     /// The segment was damaged on disk; kept in the dead letters.
     Damaged,
-    /// The store refused the rows three times; kept in the dead letters.
+    /// The store refused the rows; kept in the dead letters.
     Refused,
+    /// The embedded store reached `store.disk_mib`.
+    StoreCap,
+    /// The file system of the data directory is nearly full (`store.disk_free_mib`).
+    DiskFull,
 }
 
 impl DropReason {
-    pub const ALL: [DropReason; 6] = [
+    pub const ALL: [DropReason; 8] = [
         DropReason::QueueFull,
         DropReason::Unencodable,
         DropReason::SpoolFull,
         DropReason::SpoolUnwritable,
         DropReason::Damaged,
         DropReason::Refused,
+        DropReason::StoreCap,
+        DropReason::DiskFull,
     ];
 
     pub fn name(self) -> &'static str {
@@ -42,6 +48,8 @@ impl DropReason {
             DropReason::SpoolUnwritable => "spool_unwritable",
             DropReason::Damaged => "damaged",
             DropReason::Refused => "refused",
+            DropReason::StoreCap => "store_cap",
+            DropReason::DiskFull => "disk_full",
         }
     }
 }
@@ -55,6 +63,7 @@ struct PerTable {
     spooled: AtomicU64,
     delivered: AtomicU64,
     dropped: [AtomicU64; DropReason::ALL.len()],
+    dead_letters_removed: AtomicU64,
 }
 
 /// Live counters; read them with [`Counters::snapshot`] and [`Counters::answers`].
@@ -63,6 +72,8 @@ pub struct Counters {
     tables: [PerTable; Table::ALL.len()],
     retries: AtomicU64,
     resent: AtomicU64,
+    splits: AtomicU64,
+    backing_off: AtomicU64,
     spool_errors: AtomicU64,
     segments_written: AtomicU64,
     segments_delivered: AtomicU64,
@@ -98,6 +109,8 @@ pub struct TableCounts {
     pub delivered: u64,
     /// Rows lost, per reason, reasons that never happened left out.
     pub dropped: Vec<(DropReason, u64)>,
+    /// Rows among those refused or damaged whose dead letters were removed to keep their bound.
+    pub dead_letters_removed: u64,
 }
 
 impl TableCounts {
@@ -114,6 +127,10 @@ pub struct CountersSnapshot {
     pub retries: u64,
     /// Batches the store took for copies of rows it did not have, sent again under a new token.
     pub resent: u64,
+    /// Batches the store refused that were replaced by two halves.
+    pub splits: u64,
+    /// Segments that wait for their next try while others are delivered.
+    pub backing_off: u64,
     /// Writes to the spool that failed and were or will be tried again.
     pub spool_errors: u64,
     pub segments_written: u64,
@@ -153,6 +170,7 @@ impl Counters {
                 spooled: read(&counts.spooled),
                 delivered: read(&counts.delivered),
                 dropped: dropped.filter(|(_, rows)| *rows > 0).collect(),
+                dead_letters_removed: read(&counts.dead_letters_removed),
             };
             (table, counts)
         });
@@ -160,6 +178,8 @@ impl Counters {
             tables: tables.collect(),
             retries: read(&self.retries),
             resent: read(&self.resent),
+            splits: read(&self.splits),
+            backing_off: read(&self.backing_off),
             spool_errors: read(&self.spool_errors),
             segments_written: read(&self.segments_written),
             segments_delivered: read(&self.segments_delivered),
@@ -210,6 +230,22 @@ impl Counters {
 
     pub(super) fn resent(&self) {
         self.resent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn split(&self) {
+        self.splits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn backing_off(&self, segments: usize) {
+        self.backing_off.store(segments as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn segments_delivered(&self) -> u64 {
+        self.segments_delivered.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn dead_letter_removed(&self, table: Table, rows: u32) {
+        self.of(table).dead_letters_removed.fetch_add(u64::from(rows), Ordering::Relaxed);
     }
 
     pub(super) fn spool_error(&self, error: String) {

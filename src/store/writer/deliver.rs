@@ -1,13 +1,19 @@
-//! From the spool into the store: one segment after the other, until each is acknowledged or refused for good.
+//! From the spool into the store: each segment until it is acknowledged, replaced by its halves, or set aside.
+//!
+//! A segment that fails waits for its next try while others go first. Only a store that cannot be reached stops all.
 
 use super::counters::DropReason;
+use super::split::{Split, root, split};
+use super::verdict::{Case, Step, TRIES, Verdict, decide, judge};
 use super::{Shared, StoreOptions};
 use crate::store::chdb::exception_code;
 use crate::store::endpoint::{literal, quoted_name};
+use crate::store::rowbinary::RowKey;
+use crate::store::schema::Dialect;
 use crate::store::spool::{Batch, Loaded, Segment};
 use crate::store::{Store, StoreError, Table};
 use clickhouse::error::Error;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,9 +22,6 @@ use tokio::time::Instant;
 /// Bytes of rows handed to the connection at once.
 const CHUNK: usize = 1 << 20;
 
-/// Tries of a segment the store refuses or fails on, before the next one gets its turn.
-const TRIES: u32 = 3;
-
 /// Waits before each look for a row that ought to be there.
 const LOOKUPS: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1500)];
@@ -26,90 +29,288 @@ const LOOKUPS: [Duration; 4] =
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// What an error says about trying again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// The store is away, or refuses everybody: nothing else would fare better now.
-    Unreachable,
-    /// The store answered with a failure of its own: this segment again, and later others first.
-    Failed,
-    /// The rows themselves are refused: trying again changes nothing.
-    Refused,
+/// The longest sleep without anything to deliver.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// How long a store is asked whether it is there, after a batch got no answer.
+const PING: Duration = Duration::from_secs(3);
+
+/// Original batches of which rows set aside one by one are counted; the count of the others begins again.
+const BATCHES_COUNTED: usize = 1_000;
+
+/// A segment that failed in this run.
+struct Trouble {
+    next_try: Instant,
+    /// Tries that failed while the store was there.
+    tries: u32,
+    /// When a try ended whose outcome is not known.
+    unknown_since: Option<Instant>,
+    /// Segments delivered when it failed first.
+    delivered_before: u64,
 }
 
 pub(super) async fn run(shared: Arc<Shared>, store: Store, options: StoreOptions) {
     if options.migrate {
         migrate(&shared, &store).await;
     }
-    let client = store.writer();
-    let mut wait = FIRST_WAIT;
-    let mut later: HashMap<u64, Instant> = HashMap::new();
-    loop {
+    let mut delivery = Delivery {
+        client: store.writer(),
+        began: Instant::now(),
+        wait: FIRST_WAIT,
+        troubles: HashMap::new(),
+        busy: HashMap::new(),
+        failed_last: false,
+        singles: HashMap::new(),
+        shared,
+        store,
+        options,
+    };
+    while delivery.one().await {}
+}
+
+struct Delivery {
+    shared: Arc<Shared>,
+    store: Store,
+    options: StoreOptions,
+    client: clickhouse::Client,
+    began: Instant,
+    /// The pause after the next failure; back at its first length with every delivery.
+    wait: Duration,
+    troubles: HashMap<u64, Trouble>,
+    /// Tables that take nothing for now, whatever the batch.
+    busy: HashMap<Table, Instant>,
+    /// The last try failed: a segment that did not fail yet goes next, so that those that fail take half of the turns at most.
+    failed_last: bool,
+    /// By original batch: rows set aside one by one.
+    singles: HashMap<String, u32>,
+}
+
+impl Delivery {
+    /// Delivers the segment that is due first, or waits until there is one. False when all is done.
+    async fn one(&mut self) -> bool {
         let now = Instant::now();
-        later.retain(|_, at| *at > now);
-        let held = later.clone();
-        let Some((segment, loaded)) = take(&shared, move |s| !held.contains_key(&s.number)).await else {
-            if shared.spooled_all.load(Ordering::Acquire) && shared.spool().size().segments == 0 {
-                return;
+        let held: HashSet<u64> =
+            self.troubles.iter().filter(|(_, trouble)| trouble.next_try > now).map(|(number, _)| *number).collect();
+        self.shared.counters.backing_off(held.len());
+        let stage = self.shared.disk.stage();
+        let embedded = self.store.engine().is_some();
+        self.busy.retain(|_, until| *until > now);
+        let busy: HashSet<Table> = self.busy.keys().copied().collect();
+        let may = move |s: &Segment| !busy.contains(&s.table) && !(embedded && stage.refuses(s.table));
+        let mut taken = None;
+        if std::mem::take(&mut self.failed_last) {
+            let (may, failed) = (may.clone(), self.troubles.keys().copied().collect::<HashSet<u64>>());
+            taken = take(&self.shared, move |s| !failed.contains(&s.number) && may(s)).await;
+        }
+        if taken.is_none() {
+            taken = take(&self.shared, move |s| !held.contains(&s.number) && may(s)).await;
+        }
+        let Some((segment, loaded)) = taken else {
+            if self.shared.spooled_all.load(Ordering::Acquire) && self.shared.spool().size().segments == 0 {
+                return false;
             }
-            let pause = later.values().min().map_or(LONGEST_WAIT, |at| at.saturating_duration_since(now));
-            let _ = tokio::time::timeout(pause.min(Duration::from_millis(200)), shared.work.notified()).await;
-            continue;
+            let _ = tokio::time::timeout(IDLE, self.shared.work.notified()).await;
+            return true;
         };
-        let batch = match loaded {
-            Loaded::Batch(batch) => batch,
+        match loaded {
+            Loaded::Batch(batch) => self.deliver(segment, batch).await,
             Loaded::Damaged(damage) => {
                 tracing::error!(segment = segment.number, table = segment.table.name(), rows = segment.rows, %damage,
                     "a spool segment is damaged, it is kept in dead_letter");
-                shared.counters.dropped(segment.table, DropReason::Damaged, u64::from(segment.rows));
-                shared.counters.error(format!("spool segment {:016x}: {damage}", segment.number));
-                continue;
+                self.shared.counters.dropped(segment.table, DropReason::Damaged, u64::from(segment.rows));
+                self.shared.counters.error(format!("spool segment {:016x}: {damage}", segment.number));
+                self.shared.count_removed();
+                self.troubles.remove(&segment.number);
             }
             Loaded::Kept(why) => {
-                shared.spool().failed(segment.number);
-                shared.counters.retry(why);
-                later.insert(segment.number, now + LONGEST_WAIT);
-                continue;
+                self.shared.spool().failed(segment.number);
+                self.shared.counters.retry(why);
+                self.trouble(&segment).next_try = now + LONGEST_WAIT;
             }
-        };
+        }
+        true
+    }
+
+    async fn deliver(&mut self, segment: Segment, batch: Batch) {
         let begun = Instant::now();
-        let outcome = match send(&client, store.database(), &batch, &batch.token, &options).await {
-            Ok(()) if segment.inherited || segment.attempts > 0 => confirm(&shared, &store, &batch, &options).await,
+        let outcome = match send(&self.client, self.store.database(), &batch, &batch.token, &self.options).await {
+            Ok(()) if segment.inherited || segment.attempts > 0 => {
+                confirm(&self.shared, &self.store, &batch, &self.options).await
+            }
             outcome => outcome,
         };
         let error = match outcome {
             Ok(()) => {
-                let took = begun.elapsed();
-                let acknowledged = Arc::clone(&shared);
-                let number = segment.number;
-                let _ = tokio::task::spawn_blocking(move || acknowledged.spool().acknowledge(number)).await;
-                shared.counters.delivered(segment.table, segment.rows, batch.payload.len(), took);
-                shared.counters.waiting(shared.spool().size());
-                wait = FIRST_WAIT;
-                continue;
+                self.acknowledge(&segment).await;
+                self.shared.counters.delivered(segment.table, segment.rows, batch.payload.len(), begun.elapsed());
+                self.wait = FIRST_WAIT;
+                return;
             }
             Err(error) => error,
         };
-        let attempts = shared.spool().failed(segment.number);
-        let verdict = judge(&error);
+        self.failed_last = true;
+        self.shared.spool().failed(segment.number);
+        let verdict = self.verdict_of(&error).await;
+        let attempts = self.note_outcome(&segment, verdict);
         let text = format!("cannot store {} rows of {}: {error}", segment.rows, segment.table.name());
         tracing::warn!(error = %error, ?verdict, attempts, table = segment.table.name(), rows = segment.rows, "delivery failed");
-        shared.counters.retry(text.clone());
-        match verdict {
-            Verdict::Refused if attempts >= TRIES => {
-                shared.spool().bury(segment.number, &text);
-                shared.counters.dropped(segment.table, DropReason::Refused, u64::from(segment.rows));
-                shared.counters.waiting(shared.spool().size());
-                continue;
-            }
-            Verdict::Failed if attempts >= TRIES => {
-                // Maybe the store has a bad time, maybe it is these rows: let others go first.
-                let rounds = (attempts / TRIES).min(8);
-                later.insert(segment.number, Instant::now() + jittered(LONGEST_WAIT.min(FIRST_WAIT * (1 << rounds))));
-            }
-            Verdict::Refused | Verdict::Failed | Verdict::Unreachable => {}
+        self.shared.counters.retry(text.clone());
+        let case = Case {
+            verdict,
+            rows: segment.rows,
+            bytes: batch.payload.len(),
+            attempts,
+            others_delivered: self.shared.counters.segments_delivered() - self.trouble(&segment).delivered_before,
+            in_doubt: self.in_doubt(&segment),
+            divisible: !matches!(self.store.dialect(), Dialect::Cluster { .. }),
+            half: segment.half_of.is_some(),
+            singles: self.singles.get(root(&batch.token)).copied().unwrap_or(0),
+        };
+        let pause = match decide(case) {
+            Step::Again | Step::Later => self.back_off(&segment, verdict, attempts),
+            step @ (Step::Split | Step::SetAside) => match self.is_stored(&batch).await {
+                Ok(true) => {
+                    self.acknowledge(&segment).await;
+                    self.shared.counters.delivered(segment.table, segment.rows, batch.payload.len(), begun.elapsed());
+                    return;
+                }
+                // Nothing is divided while it is not certain that it is not there.
+                Err(e) => {
+                    tracing::warn!(error = %e, "cannot ask the store for the rows of a batch it refused");
+                    self.back_off(&segment, verdict, attempts)
+                }
+                Ok(false) if step == Step::Split => self.split(&segment, batch, &text).await,
+                Ok(false) => self.set_aside(&segment, &batch, &text),
+            },
+        };
+        if pause {
+            // A store that answers is not spared by waiting longer and longer: each segment has its own time.
+            let pause = if verdict == Verdict::Unreachable { grow(&mut self.wait) } else { jittered(FIRST_WAIT) };
+            tokio::time::sleep(pause).await;
         }
-        tokio::time::sleep(grow(&mut wait)).await;
+    }
+
+    /// Others first, for twice as long with every try. Returns whether to pause before the next delivery.
+    fn back_off(&mut self, segment: &Segment, verdict: Verdict, attempts: u32) -> bool {
+        let wait = match verdict {
+            // No longer than the pause: it may be this segment that takes too long, so another is tried after it.
+            Verdict::Unreachable => self.wait + Duration::from_millis(10),
+            _ => jittered(LONGEST_WAIT.min(FIRST_WAIT * (1 << attempts.min(7)))),
+        };
+        let next_try = Instant::now() + wait;
+        self.trouble(segment).next_try = next_try;
+        if verdict == Verdict::Busy {
+            self.busy.insert(segment.table, next_try);
+        }
+        true
+    }
+
+    /// Two halves in place of the segment. Returns whether to pause before the next delivery.
+    async fn split(&mut self, segment: &Segment, batch: Batch, text: &str) -> bool {
+        let (shared, number) = (Arc::clone(&self.shared), segment.number);
+        let (table, rows) = (segment.table.name(), segment.rows);
+        let worked = tokio::task::spawn_blocking(move || (split(&shared, number, &batch), batch)).await;
+        match worked {
+            Ok((Split::Done, _)) => {
+                tracing::info!(table, rows, "the store refused a batch, it is delivered in two halves");
+                self.shared.counters.split();
+                self.wait = FIRST_WAIT;
+                self.troubles.remove(&segment.number);
+                self.shared.counters.waiting(self.shared.spool().size());
+                false
+            }
+            Ok((Split::Indivisible, batch)) => self.set_aside(
+                segment,
+                &batch,
+                &format!("{text}; its rows cannot be told apart, so it was not divided"),
+            ),
+            Ok((Split::Unwritable(error), _)) => {
+                self.shared.counters.spool_error(format!("cannot write the spool: {error}"));
+                tracing::warn!(%error, "the spool cannot be written, a refused batch is divided later");
+                self.trouble(segment).next_try = Instant::now() + LONGEST_WAIT;
+                true
+            }
+            Err(_) => true,
+        }
+    }
+
+    /// Into the dead letters. Returns whether to pause before the next delivery.
+    fn set_aside(&mut self, segment: &Segment, batch: &Batch, text: &str) -> bool {
+        self.shared.spool().bury(segment.number, text);
+        tracing::error!(
+            table = segment.table.name(),
+            rows = segment.rows,
+            reason = text,
+            "the store refused rows, they are kept in dead_letter: `auscult spool list` shows them"
+        );
+        self.shared.counters.dropped(segment.table, DropReason::Refused, u64::from(segment.rows));
+        self.shared.counters.waiting(self.shared.spool().size());
+        self.shared.count_removed();
+        self.troubles.remove(&segment.number);
+        if segment.rows == 1 {
+            if self.singles.len() >= BATCHES_COUNTED {
+                self.singles.clear();
+            }
+            *self.singles.entry(root(&batch.token).to_owned()).or_default() += 1;
+        }
+        false
+    }
+
+    async fn acknowledge(&mut self, segment: &Segment) {
+        let (shared, number) = (Arc::clone(&self.shared), segment.number);
+        let _ = tokio::task::spawn_blocking(move || shared.spool().acknowledge(number)).await;
+        self.troubles.remove(&segment.number);
+        self.shared.counters.waiting(self.shared.spool().size());
+    }
+
+    fn trouble(&mut self, segment: &Segment) -> &mut Trouble {
+        let delivered_before = self.shared.counters.segments_delivered();
+        // A server may still be at work on what an earlier run sent; the embedded engine ended with it.
+        let inherited = segment.inherited && self.store.engine().is_none();
+        let unknown_since = inherited.then_some(self.began);
+        let new = Trouble { next_try: Instant::now(), tries: 0, unknown_since, delivered_before };
+        self.troubles.entry(segment.number).or_insert(new)
+    }
+
+    /// The verdict, where an answer that did not come is told from a store that is not there.
+    async fn verdict_of(&self, error: &Error) -> Verdict {
+        match judge(error) {
+            Verdict::NoAnswer => match tokio::time::timeout(PING, self.store.ping()).await {
+                Ok(Ok(())) => Verdict::NoAnswer,
+                Ok(Err(_)) | Err(_) => Verdict::Unreachable,
+            },
+            verdict => verdict,
+        }
+    }
+
+    /// Counts a failed try, and notes whether it may have stored its rows.
+    fn note_outcome(&mut self, segment: &Segment, verdict: Verdict) -> u32 {
+        let certain = matches!(verdict, Verdict::TooLarge | Verdict::RefusedRows | Verdict::RefusedStatement);
+        let trouble = self.trouble(segment);
+        if !certain {
+            trouble.unknown_since = Some(Instant::now());
+        }
+        if verdict != Verdict::Unreachable {
+            trouble.tries += 1;
+        }
+        trouble.tries
+    }
+
+    fn in_doubt(&mut self, segment: &Segment) -> bool {
+        let longest = self.options.unknown_outcome_wait;
+        self.trouble(segment).unknown_since.is_some_and(|since| since.elapsed() < longest)
+    }
+
+    /// Whether the store has a batch that it did not acknowledge. All its rows are one part: the first stands for all.
+    async fn is_stored(&self, batch: &Batch) -> Result<bool, Error> {
+        let Some(first) = batch.first else { return Ok(false) };
+        let lookup = lookup(self.store.database(), batch.table, first);
+        match self.store.reader().query(&lookup).fetch_one::<u64>().await {
+            Ok(count) => Ok(count > 0),
+            // Who may not read is refused by the store itself, which says what it stored.
+            Err(e) if is_denied(&e) => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 }
 
@@ -180,13 +381,7 @@ async fn send(
 /// the batch goes once more, under a token that is new. Replicated tables commit both in one step and are believed.
 async fn confirm(shared: &Shared, store: &Store, batch: &Batch, options: &StoreOptions) -> Result<(), Error> {
     let Some(first) = batch.first else { return Ok(()) };
-    let lookup = format!(
-        "SELECT count() FROM {}.{} WHERE stored_at = toDateTime({}) AND row_id = {}",
-        quoted_name(store.database()),
-        batch.table.name(),
-        first.stored_at,
-        first.row_id
-    );
+    let lookup = lookup(store.database(), batch.table, first);
     for round in 1.. {
         // An earlier try that still runs in the store shows its rows within this time.
         for wait in LOOKUPS {
@@ -223,6 +418,16 @@ async fn confirm(shared: &Shared, store: &Store, batch: &Batch, options: &StoreO
     Ok(())
 }
 
+fn lookup(database: &str, table: Table, row: RowKey) -> String {
+    format!(
+        "SELECT count() FROM {}.{} WHERE stored_at = toDateTime({}) AND row_id = {}",
+        quoted_name(database),
+        table.name(),
+        row.stored_at,
+        row.row_id
+    )
+}
+
 /// Whether the table is a plain MergeTree of one server: no replicas, not distributed.
 async fn is_unreplicated(store: &Store, table: Table) -> Result<bool, Error> {
     let sql = "SELECT count() FROM system.tables WHERE database = ? AND name = ? AND engine = 'MergeTree'";
@@ -232,25 +437,6 @@ async fn is_unreplicated(store: &Store, table: Table) -> Result<bool, Error> {
 
 fn is_denied(error: &Error) -> bool {
     matches!(error, Error::BadResponse(text) if exception_code(text) == Some(497))
-}
-
-fn judge(error: &Error) -> Verdict {
-    let Error::BadResponse(text) = error else { return Verdict::Unreachable };
-    match exception_code(text) {
-        // Types, values and columns of the rows; the statement itself. The rows will not change.
-        Some(
-            6 | 7 | 8 | 10 | 15 | 16 | 20 | 26 | 27 | 32 | 33 | 34 | 36 | 38 | 41 | 42 | 43 | 44 | 45 | 47 | 48 | 49
-            | 50 | 53 | 61 | 62 | 63 | 69 | 70 | 72 | 73 | 115 | 117 | 125 | 128 | 131 | 321 | 349 | 386 | 441 | 467
-            | 636,
-        ) => Verdict::Refused,
-        // Credentials and grants, no such table or database yet, read-only: a person mends that, for all rows at once.
-        Some(60 | 81 | 164 | 192 | 193 | 194 | 242 | 497 | 516) => Verdict::Unreachable,
-        Some(_) => Verdict::Failed,
-        None => match text.get(..3).and_then(|digits| digits.parse::<u16>().ok()) {
-            Some(400 | 405 | 406 | 411 | 413 | 414 | 415 | 422 | 431) => Verdict::Refused,
-            _ => Verdict::Unreachable,
-        },
-    }
 }
 
 /// The time to wait now; the next one is twice as long.
@@ -270,25 +456,6 @@ fn jittered(wait: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn errors_are_judged_by_what_would_help() {
-        let bad = |text: &str| judge(&Error::BadResponse(text.to_owned()));
-        for (text, expected) in [
-            ("Code: 27. DB::Exception: Cannot parse input. (CANNOT_PARSE_INPUT_ASSERTION_FAILED)", Verdict::Refused),
-            ("Code: 53. DB::Exception: Type mismatch. (TYPE_MISMATCH)", Verdict::Refused),
-            ("Code: 252. DB::Exception: Too many parts. (TOO_MANY_PARTS)", Verdict::Failed),
-            ("Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED)", Verdict::Failed),
-            ("Code: 516. DB::Exception: Authentication failed. (AUTHENTICATION_FAILED)", Verdict::Unreachable),
-            ("Code: 60. DB::Exception: Table does not exist. (UNKNOWN_TABLE)", Verdict::Unreachable),
-            ("400 Bad Request", Verdict::Refused),
-            ("503 Service Unavailable", Verdict::Unreachable),
-            ("<html>bad gateway</html>", Verdict::Unreachable),
-        ] {
-            assert_eq!(bad(text), expected, "{text}");
-        }
-        assert_eq!(judge(&Error::TimedOut), Verdict::Unreachable);
-    }
 
     #[test]
     fn waits_grow_to_a_bound() {

@@ -7,8 +7,12 @@
 mod batcher;
 mod counters;
 mod deliver;
+mod disk;
+mod split;
+mod verdict;
 
 pub use counters::{Counters, CountersSnapshot, DropReason, TableCounts};
+pub use disk::{DiskLimits, DiskState, DiskUse, Stage, measure_disk};
 
 use super::rows::{Labels, Record};
 use super::spool::{Clean, Spool, SpoolLimits, SpoolSize};
@@ -19,7 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
@@ -38,9 +42,11 @@ pub struct StoreOptions {
     pub summary_age: Nanos,
     /// The same for all other rows.
     pub batch_age: Nanos,
-    /// Rows that close a batch before its time.
+    /// Rows that close a batch before its time; each table has its own bound besides ([`Table::insert_limit`]).
+    ///
+    /// [`Table::insert_limit`]: super::Table::insert_limit
     pub batch_rows: u32,
-    /// Encoded bytes that close a batch before its time.
+    /// Encoded bytes that close a batch before its time; each table has its own bound besides.
     pub batch_bytes: usize,
     /// Frozen bytes held in memory while the spool cannot be written.
     pub memory_bytes: usize,
@@ -49,6 +55,12 @@ pub struct StoreOptions {
     pub send_timeout: Duration,
     /// Longest wait for the store's answer; what comes later counts as unknown and is sent again.
     pub answer_timeout: Duration,
+    /// How long a batch whose last try may have been stored is left whole: time for a server to end what it was sent.
+    pub unknown_outcome_wait: Duration,
+    /// The replay the rows come from, as the ledger names it; set before the first row, or never.
+    pub origin: Arc<OnceLock<String>>,
+    /// When rows are refused for want of disk space. Unset, it is not looked at.
+    pub disk: Option<DiskLimits>,
     /// Bring the schema up to date before the first delivery. Off for users that may only insert.
     pub migrate: bool,
     /// What texts in segments of earlier versions are replaced by; texts of SIP messages are emptied unless told otherwise.
@@ -70,6 +82,9 @@ impl StoreOptions {
             spool: SpoolLimits::default(),
             send_timeout: Duration::from_secs(10),
             answer_timeout: Duration::from_secs(60),
+            unknown_outcome_wait: Duration::from_secs(120),
+            origin: Arc::default(),
+            disk: None,
             migrate: true,
             clean: Arc::new(|_, column, _| matches!(column, "headers" | "sdp").then(String::new)),
             now: Arc::new(now),
@@ -92,6 +107,7 @@ struct Shared {
     work: Notify,
     /// A part of the writer that panicked.
     failed: watch::Sender<Option<Failed>>,
+    disk: Arc<DiskState>,
 }
 
 /// A part of the writer that panicked, and the name of its thread where that is its own.
@@ -119,6 +135,19 @@ impl Shared {
     fn spool(&self) -> MutexGuard<'_, Spool> {
         self.spool.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Counts dead letters that were removed to keep their bound.
+    fn count_removed(&self) {
+        let removed = self.spool().take_removed();
+        for gone in &removed {
+            self.counters.dead_letter_removed(gone.table, gone.rows);
+        }
+        let rows: u64 = removed.iter().map(|gone| u64::from(gone.rows)).sum();
+        if rows > 0 {
+            tracing::error!(rows, "dead letters are over their bound, the oldest were removed");
+            self.counters.error(format!("{rows} rows in dead_letter were removed: dead letters are over their bound"));
+        }
+    }
 }
 
 /// What goes through the queue, in order.
@@ -143,6 +172,10 @@ impl StoreSender {
         let table = record.table();
         let counters = &self.shared.counters;
         counters.received(table);
+        if let Some(reason) = self.shared.disk.stage().reason(table) {
+            counters.dropped(table, reason, 1);
+            return false;
+        }
         let bytes = record.held_bytes();
         let depth = self.shared.depth.fetch_add(1, Ordering::AcqRel);
         let queued = self.shared.queued_bytes.fetch_add(bytes, Ordering::AcqRel) + bytes;
@@ -247,7 +280,11 @@ impl StoreWriter {
             unsafe_rows: AtomicU64::new(0),
             work: Notify::new(),
             failed: watch::channel(None).0,
+            disk: Arc::default(),
         });
+        if let Some(limits) = options.disk.clone() {
+            disk::watch(Arc::downgrade(&shared.disk), limits);
+        }
         let (queue, records) = sync_channel(options.queue.max(1));
         let sender = StoreSender {
             queue,
@@ -292,6 +329,16 @@ impl StoreWriter {
     /// Becomes a part of the writer that panicked. Rows then get no further than the spool, and the program should end.
     pub fn failed(&self) -> watch::Receiver<Option<Failed>> {
         self.shared.failed.subscribe()
+    }
+
+    /// See [`Spool::forget_removed`].
+    pub fn forget_removed(&self, replay: &str) {
+        self.shared.spool().forget_removed(replay);
+    }
+
+    /// What is refused now for want of disk space.
+    pub fn disk(&self) -> Arc<DiskState> {
+        Arc::clone(&self.shared.disk)
     }
 
     /// What waits in the spool now.
