@@ -143,8 +143,7 @@ impl Record {
                 Record::Interval(r) => size_of_val(&**r) + r.call_id.capacity() + HISTOGRAM,
                 Record::SipMessage(r) => r.held_bytes(),
                 Record::Rtcp(r) => {
-                    let described =
-                        |(key, text): &(&str, String)| size_of_val(key) + size_of_val(text) + text.capacity();
+                    let described = |item: &(&str, String)| size_of_val(item) + item.1.capacity();
                     let vq =
                         r.vq.as_deref()
                             .map_or(0, |vq| size_of_val(vq) + vq.described.iter().map(described).sum::<usize>());
