@@ -1,6 +1,7 @@
 //! What the answers say: order, paging, classes, percentiles, details, search, and text of strangers.
 
 use crate::world::{START, STORED, World, call, get, interval, sql_time, stream};
+use auscult::units::text::{clean, clean_lines};
 use auscult::units::{DelayHistogram, Nanos};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -211,12 +212,11 @@ async fn text_of_strangers_stays_data() {
     world.insert("sip_messages", &corpus.map(message)).await;
     let page = world.get("/api/v1/calls?sort=oldest").await;
     for (text, row) in corpus.iter().zip(page["calls"].as_array().into_iter().flatten()) {
-        assert_eq!(
-            (&row["call_id"], &row["caller"]["user"], &row["caller"]["name"]),
-            (&json!(text), &json!(text), &json!(text))
-        );
-        assert_eq!((&row["callee"]["agent"], &row["final_reason"]), (&json!(text), &json!(text)));
-        assert_eq!(row["diagnoses"][0]["evidence"], *text);
+        // Rows that an earlier version wrote may hold anything; what is shown of them is clean.
+        let shown = json!(clean(text, usize::MAX));
+        assert_eq!((&row["call_id"], &row["caller"]["user"], &row["caller"]["name"]), (&shown, &shown, &shown));
+        assert_eq!((&row["callee"]["agent"], &row["final_reason"]), (&shown, &shown));
+        assert_eq!(row["diagnoses"][0]["evidence"], shown);
         let escaped: String = text.bytes().map(|b| format!("%{b:02X}")).collect();
         let found = world.get(&format!("/api/v1/calls?call_id={escaped}")).await;
         assert_eq!(ids(&found, "calls").len(), 1, "{text:?}");
@@ -225,7 +225,7 @@ async fn text_of_strangers_stays_data() {
     let ladder: Vec<&str> =
         detail["ladder"].as_array().into_iter().flatten().filter_map(|m| m["sdp"].as_str()).collect();
     assert_eq!(ladder.len(), corpus.len());
-    assert!(corpus.iter().all(|text| ladder.contains(text)));
+    assert!(corpus.iter().all(|text| ladder.contains(&clean_lines(text, usize::MAX).as_str())));
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ async fn facts_read_back_as_they_were_stated() {
 
     let expect = |path: &str, expected: Value| assert_eq!(detail.pointer(path), Some(&expected), "{path}");
     expect("/call/caller/user", json!("+4930123"));
-    expect("/call/caller/name", json!("\"+4930123\" \u{1F600}\0'\\"));
+    expect("/call/caller/name", json!("\"+4930123\" \u{1F600}\u{2400}'\\"));
     expect("/call/state", json!("completed"));
     expect("/call/class", json!("fair"));
     expect("/call/signalling_src", json!("192.0.2.1:5060"));
