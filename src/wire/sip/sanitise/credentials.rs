@@ -15,7 +15,8 @@ pub(super) fn push(out: &mut Vec<u8>, value: &[u8]) {
     // Authentication-Info has no scheme: its first word is a parameter.
     let bare = trim(after).starts_with(b"=");
     let digest = word.eq_ignore_ascii_case(b"Digest");
-    if !bare && !(is_listed(word, SCHEMES) && after.first().is_none_or(|b| is_lws(*b))) {
+    let known = is_listed(word, SCHEMES) && after.first().is_none_or(|b| is_lws(*b));
+    if !bare && !known {
         return out.extend_from_slice(REMOVED);
     }
     let mut params = Vec::new();
