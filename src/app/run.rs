@@ -542,7 +542,7 @@ impl Program<'_> {
         }
         if lost(&now) > 0 {
             problems.push(format!(
-                "{} rows found no room in {} or on the disk and are lost",
+                "{} rows found no space in {} or on the disk and are lost",
                 lost(&now),
                 spool.display()
             ));
