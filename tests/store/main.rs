@@ -8,8 +8,10 @@ mod delivery;
 mod endpoint;
 mod proxy;
 mod queries;
+mod reader;
 mod samples;
 mod schema;
+mod statements;
 
 use auscult::store::spool::{Frozen, Spool};
 use auscult::store::{Backend, Store, StoreOptions, chdb};
