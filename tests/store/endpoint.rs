@@ -7,7 +7,7 @@ use clickhouse::{Client, Compression};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-async fn open(store: &auscult::store::Store, access: Access) -> String {
+pub async fn open(store: &auscult::store::Store, access: Access) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let engine = store.engine().unwrap().clone();
@@ -16,7 +16,7 @@ async fn open(store: &auscult::store::Store, access: Access) -> String {
 }
 
 /// One request by hand; status and everything after the first line.
-async fn request(address: &str, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
+pub async fn request(address: &str, method: &str, path: &str, headers: &str, body: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let head = format!(

@@ -9,9 +9,11 @@ mod endpoint;
 mod insert_memory;
 mod proxy;
 mod queries;
+mod reader;
 mod refused;
 mod samples;
 mod schema;
+mod statements;
 mod upgrade;
 
 use auscult::store::spool::{Frozen, Spool};

@@ -7,15 +7,26 @@ const CHECKSUM: usize = 16;
 const HEADER: usize = 9;
 
 /// Largest frame taken, packed or unpacked: clients send blocks of about 1 MiB, batches of ours up to 64 MiB.
-const LARGEST: usize = 128 * 1024 * 1024;
+pub const LARGEST: usize = 128 * 1024 * 1024;
 
 /// Takes bytes as they arrive and gives back frames as they complete.
-#[derive(Default)]
 pub struct FrameReader {
     buffer: Vec<u8>,
+    largest: usize,
+}
+
+impl Default for FrameReader {
+    fn default() -> FrameReader {
+        FrameReader::with_largest(LARGEST)
+    }
 }
 
 impl FrameReader {
+    /// A reader that takes frames of up to `largest` bytes, packed or unpacked.
+    pub fn with_largest(largest: usize) -> FrameReader {
+        FrameReader { buffer: Vec::new(), largest }
+    }
+
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
@@ -25,7 +36,7 @@ impl FrameReader {
         let Some((head, _)) = self.buffer.split_at_checked(CHECKSUM + HEADER) else { return Ok(None) };
         let packed = size_at(head, CHECKSUM + 1)?;
         let unpacked = size_at(head, CHECKSUM + 5)?;
-        if !(HEADER..=LARGEST).contains(&packed) || unpacked > LARGEST {
+        if !(HEADER..=self.largest).contains(&packed) || unpacked > self.largest {
             return Err(format!("compressed block of {packed} bytes, {unpacked} unpacked, is outside the limits"));
         }
         let Some(frame) = self.buffer.get(..CHECKSUM + packed) else { return Ok(None) };

@@ -3,11 +3,19 @@
 //! In-process callers get a client whose connector hands one end of a socket pair to this endpoint, so no port is
 //! open ([`in_process_client`]). The same interface can be served on an address, with a token, read-only unless
 //! asked otherwise ([`serve_endpoint`]). Without sessions; one engine connection per request.
+//!
+//! A reader with a token is a stranger: its statements are checked and printed anew by [`mod@check`], and nothing of
+//! its text reaches the engine. The program's own readers (without a token, in this process) run their statements as
+//! they are, with `readonly=1`.
 
+pub mod check;
 pub mod frames;
+mod names;
+mod reader;
 pub mod request;
 mod run;
 
+pub use check::check;
 pub use request::{literal, quoted_name};
 
 use super::StoreError;
@@ -20,12 +28,13 @@ use axum::{Router, serve::Listener};
 use frames::FrameReader;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use names::NamesCache;
 use request::{Fields, Statement, classify};
 use run::{CHUNKS, Feed, Job, run, summary};
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -73,17 +82,42 @@ pub struct Access {
     pub max_memory_usage: u64,
     /// Requests that run at once; more wait.
     pub concurrency: usize,
+    /// The database that a reader with a token may read.
+    pub database: String,
 }
 
+/// The database of the embedded store.
+const DATABASE: &str = "auscult";
+
 impl Access {
+    /// Whether each statement has to pass [`check()`]: a reader from outside.
+    fn is_checked(&self) -> bool {
+        self.token.is_some() && !self.writable
+    }
+
+    /// The program's own reader when there is no token; otherwise one from outside, whose statements are checked.
     pub fn reader(token: Option<String>) -> Access {
         let token = token.as_deref().map(Token::new);
-        Access { token, writable: false, max_execution_time: 10, max_memory_usage: 400_000_000, concurrency: 6 }
+        Access {
+            token,
+            writable: false,
+            max_execution_time: 10,
+            max_memory_usage: 400_000_000,
+            concurrency: 6,
+            database: DATABASE.to_owned(),
+        }
     }
 
     pub fn writer(token: Option<String>) -> Access {
         let token = token.as_deref().map(Token::new);
-        Access { token, writable: true, max_execution_time: 0, max_memory_usage: 0, concurrency: 4 }
+        Access {
+            token,
+            writable: true,
+            max_execution_time: 0,
+            max_memory_usage: 0,
+            concurrency: 4,
+            database: DATABASE.to_owned(),
+        }
     }
 }
 
@@ -147,6 +181,9 @@ pub fn run_endpoint(args: &EndpointArgs) -> Result<(), StoreError> {
 pub fn router(engine: Engine, access: Access) -> Router {
     let endpoint = Endpoint {
         turns: Arc::new(Semaphore::new(access.concurrency.max(1))),
+        checks: Arc::new(Semaphore::new(reader::CHECKS)),
+        waiting: AtomicUsize::new(0),
+        names: Arc::new(NamesCache::new(&access.database)),
         requests: AtomicU64::new(0),
         engine,
         access,
@@ -181,6 +218,10 @@ struct Endpoint {
     engine: Engine,
     access: Access,
     turns: Arc<Semaphore>,
+    checks: Arc<Semaphore>,
+    /// Requests of readers with a token that are queued or run.
+    waiting: AtomicUsize,
+    names: Arc<NamesCache>,
     requests: AtomicU64,
 }
 
@@ -200,6 +241,13 @@ impl Refusal {
 impl From<EngineError> for Refusal {
     fn from(error: EngineError) -> Refusal {
         Refusal { status: status_of(error.code), error }
+    }
+}
+
+impl From<check::Refused> for Refusal {
+    fn from(refused: check::Refused) -> Refusal {
+        let (code, name) = refused.code();
+        Refusal::new(status_of(code), code, name, &refused.text)
     }
 }
 
@@ -254,6 +302,9 @@ impl Endpoint {
         if request.method() == Method::GET && fields.query.is_empty() {
             return Ok("Ok.\n".into_response());
         }
+        if self.access.is_checked() {
+            return self.answer_reader(request, fields).await;
+        }
         if fields.default_format.is_none() {
             let named = request.headers().get("x-clickhouse-format").and_then(|v| v.to_str().ok());
             fields.default_format = named.map(str::to_owned);
@@ -279,7 +330,8 @@ impl Endpoint {
             body = Some(request.into_body());
         } else {
             let whole = axum::body::to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|e| bad(e.to_string()))?;
-            let whole = if fields.decompress { unpack_all(&whole).map_err(bad)? } else { whole.to_vec() };
+            let whole =
+                if fields.decompress { unpack_all(&whole, frames::LARGEST).map_err(bad)? } else { whole.to_vec() };
             sql.extend_from_slice(fields.query.as_bytes());
             if !sql.is_empty() && !whole.is_empty() {
                 sql.push(b'\n');
@@ -440,11 +492,15 @@ fn base64(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn unpack_all(bytes: &[u8]) -> Result<Vec<u8>, String> {
-    let mut reader = FrameReader::default();
+/// The frames of a body together; none of them larger than `largest` bytes, and for a reader not all together either.
+fn unpack_all(bytes: &[u8], largest: usize) -> Result<Vec<u8>, String> {
+    let mut reader = FrameReader::with_largest(largest);
     reader.push(bytes);
     let mut out = Vec::new();
     while let Some(mut frame) = reader.next_frame()? {
+        if largest < frames::LARGEST && out.len() + frame.len() > largest {
+            return Err(format!("the body is more than {largest} bytes unpacked"));
+        }
         out.append(&mut frame);
     }
     reader.finish().map(|()| out)
@@ -453,6 +509,14 @@ fn unpack_all(bytes: &[u8]) -> Result<Vec<u8>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_cannot_send_more_by_packing_it() {
+        let small = frames::pack(&[b'x'; 1000]);
+        assert_eq!(unpack_all(&small, 1000).unwrap().len(), 1000);
+        assert!(unpack_all(&small, 999).unwrap_err().contains("outside the limits"));
+        assert!(unpack_all(&[small.clone(), small].concat(), 1500).unwrap_err().contains("unpacked"));
+    }
 
     #[test]
     fn tokens_are_read_from_each_place() {
