@@ -1,5 +1,6 @@
 //! The configuration file in two steps: [`Raw`] as written, [`Config`] as checked. Flags override it.
 
+use crate::http::HttpLimits;
 use crate::model::{Limits, MeasurementPoint, Policy};
 use crate::store::Labels;
 use crate::store::rows::Cidr;
@@ -109,6 +110,8 @@ struct RawStore {
 struct RawApi {
     listen: Option<SocketAddr>,
     hosts: Vec<String>,
+    max_connections: Option<usize>,
+    max_connections_per_address: Option<usize>,
 }
 
 /// What the program runs with.
@@ -122,6 +125,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Names besides localhost the page may be reached by.
     pub hosts: Vec<String>,
+    /// Bounds of the connections to the API.
+    pub http: HttpLimits,
 }
 
 #[derive(Clone, Debug)]
@@ -222,6 +227,7 @@ impl Config {
             },
             store: store(raw.store)?,
             listen,
+            http: http(&raw.api)?,
             hosts: raw.api.hosts,
         })
     }
@@ -229,6 +235,15 @@ impl Config {
     pub fn default_config() -> anyhow::Result<Config> {
         Config::check(Raw::default())
     }
+}
+
+fn http(raw: &RawApi) -> anyhow::Result<HttpLimits> {
+    let usual = HttpLimits::default();
+    let connections = within("api.max_connections", raw.max_connections.unwrap_or(usual.connections), 16, 65_536)?;
+    // The default must not forbid a smaller total.
+    let per_client = raw.max_connections_per_address.unwrap_or(usual.per_client.min(connections));
+    let per_client = within("api.max_connections_per_address", per_client, 1, connections)?;
+    Ok(HttpLimits { connections, per_client, ..usual })
 }
 
 fn policy(raw: RawMeasure, point: MeasurementPoint) -> anyhow::Result<Policy> {
@@ -343,6 +358,10 @@ mod tests {
         assert!(refused("[measure]\n\nintervall = 1").starts_with("line 3: unknown field `intervall`"));
         assert!(refused("[[trunk]]\nname = \"x\"\nnetworks = [\"192.0.2.1/24\"]").contains("bits after the prefix"));
         assert!(refused("[store]\nlisten = \"127.0.0.1:8123\"").contains("token_file"));
+        assert_eq!(
+            refused("[api]\nmax_connections = 64\nmax_connections_per_address = 65"),
+            "api.max_connections_per_address = 65: it must be from 1 to 64"
+        );
     }
 
     const EXAMPLE: &str = include_str!("../../docs/auscult.example.toml");
@@ -378,6 +397,7 @@ mod tests {
         assert_eq!(full.limits, Limits::default());
         assert_eq!(full.policy, Policy { assumed_one_way_delay: Some(Nanos::from_millis(50)), ..usual });
         assert_eq!(full.listen, DEFAULT_LISTEN.parse().unwrap());
+        assert_eq!((full.http, config.http), (HttpLimits::default(), HttpLimits::default()));
         assert_eq!(full.store.data, config.store.data);
         assert_eq!(full.store.spool_bytes, Some(crate::store::spool::SpoolLimits::default().bytes));
         assert_eq!(full.capture.snap_len, Some(crate::capture::MAX_RECORD as u32));

@@ -8,7 +8,8 @@ use super::feed::{Ended, Feed, Source};
 use super::replay::{Known, Ledger, Stored, fingerprint, is_stored};
 use super::telemetry::ProgramTelemetry;
 use crate::api::{AppState, HostPolicy, LiveFeed, app};
-use crate::store::endpoint::{Access, serve_endpoint};
+use crate::http::HttpServer;
+use crate::store::endpoint::{Access, endpoint_limits, serve_endpoint_on};
 use crate::store::query::Reader;
 use crate::store::writer::{CountersSnapshot, DropReason};
 use crate::store::{Backend, Store, StoreError, StoreOptions, StoreSender, StoreWriter, Table};
@@ -157,7 +158,12 @@ async fn serve(args: &RunArgs, config: &Config, doors: Doors, source: Source) ->
     let (sender, writer) =
         StoreWriter::start(store.clone(), &config.store.data.join("spool"), config.labels.clone(), options)?;
     let live = Arc::new(LiveFeed::new(&config.limits));
-    let telemetry = Arc::new(ProgramTelemetry::new(writer.counters(), config));
+    let http = HttpServer::new(config.http);
+    let store_http = HttpServer::new(endpoint_limits());
+    let telemetry = Arc::new(
+        ProgramTelemetry::new(writer.counters(), config)
+            .with_servers([("api", http.counters()), ("store", store_http.counters())]),
+    );
     let address = doors.api.local_addr()?;
     let state = AppState {
         reader: Reader::new(store.reader()),
@@ -166,12 +172,10 @@ async fn serve(args: &RunArgs, config: &Config, doors: Doors, source: Source) ->
         hosts: if address.ip().is_loopback() { HostPolicy::Only(config.hosts.clone()) } else { HostPolicy::Any },
         now: super::wall_clock,
     };
-    let (close, mut closing) = watch::channel(false);
+    let (close, closing) = watch::channel(false);
     let listener = tokio::net::TcpListener::from_std(doors.api)?;
-    let server = tokio::spawn(async move {
-        axum::serve(listener, app(state)).with_graceful_shutdown(async move { stopped(&mut closing).await }).await
-    });
-    open_store_endpoint(config, doors.store, &store)?;
+    let server = tokio::spawn(async move { http.serve(listener, app(state), closing).await });
+    open_store_endpoint(config, doors.store, &store, store_http)?;
     super::say(format_args!("auscult {} on http://{address}", env!("CARGO_PKG_VERSION")));
 
     let mut program = Program { args, config, store, writer, sender, live, telemetry, work: Work::default() };
@@ -259,7 +263,12 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     Ok(store)
 }
 
-fn open_store_endpoint(config: &Config, door: Option<std::net::TcpListener>, store: &Store) -> anyhow::Result<()> {
+fn open_store_endpoint(
+    config: &Config,
+    door: Option<std::net::TcpListener>,
+    store: &Store,
+    server: HttpServer,
+) -> anyhow::Result<()> {
     let (Some(door), Some((_, token)), Some(engine)) = (door, &config.store.listen, store.engine()) else {
         return Ok(());
     };
@@ -268,7 +277,8 @@ fn open_store_endpoint(config: &Config, door: Option<std::net::TcpListener>, sto
         "the store answers ClickHouse's HTTP interface, read-only, on http://{}",
         listener.local_addr()?
     ));
-    tokio::spawn(serve_endpoint(engine.clone(), Access::reader(Some(token.clone())), listener));
+    let (engine, access) = (engine.clone(), Access::reader(Some(token.clone())));
+    tokio::spawn(async move { serve_endpoint_on(&server, engine, access, listener).await });
     Ok(())
 }
 

@@ -75,8 +75,8 @@ pub struct EngineLimits {
 impl Default for EngineLimits {
     fn default() -> Self {
         EngineLimits {
-            server_memory: 800_000_000,
-            query_memory: 600_000_000,
+            server_memory: super::budget::ENGINE_MEMORY_BYTES,
+            query_memory: super::budget::INSERT_MEMORY_BYTES,
             mark_cache: 64 * 1024 * 1024,
             background_threads: 2,
         }

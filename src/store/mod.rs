@@ -5,6 +5,7 @@
 //! [`rows`], rows become batches that are files ([`spool`]), files are delivered until acknowledged ([`writer`]).
 
 pub mod backend;
+pub mod budget;
 pub mod chdb;
 pub mod endpoint;
 pub mod query;

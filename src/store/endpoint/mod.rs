@@ -11,7 +11,9 @@ mod run;
 pub use request::{literal, quoted_name};
 
 use super::StoreError;
+use super::budget::{ENDPOINT_QUERIES_AT_ONCE, LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
 use super::chdb::{Engine, EngineError, EngineLimits, find_library};
+use crate::http::{HttpLimits, HttpServer};
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Query, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -56,7 +58,18 @@ pub struct Access {
 
 impl Access {
     pub fn reader(token: Option<String>) -> Access {
-        Access { token, writable: false, max_execution_time: 10, max_memory_usage: 400_000_000, concurrency: 6 }
+        Access {
+            token,
+            writable: false,
+            max_execution_time: MAX_EXECUTION_S,
+            max_memory_usage: QUERY_MEMORY_BYTES,
+            concurrency: ENDPOINT_QUERIES_AT_ONCE,
+        }
+    }
+
+    /// For the API, which bounds its queries itself; two more are for pings and questions of the program.
+    pub fn api() -> Access {
+        Access { concurrency: SCANS_AT_ONCE + LOOKUPS_AT_ONCE + 2, ..Access::reader(None) }
     }
 
     pub fn writer(token: Option<String>) -> Access {
@@ -85,9 +98,32 @@ pub fn in_process_client(engine: &Engine, access: Access) -> clickhouse::Client 
         .with_compression(clickhouse::Compression::None)
 }
 
+/// Bounds of the connections of a store endpoint. Statements may be in the URL, and rows in the body.
+pub fn endpoint_limits() -> HttpLimits {
+    HttpLimits {
+        connections: 256,
+        per_client: 64,
+        head_bytes: 64 << 10,
+        buffer_bytes: 128 << 10,
+        ..HttpLimits::default()
+    }
+}
+
 /// Serves `engine` on `listener` until the process ends.
 pub async fn serve_endpoint(engine: Engine, access: Access, listener: TcpListener) -> std::io::Result<()> {
-    axum::serve(listener, router(engine, access)).await
+    serve_endpoint_on(&HttpServer::new(endpoint_limits()), engine, access, listener).await
+}
+
+/// [`serve_endpoint`] with the caller's limits and counters.
+pub async fn serve_endpoint_on(
+    server: &HttpServer,
+    engine: Engine,
+    access: Access,
+    listener: TcpListener,
+) -> std::io::Result<()> {
+    let (_open, closing) = tokio::sync::watch::channel(false);
+    server.serve(listener, router(engine, access), closing).await;
+    Ok(())
 }
 
 /// What `auscult store-endpoint` is told.
