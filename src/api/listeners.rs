@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn one_client_with_two_hundred_streams_shuts_nobody_out() {
+    fn two_hundred_streams_of_one_client_shut_no_other_out() {
         let all = Arc::new(Listeners::default());
         let other = all.join(client(1));
         let flood: Vec<_> = (0..200).map(|_| all.join(client(2))).collect();

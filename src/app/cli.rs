@@ -68,7 +68,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(write!(out, "{}", schema::render(&dialect, "auscult"))?)
         }
         Command::CheckConfig { file } => {
-            Config::load(&file)?;
+            for warning in Config::load(&file)?.warnings {
+                writeln!(out, "{}: warning: {warning}", file.display())?;
+            }
             Ok(writeln!(out, "{}: good", file.display())?)
         }
         Command::Doctor(args) => doctor::run(&args, &mut out),

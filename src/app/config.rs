@@ -2,8 +2,10 @@
 
 use crate::http::HttpLimits;
 use crate::model::{Limits, MeasurementPoint, Policy};
-use crate::store::Labels;
+use crate::store::chdb::find_library;
+use crate::store::private;
 use crate::store::rows::Cidr;
+use crate::store::{Labels, StoreError};
 use crate::units::Nanos;
 use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
@@ -127,6 +129,8 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// Bounds of the connections to the API.
     pub http: HttpLimits,
+    /// What works and should be changed all the same, one line each.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -184,10 +188,17 @@ impl Config {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read configuration {}", path.display()))?;
         let raw: Raw = toml::from_str(&text).map_err(|e| anyhow!("{}: {}", path.display(), one_line(&e, &text)))?;
-        Config::check(raw).with_context(|| path.display().to_string())
+        let config = Config::check_beside(raw, path.parent().unwrap_or(Path::new("")));
+        config.with_context(|| path.display().to_string())
     }
 
     pub fn check(raw: Raw) -> anyhow::Result<Config> {
+        Config::check_beside(raw, Path::new(""))
+    }
+
+    /// `beside` is the directory of the file, from which the path of the engine library is taken if it is relative.
+    fn check_beside(raw: Raw, beside: &Path) -> anyhow::Result<Config> {
+        let mut warnings = Vec::new();
         let point = MeasurementPoint {
             probe: raw.probe.name.unwrap_or_else(|| MeasurementPoint::default().probe),
             site: raw.probe.site.unwrap_or_default(),
@@ -225,10 +236,11 @@ impl Config {
                 adapter_stamps: raw.capture.timestamps == Stamps::Adapter,
                 user: raw.capture.user,
             },
-            store: store(raw.store)?,
+            store: store(raw.store, beside, &mut warnings)?,
             listen,
             http: http(&raw.api)?,
             hosts: raw.api.hosts,
+            warnings,
         })
     }
 
@@ -286,9 +298,13 @@ fn limits(raw: &RawLimits) -> anyhow::Result<Limits> {
     })
 }
 
-fn store(raw: RawStore) -> anyhow::Result<Store> {
-    let secret = |what: &str, path: &Path| -> anyhow::Result<String> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {what} {}", path.display()))?;
+fn store(raw: RawStore, beside: &Path, warnings: &mut Vec<String>) -> anyhow::Result<Store> {
+    let mut secret = |what: &str, path: &Path| -> anyhow::Result<String> {
+        let unreadable = || format!("cannot read {what} {}", path.display());
+        let text = std::fs::read_to_string(path).with_context(unreadable)?;
+        if let Some(problem) = private::exposure(path).with_context(unreadable)? {
+            warnings.push(format!("{what} {} {problem}: chmod go-w,o-r {}", path.display(), path.display()));
+        }
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())
     };
     let password =
@@ -310,12 +326,22 @@ fn store(raw: RawStore) -> anyhow::Result<Store> {
     });
     Ok(Store {
         data: raw.data.unwrap_or_else(|| PathBuf::from("data")),
-        library: raw.library,
+        library: raw.library.map(|path| library(&path, beside)).transpose()?,
         server,
         listen,
         spool_bytes: raw.spool_mib.map(|mib| mib << 20),
         migrate: raw.migrate.unwrap_or(true),
     })
+}
+
+/// The configured library by its absolute path; what would keep it from being loaded is an error here already.
+fn library(path: &Path, beside: &Path) -> anyhow::Result<PathBuf> {
+    let path = std::path::absolute(beside.join(path)).context("store.library")?;
+    match find_library(Some(&path)) {
+        Err(e @ StoreError::UntrustedLibrary { .. }) => Err(e).context("store.library"),
+        // One that is absent is an error of the command that needs it.
+        _ => Ok(path),
+    }
 }
 
 fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, low: T, high: T) -> anyhow::Result<T> {
@@ -442,6 +468,34 @@ mod tests {
         assert!(migrates("[store]\nmigrate = false"), "nobody else can bring the embedded store up to date");
         assert!(migrates("[store]\nclickhouse = \"http://db:8123\""));
         assert!(!migrates("[store]\nclickhouse = \"http://db:8123\"\nmigrate = false"));
+    }
+
+    #[test]
+    fn files_of_secrets_that_others_can_read_are_warned_of() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let token = dir.path().join("token");
+        std::fs::write(&token, "secret\n").unwrap();
+        let text = format!("[store]\nlisten = \"127.0.0.1:0\"\ntoken_file = {token:?}\n");
+        for (mode, expected) in [(0o600, 0), (0o640, 0), (0o644, 1), (0o660, 1)] {
+            std::fs::set_permissions(&token, std::fs::Permissions::from_mode(mode)).unwrap();
+            let warnings = load(&text).unwrap().warnings;
+            assert_eq!(warnings.len(), expected, "{mode:o}: {warnings:?}");
+            assert!(warnings.iter().all(|line| line.contains("store.token_file") && line.contains("chmod")));
+        }
+    }
+
+    #[test]
+    fn the_library_is_taken_from_beside_the_file_and_not_where_others_can_write() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (file, library) = (dir.path().join("auscult.toml"), dir.path().join("libchdb.so"));
+        std::fs::write(&file, "[store]\nlibrary = \"libchdb.so\"\n").unwrap();
+        assert_eq!(Config::load(&file).unwrap().store.library.as_ref(), Some(&library), "it need not be there yet");
+        std::fs::write(&library, "").unwrap();
+        std::fs::set_permissions(&library, std::fs::Permissions::from_mode(0o666)).unwrap();
+        let refused = format!("{:#}", Config::load(&file).unwrap_err());
+        assert!(refused.contains("store.library") && refused.contains("can be written by every user"), "{refused}");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use super::telemetry::ProgramTelemetry;
 use crate::api::{AppState, HostPolicy, LiveFeed, app};
 use crate::http::HttpServer;
 use crate::store::endpoint::{Access, endpoint_limits, serve_endpoint_on};
+use crate::store::library::{PINNED_SHA256, PINNED_VERSION, checksum, find_library};
+use crate::store::private;
 use crate::store::query::Reader;
 use crate::store::writer::{CountersSnapshot, DropReason};
 use crate::store::{Backend, Store, StoreError, StoreOptions, StoreSender, StoreWriter, Table};
@@ -125,6 +127,10 @@ impl RunArgs {
 /// opened: the embedded engine does not survive exit handlers, so the process ends here.
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let config = args.config()?;
+    private::restrict_umask();
+    for warning in &config.warnings {
+        super::say(format_args!("warning: {warning}"));
+    }
     // Sockets first, then privileges, then threads.
     let doors = Doors::open(&config)?;
     let source = Source::open(&args.read, args.pace == Pace::Real, &config.capture)?;
@@ -233,12 +239,15 @@ impl Doors {
 }
 
 async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    std::fs::create_dir_all(&config.store.data)
-        .with_context(|| format!("cannot create {}", config.store.data.display()))?;
+    for line in private::claim(&config.store.data)? {
+        super::say(line);
+    }
     let Some(server) = &config.store.server else {
         super::say(format_args!("opening the store in {}", config.store.data.display()));
-        let embedded = Backend::embedded(config.store.data.join("clickhouse"), config.store.library.clone());
+        let library = find_library(config.store.library.as_deref())?;
+        let embedded = Backend::embedded(config.store.data.join("clickhouse"), Some(library.clone()));
         let store = embedded.open()?;
+        say_other_library(library, config.store.data.clone());
         store.migrate().await?;
         return Ok(store);
     };
@@ -261,6 +270,20 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     };
     super::say(format_args!("the store at {} is not ready: {why}; rows wait in the spool until it is", server.url));
     Ok(store)
+}
+
+/// Says when the engine library is not the pinned one. Hashing it the first time takes seconds, so that a thread does it.
+fn say_other_library(library: PathBuf, data: PathBuf) {
+    let thread = std::thread::Builder::new().name("checksum".to_owned());
+    // Without the thread nothing is said; the library's owner and mode are checked before it is loaded.
+    let _ = thread.spawn(move || match checksum(&library, &data) {
+        Ok(sum) if sum == PINNED_SHA256 => {}
+        Ok(sum) => super::say(format_args!(
+            "the engine library {} is not the pinned version {PINNED_VERSION} (its sha256 is {sum}); `make engine` fetches that one",
+            library.display()
+        )),
+        Err(e) => super::say(format_args!("the checksum of the engine library {} is unknown: {e}", library.display())),
+    });
 }
 
 fn open_store_endpoint(

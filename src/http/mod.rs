@@ -85,7 +85,7 @@ impl HttpServer {
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(_) => {
                     self.counters.accept_failed();
-                    places.make_room(Instant::now());
+                    places.free_some(Instant::now());
                     tokio::select! {
                         () = tokio::time::sleep(ACCEPT_PAUSE) => {}
                         () = closed(&mut closing) => break,

@@ -148,7 +148,7 @@ impl Places {
     }
 
     /// Closes connections without a request, because descriptors or memory have run out.
-    pub fn make_room(&self, now: Instant) {
+    pub fn free_some(&self, now: Instant) {
         lock(&self.open).evict(|_| true, EVICTED_AT_ONCE, now);
     }
 }
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn half_open_connections_make_room_for_new_ones_oldest_of_the_largest_client_first() {
+    fn half_open_connections_go_for_new_ones_oldest_of_the_largest_client_first() {
         let (places, start) = (places(), Instant::now());
         let mut held = Vec::new();
         for n in 0..32u64 {

@@ -5,7 +5,8 @@ use auscult::api::{LiveFeed, openapi_json};
 use auscult::http::PeerAddress;
 use auscult::model::{CallRecord, CallState, Diagnosis, DiagnosisCode, Event, Limits};
 use auscult::store::budget::{
-    ENGINE_MEMORY_BYTES, INSERT_MEMORY_BYTES, LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE,
+    ENGINE_BASE_BYTES, ENGINE_MEMORY_BYTES, INSERT_MEMORY_BYTES, LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES,
+    SCANS_AT_ONCE,
 };
 use auscult::store::chdb::EngineLimits;
 use auscult::store::endpoint::Access;
@@ -214,7 +215,7 @@ async fn without_a_store_the_service_lives_and_says_why_it_is_not_ready() {
     assert_eq!(calls.headers[header::RETRY_AFTER], "1");
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn dear_queries_leave_the_places_of_cheap_ones_alone() {
     let live = Arc::new(LiveFeed::new(&Limits::default()));
     let reader = Reader::new(Client::default().with_url("http://127.0.0.1:1"));
@@ -241,6 +242,8 @@ async fn dear_queries_leave_the_places_of_cheap_ones_alone() {
         for _ in 0..places {
             held.push(reader.session(cost, None).await.expect("a place"));
         }
+        // Only waiting for a place is cut short.
+        tokio::time::pause();
         for uri in busy {
             let refused = get(&router, uri).await;
             assert_eq!(
@@ -250,6 +253,7 @@ async fn dear_queries_leave_the_places_of_cheap_ones_alone() {
             );
             assert_eq!(refused.headers[header::RETRY_AFTER], "1");
         }
+        tokio::time::resume();
         for uri in free {
             // They reach the store, which is not there.
             assert_eq!(get(&router, uri).await.json()["error"]["code"], "store_unavailable", "{uri}");
@@ -304,10 +308,34 @@ fn one_budget_of_a_query_in_code_and_document() {
     let operations = include_str!("../../docs/operations.md");
     for stated in [
         format!("{} MB for one query", QUERY_MEMORY_BYTES / 1_000_000),
-        format!("{} MB for all queries, inserts and merges", ENGINE_MEMORY_BYTES / 1_000_000),
+        format!("{:.1} GB for queries, inserts, merges and caches", ENGINE_MEMORY_BYTES as f64 / 1e9),
+        format!("{:.1} GB resident at most", (ENGINE_MEMORY_BYTES + ENGINE_BASE_BYTES) as f64 / 1e9),
     ] {
         assert!(operations.contains(&stated), "docs/operations.md does not say {stated:?}");
     }
+}
+
+#[tokio::test]
+async fn two_hundred_streams_of_one_address_leave_others_theirs() {
+    let live = Arc::new(LiveFeed::new(&Limits::default()));
+    let router = service(Client::default(), live, true);
+    let open = |address: &'static str| {
+        let router = from_one_address(router.clone(), address);
+        let request = Request::get("/api/v1/live").header(header::HOST, "localhost").body(Body::empty());
+        async move { router.oneshot(request.expect("a request")).await.expect("an answer") }
+    };
+    let before = open("192.0.2.1").await;
+    let mut flood = Vec::new();
+    for _ in 0..200 {
+        flood.push(open("192.0.2.66").await);
+    }
+    let after = open("192.0.2.2").await;
+    for other in [before, after] {
+        let text = events(other.into_body(), |text| text.matches("event: snapshot").count() == 2).await;
+        assert!(!text.contains("evicted"), "{text}");
+    }
+    let metrics = get(&router, "/metrics").await.text;
+    assert!(metrics.contains("auscult_live_listeners_evicted_total 184\n"), "{metrics}");
 }
 
 fn changed(uid: u64, state: CallState, diagnosis: Option<DiagnosisCode>) -> Event {

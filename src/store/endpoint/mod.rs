@@ -142,6 +142,7 @@ pub fn run_endpoint(args: &EndpointArgs) -> Result<(), StoreError> {
     if args.token.is_empty() {
         return Err(StoreError::Setting("an empty token for the store endpoint".to_owned()));
     }
+    super::private::restrict_umask();
     let library = find_library(args.library.as_deref())?;
     let engine = Engine::open(&library, &args.data_dir, &EngineLimits::default())?;
     let io = |source| StoreError::Io { what: "serve the store of", path: args.data_dir.clone(), source };
