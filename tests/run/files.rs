@@ -28,7 +28,7 @@ fn set_mode(path: &Path, mode: u32) {
 
 /// Replays one sample and ends, under a umask that hides nothing.
 fn replayed(data: &Path) -> crate::program::End {
-    let files = [sample("01-")];
+    let files = [sample("05-")];
     let mut arguments: Vec<String> = vec!["-c".into(), "umask 0; exec \"$0\" \"$@\"".into()];
     arguments.push(env!("CARGO_BIN_EXE_auscult").to_owned());
     arguments.extend(run_arguments(data, &read(&files, &["--exit"])));
