@@ -144,6 +144,9 @@ pub enum Cost {
     Scan,
 }
 
+/// When the store was asked whether it answers, and what came of it.
+type Pinged = (Instant, Result<(), String>);
+
 /// Answers questions with the connection it was given.
 #[derive(Clone)]
 pub struct Reader {
@@ -151,7 +154,7 @@ pub struct Reader {
     lookups: Arc<Gate>,
     scans: Arc<Gate>,
     /// When the store was last asked whether it answers, and what came of it.
-    pinged: Arc<Mutex<Option<(Instant, Result<(), String>)>>>,
+    pinged: Arc<Mutex<Option<Pinged>>>,
 }
 
 impl Reader {
