@@ -44,6 +44,7 @@ const ROOMS: &[Room] = &[
     pure("engine", &[]),
     pure("live", MACHINE),
     io("capture", &["model", "quality", "media", "signal", "engine", "live"]),
+    io("http", &["units", "model", "wire", "quality", "media", "signal", "engine", "live", "capture"]),
     io("store", &["wire", "media", "signal", "engine", "live", "capture"]),
     io("alert", MACHINE_AND_CAPTURE),
     io("api", MACHINE_AND_CAPTURE),

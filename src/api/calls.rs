@@ -1,34 +1,36 @@
 //! `/range`, `/timeline`, `/calls` and `/calls/{id}`.
 
+use super::caller::Caller;
 use super::error::ErrorBody;
 use super::json::{CallJson, CallsJson, DetailJson, RangeJson, TimelineJson, WindowJson};
 use super::params::{CallsParams, Params, TimelineParams, given, limit, time, whole};
 use super::{ApiError, AppState};
-use crate::store::query::{CallSort, MAX_ROWS, Session};
+use crate::store::query::{CallSort, Cost, MAX_ROWS, Session};
 use crate::units::Nanos;
 use axum::Json;
 use axum::extract::{Path, State};
 
 /// First and last time stored, and how many calls and streams.
 #[utoipa::path(get, path = "/api/v1/range", tag = "calls",
-    responses((status = 200, body = RangeJson), (status = 503, body = ErrorBody)))]
-pub(super) async fn range(State(state): State<AppState>) -> Result<Json<RangeJson>, ApiError> {
-    Ok(Json(state.reader.session().await?.range().await?.into()))
+    responses((status = 200, body = RangeJson), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
+pub(super) async fn range(State(state): State<AppState>, Caller(client): Caller) -> Result<Json<RangeJson>, ApiError> {
+    Ok(Json(state.reader.session(Cost::Lookup, client).await?.range().await?.into()))
 }
 
 /// How many calls began when, by class. A rating factor of 80 or more (scaled to 100 on wideband and fullband) is
 /// good, 60 to 80 fair, below 60 poor. `failed` are calls that were not set up, that got no response, and answered ones
 /// without media or with media one way only (`no_response`, `no_media`, `one_way_media`); others without MOS are `unrated`.
 #[utoipa::path(get, path = "/api/v1/timeline", tag = "calls", params(TimelineParams),
-    responses((status = 200, body = TimelineJson), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+    responses((status = 200, body = TimelineJson), (status = 400, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
 pub(super) async fn timeline(
     State(state): State<AppState>,
+    Caller(client): Caller,
     Params(params): Params<TimelineParams>,
 ) -> Result<Json<TimelineJson>, ApiError> {
     let filter = params.filter()?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
     let wanted = whole("buckets", &params.buckets, 1, MAX_ROWS)?.unwrap_or(120);
-    let session = state.reader.session().await?;
+    let session = state.reader.session(Cost::Scan, client).await?;
     let window = session.window(from, to, (state.now)()).await?;
     let bucket_s = bucket_length(window.length(), wanted);
     let buckets = session.timeline(&filter, window, Nanos::from_secs(bucket_s)).await?;
@@ -37,9 +39,10 @@ pub(super) async fn timeline(
 
 /// Calls, worst first unless asked otherwise, page by page.
 #[utoipa::path(get, path = "/api/v1/calls", tag = "calls", params(CallsParams),
-    responses((status = 200, body = CallsJson), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+    responses((status = 200, body = CallsJson), (status = 400, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
 pub(super) async fn list(
     State(state): State<AppState>,
+    Caller(client): Caller,
     Params(params): Params<CallsParams>,
 ) -> Result<Json<CallsJson>, ApiError> {
     let filter = params.filter()?;
@@ -53,7 +56,7 @@ pub(super) async fn list(
     let limit = limit(&params.limit)?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
     let after = given(&params.cursor).map(|text| Session::call_cursor(text, sort)).transpose()?;
-    let session = state.reader.session().await?;
+    let session = state.reader.session(filter.cost(), client).await?;
     let window = match &after {
         Some(cursor) => cursor.window,
         None => session.window(from, to, (state.now)()).await?,
@@ -69,13 +72,17 @@ pub(super) async fn list(
 /// One call with its streams, intervals, SIP messages and RTCP reports, each in the order of time.
 #[utoipa::path(get, path = "/api/v1/calls/{id}", tag = "calls",
     params(("id" = String, Path, description = "16 hexadecimal digits")),
-    responses((status = 200, body = DetailJson), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 503, body = ErrorBody)))]
-pub(super) async fn one(State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<DetailJson>, ApiError> {
+    responses((status = 200, body = DetailJson), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
+pub(super) async fn one(
+    State(state): State<AppState>,
+    Caller(client): Caller,
+    Path(id): Path<String>,
+) -> Result<Json<DetailJson>, ApiError> {
     let uid = match u64::from_str_radix(&id, 16) {
         Ok(uid) if id.len() == 16 && !id.starts_with('+') => uid,
         _ => return Err(ApiError::bad_request("a call's id is 16 hexadecimal digits")),
     };
-    let session = state.reader.session().await?;
+    let session = state.reader.session(Cost::Lookup, client).await?;
     match session.call(uid).await? {
         Some(detail) => Ok(Json(DetailJson::from(detail))),
         None if state.live.view().call(uid).is_some() => {

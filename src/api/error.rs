@@ -22,7 +22,7 @@ pub struct ErrorBody {
 
 #[derive(Serialize, ToSchema)]
 pub struct ErrorText {
-    /// `bad_request`, `not_found`, `method_not_allowed`, `forbidden_host`, `busy`, `too_slow`, `too_large`, `store_unavailable`, `store_error`.
+    /// `bad_request`, `not_found`, `method_not_allowed`, `forbidden_host`, `busy`, `too_many_requests`, `too_slow`, `too_large`, `store_unavailable`, `store_error`.
     code: &'static str,
     /// One line: what is wrong and what to do.
     message: String,
@@ -46,7 +46,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = ErrorBody { error: ErrorText { code: self.code, message: self.message } };
         let mut response = (self.status, Json(body)).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -58,6 +58,7 @@ impl From<QueryError> for ApiError {
         let (status, code) = match &error {
             QueryError::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             QueryError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
+            QueryError::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
             QueryError::TooSlow => (StatusCode::GATEWAY_TIMEOUT, "too_slow"),
             QueryError::TooLarge => (StatusCode::UNPROCESSABLE_ENTITY, "too_large"),
             QueryError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),

@@ -56,7 +56,7 @@ pub(super) async fn alive(State(state): State<AppState>) -> (StatusCode, Json<He
 pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
     let reason = match tokio::time::timeout(PING_TIMEOUT, state.reader.ping()).await {
         Ok(Ok(())) => None,
-        Ok(Err(error)) => Some(error.to_string()),
+        Ok(Err(error)) => Some(error),
         Err(_) => Some(format!("the store did not answer within {} s", PING_TIMEOUT.as_secs())),
     };
     let mut checks = vec![Check { name: "store".to_owned(), ok: reason.is_none(), reason }];

@@ -1,12 +1,13 @@
 //! `/live`: what is going on right now, as server-sent events, and the feed behind it.
 
-use super::error::ErrorBody;
+use super::AppState;
+use super::caller::Caller;
 use super::json::hex_id;
-use super::{ApiError, AppState};
+use super::listeners::{ListenerPlace, Listeners};
+use super::metrics::MetricFamily;
 use crate::live::{LiveCall, LiveView, Snapshot};
 use crate::model::{Event as Fact, Limits};
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
 use serde::Serialize;
@@ -14,7 +15,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_stream::wrappers::{BroadcastStream, IntervalStream};
@@ -22,17 +23,17 @@ use utoipa::ToSchema;
 
 /// Changes a slow client may be behind before it is told that it lost some.
 const BACKLOG: usize = 1024;
-/// Clients at once; each costs a connection and a second-by-second snapshot.
-const MAX_CLIENTS: usize = 64;
 /// Current bad calls a new client is told of.
 const MAX_FIRST_CALLS: usize = 200;
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
+/// When a browser whose stream ended for a newer one tries again: at once, it would push out another.
+const RETRY_EVICTED: Duration = Duration::from_secs(60);
 
 /// The live view behind one lock, and the changes of calls to whoever listens. The program publishes, the API shows.
 pub struct LiveFeed {
     view: Mutex<LiveView>,
     changes: broadcast::Sender<LiveCall>,
-    clients: Arc<Semaphore>,
+    listeners: Arc<Listeners>,
     closed: AtomicBool,
 }
 
@@ -41,7 +42,7 @@ impl LiveFeed {
         LiveFeed {
             view: Mutex::new(LiveView::new(limits)),
             changes: broadcast::channel(BACKLOG).0,
-            clients: Arc::new(Semaphore::new(MAX_CLIENTS)),
+            listeners: Arc::default(),
             closed: AtomicBool::new(false),
         }
     }
@@ -63,6 +64,11 @@ impl LiveFeed {
     /// A poisoned lock still guards whole counters: they are shown rather than lost.
     pub(super) fn view(&self) -> MutexGuard<'_, LiveView> {
         self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Metric families about who listens.
+    pub(super) fn families(&self) -> [MetricFamily; 2] {
+        self.listeners.families()
     }
 
     fn open(&self) -> bool {
@@ -131,22 +137,17 @@ impl From<LiveCall> for LiveChange {
 }
 
 /// Server-sent events: `snapshot` at once and every second; `call` for up to 200 calls that are bad right now, then
-/// whenever a call changes; `lagged` to a client that is too slow.
+/// whenever a call changes; `lagged` to a client that is too slow. At most 64 streams are open, 16 to one address
+/// other than loopback: one more ends the oldest stream of the address that has most, with an event `evicted`.
 #[utoipa::path(get, path = "/api/v1/live", tag = "live", responses(
-    (status = 200, description = "Events `snapshot` (LiveSnapshot), `call` (LiveChange), `lagged` (LiveLagged)",
-        content_type = "text/event-stream", body = String),
-    (status = 503, description = "64 clients listen already", body = ErrorBody)))]
+    (status = 200, description = "Events `snapshot` (LiveSnapshot), `call` (LiveChange), `lagged` (LiveLagged), `evicted` (empty)",
+        content_type = "text/event-stream", body = String)))]
 pub(super) async fn events(
     State(state): State<AppState>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
+    Caller(client): Caller,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let feed = state.live.clone();
-    let place = feed.clients.clone().try_acquire_owned().map_err(|_| {
-        ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "busy",
-            format!("{MAX_CLIENTS} clients listen already; close one"),
-        )
-    })?;
+    let place = Arc::new(feed.listeners.join(client));
     // Subscribed first: a change between the two is told twice rather than not at all.
     let changes = BroadcastStream::new(feed.changes.subscribe()).map(|change| match change {
         Ok(call) => event("call", &LiveChange::from(call)),
@@ -155,16 +156,20 @@ pub(super) async fn events(
     let bad_now = feed.view().bad_calls(MAX_FIRST_CALLS);
     let bad_now = tokio_stream::iter(bad_now).map(|call| event("call", &LiveChange::from(call)));
     let watched = feed.clone();
-    let snapshot = move || {
-        // The place is given back when the client's stream is dropped.
-        let _ = &place;
-        let snapshot = watched.view().snapshot();
-        event("snapshot", &LiveSnapshot::from(snapshot))
-    };
+    let snapshot = move || event("snapshot", &LiveSnapshot::from(watched.view().snapshot()));
     let first = tokio_stream::once(snapshot());
     let ticks = IntervalStream::new(tokio::time::interval(SNAPSHOT_EVERY)).skip(1).map(move |_| snapshot());
-    let stream = first.chain(bad_now).chain(ticks.merge(changes)).take_while(move |_| feed.open()).map(Ok);
-    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+    let evicted = Box::pin(place.clone().evicted());
+    let stream = first.chain(bad_now).chain(ticks.merge(changes)).take_while(move |_| feed.open());
+    let stream = futures_util::StreamExt::take_until(stream, evicted).chain(last_event(place)).map(Ok);
+    Sse::new(stream).keep_alive(KeepAlive::default())
+}
+
+/// What a stream ends with when a newer one took its place. Holds the place, which is given back with the stream.
+fn last_event(place: Arc<ListenerPlace>) -> impl Stream<Item = Event> {
+    tokio_stream::once(()).filter_map(move |()| {
+        place.is_evicted().then(|| Event::default().event("evicted").retry(RETRY_EVICTED).data(""))
+    })
 }
 
 fn event(name: &'static str, data: &impl Serialize) -> Event {

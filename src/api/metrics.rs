@@ -54,6 +54,7 @@ impl Sample {
     responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
 pub(super) async fn render(State(state): State<AppState>) -> Response {
     let mut families = of_view(&state.live.view());
+    families.extend(state.live.families());
     families.extend(state.telemetry.families());
     match encode(families) {
         Ok(text) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)

@@ -3,6 +3,7 @@
 //! [`app`] is the whole of it and is tested without a port. Answers are read-only; every one under `/api/v1` is
 //! JSON, errors included. Everything outside (sockets, TLS, tokens) belongs to the program that serves it.
 
+mod caller;
 mod calls;
 mod error;
 mod guard;
@@ -10,6 +11,7 @@ mod health;
 mod json;
 mod json_figures;
 mod json_stream;
+mod listeners;
 mod live;
 mod metrics;
 mod openapi;

@@ -1,12 +1,13 @@
 //! `/stats`: percentiles and sums over any grouping.
 
+use super::caller::Caller;
 use super::error::ErrorBody;
 use super::json::{Ordered, WindowJson, loss_runs, shown};
 use super::json_figures::late_pct;
 use super::params::{Params, StatsParams, given, time, whole};
 use super::{ApiError, AppState};
 use crate::model::DISCARD_BUFFERS_MS;
-use crate::store::query::{GroupBy, StatsGroup, StatsRequest, quantile};
+use crate::store::query::{Cost, GroupBy, StatsGroup, StatsRequest, quantile};
 use crate::units::Nanos;
 use axum::Json;
 use axum::extract::State;
@@ -87,16 +88,17 @@ pub struct ScaleMosJson {
 
 /// Loss, delay variation and MOS of the intervals that start inside the window, over any grouping and as a time series.
 #[utoipa::path(get, path = "/api/v1/stats", tag = "stats", params(StatsParams),
-    responses((status = 200, body = StatsJson), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+    responses((status = 200, body = StatsJson), (status = 400, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
 pub(super) async fn stats(
     State(state): State<AppState>,
+    Caller(client): Caller,
     Params(params): Params<StatsParams>,
 ) -> Result<Json<StatsJson>, ApiError> {
     let filter = params.filter()?;
     let group_by = groupings(given(&params.group_by).unwrap_or_default())?;
     let bucket_s = whole("bucket_s", &params.bucket_s, 1, 86_400)?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
-    let session = state.reader.session().await?;
+    let session = state.reader.session(Cost::Scan, client).await?;
     let window = session.window(from, to, (state.now)()).await?;
     let bucket = bucket_s.map(|s| Nanos::from_secs(i64::from(s)));
     let request = StatsRequest { window, filter, group_by, bucket };

@@ -1,5 +1,6 @@
 //! `/streams`.
 
+use super::caller::Caller;
 use super::error::ErrorBody;
 use super::json::WindowJson;
 use super::json_stream::{StreamJson, StreamsJson};
@@ -11,9 +12,10 @@ use axum::extract::State;
 
 /// RTP streams, worst first unless asked otherwise, page by page.
 #[utoipa::path(get, path = "/api/v1/streams", tag = "streams", params(StreamsParams),
-    responses((status = 200, body = StreamsJson), (status = 400, body = ErrorBody), (status = 503, body = ErrorBody)))]
+    responses((status = 200, body = StreamsJson), (status = 400, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
 pub(super) async fn list(
     State(state): State<AppState>,
+    Caller(client): Caller,
     Params(params): Params<StreamsParams>,
 ) -> Result<Json<StreamsJson>, ApiError> {
     let filter = params.filter()?;
@@ -25,7 +27,7 @@ pub(super) async fn list(
     let limit = limit(&params.limit)?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
     let after = given(&params.cursor).map(|text| Session::stream_cursor(text, sort)).transpose()?;
-    let session = state.reader.session().await?;
+    let session = state.reader.session(filter.cost(), client).await?;
     let window = match &after {
         Some(cursor) => cursor.window,
         None => session.window(from, to, (state.now)()).await?,

@@ -75,6 +75,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::CheckConfig { file } => {
             let config = Config::load(&file)?;
+            for warning in &config.warnings {
+                writeln!(out, "{}: warning: {warning}", file.display())?;
+            }
             writeln!(out, "{}: good", file.display())?;
             Ok(writeln!(out, "memory of the tables: {}", super::config::memory(&config.limits))?)
         }

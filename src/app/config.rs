@@ -1,8 +1,11 @@
 //! The configuration file in two steps: [`Raw`] as written, [`Config`] as checked. Flags override it.
 
+use crate::http::HttpLimits;
 use crate::model::{Limits, MeasurementPoint, Policy};
-use crate::store::Labels;
+use crate::store::chdb::find_library;
+use crate::store::private;
 use crate::store::rows::Cidr;
+use crate::store::{Labels, StoreError};
 use crate::units::Nanos;
 use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
@@ -123,6 +126,8 @@ struct RawStore {
 struct RawApi {
     listen: Option<SocketAddr>,
     hosts: Vec<String>,
+    max_connections: Option<usize>,
+    max_connections_per_address: Option<usize>,
 }
 
 /// What the program runs with.
@@ -138,6 +143,10 @@ pub struct Config {
     pub hosts: Vec<String>,
     /// Keys and values as the file has them, to tell what changed when it is read again.
     pub written: toml::Table,
+    /// Bounds of the connections to the API.
+    pub http: HttpLimits,
+    /// What works and should be changed all the same, one line each.
+    pub warnings: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -198,18 +207,29 @@ impl Config {
     pub fn load(path: &Path) -> anyhow::Result<Config> {
         let text =
             std::fs::read_to_string(path).with_context(|| format!("cannot read configuration {}", path.display()))?;
-        let config = Config::parse(&text).with_context(|| path.display().to_string())?;
+        let config = Config::parse_beside(&text, path.parent().unwrap_or(Path::new("")))
+            .with_context(|| path.display().to_string())?;
         // The same text was a table a moment ago.
         Ok(Config { written: text.parse().unwrap_or_default(), ..config })
     }
 
     /// Reads and checks the text of a file; the error names place and reason in one line.
     pub fn parse(text: &str) -> anyhow::Result<Config> {
+        Config::parse_beside(text, Path::new(""))
+    }
+
+    fn parse_beside(text: &str, beside: &Path) -> anyhow::Result<Config> {
         let raw: Raw = toml::from_str(text).map_err(|e| anyhow!("{}", one_line(&e, text)))?;
-        Config::check(raw)
+        Config::check_beside(raw, beside)
     }
 
     pub fn check(raw: Raw) -> anyhow::Result<Config> {
+        Config::check_beside(raw, Path::new(""))
+    }
+
+    /// `beside` is the directory of the file, from which the path of the engine library is taken if it is relative.
+    fn check_beside(raw: Raw, beside: &Path) -> anyhow::Result<Config> {
+        let mut warnings = Vec::new();
         let point = MeasurementPoint {
             probe: raw.probe.name.unwrap_or_else(|| MeasurementPoint::default().probe),
             site: raw.probe.site.unwrap_or_default(),
@@ -247,16 +267,27 @@ impl Config {
                 adapter_stamps: raw.capture.timestamps == Stamps::Adapter,
                 user: raw.capture.user,
             },
-            store: store(raw.store)?,
+            store: store(raw.store, beside, &mut warnings)?,
             listen,
+            http: http(&raw.api)?,
             hosts: raw.api.hosts,
             written: toml::Table::new(),
+            warnings,
         })
     }
 
     pub fn default_config() -> anyhow::Result<Config> {
         Config::check(Raw::default())
     }
+}
+
+fn http(raw: &RawApi) -> anyhow::Result<HttpLimits> {
+    let usual = HttpLimits::default();
+    let connections = within("api.max_connections", raw.max_connections.unwrap_or(usual.connections), 16, 65_536)?;
+    // The default must not forbid a smaller total.
+    let per_client = raw.max_connections_per_address.unwrap_or(usual.per_client.min(connections));
+    let per_client = within("api.max_connections_per_address", per_client, 1, connections)?;
+    Ok(HttpLimits { connections, per_client, ..usual })
 }
 
 fn policy(raw: RawMeasure, point: MeasurementPoint) -> anyhow::Result<Policy> {
@@ -345,9 +376,13 @@ pub fn memory(limits: &Limits) -> String {
     format!("{} MiB at worst with all tables full ({}, ...)", mib(limits.worst_bytes()), largest.join(", "))
 }
 
-fn store(raw: RawStore) -> anyhow::Result<Store> {
-    let secret = |what: &str, path: &Path| -> anyhow::Result<String> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {what} {}", path.display()))?;
+fn store(raw: RawStore, beside: &Path, warnings: &mut Vec<String>) -> anyhow::Result<Store> {
+    let mut secret = |what: &str, path: &Path| -> anyhow::Result<String> {
+        let unreadable = || format!("cannot read {what} {}", path.display());
+        let text = std::fs::read_to_string(path).with_context(unreadable)?;
+        if let Some(problem) = private::exposure(path).with_context(unreadable)? {
+            warnings.push(format!("{what} {} {problem}: chmod go-w,o-r {}", path.display(), path.display()));
+        }
         Ok(text.trim_end_matches(['\r', '\n']).to_owned())
     };
     let password =
@@ -369,7 +404,7 @@ fn store(raw: RawStore) -> anyhow::Result<Store> {
     });
     Ok(Store {
         data: raw.data.unwrap_or_else(|| PathBuf::from("data")),
-        library: raw.library,
+        library: raw.library.map(|path| library(&path, beside)).transpose()?,
         server,
         listen,
         spool_bytes: raw
@@ -387,6 +422,15 @@ fn store(raw: RawStore) -> anyhow::Result<Store> {
 
 /// A pebibyte, so that a wrong unit is noticed.
 const MOST_MIB: u64 = 1 << 30;
+/// The configured library by its absolute path; what would keep it from being loaded is an error here already.
+fn library(path: &Path, beside: &Path) -> anyhow::Result<PathBuf> {
+    let path = std::path::absolute(beside.join(path)).context("store.library")?;
+    match find_library(Some(&path)) {
+        Err(e @ StoreError::UntrustedLibrary { .. }) => Err(e).context("store.library"),
+        // One that is absent is an error of the command that needs it.
+        _ => Ok(path),
+    }
+}
 
 fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, low: T, high: T) -> anyhow::Result<T> {
     if value < low || value > high {
@@ -432,6 +476,10 @@ mod tests {
         assert!(refused("[store]\nlisten = \"127.0.0.1:8123\"").contains("token_file"));
         assert!(refused("[store]\nspool_mib = 0").starts_with("store.spool_mib = 0: it must be from 1 to"));
         assert!(refused("[store]\nspool_mib = 17592186044416").starts_with("store.spool_mib = 17592186044416"));
+        assert_eq!(
+            refused("[api]\nmax_connections = 64\nmax_connections_per_address = 65"),
+            "api.max_connections_per_address = 65: it must be from 1 to 64"
+        );
     }
 
     const EXAMPLE: &str = include_str!("../../docs/auscult.example.toml");
@@ -467,6 +515,7 @@ mod tests {
         assert_eq!(full.limits, Limits::default());
         assert_eq!(full.policy, Policy { assumed_one_way_delay: Some(Nanos::from_millis(50)), ..usual });
         assert_eq!(full.listen, DEFAULT_LISTEN.parse().unwrap());
+        assert_eq!((full.http, config.http), (HttpLimits::default(), HttpLimits::default()));
         assert_eq!(full.store.data, config.store.data);
         assert_eq!(full.store.disk_free_bytes, config.store.disk_free_bytes);
         assert_eq!((full.store.disk_bytes, config.store.disk_bytes), (Some(500_000 << 20), None));
@@ -550,6 +599,34 @@ mod tests {
         let many: Vec<String> = (0..65).map(|n| format!("\"X-{n}\"")).collect();
         let line = refused(&format!("[privacy]\nkeep_headers = [{}]", many.join(", ")));
         assert_eq!(line, "privacy.keep_headers has 65 names: it may have 64");
+    }
+
+    #[test]
+    fn files_of_secrets_that_others_can_read_are_warned_of() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let token = dir.path().join("token");
+        std::fs::write(&token, "secret\n").unwrap();
+        let text = format!("[store]\nlisten = \"127.0.0.1:0\"\ntoken_file = {token:?}\n");
+        for (mode, expected) in [(0o600, 0), (0o640, 0), (0o644, 1), (0o660, 1)] {
+            std::fs::set_permissions(&token, std::fs::Permissions::from_mode(mode)).unwrap();
+            let warnings = load(&text).unwrap().warnings;
+            assert_eq!(warnings.len(), expected, "{mode:o}: {warnings:?}");
+            assert!(warnings.iter().all(|line| line.contains("store.token_file") && line.contains("chmod")));
+        }
+    }
+
+    #[test]
+    fn the_library_is_taken_from_beside_the_file_and_not_where_others_can_write() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (file, library) = (dir.path().join("auscult.toml"), dir.path().join("libchdb.so"));
+        std::fs::write(&file, "[store]\nlibrary = \"libchdb.so\"\n").unwrap();
+        assert_eq!(Config::load(&file).unwrap().store.library.as_ref(), Some(&library), "it need not be there yet");
+        std::fs::write(&library, "").unwrap();
+        std::fs::set_permissions(&library, std::fs::Permissions::from_mode(0o666)).unwrap();
+        let refused = format!("{:#}", Config::load(&file).unwrap_err());
+        assert!(refused.contains("store.library") && refused.contains("can be written by every user"), "{refused}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A replay is entered before its first row and marked done after its last. One that was begun and not ended
 //! is replayed again, and rows that are in the store already (the same capture gives the same rows) are left out.
 
+use crate::store::private;
 use crate::store::rows::{
     CallRow, CaptureRow, IntervalRow, Labels, Record, RtcpRow, SipMessageRow, StreamRow, row_spans,
 };
@@ -102,7 +103,7 @@ pub enum Known {
 
 impl Ledger {
     pub fn open(dir: &Path) -> anyhow::Result<Ledger> {
-        std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        private::create_dir(dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let path = dir.join("replays.json");
         let mut ledger = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
@@ -155,7 +156,7 @@ impl Ledger {
     fn save(&self) -> anyhow::Result<()> {
         let save = || -> std::io::Result<()> {
             let scratch = self.path.with_extension("json.new");
-            let mut file = std::fs::File::create(&scratch)?;
+            let mut file = private::create_file(&scratch)?;
             file.write_all(&serde_json::to_vec_pretty(self)?)?;
             file.sync_all()?;
             std::fs::rename(&scratch, &self.path)

@@ -12,7 +12,10 @@ use super::resanitise::{cleaner, say_cleared, say_not_migrated, say_resanitised}
 use super::signals::{self, Stop};
 use super::telemetry::ProgramTelemetry;
 use crate::api::{AppState, HostPolicy, LiveFeed, app};
-use crate::store::endpoint::{Access, Token, serve_endpoint};
+use crate::http::HttpServer;
+use crate::store::endpoint::{Access, Token, endpoint_limits, serve_endpoint_on};
+use crate::store::library::{PINNED_SHA256, PINNED_VERSION, checksum, find_library};
+use crate::store::private;
 use crate::store::query::Reader;
 use crate::store::writer::{CountersSnapshot, DiskLimits, DropReason, Failed};
 use crate::store::{Backend, Store, StoreError, StoreOptions, StoreSender, StoreWriter, Table};
@@ -135,6 +138,10 @@ impl RunArgs {
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let hangups = signals::hangups()?;
     let config = args.config()?;
+    private::restrict_umask();
+    for warning in &config.warnings {
+        super::say(format_args!("warning: {warning}"));
+    }
     // Sockets first, then privileges, then threads.
     let doors = Doors::open(&config)?;
     let source = Source::open(&args.read, args.pace == Pace::Real, &config.capture)?;
@@ -188,7 +195,12 @@ async fn serve(
         StoreWriter::start(store.clone(), &config.store.data.join("spool"), config.labels.clone(), options)?;
     say_resanitised(&writer.counters().snapshot().resanitised);
     let live = Arc::new(LiveFeed::new(&config.limits));
-    let telemetry = Arc::new(ProgramTelemetry::new(writer.counters(), writer.disk(), config));
+    let http = HttpServer::new(config.http);
+    let store_http = HttpServer::new(endpoint_limits());
+    let telemetry = Arc::new(
+        ProgramTelemetry::new(writer.counters(), writer.disk(), config)
+            .with_servers([("api", http.counters()), ("store", store_http.counters())]),
+    );
     let address = doors.api.local_addr()?;
     let state = AppState {
         reader: Reader::new(store.reader()),
@@ -197,12 +209,10 @@ async fn serve(
         hosts: if address.ip().is_loopback() { HostPolicy::Only(config.hosts.clone()) } else { HostPolicy::Any },
         now: super::wall_clock,
     };
-    let (close, mut closing) = watch::channel(false);
+    let (close, closing) = watch::channel(false);
     let listener = tokio::net::TcpListener::from_std(doors.api)?;
-    let server = stopping.when_it_ends("the server of the API", async move {
-        axum::serve(listener, app(state)).with_graceful_shutdown(async move { stopped(&mut closing).await }).await
-    });
-    let token = open_store_endpoint(config, doors.store, &store, &stopping)?;
+    let server = stopping.when_it_ends("the server of the API", async move { http.serve(listener, app(state), closing).await });
+    let token = open_store_endpoint(config, doors.store, &store, store_http, &stopping)?;
     let handover = Arc::new(Handover::default());
     let reload = Reload::new(args.config.clone(), config, token, handover.clone());
     signals::reload_on(hangups, reload, stopping.clone());
@@ -288,12 +298,15 @@ impl Doors {
 }
 
 async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    std::fs::create_dir_all(&config.store.data)
-        .with_context(|| format!("cannot create {}", config.store.data.display()))?;
+    for line in private::claim(&config.store.data)? {
+        super::say(line);
+    }
     let Some(server) = &config.store.server else {
         super::say(format_args!("opening the store in {}", config.store.data.display()));
-        let embedded = Backend::embedded(config.store.data.join("clickhouse"), config.store.library.clone());
+        let library = find_library(config.store.library.as_deref())?;
+        let embedded = Backend::embedded(config.store.data.join("clickhouse"), Some(library.clone()));
         let store = embedded.open()?;
+        say_other_library(library, config.store.data.clone());
         store.migrate().await?;
         say_cleared(&store);
         return Ok(store);
@@ -325,11 +338,26 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     Ok(store)
 }
 
+/// Says when the engine library is not the pinned one. Hashing it the first time takes seconds, so that a thread does it.
+fn say_other_library(library: PathBuf, data: PathBuf) {
+    let thread = std::thread::Builder::new().name("checksum".to_owned());
+    // Without the thread nothing is said; the library's owner and mode are checked before it is loaded.
+    let _ = thread.spawn(move || match checksum(&library, &data) {
+        Ok(sum) if sum == PINNED_SHA256 => {}
+        Ok(sum) => super::say(format_args!(
+            "the engine library {} is not the pinned version {PINNED_VERSION} (its sha256 is {sum}); `make engine` fetches that one",
+            library.display()
+        )),
+        Err(e) => super::say(format_args!("the checksum of the engine library {} is unknown: {e}", library.display())),
+    });
+}
+
 /// Opens the store to other programs where that is set; returns their token.
 fn open_store_endpoint(
     config: &Config,
     door: Option<std::net::TcpListener>,
     store: &Store,
+    server: HttpServer,
     stopping: &Stop,
 ) -> anyhow::Result<Option<Token>> {
     let (Some(door), Some((_, token)), Some(engine)) = (door, &config.store.listen, store.engine()) else {
@@ -341,8 +369,9 @@ fn open_store_endpoint(
         listener.local_addr()?
     ));
     let access = Access::reader(Some(token.clone()));
-    let token = access.token.clone();
-    drop(stopping.when_it_ends("the server of the store", serve_endpoint(engine.clone(), access, listener)));
+    let (token, engine) = (access.token.clone(), engine.clone());
+    let serve = async move { serve_endpoint_on(&server, engine, access, listener).await };
+    drop(stopping.when_it_ends("the server of the store", serve));
     Ok(token)
 }
 

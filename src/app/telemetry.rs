@@ -6,6 +6,7 @@ use crate::api::{Check, MetricFamily, MetricValue, Sample, Telemetry};
 use crate::engine::EngineCounters;
 #[cfg(feature = "live")]
 use crate::engine::Missed;
+use crate::http::{ConnectionCounters, ConnectionSnapshot};
 use crate::model::RelationKind;
 use crate::store::writer::{Counters, DiskState};
 use crate::units::{Nanos, Timestamp};
@@ -32,6 +33,8 @@ pub struct ProgramTelemetry {
     refused_times: AtomicU64,
     progress: Progress,
     started: Timestamp,
+    /// Connections by server.
+    servers: Vec<(&'static str, Arc<ConnectionCounters>)>,
 }
 
 impl ProgramTelemetry {
@@ -50,7 +53,17 @@ impl ProgramTelemetry {
             refused_times: AtomicU64::new(0),
             progress: Progress::new(),
             started: super::wall_clock(),
+            servers: Vec::new(),
         }
+    }
+
+    /// With the connections of these HTTP servers.
+    pub fn with_servers<const N: usize>(
+        mut self,
+        servers: [(&'static str, Arc<ConnectionCounters>); N],
+    ) -> ProgramTelemetry {
+        self.servers.extend(servers);
+        self
     }
 
     /// Frames handed to the engine since the last call, and the time of the last of them.
@@ -224,6 +237,7 @@ impl Telemetry for ProgramTelemetry {
                     .collect(),
             ),
         ];
+        families.extend(of_connections(self.servers.iter().map(|(name, counters)| (*name, counters.snapshot()))));
         families.extend(of_engine(&self.engine.lock().unwrap_or_else(PoisonError::into_inner)));
         families
     }
@@ -275,6 +289,26 @@ fn stands_still(since: Nanos) -> String {
 
 fn family(name: &'static str, help: &'static str, samples: Vec<Sample>) -> MetricFamily {
     MetricFamily { name, help, samples }
+}
+
+fn of_connections(servers: impl Iterator<Item = (&'static str, ConnectionSnapshot)>) -> [MetricFamily; 4] {
+    let (mut open, mut accepted, mut failed, mut closed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (server, now) in servers {
+        open.push(Sample::gauge([("server", server)], now.open() as f64));
+        accepted.push(Sample::counter([("server", server)], now.accepted));
+        failed.push(Sample::counter([("server", server)], now.accept_failed));
+        closed.extend(now.closed.iter().map(|(why, n)| Sample::counter([("server", server), ("reason", why)], *n)));
+    }
+    [
+        family("auscult_http_connections", "Open connections, by server", open),
+        family("auscult_http_accepted", "Connections that came, those closed at once included", accepted),
+        family(
+            "auscult_http_accept_failed",
+            "Connections that could not be taken: no descriptors or no memory",
+            failed,
+        ),
+        family("auscult_http_closed", "Connections that ended or were not taken, by reason", closed),
+    ]
 }
 
 fn of_engine(counters: &EngineCounters) -> Vec<MetricFamily> {

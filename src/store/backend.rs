@@ -47,7 +47,7 @@ impl Backend {
             Backend::Embedded { data_dir, library, database, limits } => {
                 let engine = Engine::open(&find_library(library.as_deref())?, data_dir, limits)?;
                 let writer = in_process_client(&engine, Access::writer(None)).with_database(database);
-                let reader = in_process_client(&engine, Access::reader(None)).with_database(database);
+                let reader = in_process_client(&engine, Access::api()).with_database(database);
                 let (database, dialect) = (database.clone(), Dialect::Embedded);
                 Ok(Store { writer, reader, database, dialect, engine: Some(engine), cleared: Arc::default() })
             }

@@ -4,17 +4,15 @@
 //! pointers live as long as the process; a handle is used by one thread at a time (types are `Send`, not `Sync`);
 //! whatever borrows a connection cannot outlive it; opening and closing connections is serialised by `CONNECT`.
 
-use super::StoreError;
+use super::{StoreError, private};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::marker::PhantomData;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// Environment variable that names the library file.
-pub const LIBRARY_ENV: &str = "AUSCULT_LIBCHDB";
+pub use super::library::{LIBRARY_ENV, find_library};
 
 /// An exception of the engine: ClickHouse error code (0 when the text carries none) and text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,27 +36,6 @@ pub fn exception_code(text: &str) -> Option<u32> {
     rest.get(..digits)?.parse().ok()
 }
 
-/// The library file to load: the configured path, then [`LIBRARY_ENV`], `vendor/libchdb.so`, `/usr/lib/auscult`, the user's cache.
-/// A configured or exported path is final: if nothing is there, that is the error.
-pub fn find_library(configured: Option<&Path>) -> Result<PathBuf, StoreError> {
-    let fixed = configured.map(Path::to_path_buf).or_else(|| std::env::var_os(LIBRARY_ENV).map(PathBuf::from));
-    let places = match fixed {
-        Some(path) => vec![path],
-        None => {
-            let cache = std::env::var_os("XDG_CACHE_HOME")
-                .map(PathBuf::from)
-                .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-            let mut places = vec![PathBuf::from("vendor/libchdb.so"), PathBuf::from("/usr/lib/auscult/libchdb.so")];
-            places.extend(cache.map(|dir| dir.join("auscult/libchdb.so")));
-            places
-        }
-    };
-    match places.iter().find(|path| path.is_file()) {
-        Some(path) => Ok(path.clone()),
-        None => Err(StoreError::NoLibrary { tried: places }),
-    }
-}
-
 /// How much the embedded engine may take, for the whole process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineLimits {
@@ -66,8 +43,6 @@ pub struct EngineLimits {
     pub server_memory: u64,
     /// Memory of one query, bytes.
     pub query_memory: u64,
-    /// Index marks kept in memory, bytes (the engine's own default is 5 GB).
-    pub mark_cache: u64,
     /// Threads that merge parts in the background.
     pub background_threads: u32,
 }
@@ -75,9 +50,8 @@ pub struct EngineLimits {
 impl Default for EngineLimits {
     fn default() -> Self {
         EngineLimits {
-            server_memory: 800_000_000,
-            query_memory: 600_000_000,
-            mark_cache: 64 * 1024 * 1024,
+            server_memory: super::budget::ENGINE_MEMORY_BYTES,
+            query_memory: super::budget::INSERT_MEMORY_BYTES,
             background_threads: 2,
         }
     }
@@ -109,22 +83,21 @@ impl Engine {
     /// Opens (or creates) `dir`. One directory per process, one process per directory.
     pub fn open(library: &Path, dir: &Path, limits: &EngineLimits) -> Result<Engine, StoreError> {
         let io = |what: &'static str| move |source| StoreError::Io { what, path: dir.to_path_buf(), source };
-        // Calls are personal data: nobody else looks in.
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io("create the data directory"))?;
+        private::create_dir(dir).map_err(io("create the data directory"))?;
         let dir = &dir.canonicalize().map_err(io("find the data directory"))?;
         let lock = lock_directory(dir)?;
         let library = Library::load(library)?;
-        let settings: Vec<(String, String)> = [
+        let mut settings: Vec<(String, String)> = [
             ("path", dir.display().to_string()),
             ("max_server_memory_usage", limits.server_memory.to_string()),
             ("max_memory_usage", limits.query_memory.to_string()),
-            ("mark_cache_size", limits.mark_cache.to_string()),
             ("background_pool_size", limits.background_threads.to_string()),
             // Times mean the same on every host.
             ("session_timezone", "UTC".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec();
+        settings.extend(super::budget::CACHES.map(|(name, bytes)| (name.to_owned(), bytes.to_string())));
         let keeper = library.connect(&settings)?.ok_or_else(|| StoreError::EngineRefused { dir: dir.clone() })?;
         let version = keeper.query("SELECT version()", "TSV")?;
         let version = String::from_utf8_lossy(version.bytes()).trim().to_owned();
@@ -451,7 +424,7 @@ fn argument(text: &str) -> Result<CString, StoreError> {
 fn lock_directory(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join("auscult.lock");
     let io = |source| StoreError::Io { what: "lock the data directory with", path: path.clone(), source };
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+    let mut file = private::open_lock_file(&path).map_err(io)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0).and_then(|()| file.write_all(std::process::id().to_string().as_bytes())).map_err(io)?;
@@ -484,12 +457,5 @@ mod tests {
         assert_eq!(EngineError::parse("Code: many").code, 0);
         assert_eq!(EngineError::parse("").code, 0);
         assert_eq!(exception_code("500 Internal Server Error"), None);
-    }
-
-    #[test]
-    fn an_absent_library_says_what_to_do() {
-        let error = find_library(Some(Path::new("/nonexistent/libchdb.so"))).unwrap_err().to_string();
-        assert!(error.contains("/nonexistent/libchdb.so") && error.contains("make engine"), "{error}");
-        assert_eq!(error.lines().count(), 1);
     }
 }

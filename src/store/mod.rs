@@ -5,8 +5,11 @@
 //! [`rows`], rows become batches that are files ([`spool`]), files are delivered until acknowledged ([`writer`]).
 
 pub mod backend;
+pub mod budget;
 pub mod chdb;
 pub mod endpoint;
+pub mod library;
+pub mod private;
 pub mod query;
 pub mod rowbinary;
 pub mod rows;
@@ -31,6 +34,21 @@ pub enum StoreError {
     NoLibrary { tried: Vec<PathBuf> },
     #[error("cannot load the engine library {}: {why}; version 26.7 or newer is needed, `make engine` fetches one", path.display())]
     BadLibrary { path: PathBuf, why: String },
+    #[error(
+        "the engine library {} is not loaded, because others could have changed it: {why}; only root or the user that \
+         runs auscult may be able to (chown, chmod go-w)", path.display()
+    )]
+    UntrustedLibrary { path: PathBuf, why: String },
+    #[error(
+        "the data directory {} belongs to user {owner}, and auscult runs as user {user}: run it as that user, give the \
+         directory to user {user} (chown -R), or choose another", dir.display()
+    )]
+    ForeignDirectory { dir: PathBuf, owner: u32, user: u32 },
+    #[error(
+        "the data directory {} could be exchanged by every user, because {} can be written by all of them: chmod o-w \
+         {1}, or choose another directory", dir.display(), parent.display()
+    )]
+    OpenParent { dir: PathBuf, parent: PathBuf },
     #[error("another auscult{} is using {}: stop it, or choose another data directory", process.map(|p: u32| format!(" (process {p})")).unwrap_or_default(), dir.display())]
     Locked { dir: PathBuf, process: Option<u32> },
     #[error("the engine cannot open {}: another program is using it, it is not writable, or the disk is full", dir.display())]

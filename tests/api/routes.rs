@@ -2,8 +2,15 @@
 
 use crate::world::{World, call, get, send, service, service_over};
 use auscult::api::{LiveFeed, openapi_json};
+use auscult::http::PeerAddress;
 use auscult::model::{CallRecord, CallState, Diagnosis, DiagnosisCode, Event, Limits};
-use auscult::store::query::Reader;
+use auscult::store::budget::{
+    ENGINE_BASE_BYTES, ENGINE_MEMORY_BYTES, INSERT_MEMORY_BYTES, LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES,
+    SCANS_AT_ONCE,
+};
+use auscult::store::chdb::EngineLimits;
+use auscult::store::endpoint::Access;
+use auscult::store::query::{Cost, Reader};
 use auscult::units::Timestamp;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
@@ -209,33 +216,126 @@ async fn without_a_store_the_service_lives_and_says_why_it_is_not_ready() {
 }
 
 #[tokio::test]
-async fn a_ninth_question_at_once_is_told_to_come_back() {
+async fn dear_queries_leave_the_places_of_cheap_ones_alone() {
     let live = Arc::new(LiveFeed::new(&Limits::default()));
     let reader = Reader::new(Client::default().with_url("http://127.0.0.1:1"));
     let router = service_over(reader.clone(), live, true);
-    let mut held = Vec::new();
-    for _ in 0..8 {
-        held.push(reader.session().await.expect("a place"));
-    }
-    for uri in [
-        "/api/v1/calls",
-        "/api/v1/range",
+    let dear = [
         "/api/v1/stats",
         "/api/v1/timeline",
-        "/api/v1/streams",
+        "/api/v1/calls?number=4930",
+        "/api/v1/calls?address=192.0.2.1",
+        "/api/v1/calls?codec=PCMU",
+        "/api/v1/streams?codec=PCMU",
+    ];
+    let cheap = [
+        "/api/v1/range",
         "/api/v1/calls/0000000000000001",
-    ] {
-        let refused = get(&router, uri).await;
-        assert_eq!((refused.status.as_u16(), refused.json()["error"]["code"].as_str()), (503, Some("busy")), "{uri}");
-        assert_eq!(refused.headers[header::RETRY_AFTER], "1");
+        "/api/v1/calls",
+        "/api/v1/streams",
+        "/api/v1/streams?call=0000000000000001&codec=PCMU",
+    ];
+    for (cost, places, busy, free) in
+        [(Cost::Scan, SCANS_AT_ONCE, &dear[..], &cheap[..]), (Cost::Lookup, LOOKUPS_AT_ONCE, &cheap[..], &dear[..])]
+    {
+        let mut held = Vec::new();
+        for _ in 0..places {
+            held.push(reader.session(cost, None).await.expect("a place"));
+        }
+        // Only waiting for a place is cut short.
+        tokio::time::pause();
+        for uri in busy {
+            let refused = get(&router, uri).await;
+            assert_eq!(
+                (refused.status.as_u16(), refused.json()["error"]["code"].as_str()),
+                (503, Some("busy")),
+                "{uri}"
+            );
+            assert_eq!(refused.headers[header::RETRY_AFTER], "1");
+        }
+        tokio::time::resume();
+        for uri in free {
+            // They reach the store, which is not there.
+            assert_eq!(get(&router, uri).await.json()["error"]["code"], "store_unavailable", "{uri}");
+        }
+        assert_eq!(get(&router, "/healthz").await.status, StatusCode::OK);
+        assert_eq!(get(&router, "/metrics").await.status, StatusCode::OK);
+        held.pop();
+        assert_eq!(get(&router, busy[0]).await.json()["error"]["code"], "store_unavailable", "the place is free again");
     }
-    assert_eq!(get(&router, "/healthz").await.status, StatusCode::OK);
-    held.pop();
+}
+
+/// A service whose requests all come from one address that is not loopback.
+fn from_one_address(router: axum::Router, address: &str) -> axum::Router {
+    let peer = PeerAddress(std::net::SocketAddr::new(address.parse().expect("an address"), 4000));
+    router.layer(axum::Extension(peer))
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_client_that_asks_too_much_is_told_so_and_others_are_not() {
+    let live = Arc::new(LiveFeed::new(&Limits::default()));
+    let reader = Reader::new(Client::default().with_url("http://127.0.0.1:1"));
+    let _held = [
+        reader.session(Cost::Scan, None).await.expect("a place"),
+        reader.session(Cost::Scan, None).await.expect("a place"),
+    ];
+    let router = service_over(reader, live, true);
+    let (flood, other) = (from_one_address(router.clone(), "192.0.2.7"), from_one_address(router, "192.0.2.8"));
+    let asked = futures_util::future::join_all((0..17).map(|_| get(&flood, "/api/v1/stats")));
+    let (answers, other) = tokio::join!(asked, get(&other, "/api/v1/stats"));
+    let refused: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
+    assert_eq!(refused.iter().filter(|status| **status == 429).count(), 1, "{refused:?}");
+    let told = answers.iter().find(|answer| answer.status.as_u16() == 429).expect("one");
     assert_eq!(
-        get(&router, "/api/v1/calls").await.json()["error"]["code"],
-        "store_unavailable",
-        "the place is free again"
+        (&told.json()["error"]["code"], &told.headers[header::RETRY_AFTER]),
+        (&json!("too_many_requests"), &header::HeaderValue::from_static("1"))
     );
+    assert_eq!(other.status.as_u16(), 503, "it waited for its turn");
+}
+
+#[test]
+fn one_budget_of_a_query_in_code_and_document() {
+    let document = openapi_json();
+    let text = format!(
+        "31 days, 1000 rows, {MAX_EXECUTION_S} seconds, {} MB of memory; {SCANS_AT_ONCE} that read a whole window and {LOOKUPS_AT_ONCE} others at once",
+        QUERY_MEMORY_BYTES / 1_000_000
+    );
+    assert!(document.contains(&text), "{text}");
+    let engine = EngineLimits::default();
+    assert_eq!((engine.query_memory, engine.server_memory), (INSERT_MEMORY_BYTES, ENGINE_MEMORY_BYTES));
+    let reader = Access::reader(None);
+    assert_eq!((reader.max_memory_usage, reader.max_execution_time), (QUERY_MEMORY_BYTES, MAX_EXECUTION_S));
+    let operations = include_str!("../../docs/operations.md");
+    for stated in [
+        format!("{} MB for one query", QUERY_MEMORY_BYTES / 1_000_000),
+        format!("{:.1} GB for queries, inserts, merges and caches", ENGINE_MEMORY_BYTES as f64 / 1e9),
+        format!("{:.1} GB resident at most", (ENGINE_MEMORY_BYTES + ENGINE_BASE_BYTES) as f64 / 1e9),
+    ] {
+        assert!(operations.contains(&stated), "docs/operations.md does not say {stated:?}");
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_streams_of_one_address_leave_others_theirs() {
+    let live = Arc::new(LiveFeed::new(&Limits::default()));
+    let router = service(Client::default(), live, true);
+    let open = |address: &'static str| {
+        let router = from_one_address(router.clone(), address);
+        let request = Request::get("/api/v1/live").header(header::HOST, "localhost").body(Body::empty());
+        async move { router.oneshot(request.expect("a request")).await.expect("an answer") }
+    };
+    let before = open("192.0.2.1").await;
+    let mut flood = Vec::new();
+    for _ in 0..200 {
+        flood.push(open("192.0.2.66").await);
+    }
+    let after = open("192.0.2.2").await;
+    for other in [before, after] {
+        let text = events(other.into_body(), |text| text.matches("event: snapshot").count() == 2).await;
+        assert!(!text.contains("evicted"), "{text}");
+    }
+    let metrics = get(&router, "/metrics").await.text;
+    assert!(metrics.contains("auscult_live_listeners_evicted_total 184\n"), "{metrics}");
 }
 
 fn changed(uid: u64, state: CallState, diagnosis: Option<DiagnosisCode>) -> Event {
@@ -327,10 +427,15 @@ async fn event_streams_are_limited_and_end_at_shutdown() {
         open.push(open_live(&live).await);
     }
     assert!(open.iter().all(|r| r.status() == StatusCode::OK));
-    assert_eq!(open_live(&live).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let newcomer = open_live(&live).await;
+    assert_eq!(newcomer.status(), StatusCode::OK, "a newcomer always gets in");
+    let oldest = events(open.remove(0).into_body(), |text| text.contains("event: evicted")).await;
+    assert!(oldest.contains("retry: 60000"), "{oldest}");
     let last = open.pop().expect("one");
     drop(open);
-    assert_eq!(open_live(&live).await.status(), StatusCode::OK, "places are given back");
+    let metrics = get(&service(Client::default(), live.clone(), true), "/metrics").await.text;
+    assert!(metrics.contains("auscult_live_listeners 2.0\n"), "places are given back: {metrics}");
+    assert!(metrics.contains("auscult_live_listeners_evicted_total 1\n"), "{metrics}");
     live.close();
     let end = axum::body::to_bytes(last.into_body(), 1 << 20);
     assert!(tokio::time::timeout(Duration::from_secs(5), end).await.is_ok(), "the stream ends");

@@ -82,7 +82,7 @@ impl World {
     pub async fn new(name: &str) -> Option<World> {
         let opened = opened()?;
         let writer = in_process_client(&opened.engine, Access::writer(None)).with_database(name);
-        let reader = in_process_client(&opened.engine, Access::reader(None)).with_database(name);
+        let reader = in_process_client(&opened.engine, Access::api()).with_database(name);
         schema::apply(&writer, &Dialect::Embedded, name).await.expect("the schema");
         let live = Arc::new(LiveFeed::new(&Limits::default()));
         Some(World { router: service(reader, live.clone(), true), live, writer, _opened: opened })

@@ -7,6 +7,7 @@ mod api;
 mod cable;
 mod crash;
 mod facts;
+mod files;
 #[cfg(feature = "live")]
 mod live;
 #[path = "../signalling/places.rs"]

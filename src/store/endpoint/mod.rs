@@ -19,7 +19,9 @@ pub use check::check;
 pub use request::{literal, quoted_name};
 
 use super::StoreError;
+use super::budget::{ENDPOINT_QUERIES_AT_ONCE, LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
 use super::chdb::{Engine, EngineError, EngineLimits, find_library};
+use crate::http::{HttpLimits, HttpServer};
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Query, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -101,11 +103,16 @@ impl Access {
         Access {
             token,
             writable: false,
-            max_execution_time: 10,
-            max_memory_usage: 400_000_000,
-            concurrency: 6,
+            max_execution_time: MAX_EXECUTION_S,
+            max_memory_usage: QUERY_MEMORY_BYTES,
+            concurrency: ENDPOINT_QUERIES_AT_ONCE,
             database: DATABASE.to_owned(),
         }
+    }
+
+    /// For the API, which bounds its queries itself; two more are for pings and questions of the program.
+    pub fn api() -> Access {
+        Access { concurrency: SCANS_AT_ONCE + LOOKUPS_AT_ONCE + 2, ..Access::reader(None) }
     }
 
     pub fn writer(token: Option<String>) -> Access {
@@ -142,9 +149,32 @@ pub fn in_process_client(engine: &Engine, access: Access) -> clickhouse::Client 
         .with_compression(clickhouse::Compression::None)
 }
 
+/// Bounds of the connections of a store endpoint. Statements may be in the URL, and rows in the body.
+pub fn endpoint_limits() -> HttpLimits {
+    HttpLimits {
+        connections: 256,
+        per_client: 64,
+        head_bytes: 64 << 10,
+        buffer_bytes: 128 << 10,
+        ..HttpLimits::default()
+    }
+}
+
 /// Serves `engine` on `listener` until the process ends.
 pub async fn serve_endpoint(engine: Engine, access: Access, listener: TcpListener) -> std::io::Result<()> {
-    axum::serve(listener, router(engine, access)).await
+    serve_endpoint_on(&HttpServer::new(endpoint_limits()), engine, access, listener).await
+}
+
+/// [`serve_endpoint`] with the caller's limits and counters.
+pub async fn serve_endpoint_on(
+    server: &HttpServer,
+    engine: Engine,
+    access: Access,
+    listener: TcpListener,
+) -> std::io::Result<()> {
+    let (_open, closing) = tokio::sync::watch::channel(false);
+    server.serve(listener, router(engine, access), closing).await;
+    Ok(())
 }
 
 /// What `auscult store-endpoint` is told.
@@ -163,6 +193,7 @@ pub fn run_endpoint(args: &EndpointArgs) -> Result<(), StoreError> {
     if args.token.is_empty() {
         return Err(StoreError::Setting("an empty token for the store endpoint".to_owned()));
     }
+    super::private::restrict_umask();
     let library = find_library(args.library.as_deref())?;
     let engine = Engine::open(&library, &args.data_dir, &EngineLimits::default())?;
     let io = |source| StoreError::Io { what: "serve the store of", path: args.data_dir.clone(), source };

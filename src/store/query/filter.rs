@@ -1,7 +1,7 @@
 //! What a list is narrowed to: numbers, addresses, codecs, thresholds, as conditions with bound parameters.
 
 use super::statement::{Conditions, Value};
-use super::{QueryError, Window};
+use super::{Cost, QueryError, Window};
 use crate::units::Timestamp;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -173,6 +173,12 @@ pub struct CallFilter {
 }
 
 impl CallFilter {
+    /// What a list narrowed to this costs: numbers are compared as text, addresses and codecs are looked up in the streams.
+    pub fn cost(&self) -> Cost {
+        let searches = self.number.is_some() || self.address.is_some() || self.codec.is_some();
+        if searches { Cost::Scan } else { Cost::Lookup }
+    }
+
     pub(super) fn conditions(&self, window: Window) -> Conditions {
         let mut all = within(window);
         if let Some(number) = &self.number {
@@ -208,6 +214,12 @@ pub struct StreamFilter {
 }
 
 impl StreamFilter {
+    /// What a list narrowed to this costs.
+    pub fn cost(&self) -> Cost {
+        let searches = self.address.is_some() || self.codec.is_some();
+        if searches && self.call_uid.is_none() { Cost::Scan } else { Cost::Lookup }
+    }
+
     /// Conditions over `streams`.
     pub(super) fn conditions(&self, window: Window) -> Conditions {
         self.narrow(within(window))

@@ -6,6 +6,7 @@
 mod calls;
 mod cursor;
 mod filter;
+mod gate;
 mod one_call;
 mod statement;
 mod stats;
@@ -18,27 +19,31 @@ pub use one_call::{CallDetail, IntervalRow, RtcpRow, SipRow};
 pub use stats::{GroupBy, ScaleMos, StatsGroup, StatsPage, StatsRequest, quantile};
 pub use streams::{StreamPage, StreamRow, StreamSort};
 
+use super::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
 use crate::units::text::clean;
 use crate::units::{Nanos, Timestamp};
 use clickhouse::{Client, Row, error::Error as ClientError};
+use gate::{Gate, GateLimits, Permit};
 use serde::Deserialize;
 use statement::Statement;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// Longest time span of one question, in days.
 pub const MAX_WINDOW_DAYS: i64 = 31;
 /// Most rows (calls, streams, groups, buckets) of one answer.
 pub const MAX_ROWS: u32 = 1000;
-/// Questions answered at once; the pages of a few people fit, and a crowd cannot starve the writer.
-pub const MAX_CONCURRENT: usize = 8;
-/// Longest run of one statement inside the engine, in seconds.
-const MAX_EXECUTION_S: u64 = 10;
-/// Most memory of one statement: 1 GiB.
-const MAX_MEMORY_BYTES: u64 = 1 << 30;
-/// Longest wait for a free place before a question is refused.
-const MAX_QUEUE: Duration = Duration::from_millis(500);
+/// Longest wait for a place: for a lookup, and for a scan, which may have to wait for another one to end.
+const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
+const SCAN_PATIENCE: Duration = Duration::from_secs(5);
+/// Queries that wait, for each cost: of all clients, and of one with a known address.
+const MAX_WAITING: usize = 64;
+const MAX_WAITING_OF_CLIENT: usize = 16;
+/// How long the store's last answer to a ping is good for.
+const PING_AGE: Duration = Duration::from_secs(1);
 /// Give up on an engine that does not even say that it ran out of time.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(MAX_EXECUTION_S + 3);
 
@@ -47,11 +52,13 @@ const CLIENT_TIMEOUT: Duration = Duration::from_secs(MAX_EXECUTION_S + 3);
 pub enum QueryError {
     #[error("{0}")]
     BadRequest(String),
-    #[error("{MAX_CONCURRENT} queries are running already; try again in a second")]
+    #[error("too many queries are running and waiting; try again in a second")]
     Busy,
+    #[error("{MAX_WAITING_OF_CLIENT} queries from this address are waiting already; try again in a second")]
+    TooMany,
     #[error("the query took longer than {MAX_EXECUTION_S} s; ask for a shorter time range or a narrower filter")]
     TooSlow,
-    #[error("the query needs more than 1 GiB of memory; ask for a shorter time range or fewer groups")]
+    #[error("the query needs more than {} MB of memory; ask for a shorter time range or fewer groups", QUERY_MEMORY_BYTES / 1_000_000)]
     TooLarge,
     #[error("the store cannot be reached: {0}")]
     Unavailable(String),
@@ -129,11 +136,26 @@ pub struct StoredRange {
     pub streams: u64,
 }
 
+/// What a query may cost, and so which places it takes: cheap ones never wait for dear ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cost {
+    /// By identifier, or a page of a list in the order of a window: reads few columns, or few rows.
+    Lookup,
+    /// Reads a whole window: statistics, timelines, lists searched by number, address or codec.
+    Scan,
+}
+
+/// When the store was asked whether it answers, and what came of it.
+type Pinged = (Instant, Result<(), String>);
+
 /// Answers questions with the connection it was given.
 #[derive(Clone)]
 pub struct Reader {
     client: Client,
-    places: Arc<Semaphore>,
+    lookups: Arc<Gate>,
+    scans: Arc<Gate>,
+    /// When the store was last asked whether it answers, and what came of it.
+    pinged: Arc<Mutex<Option<Pinged>>>,
 }
 
 impl Reader {
@@ -142,31 +164,53 @@ impl Reader {
         let client = client
             .with_setting("readonly", "2")
             .with_setting("max_execution_time", MAX_EXECUTION_S.to_string())
-            .with_setting("max_memory_usage", MAX_MEMORY_BYTES.to_string())
+            .with_setting("max_memory_usage", QUERY_MEMORY_BYTES.to_string())
             .with_setting("cancel_http_readonly_queries_on_client_close", "1");
-        Reader { client, places: Arc::new(Semaphore::new(MAX_CONCURRENT)) }
-    }
-
-    /// A place among the [`MAX_CONCURRENT`] questions, held until dropped. [`QueryError::Busy`] after half a second of waiting.
-    pub async fn session(&self) -> Result<Session, QueryError> {
-        let place = tokio::time::timeout(MAX_QUEUE, self.places.clone().acquire_owned()).await;
-        match place {
-            Ok(Ok(place)) => Ok(Session { client: self.client.clone(), _place: place }),
-            _ => Err(QueryError::Busy),
+        let gate = |running, patience| {
+            Gate::new(GateLimits { running, waiting: MAX_WAITING, waiting_of_client: MAX_WAITING_OF_CLIENT, patience })
+        };
+        Reader {
+            client,
+            lookups: gate(LOOKUPS_AT_ONCE, LOOKUP_PATIENCE),
+            scans: gate(SCANS_AT_ONCE, SCAN_PATIENCE),
+            pinged: Arc::default(),
         }
     }
 
-    /// Whether the store answers and its tables are there, outside the limit on questions.
-    pub async fn ping(&self) -> Result<(), QueryError> {
-        let statement = Statement::new("SELECT count() AS n FROM (SELECT call_uid FROM calls LIMIT 0)");
-        statement.fetch_one::<Count>(&self.client).await.map(|_| ())
+    /// A place among the queries of this cost, held until dropped. `client` is whom it is for, if its address is known.
+    ///
+    /// # Errors
+    /// [`QueryError::Busy`] and [`QueryError::TooMany`].
+    pub async fn session(&self, cost: Cost, client: Option<IpAddr>) -> Result<Session, QueryError> {
+        let gate = match cost {
+            Cost::Lookup => &self.lookups,
+            Cost::Scan => &self.scans,
+        };
+        let place = gate.enter(client).await?;
+        Ok(Session { client: self.client.clone(), _place: place })
+    }
+
+    /// Whether the store answers and its tables are there, outside the limits on queries. Callers at the same time, and
+    /// within a second, share one answer. The error is one line.
+    pub async fn ping(&self) -> Result<(), String> {
+        let mut pinged = self.pinged.lock().await;
+        match &*pinged {
+            Some((at, answer)) if at.elapsed() < PING_AGE => answer.clone(),
+            _ => {
+                let statement = Statement::new("SELECT count() AS n FROM (SELECT call_uid FROM calls LIMIT 0)");
+                let answer = statement.fetch_one::<Count>(&self.client).await;
+                let answer = answer.map(|_| ()).map_err(|error| error.to_string());
+                *pinged = Some((Instant::now(), answer.clone()));
+                answer
+            }
+        }
     }
 }
 
 /// One question's place; its methods run the statements that answer it.
 pub struct Session {
     client: Client,
-    _place: OwnedSemaphorePermit,
+    _place: Permit,
 }
 
 #[derive(Row, Deserialize)]
@@ -273,7 +317,7 @@ mod tests {
     fn every_statement_is_bounded_and_read_only() {
         let reader = Reader::new(Client::default());
         let settings = ["readonly", "max_execution_time", "max_memory_usage"].map(|s| reader.client.get_setting(s));
-        assert_eq!(settings, [Some("2"), Some("10"), Some("1073741824")]);
+        assert_eq!(settings, [Some("2"), Some("10"), Some(QUERY_MEMORY_BYTES.to_string().as_str())]);
     }
 
     #[test]
@@ -285,16 +329,21 @@ mod tests {
         assert_eq!(other.to_string(), "the store answered with an error: Code: 47. DB::Exception: Unknown identifier");
     }
 
-    #[tokio::test]
-    async fn the_ninth_question_at_once_is_refused() {
+    #[tokio::test(start_paused = true)]
+    async fn scans_and_lookups_do_not_wait_for_each_other() {
         let reader = Reader::new(Client::default());
-        let mut held = Vec::new();
-        for _ in 0..MAX_CONCURRENT {
-            held.push(reader.session().await.map_err(|e| e.to_string()));
+        for (filled, places, free) in
+            [(Cost::Scan, SCANS_AT_ONCE, Cost::Lookup), (Cost::Lookup, LOOKUPS_AT_ONCE, Cost::Scan)]
+        {
+            let mut held = Vec::new();
+            for _ in 0..places {
+                held.push(reader.session(filled, None).await.map_err(|e| e.to_string()));
+            }
+            assert!(held.iter().all(Result::is_ok));
+            assert!(matches!(reader.session(filled, None).await, Err(QueryError::Busy)));
+            assert!(reader.session(free, None).await.is_ok());
+            held.pop();
+            assert!(reader.session(filled, None).await.is_ok());
         }
-        assert!(held.iter().all(Result::is_ok));
-        assert!(matches!(reader.session().await, Err(QueryError::Busy)));
-        held.pop();
-        assert!(reader.session().await.is_ok());
     }
 }

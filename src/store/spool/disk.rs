@@ -1,5 +1,6 @@
 //! The file operations the spool needs, behind a trait so that tests can make them fail or forget.
 
+use crate::store::private;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -31,8 +32,7 @@ pub struct Files;
 
 impl Disk for Files {
     fn write_synced(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        use std::os::unix::fs::OpenOptionsExt;
-        let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let mut file = private::create_file(path)?;
         file.write_all(bytes)?;
         file.sync_all()
     }
@@ -72,7 +72,6 @@ impl Disk for Files {
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        use std::os::unix::fs::DirBuilderExt;
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+        private::create_dir(dir)
     }
 }

@@ -89,12 +89,7 @@ impl Spool {
     pub fn open(dir: &Path, limits: SpoolLimits) -> Result<Spool, StoreError> {
         let io = |what: &'static str| move |source| StoreError::Io { what, path: dir.to_path_buf(), source };
         Files.create_dir(dir).map_err(io("create the spool directory"))?;
-        let lock = std::fs::File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(dir.join("spool.lock"))
-            .map_err(io("lock the spool directory"))?;
+        let lock = super::private::open_lock_file(&dir.join("spool.lock")).map_err(io("lock the spool directory"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => {
