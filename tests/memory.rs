@@ -364,8 +364,11 @@ fn media_endpoints() {
 /// Messages of calls that began before the capture, with headers and descriptions of the greatest length.
 fn wild_updates(rig: &mut Rig, updates: u32) {
     for n in 100_000..100_000 + updates {
-        let more: String = (0..30).map(|i| format!("X-H{i}: {}\r\n", "z".repeat(500))).collect();
-        let body = format!("v=0\r\n{}", format!("a=x:{}\r\n", "z".repeat(400)).repeat(40));
+        // Of what the allow-list stores.
+        let host = ["z".repeat(60), "y".repeat(60), "x".repeat(60)].join(".");
+        let more: String = (0..80).map(|i| format!("Record-Route: <sip:p{i}.{host};lr>\r\n")).collect();
+        let words = ["z".repeat(30).as_str()].repeat(12).join(" ");
+        let body = format!("v=0\r\n{}", format!("a=rtcp-fb:96 {words}\r\n").repeat(40));
         let start = "UPDATE sip:b@example.com SIP/2.0";
         let update = sip(start, n, &format!("{n}"), ("f", "t"), "1 UPDATE", &more, &body);
         for part in fragments(n as u16, SocketAddr::from(CALLER), SocketAddr::from(CALLEE), &update) {

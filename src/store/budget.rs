@@ -1,6 +1,6 @@
 //! What reading may cost, in one place: code, documents and the engine's settings take the same numbers from here.
 //!
-//! All queries that may run at once, and the largest insert, fit into what the engine may allocate in all.
+//! All queries that may run at once, the largest insert and the merges fit into what the engine may allocate in all.
 
 /// Longest run of one query, seconds.
 pub const MAX_EXECUTION_S: u64 = 10;
@@ -17,8 +17,15 @@ pub const LOOKUPS_AT_ONCE: usize = 3;
 /// Queries of the store endpoint at once.
 pub const ENDPOINT_QUERIES_AT_ONCE: usize = 2;
 
-/// Memory of one insert of the store's writer, bytes.
-pub const INSERT_MEMORY_BYTES: u64 = 600_000_000;
+/// Memory of one insert of the store's writer, bytes: what a batch may hold follows from it
+/// ([`super::rows::Table::insert_limit`]).
+pub const INSERT_MEMORY_BYTES: u64 = 96 << 20;
+
+/// Memory of one merge in the background, bytes: the largest seen on the engine, of five full batches of `streams`.
+pub const MERGE_MEMORY_BYTES: u64 = 128 << 20;
+
+/// Merges at once.
+pub const MERGES_AT_ONCE: u32 = 2;
 
 /// Caches of the embedded engine, by the name of their setting, bytes. Its own sizes are gigabytes; caches of kinds of
 /// data that the store does not have stay empty.
@@ -30,8 +37,8 @@ pub const CACHES: [(&str, u64); 5] = [
     ("compiled_expression_cache_size", 16 << 20),
 ];
 
-/// What the embedded engine may allocate in all, bytes. Merges take part in it, too.
-pub const ENGINE_MEMORY_BYTES: u64 = 1_700_000_000;
+/// What the embedded engine may allocate in all, bytes.
+pub const ENGINE_MEMORY_BYTES: u64 = 1_500_000_000;
 
 /// What the process needs beside [`ENGINE_MEMORY_BYTES`], bytes: 216 MB of the library's code and 55 MB idle, as resident
 /// memory, and a margin for freed pages that the allocator has not given back yet.
@@ -41,5 +48,6 @@ const _: () = {
     let queries = (SCANS_AT_ONCE + LOOKUPS_AT_ONCE + ENDPOINT_QUERIES_AT_ONCE) as u64;
     let [a, b, c, d, e] = CACHES;
     let caches = a.1 + b.1 + c.1 + d.1 + e.1;
-    assert!(queries * QUERY_MEMORY_BYTES + INSERT_MEMORY_BYTES + caches <= ENGINE_MEMORY_BYTES);
+    let writes = INSERT_MEMORY_BYTES + MERGES_AT_ONCE as u64 * MERGE_MEMORY_BYTES;
+    assert!(queries * QUERY_MEMORY_BYTES + writes + caches <= ENGINE_MEMORY_BYTES);
 };

@@ -52,7 +52,7 @@ impl Default for EngineLimits {
         EngineLimits {
             server_memory: super::budget::ENGINE_MEMORY_BYTES,
             query_memory: super::budget::INSERT_MEMORY_BYTES,
-            background_threads: 2,
+            background_threads: super::budget::MERGES_AT_ONCE,
         }
     }
 }

@@ -137,7 +137,7 @@ async fn facts_read_back_as_they_were_stated() {
     expect("/intervals/000000000000000b/0/drift_ppm", json!(-12.5));
     expect("/ladder/0/direction", json!("response"));
     expect("/ladder/0/status", json!(183));
-    expect("/ladder/0/sdp", json!("v=0\r\n"));
+    expect("/ladder/0/sdp", json!("v=0\u{240d}\n"));
     expect("/rtcp/0/kind", json!("vq_report"));
     expect("/rtcp/0/stream", json!("000000000000000b"));
     expect("/rtcp/0/fraction_lost_pct", json!(25.0));

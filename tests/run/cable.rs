@@ -180,7 +180,7 @@ fn an_interface_that_goes_down_is_waited_for() {
     }
     let dir = temporary();
     let config = settings(dir.path(), 1, "user = \"nobody\"");
-    Command::new("chmod").args(["-R", "a+rwX"]).arg(dir.path()).status().expect("chmod");
+    Command::new("chown").args(["-R", "nobody"]).arg(dir.path()).status().expect("chown");
     let mut program = Program::run(dir.path(), &["--config", &config]);
     let api = program.api();
     let plan = plan(20, 1);

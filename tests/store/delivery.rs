@@ -332,7 +332,11 @@ async fn a_full_disk_is_waited_out_in_memory_and_heals() {
 async fn a_full_queue_never_blocks_and_keeps_room_for_calls() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Troubled::new(false, true);
-    let spool = Spool::open_on(disk.clone(), &dir.path().join("spool"), SpoolLimits::default()).unwrap();
+    let spool = dir.path().join("spool");
+    // Says that there are no segments of an earlier format: otherwise the first file written is this one.
+    std::fs::create_dir_all(&spool).unwrap();
+    std::fs::write(spool.join("format-2"), b"").unwrap();
+    let spool = Spool::open_on(disk.clone(), &spool, SpoolLimits::default()).unwrap();
     let options = StoreOptions { queue: 8, batch_rows: 1, ..quick() };
     let (sender, writer) = StoreWriter::start_on(spool, by_url("127.0.0.1:9"), labels(), options).unwrap();
     let send_interval = || sender.try_send(Record::Interval(Box::new(interval(1, 0))));

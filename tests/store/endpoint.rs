@@ -1,6 +1,7 @@
 //! The HTTP interface: the official client with all it does, foreign clients, and what readers may not do.
 
 use crate::{embedded, now};
+use auscult::store::budget::QUERY_MEMORY_BYTES;
 use auscult::store::endpoint::{Access, serve_endpoint};
 use auscult::store::rows::CallRow;
 use clickhouse::{Client, Compression};
@@ -127,11 +128,11 @@ async fn readers_only_read_and_only_within_their_limits() {
         let sql = "SELECT toUInt64(getSetting('max_execution_time')), toUInt64(getSetting('max_memory_usage'))";
         client.query(sql).fetch_one::<(u64, u64)>().await.unwrap()
     };
-    assert_eq!(seen(reader.clone()).await, (10, 400_000_000));
+    assert_eq!(seen(reader.clone()).await, (10, QUERY_MEMORY_BYTES));
     let wishes = |time: &str, memory: &str| {
         reader.clone().with_setting("max_execution_time", time).with_setting("max_memory_usage", memory)
     };
-    assert_eq!(seen(wishes("3", "9999999999")).await, (3, 400_000_000));
+    assert_eq!(seen(wishes("3", "9999999999")).await, (3, QUERY_MEMORY_BYTES));
     assert_eq!(seen(wishes("0", "1000000")).await, (10, 1_000_000));
     let sql = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 0";
     let error = wishes("1", "0").query(sql).fetch_one::<u64>().await.unwrap_err().to_string();

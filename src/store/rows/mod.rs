@@ -72,9 +72,8 @@ impl Table {
     }
 }
 
-/// Memory of the embedded engine that one insert may take, bytes. The engine has 800 MB in all: this leaves what the
-/// largest merge (110 MiB) and the reads take.
-pub const INSERT_MEMORY: u64 = 96 << 20;
+/// Memory of the embedded engine that one insert may take, bytes.
+pub const INSERT_MEMORY: u64 = super::budget::INSERT_MEMORY_BYTES;
 
 /// Bounds of one batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -86,6 +86,7 @@ impl Batcher {
         while let Ok(item) = queue.try_recv() {
             if let Item::Record(record) = item {
                 self.shared.depth.fetch_sub(1, Ordering::AcqRel);
+                self.shared.queued_bytes.fetch_sub(record.held_bytes(), Ordering::AcqRel);
                 counters.dropped(record.table(), DropReason::Unencodable, 1);
             }
         }
