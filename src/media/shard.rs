@@ -113,6 +113,8 @@ pub struct Shard {
     interval: Nanos,
     interval_start: Timestamp,
     stream_timeout: Nanos,
+    /// The same for a stream of a call; its call is over by then.
+    call_timeout: Nanos,
     candidate_timeout: Nanos,
     find_unsignalled: bool,
     /// The fixed jitter buffer whose late packets count with the lost ones.
@@ -160,6 +162,7 @@ impl Shard {
             interval: policy.interval,
             interval_start: Timestamp::MIN,
             stream_timeout: policy.stream_timeout,
+            call_timeout: policy.call_timeout.max(policy.stream_timeout),
             candidate_timeout: policy.candidate_timeout,
             find_unsignalled: policy.find_unsignalled,
             buffer: Nanos::from_millis(i64::from(DISCARD_BUFFERS_MS[nearest_buffer(policy.jitter_buffer)])),
@@ -250,7 +253,7 @@ impl Shard {
         let Some(stream) = self.streams[slot as usize].as_deref_mut() else { return };
         let at = stream.last_at;
         if let Arrival::Ahead { step: step @ 2.. } = stream.packet(packet, &mut self.pool) {
-            let missing = u32::from(step) - 1;
+            let missing = step - 1;
             out.push(Fact::Gap(Gap { stream: stream.id, at, noticed: packet.at, missing }));
         }
         if let Some(front) = self.fronts.get_mut(slot) {
@@ -308,11 +311,15 @@ impl Shard {
     /// Names the streams whose turn it is at `boundary`: those with something to report, and those that timed out. All of
     /// them where there is no boundary, at the end.
     pub fn due(&mut self, boundary: Option<Timestamp>, to: &mut dyn FnMut(Turn)) {
-        let (interval, timeout) = (self.interval, self.stream_timeout);
+        let (interval, timeout, call_timeout) = (self.interval, self.stream_timeout, self.call_timeout);
         for slot in 0..self.streams.len() as u32 {
             let Some(stream) = self.settled(slot) else { continue };
             let ends = match boundary {
-                Some(boundary) => stream.quiet(boundary - interval, boundary) >= timeout,
+                Some(boundary) => {
+                    // A stream of a call ends with its call: until then an outage may end.
+                    let timeout = if stream.signalled { call_timeout } else { timeout };
+                    stream.quiet(boundary - interval, boundary) >= timeout
+                }
                 None => true,
             };
             if ends || stream.has_news() {
@@ -640,9 +647,9 @@ impl Shard {
     /// the packet was taken care of.
     #[inline(never)]
     fn after_silence(&mut self, slot: u32, packet: &Packet, out: &mut Vec<Fact>) -> bool {
-        let timeout = self.stream_timeout;
+        let (timeout, call_timeout) = (self.stream_timeout, self.call_timeout);
         let Some(stream) = self.settled(slot) else { return false };
-        if stream.silence_before(packet) >= timeout {
+        if stream.silence_before(packet) >= if stream.signalled { call_timeout } else { timeout } {
             self.remove(slot, self.interval_start, out);
             self.candidate(packet, out);
             return true;

@@ -6,7 +6,7 @@ use super::packet::Packet;
 use super::past::Past;
 use super::payloads::Payloads;
 use super::recent::Recent;
-use super::sequence::{Arrival, Sequence};
+use super::sequence::{Arrival, MAX_DROPOUT, Sequence};
 use super::shard::Witness;
 use super::tally::Tally;
 use super::timing::{Out, Sample, Timing};
@@ -21,6 +21,10 @@ use std::hash::Hasher;
 const AWAY: i64 = 400_000_000;
 /// Capture times that go back further than this are no disorder of frames: the clock was set.
 const CLOCK_STEP: i64 = 1_000_000_000;
+/// After a silence this long the numbers missing may be more than RFC 3550 takes for a gap.
+const OUTAGE: Nanos = Nanos::from_secs(1);
+/// Timestamps of one sender and arrivals agree over an outage within this, or within a fiftieth of it.
+const CLOCKS_AGREE: Nanos = Nanos::from_millis(500);
 /// A gap that may be the silence in which the clock was set.
 const SILENCE: Nanos = Nanos::from_millis(100);
 /// Ticks after which a telephone event goes on under a new timestamp (RFC 4733 section 2.5.1.3).
@@ -150,7 +154,10 @@ impl Stream {
     pub fn packet(&mut self, packet: &Packet, pool: &mut Pool) -> Arrival {
         self.count(packet);
         let after_noise = self.noise;
-        let arrival = self.sequence.arrive(packet.seq, &mut self.interval);
+        let arrival = match self.resumes(packet) {
+            Some(step) => self.sequence.arrive_ahead(step, &mut self.interval),
+            None => self.sequence.arrive(packet.seq, &mut self.interval),
+        };
         match arrival {
             Arrival::Ahead { step } => self.payload(packet, step == 1, pool),
             Arrival::Late { .. } | Arrival::Restart => self.payload(packet, false, pool),
@@ -258,6 +265,48 @@ impl Stream {
     /// Whether numbers are missing before the next packet.
     pub fn misses_before(&self, packet: &Packet) -> bool {
         packet.seq != (self.sequence.highest() as u16).wrapping_add(1)
+    }
+
+    /// How many numbers a packet is ahead after an outage too long for its number alone to tell: the timestamps went on
+    /// with the time of arrival, so it is the same sender, and its number fits the packets it sent meanwhile.
+    #[inline]
+    fn resumes(&self, packet: &Packet) -> Option<u32> {
+        if self.silence_before(packet) < OUTAGE {
+            return None;
+        }
+        self.resumes_after(packet)
+    }
+
+    #[inline(never)]
+    fn resumes_after(&self, packet: &Packet) -> Option<u32> {
+        let silence = self.silence_before(packet);
+        let (seq, timestamp) = self.last_audio?;
+        let same_type = self.payloads.is_current(packet.payload_type) && self.payloads.current_is_sampled();
+        let ticks = packet.timestamp.wrapping_sub(timestamp);
+        let media = self.timing.media(ticks).filter(|_| same_type)?;
+        let tolerance = CLOCKS_AGREE.max(Nanos(silence.0 / 50));
+        if (media - silence).abs() > tolerance {
+            return None;
+        }
+        let highest = self.sequence.highest() as u16;
+        let wire = packet.seq.wrapping_sub(highest);
+        if self.ptime_ticks > 0 && ticks.is_multiple_of(self.ptime_ticks) {
+            let numbers = ticks / self.ptime_ticks;
+            let step = numbers.checked_sub(u32::from(highest.wrapping_sub(seq))).filter(|step| *step > 0)?;
+            if step as u16 == wire {
+                return Some(step);
+            }
+        }
+        // Without a constant packet time (video, silence suppression) the packets so far tell how many to expect.
+        if wire < MAX_DROPOUT {
+            return None;
+        }
+        let before = self.previous_at - self.first_at;
+        let sent = (self.sequence.highest() - self.sequence.lowest()) as f64;
+        let expected = sent * silence.0 as f64 / before.0.max(OUTAGE.0) as f64;
+        let cycles = ((expected - f64::from(wire)) / 65_536.0).round().max(0.0);
+        let step = f64::from(wire) + 65_536.0 * cycles;
+        (expected / 3.0..=expected * 3.0).contains(&step).then_some(step as u32)
     }
 
     /// How long nothing came, at the end of an interval that began at `start`.
@@ -549,7 +598,7 @@ impl Stream {
     fn pace(&mut self) {
         let Some(ptime) = self.timing.media(self.ptime_ticks).filter(|p| p.0 > 0) else { return };
         self.sequence.set_pace((1_000_000_000 / ptime.0).clamp(1, 1000) as u32);
-        self.timing.set_ptime(ptime);
+        self.timing.set_ptime(ptime, self.ptime_ticks);
     }
 
     /// The longest time between packets of this interval so far, or a time that went back.

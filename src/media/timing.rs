@@ -17,8 +17,14 @@ use smallvec::SmallVec;
 /// The base of a segment is the minimum over this many packets, or over [`SETTLE_TIME`].
 const SETTLE_PACKETS: usize = 50;
 const SETTLE_TIME: i64 = 1_000_000_000;
-/// A difference of transits beyond this is a jump of the timestamp, not jitter.
+/// A difference of transits beyond this may be a jump of the timestamp: see [`Timing::begins_anew`].
 const JUMP: f64 = 1e9;
+/// Media time that one packet stands for at most where the packet time is not constant (video, comfort noise).
+const LONGEST_STEP: f64 = 2e8;
+/// Missing numbers up to which timestamps without a constant packet time still tell what they stand for.
+const STEPS_TOLD: i32 = 100;
+/// A queue that was held up and then sent is delivered faster than it was recorded: the delay falls at least by this.
+const CATCH_UP: f64 = 1e8;
 /// The same after a marker or a pause ([`PAUSE`]), where senders do restart their clock.
 const JUMP_AFTER_PAUSE: f64 = 2e8;
 const PAUSE: i64 = 2_000_000_000;
@@ -119,6 +125,7 @@ pub struct Timing {
     ns_per_tick: f64,
     last_at: i64,
     last_timestamp: u32,
+    last_seq: u16,
     started: bool,
     transit: f64,
     jitter: f64,
@@ -138,6 +145,8 @@ pub struct Timing {
     pub stat: JitterStat,
     adaptive: Adaptive,
     pub jumps: u32,
+    /// Ticks of one packet, 0 while they are not known.
+    ticks: u32,
     /// Signalling named another clock rate, and what is held will show from which packet on the sender uses it; else 0.
     next_ns_per_tick: f64,
 }
@@ -148,6 +157,8 @@ impl Timing {
             ns_per_tick: clock.map_or(0.0, |c| 1e9 / f64::from(c.hz())),
             last_at: 0,
             last_timestamp: 0,
+            last_seq: 0,
+            ticks: 0,
             transit: 0.0,
             jitter: 0.0,
             mean: 0.0,
@@ -196,7 +207,9 @@ impl Timing {
         self.ns_per_tick = ns_per_tick;
     }
 
-    pub fn set_ptime(&mut self, ptime: Nanos) {
+    /// Tells the packet time, also in ticks of the clock.
+    pub fn set_ptime(&mut self, ptime: Nanos, ticks: u32) {
+        self.ticks = ticks;
         self.adaptive.set_ptime(ptime);
     }
 
@@ -220,8 +233,7 @@ impl Timing {
         running.vary(difference, sample.consecutive);
         self.keep(&running, &mut out.numbers.variation);
         self.stat.samples += 1;
-        self.last_at = sample.at;
-        self.last_timestamp = sample.timestamp;
+        self.follow(&sample);
         self.delay(&sample, false, out);
     }
 
@@ -262,6 +274,7 @@ impl Timing {
         }
         self.last_at = sample.at;
         self.last_timestamp = timestamp.wrapping_add(ticks.wrapping_mul(count));
+        self.last_seq = sample.seq.wrapping_sub(1);
     }
 
     /// Works off what is held, for the end of an interval or stream. With an unknown clock rate only `infer` helps.
@@ -489,13 +502,17 @@ impl Timing {
     /// A difference large enough to be a jump, or the first packet after a change of payload type.
     #[inline(never)]
     fn unusual(&mut self, sample: Sample, out: &mut Out<'_>, pool: &mut Pool) {
-        if self.jumps_to(self.last_at, self.last_timestamp, &sample) {
+        if !self.begins_anew(&self.last(), &[sample]) {
+            return self.step(sample, out);
+        }
+        if self.in_step(&self.last(), &sample) {
+            // A clock that stood still, or packets that were held up: the next packets show which.
+            self.held = Some(pool.take());
+        } else {
             self.jumps += 1;
             self.new_segment();
-            self.hold(sample, out, pool);
-        } else {
-            self.step(sample, out);
         }
+        self.hold(sample, out, pool);
     }
 
     /// One packet of a segment whose base is known.
@@ -506,10 +523,10 @@ impl Timing {
             let own = match self.own_last.take() {
                 None => Some(difference),
                 Some((i64::MIN, _)) => None,
-                Some((at, timestamp)) => Some(self.difference(at, timestamp, &sample)),
+                Some((at, timestamp)) => Some(self.difference(at, timestamp, &sample)).filter(|d| d.abs() < JUMP),
             };
             let mut running = self.running(&out.numbers.variation);
-            if let Some(own) = own.filter(|d| d.abs() < JUMP) {
+            if let Some(own) = own {
                 running.jitter(own.abs());
                 self.stat.samples += 1;
             }
@@ -518,9 +535,21 @@ impl Timing {
         }
         self.own_last = None;
         self.started = true;
+        self.follow(&sample);
+        self.delay(&sample, first, out);
+    }
+
+    #[inline(always)]
+    fn follow(&mut self, sample: &Sample) {
         self.last_at = sample.at;
         self.last_timestamp = sample.timestamp;
-        self.delay(&sample, first, out);
+        self.last_seq = sample.seq;
+    }
+
+    /// The last packet, as far as the next one is compared with it.
+    fn last(&self) -> Sample {
+        let (at, timestamp, seq) = (self.last_at, self.last_timestamp, self.last_seq);
+        Sample { at, timestamp, seq, marker: false, consecutive: false }
     }
 
     #[inline(always)]
@@ -580,21 +609,60 @@ impl Timing {
         (sample.at - at) as f64 - f64::from(sample.timestamp.wrapping_sub(timestamp) as i32) * self.ns_per_tick
     }
 
-    fn jumps_to(&self, at: i64, timestamp: u32, sample: &Sample) -> bool {
-        let size = self.difference(at, timestamp, sample).abs();
-        size >= JUMP || (size >= JUMP_AFTER_PAUSE && (sample.marker || sample.at - at >= PAUSE))
+    /// Whether `rest` begins a segment of its own: its timestamps are no longer those of the packet before.
+    ///
+    /// Their difference has to be large against that of the arrivals, and it has to be the timestamp that moved. Where the
+    /// timestamp moved by as much as the numbers did, a packet that comes late, or after others were left out, is just
+    /// that. If it comes later than the one before, either the sender's clock stood still (hold), or packets were held up
+    /// on the way: then those that follow catch up.
+    fn begins_anew(&self, before: &Sample, rest: &[Sample]) -> bool {
+        let Some(first) = rest.first() else { return false };
+        let difference = self.difference(before.at, before.timestamp, first);
+        let size = difference.abs();
+        let far = size >= JUMP || (size >= JUMP_AFTER_PAUSE && (first.marker || first.at - before.at >= PAUSE));
+        // Arrivals that go back are those of a clock that was set.
+        if !far || first.at < before.at || !self.in_step(before, first) {
+            return far;
+        }
+        let forward = first.timestamp.wrapping_sub(before.timestamp).cast_signed() > 0;
+        difference > 0.0 && forward && !self.catches_up(difference, rest)
+    }
+
+    /// Whether the timestamp moved by as much as the sequence number did.
+    fn in_step(&self, before: &Sample, sample: &Sample) -> bool {
+        let numbers = i32::from(sample.seq.wrapping_sub(before.seq).cast_signed());
+        let ticks = sample.timestamp.wrapping_sub(before.timestamp).cast_signed();
+        if numbers == 0 {
+            return false;
+        }
+        if self.ticks > 0 && i64::from(ticks) == i64::from(numbers) * i64::from(self.ticks) {
+            return true;
+        }
+        let media = f64::from(ticks) * self.ns_per_tick;
+        let per_number = media / f64::from(numbers);
+        numbers.abs() <= STEPS_TOLD && (0.0..LONGEST_STEP).contains(&per_number)
+    }
+
+    /// Whether packets after one that came later by `difference` come faster than they were sent.
+    fn catches_up(&self, difference: f64, rest: &[Sample]) -> bool {
+        let (mut fall, mut deepest, mut media) = (0.0, 0.0f64, 0.0f64);
+        for pair in rest.windows(2) {
+            fall -= self.difference(pair[0].at, pair[0].timestamp, &pair[1]);
+            media += f64::from(pair[1].timestamp.wrapping_sub(pair[0].timestamp).cast_signed()) * self.ns_per_tick;
+            deepest = deepest.max(fall);
+        }
+        deepest >= CATCH_UP && (deepest >= difference / 4.0 || deepest >= media / 2.0)
     }
 
     /// End of the segment that begins at `from`.
     fn segment(&mut self, samples: &[Sample], from: usize) -> usize {
-        if self.started && self.base.is_some() && self.jumps_to(self.last_at, self.last_timestamp, &samples[from]) {
+        if self.started && self.base.is_some() && self.begins_anew(&self.last(), &samples[from..]) {
             self.jumps += 1;
             self.new_segment();
         }
-        samples[from..]
-            .windows(2)
-            .position(|pair| self.jumps_to(pair[0].at, pair[0].timestamp, &pair[1]))
-            .map_or(samples.len(), |i| from + i + 1)
+        (from + 1..samples.len())
+            .find(|next| self.begins_anew(&samples[next - 1], &samples[*next..]))
+            .unwrap_or(samples.len())
     }
 
     /// Lowest transit of a segment, relative to the transit before its first packet (or to the first packet itself).

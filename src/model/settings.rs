@@ -13,7 +13,7 @@ pub struct Policy {
     pub find_unsignalled: bool,
     /// Keep SIP messages (headers and SDP) as facts.
     pub keep_sip_messages: bool,
-    /// A stream without packets for this long is over.
+    /// A stream of no call without packets for this long is over. A stream of a call ends with the call.
     pub stream_timeout: Nanos,
     /// A candidate that was not confirmed within this time is given up.
     pub candidate_timeout: Nanos,
