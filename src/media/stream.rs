@@ -392,6 +392,9 @@ impl Stream {
     /// it does: its base must not depend on the grid.
     pub fn end_interval(&mut self, start: Timestamp, length: Nanos, out: &mut Vec<IntervalReport>) {
         self.settle();
+        let inferred = self.payloads.current().clock_source == Some(ClockSource::Inferred);
+        self.timing.check_long_clock(inferred);
+        self.adopt_clock();
         self.settle_late();
         for back in (1..=std::mem::take(&mut self.idle_intervals)).rev() {
             out.push(self.interval_report(start - Nanos(length.0 * i64::from(back)), length, StreamNumbers::default()));
@@ -454,6 +457,7 @@ impl Stream {
             codec: main.codec.clone(),
             clock_rate: main.clock.map(|c| c.hz()),
             clock_source: main.clock_source,
+            clock_rate_signalled: main.clock_signalled.map(|c| c.hz()),
             payload_types: self.payloads.counts(),
             ptime,
             first_at: self.first_at,
@@ -527,6 +531,7 @@ impl Stream {
             consecutive,
         };
         self.timing.packet(sample, &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
+        self.adopt_clock();
         if self.timing.is_full_without_clock() {
             self.infer_clock(pool);
             self.timing.give_up(pool);
@@ -537,6 +542,7 @@ impl Stream {
     #[inline(never)]
     fn no_speech(&mut self, packet: &Packet) {
         match self.payloads.kind_of(packet.payload_type) {
+            PayloadKind::TelephoneEvent if self.payloads.is_no_event(packet.payload_type, packet.payload_len) => {}
             PayloadKind::TelephoneEvent => {
                 self.interval.telephone_events += 1;
                 self.digit(packet);
@@ -590,6 +596,15 @@ impl Stream {
             self.ptime_votes -= 1;
         } else if step > 0 && step < 1 << 20 {
             (self.ptime_ticks, self.ptime_votes) = (step, 1);
+            self.pace();
+        }
+    }
+
+    /// Takes over a clock rate that the wire showed instead of the one that was told.
+    #[inline]
+    fn adopt_clock(&mut self) {
+        if let Some(clock) = self.timing.take_wire_clock() {
+            self.payloads.adopt_clock(clock);
             self.pace();
         }
     }
@@ -658,6 +673,7 @@ impl Stream {
     fn work_off(&mut self, pool: &mut Pool) {
         if self.timing.clock_known() {
             self.timing.settle(&mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
+            self.adopt_clock();
         } else {
             self.infer_clock(pool);
         }

@@ -77,6 +77,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0008_voice_quality_reports.sql"),
         cluster_sql: include_str!("../../schemas/0008_voice_quality_reports.cluster.sql"),
     },
+    Migration {
+        version: 13,
+        name: "signalled_clock",
+        sql: include_str!("../../schemas/0013_signalled_clock.sql"),
+        cluster_sql: include_str!("../../schemas/0013_signalled_clock.cluster.sql"),
+    },
 ];
 
 const RECORD: &str = include_str!("../../schemas/0000_migrations.sql");
