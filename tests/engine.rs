@@ -15,6 +15,8 @@ mod laws;
 mod limits;
 #[path = "engine/missed.rs"]
 mod missed;
+#[path = "engine/outage.rs"]
+mod outage;
 #[path = "engine/rating.rs"]
 mod rating;
 #[path = "engine/reports.rs"]

@@ -274,8 +274,10 @@ fn analyze_writes_none_of_it() {
     assert_eq!(all("calls").len(), chunks().len());
     for call in all("calls") {
         let [from, to, id] = ["from", "to", "call_id"].map(|field| call[field].as_str().unwrap().to_owned());
-        assert!(from.contains("us") && from.contains("st"), "{from}");
-        assert!(to.contains("+49") && id.starts_with("id"), "{to} {id}");
+        // The allow-list of SIP removes user parts with such characters as a whole.
+        assert!(from.contains("us") && from.contains("st") || from == "***@***", "{from}");
+        assert!(to.contains("+49") || to.contains("***"), "{to}");
+        assert!(id.starts_with("id") || id == "***", "{id}");
     }
     let codecs: Vec<String> = all("streams").iter().map(|s| s["codec"].as_str().unwrap().to_owned()).collect();
     assert_eq!(codecs.len(), 2 * chunks().len());

@@ -35,9 +35,12 @@ pub struct StreamJson {
     codec: Option<String>,
     #[schema(required)]
     clock_rate: Option<u32>,
-    /// `sdp`, `static` or `inferred`.
+    /// `sdp`, `static`, `inferred`, or `wire`: timestamps and arrivals refute the rate that signalling names.
     #[schema(required)]
     clock_source: Option<String>,
+    /// The rate that signalling names, Hz, where the wire refutes it.
+    #[schema(required)]
+    clock_rate_signalled: Option<u32>,
     payload_types: Vec<PayloadTypeJson>,
     #[schema(required)]
     ptime_ms: Option<f32>,
@@ -412,6 +415,7 @@ impl From<StreamRow> for StreamJson {
             codec: known(s.codec),
             clock_rate: s.clock_rate,
             clock_source: known(s.clock_source),
+            clock_rate_signalled: s.clock_rate_signalled,
             payload_types: s.payload_types.into_iter().map(|(pt, packets)| PayloadTypeJson { pt, packets }).collect(),
             ptime_ms: s.ptime_ms,
             first_at: rfc3339(s.first_at),

@@ -103,6 +103,8 @@ pub struct StreamDocument {
     pub codec: Option<String>,
     pub clock_rate: Option<u32>,
     pub clock_source: Option<&'static str>,
+    /// The rate that signalling names, where the wire refutes it.
+    pub clock_rate_signalled: Option<u32>,
     pub payload_types: Vec<u8>,
     pub ptime_ms: Option<f64>,
     pub first_at: String,
@@ -429,6 +431,7 @@ impl StreamDocument {
             codec: (!s.codec.is_empty()).then(|| s.codec.to_string()),
             clock_rate: s.clock_rate,
             clock_source: s.clock_source.map(|c| c.name()),
+            clock_rate_signalled: s.clock_rate_signalled,
             payload_types: s.payload_types.iter().map(|(pt, _)| pt.0).collect(),
             ptime_ms: s.ptime.map(ms),
             first_at: s.first_at.to_rfc3339(),

@@ -256,6 +256,7 @@ fn notes(s: &StreamDocument) -> String {
         s.quality.one_sided.then(|| "one direction seen".to_owned()),
         s.quality.snap_cut.then(|| "cut by snap length".to_owned()),
         (s.clock_source == Some("inferred")).then(|| "clock rate inferred".to_owned()),
+        s.clock_rate_signalled.zip(s.clock_rate).map(|(said, shown)| format!("clock {shown} Hz, SDP says {said}")),
         s.clock_source.is_none().then(|| "clock rate unknown".to_owned()),
         s.rtt_ms.map(|rtt| format!("rtt {rtt:.0} ms")),
         s.tunnel.map(|t| format!("in {t}")),

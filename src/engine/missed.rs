@@ -43,8 +43,8 @@ impl Missed {
 
 /// Spans remembered for gaps and rows that come later; beyond, the oldest explain nothing any more.
 const REMEMBERED: usize = 1024;
-/// A gap is noticed this much after it began, at most: 3,000 packets of 20 ms are the longest gap there is.
-const OLDEST_GAP: Nanos = Nanos::from_secs(60);
+/// A gap is noticed this much after it began, at most: an outage lasts no longer than a call without media.
+const OLDEST_GAP: Nanos = Nanos::from_secs(2 * 3600);
 /// Spans that reach beyond the present interval; what is more is added to the last one of its source.
 const PENDING: usize = 1024;
 

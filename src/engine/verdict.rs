@@ -217,6 +217,10 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
         let evidence = format!("{which}: {} costs {ie:.0} R points by itself", stream.codec);
         add(found, 120, DiagnosisCode::LowQualityCodec, 0.7, evidence);
     }
+    if let (Some(shown), Some(said)) = (stream.clock_rate, stream.clock_rate_signalled) {
+        let evidence = format!("{which}: SDP says {}/{said}, timestamps run at {shown} Hz", stream.codec);
+        add(found, 50, DiagnosisCode::ClockMismatch, 0.95, evidence);
+    }
     interruption(call, stream, evidence, &which, found);
 }
 

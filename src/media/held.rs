@@ -72,6 +72,11 @@ impl Samples {
         (self.len, self.last, self.rest) = (0, NONE, (0, 0));
     }
 
+    /// Timestamp of the last sample, if there is one.
+    pub fn last_timestamp(&self) -> Option<u32> {
+        (self.len > 0).then_some(self.last.timestamp)
+    }
+
     /// Time of the first sample.
     pub fn first_at(&self) -> i64 {
         self.first_at

@@ -18,6 +18,8 @@ pub struct Payload {
     pub codec: CodecId,
     pub clock: Option<ClockRate>,
     pub clock_source: Option<ClockSource>,
+    /// What signalling or RFC 3551 says, where the wire refuted it.
+    pub clock_signalled: Option<ClockRate>,
     pub packets: u64,
     pub jitter: JitterStat,
     pub parked: Parked,
@@ -130,11 +132,46 @@ impl Payloads {
             if let Some(map) = maps.iter().find(|m| m.payload_type == payload.payload_type) {
                 payload.kind = map.kind;
                 payload.codec = map.codec.clone();
-                payload.clock = Some(map.clock);
-                payload.clock_source = Some(ClockSource::Sdp);
+                // What the wire refuted is not believed for being said again.
+                if payload.clock_source != Some(ClockSource::Wire) || payload.clock_signalled != Some(map.clock) {
+                    payload.clock = Some(map.clock);
+                    payload.clock_source = Some(ClockSource::Sdp);
+                    payload.clock_signalled = None;
+                }
             }
         }
         self.note_current();
+    }
+
+    /// Timestamps and arrivals show this clock rate for the present type.
+    pub fn adopt_clock(&mut self, clock: ClockRate) {
+        let payload = self.current_mut();
+        match payload.clock_source {
+            None | Some(ClockSource::Inferred) => payload.clock_source = Some(ClockSource::Inferred),
+            Some(ClockSource::Wire) if payload.clock_signalled == Some(clock) => {
+                (payload.clock_source, payload.clock_signalled) = (Some(ClockSource::Sdp), None);
+            }
+            Some(ClockSource::Wire) => {}
+            Some(ClockSource::Sdp | ClockSource::Static) => {
+                payload.clock_signalled = payload.clock;
+                payload.clock_source = Some(ClockSource::Wire);
+            }
+        }
+        payload.clock = Some(clock);
+    }
+
+    /// A type that was taken for telephone events by the length of its first packet carries something else.
+    pub fn is_no_event(&mut self, payload_type: u8, payload_len: u16) -> bool {
+        if payload_len.is_multiple_of(EVENT_LEN) && payload_len <= 3 * EVENT_LEN {
+            return false;
+        }
+        let known = self.known.iter().any(|m| m.payload_type.0 == payload_type);
+        let Some(payload) = self.all.iter_mut().find(|p| p.payload_type.0 == payload_type && !known) else {
+            return false;
+        };
+        (payload.kind, payload.codec) = (PayloadKind::Other, named(""));
+        self.note_current();
+        true
     }
 
     /// The type with most packets among those that carry sound or video; else with most packets.
@@ -170,6 +207,7 @@ impl Payload {
             codec,
             clock,
             clock_source,
+            clock_signalled: None,
             packets: 0,
             jitter: JitterStat::default(),
             parked: Parked::default(),

@@ -20,7 +20,7 @@ const USUAL_PACE: u32 = 50;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrival {
     /// Next or ahead; `step` is 1 without a gap.
-    Ahead { step: u16 },
+    Ahead { step: u32 },
     /// Behind a higher number, first time seen.
     Late { behind: u16 },
     /// Seen before.
@@ -69,6 +69,18 @@ impl Seconds {
         let length = u64::from(self.packets);
         while count > 0 {
             let second = number.saturating_sub(self.from) / length;
+            let starts = self.from + second * length == number && self.last != Some(second);
+            if let whole @ 2.. = count / length
+                && starts
+            {
+                // An outage of hours must not cost a step for each of its seconds.
+                out.concealed_seconds += whole as u32;
+                out.severely_concealed_seconds += whole as u32;
+                (self.last, self.missing) = (Some(second + whole - 1), self.packets);
+                number += whole * length;
+                count -= whole * length;
+                continue;
+            }
             let inside = count.min((self.from + (second + 1) * length).saturating_sub(number)).max(1);
             if self.last != Some(second) {
                 (self.last, self.missing) = (Some(second), 0);
@@ -176,7 +188,7 @@ impl Sequence {
         }
         if ahead < MAX_DROPOUT {
             self.advance(u64::from(ahead), out);
-            return Arrival::Ahead { step: ahead };
+            return Arrival::Ahead { step: u32::from(ahead) };
         }
         let behind = 0u16.wrapping_sub(ahead);
         if behind >= MAX_MISORDER {
@@ -211,6 +223,16 @@ impl Sequence {
         out.reordered += 1;
         out.reorder_extent = out.reorder_extent.max(u32::from(behind));
         Arrival::Late { behind }
+    }
+
+    /// Takes a packet `step` numbers ahead of the highest one, at least 1, however large the step is: something else than
+    /// its number tells that the sender went on. The numbers between are missing.
+    pub fn arrive_ahead(&mut self, step: u32, out: &mut Tally) -> Arrival {
+        self.count(out);
+        self.count_stray(out);
+        self.expect_restart = u32::MAX;
+        self.advance(u64::from(step), out);
+        Arrival::Ahead { step }
     }
 
     /// Leaves out the next `numbers` without counting them as lost: they went elsewhere.

@@ -14,6 +14,7 @@ use crate::model::{
 use crate::quality::assess::nearest_buffer;
 use crate::units::{Nanos, Seeded, Timestamp};
 use hashbrown::{HashMap, HashTable};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -34,6 +35,9 @@ const CANDIDATE_GROWTH: usize = 4;
 const MAX_GAP: u16 = 100;
 /// Timestamp step per packet of any audio or video: 120 ms at 48 kHz.
 const MAX_TICKS: u32 = 5760;
+
+/// Packets of one timestamp (a video frame, a telephone event) are closer together than this.
+const STANDS_STILL: Nanos = Nanos::from_millis(100);
 
 /// Destinations of one sender and SSRC that are looked through for numbers that went elsewhere.
 const MAX_SAME_SOURCE: u16 = 64;
@@ -105,9 +109,9 @@ pub struct Turn {
 #[derive(Debug)]
 struct Candidate {
     packets: Vec<Packet>,
+    /// Most packets that follow each other.
     in_sequence: u8,
     repeats: usize,
-    ticks_per_number: Option<u32>,
     expected: bool,
     last_at: Timestamp,
     serial: u64,
@@ -117,6 +121,8 @@ pub struct Shard {
     interval: Nanos,
     interval_start: Timestamp,
     stream_timeout: Nanos,
+    /// The same for a stream of a call; its call is over by then.
+    call_timeout: Nanos,
     candidate_timeout: Nanos,
     find_unsignalled: bool,
     /// The fixed jitter buffer whose late packets count with the lost ones.
@@ -164,6 +170,7 @@ impl Shard {
             interval: policy.interval,
             interval_start: Timestamp::MIN,
             stream_timeout: policy.stream_timeout,
+            call_timeout: policy.call_timeout.max(policy.stream_timeout),
             candidate_timeout: policy.candidate_timeout,
             find_unsignalled: policy.find_unsignalled,
             buffer: Nanos::from_millis(i64::from(DISCARD_BUFFERS_MS[nearest_buffer(policy.jitter_buffer)])),
@@ -254,7 +261,7 @@ impl Shard {
         let Some(stream) = self.streams[slot as usize].as_deref_mut() else { return };
         let at = stream.last_at;
         if let Arrival::Ahead { step: step @ 2.. } = stream.packet(packet, &mut self.pool) {
-            let missing = u32::from(step) - 1;
+            let missing = step - 1;
             out.push(Fact::Gap(Gap { stream: stream.id, at, noticed: packet.at, missing }));
         }
         if let Some(front) = self.fronts.get_mut(slot) {
@@ -312,11 +319,15 @@ impl Shard {
     /// Names the streams whose turn it is at `boundary`: those with something to report, and those that timed out. All of
     /// them where there is no boundary, at the end.
     pub fn due(&mut self, boundary: Option<Timestamp>, to: &mut dyn FnMut(Turn)) {
-        let (interval, timeout) = (self.interval, self.stream_timeout);
+        let (interval, timeout, call_timeout) = (self.interval, self.stream_timeout, self.call_timeout);
         for slot in 0..self.streams.len() as u32 {
             let Some(stream) = self.settled(slot) else { continue };
             let ends = match boundary {
-                Some(boundary) => stream.quiet(boundary - interval, boundary) >= timeout,
+                Some(boundary) => {
+                    // A stream of a call ends with its call: until then an outage may end.
+                    let timeout = if stream.signalled { call_timeout } else { timeout };
+                    stream.quiet(boundary - interval, boundary) >= timeout
+                }
                 None => true,
             };
             if ends || stream.has_news() {
@@ -462,7 +473,6 @@ impl Shard {
                     packets: Vec::with_capacity(2),
                     in_sequence: 0,
                     repeats: 0,
-                    ticks_per_number: None,
                     expected,
                     last_at: packet.at,
                     serial: self.serial,
@@ -654,9 +664,9 @@ impl Shard {
     /// the packet was taken care of.
     #[inline(never)]
     fn after_silence(&mut self, slot: u32, packet: &Packet, out: &mut Vec<Fact>) -> bool {
-        let timeout = self.stream_timeout;
+        let (timeout, call_timeout) = (self.stream_timeout, self.call_timeout);
         let Some(stream) = self.settled(slot) else { return false };
-        if stream.silence_before(packet) >= timeout {
+        if stream.silence_before(packet) >= if stream.signalled { call_timeout } else { timeout } {
             self.remove(slot, self.interval_start, out);
             self.candidate(packet, out);
             return true;
@@ -729,45 +739,71 @@ impl Shard {
 }
 
 impl Candidate {
-    /// Takes one more packet and counts how many followed each other; one that does not fit begins the count anew.
-    /// After a gap only the timestamp can tell: it must have advanced by the same step per number as before.
+    /// Takes one more packet and counts how many follow each other in the order of their numbers: a stream may begin out of
+    /// order.
     fn take(&mut self, packet: &Packet, expected: bool) {
         self.expected |= expected;
         self.last_at = packet.at;
-        let Some(last) = self.packets.last() else {
-            self.in_sequence = 1;
-            self.packets.push(*packet);
-            return;
-        };
-        let step = packet.seq.wrapping_sub(last.seq);
-        let ticks = packet.timestamp.wrapping_sub(last.timestamp);
-        let same_kind = packet.payload_type == last.payload_type || plausible_payload_type(packet.payload_type);
-        let per_number = (step > 0).then(|| ticks / u32::from(step));
-        let proportional = (1..=MAX_GAP).contains(&step)
-            && ticks % u32::from(step) == 0
-            && per_number.is_some_and(|t| (1..=MAX_TICKS).contains(&t) && self.ticks_per_number.is_none_or(|k| k == t));
-        // Ten seconds at 90 kHz: more between two neighbours is no clock.
-        let next = step == 1 && (-900_000..900_000).contains(&(ticks as i32));
-        let repeats = step == 0 && ticks == 0;
-        if same_kind && (next || proportional) {
-            self.in_sequence += 1;
-            self.ticks_per_number = self.ticks_per_number.or(per_number.filter(|_| proportional));
-        } else if repeats {
-            self.repeats += 1;
-        } else {
-            self.in_sequence = 1;
-            self.ticks_per_number = None;
-        }
         if self.packets.len() == self.packets.capacity() {
             self.packets.reserve_exact(CANDIDATE_GROWTH);
         }
         self.packets.push(*packet);
+        self.in_sequence = 1;
+        if self.packets.len() < 2 {
+            return;
+        }
+        let first = self.packets[0].seq;
+        let mut ordered: SmallVec<[&Packet; CANDIDATE_COPIES]> = self.packets.iter().collect();
+        ordered.sort_by_key(|p| p.seq.wrapping_sub(first).cast_signed());
+        let (mut run, mut ticks_per_number) = (1, None);
+        self.repeats = 0;
+        for pair in ordered.windows(2) {
+            match follows(pair[0], pair[1], ticks_per_number) {
+                Follows::Next(ticks) => {
+                    run += 1;
+                    ticks_per_number = ticks_per_number.or(ticks);
+                    self.in_sequence = self.in_sequence.max(run);
+                }
+                Follows::Repeats => self.repeats += 1,
+                Follows::No => (run, ticks_per_number) = (1, None),
+            }
+        }
     }
 }
 
-/// Payload types a sender without visible signalling may use: assigned static ones and the dynamic range (RFC 3551 section 6).
+/// What a packet is to the one with the number before it.
+enum Follows {
+    /// The next one of a stream, with the ticks for each number where the timestamp advanced in proportion.
+    Next(Option<u32>),
+    Repeats,
+    No,
+}
+
+/// After a gap only the timestamp can tell: it must have advanced by the same step per number as before.
+fn follows(before: &Packet, packet: &Packet, ticks_per_number: Option<u32>) -> Follows {
+    let step = packet.seq.wrapping_sub(before.seq);
+    let ticks = packet.timestamp.wrapping_sub(before.timestamp);
+    if step == 0 && ticks == 0 {
+        return Follows::Repeats;
+    }
+    let same_kind = packet.payload_type == before.payload_type || plausible_payload_type(packet.payload_type);
+    let per_number = (step > 0).then(|| ticks / u32::from(step));
+    let proportional = (1..=MAX_GAP).contains(&step)
+        && ticks % u32::from(step) == 0
+        && per_number.is_some_and(|t| (1..=MAX_TICKS).contains(&t) && ticks_per_number.is_none_or(|k| k == t));
+    // Ten seconds at 90 kHz: more between two neighbours is no clock. Nor is one that stands still while time passes.
+    let stands_still = ticks == 0 && (packet.at - before.at).abs() >= STANDS_STILL;
+    let next = step == 1 && !stands_still && (-900_000..900_000).contains(&(ticks as i32));
+    match same_kind && (next || proportional) {
+        true => Follows::Next(per_number.filter(|_| proportional)),
+        false => Follows::No,
+    }
+}
+
+/// Payload types a sender without visible signalling may use: assigned static ones, the dynamic range (RFC 3551 section 6),
+/// and the unassigned 35 to 63, which browsers use when that is full.
 fn plausible_payload_type(payload_type: u8) -> bool {
-    matches!(payload_type, 0 | 3..=19 | 25 | 26 | 28 | 31..=34 | 96..=127)
+    matches!(payload_type, 0 | 3..=19 | 25 | 26 | 28 | 31..=63 | 96..=127)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::packet::Packet;
 use super::past::Past;
 use super::payloads::Payloads;
 use super::recent::Recent;
-use super::sequence::{Arrival, Sequence};
+use super::sequence::{Arrival, MAX_DROPOUT, Sequence};
 use super::shard::Witness;
 use super::tally::Tally;
 use super::timing::{Out, Sample, Timing};
@@ -22,6 +22,10 @@ use std::sync::Arc;
 const AWAY: i64 = 400_000_000;
 /// Capture times that go back further than this are no disorder of frames: the clock was set.
 const CLOCK_STEP: i64 = 1_000_000_000;
+/// After a silence this long the numbers missing may be more than RFC 3550 takes for a gap.
+const OUTAGE: Nanos = Nanos::from_secs(1);
+/// Timestamps of one sender and arrivals agree over an outage within this, or within a fiftieth of it.
+const CLOCKS_AGREE: Nanos = Nanos::from_millis(500);
 /// A gap that may be the silence in which the clock was set.
 const SILENCE: Nanos = Nanos::from_millis(100);
 /// Ticks after which a telephone event goes on under a new timestamp (RFC 4733 section 2.5.1.3).
@@ -151,7 +155,10 @@ impl Stream {
     pub fn packet(&mut self, packet: &Packet, pool: &mut Pool) -> Arrival {
         self.count(packet);
         let after_noise = self.noise;
-        let arrival = self.sequence.arrive(packet.seq, &mut self.interval);
+        let arrival = match self.resumes(packet) {
+            Some(step) => self.sequence.arrive_ahead(step, &mut self.interval),
+            None => self.sequence.arrive(packet.seq, &mut self.interval),
+        };
         match arrival {
             Arrival::Ahead { step } => self.payload(packet, step == 1, pool),
             Arrival::Late { .. } | Arrival::Restart => self.payload(packet, false, pool),
@@ -261,6 +268,48 @@ impl Stream {
         packet.seq != (self.sequence.highest() as u16).wrapping_add(1)
     }
 
+    /// How many numbers a packet is ahead after an outage too long for its number alone to tell: the timestamps went on
+    /// with the time of arrival, so it is the same sender, and its number fits the packets it sent meanwhile.
+    #[inline]
+    fn resumes(&self, packet: &Packet) -> Option<u32> {
+        if self.silence_before(packet) < OUTAGE {
+            return None;
+        }
+        self.resumes_after(packet)
+    }
+
+    #[inline(never)]
+    fn resumes_after(&self, packet: &Packet) -> Option<u32> {
+        let silence = self.silence_before(packet);
+        let (seq, timestamp) = self.last_audio?;
+        let same_type = self.payloads.is_current(packet.payload_type) && self.payloads.current_is_sampled();
+        let ticks = packet.timestamp.wrapping_sub(timestamp);
+        let media = self.timing.media(ticks).filter(|_| same_type)?;
+        let tolerance = CLOCKS_AGREE.max(Nanos(silence.0 / 50));
+        if (media - silence).abs() > tolerance {
+            return None;
+        }
+        let highest = self.sequence.highest() as u16;
+        let wire = packet.seq.wrapping_sub(highest);
+        if self.ptime_ticks > 0 && ticks.is_multiple_of(self.ptime_ticks) {
+            let numbers = ticks / self.ptime_ticks;
+            let step = numbers.checked_sub(u32::from(highest.wrapping_sub(seq))).filter(|step| *step > 0)?;
+            if step as u16 == wire {
+                return Some(step);
+            }
+        }
+        // Without a constant packet time (video, silence suppression) the packets so far tell how many to expect.
+        if wire < MAX_DROPOUT {
+            return None;
+        }
+        let before = self.previous_at - self.first_at;
+        let sent = (self.sequence.highest() - self.sequence.lowest()) as f64;
+        let expected = sent * silence.0 as f64 / before.0.max(OUTAGE.0) as f64;
+        let cycles = ((expected - f64::from(wire)) / 65_536.0).round().max(0.0);
+        let step = f64::from(wire) + 65_536.0 * cycles;
+        (expected / 3.0..=expected * 3.0).contains(&step).then_some(step as u32)
+    }
+
     /// How long nothing came, at the end of an interval that began at `start`.
     pub fn quiet(&mut self, start: Timestamp, boundary: Timestamp) -> Nanos {
         if self.interval.packets > 0 {
@@ -344,6 +393,9 @@ impl Stream {
     /// it does: its base must not depend on the grid.
     pub fn end_interval(&mut self, start: Timestamp, length: Nanos, out: &mut Vec<IntervalReport>) {
         self.settle();
+        let inferred = self.payloads.current().clock_source == Some(ClockSource::Inferred);
+        self.timing.check_long_clock(inferred);
+        self.adopt_clock();
         self.settle_late();
         for back in (1..=std::mem::take(&mut self.idle_intervals)).rev() {
             out.push(self.interval_report(start - Nanos(length.0 * i64::from(back)), length, StreamNumbers::default()));
@@ -406,6 +458,7 @@ impl Stream {
             codec: main.codec.clone(),
             clock_rate: main.clock.map(|c| c.hz()),
             clock_source: main.clock_source,
+            clock_rate_signalled: main.clock_signalled.map(|c| c.hz()),
             payload_types: self.payloads.counts(),
             ptime,
             first_at: self.first_at,
@@ -479,6 +532,7 @@ impl Stream {
             consecutive,
         };
         self.timing.packet(sample, &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
+        self.adopt_clock();
         if self.timing.is_full_without_clock() {
             self.infer_clock(pool);
             self.timing.give_up(pool);
@@ -489,6 +543,7 @@ impl Stream {
     #[inline(never)]
     fn no_speech(&mut self, packet: &Packet) {
         match self.payloads.kind_of(packet.payload_type) {
+            PayloadKind::TelephoneEvent if self.payloads.is_no_event(packet.payload_type, packet.payload_len) => {}
             PayloadKind::TelephoneEvent => {
                 self.interval.telephone_events += 1;
                 self.digit(packet);
@@ -546,11 +601,20 @@ impl Stream {
         }
     }
 
+    /// Takes over a clock rate that the wire showed instead of the one that was told.
+    #[inline]
+    fn adopt_clock(&mut self) {
+        if let Some(clock) = self.timing.take_wire_clock() {
+            self.payloads.adopt_clock(clock);
+            self.pace();
+        }
+    }
+
     /// Tells the packet time to those who count by it.
     fn pace(&mut self) {
         let Some(ptime) = self.timing.media(self.ptime_ticks).filter(|p| p.0 > 0) else { return };
         self.sequence.set_pace((1_000_000_000 / ptime.0).clamp(1, 1000) as u32);
-        self.timing.set_ptime(ptime);
+        self.timing.set_ptime(ptime, self.ptime_ticks);
     }
 
     /// The longest time between packets of this interval so far, or a time that went back.
@@ -610,6 +674,7 @@ impl Stream {
     fn work_off(&mut self, pool: &mut Pool) {
         if self.timing.clock_known() {
             self.timing.settle(&mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
+            self.adopt_clock();
         } else {
             self.infer_clock(pool);
         }

@@ -143,6 +143,8 @@ pub enum DiagnosisCode {
     SlowSetup,
     /// Packets sent with a payload type nobody negotiated.
     UnnegotiatedPayload,
+    /// Timestamps run at another clock rate than signalling names.
+    ClockMismatch,
 }
 
 impl DiagnosisCode {
@@ -164,6 +166,7 @@ impl DiagnosisCode {
             DiagnosisCode::MissingBye => "missing_bye",
             DiagnosisCode::SlowSetup => "slow_setup",
             DiagnosisCode::UnnegotiatedPayload => "unnegotiated_payload",
+            DiagnosisCode::ClockMismatch => "clock_mismatch",
         }
     }
 }

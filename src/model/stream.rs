@@ -28,6 +28,8 @@ pub enum ClockSource {
     Static,
     /// Slope of timestamps against arrival, snapped to a usual rate.
     Inferred,
+    /// The same, where it refutes the rate that signalling or the static type names.
+    Wire,
 }
 
 impl ClockSource {
@@ -36,6 +38,7 @@ impl ClockSource {
             ClockSource::Sdp => "sdp",
             ClockSource::Static => "static",
             ClockSource::Inferred => "inferred",
+            ClockSource::Wire => "wire",
         }
     }
 }
@@ -535,6 +538,8 @@ pub struct StreamReport {
     pub codec: CodecId,
     pub clock_rate: Option<u32>,
     pub clock_source: Option<ClockSource>,
+    /// Rate that signalling or RFC 3551 names, Hz, where the wire refuted it ([`ClockSource::Wire`]).
+    pub clock_rate_signalled: Option<u32>,
     /// Payload types seen with their packet counts, most frequent first.
     pub payload_types: Vec<(PayloadType, u64)>,
     /// Most frequent timestamp step of consecutive packets.

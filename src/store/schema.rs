@@ -97,6 +97,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0012_insert_memory.sql"),
         cluster_sql: "",
     },
+    Migration {
+        version: 13,
+        name: "signalled_clock",
+        sql: include_str!("../../schemas/0013_signalled_clock.sql"),
+        cluster_sql: include_str!("../../schemas/0013_signalled_clock.cluster.sql"),
+    },
 ];
 
 /// The step that empties texts of SIP messages that earlier versions stored.

@@ -185,6 +185,7 @@ pub fn stream(id: u64) -> StreamReport {
         codec: "PCMA".into(),
         clock_rate: Some(8000),
         clock_source: Some(ClockSource::Static),
+        clock_rate_signalled: Some(16_000),
         payload_types: vec![(PayloadType(8), 980), (PayloadType(101), 21)],
         ptime: Some(Nanos::from_millis(20)),
         first_at: at(5),

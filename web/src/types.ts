@@ -220,6 +220,7 @@ export interface StreamRow extends CommonFigures {
   codec: string | null;
   clock_rate: number | null;
   clock_source: string | null;
+  clock_rate_signalled: number | null;
   payload_types: { pt: number; packets: number }[];
   ptime_ms: number | null;
   first_at: string;

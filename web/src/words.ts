@@ -19,6 +19,7 @@ const DIAGNOSES: Record<string, { title: string; hint: string }> = {
   missing_ack: { title: "ACK missing", hint: "Answered, and the caller never acknowledged." },
   missing_bye: { title: "BYE missing", hint: "The call's end was not seen." },
   slow_setup: { title: "Slow setup", hint: "Long wait before the first ring." },
+  clock_mismatch: { title: "Clock rate contradicts SDP", hint: "Timestamps run at another clock rate than SDP names; figures use the one on the wire." },
   unnegotiated_payload: { title: "Unnegotiated payload type", hint: "Packets with a payload type that SDP does not have." },
 };
 
@@ -172,6 +173,7 @@ export function missing({ lost, quality, clock_source }: StreamRow): string[] {
     started_mid_call && "the start: the first packet seen was not the first of the call",
     shed && "the end: the table of streams was full, and this one made room",
     one_sided && "the other direction: only this one was seen",
+    clock_source === "wire" && "the clock rate of SDP: timestamps refute it, figures use theirs",
     clock_source === "inferred" && "the clock rate: inferred from timestamps, not told by SDP",
     clock_source === null && "the clock rate: without it there is no jitter and no delay variation",
     clock_steps > 0 && `steady capture times: ${plural(clock_steps, "clock step")}`,
@@ -250,6 +252,7 @@ const CLOCK_SOURCES: Record<string, string> = {
   sdp: "from SDP (a=rtpmap)",
   static: "from the static payload type (RFC 3551)",
   inferred: "inferred from timestamps against arrival",
+  wire: "from timestamps against arrival, which contradict SDP",
 };
 
 export function clockSource(source: string | null): string {

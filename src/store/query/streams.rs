@@ -34,6 +34,7 @@ pub struct StreamRow {
     pub codec: String,
     pub clock_rate: Option<u32>,
     pub clock_source: String,
+    pub clock_rate_signalled: Option<u32>,
     /// Payload types with their packet counts, most frequent first.
     pub payload_types: Vec<(u8, u64)>,
     pub ptime_ms: Option<f32>,
@@ -161,7 +162,7 @@ pub struct StreamRow {
 }
 
 const STREAM_COLUMNS: &str = "probe, site, trunk, stream_id, call_uid, call_id, src_ip, src_port, dst_ip, dst_port, \
-    ssrc, codec, clock_rate, clock_source, \
+    ssrc, codec, clock_rate, clock_source, clock_rate_signalled, \
     payload_types, ptime_ms, first_at, last_at, packets, unique_packets, \
     expected, lost, duplicates_probe, duplicates_network, reordered, reorder_extent, restarts, sent_elsewhere, \
     loss_runs, longest_loss_run, jitter_last_ms, jitter_mean_ms, jitter_max_ms, pdv_p50_ms, pdv_p95_ms, pdv_p99_ms, \

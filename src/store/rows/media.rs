@@ -154,6 +154,7 @@ impl StreamRow {
             lost_late_gap_duration_a2_ms: late.zip(stream.ptime).map(|(b, p)| millis(b.gap_duration_a2_style(p))),
             lost_late_burst_ratio: late.map(|b| b.burst_ratio() as f32),
             shed: stream.quality.shed,
+            clock_rate_signalled: stream.clock_rate_signalled,
         }
     }
 }

@@ -224,6 +224,7 @@ pub struct StreamRow {
     pub lost_late_gap_duration_a2_ms: Option<f32>,
     pub lost_late_burst_ratio: Option<f32>,
     pub shed: bool,
+    pub clock_rate_signalled: Option<u32>,
 }
 
 /// A row of `stream_intervals`.
