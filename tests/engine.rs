@@ -27,6 +27,8 @@ mod time;
 mod trust;
 #[path = "engine/truth.rs"]
 mod truth;
+#[path = "engine/wire_clock.rs"]
+mod wire_clock;
 
 use auscult::app::document::Document;
 use auscult::app::kept::Kept;

@@ -275,7 +275,7 @@ fn analyze_writes_none_of_it() {
     for call in all("calls") {
         let [from, to, id] = ["from", "to", "call_id"].map(|field| call[field].as_str().unwrap().to_owned());
         // The allow-list of SIP removes user parts with such characters as a whole.
-        assert!(from.contains("us") && from.contains("st") || from == "***@***", "{from}");
+        assert!(from.contains("us") || from.contains("***"), "{from}");
         assert!(to.contains("+49") || to.contains("***"), "{to}");
         assert!(id.starts_with("id") || id == "***", "{id}");
     }

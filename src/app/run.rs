@@ -211,7 +211,8 @@ async fn serve(
     };
     let (close, closing) = watch::channel(false);
     let listener = tokio::net::TcpListener::from_std(doors.api)?;
-    let server = stopping.when_it_ends("the server of the API", async move { http.serve(listener, app(state), closing).await });
+    let server =
+        stopping.when_it_ends("the server of the API", async move { http.serve(listener, app(state), closing).await });
     let token = open_store_endpoint(config, doors.store, &store, store_http, &stopping)?;
     let handover = Arc::new(Handover::default());
     let reload = Reload::new(args.config.clone(), config, token, handover.clone());

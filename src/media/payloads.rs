@@ -165,7 +165,7 @@ impl Payloads {
         if payload_len.is_multiple_of(EVENT_LEN) && payload_len <= 3 * EVENT_LEN {
             return false;
         }
-        let known = self.known.iter().any(|m| m.payload_type.0 == payload_type);
+        let known = self.known.iter().flat_map(|maps| maps.iter()).any(|m| m.payload_type.0 == payload_type);
         let Some(payload) = self.all.iter_mut().find(|p| p.payload_type.0 == payload_type && !known) else {
             return false;
         };

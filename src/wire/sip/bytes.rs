@@ -1,7 +1,7 @@
 //! Small helpers over untrusted bytes: trimming, splitting outside quotes, text fit to be stored.
 
-use crate::wire::steps::scanned;
 use crate::units::text::clean_bytes;
+use crate::wire::steps::scanned;
 
 /// SIP's linear white space, line ends of folded headers included.
 pub(super) fn is_lws(b: u8) -> bool {
