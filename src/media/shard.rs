@@ -789,7 +789,7 @@ fn follows(before: &Packet, packet: &Packet, ticks_per_number: Option<u32>) -> F
     let same_kind = packet.payload_type == before.payload_type || plausible_payload_type(packet.payload_type);
     let per_number = (step > 0).then(|| ticks / u32::from(step));
     let proportional = (1..=MAX_GAP).contains(&step)
-        && ticks % u32::from(step) == 0
+        && ticks.is_multiple_of(u32::from(step))
         && per_number.is_some_and(|t| (1..=MAX_TICKS).contains(&t) && ticks_per_number.is_none_or(|k| k == t));
     // Ten seconds at 90 kHz: more between two neighbours is no clock. Nor is one that stands still while time passes.
     let stands_still = ticks == 0 && (packet.at - before.at).abs() >= STANDS_STILL;

@@ -96,7 +96,7 @@ impl Delivery {
         let embedded = self.store.engine().is_some();
         self.busy.retain(|_, until| *until > now);
         let busy: HashSet<Table> = self.busy.keys().copied().collect();
-        let may = move |s: &Segment| !busy.contains(&s.table) && !(embedded && stage.refuses(s.table));
+        let may = move |s: &Segment| !(busy.contains(&s.table) || embedded && stage.refuses(s.table));
         let mut taken = None;
         if std::mem::take(&mut self.failed_last) {
             let (may, failed) = (may.clone(), self.troubles.keys().copied().collect::<HashSet<u64>>());

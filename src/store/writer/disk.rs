@@ -17,6 +17,9 @@ const EVERY: Duration = Duration::from_secs(5);
 /// Time between checks whether the writer is still there.
 const NAP: Duration = Duration::from_millis(250);
 
+/// Measures what is used and free.
+pub type Measure = dyn Fn(&DiskLimits) -> io::Result<DiskUse> + Send + Sync;
+
 /// Bounds of disk space.
 #[derive(Clone)]
 pub struct DiskLimits {
@@ -29,7 +32,7 @@ pub struct DiskLimits {
     /// Bytes of the file system that stay free of details; calls and streams are refused below a quarter of it.
     pub keep_free: u64,
     /// How both are measured.
-    pub measure: Arc<dyn Fn(&DiskLimits) -> io::Result<DiskUse> + Send + Sync>,
+    pub measure: Arc<Measure>,
     /// Time between two looks.
     pub every: Duration,
 }

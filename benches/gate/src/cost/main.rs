@@ -34,6 +34,11 @@ struct Case {
     frames: Box<dyn Fn(usize) -> Frames>,
 }
 
+/// A kind of body, what it is filled with, and what makes it.
+type Bodies = (&'static str, &'static [Fill], fn(Fill, usize) -> Vec<u8>);
+/// An order of segments, and what makes it.
+type Order = (&'static str, fn(usize, &[u8]) -> Frames);
+
 fn main() -> ExitCode {
     let wanted = std::env::args().nth(1);
     let cases = cases();
@@ -72,7 +77,7 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let mut add =
         |name: String, bytes: usize, frames: Box<dyn Fn(usize) -> Frames>| cases.push(Case { name, bytes, frames });
-    let bodies: [(&str, &'static [Fill], fn(Fill, usize) -> Vec<u8>); 5] = [
+    let bodies: [Bodies; 5] = [
         ("sip", messages::HEADERS, messages::headers),
         ("sip", messages::START_LINES, messages::start_line),
         ("multipart", messages::MULTIPART, messages::multipart),
@@ -115,7 +120,7 @@ fn cases() -> Vec<Case> {
             );
         }
     }
-    let orders: [(&str, fn(usize, &[u8]) -> Frames); 4] = [
+    let orders: [Order; 4] = [
         ("reversed", packets::reversed),
         ("behind_holes", packets::behind_holes),
         ("overlapping", packets::overlapping),

@@ -167,8 +167,11 @@ pub fn stream(fill: Fill, bytes: usize) -> Vec<u8> {
     fill.text(bytes).into_bytes()
 }
 
+/// A name, and what makes an input of so many bytes or entries.
+pub type Case = (&'static str, fn(u32) -> Vec<u8>);
+
 /// RTCP compounds: what is repeated.
-pub const RTCP: &[(&str, fn(u32) -> Vec<u8>)] = &[
+pub const RTCP: &[Case] = &[
     ("receiver_reports", |n| report(201, n, 31, &[])),
     ("empty_reports", |n| report(201, n, 0, &[])),
     ("sender_reports", |n| report(200, n, 1, &[0; 20])),
