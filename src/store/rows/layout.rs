@@ -344,8 +344,8 @@ mod tests {
         for table in Table::ALL {
             let columns = shapes(table);
             assert!(columns.len() > 10, "{table:?}: {columns:?}");
-            assert!(columns.iter().any(|c| *c == ("row_id", Shape::Fixed(8))), "{table:?}");
-            assert!(columns.iter().any(|c| *c == ("stored_at", Shape::Fixed(4))), "{table:?}");
+            assert!(columns.contains(&("row_id", Shape::Fixed(8))), "{table:?}");
+            assert!(columns.contains(&("stored_at", Shape::Fixed(4))), "{table:?}");
         }
         let of_calls = shapes(Table::Calls);
         let shape = |name: &str| of_calls.iter().find(|(n, _)| *n == name).map(|(_, shape)| shape.clone());
