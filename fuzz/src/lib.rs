@@ -7,6 +7,7 @@ mod readers;
 mod sanitiser;
 mod script;
 mod sequence;
+mod statements;
 mod stored;
 mod web;
 
@@ -97,6 +98,35 @@ const SQL: &[&str] = &[
     "query=",
     "&",
 ];
+const STATEMENTS: &[&str] = &[
+    "SELECT ",
+    " FROM calls",
+    " WHERE ",
+    " GROUP BY ",
+    "count()",
+    "quantile(0.95)(loss_pct)",
+    "arrayMap(x -> ",
+    "file('/etc/passwd')",
+    "'\\'",
+    "'it''s'",
+    "`",
+    "/*",
+    "*/",
+    "--\n",
+    "$$",
+    "; ",
+    " INTO OUTFILE '/tmp/x'",
+    " FORMAT JSON",
+    " SETTINGS max_threads = 1",
+    " IN (",
+    "APPLY(file)",
+    "WITH a AS (",
+    "::String",
+    "toTimeZone(now(), 'UTC')",
+    "{x:UInt8}",
+    "0x1F",
+    "1e400",
+];
 const URL: &[&str] = &[
     "/api/v1/calls?",
     "/api/v1/streams?",
@@ -167,6 +197,7 @@ targets! {
     engine_seq: sequence, 120, 1200, &[];
     clickhouse_frames: stored, 6000, 4096, &[];
     request: stored, 20000, 2048, SQL;
+    statement: statements, 4000, 1024, STATEMENTS;
     segment: stored, 3000, 2048, &["{\"version\":1", "\"rows\":", "\"payload_length\":", "\"columns\":[", "calls"];
     api_query: web, 1500, 1024, URL;
     config: web, 3000, 4096, TOML;

@@ -14,6 +14,16 @@ const HEADERS: &[&str] = &[
     "WWW-Authenticate: Digest realm=\"r\", nonce=\"{S}\", qop=\"auth\"",
     "Authentication-Info: nextnonce=\"{S}\", qop=auth",
     "PROXY-AUTHENTICATE:Digest realm=\"r, nonce={S}",
+    "Authorization: Digest username=\"a\"; response=\"{S}\"",
+    "Authorization: Digest realm=\"\\\"\", response=\"{S}\"",
+    "Authorization: Digest auts=\"{S}\", ik=\"{S}\", ck=\"{S}\"",
+    "Contact: <sip:a:{S}@h>",
+    "Refer-To: <sip:b@h?Authorization={S}>",
+    "Cookie: session={S}",
+    "X-Auth-Token: {S}",
+    "X-Note: a\rAuthorization: Bearer {S}",
+    "P-Asserted-Identity: \"x\" <sips:a:{S}@h;user=phone>",
+    "Identity: {S}.{S}.{S};info=<https://h/{S}>;alg=ES256",
 ];
 
 const LINES: &[&str] = &[
@@ -22,6 +32,12 @@ const LINES: &[&str] = &[
     "a=ice-pwd:{S}",
     "a=key-mgmt:mikey {S}",
     "A=CRYPTO:1 X inline:{S}",
+    "a=cryptoscale:1 client AES_CM_128_HMAC_SHA1_80 inline:{S}|2^31",
+    "a=acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{S}",
+    "a=x-crypto:{S}",
+    "a=candidate:1 1 UDP 2130706431 192.0.2.1 4000 typ host password {S}",
+    "a=ice-ufrag:{S}",
+    "a=crypto:1 AES_CM_128_HMAC_SHA1_80\tinline: {S}",
 ];
 
 pub fn secrets(bytes: &[u8]) {

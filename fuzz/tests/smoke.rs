@@ -76,7 +76,7 @@ macro_rules! smoke {
 
 smoke! {
     sip_msg, sdp, rtp_rtcp, frame, vq_report, text, tcp, pcap, pcapng, timeline, replay, engine_seq, clickhouse_frames, request,
-    segment, api_query, config, secrets,
+    statement, segment, api_query, config, secrets,
 }
 
 #[test]

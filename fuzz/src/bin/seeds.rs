@@ -59,6 +59,20 @@ fn from_world(corpus: &Corpus, seed: u64) -> Result<()> {
 
 fn by_hand(corpus: &Corpus) -> Result<()> {
     corpus.texts(
+        "statement",
+        &[
+            "SELECT codec, count() AS n FROM streams WHERE loss_pct > 1.5 AND codec IN ('PCMA', 'PCMU') GROUP BY codec ORDER BY n DESC LIMIT 10",
+            "WITH a AS (SELECT * FROM calls) SELECT arrayMap(x -> x + 1, [1, 2]), quantile(0.95)(loss_pct) FROM a FORMAT JSON",
+            "SELECT displayName(), version(), revision(), timezone()",
+            "SELECT file('/etc/passwd')",
+            "SELECT * APPLY(file) FROM calls",
+            "SELECT 'a\\\\', \"x\", `y` FROM calls -- end",
+            "SELECT CASE WHEN {x:UInt8} = 1 THEN 'a' ELSE 'b' END FROM calls SETTINGS max_threads = 1",
+            "SHOW TABLES",
+            "DESCRIBE TABLE calls",
+        ],
+    )?;
+    corpus.texts(
         "vq_report",
         &[
             "VQSessionReport: CallTerm\r\nCallID: 5b1c02@192.0.2.10\r\nLocalID: \"Desk\" <sip:4021@pbx.example>\r\nOrigID: <sip:4021@pbx.example>\r\n\
