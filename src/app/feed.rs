@@ -25,6 +25,10 @@ use std::time::Duration;
 #[cfg(feature = "live")]
 use super::live_source::{LiveSource, Seen};
 
+/// How long the facts of the end wait for the store's writer in all, milliseconds; what it cannot take by then is counted
+/// as dropped.
+const LAST_WAIT_MS: u32 = 10_000;
+
 /// Facts the store's writer may be behind before a replay waits for it.
 const REPLAY_DEPTH: usize = 16_384;
 /// Age of the engine's counters as telemetry shows them.
@@ -120,6 +124,9 @@ struct Outlet {
     stop: Arc<AtomicBool>,
     /// For a store that is behind. Live capture never waits: the store's queue then drops, and counts what it drops.
     waits: bool,
+    /// How long the facts of the end may still wait for a store that is behind, in milliseconds; 0 before the end. They
+    /// also wait after a stop: what was open is handed over whole.
+    last_wait_ms: u32,
     /// There were facts since telemetry was told.
     news: bool,
     /// The store's writer has not got the labels yet.
@@ -147,6 +154,7 @@ impl Feed {
                 stored,
                 stop: stop.clone(),
                 waits: true,
+                last_wait_ms: 0,
                 news: false,
                 relabel: false,
             },
@@ -177,6 +185,7 @@ impl Feed {
         if !matches!(ended, Ok(Ended::Paused)) {
             self.telemetry.progress().begins(Doing::Measuring);
             self.out.waits = true;
+            self.out.last_wait_ms = LAST_WAIT_MS;
             self.engine.finish_by(cut, &mut self.out);
             self.telemetry.engine(self.engine.counters());
             self.tell_streams();
@@ -354,8 +363,9 @@ impl Sink for Outlet {
         }
         if self.waits && self.sender.is_behind(REPLAY_DEPTH) {
             progress.begins(Doing::Waiting);
-            while self.sender.is_behind(REPLAY_DEPTH) && !self.stop.load(Ordering::Relaxed) {
+            while self.sender.is_behind(REPLAY_DEPTH) && (self.last_wait_ms > 0 || !self.stop.load(Ordering::Relaxed)) {
                 std::thread::sleep(Duration::from_millis(1));
+                self.last_wait_ms = self.last_wait_ms.saturating_sub(1);
             }
             progress.begins(Doing::Measuring);
         }

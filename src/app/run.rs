@@ -90,6 +90,9 @@ const READS_FOR: Nanos = Nanos::from_secs(2);
 /// Name of the measuring thread.
 const MEASURING: &str = "feed";
 
+/// An upgrade of the embedded store that takes longer than this is named.
+const SLOW_UPGRADE: Duration = Duration::from_secs(2);
+
 /// How long the start waits for a server to answer; it is not needed for starting.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
@@ -175,7 +178,11 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let stopping = Stop::on_signals()?;
     let mut stop = stopping.watch();
-    let store = open_store(config).await?;
+    // An upgrade of the schema may take minutes; cut off, the next start goes on with it.
+    let store = tokio::select! {
+        store = open_store(config) => store?,
+        () = stopped(&mut stop) => return Ok(()),
+    };
     let mut options = StoreOptions::new(super::wall_clock);
     options.migrate = config.store.migrates();
     options.queue_bytes = config.limits.queue_bytes;
@@ -308,7 +315,7 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         let embedded = Backend::embedded(config.store.data.join("clickhouse"), Some(library.clone()));
         let store = embedded.open()?;
         say_other_library(library, config.store.data.clone());
-        store.migrate().await?;
+        migrate_embedded(&store).await?;
         say_cleared(&store);
         return Ok(store);
     };
@@ -337,6 +344,22 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     };
     super::say(format_args!("the store at {} is not ready: {why}; rows wait in the spool until it is", server.url));
     Ok(store)
+}
+
+/// Brings the embedded store up to date, and says so where that takes long.
+async fn migrate_embedded(store: &Store) -> anyhow::Result<()> {
+    let mut migration = std::pin::pin!(store.migrate());
+    let applied = match tokio::time::timeout(SLOW_UPGRADE, &mut migration).await {
+        Ok(applied) => applied,
+        Err(_) => {
+            super::say(
+                "the store is brought up to date for this version: it may take minutes, and goes on at the next start if it is cut off",
+            );
+            migration.await
+        }
+    };
+    applied?;
+    Ok(())
 }
 
 /// Says when the engine library is not the pinned one. Hashing it the first time takes seconds, so that a thread does it.
@@ -543,6 +566,7 @@ impl Program<'_> {
     /// Shuts the writer down, and says what did not get where it should.
     async fn end(mut self, ended: anyhow::Result<Ended>, signalled: bool) -> anyhow::Result<()> {
         let counters = self.writer.counters();
+        let failed = self.writer.failed();
         let problem = self.problem();
         let before = counters.snapshot();
         let unreachable = !before.reachable && before.last_error.is_some();
@@ -555,7 +579,7 @@ impl Program<'_> {
         let leftover = self.writer.drain(patience).await;
         let now = counters.snapshot();
         match &ended {
-            Ok(Ended::Complete) if lost(&now) == 0 => self.work.finish()?,
+            Ok(Ended::Complete) if lost(&now) == 0 && failed.borrow().is_none() => self.work.finish()?,
             Ok(Ended::Paused) if self.work.ledger.is_some() => {
                 super::say("the replay was stopped before its end; the next start with these captures goes on with it");
             }
@@ -595,6 +619,9 @@ impl Program<'_> {
         if !text.is_empty() {
             super::say(text);
         }
+        if self.args.exit && ended == Ended::Paused {
+            bail!("the replay was stopped before its end");
+        }
         if self.args.exit && ended == Ended::Complete && !self.work.skip {
             summary(&now);
         }
@@ -602,7 +629,7 @@ impl Program<'_> {
     }
 
     fn done(&mut self) -> anyhow::Result<()> {
-        if lost(&self.writer.counters().snapshot()) > 0 {
+        if lost(&self.writer.counters().snapshot()) > 0 || self.writer.failed().borrow().is_some() {
             return Ok(());
         }
         self.work.finish()
@@ -617,7 +644,11 @@ impl Program<'_> {
     /// Every row handed over is in the spool, in the store, or dropped.
     fn safe(&self) -> bool {
         let now = self.writer.counters().snapshot();
-        now.tables.iter().all(|(_, t)| t.spooled + t.dropped.iter().map(|d| d.1).sum::<u64>() >= t.received)
+        // Refused and damaged rows were in the spool before, perhaps of an earlier run: they are counted there.
+        let never_spooled = |d: &&(DropReason, u64)| !matches!(d.0, DropReason::Refused | DropReason::Damaged);
+        now.tables
+            .iter()
+            .all(|(_, t)| t.spooled + t.dropped.iter().filter(never_spooled).map(|d| d.1).sum::<u64>() >= t.received)
     }
 
     /// Waits until every row handed over is in the store; false when `patience` went by without one getting there.

@@ -56,7 +56,7 @@ impl Engine {
         if known == Known::Sources {
             let packets = wire_rtcp::packets(payload, wire_len).flatten();
             let named = packets.filter_map(|packet| names_known(&packet, |ssrc| self.join.knows_ssrc(ssrc)));
-            // Encrypted reports and feedback make no rows, whoever they are of.
+            // Encrypted reports and feedback make no rows.
             if named.reduce(|a, b| a || b) == Some(false) {
                 return None;
             }

@@ -226,6 +226,8 @@ async fn purge(client: &Client, database: &str) -> Result<(), StoreError> {
         return Ok(());
     }
     let tables = || REWRITTEN.split(", ").map(|t| format!("{}.{}", quoted_name(database), t.trim_matches('\'')));
+    // Parts written by a mutation are not synced; those that are go now.
+    let _ = tokio::task::spawn_blocking(rustix::fs::sync).await;
     for table in tables() {
         execute(client, &format!("ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1")).await?;
     }

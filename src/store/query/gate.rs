@@ -1,4 +1,4 @@
-//! How many queries run at once, and whose turn is next: each client's in order, clients in turn.
+//! How many queries run at once, and which is next: the queries of one client in order, clients in turn.
 
 use super::QueryError;
 use std::collections::{HashMap, VecDeque};

@@ -77,16 +77,24 @@ impl Spool {
             }
             let Some(rows) = parse_name(&name).map(|segment| segment.rows) else { continue };
             let reason = path.with_extension("why");
+            let old = self
+                .disk
+                .read_head(&path, segment::HEAD)
+                .is_ok_and(|head| segment::format_of(&head).map_or(!done, |format| format < segment::FIRST_CLEAN));
+            // The store's words about a refused row may quote it. They go before the segment is rewritten, whose format
+            // says that something is still to be done.
+            if old {
+                let why = self.disk.read(&reason).unwrap_or_default();
+                let short = first_words(&String::from_utf8_lossy(&why));
+                if self.disk.write_synced(&reason, format!("{short}\n").as_bytes()).is_err() {
+                    all.failed_segments += 1;
+                    continue;
+                }
+            }
             match self.resanitise_file(&path, &dir, done, clean) {
                 Ok(Became::Rewritten(_)) => {
                     all.segments += 1;
                     all.rows += u64::from(rows);
-                    // The store's words about a refused row may quote it.
-                    let why = self.disk.read(&reason).unwrap_or_default();
-                    let short = first_words(&String::from_utf8_lossy(&why));
-                    if self.disk.write_synced(&reason, format!("{short}\n").as_bytes()).is_err() {
-                        all.failed_segments += 1;
-                    }
                 }
                 Ok(Became::Dropped) => match self.disk.remove(&path) {
                     Ok(()) => {
