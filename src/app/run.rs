@@ -13,7 +13,7 @@ use super::signals::{self, Stop};
 use super::telemetry::ProgramTelemetry;
 use crate::api::{AppState, HostPolicy, LiveFeed, app};
 use crate::http::HttpServer;
-use crate::store::endpoint::{Access, Token, endpoint_limits, serve_endpoint_on};
+use crate::store::endpoint::{Access, Token, reader_limits, serve_endpoint_on};
 use crate::store::library::{PINNED_SHA256, PINNED_VERSION, checksum, find_library};
 use crate::store::private;
 use crate::store::query::Reader;
@@ -203,7 +203,7 @@ async fn serve(
     say_resanitised(&writer.counters().snapshot().resanitised);
     let live = Arc::new(LiveFeed::new(&config.limits));
     let http = HttpServer::new(config.http);
-    let store_http = HttpServer::new(endpoint_limits());
+    let store_http = HttpServer::new(reader_limits());
     let telemetry = Arc::new(
         ProgramTelemetry::new(writer.counters(), writer.disk(), config)
             .with_servers([("api", http.counters()), ("store", store_http.counters())]),

@@ -325,7 +325,7 @@ impl Shard {
             let ends = match boundary {
                 Some(boundary) => {
                     // A stream of a call ends with its call: until then an outage may end.
-                    let timeout = if stream.signalled { call_timeout } else { timeout };
+                    let timeout = if stream.lasts_as_its_call() { call_timeout } else { timeout };
                     stream.quiet(boundary - interval, boundary) >= timeout
                 }
                 None => true,
@@ -666,7 +666,7 @@ impl Shard {
     fn after_silence(&mut self, slot: u32, packet: &Packet, out: &mut Vec<Fact>) -> bool {
         let (timeout, call_timeout) = (self.stream_timeout, self.call_timeout);
         let Some(stream) = self.settled(slot) else { return false };
-        if stream.silence_before(packet) >= if stream.signalled { call_timeout } else { timeout } {
+        if stream.silence_before(packet) >= if stream.lasts_as_its_call() { call_timeout } else { timeout } {
             self.remove(slot, self.interval_start, out);
             self.candidate(packet, out);
             return true;

@@ -24,6 +24,8 @@ const AWAY: i64 = 400_000_000;
 const CLOCK_STEP: i64 = 1_000_000_000;
 /// After a silence this long the numbers missing may be more than RFC 3550 takes for a gap.
 const OUTAGE: Nanos = Nanos::from_secs(1);
+/// Packets after which a stream of a call is not given up before its call is: five seconds of 20 ms.
+const LASTING: u64 = 250;
 /// Timestamps of one sender and arrivals agree over an outage within this, or within a fiftieth of it.
 const CLOCKS_AGREE: Nanos = Nanos::from_millis(500);
 /// A gap that may be the silence in which the clock was set.
@@ -261,6 +263,12 @@ impl Stream {
 
     pub fn silence_before(&self, packet: &Packet) -> Nanos {
         packet.at - self.previous_at
+    }
+
+    /// Whether only its call ends it, and no silence: it belongs to one and is no mere handful of packets, of which a sender
+    /// could make any number at a known address.
+    pub fn lasts_as_its_call(&self) -> bool {
+        self.signalled && self.sequence.highest() - self.sequence.lowest() >= LASTING
     }
 
     /// Whether numbers are missing before the next packet.

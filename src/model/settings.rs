@@ -15,7 +15,7 @@ pub struct Policy {
     pub keep_sip_messages: bool,
     /// Headers of SIP messages that are stored as they came, by name in any case; others are stored by allow-list.
     pub keep_headers: Vec<String>,
-    /// A stream of no call without packets for this long is over. A stream of a call ends with the call.
+    /// A stream of no call without packets for this long is over. A stream of a call that had 250 packets ends with the call.
     pub stream_timeout: Nanos,
     /// A candidate that was not confirmed within this time is given up.
     pub candidate_timeout: Nanos,

@@ -12,6 +12,8 @@ pub const LARGEST: usize = 128 * 1024 * 1024;
 /// Takes bytes as they arrive and gives back frames as they complete.
 pub struct FrameReader {
     buffer: Vec<u8>,
+    /// Bytes of `buffer` that were given out already.
+    taken: usize,
     largest: usize,
 }
 
@@ -24,22 +26,26 @@ impl Default for FrameReader {
 impl FrameReader {
     /// A reader that takes frames of up to `largest` bytes, packed or unpacked.
     pub fn with_largest(largest: usize) -> FrameReader {
-        FrameReader { buffer: Vec::new(), largest }
+        FrameReader { buffer: Vec::new(), taken: 0, largest }
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
+        // Once for each push and not for each frame.
+        self.buffer.drain(..self.taken);
+        self.taken = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
     /// The next whole frame unpacked, `None` until more bytes come.
     pub fn next_frame(&mut self) -> Result<Option<Vec<u8>>, String> {
-        let Some((head, _)) = self.buffer.split_at_checked(CHECKSUM + HEADER) else { return Ok(None) };
+        let rest = self.buffer.get(self.taken..).unwrap_or_default();
+        let Some((head, _)) = rest.split_at_checked(CHECKSUM + HEADER) else { return Ok(None) };
         let packed = size_at(head, CHECKSUM + 1)?;
         let unpacked = size_at(head, CHECKSUM + 5)?;
         if !(HEADER..=self.largest).contains(&packed) || unpacked > self.largest {
             return Err(format!("compressed block of {packed} bytes, {unpacked} unpacked, is outside the limits"));
         }
-        let Some(frame) = self.buffer.get(..CHECKSUM + packed) else { return Ok(None) };
+        let Some(frame) = rest.get(..CHECKSUM + packed) else { return Ok(None) };
         let (checksum, covered) = frame.split_at(CHECKSUM);
         if checksum != checksum_of(covered) {
             return Err("checksum of a compressed block does not match".to_owned());
@@ -54,13 +60,17 @@ impl FrameReader {
         if bytes.len() != unpacked {
             return Err("a compressed block has another size than it says".to_owned());
         }
-        self.buffer.drain(..CHECKSUM + packed);
+        self.taken += CHECKSUM + packed;
+        if self.taken == self.buffer.len() {
+            self.buffer.clear();
+            self.taken = 0;
+        }
         Ok(Some(bytes))
     }
 
     /// An error if bytes of an unfinished frame are left.
     pub fn finish(&self) -> Result<(), String> {
-        if self.buffer.is_empty() { Ok(()) } else { Err("the last compressed block is cut short".to_owned()) }
+        if self.taken == self.buffer.len() { Ok(()) } else { Err("the last compressed block is cut short".to_owned()) }
     }
 }
 

@@ -160,9 +160,16 @@ pub fn endpoint_limits() -> HttpLimits {
     }
 }
 
+/// As [`endpoint_limits`], for readers with a token: slow ones would keep the turns of all, so an answer has to be taken at
+/// 1 MiB a second.
+pub fn reader_limits() -> HttpLimits {
+    HttpLimits { stall_timeout: Duration::from_secs(10), least_rate: 1 << 20, ..endpoint_limits() }
+}
+
 /// Serves `engine` on `listener` until the process ends.
 pub async fn serve_endpoint(engine: Engine, access: Access, listener: TcpListener) -> std::io::Result<()> {
-    serve_endpoint_on(&HttpServer::new(endpoint_limits()), engine, access, listener).await
+    let limits = if access.is_checked() { reader_limits() } else { endpoint_limits() };
+    serve_endpoint_on(&HttpServer::new(limits), engine, access, listener).await
 }
 
 /// [`serve_endpoint`] with the caller's limits and counters.
@@ -194,6 +201,9 @@ pub fn run_endpoint(args: &EndpointArgs) -> Result<(), StoreError> {
         return Err(StoreError::Setting("an empty token for the store endpoint".to_owned()));
     }
     super::private::restrict_umask();
+    for line in super::private::claim(&args.data_dir)? {
+        eprintln!("{line}");
+    }
     let library = find_library(args.library.as_deref())?;
     let engine = Engine::open(&library, &args.data_dir, &EngineLimits::default())?;
     let io = |source| StoreError::Io { what: "serve the store of", path: args.data_dir.clone(), source };

@@ -30,7 +30,7 @@ const READER_BODY_LIMIT: usize = 1024 * 1024;
 const READER_SETTINGS: [(&str, &str); 5] = [
     ("allow_ddl", "0"),
     ("allow_introspection_functions", "0"),
-    ("function_range_max_elements_in_block", "10000000"),
+    ("function_range_max_elements_in_block", "100000"),
     // The printed statement is longer than what the caller wrote.
     ("max_query_size", "4194304"),
     ("max_parser_depth", "3000"),
@@ -44,7 +44,6 @@ impl Endpoint {
             let text = "too many requests at once, try again";
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 202, "TOO_MANY_SIMULTANEOUS_QUERIES", text)
         };
-        let _queued = Queued::enter(&self.waiting).ok_or_else(busy)?;
         if fields.default_format.is_none() {
             let named = request.headers().get("x-clickhouse-format").and_then(|v| v.to_str().ok());
             fields.default_format = named.map(str::to_owned);
@@ -52,6 +51,8 @@ impl Endpoint {
         let content = request.headers().get(header::CONTENT_TYPE).map(|v| v.as_bytes().to_vec()).unwrap_or_default();
         let whole = axum::body::to_bytes(request.into_body(), READER_BODY_LIMIT).await;
         let whole = whole.map_err(|e| bad(format!("a body of at most {READER_BODY_LIMIT} bytes is taken: {e}")))?;
+        // After the body: a client that sends slowly takes no place in the queue. Bodies are bounded by the connections.
+        let _queued = Queued::enter(&self.waiting).ok_or_else(busy)?;
         if content.starts_with(b"multipart/form-data") {
             let mut form = Request::new(Body::from(whole));
             let value = HeaderValue::from_bytes(&content).map_err(|e| bad(e.to_string()))?;

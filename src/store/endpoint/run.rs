@@ -8,9 +8,13 @@ use crate::store::chdb::{Connection, Engine};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use tokio::sync::mpsc;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
+
+/// Largest piece of an answer handed to the connection, bytes, so that progress of a slow client is seen.
+const PIECE: usize = 64 << 10;
 
 /// Chunks in flight between the engine's thread and the connection.
 pub const CHUNKS: usize = 4;
@@ -117,9 +121,13 @@ enum Chunk {
 }
 
 /// Runs a statement; the status is sent once the first chunk, the end or an error is there.
-pub async fn run(job: Job, turn: impl Send + 'static) -> Result<Response, Refusal> {
+///
+/// The turn is held by the engine's thread and by the answer's body: what waits for a slow client counts as running.
+pub async fn run(job: Job, turn: OwnedSemaphorePermit) -> Result<Response, Refusal> {
     let (tx, mut rx) = mpsc::channel(CHUNKS);
     let packed = job.fields.compress;
+    let turn = Arc::new(turn);
+    let of_body = turn.clone();
     tokio::task::spawn_blocking(move || {
         let _turn = turn;
         if let Err(refusal) = job.run(&tx) {
@@ -143,8 +151,13 @@ pub async fn run(job: Job, turn: impl Send + 'static) -> Result<Response, Refusa
         Err(refusal) => Some(exception_block(&refusal.error.text, &tag)),
     });
     let chunks = tokio_stream::once(first).chain(rest);
-    let chunks = chunks.map(move |bytes| {
-        Ok::<_, std::convert::Infallible>(if packed { Bytes::from(frames::pack(&bytes)) } else { bytes })
+    let chunks = futures_util::StreamExt::flat_map(chunks, move |bytes| {
+        let _turn = &of_body;
+        let mut bytes = if packed { Bytes::from(frames::pack(&bytes)) } else { bytes };
+        tokio_stream::iter(std::iter::from_fn(move || {
+            let piece = bytes.split_to(bytes.len().min(PIECE));
+            (!piece.is_empty()).then_some(Ok::<_, std::convert::Infallible>(piece))
+        }))
     });
     *response.body_mut() = Body::from_stream(chunks);
     Ok(response)

@@ -1,13 +1,17 @@
 //! Calls of listed functions: arguments, lambdas, windows.
 
 use super::expression::constant;
-use super::functions::{Listed, free_arguments, listed, needs_short_array};
+use super::functions::{Listed, free_arguments, listed, needs_short_array, short_needle_at};
 use super::literal::{parts, unescape};
+use super::tokens::PARAMETER_MARK;
 use super::{Printer, Refused, no, one_line, types};
 use sqlparser::ast::*;
 
 /// Longest array that may be searched for each element of another.
 const SHORT_ARRAY: usize = 1000;
+
+/// Longest text that may be searched for or matched, bytes.
+const SHORT_NEEDLE: usize = 1024;
 
 impl Printer<'_> {
     /// A function of ARRAY JOIN.
@@ -102,11 +106,35 @@ impl Printer<'_> {
     }
 
     /// A function of one row, with the rules for its arguments.
+    /// A text that is searched for or matched has to be a short literal: the cost grows with the product of both lengths.
+    pub(super) fn short_needle(&self, name: &str, needle: &Expr) -> Result<(), Refused> {
+        match needle {
+            Expr::Nested(inner) => self.short_needle(name, inner),
+            Expr::Value(ValueWithSpan { value: Value::SingleQuotedString(raw), span: _ })
+                if raw.len() <= SHORT_NEEDLE =>
+            {
+                Ok(())
+            }
+            Expr::Value(ValueWithSpan { value: Value::Placeholder(mark), span: _ }) if self.is_short(mark) => Ok(()),
+            _ => no(&format!("a text to look for in {name} that is computed or longer than {SHORT_NEEDLE} bytes")),
+        }
+    }
+
+    fn is_short(&self, mark: &str) -> bool {
+        let number = mark.strip_prefix(PARAMETER_MARK).and_then(|n| n.parse::<usize>().ok());
+        number.and_then(|n| self.substitutes.get(n)).is_some_and(|text| text.len() <= SHORT_NEEDLE)
+    }
+
     fn call(&mut self, name: &'static str, args: &[FunctionArg]) -> Result<(), Refused> {
         if let Some(free) = free_arguments(name) {
             for arg in args.iter().skip(free) {
                 literal_argument(name, arg)?;
             }
+        }
+        if let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(needle))) =
+            short_needle_at(name).and_then(|at| args.get(at))
+        {
+            self.short_needle(name, needle)?;
         }
         if needs_short_array(name) && !args.iter().any(is_short_array) {
             return no(&format!("{name}() without an array of up to {SHORT_ARRAY} constants as one of its arguments"));

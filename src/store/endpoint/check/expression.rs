@@ -55,12 +55,17 @@ impl Printer<'_> {
                 Ok(())
             }
             Expr::Like { negated, any: false, expr, pattern, escape_char: None } => {
+                self.short_needle("LIKE", pattern)?;
                 self.operation(expr, if *negated { " NOT LIKE " } else { " LIKE " }, pattern)
             }
             Expr::ILike { negated, any: false, expr, pattern, escape_char: None } => {
+                self.short_needle("ILIKE", pattern)?;
                 self.operation(expr, if *negated { " NOT ILIKE " } else { " ILIKE " }, pattern)
             }
-            Expr::RLike { negated: false, expr, pattern, regexp: _ } => self.call_of("match(", &[expr, pattern]),
+            Expr::RLike { negated: false, expr, pattern, regexp: _ } => {
+                self.short_needle("REGEXP", pattern)?;
+                self.call_of("match(", &[expr, pattern])
+            }
             Expr::In { expr, target, negated, global: false } => self.in_list(expr, target, *negated),
             Expr::Case { case_token: _, end_token: _, operand, conditions, else_result } => {
                 self.word("(CASE");
@@ -114,7 +119,10 @@ impl Printer<'_> {
             }
             Expr::Ceil { expr, field } => self.rounded("ceil(", expr, field),
             Expr::Floor { expr, field } => self.rounded("floor(", expr, field),
-            Expr::Position { expr, r#in } => self.call_of("position(", &[r#in, expr]),
+            Expr::Position { expr, r#in } => {
+                self.short_needle("POSITION", expr)?;
+                self.call_of("position(", &[r#in, expr])
+            }
             Expr::Substring { expr, substring_from: Some(from), substring_for, special: _, shorthand: _ } => {
                 match substring_for {
                     Some(length) => self.call_of("substring(", &[expr, from, length]),

@@ -132,6 +132,10 @@ impl Printer<'_> {
     }
 
     fn table(&mut self, name: &[&Ident], alias: Option<&TableAlias>) -> Result<(), Refused> {
+        self.tables += 1;
+        if self.tables > super::MAX_TABLES {
+            return Err(Refused::too_large(format!("the statement names more than {} tables", super::MAX_TABLES)));
+        }
         let mut checked = Vec::with_capacity(2);
         for part in name {
             // `system.functions` and the like are looked up by name below.

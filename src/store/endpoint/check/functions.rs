@@ -98,7 +98,7 @@ pub const AGGREGATES: &str = "
     exponentialMovingAverage exponentialTimeDecayedAvg exponentialTimeDecayedCount exponentialTimeDecayedMax
     exponentialTimeDecayedSum first_value first_value_respect_nulls groupArray groupArrayInsertAt groupArrayIntersect
     groupArrayLast groupArrayMovingAvg groupArrayMovingSum groupArraySample groupArraySorted groupBitAnd groupBitOr
-    groupBitXor groupConcat groupUniqArray group_concat histogram intervalLengthSum kolmogorovSmirnovTest kurtPop
+    groupBitXor groupConcat groupUniqArray group_concat histogram intervalLengthSum kurtPop
     kurtSamp largestTriangleThreeBuckets last_value last_value_respect_nulls lttb mannWhitneyUTest max maxIntersections
     maxIntersectionsPosition max_by meanZTest median medianBFloat16 medianDD medianDeterministic medianExact
     medianExactHigh medianExactLow medianExactWeighted medianGK medianInterpolatedWeighted medianTDigest
@@ -251,6 +251,40 @@ pub fn free_arguments(name: &str) -> Option<usize> {
                 name.starts_with("toInterval") || name.ends_with("OrDefault") && name.starts_with("toIPv");
             (!converts_free).then_some(1)
         }
+        _ => None,
+    }
+}
+
+/// Functions that search for one of their arguments, or match it, at a cost that grows with the product of both lengths:
+/// it has to be a short literal. The place of that argument, from 0.
+pub fn short_needle_at(name: &str) -> Option<usize> {
+    match name {
+        "locate" | "splitByString" | "splitByRegexp" => Some(0),
+        "position"
+        | "positionUTF8"
+        | "positionCaseInsensitive"
+        | "positionCaseInsensitiveUTF8"
+        | "instr"
+        | "countSubstrings"
+        | "countSubstringsCaseInsensitive"
+        | "hasToken"
+        | "hasTokenCaseInsensitive"
+        | "like"
+        | "notLike"
+        | "ilike"
+        | "notILike"
+        | "match"
+        | "REGEXP_MATCHES"
+        | "extract"
+        | "extractAll"
+        | "regexpExtract"
+        | "REGEXP_EXTRACT"
+        | "replaceAll"
+        | "replace"
+        | "replaceOne"
+        | "replaceRegexpAll"
+        | "replaceRegexpOne"
+        | "REGEXP_REPLACE" => Some(1),
         _ => None,
     }
 }

@@ -39,6 +39,12 @@ pub const MAX_DEPTH: usize = 250;
 /// Longest printed statement, bytes.
 pub const MAX_PRINTED: usize = 2 * 1024 * 1024;
 
+/// Most tables that one statement names. The engine's analysis of joins costs more for each.
+const MAX_TABLES: usize = 100;
+
+/// Most clauses that begin with WITH.
+const MAX_WITH: usize = 500;
+
 /// How often the parser may call itself. Brackets cost it several calls each.
 const PARSER_RECURSION: usize = 400;
 
@@ -175,12 +181,14 @@ struct Printer<'n> {
     out: String,
     /// Names of the CTEs in scope, innermost last.
     ctes: Vec<String>,
+    /// Tables named so far, those of subqueries among them.
+    tables: usize,
     depth: usize,
 }
 
 impl<'n> Printer<'n> {
     fn new(names: &'n Names, substitutes: Vec<String>) -> Printer<'n> {
-        Printer { names, substitutes, out: String::new(), ctes: Vec::new(), depth: 0 }
+        Printer { names, substitutes, out: String::new(), ctes: Vec::new(), tables: 0, depth: 0 }
     }
 
     fn word(&mut self, text: &'static str) {

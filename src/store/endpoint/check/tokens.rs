@@ -61,6 +61,9 @@ pub(super) fn prepare(sql: &str, parameters: &[(String, String)]) -> Result<(Vec
     let mut clauses = Clauses::default();
     take_clauses(&mut tokens, &mut clauses)?;
     let tokens = substitute(&tokens, parameters, &mut clauses)?;
+    if tokens.iter().filter(|token| is_keyword(Some(token), Keyword::WITH)).count() > super::MAX_WITH {
+        return Err(Refused::too_large(format!("the statement has more than {} WITH clauses", super::MAX_WITH)));
+    }
     Ok((rewrite_with(&tokens), clauses))
 }
 
@@ -123,6 +126,8 @@ fn setting_list(tokens: &[Token]) -> Option<Vec<(String, String)>> {
 fn substitute(tokens: &[Token], parameters: &[(String, String)], clauses: &mut Clauses) -> Result<Vec<Token>, Refused> {
     let mut out = Vec::with_capacity(tokens.len());
     let mut at = 0;
+    // A parameter may be named many times.
+    let mut substituted = 0usize;
     while let Some(token) = tokens.get(at) {
         let rest = tokens.get(at..).unwrap_or_default();
         match rest {
@@ -141,6 +146,10 @@ fn substitute(tokens: &[Token], parameters: &[(String, String)], clauses: &mut C
                     let text = format!("the parameter {} has no value: send param_{0}", one_line(&name.value));
                     return Err(Refused::syntax(text));
                 };
+                substituted = substituted.saturating_add(value.len() + type_name.len());
+                if substituted > super::MAX_PRINTED {
+                    return Err(Refused::too_large("the values of the parameters are too long in all"));
+                }
                 out.push(Token::Placeholder(format!("{PARAMETER_MARK}{}", clauses.substitutes.len())));
                 clauses.substitutes.push(parameter(&name.value, value, &type_name)?);
                 at += 3 + used + 1;
