@@ -177,7 +177,7 @@ function makeStream({ random, hex, id, callId, src, dst, codec, from, to, impair
   const row = {
     ...lossFigures({ lost, expected, runs, bursty: impaired === "bursty", ptimeMs: 20 }), ...delayFigures(dv), strays: 0, telephone_events: 0, comfort_noise: 0, digits: 0, talkspurts: 1, silence_ms: 0,
     remote: null, r_budget: whole === null ? null : budgetOf(BEST_R[scale], ie, whole, lossPct, impaired === "jitter" ? 3 : 0),
-    id: hex(16), call_id: callId, call: id, src, dst, ssrc: `0x${hex(8)}`, codec, clock_rate: clock, clock_source: codec === "PCMU" || codec === "PCMA" ? "static" : "sdp",
+    id: hex(16), call_id: callId, call: id, src, dst, ssrc: `0x${hex(8)}`, codec, clock_rate: clock, clock_source: codec === "PCMU" || codec === "PCMA" ? "static" : "sdp", clock_rate_signalled: null,
     payload_types: [{ pt: { PCMU: 0, PCMA: 8, G729: 18, G722: 9, opus: 111 }[codec], packets: expected - lost }, ...(random() < 0.3 ? [{ pt: 101, packets: 12 }] : [])], ptime_ms: 20,
     first_at: rows[0]?.start_at ?? iso(from), last_at: iso(to), packets: expected - lost, unique: expected - lost, expected, lost, loss_pct: expected > 0 ? (100 * lost) / expected : null,
     duplicates_probe: random() < 0.2 ? 211 : 0, duplicates_network: 0, reordered: sum((r) => r.reordered), reorder_extent: impaired === "reorder" ? 4 : 0, restarts: 0, sent_elsewhere: 0,

@@ -219,3 +219,40 @@ proptest! {
         prop_assert_eq!(unescape(inside), Some(text));
     }
 }
+
+#[test]
+fn what_grows_with_the_product_of_lengths_is_bounded() {
+    for sql in [
+        "SELECT positionCaseInsensitiveUTF8(call_id, concat(repeat('a', 100000), 'b')) FROM calls",
+        "SELECT countSubstrings(call_id, site) FROM calls",
+        "SELECT call_id LIKE concat('%', site) FROM calls",
+        "SELECT call_id ILIKE repeat('%a', 4000) FROM calls",
+        "SELECT position(site IN call_id) FROM calls",
+        "SELECT kolmogorovSmirnovTest('two-sided', 'exact')(duration_ms, 1) FROM calls",
+    ] {
+        assert_eq!(refused(sql).reason, Reason::Denied, "{sql}");
+    }
+    let long = "x".repeat(1025);
+    assert_eq!(refused(&format!("SELECT call_id LIKE '{long}' FROM calls")).reason, Reason::Denied);
+    for sql in [
+        "SELECT call_id LIKE '%123', position(call_id, 'a'), splitByString(',', call_id) FROM calls",
+        "SELECT replaceRegexpAll(call_id, '[0-9]+', '#') FROM calls",
+    ] {
+        check(sql, &[], &names()).unwrap_or_else(|e| panic!("{sql}: {e}"));
+    }
+    let named = |value: &str| [("a".to_owned(), value.to_owned())];
+    let like = "SELECT call_id LIKE {a:String} FROM calls";
+    assert!(check(like, &named("%1"), &names()).is_ok());
+    assert_eq!(check(like, &named(&long), &names()).unwrap_err().reason, Reason::Denied);
+}
+
+#[test]
+fn what_one_statement_names_often_is_bounded() {
+    let joins = |n: usize| format!("SELECT 1 FROM calls{}", " CROSS JOIN calls".repeat(n));
+    assert!(check(&joins(99), &[], &names()).is_ok());
+    assert_eq!(refused(&joins(100)).reason, Reason::TooLarge);
+    assert_eq!(refused(&"WITH ".repeat(501)).reason, Reason::TooLarge);
+    let value = [("a".to_owned(), "x".repeat(900_000))];
+    let select = format!("SELECT {}", ["{a:String}"; 3].join(","));
+    assert_eq!(check(&select, &value, &names()).unwrap_err().reason, Reason::TooLarge);
+}
