@@ -7,7 +7,6 @@ use auscult::model::{Limits, Outcome, Policy, Transport};
 use auscult::signal::Signal;
 use auscult::units::Timestamp;
 use auscult::wire::sip::{self, Anomaly, Framer, Framing, FramingLimits};
-use std::time::{Duration, Instant};
 
 struct Case {
     id: String,
@@ -190,29 +189,6 @@ fn prefixes_and_single_octet_mutants_are_survived() {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test that measures time needs a clock")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-#[test]
-fn large_hostile_messages_take_linear_time() {
-    for case in cases().iter().filter(|c| c.bytes.len() > 10_000) {
-        let time = |bytes: &[u8]| {
-            (0..3)
-                .map(|_| {
-                    let start = now();
-                    let _ = sip::parse(bytes);
-                    start.elapsed()
-                })
-                .min()
-                .unwrap_or_default()
-        };
-        // Generous: an unoptimised build on a busy machine. Quadratic scans of 50 KB take seconds here.
-        assert!(time(&case.bytes) < Duration::from_millis(250), "{}: {:?}", case.id, time(&case.bytes));
-    }
-}
-
 #[test]
 fn random_mutations_are_survived() {
     let seeds: Vec<Vec<u8>> = [
@@ -233,10 +209,7 @@ fn random_mutations_are_survived() {
         random ^= random << 17;
         (random % below.max(1) as u64) as usize
     };
-    let started = now();
-    let mut at = 0;
-    while at < 1_000_000 && started.elapsed() < Duration::from_secs(10) {
-        at += 1;
+    for at in 1..=20_000 {
         let mut bytes = seeds[next(seeds.len())].clone();
         for _ in 0..=next(4) {
             let place = next(bytes.len());
@@ -259,8 +232,6 @@ fn random_mutations_are_survived() {
         feed(&mut signal, at * 1_000_000, &bytes);
         assert!(signal.len() <= 256);
     }
-    println!("{at} mutations");
-    assert!(at > 10_000, "too slow to mean anything: {at}");
     let mut facts = Vec::new();
     signal.finish(Timestamp(i64::MAX), &mut facts);
     assert!(signal.is_empty());
