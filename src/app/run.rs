@@ -353,7 +353,7 @@ async fn migrate_embedded(store: &Store) -> anyhow::Result<()> {
         Ok(applied) => applied,
         Err(_) => {
             super::say(
-                "the store is brought up to date for this version: it may take minutes, and goes on at the next start if it is cut off",
+                "making or changing the tables of the store for this version: an upgrade may take minutes, and goes on at the next start if it is cut off",
             );
             migration.await
         }
