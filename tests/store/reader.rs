@@ -299,7 +299,7 @@ async fn what_is_printed_is_one_statement_of_listed_functions_to_the_engine_too(
     let connection = store.engine().unwrap().connect(&[]).unwrap();
     let mut accepted = Vec::new();
     on_a_deep_stack(|| {
-        for seed in 1..=2500 {
+        for seed in 1..=4000 {
             let sql = Dice(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed)).statement();
             let Ok(first) = check_on_this_stack(&sql, &[], &names) else { continue };
             let second = check_on_this_stack(&first.sql, &[], &names);
