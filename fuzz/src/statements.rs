@@ -29,6 +29,10 @@ pub fn statement(bytes: &[u8]) {
     for word in bare.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()) {
         assert!(!REFUSED.iter().any(|refused| word.eq_ignore_ascii_case(refused)), "{sql:?}: {}", checked.sql);
     }
+    // Tables of the engine's own are answered by fixed subqueries, which a reader may not write.
+    if bare.contains("system.") {
+        return;
+    }
     match check_on_this_stack(&checked.sql, &[], &names) {
         Ok(again) => assert_eq!(again.sql, checked.sql, "{sql:?}"),
         Err(refused) => panic!("{sql:?} became {}, which is refused: {refused}", checked.sql),
