@@ -414,7 +414,7 @@ fn file_name(segment: &Segment) -> String {
 /// What the name of a file says; its size and state are not known by it.
 fn parse_name(name: &str) -> Option<Segment> {
     let mut parts = name.strip_suffix(".seg")?.split('-');
-    // Numbers count up from 1: one so large is not of a spool, and leaves no room for the next.
+    // Numbers count up from 1: the spool never writes one so large, and the next one would overflow.
     let number = u64::from_str_radix(parts.next()?, 16).ok().filter(|number| *number < 1 << 63)?;
     let table = Table::from_name(parts.next()?)?;
     let rows = parts.next()?.parse().ok()?;

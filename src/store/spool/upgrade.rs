@@ -14,7 +14,7 @@ pub type Clean = dyn Fn(Table, &str, &str) -> Option<String> + Send + Sync;
 pub struct Resanitised {
     pub segments: u64,
     pub rows: u64,
-    /// Damaged, so that nobody can tell what is in them: removed.
+    /// Damaged, so that their contents are unknown: removed.
     pub dropped_segments: u64,
     pub dropped_rows: u64,
     /// Could not be read or written now. They are not delivered; the next start tries them again.

@@ -204,7 +204,7 @@ impl StoreSender {
         }
     }
 
-    /// Whether the writer is so far behind that whoever can wait should: by this many facts, or by half of the bytes that
+    /// Whether the writer is so far behind that a caller that can wait should: by this many facts, or by half of the bytes that
     /// may wait.
     pub fn is_behind(&self, facts: usize) -> bool {
         self.depth() > facts || self.shared.queued_bytes.load(Ordering::Acquire) > self.queue_bytes / 2

@@ -195,7 +195,7 @@ pub(super) const URN_PREFIXES: &[&str] = &[
 pub(super) const SCHEMES: &[&str] =
     &["Digest", "Basic", "Bearer", "NTLM", "Kerberos", "Negotiate", "TLS-DSK", "PGP", "OAuth"];
 
-/// Parameters of the Digest scheme (RFC 7616, RFC 3310) that help nobody to guess a password.
+/// Parameters of the Digest scheme (RFC 7616, RFC 3310) that do not help to guess a password.
 pub(super) const DIGEST_PARAMS: &[&str] = &[
     "realm",
     "username",
