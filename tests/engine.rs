@@ -21,6 +21,8 @@ mod outage;
 mod rating;
 #[path = "engine/reports.rs"]
 mod reports;
+#[path = "engine/reuse.rs"]
+mod reuse;
 #[path = "engine/time.rs"]
 mod time;
 #[path = "engine/trust.rs"]

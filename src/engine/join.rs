@@ -12,13 +12,13 @@ use super::verdict::{self, Evidence};
 use super::worst::{Rated, Worst, lower};
 use crate::media::{Endpoint, FlowKey, Gap, STREAMS_PER_ADDRESS};
 use crate::model::{
-    CallRecord, CallState, CodecId, Event, IntervalReport, Limits, LossSource, MosReport, Policy, Quality, RtcpRecord,
-    Srtp, StreamId, StreamNumbers, StreamReport, TimestampSource,
+    CallRecord, CallState, CodecId, Event, IntervalReport, Limits, LossSource, MosReport, PayloadMap, Policy, Quality,
+    RtcpRecord, Srtp, StreamId, StreamNumbers, StreamReport, TimestampSource,
 };
 use crate::quality::assess::{Media, bounds};
 use crate::quality::{CodecTable, DelaySource, MosContext, assess};
 use crate::signal::Side;
-use crate::units::{Nanos, Seeded, Ssrc, Timestamp};
+use crate::units::{Nanos, PayloadType, Seeded, Ssrc, Timestamp};
 use crate::wire::sdp::Direction;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -33,6 +33,8 @@ const ENDPOINTS_PER_CALL: usize = 64;
 /// Streams of one address or SSRC that one report, m-line or lossy row is compared with, beyond those of its own flow or
 /// call: the latest. Ordinary addresses have two.
 const COMPARED_WITH: usize = 64;
+/// Calls remembered of one address: the latest. A media server may have all of its calls at one port.
+const CALLS_PER_ADDRESS: usize = 16;
 /// The same over all m-lines of one message.
 pub const COMPARED_PER_MESSAGE: usize = 256;
 /// Streams the other way whose gaps are compared with those of one stream.
@@ -41,20 +43,40 @@ const REVERSE_COMPARED: usize = 16;
 const CAPTURE_START: Nanos = Nanos::from_secs(1);
 
 /// What an offer or answer says about one address.
-pub struct Wish {
+pub struct NegotiatedMedia {
     pub uid: u64,
     pub call_id: Arc<str>,
     pub side: Side,
     pub endpoint: Endpoint,
+    pub payloads: Arc<[PayloadMap]>,
     pub direction: Direction,
     pub srtp: Srtp,
 }
 
-/// Where a side of a call wants its media.
-struct Binding {
+/// Where a side of a call wants its media, and what it said of the payload types there.
+struct MediaBinding {
     uid: u64,
     side: Side,
     srtp: Srtp,
+    payloads: Arc<[PayloadMap]>,
+}
+
+/// The calls that announced one address, in the order in which they did: one, as a rule.
+type Bindings = SmallVec<[MediaBinding; 1]>;
+
+/// Streams at an address that a call announced.
+pub struct StreamsAtAddress {
+    /// The call had not announced the address before.
+    pub first: bool,
+    /// With the call each belongs to, in the order of their beginning.
+    pub streams: Vec<(StreamId, FlowKey, Option<u64>)>,
+}
+
+/// The call a stream belongs to, and the side that sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Owner {
+    uid: u64,
+    sender: Side,
 }
 
 /// Streams of one SSRC or address: both directions of a call, as a rule.
@@ -97,6 +119,8 @@ struct Call {
     callee_sends: bool,
     both_send: bool,
     held: bool,
+    /// It has ended and waits for late messages and media.
+    over: bool,
     /// It is over, and its streams are being closed.
     closing: bool,
     worst: Option<Rated>,
@@ -117,7 +141,9 @@ pub struct Join {
     streams: HashMap<StreamId, Box<Stream>, Seeded>,
     by_ssrc: HashMap<Ssrc, Ids, Seeded>,
     by_endpoint: HashMap<Endpoint, Ids, Seeded>,
-    bindings: HashMap<Endpoint, Binding, Seeded>,
+    bindings: HashMap<Endpoint, Bindings, Seeded>,
+    /// Bindings of all addresses.
+    bound: usize,
     calls: HashMap<u64, Call, Seeded>,
     pub witness: Witness,
     pub gaps: Gaps,
@@ -154,6 +180,7 @@ impl Join {
             by_ssrc: HashMap::with_hasher(hasher.clone()),
             by_endpoint: HashMap::with_hasher(hasher.clone()),
             bindings: HashMap::with_hasher(hasher.clone()),
+            bound: 0,
             calls: HashMap::with_hasher(hasher.clone()),
             relations: Relations::new(policy.stream_timeout, hasher.clone()),
             gaps: Gaps::new(policy.interval, limits.gaps(), &hasher),
@@ -173,50 +200,70 @@ impl Join {
         }
     }
 
-    /// A side said where it wants its media. Returns the streams of the address, at most `most`, which now know their call;
-    /// `None` where the address found no place.
-    pub fn media(&mut self, fact: &Wish, most: usize) -> Option<Vec<(StreamId, FlowKey)>> {
-        let endpoint = fact.endpoint;
-        if self.bindings.len() >= self.max_endpoints && !self.bindings.contains_key(&endpoint) {
+    /// A side said where it wants its media. Returns the streams of the address, at most `most`; `None` where the address
+    /// found no place. The binding of another call at the address stays: it is released by that call.
+    pub fn media(&mut self, media: &NegotiatedMedia, most: usize) -> Option<StreamsAtAddress> {
+        let endpoint = media.endpoint;
+        let known = self.bindings.get(&endpoint).is_some_and(|all| all.iter().any(|b| b.uid == media.uid));
+        if self.bound >= self.max_endpoints && !known {
             return None;
         }
-        let call = self.calls.entry(fact.uid).or_default();
-        call.call_id = fact.call_id.clone();
-        if !call.endpoints.contains(&endpoint) && call.endpoints.len() < ENDPOINTS_PER_CALL {
+        let call = self.calls.entry(media.uid).or_default();
+        call.call_id = media.call_id.clone();
+        let first = !call.endpoints.contains(&endpoint);
+        if first && call.endpoints.len() < ENDPOINTS_PER_CALL {
             call.endpoints.push(endpoint);
         }
-        let sends = matches!(fact.direction, Direction::SendRecv | Direction::SendOnly);
-        match fact.side {
+        let sends = matches!(media.direction, Direction::SendRecv | Direction::SendOnly);
+        match media.side {
             Side::Caller => call.caller_sends = sends,
             Side::Callee => call.callee_sends = sends,
         }
-        if fact.direction != Direction::SendRecv {
+        if media.direction != Direction::SendRecv {
             call.held |= call.both_send;
         }
         call.both_send |= call.caller_sends && call.callee_sends;
-        self.bindings.insert(endpoint, Binding { uid: fact.uid, side: fact.side, srtp: fact.srtp });
-        let streams = self.streams_at(endpoint, fact.uid, most.min(COMPARED_WITH));
-        for (id, _) in &streams {
-            self.bind(*id);
+        let bindings = self.bindings.entry(endpoint).or_default();
+        let before = bindings.len();
+        bindings.retain(|b| b.uid != media.uid);
+        if bindings.len() >= CALLS_PER_ADDRESS {
+            bindings.remove(0);
         }
-        Some(streams)
+        bindings.push(MediaBinding {
+            uid: media.uid,
+            side: media.side,
+            srtp: media.srtp,
+            payloads: Arc::clone(&media.payloads),
+        });
+        self.bound = self.bound + bindings.len() - before;
+        Some(StreamsAtAddress { first, streams: self.streams_at(endpoint, media.uid, most.min(COMPARED_WITH)) })
+    }
+
+    /// Whether a call has ended, and is only remembered for what may still come of it.
+    pub fn is_over(&self, uid: u64) -> bool {
+        self.calls.get(&uid).is_none_or(|call| call.over)
+    }
+
+    /// Whether a call announced this address.
+    pub fn announced(&self, uid: u64, endpoint: Endpoint) -> bool {
+        self.calls.get(&uid).is_some_and(|call| call.endpoints.contains(&endpoint))
     }
 
     /// Streams to and from an address, in the order of their beginning. Where there are more than `most`, those of the call
     /// first, then the latest.
-    fn streams_at(&mut self, endpoint: Endpoint, uid: u64, most: usize) -> Vec<(StreamId, FlowKey)> {
+    fn streams_at(&mut self, endpoint: Endpoint, uid: u64, most: usize) -> Vec<(StreamId, FlowKey, Option<u64>)> {
         let all = self.by_endpoint.get(&endpoint).map_or(&[][..], |ids| ids);
         let stream = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.key, s.uid));
         if all.len() <= most {
             self.compared += all.len() as u64;
-            return all.iter().filter_map(stream).map(|(id, key, _)| (id, key)).collect();
+            return all.iter().filter_map(stream).collect();
         }
         let here = |key: &FlowKey| key.src() == endpoint || key.dst() == endpoint;
         let own = self.calls.get(&uid).map_or(&[][..], |call| &call.all).iter().rev().take(most).filter_map(stream);
-        let mut found: Vec<_> = own.filter(|(_, key, _)| here(key)).map(|(id, key, _)| (id, key)).collect();
+        let mut found: Vec<_> = own.filter(|(_, key, _)| here(key)).collect();
         let others = all.iter().rev().take(most).filter_map(stream).filter(|(.., of)| *of != Some(uid));
         let room = most - found.len();
-        found.extend(others.map(|(id, key, _)| (id, key)).take(room));
+        found.extend(others.take(room));
         found.reverse();
         self.compared += 2 * most as u64;
         self.compared_in_part += 1;
@@ -233,17 +280,98 @@ impl Join {
         fewer.iter().rev().take(COMPARED_PER_MESSAGE).filter_map(stream).filter(matches)
     }
 
-    /// Whether the address is free for others now.
-    pub fn media_gone(&mut self, uid: u64, endpoint: Endpoint) -> bool {
-        let ours = self.bindings.get(&endpoint).is_some_and(|b| b.uid == uid);
-        if ours {
+    /// A call no longer wants media at an address. Returns what holds there from now on, if the call had announced it: the
+    /// payload types of the call that announced it last, or nothing.
+    pub fn media_gone(&mut self, uid: u64, endpoint: Endpoint) -> Option<Option<Arc<[PayloadMap]>>> {
+        let bindings = self.bindings.get_mut(&endpoint)?;
+        let before = bindings.len();
+        bindings.retain(|b| b.uid != uid);
+        if bindings.len() == before {
+            return None;
+        }
+        self.bound -= before - bindings.len();
+        let latest = bindings.last().map(|b| Arc::clone(&b.payloads));
+        if latest.is_none() {
             self.bindings.remove(&endpoint);
         }
-        ours
+        Some(latest)
+    }
+
+    /// What the call of a stream said of its payload types, where an address of the stream has several calls and the latest
+    /// one may not be its own.
+    pub fn payloads_of(&self, key: &FlowKey, payload_type: PayloadType) -> Option<Arc<[PayloadMap]>> {
+        let several = |end: Endpoint| self.bindings.get(&end).is_some_and(|all| all.len() > 1);
+        if !several(key.dst()) && !several(key.src()) {
+            return None;
+        }
+        let owner = self.owner(key, Some(payload_type))?;
+        let of = |end: Endpoint| self.bindings.get(&end)?.iter().find(|b| b.uid == owner.uid);
+        of(key.dst()).or_else(|| of(key.src())).map(|b| Arc::clone(&b.payloads))
+    }
+
+    /// The call a stream belongs to. One that announced both addresses; else one that announced the receiving address; else
+    /// the sending one. A call that is over has a claim only where no other has. Among several calls of one address (a media
+    /// server may have all of its calls at one port): that of the stream the other way, then the latest that names the
+    /// payload type and has no stream in this direction yet, then the latest.
+    fn owner(&self, key: &FlowKey, payload_type: Option<PayloadType>) -> Option<Owner> {
+        let of = |end: Endpoint| self.bindings.get(&end).map_or(&[][..], |all| all);
+        let (to, from) = (of(key.dst()), of(key.src()));
+        if let ([only], []) = (to, from) {
+            return Some(Owner { uid: only.uid, sender: only.side.other() });
+        }
+        let receiving = |b: &MediaBinding| Owner { uid: b.uid, sender: b.side.other() };
+        let sending = |b: &MediaBinding| Owner { uid: b.uid, sender: b.side };
+        for over in [false, true] {
+            let current = |b: &&MediaBinding| self.is_over(b.uid) == over;
+            let both = to.iter().rev().filter(current).find(|b| self.announced(b.uid, key.src()));
+            if let Some(both) = both {
+                return Some(receiving(both));
+            }
+            let both = from.iter().rev().filter(current).find(|b| self.announced(b.uid, key.dst()));
+            if let Some(both) = both {
+                return Some(sending(both));
+            }
+            let of_to: SmallVec<[&MediaBinding; 4]> = to.iter().rev().filter(current).collect();
+            let of_from: SmallVec<[&MediaBinding; 4]> = from.iter().rev().filter(current).collect();
+            let found = self.likeliest(key, payload_type, &of_to, receiving);
+            if let Some(owner) = found.or_else(|| self.likeliest(key, payload_type, &of_from, sending)) {
+                return Some(owner);
+            }
+        }
+        None
+    }
+
+    /// One of several calls that announced an address, the latest first.
+    fn likeliest(
+        &self,
+        key: &FlowKey,
+        payload_type: Option<PayloadType>,
+        calls: &[&MediaBinding],
+        owner: impl Fn(&MediaBinding) -> Owner,
+    ) -> Option<Owner> {
+        let latest = calls.first()?;
+        if calls.len() == 1 {
+            return Some(owner(latest));
+        }
+        let reverse = self.between(key.dst(), key.src()).find_map(|(_, stream)| stream.uid);
+        if let Some(same) = calls.iter().find(|b| Some(b.uid) == reverse) {
+            return Some(owner(same));
+        }
+        let names = |b: &MediaBinding| payload_type.is_none_or(|t| b.payloads.iter().any(|map| map.payload_type == t));
+        let waits = |b: &MediaBinding| {
+            let Owner { uid, sender } = owner(b);
+            self.calls.get(&uid).is_none_or(|call| match sender {
+                Side::Caller => call.from_caller == 0,
+                Side::Callee => call.from_callee == 0,
+            })
+        };
+        let waiting = calls.iter().find(|b| names(b) && waits(b));
+        Some(owner(waiting.or_else(|| calls.iter().find(|b| names(b))).unwrap_or(latest)))
     }
 
     pub fn stream_started(&mut self, mut report: StreamReport, out: &mut dyn Sink) -> Option<u64> {
         let key = FlowKey::new(report.src, report.dst, report.ssrc);
+        let payload_type = report.payload_types.first().map(|(payload_type, _)| *payload_type);
         self.streams.insert(
             report.id,
             Box::new(Stream {
@@ -265,7 +393,7 @@ impl Join {
         }
         self.unindexed += u64::from(!known);
         self.meet_reverse(report.id, &key);
-        self.bind(report.id);
+        self.bind(report.id, payload_type);
         self.label(report.id, &mut report.call_uid, &mut report.call_id);
         let uid = report.call_uid;
         out.push(Event::StreamStarted(Box::new(report)));
@@ -275,8 +403,8 @@ impl Join {
     /// Streams that a new one may go on from or repeat: of its SSRC, and between its addresses; with whether it is known
     /// to be of the same call.
     pub fn kin(&self, key: &FlowKey) -> Vec<(StreamId, FlowKey, bool)> {
-        let binding = self.bindings.get(&key.dst()).or_else(|| self.bindings.get(&key.src()));
-        let call = |uid: Option<u64>| uid.is_some() && uid == binding.map(|b| b.uid);
+        let owner = self.owner(key, None);
+        let call = |uid: Option<u64>| uid.is_some() && uid == owner.map(|o| o.uid);
         let all = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.key, call(s.uid)));
         let of_ssrc = self.by_ssrc.get(&Ssrc(key.ssrc)).into_iter().flatten().rev().filter_map(all);
         let of_flow = self.between(key.src(), key.dst()).filter(|(_, s)| s.key.ssrc != key.ssrc);
@@ -436,9 +564,7 @@ impl Join {
         let Some(call) = self.calls.get_mut(&uid) else { return (Vec::new(), Vec::new()) };
         call.closing = true;
         let active = call.active.iter().filter_map(|id| Some((*id, self.streams.get(id)?.key))).collect();
-        let endpoints: Vec<Endpoint> = call.endpoints.clone();
-        let left = endpoints.into_iter().filter(|e| self.media_gone(uid, *e)).collect();
-        (active, left)
+        (active, call.endpoints.clone())
     }
 
     /// A call whose streams have all ended.
@@ -456,9 +582,10 @@ impl Join {
     }
 
     /// A call that goes on, with what is known of its streams.
-    pub fn call_changed(&self, mut record: CallRecord, out: &mut dyn Sink) {
-        if let Some(call) = self.calls.get(&record.uid) {
+    pub fn call_changed(&mut self, mut record: CallRecord, out: &mut dyn Sink) {
+        if let Some(call) = self.calls.get_mut(&record.uid) {
             record.streams = call.all.clone();
+            call.over = record.state.is_over();
         }
         out.push(Event::CallChanged(Box::new(record)));
     }
@@ -575,46 +702,54 @@ impl Join {
 
     /// RTCP goes to the port above the media's, or to the same one (RFC 3550 section 11, RFC 5761).
     fn call_of_rtcp(&self, record: &RtcpRecord) -> Option<u64> {
-        [record.dst, record.src].into_iter().find_map(|address| Some(self.binding_near(address)?.uid))
+        let below = |address: SocketAddr, back: u16| {
+            let endpoint = Endpoint::from(address);
+            Endpoint { port: endpoint.port.wrapping_sub(back), ..endpoint }
+        };
+        let flow = |(back_src, back_dst): (u16, u16)| {
+            let (src, dst) = (below(record.src, back_src), below(record.dst, back_dst));
+            FlowKey { src_ip: src.ip, dst_ip: dst.ip, src_port: src.port, dst_port: dst.port, ssrc: record.reporter.0 }
+        };
+        [(0, 0), (1, 1), (1, 0), (0, 1)].map(flow).iter().find_map(|key| self.owner(key, None)).map(|owner| owner.uid)
     }
 
     /// Whether media or its RTCP was announced for an address.
     pub fn is_media_address(&self, address: SocketAddr) -> bool {
-        self.binding_near(address).is_some() || self.by_endpoint.contains_key(&Endpoint::from(address))
-    }
-
-    fn binding_near(&self, address: SocketAddr) -> Option<&Binding> {
         let endpoint = Endpoint::from(address);
         let below = Endpoint { port: endpoint.port.wrapping_sub(1), ..endpoint };
-        self.bindings.get(&endpoint).or_else(|| self.bindings.get(&below))
+        [endpoint, below].iter().any(|end| self.bindings.contains_key(end)) || self.by_endpoint.contains_key(&endpoint)
     }
 
-    /// Gives a stream to the call whose side receives it, else to the one whose side sends it.
-    fn bind(&mut self, id: StreamId) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        let ends = [stream.key.dst(), stream.key.src()];
+    /// Gives a stream that belongs to no call yet to one. Returns the call it belongs to.
+    pub fn bind(&mut self, id: StreamId, payload_type: Option<PayloadType>) -> Option<u64> {
+        let stream = self.streams.get(&id)?;
+        let (key, known) = (stream.key, stream.uid);
+        let owner = match known {
+            Some(uid) => Owner { uid, sender: stream.sender.unwrap_or(Side::Caller) },
+            None => self.owner(&key, payload_type)?,
+        };
+        let uid = owner.uid;
         // An offer may name several suites; the answer names one of them.
-        if let Some(srtp) = ends.iter().filter_map(|end| Some(self.bindings.get(end)?.srtp)).reduce(Srtp::settled_by) {
+        let srtp = |end: Endpoint| self.bindings.get(&end)?.iter().find(|b| b.uid == uid).map(|b| b.srtp);
+        let srtp = [key.dst(), key.src()].into_iter().filter_map(srtp).reduce(Srtp::settled_by);
+        let stream = self.streams.get_mut(&id)?;
+        if let Some(srtp) = srtp {
             stream.srtp = srtp;
         }
-        if stream.uid.is_some() {
-            return;
+        if known.is_some() {
+            return known;
         }
-        let (uid, sender) = match (self.bindings.get(&stream.key.dst()), self.bindings.get(&stream.key.src())) {
-            (Some(to), _) => (to.uid, to.side.other()),
-            (None, Some(from)) => (from.uid, from.side),
-            (None, None) => return,
-        };
-        (stream.uid, stream.sender) = (Some(uid), Some(sender));
+        (stream.uid, stream.sender) = (Some(uid), Some(owner.sender));
         let call = self.calls.entry(uid).or_default();
         call.active.insert(id);
         if call.all.len() < STREAMS_PER_ADDRESS {
             call.all.push(id);
         }
-        match sender {
+        match owner.sender {
             Side::Caller => call.from_caller += 1,
             Side::Callee => call.from_callee += 1,
         }
+        Some(uid)
     }
 
     fn meet_reverse(&mut self, id: StreamId, key: &FlowKey) {

@@ -31,7 +31,7 @@ pub use missed::Missed;
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Place, Shard, Witness};
 use crate::model::{
     CaptureInterval, Cut, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy, Relation,
-    RelationKind, Shedding, StreamId, TimestampSource, Transport,
+    RelationKind, Shedding, StreamId, StreamReport, TimestampSource, Transport,
 };
 use crate::signal::{self, Signal};
 use crate::units::text::clean;
@@ -45,16 +45,21 @@ use clock::Suspicion;
 use copies::Copies;
 use early::EarlyReports;
 use hashbrown::HashMap;
-use join::{COMPARED_PER_MESSAGE, Join, Wish};
+use join::{COMPARED_PER_MESSAGE, Join, NegotiatedMedia};
 use relations::Kin;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Packets decoded before the shards are asked to take them.
 const BATCH: usize = 64;
 
 /// Streams whose memory is asked for before their turn at a boundary.
 const TURNS_AHEAD: usize = 4;
+
+/// A stream that was silent for this long when another call announces its address is over: the end of its own call was not
+/// seen. Twice as long where it belongs to no call: its call may be the one that is described late.
+const SILENT_BEFORE_REUSE: Nanos = Nanos::from_secs(1);
 
 /// Takes facts one by one, as they come to be. A whole boundary's facts of a hundred thousand streams in one list would
 /// be a good part of what the machine holds.
@@ -761,6 +766,13 @@ impl Engine {
                     self.shard_of.insert(report.id, shard);
                     report.relation = self.relate(report.id, key);
                     let (first_at, at) = (report.first_at, report.last_at);
+                    let payload_type = report.payload_types.first().map(|(payload_type, _)| *payload_type);
+                    if let Some(payloads) = payload_type.and_then(|t| self.join.payloads_of(&key, t)) {
+                        self.shards[shard].tell(report.id, key, &payloads, true);
+                        if let Some(told) = self.shards[shard].report(report.id, key) {
+                            *report = StreamReport { relation: report.relation, ..told };
+                        }
+                    }
                     if let Some(uid) = self.join.stream_started(*report, out) {
                         self.media_seen(uid, at, out);
                     }
@@ -810,21 +822,8 @@ impl Engine {
                 }
                 signal::Fact::Media { uid, call_id, side, endpoint, payloads, direction, srtp, .. } => {
                     let endpoint = Endpoint::from(endpoint);
-                    let wish = Wish { uid, call_id, side, endpoint, direction, srtp };
-                    let Some(streams) = self.join.media(&wish, compared) else { continue };
-                    compared -= streams.len();
-                    self.early_reports(&[endpoint], self.watermark, out);
-                    if !payloads.is_empty() {
-                        let hint = Hint { endpoint, payloads };
-                        for shard in &mut self.shards {
-                            shard.hint(&hint);
-                        }
-                        for (id, key) in streams {
-                            if let Some(shard) = self.shard_of.get(&id) {
-                                self.shards[*shard].tell(id, key, &hint);
-                            }
-                        }
-                    }
+                    let media = NegotiatedMedia { uid, call_id, side, endpoint, payloads, direction, srtp };
+                    compared -= self.media(&media, compared, out);
                 }
                 signal::Fact::MediaGone { uid, endpoint } => {
                     self.media_gone(uid, Endpoint::from(endpoint));
@@ -849,9 +848,7 @@ impl Engine {
                         }
                     }
                     for endpoint in endpoints {
-                        for shard in &mut self.shards {
-                            shard.forget_hint(endpoint);
-                        }
+                        self.media_gone(record.uid, endpoint);
                     }
                     self.media_facts(out);
                     self.join.call_ended(*record, out);
@@ -866,10 +863,62 @@ impl Engine {
         }
     }
 
-    fn media_gone(&mut self, uid: u64, endpoint: Endpoint) {
-        if self.join.media_gone(uid, endpoint) {
+    /// A side of a call said where it wants its media: streams there learn their call and what it says of their payload
+    /// types. Streams of a call before it end: what comes from now on at the address belongs to this one. Returns how many
+    /// streams were compared.
+    fn media(&mut self, media: &NegotiatedMedia, most: usize, out: &mut dyn Sink) -> usize {
+        let endpoint = media.endpoint;
+        let Some(found) = self.join.media(media, most) else { return 0 };
+        let compared = found.streams.len();
+        // A description inside a dialog whose beginning was not seen is about streams of before.
+        let joined_mid_call = self.signal.call(media.uid).is_some_and(|call| call.started_mid_call);
+        let mut own = Vec::new();
+        for (id, key, owner) in found.streams {
+            let Some(shard) = self.shard_of.get(&id).map(|shard| &mut self.shards[*shard]) else { continue };
+            if owner == Some(media.uid) || !found.first {
+                own.extend((owner.is_none() || owner == Some(media.uid)).then_some((id, key)));
+                continue;
+            }
+            let idle = shard.standing(id, key).map_or(Nanos::ZERO, |standing| self.watermark - standing.last_at);
+            match owner {
+                Some(owner) if self.join.is_over(owner) => {
+                    shard.hand_over(id, key, self.watermark, &mut self.media_facts);
+                }
+                // The end of its call was not seen; or the call goes on, and is one of several at the address.
+                Some(_) if idle >= SILENT_BEFORE_REUSE => shard.close(id, key, &mut self.media_facts),
+                Some(_) => {}
+                None if idle >= Nanos(2 * SILENT_BEFORE_REUSE.0) && !joined_mid_call => {
+                    shard.close(id, key, &mut self.media_facts)
+                }
+                None => own.push((id, key)),
+            }
+        }
+        self.media_facts(out);
+        own.retain(|(id, _)| self.join.bind(*id, None) == Some(media.uid));
+        self.early_reports(&[endpoint], self.watermark, out);
+        if !media.payloads.is_empty() {
+            let hint = Hint { endpoint, payloads: Arc::clone(&media.payloads) };
             for shard in &mut self.shards {
-                shard.forget_hint(endpoint);
+                shard.hint(&hint);
+            }
+            for (id, key) in own {
+                // A stream from the address is described by its own receiver, where that has spoken.
+                let follows = key.dst() == endpoint || !self.join.announced(media.uid, key.dst());
+                if let Some(shard) = self.shard_of.get(&id) {
+                    self.shards[*shard].tell(id, key, &media.payloads, follows);
+                }
+            }
+        }
+        compared
+    }
+
+    fn media_gone(&mut self, uid: u64, endpoint: Endpoint) {
+        let Some(left) = self.join.media_gone(uid, endpoint) else { return };
+        let left = left.filter(|payloads| !payloads.is_empty());
+        for shard in &mut self.shards {
+            match &left {
+                Some(payloads) => shard.hint(&Hint { endpoint, payloads: Arc::clone(payloads) }),
+                None => shard.forget_hint(endpoint),
             }
         }
     }

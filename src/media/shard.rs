@@ -42,6 +42,9 @@ const STANDS_STILL: Nanos = Nanos::from_millis(100);
 /// Destinations of one sender and SSRC that are looked through for numbers that went elsewhere.
 const MAX_SAME_SOURCE: u16 = 64;
 
+/// Packets of an ended call that come later than this after the next call announced their address belong to that one.
+const IN_FLIGHT: Nanos = Nanos::from_millis(200);
+
 /// A stream that had packets this long before a silence of everything was active.
 const ACTIVE: Nanos = Nanos::from_millis(500);
 
@@ -254,6 +257,10 @@ impl Shard {
     #[inline(never)]
     fn unusual(&mut self, slot: u32, packet: &Packet, out: &mut Vec<Fact>) {
         let Some(stream) = self.settled(slot) else { return };
+        if stream.is_handed_over_before(packet) {
+            self.remove(slot, self.interval_start, out);
+            return self.candidate(packet, out);
+        }
         if stream.comes_back(packet) && self.after_silence(slot, packet, out) {
             return;
         }
@@ -295,20 +302,40 @@ impl Shard {
         self.hints.insert(hint.endpoint, Arc::clone(&hint.payloads));
     }
 
-    /// Tells a stream to or from the address the same: one from it only follows unless its own receiver spoke.
-    pub fn tell(&mut self, id: StreamId, key: FlowKey, hint: &Hint) {
+    /// Tells a stream what its call said of the payload types at one of its addresses, or (`follows` is false) only that it
+    /// has a call.
+    pub fn tell(&mut self, id: StreamId, key: FlowKey, payloads: &Arc<[PayloadMap]>, follows: bool) {
         let Some(slot) = self.slot_of(id, key) else { return };
-        let follows = key.dst() == hint.endpoint || !self.hints.contains_key(&key.dst());
         if self.settled(slot).is_none() {
             return;
         }
         let Some(stream) = self.streams[slot as usize].as_deref_mut() else { return };
         stream.signalled = true;
         if follows {
-            stream.hint(&hint.payloads, &mut self.pool);
+            stream.hint(payloads, &mut self.pool);
             if let Some(front) = self.fronts.get_mut(slot) {
                 front.follow(stream);
             }
+        }
+    }
+
+    /// A stream so far.
+    pub fn report(&mut self, id: StreamId, key: FlowKey) -> Option<StreamReport> {
+        self.slot_of(id, key).and_then(|slot| self.settled(slot)).map(Stream::report)
+    }
+
+    /// Ends a stream whose call is over, because another call announced its address at `at`. Packets of it may still be on
+    /// their way: one that had packets a moment ago takes those that continue it for [`IN_FLIGHT`].
+    pub fn hand_over(&mut self, id: StreamId, key: FlowKey, at: Timestamp, out: &mut Vec<Fact>) {
+        let Some(slot) = self.slot_of(id, key) else { return };
+        let Some(stream) = self.settled(slot) else { return };
+        if at - stream.last_at >= IN_FLIGHT {
+            return self.remove(slot, self.interval_start, out);
+        }
+        let Some(stream) = self.streams[slot as usize].as_deref_mut() else { return };
+        stream.ends_at = stream.ends_at.or(Some(at + IN_FLIGHT));
+        if let Some(front) = self.fronts.get_mut(slot) {
+            front.follow(stream);
         }
     }
 

@@ -92,6 +92,8 @@ pub struct Stream {
     pub same_source_depth: u16,
     /// An offer or answer named one of its addresses: it belongs to a call.
     pub signalled: bool,
+    /// Its call is over and another one announced the address: only packets until then that continue it belong to it.
+    pub ends_at: Option<Timestamp>,
 }
 
 impl Stream {
@@ -130,6 +132,7 @@ impl Stream {
             same_source: None,
             same_source_depth: 0,
             signalled: false,
+            ends_at: None,
         }
     }
 
@@ -179,7 +182,11 @@ impl Stream {
 
     /// What the next packet is if it is plain: see [`super::front`].
     pub fn next(&self) -> Next {
-        let in_step = self.ptime_ticks > 0 && !self.silent && !self.noise && self.payloads.current_is_sampled();
+        let in_step = self.ends_at.is_none()
+            && self.ptime_ticks > 0
+            && !self.silent
+            && !self.noise
+            && self.payloads.current_is_sampled();
         let after = self.last_audio.filter(|(seq, _)| in_step && *seq == self.sequence.highest() as u16);
         let (seq, timestamp) = after.unwrap_or_default();
         Next {
@@ -269,6 +276,22 @@ impl Stream {
     /// could make any number at a known address.
     pub fn lasts_as_its_call(&self) -> bool {
         self.signalled && self.sequence.highest() - self.sequence.lowest() >= LASTING
+    }
+
+    /// Whether the address was handed over to another call and the next packet is of that one: it does not continue the last
+    /// ones, or comes too late for a packet that was on its way.
+    #[inline]
+    pub fn is_handed_over_before(&self, packet: &Packet) -> bool {
+        self.ends_at.is_some_and(|ends_at| packet.at > ends_at || !self.continues(packet))
+    }
+
+    /// Whether number and timestamp are within a few packets of the last ones.
+    fn continues(&self, packet: &Packet) -> bool {
+        let ahead = packet.seq.wrapping_sub(self.sequence.highest() as u16).cast_signed();
+        let Some((_, timestamp)) = self.last_audio else { return false };
+        let ticks = packet.timestamp.wrapping_sub(timestamp).cast_signed();
+        let most = self.ptime_ticks.max(1) as i32 * 50;
+        (-5..50).contains(&ahead) && (-most..=most).contains(&ticks)
     }
 
     /// Whether numbers are missing before the next packet.

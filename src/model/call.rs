@@ -45,6 +45,12 @@ impl CallState {
             CallState::MidCall => "mid_call",
         }
     }
+
+    /// Whether the call has ended.
+    pub fn is_over(self) -> bool {
+        use CallState::{Cancelled, Completed, Failed, SetupTimeout, Unfinished};
+        matches!(self, Completed | Cancelled | Failed | SetupTimeout | Unfinished)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -19,6 +19,7 @@ mod random;
 pub mod rng;
 mod rtcp;
 pub mod samples;
+pub mod scene;
 pub mod send;
 mod sender;
 mod sip;

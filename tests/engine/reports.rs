@@ -204,7 +204,7 @@ fn compared(crowd: &[Frame], frame: &Frame, events: &mut Vec<Event>) -> (u64, En
 #[test]
 fn an_offer_costs_no_more_the_more_streams_its_address_has() {
     let to = address(2, 6_000);
-    let offer = |lines: usize| invite(5_000, &vec![(2, 6_000); lines]);
+    let offer = |lines: usize| invite(1_200, &vec![(2, 6_000); lines]);
     let cost = |streams: u16, lines: usize| {
         let mut events = Vec::new();
         let (steps, counters) = compared(&crowd(streams, to, |i| u32::from(i) + 1), &offer(lines), &mut events);

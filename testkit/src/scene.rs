@@ -1,0 +1,154 @@
+//! Scenes written by hand: dialogs with any session description and RTP with any numbers, on one capture point. For what
+//! real equipment does and [`crate::World`] does not: ports and SSRCs used again, several media lines at one port, relays.
+
+use crate::frame::{self, Lower};
+use crate::pcap::Frame;
+use crate::world::START;
+use std::net::SocketAddr;
+
+const MS: i64 = 1_000_000;
+const LOWER: Lower = Lower { id: 0, ttl: 64, dscp: 0, vlan: None };
+
+/// Frames at times of a world that begins at [`START`].
+#[derive(Clone, Debug, Default)]
+pub struct Scene {
+    frames: Vec<Frame>,
+}
+
+/// An answered call: INVITE at `at_ms`, 180 after 20 ms, 200 after 100, ACK after 110; BYE `talk_ms` after the ACK.
+#[derive(Clone, Debug)]
+pub struct Dialog<'a> {
+    pub at_ms: i64,
+    pub call_id: &'a str,
+    pub caller: SocketAddr,
+    pub callee: SocketAddr,
+    /// Session descriptions; empty for none.
+    pub offer: &'a str,
+    pub answer: &'a str,
+    /// `None`: no BYE is seen.
+    pub talk_ms: Option<i64>,
+}
+
+/// Packets of one stream at a constant rate.
+#[derive(Clone, Copy, Debug)]
+pub struct Rtp {
+    pub at_ms: i64,
+    pub src: SocketAddr,
+    pub dst: SocketAddr,
+    pub ssrc: u32,
+    pub payload_type: u8,
+    pub payload_len: usize,
+    pub first_seq: u16,
+    pub first_timestamp: u32,
+    pub packets: u32,
+    pub step_ms: i64,
+    /// Timestamp units from packet to packet.
+    pub ticks: u32,
+}
+
+impl Rtp {
+    /// 20 ms PCMU.
+    pub fn pcmu(at_ms: i64, src: SocketAddr, dst: SocketAddr, ssrc: u32, packets: u32) -> Rtp {
+        Rtp {
+            at_ms,
+            src,
+            dst,
+            ssrc,
+            payload_type: 0,
+            payload_len: 160,
+            first_seq: 100,
+            first_timestamp: 1_000,
+            packets,
+            step_ms: 20,
+            ticks: 160,
+        }
+    }
+}
+
+/// A session description with one audio line per entry: port and the text after the profile with its attributes, lines
+/// separated by `|`, as in `0 96|a=rtpmap:96 L16/16000`.
+pub fn sdp(ip: &str, lines: &[(u16, &str)]) -> String {
+    let mut text = format!("v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n");
+    for (port, line) in lines {
+        text += &format!("m=audio {port} RTP/AVP {}\r\n", line.replace('|', "\r\n"));
+    }
+    text
+}
+
+impl Scene {
+    pub fn new() -> Scene {
+        Scene::default()
+    }
+
+    /// One UDP datagram.
+    pub fn udp(&mut self, at_ms: i64, src: SocketAddr, dst: SocketAddr, payload: &[u8]) -> &mut Scene {
+        let bytes = frame::udp(src, dst, LOWER, payload);
+        self.frames.push(Frame { at: START + at_ms * MS, wire_len: bytes.len() as u32, bytes });
+        self
+    }
+
+    /// One SIP message. `start` is its first line, `cseq` as in `1 INVITE`; tags and branch follow from the Call-ID.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one message")]
+    pub fn sip(
+        &mut self,
+        at_ms: i64,
+        src: SocketAddr,
+        dst: SocketAddr,
+        start: &str,
+        call_id: &str,
+        cseq: &str,
+        to_tag: bool,
+        sdp: &str,
+    ) -> &mut Scene {
+        let caller_first = !start.starts_with("SIP/2.0");
+        let via = if caller_first { src } else { dst };
+        let to_tag = if to_tag { format!(";tag=t{call_id}") } else { String::new() };
+        let content = if sdp.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let branch = cseq.replace(' ', "").replace("ACK", "INVITEack");
+        let text = format!(
+            "{start}\r\nVia: SIP/2.0/UDP {via};branch=z9hG4bK{call_id}{branch}\r\nFrom: <sip:a@example.com>;tag=f{call_id}\r\n\
+             To: <sip:b@example.com>{to_tag}\r\nCall-ID: {call_id}\r\nCSeq: {cseq}\r\n{content}Content-Length: {}\r\n\r\n{sdp}",
+            sdp.len()
+        );
+        self.udp(at_ms, src, dst, text.as_bytes())
+    }
+
+    pub fn dialog(&mut self, d: &Dialog<'_>) -> &mut Scene {
+        let (a, b, id, at) = (d.caller, d.callee, d.call_id, d.at_ms);
+        self.sip(at, a, b, "INVITE sip:b@example.com SIP/2.0", id, "1 INVITE", false, d.offer);
+        self.sip(at + 20, b, a, "SIP/2.0 180 Ringing", id, "1 INVITE", true, "");
+        self.sip(at + 100, b, a, "SIP/2.0 200 OK", id, "1 INVITE", true, d.answer);
+        self.sip(at + 110, a, b, "ACK sip:b@example.com SIP/2.0", id, "1 ACK", true, "");
+        if let Some(talk) = d.talk_ms {
+            self.sip(at + 110 + talk, a, b, "BYE sip:b@example.com SIP/2.0", id, "2 BYE", true, "");
+            self.sip(at + 115 + talk, b, a, "SIP/2.0 200 OK", id, "2 BYE", true, "");
+        }
+        self
+    }
+
+    /// Packets whose payload differs from packet to packet.
+    pub fn rtp(&mut self, r: Rtp) -> &mut Scene {
+        for i in 0..r.packets {
+            let mut payload = vec![0x80, r.payload_type];
+            payload.extend(r.first_seq.wrapping_add(i as u16).to_be_bytes());
+            payload.extend(r.first_timestamp.wrapping_add(r.ticks.wrapping_mul(i)).to_be_bytes());
+            payload.extend(r.ssrc.to_be_bytes());
+            payload.extend((0..r.payload_len).map(|at| (at as u32 ^ i) as u8));
+            self.udp(r.at_ms + r.step_ms * i64::from(i), r.src, r.dst, &payload);
+        }
+        self
+    }
+
+    /// The same in both directions between two addresses; the SSRC of the way back is one higher.
+    pub fn both_ways(&mut self, r: Rtp) -> &mut Scene {
+        self.rtp(r);
+        self.rtp(Rtp { src: r.dst, dst: r.src, ssrc: r.ssrc + 1, at_ms: r.at_ms + 3, ..r })
+    }
+
+    /// In order of capture.
+    pub fn frames(&self) -> Vec<Frame> {
+        let mut frames = self.frames.clone();
+        frames.sort_by_key(|f| f.at);
+        frames
+    }
+}
