@@ -3,6 +3,8 @@
 
 #[path = "engine/buffer.rs"]
 mod buffer;
+#[path = "engine/bundle.rs"]
+mod bundle;
 #[path = "engine/flood.rs"]
 mod flood;
 #[path = "engine/grid.rs"]

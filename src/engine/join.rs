@@ -12,8 +12,8 @@ use super::verdict::{self, Evidence};
 use super::worst::{Rated, Worst, lower};
 use crate::media::{Endpoint, FlowKey, Gap, STREAMS_PER_ADDRESS};
 use crate::model::{
-    CallRecord, CallState, CodecId, Event, IntervalReport, Limits, LossSource, MosReport, PayloadMap, Policy, Quality,
-    RtcpRecord, Srtp, StreamId, StreamNumbers, StreamReport, TimestampSource,
+    CallRecord, CallState, CodecId, Event, IntervalReport, Limits, LossSource, MosReport, PayloadKind, PayloadMap,
+    Policy, Quality, RtcpRecord, Srtp, StreamId, StreamNumbers, StreamReport, TimestampSource,
 };
 use crate::quality::assess::{Media, bounds};
 use crate::quality::{CodecTable, DelaySource, MosContext, assess};
@@ -115,6 +115,8 @@ struct Call {
     all: Vec<StreamId>,
     from_caller: usize,
     from_callee: usize,
+    /// Voice was announced, and not only pictures or fax.
+    has_voice: bool,
     caller_sends: bool,
     callee_sends: bool,
     both_send: bool,
@@ -214,15 +216,20 @@ impl Join {
         if first && call.endpoints.len() < ENDPOINTS_PER_CALL {
             call.endpoints.push(endpoint);
         }
-        let sends = matches!(media.direction, Direction::SendRecv | Direction::SendOnly);
-        match media.side {
-            Side::Caller => call.caller_sends = sends,
-            Side::Callee => call.callee_sends = sends,
+        // Whether the parties hear each other is up to their voice, where there is any: pictures may be turned off.
+        let voice = media.payloads.iter().any(|map| map.kind == PayloadKind::Audio);
+        call.has_voice |= voice;
+        if voice || !call.has_voice {
+            let sends = matches!(media.direction, Direction::SendRecv | Direction::SendOnly);
+            match media.side {
+                Side::Caller => call.caller_sends = sends,
+                Side::Callee => call.callee_sends = sends,
+            }
+            if media.direction != Direction::SendRecv {
+                call.held |= call.both_send;
+            }
+            call.both_send |= call.caller_sends && call.callee_sends;
         }
-        if media.direction != Direction::SendRecv {
-            call.held |= call.both_send;
-        }
-        call.both_send |= call.caller_sends && call.callee_sends;
         let bindings = self.bindings.entry(endpoint).or_default();
         let before = bindings.len();
         bindings.retain(|b| b.uid != media.uid);
@@ -826,9 +833,10 @@ impl Join {
             (record.mos_worst, record.mos_worst_scale) = (Some(lq), scale);
         }
         (record.mos_worst_interval, record.mos_worst_minute) = (call.worst_interval, call.worst_minute);
-        record.pdv_p95_worst = call.ended.iter().filter_map(|s| s.numbers.pdv.quantile(0.95)).max();
+        let media = call.ended.iter().filter(|s| !PayloadKind::is_repair(&s.codec));
+        record.pdv_p95_worst = media.clone().filter_map(|s| s.numbers.pdv.quantile(0.95)).max();
         record.loss_pct_worst =
-            call.ended.iter().filter_map(|s| s.numbers.loss_pct()).reduce(f64::max).map(|pct| pct as f32);
+            media.clone().filter_map(|s| s.numbers.loss_pct()).reduce(f64::max).map(|pct| pct as f32);
         record.directions_seen = u8::from(call.from_caller > 0) + u8::from(call.from_callee > 0);
         if let Some(last) = call.ended.iter().map(|s| s.last_at).max() {
             record.last_at = record.last_at.max(last);

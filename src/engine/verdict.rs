@@ -3,7 +3,9 @@
 //! A reason is given only where somebody can act on it: a busy callee is no fault, and a low MOS is no reason
 //! but a sign. Impairments are judged where they were measured, at this probe.
 
-use crate::model::{CallRecord, CallState, Diagnosis, DiagnosisCode, LossSource, ReleasedBy, StreamReport};
+use crate::model::{
+    CallRecord, CallState, Diagnosis, DiagnosisCode, LossSource, PayloadKind, ReleasedBy, StreamReport,
+};
 use crate::units::{Nanos, Timestamp};
 
 /// Loss worth a reason, percent of the expected packets (NOC practice: warn at 1 %).
@@ -54,7 +56,8 @@ pub fn diagnose(call: &CallRecord, evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     if call.answered_at.is_some() {
         missing_media(call, evidence, &mut found);
     }
-    for stream in evidence.streams {
+    // What repairs media is no media: its loss costs nothing that the media's own loss does not show.
+    for stream in evidence.streams.iter().filter(|stream| !PayloadKind::is_repair(&stream.codec)) {
         stream_reasons(call, stream, evidence, &mut found);
     }
     found.sort_by(|a, b| b.0.cmp(&a.0).then(b.1.confidence.total_cmp(&a.1.confidence)));

@@ -42,7 +42,27 @@ pub enum PayloadKind {
     ComfortNoise,
     /// T.38 and other fax.
     Fax,
+    /// Retransmissions (RFC 4588) and forward error correction: no media of its own, and sent at times of its own.
+    Repair,
     Other,
+}
+
+impl PayloadKind {
+    /// Whether this is the encoding name of a retransmission or FEC payload format, in any spelling.
+    pub fn is_repair(encoding_name: &str) -> bool {
+        const NAMES: [&str; 9] = [
+            "rtx",
+            "ulpfec",
+            "uulpfec",
+            "flexfec",
+            "flexfec-03",
+            "parityfec",
+            "1d-interleaved-parityfec",
+            "raptorfec",
+            "rsfec",
+        ];
+        NAMES.iter().any(|name| name.eq_ignore_ascii_case(encoding_name))
+    }
 }
 
 /// Whether signalling says that payload is encrypted.

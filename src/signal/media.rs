@@ -3,7 +3,8 @@
 use super::codecs::{UNUSUAL_MAX, codec};
 use super::{Fact, PayloadKind, PayloadMap, Side};
 use crate::model::Srtp;
-use crate::wire::sdp::{Address, Direction, Media, MediaKind, Sdp};
+use crate::wire::sdp::{Address, Direction, Format, Media, MediaKind, Sdp};
+use smallvec::SmallVec;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -24,9 +25,11 @@ pub(super) struct Place {
     pub index: u8,
 }
 
+/// One media line as its side negotiated it.
 #[derive(Clone, Debug, PartialEq)]
-struct Wish {
-    endpoint: Option<SocketAddr>,
+struct NegotiatedLine {
+    /// Addresses for RTP: of `c=` and `m=`, of ICE candidates, and of the line that it is bundled with.
+    endpoints: SmallVec<[SocketAddr; 1]>,
     rtcp: Option<SocketAddr>,
     payloads: Arc<[PayloadMap]>,
     ptime_ms: Option<u16>,
@@ -37,15 +40,28 @@ struct Wish {
 #[derive(Clone, Debug)]
 struct Entry {
     place: Place,
-    now: Wish,
-    /// What held before an offer inside the dialog whose answer has not come: CSeq of the offer, old wish.
-    before: Option<Box<(u32, Wish)>>,
+    now: NegotiatedLine,
+    /// What held before an offer inside the dialog whose answer has not come: CSeq of the offer, old line.
+    before: Option<Box<(u32, NegotiatedLine)>>,
+}
+
+/// What was last stated of an address for one side.
+#[derive(Clone, Debug, PartialEq)]
+struct Stated {
+    side: Side,
+    endpoint: SocketAddr,
+    rtcp: Option<SocketAddr>,
+    payloads: Arc<[PayloadMap]>,
+    ptime_ms: Option<u16>,
+    direction: Direction,
+    srtp: Srtp,
 }
 
 /// All descriptions of one call.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Negotiated {
     entries: Vec<Entry>,
+    stated: Vec<Stated>,
 }
 
 /// What of a description found no place.
@@ -66,56 +82,64 @@ pub(super) struct Source<'a> {
 }
 
 impl Negotiated {
-    /// Descriptions held, those that may come back into force among them.
+    /// Addresses held, those that may come back into force among them; a line without one counts as one.
     pub fn len(&self) -> usize {
-        self.entries.len() + self.entries.iter().filter(|e| e.before.is_some()).count()
+        self.entries.iter().map(Entry::len).sum()
     }
 
-    /// Takes in one description. `room`: how many more descriptions the whole program may hold.
+    /// Takes in one description. `room`: how many more addresses the whole program may hold.
     pub fn describe(&mut self, source: Source<'_>, sdp: &Sdp, mut room: usize, out: &mut Vec<Fact>) -> LeftOut {
         let mut left_out = LeftOut::default();
+        let mut changed = false;
+        let mut replaced: Vec<SocketAddr> = Vec::new();
         for (index, media) in sdp.media.iter().enumerate() {
             let Ok(index) = u8::try_from(index) else { break };
             if !media.is_rtp() && media.kind != MediaKind::Image {
                 continue;
             }
-            let source = Source { place: Place { index, ..source.place }, ..source };
-            let known = self.entries.iter().position(|e| e.place == source.place);
-            let held = known.and_then(|at| self.entries.get(at)).map(|e| e.now.clone());
-            let mut wish = Wish::of(media, held.as_ref());
+            let place = Place { index, ..source.place };
+            let known = self.entries.iter().position(|e| e.place == place);
+            let held = known.and_then(|at| self.entries.get(at));
+            let mut line = NegotiatedLine::of(media, sdp, held.map(|e| &e.now));
             let named = media.formats.iter().filter(|f| f.clock.is_some()).count();
-            left_out.payload_types += (named - wish.payloads.len()) as u64;
-            self.share(&mut wish, index);
-            if known.is_none() && (room == 0 || self.entries.len() >= ENTRIES_MAX) {
-                left_out.lines += 1;
+            left_out.payload_types += (named - line.payloads.len()) as u64;
+            self.share(&mut line, index);
+            let Some(at) = known else {
+                if room == 0 || self.entries.len() >= ENTRIES_MAX {
+                    left_out.lines += 1;
+                    continue;
+                }
+                line.endpoints.truncate(room);
+                room -= line.len();
+                changed = true;
+                self.entries.push(Entry { place, now: line, before: None });
                 continue;
-            }
-            self.announce(source, &wish, out);
-            match known.and_then(|at| self.entries.get_mut(at)) {
-                None => {
-                    room -= 1;
-                    self.entries.push(Entry { place: source.place, now: wish, before: None });
+            };
+            let Some(entry) = self.entries.get_mut(at).filter(|entry| entry.now != line) else { continue };
+            changed = true;
+            let more = line.len().saturating_sub(entry.now.len());
+            line.endpoints.truncate(entry.now.len() + more.min(room));
+            room -= more.min(room);
+            let old = std::mem::replace(&mut entry.now, line);
+            let gone = match source.open_offer {
+                Some(cseq) if entry.before.is_some() || room >= old.len() => {
+                    room -= if entry.before.is_none() { old.len() } else { 0 };
+                    entry.before.replace(Box::new((cseq, old))).map(|before| before.1)
                 }
-                Some(entry) if entry.now == wish => {}
-                Some(entry) => {
-                    let old = std::mem::replace(&mut entry.now, wish);
-                    let replaced = match source.open_offer {
-                        Some(cseq) if entry.before.is_some() || room > 0 => {
-                            room -= usize::from(entry.before.is_none());
-                            entry.before.replace(Box::new((cseq, old))).map(|before| before.1)
-                        }
-                        _ => Some(old),
-                    };
-                    if let Some(replaced) = replaced {
-                        self.gone_unless_used(source.uid, replaced.endpoint, out);
-                    }
-                }
-            }
+                _ => Some(old),
+            };
+            replaced.extend(gone.into_iter().flat_map(|line| line.endpoints));
+        }
+        if changed {
+            self.state(source.uid, source.call_id, source.place, false, out);
+        }
+        for endpoint in replaced {
+            self.gone_unless_used(source.uid, endpoint, out);
         }
         left_out
     }
 
-    /// The offer with this CSeq was answered: the old places are gone, or the old wishes hold again.
+    /// The offer with this CSeq was answered: the old places are gone, or the old lines hold again.
     pub fn offer_ended(
         &mut self,
         uid: u64,
@@ -125,27 +149,38 @@ impl Negotiated {
         accepted: bool,
         out: &mut Vec<Fact>,
     ) {
-        for at in 0..self.entries.len() {
-            let Some(entry) = self.entries.get_mut(at) else { return };
+        let mut gone: Vec<SocketAddr> = Vec::new();
+        let mut restored: Vec<Place> = Vec::new();
+        for entry in &mut self.entries {
             if entry.place.side != side || entry.before.as_ref().is_none_or(|before| before.0 != cseq) {
                 continue;
             }
             let Some((_, old)) = entry.before.take().map(|before| *before) else { continue };
-            let place = entry.place;
-            let gone = if accepted { old.endpoint } else { std::mem::replace(&mut entry.now, old.clone()).endpoint };
-            self.gone_unless_used(uid, gone, out);
-            if !accepted {
-                old.fact(uid, call_id, place, out);
+            if accepted {
+                gone.extend(old.endpoints);
+            } else {
+                gone.extend(std::mem::replace(&mut entry.now, old).endpoints);
+                let place = Place { index: 0, ..entry.place };
+                if !restored.contains(&place) {
+                    restored.push(place);
+                }
             }
+        }
+        for endpoint in gone {
+            self.gone_unless_used(uid, endpoint, out);
+        }
+        for place in restored {
+            self.state(uid, call_id, place, true, out);
         }
     }
 
     /// The call is over: nothing is expected any more.
     pub fn end(&mut self, uid: u64, out: &mut Vec<Fact>) {
         let mut gone: Vec<SocketAddr> = Vec::new();
+        self.stated.clear();
         for entry in self.entries.drain(..) {
-            let old = entry.before.and_then(|before| before.1.endpoint);
-            for endpoint in [entry.now.endpoint, old].into_iter().flatten() {
+            let old = entry.before.into_iter().flat_map(|before| before.1.endpoints);
+            for endpoint in entry.now.endpoints.into_iter().chain(old) {
                 if !gone.contains(&endpoint) {
                     gone.push(endpoint);
                 }
@@ -155,43 +190,75 @@ impl Negotiated {
     }
 
     /// Takes the payload types of the same media line on another hop or of an earlier copy, where they are equal.
-    fn share(&self, wish: &mut Wish, index: u8) {
-        let same = self.entries.iter().find(|e| e.place.index == index && e.now.payloads == wish.payloads);
+    fn share(&self, line: &mut NegotiatedLine, index: u8) {
+        let same = self.entries.iter().find(|e| e.place.index == index && e.now.payloads == line.payloads);
         if let Some(entry) = same {
-            wish.payloads = Arc::clone(&entry.now.payloads);
+            line.payloads = Arc::clone(&entry.now.payloads);
         }
     }
 
-    /// States a wish, unless the same was stated for this side on another hop or by an earlier copy.
-    fn announce(&self, source: Source<'_>, wish: &Wish, out: &mut Vec<Fact>) {
-        let stated = self
-            .entries
-            .iter()
-            .any(|e| e.place.side == source.place.side && e.place.index == source.place.index && e.now == *wish);
-        if !stated {
-            wish.fact(source.uid, source.call_id, source.place, out);
+    /// States every address of one description: `again`, or unless the same was stated for this side before. Lines that share an address
+    /// are told apart by payload type alone (RFC 9143 section 9.1): the first that names a type defines it.
+    fn state(&mut self, uid: u64, call_id: &Arc<str>, place: Place, again: bool, out: &mut Vec<Fact>) {
+        let mut endpoints: Vec<(SocketAddr, u8)> = Vec::new();
+        let own = |entry: &&Entry| Place { index: place.index, ..entry.place } == place;
+        for entry in self.entries.iter().filter(own) {
+            for endpoint in &entry.now.endpoints {
+                if !endpoints.iter().any(|(known, _)| known == endpoint) {
+                    endpoints.push((*endpoint, entry.place.index));
+                }
+            }
+        }
+        for (endpoint, media_index) in endpoints {
+            let lines = self.entries.iter().filter(own).map(|e| &e.now).filter(|n| n.endpoints.contains(&endpoint));
+            let Some(new) = Stated::of(place.side, endpoint, lines) else { continue };
+            let known = self.stated.iter().position(|s| s.side == place.side && s.endpoint == endpoint);
+            match known.and_then(|at| self.stated.get_mut(at)) {
+                Some(stated) if *stated == new && !again => continue,
+                Some(stated) => *stated = new.clone(),
+                None => self.stated.push(new.clone()),
+            }
+            out.push(new.fact(uid, call_id, media_index));
         }
     }
 
-    fn gone_unless_used(&self, uid: u64, endpoint: Option<SocketAddr>, out: &mut Vec<Fact>) {
-        let Some(endpoint) = endpoint else { return };
-        let used = self.entries.iter().any(|e| {
-            e.now.endpoint == Some(endpoint)
-                || e.before.as_ref().is_some_and(|before| before.1.endpoint == Some(endpoint))
-        });
+    fn gone_unless_used(&mut self, uid: u64, endpoint: SocketAddr, out: &mut Vec<Fact>) {
+        let uses = |line: &NegotiatedLine| line.endpoints.contains(&endpoint);
+        let used = self.entries.iter().any(|e| uses(&e.now) || e.before.as_ref().is_some_and(|before| uses(&before.1)));
+        let before = self.stated.len();
         if !used {
+            self.stated.retain(|s| s.endpoint != endpoint);
+        }
+        if !used && self.stated.len() < before {
             out.push(Fact::MediaGone { uid, endpoint });
         }
     }
 }
 
-impl Wish {
-    fn of(media: &Media, held: Option<&Wish>) -> Wish {
+impl Entry {
+    fn len(&self) -> usize {
+        self.now.len() + self.before.as_ref().map_or(0, |before| before.1.len())
+    }
+}
+
+impl NegotiatedLine {
+    fn of(media: &Media, sdp: &Sdp, held: Option<&NegotiatedLine>) -> NegotiatedLine {
         // On hold by address the side still owns its old place, and resumes there.
-        let old = held.filter(|_| media.address == Some(Address::Hold) && media.port != 0);
-        Wish {
-            endpoint: media.endpoint().or(old.and_then(|w| w.endpoint)),
-            rtcp: media.rtcp.or(old.and_then(|w| w.rtcp)),
+        let on_hold = media.address == Some(Address::Hold) && media.port != 0;
+        let tagged = media.bundled_with.and_then(|at| sdp.media.get(at));
+        let mut endpoints: SmallVec<[SocketAddr; 1]> = SmallVec::new();
+        for endpoint in media.endpoints().chain(tagged.into_iter().flat_map(Media::endpoints)) {
+            if !endpoints.contains(&endpoint) {
+                endpoints.push(endpoint);
+            }
+        }
+        let old = held.filter(|_| on_hold && endpoints.is_empty());
+        if let Some(old) = old {
+            endpoints = old.endpoints.clone();
+        }
+        NegotiatedLine {
+            endpoints,
+            rtcp: media.rtcp.or(tagged.and_then(|tagged| tagged.rtcp)).or(old.and_then(|old| old.rtcp)),
             payloads: payloads(media),
             ptime_ms: media.ptime_ms,
             direction: media.direction,
@@ -199,20 +266,68 @@ impl Wish {
         }
     }
 
-    fn fact(&self, uid: u64, call_id: &Arc<str>, place: Place, out: &mut Vec<Fact>) {
-        let Some(endpoint) = self.endpoint else { return };
-        out.push(Fact::Media {
+    fn len(&self) -> usize {
+        self.endpoints.len().max(1)
+    }
+}
+
+impl Stated {
+    /// What the lines of one side that share an address say together: it is sent and received there if any line sends or
+    /// receives.
+    fn of<'a>(side: Side, endpoint: SocketAddr, mut lines: impl Iterator<Item = &'a NegotiatedLine>) -> Option<Stated> {
+        let first = lines.next()?;
+        let mut stated = Stated {
+            side,
+            endpoint,
+            rtcp: first.rtcp,
+            payloads: Arc::clone(&first.payloads),
+            ptime_ms: first.ptime_ms,
+            direction: first.direction,
+            srtp: first.srtp,
+        };
+        let mut all: Vec<PayloadMap> = Vec::new();
+        for line in lines {
+            if all.is_empty() {
+                all.extend(first.payloads.iter().cloned());
+            }
+            for map in line.payloads.iter() {
+                if all.len() < TYPES_MAX && !all.iter().any(|known| known.payload_type == map.payload_type) {
+                    all.push(map.clone());
+                }
+            }
+            stated.direction = either(stated.direction, line.direction);
+        }
+        if all.len() > first.payloads.len() {
+            stated.payloads = all.into();
+        }
+        Some(stated)
+    }
+
+    fn fact(self, uid: u64, call_id: &Arc<str>, media_index: u8) -> Fact {
+        Fact::Media {
             uid,
             call_id: Arc::clone(call_id),
-            side: place.side,
-            endpoint,
+            side: self.side,
+            endpoint: self.endpoint,
             rtcp: self.rtcp,
-            payloads: Arc::clone(&self.payloads),
+            payloads: self.payloads,
             ptime_ms: self.ptime_ms,
             direction: self.direction,
             srtp: self.srtp,
-            media_index: place.index,
-        });
+            media_index,
+        }
+    }
+}
+
+/// The direction of two media that share an address.
+fn either(a: Direction, b: Direction) -> Direction {
+    let sends = |d| matches!(d, Direction::SendRecv | Direction::SendOnly);
+    let receives = |d| matches!(d, Direction::SendRecv | Direction::RecvOnly);
+    match (sends(a) || sends(b), receives(a) || receives(b)) {
+        (true, true) => Direction::SendRecv,
+        (true, false) => Direction::SendOnly,
+        (false, true) => Direction::RecvOnly,
+        (false, false) => Direction::Inactive,
     }
 }
 
@@ -220,7 +335,7 @@ impl Wish {
 /// more is measured as if it had not been named.
 fn payloads(media: &Media) -> Arc<[PayloadMap]> {
     let mut unusual = 0;
-    let named = media.formats.iter().filter_map(|f| payload(media.kind, f));
+    let named = media.formats.iter().filter_map(|f| payload(media, f));
     let kept = named.filter(|(_, usual)| {
         unusual += usize::from(!usual);
         *usual || unusual <= UNUSUAL_MAX
@@ -229,19 +344,29 @@ fn payloads(media: &Media) -> Arc<[PayloadMap]> {
 }
 
 /// A payload type with a known name and clock rate, and whether the name is a usual one; without either it says nothing.
-fn payload(kind: MediaKind, format: &crate::wire::sdp::Format) -> Option<(PayloadMap, bool)> {
+fn payload(media: &Media, format: &Format) -> Option<(PayloadMap, bool)> {
     let clock = format.clock?;
     let is = |name: &str| format.name.eq_ignore_ascii_case(name);
-    let kind = match kind {
+    let kind = match media.kind {
         _ if is("telephone-event") || is("tone") => PayloadKind::TelephoneEvent,
         _ if is("CN") => PayloadKind::ComfortNoise,
         _ if is("t38") => PayloadKind::Fax,
-        _ if is("red") || is("rtx") || is("ulpfec") || is("flexfec-03") || is("X-NSE") => PayloadKind::Other,
+        _ if PayloadKind::is_repair(&format.name) => PayloadKind::Repair,
+        _ if is("X-NSE") => PayloadKind::Other,
         MediaKind::Audio => PayloadKind::Audio,
         MediaKind::Video => PayloadKind::Video,
         MediaKind::Image => PayloadKind::Fax,
         MediaKind::Other => PayloadKind::Other,
     };
-    let (codec, usual) = codec(&format.name);
+    let (codec, usual) = codec(&primary(media, format).unwrap_or(format).name);
     Some((PayloadMap { payload_type: format.payload_type, codec, clock, kind }, usual))
+}
+
+/// The primary encoding of a redundant payload type (RFC 2198 section 5): the first type of its `a=fmtp`.
+fn primary<'m>(media: &'m Media, format: &Format) -> Option<&'m Format> {
+    if !format.name.eq_ignore_ascii_case("red") {
+        return None;
+    }
+    let primary = format.fmtp.split('/').next()?.trim().parse::<u8>().ok()?;
+    media.formats.iter().find(|f| f.payload_type.0 == primary && !f.name.is_empty())
 }

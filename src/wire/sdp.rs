@@ -18,6 +18,11 @@ const TEXT_MAX: usize = 512;
 const NAME_MAX: usize = 64;
 /// Longest packet time believed, in milliseconds.
 const PTIME_MAX: u16 = 400;
+/// ICE candidates kept per media description: host, reflexive and relayed ones of several interfaces.
+pub const CANDIDATES_MAX: usize = 8;
+/// Longest identification tag kept (`a=mid`), and bundled media descriptions of all groups.
+const MID_MAX: usize = 64;
+const BUNDLED_MAX: usize = 64;
 /// Consecutive ports of one `m=` line that are plausible (RFC 8866 section 5.14).
 const PORTS_MAX: u32 = 8;
 
@@ -100,9 +105,19 @@ pub struct Media {
     pub direction: Direction,
     /// On where keys were offered or the profile is a secure one.
     pub srtp: Srtp,
+    /// UDP addresses of ICE candidates for RTP (RFC 8839 section 5.1), at most [`CANDIDATES_MAX`], without that of `c=`
+    /// and `m=`.
+    pub candidates: Vec<SocketAddr>,
+    /// Position in [`Sdp::media`] of the description whose addresses this one shares (RFC 9143); `None` for itself.
+    pub bundled_with: Option<usize>,
 }
 
 impl Media {
+    /// Where RTP may be sent: the address of `c=` and `m=`, then the candidates.
+    pub fn endpoints(&self) -> impl Iterator<Item = SocketAddr> {
+        self.endpoint().into_iter().chain(self.candidates.iter().copied())
+    }
+
     /// Where RTP is to be sent; `None` when refused, on hold, or by host name.
     pub fn endpoint(&self) -> Option<SocketAddr> {
         match self.address {
@@ -249,6 +264,9 @@ struct Reader {
     keys: Srtp,
     ptime_ms: Option<u16>,
     current: Option<Open>,
+    /// Identification tags of each `a=group:BUNDLE`, and of each media description with whether it is `a=bundle-only`.
+    groups: Vec<Vec<String>>,
+    mids: Vec<(String, bool)>,
     /// Inside a media description that is over the limit.
     passing_over: bool,
 }
@@ -259,6 +277,8 @@ struct Open {
     direction: Option<Direction>,
     rtcp: Option<(u16, Option<IpAddr>)>,
     keys: Srtp,
+    mid: String,
+    bundle_only: bool,
     attributes: usize,
     /// Position in `media.formats` of each payload type that it has.
     places: [Option<u8>; 128],
@@ -345,10 +365,14 @@ impl Reader {
                 ptime_ms: None,
                 direction: Direction::SendRecv,
                 srtp: if secure { Srtp::On { trailer: None } } else { Srtp::Off },
+                candidates: Vec::new(),
+                bundled_with: None,
             },
             direction: None,
             rtcp: None,
             keys: Srtp::Off,
+            mid: String::new(),
+            bundle_only: false,
             attributes: 0,
             places,
         });
@@ -405,6 +429,18 @@ impl Reader {
                 None => self.note(SdpAnomaly::Ptime),
             },
             "rtcp" => self.rtcp(value),
+            "candidate" => self.candidate(value),
+            "group" => self.group(value),
+            "mid" => {
+                if let Some(open) = &mut self.current {
+                    open.mid = clean(value, MID_MAX);
+                }
+            }
+            "bundle-only" => {
+                if let Some(open) = &mut self.current {
+                    open.bundle_only = true;
+                }
+            }
             "rtcp-mux" => {
                 if let Some(open) = &mut self.current {
                     open.media.rtcp_mux = true;
@@ -479,14 +515,68 @@ impl Reader {
         }
     }
 
+    /// `a=candidate:<foundation> <component> <transport> <priority> <address> <port> typ <type> ...` (RFC 8839 section 5.1).
+    /// Host names (mDNS) are not looked up; component 2 is RTCP.
+    fn candidate(&mut self, value: &str) {
+        let mut words = value.split_ascii_whitespace().skip(1);
+        let (Some("1"), Some(transport)) = (words.next(), words.next()) else { return };
+        if !transport.eq_ignore_ascii_case("udp") {
+            return;
+        }
+        let ip = words.nth(1).and_then(read_address);
+        let port = words.next().and_then(|p| p.parse::<u16>().ok()).filter(|p| *p != 0);
+        let (Some(Address::Ip(ip)), Some(port), Some(open)) = (ip, port, &mut self.current) else { return };
+        let address = SocketAddr::new(ip, port);
+        let candidates = &mut open.media.candidates;
+        if !ip.is_loopback() && candidates.len() < CANDIDATES_MAX && !candidates.contains(&address) {
+            candidates.push(address);
+        }
+    }
+
+    /// `a=group:BUNDLE <mid> ...` (RFC 9143 section 7).
+    fn group(&mut self, value: &str) {
+        let mut words = value.split_ascii_whitespace();
+        if self.current.is_some() || !words.next().is_some_and(|kind| kind.eq_ignore_ascii_case("BUNDLE")) {
+            return;
+        }
+        let left = BUNDLED_MAX - self.groups.iter().map(Vec::len).sum::<usize>();
+        let mids: Vec<String> = words.take(left).map(|mid| clean(mid, MID_MAX)).collect();
+        if !mids.is_empty() {
+            self.groups.push(mids);
+        }
+    }
+
+    /// Descriptions of one group share the addresses of the first of them that has any. One that is `a=bundle-only` has port 0
+    /// in an offer, and is not refused.
+    fn bundle(&mut self) {
+        for group in &self.groups {
+            let members = group.iter().filter_map(|mid| self.mids.iter().position(|(own, _)| own == mid));
+            let members: Vec<usize> = members.collect();
+            let media = &mut self.sdp.media;
+            let tagged =
+                members.iter().copied().find(|at| media.get(*at).is_some_and(|m| m.endpoints().next().is_some()));
+            let Some(tagged) = tagged else { continue };
+            for at in members.into_iter().filter(|at| *at != tagged) {
+                let bundle_only = self.mids.get(at).is_some_and(|(_, bundle_only)| *bundle_only);
+                if let Some(media) = media.get_mut(at).filter(|m| m.port != 0 || bundle_only) {
+                    media.bundled_with = Some(tagged);
+                }
+            }
+        }
+    }
+
     fn close(&mut self) {
-        let Some(Open { mut media, direction, rtcp, keys, .. }) = self.current.take() else { return };
+        let Some(Open { mut media, direction, rtcp, keys, mid, bundle_only, .. }) = self.current.take() else { return };
+        self.mids.push((mid, bundle_only));
         media.address = media.address.or(self.address);
         media.ptime_ms = media.ptime_ms.or(self.ptime_ms);
         if let keys @ Srtp::On { .. } = keys.and(self.keys) {
             media.srtp = keys;
         }
-        let on_hold = media.address == Some(Address::Hold);
+        // With candidates, an address of zeros only says that none of them was chosen yet.
+        let on_hold = media.address == Some(Address::Hold) && media.candidates.is_empty();
+        let endpoint = media.endpoint();
+        media.candidates.retain(|candidate| Some(*candidate) != endpoint);
         media.direction = match direction.or(self.direction) {
             Some(direction) => direction,
             None if on_hold => Direction::SendOnly,
@@ -502,6 +592,7 @@ impl Reader {
 
     fn finish(mut self) -> Sdp {
         self.close();
+        self.bundle();
         self.sdp
     }
 }

@@ -226,6 +226,14 @@ fn an_offer_costs_no_more_the_more_streams_its_address_has() {
     sorted.sort_unstable();
     assert_eq!(sorted, latest, "of many the latest are the call's");
     let (of_32, in_part, _) = cost(1_000, 32);
+    assert_eq!((of_32, in_part), (128, 1), "lines of one address are one announcement");
+    // Lines of 32 addresses with 100 streams each.
+    let mut crowds: Vec<Frame> =
+        (0..32).flat_map(|i| crowd(100, address(2, 6_000 + 2 * i), |n| u32::from(100 * i + n))).collect();
+    crowds.sort_by_key(|f| f.at);
+    let lines: Vec<(u8, u16)> = (0..32).map(|i| (2, 6_000 + 2 * i)).collect();
+    let (of_32, counters) = compared(&crowds, &invite(1_200, &lines), &mut Vec::new());
+    let in_part = counters.compared_in_part;
     assert!(of_32 <= 2 * 256 + 32 && in_part == 32, "{of_32} steps, {in_part} lines in part");
 }
 

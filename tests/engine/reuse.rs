@@ -173,7 +173,7 @@ fn a_call_that_announces_its_address_again_keeps_its_streams() {
 fn calls_that_share_the_port_of_a_server_have_their_own_streams() {
     let server = at("198.51.100.9:10000");
     let mut scene = Scene::new();
-    for i in 0..40u16 {
+    for i in 0..100u16 {
         let ip = format!("192.0.2.{}", 10 + i);
         let (line_a, line_b) = (format!("{}|a=rtpmap:{} opus/48000/2", 96 + i % 20, 96 + i % 20), "0".to_owned());
         scene.dialog(&Dialog {
@@ -209,7 +209,7 @@ fn calls_that_share_the_port_of_a_server_have_their_own_streams() {
         })
         .map(|s| format!("{} {} {} {}", s.src, s.dst, s.call_id, s.codec))
         .collect();
-    assert_eq!(run.streams().len(), 80);
+    assert_eq!(run.streams().len(), 200);
     none(wrong);
     assert!(run.calls().iter().all(|c| c.directions_seen == 2 && c.streams.len() == 2 && c.diagnoses.is_empty()));
 }
