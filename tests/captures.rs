@@ -269,3 +269,63 @@ fn shards_and_runs_change_nothing() {
         }
     }
 }
+
+/// Codec and clock of each stream by the truth's own reading of SDP, and the call whose descriptions name an address of it.
+#[test]
+fn streams_have_codec_clock_and_call_of_their_description() {
+    let (mut problems, mut with_codec, mut with_call) = (Vec::new(), 0, 0);
+    for (path, truth) in all() {
+        let document = document(&path, 1);
+        let empty = Vec::new();
+        let calls = truth["sip"]["calls"].as_array().unwrap_or(&empty);
+        for o in plausible(&truth) {
+            let Some(s) = stream_of(&document, o) else { continue };
+            let what = format!("{} {}", name(&path), o["ssrc"]);
+            if let (Some(codec), Some(clock)) = (o["codec"].as_str(), o["clock"].as_u64()) {
+                with_codec += 1;
+                let ours = s["codec"].as_str().unwrap_or_default();
+                if !ours.eq_ignore_ascii_case(codec) || s["clock_rate"] != clock {
+                    problems.push(format!("{what}: {ours}/{} instead of {codec}/{clock}", s["clock_rate"]));
+                }
+            }
+            let ends = [endpoint(&o["src"], &o["sport"]), endpoint(&o["dst"], &o["dport"])];
+            let named: Vec<&str> = calls
+                .iter()
+                .filter(|call| described(call).iter().any(|address| ends.contains(address)))
+                .filter_map(|call| call["call_id"].as_str())
+                .collect();
+            if !named.is_empty() {
+                with_call += 1;
+                if !s["call_id"].as_str().is_some_and(|id| named.contains(&id)) {
+                    problems.push(format!("{what}: of call {} instead of {named:?}", s["call_id"]));
+                }
+            }
+        }
+        for call in calls {
+            let found =
+                document["calls"].as_array().unwrap().iter().filter(|c| c["call_id"] == call["call_id"]).count();
+            if found > 1 {
+                problems.push(format!("{}: {} calls of {}", name(&path), found, call["call_id"]));
+            }
+        }
+    }
+    if shared().is_some() {
+        assert!(with_codec >= 30 && with_call >= 15, "{with_codec} streams with a codec, {with_call} with a call");
+    }
+    none(problems);
+}
+
+/// Addresses that the descriptions of a call name for RTP.
+fn described(call: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    for sdp in call["sdp"].as_array().into_iter().flatten() {
+        let text =
+            |list: &str| sdp[list].as_array().into_iter().flatten().filter_map(Value::as_str).collect::<Vec<_>>();
+        for media in text("media") {
+            let Some(port) = media.split_whitespace().nth(1).and_then(|p| p.parse::<u16>().ok()) else { continue };
+            let addresses = text("c").into_iter().filter_map(|c| c.split_whitespace().nth(2)?.parse().ok());
+            found.extend(addresses.map(|ip| std::net::SocketAddr::new(ip, port).to_string()));
+        }
+    }
+    found
+}
