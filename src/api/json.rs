@@ -169,7 +169,11 @@ pub struct CallJson {
     #[schema(required)]
     release_reason: Option<String>,
     reinvites: u32,
+    /// Challenges (401, 407) that were answered with credentials in this call.
     auth_rounds: u32,
+    /// Id of the first attempt, when this INVITE answers its challenge but came more than 64 s after it; else null.
+    #[schema(required)]
+    retry_of: Option<String>,
     retransmissions: u32,
     /// Round trips of SIP transactions, see [SIP round trips](/docs/metrics#sip_rtt).
     sip_rtt_ms: SipRttJson,
@@ -258,6 +262,7 @@ impl From<CallRow> for CallJson {
             release_reason: known(c.release_reason),
             reinvites: c.reinvites,
             auth_rounds: c.auth_rounds,
+            retry_of: c.retry_of.map(|uid| format!("{uid:016x}")),
             retransmissions: c.retransmissions,
             sip_rtt_ms: SipRttJson {
                 toward_caller: RoundTripsJson::new(

@@ -101,6 +101,7 @@ struct RawLimits {
     fragment_mib: Option<usize>,
     memory_mib: Option<usize>,
     header_kib: Option<usize>,
+    challenge_hold_s: Option<usize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -344,6 +345,9 @@ fn limits(raw: &RawLimits) -> anyhow::Result<Limits> {
         header_bytes: raw
             .header_kib
             .map_or(Ok(usual.header_bytes), |kib| within("limits.header_kib", kib, 4, 128).map(|k| k << 10))?,
+        challenge_hold: raw.challenge_hold_s.map_or(Ok(usual.challenge_hold), |seconds| {
+            within("limits.challenge_hold_s", seconds, 5, 3_600).map(|seconds| Nanos::from_secs(seconds as i64))
+        })?,
         ..usual
     };
     let Some(mib) = raw.memory_mib else { return Ok(limits) };

@@ -56,6 +56,8 @@ pub struct CallDocument {
     pub transport: &'static str,
     pub reinvites: u32,
     pub auth_rounds: u32,
+    /// `id` of the first attempt, when this INVITE answers its challenge but came too late to be one call with it.
+    pub retry_of: Option<String>,
     pub retransmissions: u32,
     pub sip_rtt_ms: SipRttDocument,
     pub started_mid_call: bool,
@@ -393,6 +395,7 @@ impl CallDocument {
             transport: c.transport.name(),
             reinvites: c.reinvites,
             auth_rounds: c.auth_rounds,
+            retry_of: c.retry_of.map(|uid| format!("{uid:016x}")),
             retransmissions: c.retransmissions,
             sip_rtt_ms: SipRttDocument {
                 toward_caller: c.sip_rtt_toward_caller.map(RoundTripsDocument::new),

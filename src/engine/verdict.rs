@@ -121,14 +121,13 @@ fn signalling(call: &CallRecord, found: &mut Found) {
         let evidence = format!("no BYE; last sign of life {} after the answer", since(call.answered_at, call.last_at));
         add(found, 100, DiagnosisCode::MissingBye, 0.6, evidence);
     }
-    if let Some(pdd) = call.pdd().filter(|pdd| *pdd > SLOW_SETUP) {
-        add(
-            found,
-            200,
-            DiagnosisCode::SlowSetup,
-            0.9,
-            format!("{:.1} s from INVITE to the first ring or answer", pdd.as_secs_f64()),
-        );
+    if let Some(pdd) = call.pdd().map(|pdd| Nanos(pdd.0 - call.auth_wait.0)).filter(|pdd| *pdd > SLOW_SETUP) {
+        let waited = match call.auth_wait {
+            Nanos::ZERO => String::new(),
+            wait => format!(", without {:.1} s in which the caller had not sent credentials", wait.as_secs_f64()),
+        };
+        let evidence = format!("{:.1} s from INVITE to the first ring or answer{waited}", pdd.as_secs_f64());
+        add(found, 200, DiagnosisCode::SlowSetup, 0.9, evidence);
     }
 }
 

@@ -240,6 +240,11 @@ pub struct CallRecord {
     pub reinvites: u32,
     /// Challenge rounds (401, 407) merged into the attempt.
     pub auth_rounds: u32,
+    /// Time from challenges to the INVITEs with credentials: that of the caller, who may have typed a password.
+    pub auth_wait: Nanos,
+    /// The call whose challenge (401, 407) this INVITE answers, by Call-ID and From tag, when it came after
+    /// [`super::Limits::challenge_hold`]; of several attempts the first.
+    pub retry_of: Option<u64>,
     pub retransmissions: u32,
     pub messages: u32,
     /// Messages beyond [`super::Limits::messages_per_call`], counted and not kept.

@@ -85,6 +85,9 @@ pub struct Limits {
     pub queue_bytes: usize,
     /// Largest header block of a SIP message, in bytes: start line, header lines and the empty line.
     pub header_bytes: usize,
+    /// How long a challenged INVITE (401, 407) waits for the one with credentials; both are one call then. RFC 3261 section
+    /// 22.2 sets no time: users may type their password.
+    pub challenge_hold: Nanos,
 }
 
 impl Default for Limits {
@@ -104,6 +107,7 @@ impl Default for Limits {
             pending_bytes: 64 * 1024 * 1024,
             queue_bytes: 512 * 1024 * 1024,
             header_bytes: 64 * 1024,
+            challenge_hold: Nanos::from_secs(64),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::attempt::{Attempt, Hop};
 use super::heard::{Heard, Method};
-use super::machine::{Clock, Step, Timer, asks_for_retry, next};
+use super::machine::{Clock, Step, Timer, asks_for_retry, is_challenge, next};
 use super::media::{LeftOut, Negotiated, Place, Source};
 use super::round_trips::Timing;
 use super::{Fact, Side};
@@ -132,6 +132,12 @@ impl Call {
         }
     }
 
+    /// Whether an INVITE with credentials may follow, and then belongs to this call: with which From tag.
+    pub fn awaits_credentials(&self) -> Option<u64> {
+        let challenged = self.record.state == CallState::Failed && is_challenge(self.record.final_code);
+        self.caller_tags.first().copied().filter(|_| challenged)
+    }
+
     pub fn face(&self) -> Face {
         let r = &self.record;
         Face(
@@ -146,6 +152,7 @@ impl Call {
     pub fn clock(&self) -> Clock {
         Clock {
             state: self.record.state,
+            challenged: self.record.state == CallState::Failed && is_challenge(self.record.final_code),
             confirmed: self.confirmed,
             over_at: self.over_at,
             first_at: self.record.first_at,
@@ -203,6 +210,7 @@ impl Call {
             (true, Method::Ack) => self.ack(heard),
             (true, Method::Cancel) => self.cancel(heard),
             (true, Method::Bye) => self.bye(heard),
+            (false, Method::Bye) if matches!(heard.status, Some(200..=299)) => self.bye_taken(),
             (false, Method::Invite) => {
                 if let Some(status) = heard.status {
                     self.invite_answer(heard, status, limits);
@@ -344,9 +352,13 @@ impl Call {
         } else if self.attempts.len() < ATTEMPTS_MAX {
             let newest = self.attempts.iter().max_by_key(|a| a.cseq);
             let retries = newest.is_some_and(|a| a.cseq < heard.cseq);
-            let challenged = retries && newest.is_some_and(|a| matches!(a.answer, Some(401 | 407)));
+            let challenged = retries && newest.is_some_and(|a| a.answer.is_some_and(is_challenge));
             self.attempts.push(Attempt { cseq: heard.cseq, hops: vec![hop], answer: None });
             self.record.auth_rounds += u32::from(challenged);
+            if let (true, Some(challenged_at)) = (challenged, self.over_at) {
+                let wait = (heard.at - challenged_at).max(Nanos::ZERO);
+                self.record.auth_wait = Nanos(self.record.auth_wait.0 + wait.0);
+            }
             if retries && self.change(Step::Retry, heard.at, heard.at) {
                 self.record.final_code = 0;
                 self.record.final_reason.clear();
@@ -373,6 +385,10 @@ impl Call {
             (false, _) if early => CallState::Proceeding,
             (false, _) => CallState::Trying,
         };
+        if !answered_before {
+            r.final_code = 0;
+            r.final_reason.clear();
+        }
         if let (CallState::Established, Some((at, status, reason))) = (r.state, self.early_success.take()) {
             r.answered_at = Some(at);
             r.final_code = status;
@@ -452,6 +468,13 @@ impl Call {
         self.note_release_reason(heard);
     }
 
+    /// A BYE was taken. It released a dialog, also one whose INVITE was not seen: a scanner's BYE would be refused (481).
+    fn bye_taken(&mut self) {
+        if let (CallState::MidCall, Some(over_at)) = (self.record.state, self.over_at) {
+            self.change(Step::Bye, over_at, over_at);
+        }
+    }
+
     fn invite_answer(&mut self, heard: &Heard<'_, '_>, status: u16, limits: &Limits) {
         if self.record.state == CallState::MidCall {
             return self.mid_call_answer(heard, status);
@@ -505,7 +528,7 @@ impl Call {
         let first = attempt.answer.replace(status).is_none();
         if late {
             // The retry was captured before the challenge it answers.
-            self.record.auth_rounds += u32::from(first && matches!(status, 401 | 407));
+            self.record.auth_rounds += u32::from(first && is_challenge(status));
             return;
         }
         let cancel_at = self.cancel_at;
@@ -531,6 +554,9 @@ impl Call {
                 self.early_success = Some((heard.at, status, reason_text(heard)));
                 if self.record.ringing_at.is_some() && self.record.answered_at.is_none() {
                     self.record.answered_at = Some(heard.at);
+                }
+                // An answer to a re-INVITE is not the one that ended the setup.
+                if !self.in_dialog && self.record.final_code == 0 {
                     self.note_final(heard, status);
                 }
                 self.in_dialog = true;

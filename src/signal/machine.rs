@@ -1,6 +1,6 @@
 //! States of an INVITE session and what moves it from one to the next, and the timers that end it.
 
-use crate::model::{CallState, Policy};
+use crate::model::{CallState, Limits, Policy};
 use crate::units::{Nanos, Timestamp};
 
 /// What happened to a call.
@@ -31,7 +31,7 @@ pub(super) fn next(state: CallState, step: Step) -> Option<CallState> {
         (Trying | Proceeding, Step::Failure(487)) => Some(Cancelled),
         (Trying | Proceeding, Step::Failure(_)) => Some(Failed),
         (Failed, Step::Retry) => Some(Trying),
-        (Trying | Proceeding | Established, Step::Bye) => Some(Completed),
+        (Trying | Proceeding | Established | CallState::MidCall, Step::Bye) => Some(Completed),
         (Trying | Proceeding, Step::Expired(Timer::Cancel)) => Some(Cancelled),
         (Trying | Proceeding, Step::Expired(Timer::Fork)) => Some(Failed),
         (Trying | Proceeding, Step::Expired(_)) => Some(SetupTimeout),
@@ -47,6 +47,11 @@ pub(super) fn asks_for_retry(status: u16) -> bool {
     matches!(status, 300..=399 | 401 | 407 | 413 | 415 | 416 | 420 | 421 | 422 | 491 | 494)
 }
 
+/// A challenge: the same INVITE is expected again with credentials (RFC 3261 section 22).
+pub(super) fn is_challenge(status: u16) -> bool {
+    matches!(status, 401 | 407)
+}
+
 /// What ends a call that nothing else ends. One of them runs per call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
@@ -58,7 +63,8 @@ pub(super) enum Timer {
     Fork,
     /// An answered call without any sign of life: `call_timeout` after the last one.
     Call,
-    /// Held back after the end for late media and messages: `linger` after the last message.
+    /// Held back after the end for late media and messages: `linger` after the last message. After a challenge, for the INVITE
+    /// with credentials: [`Limits::challenge_hold`].
     Linger,
     /// One single message of an unknown call: `setup_timeout`, then it is forgotten.
     Orphan,
@@ -71,6 +77,8 @@ pub(super) const SIXTY_FOUR_T1: Nanos = Nanos::from_secs(32);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     pub state: CallState,
+    /// The last final answer asked for credentials.
+    pub challenged: bool,
     pub confirmed: bool,
     pub over_at: Option<Timestamp>,
     pub first_at: Timestamp,
@@ -82,11 +90,13 @@ pub(super) struct Clock {
 }
 
 /// The timer that runs, and when it fires.
-pub(super) fn due(policy: &Policy, c: Clock) -> (Timer, Timestamp) {
+pub(super) fn due(policy: &Policy, limits: &Limits, c: Clock) -> (Timer, Timestamp) {
     if let Some(over_at) = c.over_at {
         // Retransmissions of BYE and of final answers go on for 64*T1 and belong to this call, not to a new one.
         let longest = over_at + SIXTY_FOUR_T1 + policy.linger;
-        return (Timer::Linger, (c.last_message_at.max(over_at) + policy.linger).min(longest));
+        let usual = (c.last_message_at.max(over_at) + policy.linger).min(longest);
+        let retry = if c.challenged { over_at + limits.challenge_hold } else { usual };
+        return (Timer::Linger, usual.max(retry));
     }
     if !c.confirmed {
         return (Timer::Orphan, c.first_at + policy.setup_timeout);
@@ -137,7 +147,7 @@ mod tests {
              failed: - established - - trying - - - - -\n\
              setup_timeout: - - - - - - - - - -\n\
              unfinished: - - - - - - - - - -\n\
-             mid_call: - - - - - - - - - -\n"
+             mid_call: - - - - - completed - - - -\n"
         );
     }
 }

@@ -6,6 +6,7 @@
 
 mod attempt;
 mod call;
+mod challenged;
 mod codecs;
 mod heard;
 mod machine;
@@ -23,6 +24,7 @@ use crate::units::text::clean_lines;
 use crate::wire::vqreport::VqReport;
 use crate::wire::{sdp, sip};
 use call::{Call, Fate, Sight};
+use challenged::ChallengedCalls;
 use hashbrown::HashMap;
 use heard::{Heard, call_key, call_uid};
 use machine::{Timer, due};
@@ -132,6 +134,7 @@ pub struct Signal {
     /// Bytes of the messages of unknown calls that are kept back.
     pending_bytes: usize,
     reports: Reports,
+    challenged: ChallengedCalls,
     counters: SignalCounters,
 }
 
@@ -147,6 +150,7 @@ impl Signal {
             endpoints: 0,
             pending_bytes: 0,
             reports: Reports::default(),
+            challenged: ChallengedCalls::default(),
             counters: SignalCounters::default(),
         }
     }
@@ -219,7 +223,7 @@ impl Signal {
         {
             self.deadlines.remove(&(at, uid));
             let Some(mut call) = self.calls.remove(&uid) else { continue };
-            let (timer, due_at) = due(&self.policy, call.clock());
+            let (timer, due_at) = due(&self.policy, &self.limits, call.clock());
             // Signs of life do not move the deadline: it is looked at again when it comes.
             if due_at > at {
                 call.deadline = due_at;
@@ -306,7 +310,11 @@ impl Signal {
             uid = uid.wrapping_add(1);
         }
         self.by_call_id.insert(key, uid);
-        Some(Box::new(Call::new(uid, key, heard)))
+        let mut call = Box::new(Call::new(uid, key, heard));
+        if heard.opens_dialog() {
+            call.record.retry_of = self.challenged.take(key, heard.from_tag);
+        }
+        Some(call)
     }
 
     /// A message and its call.
@@ -389,7 +397,7 @@ impl Signal {
     /// Puts a call into the tables with its deadline and its place in the order of eviction.
     fn hold(&mut self, mut call: Box<Call>) {
         let uid = call.record.uid;
-        let (_, at) = due(&self.policy, call.clock());
+        let (_, at) = due(&self.policy, &self.limits, call.clock());
         if at != call.deadline {
             self.deadlines.remove(&(call.deadline, uid));
             self.deadlines.insert((at, uid));
@@ -433,6 +441,9 @@ impl Signal {
         if !call.confirmed {
             self.counters.orphans += 1;
             return;
+        }
+        if let Some(from_tag) = call.awaits_credentials() {
+            self.challenged.note(call.key, from_tag, call.record.retry_of.unwrap_or(uid));
         }
         out.extend(pending.map(Fact::Message));
         out.push(Fact::Ended(Box::new(call.record)));

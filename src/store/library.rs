@@ -132,7 +132,7 @@ fn checksum_noted(library: &Path, notes: &[PathBuf]) -> io::Result<String> {
         about.ctime_nsec()
     );
     for note in notes {
-        let text = std::fs::read_to_string(note).unwrap_or_default();
+        let text = own_note(note).unwrap_or_default();
         if let Some(sum) = text.trim_end().strip_prefix(&identity).filter(|sum| sum.len() == 64) {
             return Ok(sum.to_owned());
         }
@@ -157,6 +157,18 @@ fn checksum_noted(library: &Path, notes: &[PathBuf]) -> io::Result<String> {
     };
     let _ = notes.iter().any(|note| write(note).is_ok());
     Ok(sum)
+}
+
+/// A note that this user alone can have written: another's cache directory may be named by the environment.
+fn own_note(note: &Path) -> io::Result<String> {
+    let mut file = File::open(note)?;
+    let about = file.metadata()?;
+    if about.uid() != rustix::process::geteuid().as_raw() || about.mode() & 0o022 != 0 {
+        return Ok(String::new());
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -250,6 +262,9 @@ mod tests {
         let planted = note.replace(abc, &"0".repeat(64));
         std::fs::write(&notes[1], &planted).unwrap();
         assert_eq!(checksum_noted(&library, &notes).unwrap(), "0".repeat(64), "the note is used");
+        std::fs::set_permissions(&notes[1], Permissions::from_mode(0o620)).unwrap();
+        assert_eq!(checksum_noted(&library, &notes).unwrap(), abc, "others could have written the note");
+        std::fs::write(&notes[1], &planted).unwrap();
         File::options().write(true).open(&library).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(checksum_noted(&library, &notes).unwrap(), abc, "its times have changed");
     }

@@ -103,6 +103,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0013_signalled_clock.sql"),
         cluster_sql: include_str!("../../schemas/0013_signalled_clock.cluster.sql"),
     },
+    Migration {
+        version: 14,
+        name: "retried_calls",
+        sql: include_str!("../../schemas/0014_retried_calls.sql"),
+        cluster_sql: include_str!("../../schemas/0014_retried_calls.cluster.sql"),
+    },
 ];
 
 /// The step that empties texts of SIP messages that earlier versions stored.

@@ -5,6 +5,7 @@
 
 pub mod bulk;
 pub mod call;
+pub mod call_load;
 pub mod codec;
 pub mod flood;
 pub mod frame;

@@ -213,3 +213,27 @@ fn calls_that_share_the_port_of_a_server_have_their_own_streams() {
     none(wrong);
     assert!(run.calls().iter().all(|c| c.directions_seen == 2 && c.streams.len() == 2 && c.diagnoses.is_empty()));
 }
+
+/// The time in which a user types the password is no slow setup; the same time before the ring is.
+#[test]
+fn waiting_for_credentials_is_no_slow_setup() {
+    let (a, b) = (at("192.0.2.1:5060"), at("198.51.100.1:5060"));
+    let invite = "INVITE sip:b@example.com SIP/2.0";
+    let codes = |retry_ms: i64, ring_ms: i64| {
+        let mut scene = Scene::new();
+        scene.sip(0, a, b, invite, "c1", "1 INVITE", false, "");
+        scene.sip(20, b, a, "SIP/2.0 407 Proxy Authentication Required", "c1", "1 INVITE", true, "");
+        scene.sip(retry_ms, a, b, invite, "c1", "2 INVITE", false, "");
+        scene.sip(retry_ms + ring_ms, b, a, "SIP/2.0 180 Ringing", "c1", "2 INVITE", true, "");
+        scene.sip(retry_ms + ring_ms + 900, b, a, "SIP/2.0 200 OK", "c1", "2 INVITE", true, "");
+        scene.sip(retry_ms + ring_ms + 910, a, b, "ACK sip:b@example.com SIP/2.0", "c1", "2 ACK", true, "");
+        scene.sip(retry_ms + ring_ms + 1_500, a, b, "BYE sip:b@example.com SIP/2.0", "c1", "3 BYE", true, "");
+        scene.sip(retry_ms + ring_ms + 1_510, b, a, "SIP/2.0 200 OK", "c1", "3 BYE", true, "");
+        let run = run(&scene.frames(), &Setup::rested());
+        assert_eq!(run.calls().len(), 1);
+        run.calls()[0].diagnoses.iter().map(|d| d.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(30_000, 500), []);
+    assert_eq!(codes(60, 7_000), [DiagnosisCode::SlowSetup]);
+    assert_eq!(codes(30_000, 7_000), [DiagnosisCode::SlowSetup]);
+}

@@ -1,8 +1,9 @@
 //! Call flows, each as a script of messages and the facts it must give.
 
-use crate::script::{check, check_with, run};
-use auscult::model::{Limits, Policy};
-use auscult::units::Nanos;
+use crate::script::{check, check_with, compose, run};
+use auscult::model::{Limits, Policy, Transport};
+use auscult::signal::{Fact, Signal};
+use auscult::units::{Nanos, Timestamp};
 
 const OFFER: &str = "sdp=10.0.0.1:4000";
 const ANSWER: &str = "sdp=10.0.0.2:6000";
@@ -42,8 +43,99 @@ fn challenges_merge_into_one_attempt() {
 #[test]
 fn a_challenge_nobody_answers_is_a_failure() {
     check(
-        "0 a>b INVITE\n 0.1 b>a 401 to=x\n 0.2 a>b ACK to=x\n 5.3 tick",
+        "0 a>b INVITE\n 0.1 b>a 401 to=x\n 0.2 a>b ACK to=x\n 64.2 tick",
         "ended c1 failed 401 invite 0 ringing - answered - ended 0.1 by - messages 3",
+    );
+}
+
+/// Users type their password: 17 to 51 s in captures.
+#[test]
+fn credentials_that_come_late_belong_to_the_challenged_call() {
+    for (retry, answer) in [("17", "18"), ("51", "52"), ("64", "65")] {
+        check(
+            &format!(
+                "0 a>b INVITE {OFFER}\n 0.1 b>a 407 to=x\n 0.2 a>b ACK to=x branch=INVITE1f\n\
+                 {retry} a>b INVITE cseq=2 {OFFER}\n {answer} b>a 200 cseq=2 to=t {ANSWER}\n {answer}.1 a>b ACK cseq=2 to=t\n\
+                 70 a>b BYE cseq=3 to=t\n 70.1 b>a 200/BYE cseq=3 to=t"
+            ),
+            &format!(
+                "media Caller 10.0.0.1:4000 0=PCMU sendrecv\n media Callee 10.0.0.2:6000 0=PCMU sendrecv\n\
+                 gone 10.0.0.1:4000\n gone 10.0.0.2:6000\n\
+                 ended c1 completed 200 invite 0 ringing - answered {answer} ended 70 by caller auth 1 messages 8 \
+                 branches 1 acked"
+            ),
+        );
+    }
+}
+
+/// Near-misses: another From tag, another answer than a challenge, later than the time allowed.
+#[test]
+fn what_is_no_retry_of_a_challenged_call_is_another_one() {
+    let refused = |status: u32, second: &str| {
+        let script = format!(
+            "0 a>b INVITE\n 0.1 b>a {status} to=x\n 0.2 a>b ACK to=x branch=INVITE1f\n {second}\n 90 b>a 486 cseq=2 to=y"
+        );
+        let text = run(&Policy::default(), &Limits::default(), &script);
+        text.lines().map(|l| l.split_whitespace().skip(2).take(2).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    assert_eq!(refused(407, "20 a>b INVITE cseq=2 from=g"), ["failed 407", "unfinished 0"]);
+    assert_eq!(refused(403, "20 a>b INVITE cseq=2"), ["failed 403", "failed 486"]);
+    // Too late: a row of its own, which names the first attempt.
+    check(
+        "0 a>b INVITE\n 0.1 b>a 401 to=x\n 0.2 a>b ACK to=x branch=INVITE1f\n 65 a>b INVITE cseq=2\n 65.1 b>a 401 cseq=2 to=y\n\
+         65.2 a>b ACK cseq=2 to=y branch=INVITE2f\n 200 a>b INVITE cseq=3\n 201 b>a 486 cseq=3 to=z",
+        "ended c1 failed 401 invite 0 ringing - answered - ended 0.1 by - messages 3\n\
+         ended c1 failed 401 invite 65 ringing - answered - ended 65.1 by - retry 1 messages 3\n\
+         ended c1 failed 486 invite 200 ringing - answered - ended 201 by - retry 1 messages 2",
+    );
+    // The same, but with the tag of another caller.
+    check(
+        "0 a>b INVITE\n 0.1 b>a 401 to=x\n 65 a>b INVITE cseq=2 from=g\n 65.1 b>a 486 cseq=2 from=g to=y",
+        "ended c1 failed 401 invite 0 ringing - answered - ended 0.1 by - messages 2\n\
+         ended c1 failed 486 invite 65 ringing - answered - ended 65.1 by - messages 2",
+    );
+}
+
+/// Credentials that are refused again and again are one call that failed, with the number of its challenges.
+#[test]
+fn credentials_refused_again_and_again_are_one_failed_call() {
+    let round = |n: usize, at: usize| {
+        format!(
+            "{at} a>b INVITE cseq={n}\n {at}.1 b>a 401 cseq={n} to=t{n}\n {at}.2 a>b ACK cseq={n} to=t{n} branch=INVITE{n}f\n"
+        )
+    };
+    let script: String = (1..=5).map(|n| round(n, 30 * (n - 1))).collect();
+    check(&script, "ended c1 failed 401 invite 0 ringing - answered - ended 120.1 by - auth 4 messages 15");
+}
+
+/// A call seen from its middle that is released is completed; a BYE that is refused released nothing.
+#[test]
+fn a_call_joined_midway_that_is_released_is_completed() {
+    check(
+        "0 a>b INVITE cseq=7 to=t\n 0.1 b>a 200 cseq=7 to=t\n 0.2 a>b ACK cseq=7 to=t\n 5 b>a BYE from=t to=f cseq=2\n\
+         5.1 a>b 200/BYE from=t to=f cseq=2",
+        "ended c1 completed 0 invite - ringing - answered - ended 5 by - reinvites 1 messages 5 acked mid-call",
+    );
+    check(
+        "0 a>b BYE to=t cseq=2\n 0.1 b>a 481/BYE to=t cseq=2",
+        "ended c1 mid_call 0 invite - ringing - answered - ended 0 by - messages 2 mid-call",
+    );
+    check(
+        "0 a>b BYE to=t cseq=2\n 0.1 b>a 200/BYE to=t cseq=2",
+        "ended c1 completed 0 invite - ringing - answered - ended 0 by - messages 2 mid-call",
+    );
+}
+
+/// Of a call of which only answers were seen, the final code is kept.
+#[test]
+fn the_final_code_is_kept_when_only_answers_were_seen() {
+    check(
+        "0 b>a 100\n 0.5 b>a 200 to=t",
+        "ended c1 mid_call 200 invite - ringing - answered - ended 0.5 by capture_ended messages 2 mid-call",
+    );
+    check(
+        "0 b>a 100\n 0.5 b>a 486 to=t",
+        "ended c1 mid_call 486 invite - ringing - answered - ended 0.5 by - messages 2 mid-call",
     );
 }
 
@@ -290,7 +382,7 @@ fn two_messages_of_an_unknown_call_are_a_call_that_began_before() {
         "messages\n 0 a>b BYE cseq=9 to=t\n 0.1 b>a 200/BYE cseq=9 to=t\n 9 tick",
         "message 0 BYE
          message 0.1 200/BYE
-         ended c1 mid_call 0 invite - ringing - answered - ended 0 by - messages 2 mid-call",
+         ended c1 completed 0 invite - ringing - answered - ended 0 by - messages 2 mid-call",
     );
     check(
         &format!(
@@ -457,7 +549,7 @@ fn media_keeps_a_call_alive_and_vouches_for_a_single_message() {
         "media Callee 10.0.0.2:6000 0=PCMU sendrecv
          message 0 200/INVITE
          gone 10.0.0.2:6000
-         ended c1 mid_call 0 invite - ringing - answered - ended 1 by capture_ended messages 1 mid-call",
+         ended c1 mid_call 200 invite - ringing - answered - ended 1 by capture_ended messages 1 mid-call",
     );
 }
 
@@ -472,4 +564,27 @@ fn the_order_of_facts_does_not_come_from_a_table() {
         let script = format!("{script}{end}");
         assert_eq!(run(&policy, &limits, &script), run(&policy, &limits, &script));
     }
+}
+
+/// The row of a challenged call is written when no credentials can come any more, and not before.
+#[test]
+fn a_challenged_call_ends_when_its_time_for_credentials_is_over() {
+    let (src, dst) = ("10.0.0.1:5060".parse().unwrap(), "10.0.0.2:5060".parse().unwrap());
+    let ended_at = |limits: &Limits| {
+        let mut signal = Signal::new(&Policy::default(), limits);
+        let mut facts = Vec::new();
+        for (ms, what) in [(0, "a>b INVITE"), (100, "b>a 401 to=x"), (200, "a>b ACK to=x branch=INVITE1f")] {
+            let (_, _, bytes) = compose(what);
+            let at = Timestamp::EARLIEST + Nanos::from_millis(ms);
+            signal.message(at, src, dst, Transport::Udp, &bytes, false, &mut facts);
+        }
+        let mut ticks = (1..100_000).map(|tenth| Nanos::from_millis(100 * tenth));
+        ticks.find(|at| {
+            signal.fire(Timestamp::EARLIEST + *at, &mut facts);
+            facts.iter().any(|f| matches!(f, Fact::Ended(_)))
+        })
+    };
+    assert_eq!(ended_at(&Limits::default()), Some(Nanos::from_millis(64_100)));
+    let shorter = Limits { challenge_hold: Nanos::from_secs(20), ..Limits::default() };
+    assert_eq!(ended_at(&shorter), Some(Nanos::from_millis(20_100)));
 }

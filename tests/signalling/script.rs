@@ -203,6 +203,7 @@ fn show(facts: &[Fact], messages: bool, text: &mut String) {
                 for (name, count) in [
                     ("reinvites", r.reinvites),
                     ("auth", r.auth_rounds),
+                    ("retry", u32::from(r.retry_of.is_some())),
                     ("retransmissions", r.retransmissions),
                     ("dropped", r.messages_dropped),
                     ("messages", r.messages),

@@ -46,6 +46,7 @@ pub fn call(uid: u64) -> CallRecord {
         released_by: Some(ReleasedBy::Callee),
         reinvites: 1,
         auth_rounds: 2,
+        retry_of: Some(u64::MAX - 3),
         retransmissions: 3,
         messages: 14,
         messages_dropped: 5,

@@ -71,6 +71,7 @@ export interface CallRow {
   release_reason: string | null;
   reinvites: number;
   auth_rounds: number;
+  retry_of: string | null;
   retransmissions: number;
   sip_rtt_ms: { toward_caller: RoundTrips | null; toward_callee: RoundTrips | null };
   messages: number;

@@ -110,6 +110,7 @@ pub struct CallRow {
     pub release_reason: String,
     pub reinvites: u32,
     pub auth_rounds: u32,
+    pub retry_of: Option<u64>,
     pub retransmissions: u32,
     pub messages: u32,
     pub branches: u32,
@@ -159,7 +160,7 @@ pub(super) const CALL_COLUMNS: &str = concat!(
     "probe, site, trunk, call_uid, call_id, caller_uri, caller_user, caller_name, caller_agent, callee_uri, \
      callee_user, callee_name, callee_agent, state, final_code, final_reason, transport, signalling_src_ip, \
      signalling_src_port, signalling_dst_ip, signalling_dst_port, first_at, last_at, invite_at, ringing_at, \
-     answered_at, ended_at, pdd_ms, setup_ms, duration_ms, released_by, release_reason, reinvites, auth_rounds, \
+     answered_at, ended_at, pdd_ms, setup_ms, duration_ms, released_by, release_reason, reinvites, auth_rounds, retry_of, \
      retransmissions, messages, branches, acked, started_mid_call, shed, directions_seen, streams, mos_worst, mos_scale, \
      pdv_p95_worst_ms, loss_pct_worst, loss_source, diagnosis, \
      diagnoses, mos_worst_interval, mos_worst_interval_scale, mos_worst_minute, mos_worst_minute_scale, \

@@ -256,6 +256,7 @@ impl CallRow {
             timestamp_resolution_ns: Some(call.quality.timestamp_resolution_ns),
             loss_evidence: call.quality.loss_evidence.to_owned(),
             shed: Some(call.shed),
+            retry_of: call.retry_of,
         }
     }
 }

@@ -80,6 +80,7 @@ pub struct CallRow {
     pub timestamp_resolution_ns: Option<u32>,
     pub loss_evidence: String,
     pub shed: Option<bool>,
+    pub retry_of: Option<u64>,
 }
 
 /// A row of `streams`.

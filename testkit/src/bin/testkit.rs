@@ -3,12 +3,19 @@
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use testkit::call_load::CallLoad;
+use testkit::flood::{Flood, Kind};
+use testkit::world::START;
 use testkit::{World, bulk, pcap, samples, send};
 
 const USAGE: &str = "usage:
   testkit samples DIR                                   write the sample captures into DIR
   testkit bulk --streams N --seconds S [--lose-every K] OUT.pcap
                                                         N simultaneous G.729 streams for S seconds
+  testkit calls --calls N --per-second R --seconds S OUT.pcap
+                                                        N answered calls of S seconds, R begun in a second
+  testkit flood --streams N OUT.pcap                    N streams of four packets each, every one from another address,
+                                                        100,000 packets a second
   testkit send --streams N --seconds S INTERFACE        N simultaneous G.711 streams for S seconds, 50 packets a second
                                                         each, onto a wire
   testkit null IN.pcap                                  read a capture, look at nothing: the floor for any reader
@@ -55,6 +62,33 @@ fn run(args: &[String]) -> Result<(), String> {
             let frames =
                 plan.write_pcap(&mut file).and_then(|n| file.flush().map(|()| n)).map_err(|e| format!("{out}: {e}"))?;
             println!("{out}: {frames} frames");
+            Ok(())
+        }
+        ("calls", [out]) => {
+            let load =
+                CallLoad { calls: small("--calls")?, per_second: small("--per-second")?, seconds: small("--seconds")? };
+            if load.calls > 1 << 22 || load.per_second == 0 || load.seconds > 3_600 {
+                return Err(format!("at most {} calls of an hour each, and at least one a second", 1 << 22));
+            }
+            let mut file = BufWriter::with_capacity(1 << 20, File::create(out).map_err(|e| format!("{out}: {e}"))?);
+            let frames =
+                load.write_pcap(&mut file).and_then(|n| file.flush().map(|()| n)).map_err(|e| format!("{out}: {e}"))?;
+            let (messages, packets) = load.totals();
+            println!("{out}: {frames} frames, {messages} SIP messages, {packets} RTP packets");
+            Ok(())
+        }
+        ("flood", [out]) => {
+            let streams = number("--streams")?;
+            let mut flood = Flood::new(Kind::Streams, 1);
+            let mut file = BufWriter::with_capacity(1 << 20, File::create(out).map_err(|e| format!("{out}: {e}"))?);
+            let written = file.write_all(&pcap::header()).and_then(|()| {
+                (0..4 * streams).try_for_each(|n| {
+                    let frame = flood.next_frame();
+                    pcap::record(&mut file, START + n as i64 * 10_000, frame.len() as u32, frame)
+                })
+            });
+            written.and_then(|()| file.flush()).map_err(|e| format!("{out}: {e}"))?;
+            println!("{out}: {} frames", 4 * streams);
             Ok(())
         }
         ("send", [interface]) => {

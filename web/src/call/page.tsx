@@ -207,7 +207,12 @@ function Facts({ detail }: { detail: CallDetail }) {
         <Fact term="Directions with media">{number(call.directions_seen)}</Fact>
         <Fact term="ACK">{call.answered_at === null ? UNKNOWN : call.acked ? "seen" : "missing"}</Fact>
         <Fact term="re-INVITEs">{number(call.reinvites)}</Fact>
-        <Fact term="Challenges">{number(call.auth_rounds)}</Fact>
+        <Fact term="Auth challenges">{number(call.auth_rounds)}</Fact>
+        {call.retry_of && (
+          <Fact term="Retry of">
+            <a href={`/calls/${call.retry_of}`}>the challenged attempt</a>
+          </Fact>
+        )}
         <Fact term="Retransmissions">{number(call.retransmissions)}</Fact>
         <Fact term="Branches">{number(call.branches)}</Fact>
         <Fact term="Trunk">{call.trunk || UNKNOWN}</Fact>
