@@ -1,6 +1,8 @@
 //! The whole machine held to its laws, to worlds with ground truth, to its limits, to clocks that step and to
 //! hostile bytes.
 
+#[path = "engine/adaptive.rs"]
+mod adaptive;
 #[path = "engine/buffer.rs"]
 mod buffer;
 #[path = "engine/bundle.rs"]

@@ -196,9 +196,12 @@ pub struct CallJson {
     /// Lowest MOS of an interval of one of its streams.
     #[schema(required)]
     mos_worst_interval: Option<RatedJson>,
-    /// Lowest mean over a minute of one of its streams, see [worst minute](/docs/metrics#mos_worst_minute).
+    /// Lowest MOS of a minute of one of its streams, see [worst minute](/docs/metrics#mos_worst_minute).
     #[schema(required)]
     mos_worst_minute: Option<RatedJson>,
+    /// When that minute began.
+    #[schema(required)]
+    mos_worst_minute_at: Option<String>,
     /// `good`, `fair`, `poor`, `failed` or `unrated`; failed also without media, or with media one way only.
     class: String,
     #[schema(required)]
@@ -288,6 +291,7 @@ impl From<CallRow> for CallJson {
             mos_scale: known(c.mos_scale),
             mos_worst_interval: RatedJson::new(c.mos_worst_interval, c.mos_worst_interval_scale),
             mos_worst_minute: RatedJson::new(c.mos_worst_minute, c.mos_worst_minute_scale),
+            mos_worst_minute_at: time(c.mos_worst_minute_at),
             class: c.class,
             pdv_p95_worst_ms: c.pdv_p95_worst_ms,
             loss_pct_worst: c.loss_pct_worst,

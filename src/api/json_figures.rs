@@ -79,12 +79,13 @@ pub struct BurstsJson {
     pub mean_loss_distance: Option<f32>,
 }
 
-/// As `bursts`, of packets that were lost or too late for one fixed jitter buffer:
+/// As `bursts`, of packets that were lost or discarded by the jitter buffer:
 /// [lost or late](/docs/metrics#lost_or_late).
 #[derive(Serialize, ToSchema)]
 pub struct LostOrLateJson {
-    /// The buffer: packets later than this above the base count as bad.
-    pub buffer_ms: u16,
+    /// The fixed buffer: packets later than this above the base count as bad. Null for the adaptive buffer.
+    #[schema(required)]
+    pub buffer_ms: Option<u16>,
     pub count: u64,
     /// Lost or late share of the packets inside bursts, and outside, percent.
     #[schema(required)]

@@ -90,6 +90,11 @@ pub struct StreamJson {
     /// [adaptive buffer](/docs/metrics#discarded_adaptive).
     #[schema(required)]
     discarded_adaptive_pct: Option<f64>,
+    /// Mean size of that buffer; null where no delay is known, and for rows stored before this was kept.
+    #[schema(required)]
+    adaptive_buffer_ms: Option<f32>,
+    #[schema(required)]
+    base_movement: Option<BaseMovementJson>,
     #[schema(required)]
     max_gap_ms: Option<f32>,
     /// Wireshark's [maximum delta](/docs/metrics#max_delta) and skew.
@@ -176,9 +181,11 @@ pub struct MosJson {
     scale: Option<String>,
     #[schema(required)]
     worst_interval: Option<f32>,
-    /// Lowest mean over a minute of intervals, see [worst minute](/docs/metrics#mos_worst_minute).
+    /// MOS of the worst minute's packets, see [worst minute](/docs/metrics#mos_worst_minute), and when that minute began.
     #[schema(required)]
     worst_minute: Option<f32>,
+    #[schema(required)]
+    worst_minute_at: Option<String>,
     /// `lq` if all of the loss is the network's, and if none of it is; null where that is not in doubt. See
     /// [bounds](/docs/metrics#bounds).
     #[schema(required)]
@@ -204,9 +211,34 @@ pub struct MosJson {
     /// Mouth to ear, as `cq` got it.
     #[schema(required)]
     delay_ms: Option<f32>,
-    /// Fixed jitter buffer whose late packets count as lost.
+    /// Jitter buffer whose discards count as lost: `adaptive` or `fixed`; null where no delay is known. And its size: the mean of
+    /// the adaptive one.
+    #[schema(required)]
+    jitter_buffer: Option<&'static str>,
     #[schema(required)]
     jitter_buffer_ms: Option<u16>,
+    /// G.107 does not vouch for the rating: a burst ratio above 2 with 2 % loss or more.
+    #[schema(required)]
+    beyond_model: Option<bool>,
+}
+
+/// How the base of the delays moved: [base movement](/docs/metrics#base_movement).
+#[derive(Serialize, ToSchema)]
+pub struct BaseMovementJson {
+    rise_ms: f32,
+    fall_ms: f32,
+    steps: u32,
+}
+
+impl BaseMovementJson {
+    fn new(rise_ms: Option<f32>, fall_ms: Option<f32>, steps: Option<u32>) -> Option<BaseMovementJson> {
+        Some(BaseMovementJson { rise_ms: rise_ms?, fall_ms: fall_ms?, steps: steps? })
+    }
+}
+
+/// Name of the jitter buffer of a row, by the size it is stored with.
+fn jitter_buffer(size_ms: Option<u16>) -> Option<&'static str> {
+    size_ms.map(|size| if size == 0 { "adaptive" } else { "fixed" })
 }
 
 /// How far to trust the figures: [what these mean](/docs/metrics#how-far-to-trust-a-row).
@@ -277,6 +309,11 @@ pub struct IntervalJson {
     /// [adaptive buffer](/docs/metrics#discarded_adaptive).
     #[schema(required)]
     discarded_adaptive_pct: Option<f64>,
+    /// Mean size of that buffer; null where no delay is known, and for rows stored before this was kept.
+    #[schema(required)]
+    adaptive_buffer_ms: Option<f32>,
+    #[schema(required)]
+    base_movement: Option<BaseMovementJson>,
     #[schema(required)]
     max_gap_ms: Option<f32>,
     /// Wireshark's [maximum delta](/docs/metrics#max_delta) and skew.
@@ -327,7 +364,11 @@ pub struct IntervalJson {
     #[schema(required)]
     delay_ms: Option<f32>,
     #[schema(required)]
+    jitter_buffer: Option<&'static str>,
+    #[schema(required)]
     jitter_buffer_ms: Option<u16>,
+    #[schema(required)]
+    mos_beyond_model: Option<bool>,
     capture_drops: u64,
     one_sided: bool,
     snap_cut: bool,
@@ -364,7 +405,7 @@ impl From<StreamRow> for StreamJson {
             }),
             bursts_lost_or_late: s.lost_late_buffer_ms.zip(s.lost_late_bursts).map(|(buffer_ms, count)| {
                 LostOrLateJson {
-                    buffer_ms,
+                    buffer_ms: (buffer_ms > 0).then_some(buffer_ms),
                     count,
                     density_pct: density_pct(s.lost_late_burst_bad, s.lost_late_burst_packets),
                     gap_density_pct: density_pct(s.lost_late_gap_bad, s.lost_late_gap_packets),
@@ -386,6 +427,8 @@ impl From<StreamRow> for StreamJson {
             },
             late_pct: late_pct(&s.late, s.delays_known),
             discarded_adaptive_pct: s.discarded_adaptive.and_then(|late| share_pct(late, s.delays_known)),
+            adaptive_buffer_ms: s.adaptive_buffer_ms,
+            base_movement: BaseMovementJson::new(s.base_rise_ms, s.base_fall_ms, s.base_steps),
             max_delta_ms: s.max_delta_ms,
             max_skew_ms: s.max_skew_ms,
             telephone_events: s.telephone_events,
@@ -457,10 +500,13 @@ impl From<StreamRow> for StreamJson {
                 scale: known(s.mos_scale),
                 worst_interval: s.mos_worst_interval,
                 worst_minute: s.mos_worst_minute,
+                worst_minute_at: s.mos_worst_minute_at.map(|at| Timestamp(at).to_rfc3339()),
                 bounds: bounds(s.mos_low, s.mos_high),
                 model: known(s.mos_model),
                 delay_ms: s.mos_delay_ms,
+                jitter_buffer: jitter_buffer(s.lost_late_buffer_ms),
                 jitter_buffer_ms: s.jitter_buffer_ms,
+                beyond_model: s.mos_beyond_model,
                 null_reason: known(s.mos_null_reason),
                 ie: s.ie,
                 bpl: s.bpl,
@@ -521,7 +567,7 @@ impl IntervalJson {
             }),
             bursts_lost_or_late: i.lost_late_buffer_ms.zip(i.lost_late_bursts).map(|(buffer_ms, count)| {
                 LostOrLateJson {
-                    buffer_ms,
+                    buffer_ms: (buffer_ms > 0).then_some(buffer_ms),
                     count: u64::from(count),
                     density_pct: density_pct(i.lost_late_burst_bad, i.lost_late_burst_packets),
                     gap_density_pct: density_pct(i.lost_late_gap_bad, i.lost_late_gap_packets),
@@ -543,6 +589,8 @@ impl IntervalJson {
             },
             late_pct: late_pct(&i.late, delays_known),
             discarded_adaptive_pct: i.discarded_adaptive.and_then(|late| share_pct(u64::from(late), delays_known)),
+            adaptive_buffer_ms: i.adaptive_buffer_ms,
+            base_movement: BaseMovementJson::new(i.base_rise_ms, i.base_fall_ms, i.base_steps),
             max_delta_ms: i.max_delta_ms,
             max_skew_ms: i.max_skew_ms,
             drift_ppm: i.drift_ppm,
@@ -559,7 +607,9 @@ impl IntervalJson {
             codec_status: known(i.codec_status),
             delay_source: known(i.delay_source),
             delay_ms: i.mos_delay_ms,
+            jitter_buffer: jitter_buffer(i.lost_late_buffer_ms),
             jitter_buffer_ms: i.jitter_buffer_ms,
+            mos_beyond_model: i.mos_beyond_model,
             one_sided: i.one_sided,
             snap_cut: i.snap_cut,
             started_mid_call: i.started_mid_call,

@@ -1,7 +1,7 @@
 //! The configuration file in two steps: [`Raw`] as written, [`Config`] as checked. Flags override it.
 
 use crate::http::HttpLimits;
-use crate::model::{Limits, MeasurementPoint, Policy};
+use crate::model::{JitterBuffer, Limits, MeasurementPoint, Policy};
 use crate::store::chdb::find_library;
 use crate::store::private;
 use crate::store::rows::Cidr;
@@ -308,7 +308,7 @@ fn policy(raw: RawMeasure, point: MeasurementPoint) -> anyhow::Result<Policy> {
         stream_timeout: seconds("measure.stream_timeout_s", raw.stream_timeout_s, 5, 3600, usual.stream_timeout)?,
         call_timeout: seconds("measure.call_timeout_s", raw.call_timeout_s, 60, 86_400, usual.call_timeout)?,
         jitter_buffer: millis("measure.jitter_buffer_ms", raw.jitter_buffer_ms, 20, 500)?
-            .unwrap_or(usual.jitter_buffer),
+            .map_or(usual.jitter_buffer, JitterBuffer::Fixed),
         assumed_one_way_delay: millis("measure.assumed_one_way_delay_ms", raw.assumed_one_way_delay_ms, 0, 2000)?,
         sip_ports: raw.sip_ports.unwrap_or_else(|| usual.sip_ports.clone()),
         ..usual
@@ -517,7 +517,14 @@ mod tests {
         let full = load(&set.join("\n")).unwrap();
         let usual = Policy::default();
         assert_eq!(full.limits, Limits::default());
-        assert_eq!(full.policy, Policy { assumed_one_way_delay: Some(Nanos::from_millis(50)), ..usual });
+        assert_eq!(
+            full.policy,
+            Policy {
+                assumed_one_way_delay: Some(Nanos::from_millis(50)),
+                jitter_buffer: JitterBuffer::Fixed(Nanos::from_millis(60)),
+                ..usual
+            }
+        );
         assert_eq!(full.listen, DEFAULT_LISTEN.parse().unwrap());
         assert_eq!((full.http, config.http), (HttpLimits::default(), HttpLimits::default()));
         assert_eq!(full.store.data, config.store.data);

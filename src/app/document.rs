@@ -68,6 +68,7 @@ pub struct CallDocument {
     pub mos_scale: Option<&'static str>,
     pub mos_worst_interval: Option<RatedDocument>,
     pub mos_worst_minute: Option<RatedDocument>,
+    pub mos_worst_minute_at: Option<String>,
     pub stream_ids: Vec<String>,
     pub diagnoses: Vec<Diagnosis>,
     pub quality: QualityDocument,
@@ -146,6 +147,10 @@ pub struct StreamDocument {
     pub late_pct: [Option<f64>; DISCARD_BUFFERS_MS.len()],
     /// Share an adaptive jitter buffer of 20 to 200 ms would have discarded, percent.
     pub discarded_adaptive_pct: Option<f64>,
+    /// Mean size of that buffer.
+    pub adaptive_buffer_ms: Option<f64>,
+    /// How the base of the delays moved; null where no delay is known.
+    pub base_movement: Option<BaseMovementDocument>,
     pub max_gap_ms: f64,
     /// Wireshark's maximum delta and skew.
     pub max_delta_ms: f64,
@@ -229,9 +234,18 @@ pub struct BurstDocument {
 /// The same of packets lost or too late for one fixed jitter buffer.
 #[derive(Debug, Serialize)]
 pub struct LostOrLateDocument {
-    pub buffer_ms: u16,
+    /// Null for the adaptive buffer.
+    pub buffer_ms: Option<u16>,
     #[serde(flatten)]
     pub bursts: BurstDocument,
+}
+
+/// Sums of moves of at least 10 ms, and the number of those of at least 20 ms within a second.
+#[derive(Debug, Serialize)]
+pub struct BaseMovementDocument {
+    pub rise_ms: f64,
+    pub fall_ms: f64,
+    pub steps: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -240,8 +254,9 @@ pub struct MosDocument {
     pub cq: Option<f64>,
     pub scale: Option<&'static str>,
     pub worst_interval: Option<f64>,
-    /// Lowest mean over a minute of intervals.
+    /// MOS of the worst minute's packets, and when that minute began.
     pub worst_minute: Option<f64>,
+    pub worst_minute_at: Option<String>,
     /// If all of the loss is the network's, and if none of it is; null where that is not in doubt.
     pub bounds: Option<[f64; 2]>,
     /// Recommendation followed.
@@ -254,8 +269,11 @@ pub struct MosDocument {
     pub delay_source: Option<&'static str>,
     /// Mouth to ear, as `cq` got it.
     pub delay_ms: Option<f64>,
-    /// Fixed jitter buffer whose late packets count as lost.
+    /// Jitter buffer whose discards count as lost, `adaptive` or `fixed`, and its size: the mean of the adaptive one.
+    pub jitter_buffer: Option<&'static str>,
     pub jitter_buffer_ms: Option<u16>,
+    /// G.107 does not vouch for the rating: a burst ratio above 2 with 2 % loss or more.
+    pub beyond_model: Option<bool>,
     /// Why `lq` is null.
     pub reason_null: Option<&'static str>,
 }
@@ -408,6 +426,7 @@ impl CallDocument {
             mos_scale: text(c.mos_worst_scale),
             mos_worst_interval: c.mos_worst_interval.map(RatedDocument::new),
             mos_worst_minute: c.mos_worst_minute.map(RatedDocument::new),
+            mos_worst_minute_at: c.mos_worst_minute_at.map(Timestamp::to_rfc3339),
             stream_ids: c.streams.iter().map(|s| s.to_string()).collect(),
             diagnoses: c.diagnoses.clone(),
             quality: QualityDocument::new(&c.quality, measured_at),
@@ -482,6 +501,12 @@ impl StreamDocument {
                 .map(|late| (n.pdv.total() > 0).then(|| round(100.0 * late as f64 / n.pdv.total() as f64, 4))),
             discarded_adaptive_pct: (n.pdv.total() > 0)
                 .then(|| round(100.0 * n.discarded_adaptive as f64 / n.pdv.total() as f64, 4)),
+            adaptive_buffer_ms: n.adaptive_size().map(ms),
+            base_movement: (n.pdv.total() > 0).then(|| BaseMovementDocument {
+                rise_ms: ms(n.base_rise),
+                fall_ms: ms(n.base_fall),
+                steps: n.base_steps,
+            }),
             max_gap_ms: ms(n.max_gap),
             max_delta_ms: ms(n.max_delta),
             max_skew_ms: round(n.variation.skew_max_ns / 1e6, 4),
@@ -533,7 +558,7 @@ impl BurstDocument {
 
 impl LostOrLateDocument {
     fn new(b: &BurstSummary, ptime: Option<Nanos>, buffer_ms: u16) -> LostOrLateDocument {
-        LostOrLateDocument { buffer_ms, bursts: BurstDocument::new(b, ptime) }
+        LostOrLateDocument { buffer_ms: (buffer_ms > 0).then_some(buffer_ms), bursts: BurstDocument::new(b, ptime) }
     }
 }
 
@@ -547,6 +572,7 @@ impl MosDocument {
             scale: text(m.scale),
             worst_interval: three(s.mos_worst_interval),
             worst_minute: three(s.mos_worst_minute),
+            worst_minute_at: s.mos_worst_minute_at.map(Timestamp::to_rfc3339),
             bounds: m.bounds.map(|(low, high)| [low, high].map(|v| round(f64::from(v), 3))),
             model: text(m.model),
             ie: three(m.ie),
@@ -556,7 +582,9 @@ impl MosDocument {
             codec_status: text(m.codec_status),
             delay_source: text(m.delay_source),
             delay_ms: three(m.delay_ms),
+            jitter_buffer: text(m.jitter_buffer),
             jitter_buffer_ms: m.jitter_buffer_ms,
+            beyond_model: m.lq.map(|_| m.beyond_model),
             reason_null: text(m.null_reason),
         }
     }

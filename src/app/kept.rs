@@ -41,7 +41,7 @@ struct Packed(Box<[u8]>);
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Names {
     codec: CodecId,
-    constants: [&'static str; 7],
+    constants: [&'static str; 8],
 }
 
 impl Streams {
@@ -117,6 +117,7 @@ impl Names {
             mos.delay_source,
             mos.null_reason,
             mos.model,
+            mos.jitter_buffer,
         ];
         Names { codec: report.codec.clone(), constants }
     }
@@ -132,6 +133,7 @@ impl Names {
             mos.delay_source,
             mos.null_reason,
             mos.model,
+            mos.jitter_buffer,
         ] = self.constants;
     }
 }
@@ -168,6 +170,7 @@ mod tests {
         (every.tunnel, every.quality.loss_evidence) = ("gre", "receiver_lost_them");
         let mos = &mut every.mos;
         (mos.scale, mos.codec_status, mos.delay_source, mos.null_reason, mos.model) = ("a", "b", "c", "d", "e");
+        mos.jitter_buffer = "f";
         (mos.bounds, mos.budget) = (Some((1.5, 2.5)), Some(RPoints { late: 3.0, ..RPoints::default() }));
         every.remote = Some(RemoteView {
             reports: 3,

@@ -160,8 +160,10 @@ fn call_line(call: &CallDocument, style: Style) -> String {
     };
     let verdict = verdict(call);
     let code = call.final_code.map(|c| format!(" {c}")).unwrap_or_default();
-    let mos =
-        call.mos_worst.map(|m| format!("  worst MOS-LQ {m:.2} ({})", call.mos_scale.unwrap_or(""))).unwrap_or_default();
+    let mos = call
+        .mos_worst
+        .map(|m| format!("  worst minute MOS-LQ {m:.2} ({})", call.mos_scale.unwrap_or("")))
+        .unwrap_or_default();
     let times = [("pdd", call.pdd_ms), ("setup", call.setup_ms), ("talk", call.duration_ms)]
         .into_iter()
         .filter_map(|(name, ms)| Some(format!("  {name} {:.2} s", ms? / 1000.0)))

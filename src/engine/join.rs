@@ -9,13 +9,13 @@ use super::relations::{COMPARED, Relations};
 use super::remote::{Remote, Word};
 use super::rtcp::Witness;
 use super::verdict::{self, Evidence};
-use super::worst::{Rated, Worst, lower};
+use super::worst::{MosMinimum, Rated, RatedMinute, lower, lower_minute};
 use crate::media::{Endpoint, FlowKey, Gap, STREAMS_PER_ADDRESS};
 use crate::model::{
-    CallRecord, CallState, CodecId, Event, IntervalReport, Limits, LossSource, MosReport, PayloadKind, PayloadMap,
-    Policy, Quality, RtcpRecord, Srtp, StreamId, StreamNumbers, StreamReport, TimestampSource,
+    CallRecord, CallState, CodecId, Event, IntervalReport, JitterBuffer, Limits, LossSource, MosReport, PayloadKind,
+    PayloadMap, Policy, Quality, RtcpRecord, Srtp, StreamId, StreamNumbers, StreamReport, TimestampSource,
 };
-use crate::quality::assess::{Media, bounds};
+use crate::quality::assess::{Media, bounds, nearest_buffer};
 use crate::quality::{CodecTable, DelaySource, MosContext, assess};
 use crate::signal::Side;
 use crate::units::{Nanos, PayloadType, Seeded, Ssrc, Timestamp};
@@ -90,7 +90,7 @@ struct Stream {
     /// What signalling says of its payload.
     srtp: Srtp,
     /// From the end of its first interval on.
-    worst: Option<Box<Worst>>,
+    worst: Option<Box<MosMinimum>>,
     first_at: Timestamp,
     /// From the first gap or report on.
     remote: Option<Box<Remote>>,
@@ -127,7 +127,7 @@ struct Call {
     closing: bool,
     worst: Option<Rated>,
     worst_interval: Option<Rated>,
-    worst_minute: Option<Rated>,
+    worst_minute: Option<RatedMinute>,
     /// Of its streams that have ended; and when the first packet came of any, and the last.
     quality: Quality,
     media: Option<(Timestamp, Timestamp)>,
@@ -433,9 +433,17 @@ impl Join {
         let media = self.media_of(row.stream, &row.codec, row.clock_rate, row.ptime);
         row.mos = self.judge(&row.numbers, &media, rtt);
         self.blame(&mut row, missed);
-        if let Some(stream) = self.streams.get_mut(&row.stream) {
-            let worst = stream.worst.get_or_insert_with(|| Box::new(Worst::new(self.policy.interval)));
-            worst.add(row.mos.lq, row.mos.scale);
+        let worst = self.streams.get_mut(&row.stream).map(|stream| stream.worst.take());
+        if let Some(worst) = worst {
+            let mut worst = worst.unwrap_or_else(|| Box::new(MosMinimum::new(self.policy.interval)));
+            let media = self.media_of(row.stream, &row.codec, row.clock_rate, row.ptime);
+            worst.add(&row, self.discarded(&row.numbers), |numbers| {
+                let mos = self.judge(numbers, &media, None);
+                (mos.lq, mos.scale)
+            });
+            if let Some(stream) = self.streams.get_mut(&row.stream) {
+                stream.worst = Some(worst);
+            }
         }
         let uid = row.call_uid.filter(|_| row.numbers.packets > 0);
         out.push(Event::Interval(Box::new(row)));
@@ -510,7 +518,11 @@ impl Join {
         if let Some(stream) = self.forget(report.id) {
             let (interval, minute) = stream.worst.as_ref().map_or((None, None), |w| (w.interval(), w.minute()));
             report.mos_worst_interval = interval.map(|(lq, _)| lq);
-            report.mos_worst_minute = minute.map(|(lq, _)| lq);
+            // The rating of the whole may be lower than that of any minute: bursts over a boundary are longer there.
+            let whole = report.mos.lq.map(|lq| (lq, report.mos.scale));
+            let minute = lower_minute(minute, whole.map(|(lq, scale)| (lq, scale, report.first_at)));
+            report.mos_worst_minute = minute.map(|(lq, ..)| lq);
+            report.mos_worst_minute_at = minute.map(|(.., at)| at);
             let copies = report.numbers.duplicates_network;
             let view = |remote: &Remote| remote.view(report.clock_rate, report.numbers.lost(), copies);
             report.remote = stream.remote.as_deref().and_then(view);
@@ -523,9 +535,8 @@ impl Join {
             if let Some(call) = stream.uid.and_then(|uid| self.calls.get_mut(&uid)) {
                 call.active.remove(&report.id);
                 call.worst_interval = lower(call.worst_interval, interval);
-                call.worst_minute = lower(call.worst_minute, minute);
-                let whole = report.mos.lq.map(|lq| (lq, report.mos.scale));
-                call.worst = lower(lower(call.worst, whole), interval);
+                call.worst_minute = lower_minute(call.worst_minute, minute);
+                call.worst = lower(call.worst, minute.map(|(lq, scale, _)| (lq, scale)));
                 call.trust(&report);
                 if call.ended.len() >= STREAMS_JUDGED || !call.closing && self.ended >= self.max_ended {
                     self.unjudged += 1;
@@ -820,6 +831,14 @@ impl Join {
         assess(numbers, media, &context)
     }
 
+    /// Packets that the jitter buffer of the policy discarded.
+    fn discarded(&self, numbers: &StreamNumbers) -> u64 {
+        match self.policy.jitter_buffer {
+            JitterBuffer::Adaptive => numbers.discarded_adaptive,
+            JitterBuffer::Fixed(size) => numbers.late[nearest_buffer(size)],
+        }
+    }
+
     fn bounds(&self, numbers: &StreamNumbers, media: &Media<'_>) -> Option<(f32, f32)> {
         let context = MosContext { jitter_buffer: self.policy.jitter_buffer, ..MosContext::new(&self.codecs) };
         bounds(numbers, media, &context)
@@ -832,7 +851,9 @@ impl Join {
         if let Some((lq, scale)) = call.worst {
             (record.mos_worst, record.mos_worst_scale) = (Some(lq), scale);
         }
-        (record.mos_worst_interval, record.mos_worst_minute) = (call.worst_interval, call.worst_minute);
+        record.mos_worst_interval = call.worst_interval;
+        record.mos_worst_minute = call.worst_minute.map(|(lq, scale, _)| (lq, scale));
+        record.mos_worst_minute_at = call.worst_minute.map(|(.., at)| at);
         let media = call.ended.iter().filter(|s| !PayloadKind::is_repair(&s.codec));
         record.pdv_p95_worst = media.clone().filter_map(|s| s.numbers.pdv.quantile(0.95)).max();
         record.loss_pct_worst =

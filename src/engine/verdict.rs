@@ -14,8 +14,10 @@ const LOSS_PCT: f64 = 1.0;
 const BURSTY: f64 = 1.5;
 /// p95 of delay variation a usual buffer of 60 ms does not leave room for.
 const PDV_P95: Nanos = Nanos::from_millis(40);
-/// Share too late for a 60 ms buffer, percent.
+/// Share discarded by the adaptive jitter buffer, percent.
 const LATE_PCT: f64 = 1.0;
+/// Rise of the delay worth a finding: talkers notice 100 ms more (G.114).
+const BASE_RISE: Nanos = Nanos::from_millis(100);
 /// Listening MOS under which a codec that nothing else disturbs is named (some users dissatisfied, G.109).
 const LOW_CODEC_LQ: f32 = 3.8;
 const REORDERED_PCT: f64 = 1.0;
@@ -27,8 +29,6 @@ const INTERRUPTION: Nanos = Nanos::from_secs(2);
 const MEDIA_EXPECTED_AFTER: Nanos = Nanos::from_secs(2);
 /// Packets under which shares mean nothing.
 const ENOUGH: u64 = 25;
-/// Index of 60 ms in [`crate::model::DISCARD_BUFFERS_MS`].
-const LATE_60: usize = 2;
 
 /// What is known about a call besides its record.
 pub struct Evidence<'a> {
@@ -190,11 +190,14 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
             _ => add(found, weight, DiagnosisCode::RandomLoss, 0.9, numbers),
         }
     }
-    let late = 100.0 * n.late[LATE_60] as f64 / n.unique.max(1) as f64;
+    movement(stream, &which, found);
+    let late = 100.0 * n.discarded_adaptive as f64 / n.pdv.total().max(1) as f64;
     let p95 = n.pdv.quantile(0.95).unwrap_or(Nanos::ZERO);
-    if p95 > PDV_P95 || late >= LATE_PCT {
+    // Where the base moves, delays are above it until it has followed: receivers follow, too.
+    let moved = n.base_rise >= BASE_RISE || n.base_steps > 0;
+    if p95 > PDV_P95 && !moved || late >= LATE_PCT {
         let evidence = format!(
-            "{which}: {late:.1} % too late for a 60 ms buffer; delay variation p95 {:.0}, p99 {:.0}, max {:.0} ms",
+            "{which}: {late:.1} % discarded by an adaptive jitter buffer; delay variation p95 {:.0}, p99 {:.0}, max {:.0} ms",
             p95.as_millis_f64(),
             n.pdv.quantile(0.99).unwrap_or(Nanos::ZERO).as_millis_f64(),
             n.pdv_max.as_millis_f64()
@@ -224,6 +227,23 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
         add(found, 50, DiagnosisCode::ClockMismatch, 0.95, evidence);
     }
     interruption(call, stream, evidence, &which, found);
+}
+
+/// The delay itself moved: no loss, but a queue that fills or a route that changed.
+fn movement(stream: &StreamReport, which: &str, found: &mut Found) {
+    let n = &stream.numbers;
+    let (rise, fall) = (n.base_rise.as_millis_f64(), n.base_fall.as_millis_f64());
+    if n.base_steps > 0 {
+        let evidence = format!(
+            "{which}: delay changed at once by 20 ms or more, {} times; {rise:.0} ms up, {fall:.0} ms down",
+            n.base_steps
+        );
+        add(found, 60, DiagnosisCode::RouteChange, 0.6, evidence);
+    } else if n.base_rise >= BASE_RISE {
+        let lasted = (stream.last_at - stream.first_at).as_secs_f64();
+        let evidence = format!("{which}: delay rose by {rise:.0} ms and fell by {fall:.0} ms in {lasted:.0} s");
+        add(found, 70, DiagnosisCode::QueueBuildUp, 0.6, evidence);
+    }
 }
 
 fn why_capture(stream: &StreamReport) -> String {

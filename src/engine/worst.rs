@@ -1,6 +1,8 @@
-//! The worst of a stream: its lowest interval, and its lowest mean over a minute of intervals.
+//! The worst of a stream: its lowest interval, and the lowest rating of a minute's packets.
 
-use crate::units::Nanos;
+use crate::model::burst::BurstGap;
+use crate::model::{CodecId, DISCARD_BUFFERS_MS, IntervalReport, StreamNumbers};
+use crate::units::{Nanos, Timestamp};
 use smallvec::SmallVec;
 
 const MINUTE: Nanos = Nanos::from_secs(60);
@@ -8,80 +10,128 @@ const MINUTE: Nanos = Nanos::from_secs(60);
 /// A listening MOS with the scale it is on.
 pub type Rated = (f32, &'static str);
 
-/// Kept small, by the number of the scale: every stream has two.
-type Kept = (f32, u8);
-
-const SCALES: [&str; 3] = ["nb", "wb", "fb"];
+/// The listening MOS of a minute, its scale, and when the minute began.
+pub type RatedMinute = (f32, &'static str, Timestamp);
 
 #[derive(Debug)]
-pub struct Worst {
-    interval: Option<Kept>,
-    minute: Option<Kept>,
-    /// Ratings of the last minute, not a number for intervals that could not be rated.
-    rows: SmallVec<[f32; 6]>,
+pub struct MosMinimum {
+    interval: Option<Rated>,
+    /// Of whole minutes, and of what a codec had that never lasted a minute.
+    minute: Option<RatedMinute>,
+    /// Of the last minute, or of as much as there is.
+    present: Option<RatedMinute>,
+    /// A whole minute of the present codec was rated.
+    whole: bool,
+    rows: SmallVec<[IntervalSums; 6]>,
     length: u8,
-    scale: u8,
+    codec: CodecId,
+    clock_rate: Option<u32>,
 }
 
-impl Worst {
+/// What the rating of one interval is made of, small: every stream has those of a minute.
+#[derive(Debug)]
+struct IntervalSums {
+    start_s: u32,
+    expected: u32,
+    unique: u32,
+    discarded: u32,
+    packets: u32,
+    telephone_events: u32,
+    payload_bytes: u32,
+    /// `None` where nothing was lost or discarded.
+    lost_or_late: Option<Box<BurstGap>>,
+}
+
+impl IntervalSums {
+    fn new(row: &IntervalReport, discarded: u64) -> IntervalSums {
+        let n = &row.numbers;
+        let narrow = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        IntervalSums {
+            start_s: narrow((row.start.0 / 1_000_000_000).max(0) as u64),
+            expected: narrow(n.expected),
+            unique: narrow(n.unique),
+            discarded: narrow(discarded),
+            packets: narrow(n.packets),
+            telephone_events: narrow(n.telephone_events),
+            payload_bytes: narrow(n.payload_bytes),
+            lost_or_late: (n.lost_or_late.summary().bad > 0).then(|| Box::new(n.lost_or_late)),
+        }
+    }
+}
+
+impl MosMinimum {
     /// `interval` is the length of an interval.
-    pub fn new(interval: Nanos) -> Worst {
-        let length = (MINUTE.0 / interval.0.max(1)).clamp(1, 60) as u8;
-        Worst { interval: None, minute: None, rows: SmallVec::new(), length, scale: 0 }
+    pub fn new(interval: Nanos) -> MosMinimum {
+        MosMinimum {
+            interval: None,
+            minute: None,
+            present: None,
+            whole: false,
+            rows: SmallVec::new(),
+            length: (MINUTE.0 / interval.0.max(1)).clamp(1, 60) as u8,
+            codec: CodecId::default(),
+            clock_rate: None,
+        }
     }
 
-    /// Takes the next interval. Another scale begins a new minute: ratings of two scales have no mean.
-    pub fn add(&mut self, lq: Option<f32>, scale: &'static str) {
-        let scale = SCALES.iter().position(|known| *known == scale).unwrap_or(0) as u8;
-        if lq.is_some() && scale != self.scale {
-            self.minute = self.worst_minute();
+    /// Takes the next interval, of which the jitter buffer discarded so many packets. `rate` gives the listening MOS of the
+    /// packets of several intervals. Another codec begins a new minute: packets of two have no rating together.
+    pub fn add(
+        &mut self,
+        row: &IntervalReport,
+        discarded: u64,
+        rate: impl FnOnce(&StreamNumbers) -> (Option<f32>, &'static str),
+    ) {
+        if (&self.codec, self.clock_rate) != (&row.codec, row.clock_rate) {
+            self.minute = self.minute();
+            (self.present, self.whole) = (None, false);
             self.rows.clear();
-            self.scale = scale;
+            (self.codec, self.clock_rate) = (row.codec.clone(), row.clock_rate);
         }
-        if let Some(lq) = lq {
-            self.interval = lower_kept(self.interval, Some((lq, scale)));
+        if let Some(lq) = row.mos.lq {
+            self.interval = lower(self.interval, Some((lq, row.mos.scale)));
         }
         if self.rows.len() == usize::from(self.length) {
             self.rows.remove(0);
         }
-        self.rows.push(lq.unwrap_or(f32::NAN));
+        self.rows.push(IntervalSums::new(row, discarded));
+        let (lq, scale) = rate(&self.merged());
+        let start = self.rows.first().map_or(row.start, |first| Timestamp::from_secs(i64::from(first.start_s)));
+        self.present = lq.map(|lq| (lq, scale, start));
         if self.rows.len() == usize::from(self.length) {
-            self.minute = lower_kept(self.minute, self.mean());
+            self.whole = true;
+            self.minute = lower_minute(self.minute, self.present);
         }
     }
 
     /// Lowest interval.
     pub fn interval(&self) -> Option<Rated> {
-        self.interval.map(rated)
+        self.interval
     }
 
-    /// Lowest mean of a whole minute of one scale; over all of it where a scale never lasted a minute.
-    pub fn minute(&self) -> Option<Rated> {
-        self.worst_minute().map(rated)
+    /// Lowest whole minute of one codec; over all of it where a codec never lasted a minute.
+    pub fn minute(&self) -> Option<RatedMinute> {
+        if self.whole { self.minute } else { lower_minute(self.minute, self.present) }
     }
 
-    fn worst_minute(&self) -> Option<Kept> {
-        if self.rows.len() < usize::from(self.length) && self.minute.is_none_or(|(_, scale)| scale != self.scale) {
-            return lower_kept(self.minute, self.mean());
+    /// The packets of all rows together, as far as a listening MOS depends on them.
+    fn merged(&self) -> StreamNumbers {
+        let mut all = StreamNumbers::default();
+        for row in &self.rows {
+            let wide = u64::from;
+            all.expected += wide(row.expected);
+            all.unique += wide(row.unique);
+            all.discarded_adaptive += wide(row.discarded);
+            all.packets += wide(row.packets);
+            all.telephone_events += wide(row.telephone_events);
+            all.payload_bytes += wide(row.payload_bytes);
+            match &row.lost_or_late {
+                Some(burst) => all.lost_or_late.merge(burst),
+                None => all.lost_or_late.received(row.expected),
+            }
         }
-        self.minute
-    }
-
-    fn mean(&self) -> Option<Kept> {
-        let known = self.rows.iter().filter(|lq| !lq.is_nan());
-        let (sum, count) = known.fold((0.0, 0u32), |(sum, n), lq| (sum + lq, n + 1));
-        (count > 0).then(|| (sum / count as f32, self.scale))
-    }
-}
-
-fn rated((lq, scale): Kept) -> Rated {
-    (lq, SCALES[usize::from(scale)])
-}
-
-fn lower_kept(a: Option<Kept>, b: Option<Kept>) -> Option<Kept> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(if below_clean(rated(b)) < below_clean(rated(a)) { b } else { a }),
-        (a, b) => a.or(b),
+        all.late = [all.discarded_adaptive; DISCARD_BUFFERS_MS.len()];
+        all
     }
 }
 
@@ -89,6 +139,14 @@ fn lower_kept(a: Option<Kept>, b: Option<Kept>) -> Option<Kept> {
 pub fn lower(a: Option<Rated>, b: Option<Rated>) -> Option<Rated> {
     match (a, b) {
         (Some(a), Some(b)) => Some(if below_clean(b) < below_clean(a) { b } else { a }),
+        (a, b) => a.or(b),
+    }
+}
+
+/// The same of minutes; of equal ones the first.
+pub fn lower_minute(a: Option<RatedMinute>, b: Option<RatedMinute>) -> Option<RatedMinute> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if below_clean((b.0, b.1)) < below_clean((a.0, a.1)) { b } else { a }),
         (a, b) => a.or(b),
     }
 }
@@ -102,38 +160,96 @@ fn below_clean((lq, scale): Rated) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{MosReport, Quality, StreamId};
+    use crate::units::Ssrc;
 
-    fn of(rows: &[Option<f32>]) -> Worst {
-        let mut worst = Worst::new(Nanos::from_secs(10));
-        rows.iter().for_each(|lq| worst.add(*lq, "nb"));
+    /// 100 packets, so many of them lost in one run, in an interval of 10 s.
+    fn row(index: i64, lost: u32, codec: &str) -> IntervalReport {
+        let mut numbers = StreamNumbers {
+            packets: u64::from(100 - lost),
+            unique: u64::from(100 - lost),
+            expected: 100,
+            ..StreamNumbers::default()
+        };
+        numbers.lost_or_late.received(50);
+        if lost > 0 {
+            numbers.lost_or_late.bad(lost);
+        }
+        numbers.lost_or_late.received(50 - lost);
+        let (lq, scale) = rating(&numbers, codec);
+        let at = std::net::SocketAddr::from(([192, 0, 2, 1], 4000));
+        IntervalReport {
+            stream: StreamId(1),
+            src: at,
+            dst: at,
+            ssrc: Ssrc(1),
+            call_uid: None,
+            call_id: String::new(),
+            start: Timestamp::from_secs(10 * index),
+            length: Nanos::from_secs(10),
+            codec: codec.into(),
+            clock_rate: Some(8_000),
+            ptime: None,
+            drift_ppm: None,
+            numbers,
+            late_buffer_ms: 0,
+            mos: MosReport { lq, scale, ..MosReport::default() },
+            quality: Quality::default(),
+        }
+    }
+
+    /// A point for each 10 % of loss, and one for each ten packets lost in a row; nothing for a codec without a name.
+    fn rating(numbers: &StreamNumbers, codec: &str) -> (Option<f32>, &'static str) {
+        let bursts = numbers.lost_or_late.summary();
+        let run = bursts.mean_run().unwrap_or(0.0) as f32;
+        let scale = if codec == "wide" { "wb" } else { "nb" };
+        let lq = 4.4 - numbers.loss_pct().unwrap_or(0.0) as f32 / 10.0 - run / 10.0;
+        ((!codec.is_empty()).then_some((lq * 1000.0).round() / 1000.0), scale)
+    }
+
+    fn of(rows: &[(u32, &str)]) -> MosMinimum {
+        let mut worst = MosMinimum::new(Nanos::from_secs(10));
+        for (index, (lost, codec)) in (0..).zip(rows) {
+            worst.add(&row(index, *lost, codec), 0, |numbers| rating(numbers, codec));
+        }
         worst
     }
 
-    #[test]
-    fn a_minute_is_six_intervals_of_ten_seconds() {
-        let mut rows = vec![Some(4.0); 12];
-        rows[5] = Some(1.0);
-        let worst = of(&rows);
-        assert_eq!(worst.interval(), Some((1.0, "nb")));
-        assert_eq!(worst.minute(), Some((3.5, "nb")));
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_secs(seconds)
     }
 
     #[test]
-    fn less_than_a_minute_is_the_mean_of_what_there_is() {
-        assert_eq!(of(&[Some(4.0), None, Some(2.0)]).minute(), Some((3.0, "nb")));
-        assert_eq!(of(&[None]).minute(), None);
+    fn a_minute_is_rated_by_its_own_packets() {
+        let mut rows = [(0, "narrow"); 12];
+        rows[5].0 = 12;
+        let worst = of(&rows);
+        assert_eq!(worst.interval(), Some((2.0, "nb")));
+        // 2 % of 600 packets, in one run of 12: not the mean of five times 4.4 and once 2.0.
+        assert_eq!(worst.minute(), Some((3.0, "nb", at(0))));
+        rows[5].0 = 0;
+        rows[9].0 = 12;
+        assert_eq!(of(&rows).minute(), Some((3.0, "nb", at(40))), "the first minute that has it");
+    }
+
+    #[test]
+    fn less_than_a_minute_is_all_there_is() {
+        assert_eq!(of(&[(0, "narrow"), (3, "narrow"), (0, "narrow")]).minute(), Some((4.0, "nb", at(0))));
+        assert_eq!(of(&[(0, "")]).minute(), None);
         assert_eq!(of(&[]).interval(), None);
         // A bad last interval after a good minute is part of a minute that ends with it, not one by itself.
-        let worst = of(&[Some(4.0), Some(4.0), Some(4.0), Some(4.0), Some(4.0), Some(4.0), Some(1.0)]);
-        assert_eq!(worst.minute(), Some((3.5, "nb")));
+        let mut rows = [(0, "narrow"); 7];
+        rows[6].0 = 12;
+        assert_eq!(of(&rows).minute(), Some((3.0, "nb", at(10))));
     }
 
     #[test]
-    fn scales_have_no_common_mean() {
-        let mut worst = of(&[Some(3.0), Some(3.0)]);
-        worst.add(Some(4.2), "wb");
-        assert_eq!(worst.minute(), Some((3.0, "nb")), "1.4 below clean against 0.3");
-        worst.add(Some(1.0), "wb");
-        assert_eq!(worst.minute(), Some((2.6, "wb")));
+    fn codecs_have_no_common_minute() {
+        let worst = of(&[(12, "narrow"), (0, "narrow"), (0, "wide")]);
+        assert_eq!(worst.minute(), Some((2.6, "nb", at(0))), "1.8 below clean against 0.1");
+        let worst = of(&[(12, "narrow"), (0, "wide"), (12, "wide")]);
+        assert_eq!(worst.minute(), Some((2.0, "nb", at(0))));
+        let worst = of(&[(3, "narrow"), (0, "narrow"), (12, "wide")]);
+        assert_eq!(worst.minute(), Some((2.0, "wb", at(20))));
     }
 }

@@ -18,6 +18,10 @@ const MAX_PPM: f64 = 500.0;
 /// Where the minima lie this much above the line on the average, per nanosecond of it, the line may be wrong by as much:
 /// then it is neither used nor reported. What it costs is this times [`WINDOW`].
 const MAX_DOUBT: f64 = 20e-6;
+/// Moves of the base that are told: below is what the minimum of jittered delays does by itself.
+const MOVE: f64 = 10e6;
+/// One within a second from here on is a step: a change of route, and no queue that builds up.
+const STEP: f64 = 20e6;
 /// Hull points kept; the flattest corner goes first. Only a drift that grows for as many seconds has more.
 const HULL: usize = 32;
 
@@ -27,6 +31,24 @@ struct Point {
     at: i64,
     /// Nanoseconds.
     transit: i64,
+}
+
+/// How the base moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Movement {
+    /// Nanoseconds up and down, in moves of at least [`MOVE`].
+    pub rise: f64,
+    pub fall: f64,
+    /// Moves of at least [`STEP`] within a second.
+    pub steps: u32,
+}
+
+impl Movement {
+    pub fn add(&mut self, other: Movement) {
+        self.rise += other.rise;
+        self.fall += other.fall;
+        self.steps += other.steps;
+    }
 }
 
 #[derive(Debug)]
@@ -44,6 +66,9 @@ pub struct Base {
 
 #[derive(Debug, Default)]
 struct History {
+    movement: Movement,
+    /// The base, in nanoseconds of transit, a second ago and when a move was told last.
+    before: Option<(f64, f64)>,
     recent: [Point; WINDOW],
     seconds: usize,
     hull: Vec<Point>,
@@ -108,15 +133,42 @@ impl Base {
         }
         let (lowest_at, transit) = self.lowest;
         self.history.push(Point { at: lowest_at, transit: transit.round() as i64 });
-        self.slope = self.history.slope().unwrap_or(0.0);
+        let slope = self.history.slope().unwrap_or(0.0);
+        // The line is no move: what lies before the present second is seen along the new one.
+        if let Some((second, told)) = &mut self.history.before {
+            let turn = (slope - self.slope) * at as f64;
+            (*second, *told) = (*second - turn, *told - turn);
+        }
+        self.slope = slope;
         let used = self.history.seconds.min(WINDOW);
         let moved = |p: &Point| p.transit as f64 - self.slope * p.at as f64;
         self.floor = self.history.recent[..used].iter().map(moved).fold(f64::INFINITY, f64::min);
         self.lowest_moved = f64::INFINITY;
+        self.history.moved(self.floor);
+    }
+
+    /// How the base moved since this was asked last.
+    pub fn take_movement(&mut self) -> Movement {
+        std::mem::take(&mut self.history.movement)
     }
 }
 
 impl History {
+    /// The base at the end of a second.
+    fn moved(&mut self, floor: f64) {
+        let (second, told) = *self.before.get_or_insert((floor, floor));
+        let since_told = floor - told;
+        let told = if since_told.abs() >= MOVE {
+            self.movement.rise += since_told.max(0.0);
+            self.movement.fall += (-since_told).max(0.0);
+            floor
+        } else {
+            told
+        };
+        self.movement.steps += u32::from((floor - second).abs() >= STEP);
+        self.before = Some((floor, told));
+    }
+
     fn push(&mut self, point: Point) {
         self.recent[self.seconds % WINDOW] = point;
         self.seconds += 1;

@@ -7,7 +7,7 @@ use super::payloads::Payloads;
 use super::sequence::Arrival;
 use super::shed::Pressure;
 use super::stream::{Standing, Stream};
-use crate::model::{DISCARD_BUFFERS_MS, Ignored};
+use crate::model::{DISCARD_BUFFERS_MS, Ignored, JitterBuffer};
 use crate::model::{
     IntervalReport, Limits, Outcome, OutcomeCounts, OverLimit, PayloadMap, Policy, Shedding, StreamId, StreamReport,
 };
@@ -128,8 +128,8 @@ pub struct Shard {
     call_timeout: Nanos,
     candidate_timeout: Nanos,
     find_unsignalled: bool,
-    /// The fixed jitter buffer whose late packets count with the lost ones.
-    buffer: Nanos,
+    /// The jitter buffer whose discards count with the lost packets.
+    buffer: JitterBuffer,
     max_streams: usize,
     max_candidates: usize,
     candidates_per_flow: usize,
@@ -176,7 +176,7 @@ impl Shard {
             call_timeout: policy.call_timeout.max(policy.stream_timeout),
             candidate_timeout: policy.candidate_timeout,
             find_unsignalled: policy.find_unsignalled,
-            buffer: Nanos::from_millis(i64::from(DISCARD_BUFFERS_MS[nearest_buffer(policy.jitter_buffer)])),
+            buffer: discard_buffer(policy.jitter_buffer),
             max_streams: limits.streams.div_ceil(shards),
             max_candidates: limits.candidates.div_ceil(shards),
             candidates_per_flow: limits.candidates_per_flow,
@@ -794,6 +794,16 @@ impl Candidate {
                 Follows::Repeats => self.repeats += 1,
                 Follows::No => (run, ticks_per_number) = (1, None),
             }
+        }
+    }
+}
+
+/// A fixed buffer as the nearest one whose late packets are counted.
+fn discard_buffer(buffer: JitterBuffer) -> JitterBuffer {
+    match buffer {
+        JitterBuffer::Adaptive => JitterBuffer::Adaptive,
+        JitterBuffer::Fixed(size) => {
+            JitterBuffer::Fixed(Nanos::from_millis(i64::from(DISCARD_BUFFERS_MS[nearest_buffer(size)])))
         }
     }
 }

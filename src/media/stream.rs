@@ -11,7 +11,7 @@ use super::shard::Witness;
 use super::tally::Tally;
 use super::timing::{Out, Sample, Timing};
 use crate::model::{
-    ClockSource, IntervalReport, PayloadKind, PayloadMap, Quality, StreamId, StreamNumbers, StreamReport,
+    ClockSource, IntervalReport, JitterBuffer, PayloadKind, PayloadMap, Quality, StreamId, StreamNumbers, StreamReport,
 };
 use crate::units::{Nanos, PayloadType, Ssrc, Timestamp};
 use siphasher::sip::SipHasher24;
@@ -28,6 +28,8 @@ const OUTAGE: Nanos = Nanos::from_secs(1);
 const LASTING: u64 = 250;
 /// Timestamps of one sender and arrivals agree over an outage within this, or within a fiftieth of it.
 const CLOCKS_AGREE: Nanos = Nanos::from_millis(500);
+/// A step of the timestamp that comes so often in a row is that of the sender from then on: a second of 20 ms.
+const STEP_RUN: u8 = 50;
 /// A gap that may be the silence in which the clock was set.
 const SILENCE: Nanos = Nanos::from_millis(100);
 /// Ticks after which a telephone event goes on under a new timestamp (RFC 4733 section 2.5.1.3).
@@ -46,6 +48,24 @@ pub struct Standing {
     pub payload_type: PayloadType,
 }
 
+/// What is kept of a packet until the next one tells whether the sender began anew with it.
+#[derive(Clone, Copy, Debug)]
+struct StrayPacket {
+    at: Timestamp,
+    timestamp: u32,
+    seq: u16,
+    payload_len: u16,
+    payload_type: u8,
+    marker: bool,
+}
+
+impl StrayPacket {
+    fn of(packet: &Packet) -> StrayPacket {
+        let Packet { at, timestamp, seq, payload_len, payload_type, marker, .. } = *packet;
+        StrayPacket { at, timestamp, seq, payload_len, payload_type, marker }
+    }
+}
+
 /// In the order of use: what every packet touches comes first and together, what only intervals touch last.
 #[derive(Debug)]
 #[repr(C)]
@@ -56,8 +76,9 @@ pub struct Stream {
     pub last_at: Timestamp,
     pub sequence: Sequence,
     last_audio: Option<(u16, u32)>,
+    /// Timestamp step of consecutive packets lately, and how many had it.
     ptime_ticks: u32,
-    ptime_votes: i32,
+    ptime_count: u32,
     /// Between a pause in the media and the next two packets in step: no speech yet.
     silent: bool,
     /// Comfort noise came since the last packet of speech.
@@ -78,6 +99,12 @@ pub struct Stream {
     quiet_since: Timestamp,
     /// Timestamp of the latest telephone event.
     event: Option<u32>,
+    /// Other steps of the timestamp with their packets: those that are most frequent.
+    other_steps: [(u32, u32); 3],
+    /// The other step that came last: how often in a row, and [`Stream::ptime_count`] then.
+    step_run: (u32, u32, u8),
+    /// The last packet that was far off in sequence: the next one may confirm it.
+    stray: Option<StrayPacket>,
     dscp: u8,
     dscp_changes: u32,
     vlan: u16,
@@ -97,8 +124,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// `buffer`: the fixed jitter buffer whose late packets count with the lost ones.
-    pub fn new(first: &Packet, payloads: Payloads, buffer: Nanos) -> Stream {
+    /// `buffer`: the jitter buffer whose discards count with the lost packets.
+    pub fn new(first: &Packet, payloads: Payloads, buffer: JitterBuffer) -> Stream {
         let clock = payloads.current().clock;
         Stream {
             key: first.key,
@@ -114,10 +141,13 @@ impl Stream {
             quiet_since: first.at,
             last_audio: None,
             ptime_ticks: 0,
-            ptime_votes: 0,
+            ptime_count: 0,
             silent: true,
             noise: false,
             event: None,
+            other_steps: [(0, 0); 3],
+            step_run: (0, 0, 0),
+            stray: None,
             recent: Recent::default(),
             dscp: first.dscp,
             last_dscp: first.dscp,
@@ -166,9 +196,10 @@ impl Stream {
         };
         match arrival {
             Arrival::Ahead { step } => self.payload(packet, step == 1, pool),
-            Arrival::Late { .. } | Arrival::Restart => self.payload(packet, false, pool),
+            Arrival::Late { .. } => self.payload(packet, false, pool),
+            Arrival::Restart => self.restart(packet, pool),
             Arrival::Duplicate => self.duplicate(packet),
-            Arrival::Stray => {}
+            Arrival::Stray => self.stray = Some(StrayPacket::of(packet)),
         }
         let gap = packet.at - self.previous_at;
         if gap > self.interval.max_delta || gap.0 < -CLOCK_STEP {
@@ -178,6 +209,17 @@ impl Stream {
         self.last_at = self.last_at.max(packet.at);
         self.recent.note(packet.seq, packet.ip_id, packet.at);
         arrival
+    }
+
+    /// The sender began anew with the packet before this one, which is measured now.
+    #[inline(never)]
+    fn restart(&mut self, packet: &Packet, pool: &mut Pool) {
+        let first = self.stray.take().filter(|stray| stray.seq.wrapping_add(1) == packet.seq);
+        if let Some(first) = first {
+            let StrayPacket { at, seq, timestamp, payload_type, payload_len, marker } = first;
+            self.payload(&Packet { at, seq, timestamp, payload_type, payload_len, marker, ..*packet }, false, pool);
+        }
+        self.payload(packet, first.is_some(), pool);
     }
 
     /// What the next packet is if it is plain: see [`super::front`].
@@ -221,7 +263,7 @@ impl Stream {
         self.interval.payload_bytes += bytes;
         self.sequence.arrive_next(count, &mut self.interval);
         self.payloads.count_current(count);
-        self.ptime_votes = self.ptime_votes.saturating_add_unsigned(count);
+        self.ptime_count = self.ptime_count.saturating_add(count);
         self.last_audio = Some((seq, timestamp.wrapping_add(self.ptime_ticks.wrapping_mul(count))));
         let out = &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence };
         self.timing.steps(before.wrapping_add(1), self.ptime_ticks, packets, out);
@@ -405,7 +447,8 @@ impl Stream {
         {
             self.timing.set_clock(clock, &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
             if before.is_some() {
-                self.ptime_votes = 0;
+                self.ptime_count = 0;
+                self.other_steps = [(0, 0); 3];
             }
             self.pace();
         }
@@ -476,9 +519,8 @@ impl Stream {
         numbers.merge(&self.interval.numbers());
         numbers.jitter = self.payloads.main().jitter;
         let main = self.payloads.main();
-        let ptime = (self.ptime_ticks > 0)
-            .then(|| self.payloads.main().clock.map(|c| c.ticks_to_nanos(i64::from(self.ptime_ticks))))
-            .flatten();
+        let step = self.most_frequent_step();
+        let ptime = (step > 0).then(|| self.payloads.main().clock.map(|c| c.ticks_to_nanos(i64::from(step)))).flatten();
         StreamReport {
             id: self.id,
             src: self.key.src().into(),
@@ -507,6 +549,7 @@ impl Stream {
             mos: Default::default(),
             mos_worst_interval: None,
             mos_worst_minute: None,
+            mos_worst_minute_at: None,
             quality: self.quality(&numbers),
             sent_elsewhere: self.sent_elsewhere,
             relation: None,
@@ -548,7 +591,7 @@ impl Stream {
             let step = packet.timestamp.wrapping_sub(timestamp);
             consecutive = !self.noise;
             if step == self.ptime_ticks && !self.silent {
-                self.ptime_votes = self.ptime_votes.saturating_add(1);
+                self.ptime_count = self.ptime_count.saturating_add(1);
             } else {
                 self.out_of_step(step);
             }
@@ -609,7 +652,7 @@ impl Stream {
     #[inline(never)]
     fn out_of_step(&mut self, step: u32) {
         if step == self.ptime_ticks && step > 0 {
-            self.ptime_votes = self.ptime_votes.saturating_add(1);
+            self.ptime_count = self.ptime_count.saturating_add(1);
             self.silent = false;
             self.interval.talkspurts += 1;
             return;
@@ -624,12 +667,39 @@ impl Stream {
         if self.noise {
             return;
         }
-        if self.ptime_votes > 0 {
-            self.ptime_votes -= 1;
-        } else if step > 0 && step < 1 << 20 {
-            (self.ptime_ticks, self.ptime_votes) = (step, 1);
+        if step > 0 && step < 1 << 20 {
+            self.other_step(step);
+        }
+    }
+
+    /// Counts a step that is not the present one. It becomes that when it is more frequent, or came [`STEP_RUN`] times in a
+    /// row: the sender changed its packet time.
+    fn other_step(&mut self, step: u32) {
+        let place = match self.other_steps.iter().position(|(known, _)| *known == step) {
+            Some(place) => place,
+            None => {
+                let least = (0..self.other_steps.len()).min_by_key(|i| self.other_steps[*i].1).unwrap_or(0);
+                self.other_steps[least] = (step, 0);
+                least
+            }
+        };
+        let (last, count, run) = self.step_run;
+        let run = if (last, count) == (step, self.ptime_count) { run.saturating_add(1) } else { 1 };
+        self.step_run = (step, self.ptime_count, run);
+        let other = &mut self.other_steps[place];
+        other.1 = other.1.saturating_add(1);
+        if other.1 > self.ptime_count || run >= STEP_RUN {
+            let present = (self.ptime_ticks, self.ptime_count);
+            (self.ptime_ticks, self.ptime_count) = std::mem::replace(other, present);
+            self.step_run.2 = 0;
             self.pace();
         }
+    }
+
+    /// The step of the timestamp that most consecutive packets had; 0 before the second packet.
+    fn most_frequent_step(&self) -> u32 {
+        let all = std::iter::once((self.ptime_ticks, self.ptime_count)).chain(self.other_steps);
+        all.reduce(|most, next| if next.1 > most.1 { next } else { most }).map_or(0, |(step, _)| step)
     }
 
     /// Takes over a clock rate that the wire showed instead of the one that was told.
@@ -724,6 +794,7 @@ impl Stream {
     /// Brings the numbers of the interval up to date.
     fn settle(&mut self) {
         self.sequence.count(&mut self.interval);
+        self.timing.tell_movement(&mut self.interval);
         self.take_jitter();
     }
 

@@ -20,6 +20,11 @@ pub struct Tally {
     pub pdv_max: Nanos,
     pub burst: BurstGap,
     pub discarded_adaptive: u32,
+    /// How often the base moved by a step.
+    pub base_steps: u32,
+    pub adaptive_size_us: u64,
+    pub base_rise: Nanos,
+    pub base_fall: Nanos,
     pub pdv: Buckets,
     pub late: [u32; DISCARD_BUFFERS_MS.len()],
     pub jitter: JitterStat,
@@ -159,6 +164,10 @@ impl Tally {
             pdv_max: self.pdv_max,
             late: self.late.map(wide),
             discarded_adaptive: wide(self.discarded_adaptive),
+            adaptive_size_us: self.adaptive_size_us,
+            base_rise: self.base_rise,
+            base_fall: self.base_fall,
+            base_steps: self.base_steps,
             max_gap: self.max_gap,
             max_delta: self.max_delta,
             payload_bytes: self.payload_bytes,
@@ -192,6 +201,6 @@ mod tests {
 
     #[test]
     fn an_interval_stays_small() {
-        assert!(size_of::<Tally>() <= 624, "{}", size_of::<Tally>());
+        assert!(size_of::<Tally>() <= 656, "{}", size_of::<Tally>());
     }
 }

@@ -4,12 +4,12 @@
 //! transit of a packet is its arrival minus its timestamp in nanoseconds, both counted from the first packet
 //! of a segment. A segment ends where the timestamp jumps without the arrival doing the same.
 
-use super::drift::Base;
+use super::drift::{Base, Movement};
 use super::front::{Plain, WAITING};
 use super::held::{HELD, Held, Pool};
 use super::sequence::Sequence;
 use super::tally::{Tally, Variation};
-use crate::model::{DISCARD_BUFFERS_MS, JitterStat};
+use crate::model::{DISCARD_BUFFERS_MS, JitterBuffer, JitterStat};
 use crate::quality::jitter_buffer::{Adaptive, Arrival, Fate};
 use crate::units::{ClockRate, Nanos, Timestamp};
 use smallvec::SmallVec;
@@ -152,8 +152,10 @@ pub struct Timing {
     own_last: Option<(i64, u32)>,
     /// What is held is kept back: the clock may have been set.
     suspect: bool,
-    /// The fixed jitter buffer whose late packets are told to the sequence.
+    /// The fixed jitter buffer whose late packets are told to the sequence; [`Nanos::ZERO`] for the adaptive one.
     buffer: Nanos,
+    /// How the bases of ended segments moved.
+    movement: Movement,
     /// Jitter of the present payload type since the last take.
     pub stat: JitterStat,
     adaptive: Adaptive,
@@ -168,7 +170,11 @@ pub struct Timing {
 }
 
 impl Timing {
-    pub fn new(clock: Option<ClockRate>, buffer: Nanos) -> Timing {
+    pub fn new(clock: Option<ClockRate>, buffer: JitterBuffer) -> Timing {
+        let buffer = match buffer {
+            JitterBuffer::Adaptive => Nanos::ZERO,
+            JitterBuffer::Fixed(size) => size,
+        };
         Timing {
             ns_per_tick: clock.map_or(0.0, |c| 1e9 / f64::from(c.hz())),
             last_at: 0,
@@ -188,6 +194,7 @@ impl Timing {
             suspect: false,
             adaptive: Adaptive::new(USUAL_PTIME),
             buffer,
+            movement: Movement::default(),
             stat: JitterStat::default(),
             jumps: 0,
             next_ns_per_tick: 0.0,
@@ -330,6 +337,17 @@ impl Timing {
             }
         }
         pool.give(held);
+    }
+
+    /// Tells how the base moved since this was done last.
+    pub fn tell_movement(&mut self, numbers: &mut Tally) {
+        let mut movement = std::mem::take(&mut self.movement);
+        if let Some(base) = &mut self.base {
+            movement.add(base.take_movement());
+        }
+        numbers.base_rise += Nanos(movement.rise as i64);
+        numbers.base_fall += Nanos(movement.fall as i64);
+        numbers.base_steps += movement.steps;
     }
 
     /// Looks whether timestamps and arrivals show another clock rate than the one in use by a wide margin.
@@ -665,12 +683,19 @@ impl Timing {
             for (count, size) in out.numbers.late.iter_mut().zip(DISCARD_BUFFERS_MS) {
                 *count += u32::from(delay.0 > i64::from(size) * 1_000_000);
             }
-            if delay > self.buffer {
+            if delay > self.buffer && self.buffer > Nanos::ZERO {
                 out.sequence.late(sample.seq, out.numbers);
             }
         }
         let arrival = Arrival { at: Timestamp(sample.at), seq: 0, delay, marker: sample.marker, restart: first };
-        out.numbers.discarded_adaptive += u32::from(self.adaptive.packet(&arrival) != Fate::Played);
+        let fate = self.adaptive.packet(&arrival);
+        out.numbers.adaptive_size_us += u64::from(self.adaptive.size_us());
+        if fate != Fate::Played {
+            out.numbers.discarded_adaptive += 1;
+            if self.buffer == Nanos::ZERO {
+                out.sequence.late(sample.seq, out.numbers);
+            }
+        }
     }
 
     fn difference(&self, at: i64, timestamp: u32, sample: &Sample) -> f64 {
@@ -749,7 +774,9 @@ impl Timing {
     }
 
     fn new_segment(&mut self) {
-        self.base = None;
+        if let Some(mut base) = self.base.take() {
+            self.movement.add(base.take_movement());
+        }
         self.transit = 0.0;
         self.started = false;
     }
@@ -807,7 +834,7 @@ mod tests {
     fn run(clock: u32, packets: &[(i64, u32)]) -> (StreamNumbers, Timing) {
         let mut pool = Pool::default();
         let (mut numbers, mut sequence) = (Tally::default(), Sequence::new(0));
-        let mut timing = Timing::new(ClockRate::new(clock), Nanos::from_millis(60));
+        let mut timing = Timing::new(ClockRate::new(clock), JitterBuffer::Fixed(Nanos::from_millis(60)));
         let mut out = Out { numbers: &mut numbers, sequence: &mut sequence };
         for (seq, (at, timestamp)) in (0..).zip(packets) {
             let sample = Sample { at: *at, timestamp: *timestamp, seq, marker: false, consecutive: true };

@@ -151,6 +151,10 @@ pub enum DiagnosisCode {
     UnnegotiatedPayload,
     /// Timestamps run at another clock rate than signalling names.
     ClockMismatch,
+    /// The delay rose step by step: a queue fills somewhere on the way.
+    QueueBuildUp,
+    /// The delay changed at once and stayed so.
+    RouteChange,
 }
 
 impl DiagnosisCode {
@@ -173,6 +177,8 @@ impl DiagnosisCode {
             DiagnosisCode::SlowSetup => "slow_setup",
             DiagnosisCode::UnnegotiatedPayload => "unnegotiated_payload",
             DiagnosisCode::ClockMismatch => "clock_mismatch",
+            DiagnosisCode::QueueBuildUp => "queue_build_up",
+            DiagnosisCode::RouteChange => "route_change",
         }
     }
 }
@@ -263,12 +269,14 @@ pub struct CallRecord {
     pub sip_rtt_toward_caller: Option<RoundTrips>,
     pub sip_rtt_toward_callee: Option<RoundTrips>,
     pub streams: Vec<StreamId>,
-    /// Worst listening MOS of its streams' intervals and whole streams, on the scale of that stream.
+    /// Listening MOS of the worst minute of its streams ([`Self::mos_worst_minute`]), on the scale of that stream.
     pub mos_worst: Option<f32>,
     pub mos_worst_scale: &'static str,
     /// Lowest MOS of an interval, and lowest mean over a minute of intervals of one stream, each with its scale.
     pub mos_worst_interval: Option<(f32, &'static str)>,
     pub mos_worst_minute: Option<(f32, &'static str)>,
+    /// When that minute began.
+    pub mos_worst_minute_at: Option<Timestamp>,
     /// Largest p95 of delay variation among its streams.
     pub pdv_p95_worst: Option<Nanos>,
     /// Largest share lost among its streams, percent.

@@ -12,7 +12,7 @@ mod stream;
 
 pub use call::{CallRecord, CallState, Cut, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips};
 pub use outcome::{Ignored, Layer, Outcome, OutcomeCounts, OverLimit};
-pub use settings::{Excess, Limits, Policy, Share};
+pub use settings::{Excess, JitterBuffer, Limits, Policy, Share};
 pub use signalling::{
     PayloadKind, PayloadMap, ReportBlock, RtcpKind, RtcpRecord, SipDirection, SipMessageRecord, Srtp, Transport,
     VoipMetrics, VqMeasured, VqSide,

@@ -27,10 +27,20 @@ pub struct Policy {
     pub linger: Nanos,
     /// One-way network delay assumed where none was measured; `None` withholds the conversational MOS.
     pub assumed_one_way_delay: Option<Nanos>,
-    /// Nominal jitter buffer of the receiver, for the conversational MOS and discards.
-    pub jitter_buffer: Nanos,
+    /// Jitter buffer of the receiver that MOS is rated with: its discards count as loss, its size as delay.
+    pub jitter_buffer: JitterBuffer,
     /// UDP and TCP ports on which unsure text is still tried as SIP.
     pub sip_ports: Vec<u16>,
+}
+
+/// A jitter buffer that a stream is rated with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JitterBuffer {
+    /// As receivers have it: [`crate::quality::jitter_buffer::Adaptive`], 20 to 200 ms.
+    #[default]
+    Adaptive,
+    /// Late packets are those of the nearest entry of [`super::DISCARD_BUFFERS_MS`].
+    Fixed(Nanos),
 }
 
 impl Default for Policy {
@@ -47,7 +57,7 @@ impl Default for Policy {
             setup_timeout: Nanos::from_secs(200),
             linger: Nanos::from_secs(5),
             assumed_one_way_delay: None,
-            jitter_buffer: Nanos::from_millis(60),
+            jitter_buffer: JitterBuffer::Adaptive,
             sip_ports: vec![5060, 5061, 5062, 5080],
         }
     }

@@ -194,8 +194,8 @@ pub struct StreamNumbers {
     pub loss_runs: LossRuns,
     /// Bursts and gaps of the lost packets, in sequence order (RFC 3611 section 4.7.2).
     pub burst: BurstGap,
-    /// The same of packets lost or too late for the one fixed buffer of the policy
-    /// ([`crate::quality::assess::nearest_buffer`]). A packet whose delay is never known counts as received.
+    /// The same of packets lost or discarded by the jitter buffer of the policy ([`super::JitterBuffer`]). A packet whose delay
+    /// is never known counts as received.
     pub lost_or_late: BurstGap,
     /// Seconds of media with a packet lost, and with more than 5 % of their packets lost. A second is as many
     /// consecutive sequence numbers as one second of packets has.
@@ -210,6 +210,13 @@ pub struct StreamNumbers {
     pub late: [u64; DISCARD_BUFFERS_MS.len()],
     /// Packets an adaptive buffer of 20 to 200 ms would have discarded ([`crate::quality::jitter_buffer::Adaptive`]).
     pub discarded_adaptive: u64,
+    /// Sum of the size of that buffer over the packets whose delay is known, microseconds.
+    pub adaptive_size_us: u64,
+    /// How much the base of the delays rose and fell, in moves of at least 10 ms: queues that build up and drain, and routes
+    /// that change. How many of the moves were steps of at least 20 ms within a second.
+    pub base_rise: Nanos,
+    pub base_fall: Nanos,
+    pub base_steps: u32,
     /// Longest time without a packet inside a talkspurt or across a pause.
     pub max_gap: Nanos,
     /// Longest time between two packets of which the second neither starts a talkspurt (marker) nor is comfort noise
@@ -240,6 +247,12 @@ impl StreamNumbers {
     /// Bursts and gaps of what was lost or too late; `None` where no delay is known.
     pub fn lost_or_late(&self) -> Option<BurstSummary> {
         (self.pdv.total() > 0).then(|| self.lost_or_late.summary())
+    }
+
+    /// Mean size of the adaptive jitter buffer; `None` where no delay is known.
+    pub fn adaptive_size(&self) -> Option<Nanos> {
+        let packets = self.pdv.total();
+        (packets > 0).then(|| Nanos((1_000 * self.adaptive_size_us / packets) as i64))
     }
 
     pub fn duplicates(&self) -> u64 {
@@ -275,6 +288,10 @@ impl StreamNumbers {
             *a += b;
         }
         self.discarded_adaptive += later.discarded_adaptive;
+        self.adaptive_size_us += later.adaptive_size_us;
+        self.base_rise += later.base_rise;
+        self.base_fall += later.base_fall;
+        self.base_steps += later.base_steps;
         self.max_gap = self.max_gap.max(later.max_gap);
         self.max_delta = self.max_delta.max(later.max_delta);
         self.payload_bytes += later.payload_bytes;
@@ -453,8 +470,14 @@ pub struct MosReport {
     pub model: &'static str,
     /// Mouth to ear in milliseconds as the conversational MOS got it: network, jitter buffer, packet time, look-ahead.
     pub delay_ms: Option<f32>,
-    /// Fixed jitter buffer whose late packets count as lost, in milliseconds: one of [`DISCARD_BUFFERS_MS`].
+    /// Size of the jitter buffer whose discards count as lost, in milliseconds: the mean of the adaptive one, or that fixed one
+    /// of [`DISCARD_BUFFERS_MS`].
     pub jitter_buffer_ms: Option<u16>,
+    /// `adaptive` or `fixed`; empty where nothing could be rated.
+    #[serde(skip)]
+    pub jitter_buffer: &'static str,
+    /// The narrowband model is used where G.107 does not vouch for it: a burst ratio above 2 with 2 % loss or more.
+    pub beyond_model: bool,
     pub budget: Option<RPoints>,
     /// Listening MOS if all of the loss is the network's, and if none of it is. Only where the loss may be the capture's.
     pub bounds: Option<(f32, f32)>,
@@ -479,7 +502,7 @@ pub struct IntervalReport {
     /// As in [`StreamReport::drift_ppm`], up to the end of this interval.
     pub drift_ppm: Option<f32>,
     pub numbers: StreamNumbers,
-    /// The fixed buffer of [`StreamNumbers::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`].
+    /// The buffer of [`StreamNumbers::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`], or 0 for the adaptive one.
     pub late_buffer_ms: u16,
     pub mos: MosReport,
     pub quality: Quality,
@@ -547,7 +570,7 @@ pub struct StreamReport {
     pub first_at: Timestamp,
     pub last_at: Timestamp,
     pub numbers: StreamNumbers,
-    /// The fixed buffer of [`StreamNumbers::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`].
+    /// The buffer of [`StreamNumbers::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`], or 0 for the adaptive one.
     pub late_buffer_ms: u16,
     /// Sender clock against the probe's, parts per million; `None` under 30 s of media.
     pub drift_ppm: Option<f32>,
@@ -567,8 +590,10 @@ pub struct StreamReport {
     pub mos: MosReport,
     /// Lowest listening MOS among its intervals.
     pub mos_worst_interval: Option<f32>,
-    /// Lowest mean of the listening MOS over a minute of its intervals, over all of them when they are fewer.
+    /// Lowest listening MOS of a minute's packets (whole intervals of one codec), over all of them when they are fewer;
+    /// never above that of the whole stream. And when that minute began.
     pub mos_worst_minute: Option<f32>,
+    pub mos_worst_minute_at: Option<Timestamp>,
     pub quality: Quality,
     /// Packets missing while the sender sent elsewhere or was on hold: not lost.
     pub sent_elsewhere: u64,

@@ -1,10 +1,10 @@
 //! From the numbers of a stream to its MOS, or to the reason why there is none.
 
-use super::burst::burst_ratio;
+use super::burst::{burst_ratio, burst_ratio_is_valid};
 use super::codecs::{CodecError, CodecQuality, CodecQuery, CodecTable, Status};
 use super::emodel::{Echo, Inputs, RBudget, Scale, WbRoe, r_budget, rate, undelayed};
 use crate::model::burst::BurstGap;
-use crate::model::{DISCARD_BUFFERS_MS, LossRuns, MosReport, RPoints, Srtp, StreamNumbers};
+use crate::model::{DISCARD_BUFFERS_MS, JitterBuffer, LossRuns, MosReport, RPoints, Srtp, StreamNumbers};
 use crate::units::Nanos;
 
 /// Nothing was seen and nothing was missing.
@@ -20,6 +20,9 @@ pub const NOT_AUDIO: &str = "not_audio";
 
 /// Half a second of 20 ms packets. Below that one lost packet is 4 % and more: the rating would be noise.
 pub const MIN_EXPECTED: u64 = 25;
+
+/// Size of the adaptive jitter buffer where no delay is known.
+const USUAL_BUFFER: Nanos = Nanos::from_millis(40);
 
 /// Packet time where none was observed (RFC 3551 section 4.2).
 const USUAL_PTIME: Nanos = Nanos::from_millis(20);
@@ -65,9 +68,10 @@ pub struct Media<'a> {
 pub struct MosContext<'a> {
     /// One-way network delay; `None` withholds the conversational MOS.
     pub delay: Option<(Nanos, DelaySource)>,
-    /// Nominal jitter buffer of the receiver: late packets count for the nearest entry of [`DISCARD_BUFFERS_MS`]
-    /// (the smaller of two equally near, so as not to flatter), and it is part of the delay.
-    pub jitter_buffer: Nanos,
+    /// Jitter buffer of the receiver: what it discards counts as lost, and its size is part of the delay. Of a fixed one the
+    /// late packets are those of the nearest entry of [`DISCARD_BUFFERS_MS`] (the smaller of two equally near, so as not
+    /// to flatter); the size of the adaptive one is its mean.
+    pub jitter_buffer: JitterBuffer,
     pub echo: Echo,
     pub wb_roe: WbRoe,
     /// Use the burst ratio on the wideband and fullband scales too. Their text has none, so it is off by default.
@@ -79,11 +83,11 @@ pub struct MosContext<'a> {
 }
 
 impl<'a> MosContext<'a> {
-    /// Unknown delay, a 60 ms jitter buffer, no echo.
+    /// Unknown delay, the adaptive jitter buffer, no echo.
     pub fn new(codecs: &'a CodecTable) -> MosContext<'a> {
         MosContext {
             delay: None,
-            jitter_buffer: Nanos::from_millis(60),
+            jitter_buffer: JitterBuffer::Adaptive,
             echo: Echo::Free,
             wb_roe: WbRoe::Cor1,
             burst_ratio_beyond_nb: false,
@@ -95,9 +99,9 @@ impl<'a> MosContext<'a> {
 
 /// Rates a stream, or one interval of it.
 ///
-/// Loss as the model gets it: lost plus late for the jitter buffer, over expected. BurstR: `(L/B)(1 - L/N)` over
-/// the lost packets alone (lateness leaves no runs), at least 1; G.107 vouches for it up to 2, beyond that only
-/// below 2 % loss. Listening quality is at zero delay. Conversational quality is at
+/// Loss as the model gets it: lost plus discarded by the jitter buffer, over expected. BurstR: `(L/B)(1 - L/N)` over
+/// the runs of lost and discarded packets together, at least 1; G.107 vouches for it up to 2, beyond that only
+/// below 2 % loss: elsewhere [`MosReport::beyond_model`] says so. Listening quality is at zero delay. Conversational quality is at
 /// `Ta = network + jitter buffer + packet time + look-ahead`; where no packet time was observed it is taken as 20 ms
 /// or one frame of the codec. R is at zero delay, on the scale named, and reads 0 where the formula falls below.
 ///
@@ -114,7 +118,11 @@ pub fn assess(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> M
         bpl: inputs.bpl.map(|b| b as f32),
         effective_loss_pct: Some(inputs.loss_pct as f32),
         codec_status: measured.status.name(),
-        jitter_buffer_ms: DISCARD_BUFFERS_MS.get(nearest_buffer(ctx.jitter_buffer)).copied(),
+        jitter_buffer_ms: Some(measured.buffer_ms),
+        jitter_buffer: match ctx.jitter_buffer {
+            JitterBuffer::Adaptive => "adaptive",
+            JitterBuffer::Fixed(_) => "fixed",
+        },
         ..MosReport::default()
     };
     if numbers.expected < MIN_EXPECTED {
@@ -130,6 +138,7 @@ pub fn assess(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> M
         r: Some(listening.r.max(0.0) as f32),
         scale: inputs.scale.name(),
         burst_ratio: Some(inputs.burst_ratio as f32),
+        beyond_model: !burst_ratio_is_valid(inputs.burst_ratio, inputs.loss_pct),
         delay_source: conversational.map_or("", |(_, source)| source.name()),
         model: inputs.scale.recommendation(),
         delay_ms: conversational.map(|_| inputs.delay_ms as f32),
@@ -145,6 +154,7 @@ pub fn bounds(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> O
         expected: numbers.unique,
         loss_runs: LossRuns::default(),
         burst: BurstGap::default(),
+        lost_or_late: BurstGap::default(),
         ..numbers.clone()
     };
     let listening = |n: &StreamNumbers| assess(n, media, ctx).lq;
@@ -176,6 +186,7 @@ fn points(budget: RBudget) -> RPoints {
 struct Measured {
     inputs: Inputs,
     status: Status,
+    buffer_ms: u16,
 }
 
 fn measure(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> Result<Measured, &'static str> {
@@ -193,16 +204,19 @@ fn measure(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> Resu
         Err(CodecError::NotAudio(_)) => return Err(NOT_AUDIO),
         Err(CodecError::NoFigures(_) | CodecError::Unknown { .. }) => return Err(UNKNOWN_CODEC),
     };
-    let discarded = numbers.late.get(nearest_buffer(ctx.jitter_buffer)).copied().unwrap_or(0);
+    let (discarded, buffer) = match ctx.jitter_buffer {
+        JitterBuffer::Adaptive => (numbers.discarded_adaptive, numbers.adaptive_size().unwrap_or(USUAL_BUFFER)),
+        JitterBuffer::Fixed(size) => (numbers.late.get(nearest_buffer(size)).copied().unwrap_or(0), size),
+    };
     let missing = numbers.lost().saturating_add(discarded).min(numbers.expected);
     let loss_pct = 100.0 * missing as f64 / numbers.expected as f64;
     let burst_ratio = match quality.scale {
         Scale::Wb | Scale::Fb if !ctx.burst_ratio_beyond_nb => 1.0,
-        _ => burst_ratio(numbers.lost(), numbers.loss_runs.runs(), numbers.expected),
+        _ => combined_burst_ratio(numbers),
     };
     let ptime = ptime.unwrap_or(USUAL_PTIME.max(quality.frame));
     let delay = ctx.delay.map_or(Nanos::ZERO, |(network, _)| {
-        network.max(Nanos::ZERO) + ctx.jitter_buffer.max(Nanos::ZERO) + ptime + quality.look_ahead
+        network.max(Nanos::ZERO) + buffer.max(Nanos::ZERO) + ptime + quality.look_ahead
     });
     let inputs = Inputs {
         scale: quality.scale,
@@ -215,7 +229,20 @@ fn measure(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> Resu
         wb_roe: ctx.wb_roe,
         ..Inputs::default()
     };
-    Ok(Measured { inputs, status: quality.status })
+    let buffer_ms = match ctx.jitter_buffer {
+        JitterBuffer::Adaptive => buffer.as_millis_f64().round() as u16,
+        JitterBuffer::Fixed(size) => DISCARD_BUFFERS_MS[nearest_buffer(size)],
+    };
+    Ok(Measured { inputs, status: quality.status, buffer_ms })
+}
+
+/// BurstR of what was lost or discarded; of the lost packets alone where none is known as discarded.
+fn combined_burst_ratio(numbers: &StreamNumbers) -> f64 {
+    let combined = numbers.lost_or_late.summary();
+    match combined.bad {
+        0 => burst_ratio(numbers.lost(), numbers.loss_runs.runs(), numbers.expected),
+        bad => burst_ratio(bad, combined.runs, numbers.expected.max(bad)),
+    }
 }
 
 /// Figures of a codec whose packets have such a mean payload. `tagged`: with a tag of SRTP of unknown length.
@@ -279,6 +306,11 @@ mod tests {
         Media { codec, clock_rate, ptime, srtp: Srtp::Off }
     }
 
+    /// With a fixed buffer of 60 ms.
+    fn fixed(codecs: &CodecTable) -> MosContext<'_> {
+        MosContext { jitter_buffer: JitterBuffer::Fixed(Nanos::from_millis(60)), ..MosContext::new(codecs) }
+    }
+
     fn pcmu(n: &StreamNumbers, ctx: &MosContext) -> MosReport {
         assess(n, &media("PCMU", Some(8000), Some(Nanos::from_millis(20))), ctx)
     }
@@ -286,7 +318,7 @@ mod tests {
     #[test]
     fn a_clean_call_has_the_ceiling() {
         let table = CodecTable::default();
-        let report = pcmu(&numbers(1000, 0, 0), &MosContext::new(&table));
+        let report = pcmu(&numbers(1000, 0, 0), &fixed(&table));
         assert_eq!((report.r, report.lq), (Some(93.206_21), Some(4.409_406)));
         assert_eq!((report.scale, report.codec_status, report.null_reason), ("nb", "standard", ""));
         assert_eq!((report.cq, report.delay_source), (None, ""));
@@ -298,7 +330,7 @@ mod tests {
     fn what_the_capture_missed_lies_between_the_bounds() {
         let table = CodecTable::default();
         let n = numbers(1000, 50, 40);
-        let ctx = MosContext::new(&table);
+        let ctx = fixed(&table);
         let (low, high) = bounds(&n, &media("PCMU", Some(8000), None), &ctx).unwrap();
         assert_eq!((Some(low), high), (pcmu(&n, &ctx).lq, 4.409_406));
         assert_eq!(bounds(&n, &media("G722", Some(8000), None), &ctx), None, "no Bpl: the lower one is not known");
@@ -309,17 +341,17 @@ mod tests {
         let table = CodecTable::default();
         let mut n = numbers(1000, 10, 10);
         n.late = [50, 40, 10, 0, 0, 0, 0];
-        let report = pcmu(&n, &MosContext::new(&table));
+        let report = pcmu(&n, &fixed(&table));
         assert_eq!(report.effective_loss_pct, Some(2.0));
         assert!((report.r.unwrap() - 86.1951).abs() < 1e-3, "{:?}", report.r);
-        let small = MosContext { jitter_buffer: Nanos::from_millis(50), ..MosContext::new(&table) };
+        let small = MosContext { jitter_buffer: JitterBuffer::Fixed(Nanos::from_millis(50)), ..fixed(&table) };
         assert_eq!(pcmu(&n, &small).effective_loss_pct, Some(5.0));
     }
 
     #[test]
     fn bursts_cost_more() {
         let table = CodecTable::default();
-        let report = pcmu(&numbers(1000, 20, 9), &MosContext::new(&table));
+        let report = pcmu(&numbers(1000, 20, 9), &fixed(&table));
         let ratio = 20.0 / 9.0 * (1.0 - 0.02);
         assert!((report.burst_ratio.unwrap() - ratio as f32).abs() < 1e-6);
         let ie_eff = 95.0 * 2.0 / (2.0 / ratio + 25.1);
@@ -329,7 +361,7 @@ mod tests {
     #[test]
     fn conversation_adds_every_delay() {
         let table = CodecTable::default();
-        let mut ctx = MosContext::new(&table);
+        let mut ctx = fixed(&table);
         ctx.delay = Some((Nanos::from_millis(120), DelaySource::Assumed));
         // 120 + 60 + 20 + 0 ms
         let report = pcmu(&numbers(1000, 0, 0), &ctx);
@@ -351,7 +383,7 @@ mod tests {
         let table = CodecTable::default();
         let mut n = numbers(100, 60, 5);
         n.late = [60; 7];
-        let report = pcmu(&n, &MosContext::new(&table));
+        let report = pcmu(&n, &fixed(&table));
         assert_eq!((report.effective_loss_pct, report.null_reason), (Some(100.0), ""));
     }
 
@@ -364,7 +396,7 @@ mod tests {
             n.payload_bytes = octets * (500 - events) + 4 * events;
             assess(&n, &media(codec, Some(clock_rate), Some(Nanos::from_millis(20))), ctx).ie
         };
-        let mut ctx = MosContext::new(&table);
+        let mut ctx = fixed(&table);
         assert_eq!(ie("AMR", 8000, 32, 0, &ctx), Some(5.1));
         assert_eq!(ie("AMR", 8000, 27, 250, &ctx), Some(6.1), "digits do not change the mode");
         assert_eq!(ie("opus", 48_000, 40, 0, &ctx), Some(10.2), "a quiet talker is no bad codec");
@@ -375,7 +407,7 @@ mod tests {
     #[test]
     fn the_budget_explains_the_rating() {
         let table = CodecTable::default();
-        let mut ctx = MosContext::new(&table);
+        let mut ctx = fixed(&table);
         let mut n = numbers(1000, 20, 9);
         n.late = [30; 7];
         let report = pcmu(&n, &ctx);
@@ -395,7 +427,7 @@ mod tests {
     #[test]
     fn reasons_for_no_rating() {
         let table = CodecTable::default();
-        let ctx = MosContext::new(&table);
+        let ctx = fixed(&table);
         let why = |n: &StreamNumbers, codec| {
             let report = assess(n, &media(codec, None, None), &ctx);
             assert_eq!((report.lq, report.cq, report.r, report.scale), (None, None, None, ""));
@@ -413,9 +445,9 @@ mod tests {
     #[test]
     fn an_outage_reads_zero_not_less() {
         let table = CodecTable::default().with_g711_plc(false);
-        let report = pcmu(&numbers(1000, 600, 2), &MosContext::new(&table));
+        let report = pcmu(&numbers(1000, 600, 2), &fixed(&table));
         assert_eq!((report.r, report.lq), (Some(0.0), Some(1.0)));
-        let nothing_came = pcmu(&numbers(500, 500, 1), &MosContext::new(&table));
+        let nothing_came = pcmu(&numbers(500, 500, 1), &fixed(&table));
         assert_eq!((nothing_came.effective_loss_pct, nothing_came.null_reason), (Some(100.0), ""));
     }
 
@@ -424,7 +456,7 @@ mod tests {
         let table = CodecTable::default();
         let mut n = numbers(1000, 20, 5);
         n.payload_bytes = 33 * n.packets;
-        let mut ctx = MosContext::new(&table);
+        let mut ctx = fixed(&table);
         let plain = assess(&n, &media("AMR-WB", Some(16_000), Some(Nanos::from_millis(20))), &ctx);
         assert_eq!((plain.scale, plain.burst_ratio), ("wb", Some(1.0)));
         ctx.burst_ratio_beyond_nb = true;
@@ -443,7 +475,7 @@ mod tests {
             look_ahead_ms: 10.0,
         };
         let table = CodecTable::default().with_overrides(vec![mine]).unwrap();
-        let report = assess(&numbers(500, 0, 0), &media("speex", Some(8000), None), &MosContext::new(&table));
+        let report = assess(&numbers(500, 0, 0), &media("speex", Some(8000), None), &fixed(&table));
         assert_eq!((report.ie, report.codec_status), (Some(12.0), "estimate"));
         assert!((report.r.unwrap() - 81.2062).abs() < 1e-3);
     }
@@ -475,5 +507,63 @@ mod tests {
         assert_eq!(rated("PCMU", 170, open), rated("PCMU", 160, off));
         assert_eq!(rated("PCMU", 8, open), rated("PCMU", 160, off), "shorter than a tag");
         assert_eq!(rated("PCMU", 8, tag(16)), rated("PCMU", 160, off), "shorter than the tag");
+    }
+
+    /// Numbers of which the given ones are lost or discarded by the adaptive buffer, whose mean size is 50 ms.
+    fn patterned(expected: u64, lost: &[std::ops::Range<u64>], late: &[std::ops::Range<u64>]) -> StreamNumbers {
+        let within = |all: &[std::ops::Range<u64>], n: u64| all.iter().any(|range| range.contains(&n));
+        let lost_packets = (0..expected).filter(|n| within(lost, *n)).count() as u64;
+        let mut n = numbers(expected, lost_packets, lost.len() as u32);
+        n.discarded_adaptive = (0..expected).filter(|number| within(late, *number)).count() as u64;
+        for number in 0..expected {
+            match within(lost, number) || within(late, number) {
+                true => n.lost_or_late.bad(1),
+                false => n.lost_or_late.received(1),
+            }
+        }
+        n.pdv = crate::units::DelayHistogram::from(vec![n.unique as u32]);
+        n.adaptive_size_us = 50_000 * n.unique;
+        n
+    }
+
+    /// What comes in one piece costs the same whether it was lost or too late, and single packets do not make it dearer.
+    #[test]
+    fn runs_of_late_packets_are_runs() {
+        let table = CodecTable::default();
+        let ctx = MosContext::new(&table);
+        let (lost, late) = (patterned(3_000, &[100..340], &[]), patterned(3_000, &[], &[100..340]));
+        let (lost, late) = (pcmu(&lost, &ctx), pcmu(&late, &ctx));
+        assert_eq!((lost.r, lost.burst_ratio), (late.r, late.burst_ratio));
+        assert!(lost.beyond_model && late.beyond_model, "{:?}", lost.burst_ratio);
+        // Ten lost in a run beside 8.5 % late singly: nearly random.
+        let singly: Vec<_> = (0..255).map(|i| 11 * i + 110..11 * i + 111).collect();
+        let report = pcmu(&patterned(3_000, &[50..60], &singly), &ctx);
+        assert!(report.burst_ratio.is_some_and(|ratio| ratio < 1.05), "{:?}", report.burst_ratio);
+        assert!(!report.beyond_model);
+        let lost_alone = burst_ratio(10, 1, 3_000);
+        assert!(lost_alone > 9.9, "what it was rated with before");
+        // Bursts under 2 % loss are within the model.
+        assert!(!pcmu(&patterned(3_000, &[100..150], &[]), &ctx).beyond_model);
+    }
+
+    /// The size of the adaptive buffer is part of the delay, and its discards are the late packets.
+    #[test]
+    fn the_adaptive_buffer_is_the_usual_one() {
+        let table = CodecTable::default();
+        let ctx =
+            MosContext { delay: Some((Nanos::from_millis(100), DelaySource::Measured)), ..MosContext::new(&table) };
+        let mut n = patterned(1_000, &[], &[]);
+        // Neither fixed buffers' figures nor their sizes count.
+        n.late = [900; 7];
+        let report = pcmu(&n, &ctx);
+        assert_eq!((report.jitter_buffer, report.jitter_buffer_ms), ("adaptive", Some(50)));
+        assert_eq!((report.delay_ms, report.effective_loss_pct), (Some(170.0), Some(0.0)));
+        n.discarded_adaptive = 20;
+        assert_eq!(pcmu(&n, &ctx).effective_loss_pct, Some(2.0));
+        let fixed = pcmu(&n, &fixed(&table));
+        assert_eq!(
+            (fixed.jitter_buffer, fixed.jitter_buffer_ms, fixed.effective_loss_pct),
+            ("fixed", Some(60), Some(90.0))
+        );
     }
 }

@@ -17,6 +17,9 @@ const ROUTE_CHANGE: Nanos = Nanos::from_millis(20);
 const DOWN_PACKETS: u8 = 5;
 /// ... and so long without a single one near the reference moves it up.
 const UP_TIME: Nanos = Nanos::from_secs(3);
+/// An adaptive buffer that gets nothing it can play for so long starts over from what comes. A queue that was held up and is
+/// then sent at once takes less.
+const STARVED: Nanos = Nanos::from_millis(500);
 /// A marker whose timestamp jumps this much more or less than its arrival restarts the buffer.
 const MARKER_JUMP: Nanos = Nanos::from_millis(200);
 /// So does a pause in arrivals of this length.
@@ -177,8 +180,9 @@ impl Follower {
 /// talkspurt starts, otherwise moved by at most 10 ms per second.
 ///
 /// The p98 is over about the last 10 s: a histogram of 10 ms buckets whose counts are halved every 5 s, read at the
-/// upper bound of the bucket, every 100 ms and where a talkspurt starts. The reference follows as in [`simulate_fixed`], except that the first second works with
-/// the smallest delay so far. Feed packets once each, in order of arrival, duplicates left out.
+/// upper bound of the bucket, every 100 ms and where a talkspurt starts. The reference follows as in [`simulate_fixed`], except that
+/// the first second works with the smallest delay so far, and that it moves up to the smallest delay of packets that were
+/// late without exception for 500 ms. A segment starts only where [`Arrival::restart`] says so. Feed packets once each, in order of arrival, duplicates left out.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Adaptive {
@@ -201,6 +205,9 @@ pub struct Adaptive {
     total: u32,
     below: u32,
     segment_start: Timestamp,
+    /// Since when every packet was late, [`Timestamp::MIN`] where the last one was not, and the smallest delay since.
+    late_since: Timestamp,
+    late_least: Nanos,
     ptime_us: u32,
     late: u32,
     overflow: u32,
@@ -225,6 +232,8 @@ impl Adaptive {
             last_at: Timestamp::default(),
             last_delay: Nanos::ZERO,
             segment_start: Timestamp::default(),
+            late_since: Timestamp::MIN,
+            late_least: Nanos::ZERO,
             halve_at: Timestamp::default(),
             read_at: Timestamp::default(),
             target_us: 0,
@@ -277,7 +286,6 @@ impl Adaptive {
             && self.started
             && !(p.restart || p.marker)
             && p.at > self.last_at
-            && p.at - self.last_at <= ARRIVAL_GAP
             && p.at < self.halve_at
             && self.size_us == self.target_us
             && self.follower.is_near()
@@ -296,8 +304,7 @@ impl Adaptive {
 
     #[inline(never)]
     fn unusual(&mut self, p: &Arrival) -> Fate {
-        let before = Arrival { at: self.last_at, seq: 0, delay: self.last_delay, marker: false, restart: false };
-        if !self.started || starts_segment(&before, p) {
+        if !self.started || p.restart {
             self.anchor(p);
         }
         let elapsed = (p.at - self.last_at).max(Nanos::ZERO);
@@ -317,11 +324,22 @@ impl Adaptive {
         self.record(p.at, above);
         let fate = fate(above, self.size(), Some(Adaptive::MAX + self.size()));
         match fate {
-            Fate::Late => self.late = self.late.saturating_add(1),
+            Fate::Late => {
+                self.late = self.late.saturating_add(1);
+                self.starve(p);
+                return fate;
+            }
             Fate::Overflow => self.overflow = self.overflow.saturating_add(1),
             Fate::Played | Fate::Duplicate => {}
         }
+        self.late_since = Timestamp::MIN;
         fate
+    }
+
+    /// As [`Adaptive::size`], in microseconds.
+    #[inline]
+    pub fn size_us(&self) -> u32 {
+        self.size_us
     }
 
     /// Play-out delay above the reference at this moment.
@@ -344,7 +362,20 @@ impl Adaptive {
         self.late.saturating_add(self.overflow)
     }
 
+    /// One more packet was late.
+    fn starve(&mut self, p: &Arrival) {
+        if self.late_since == Timestamp::MIN {
+            (self.late_since, self.late_least) = (p.at, p.delay);
+        }
+        self.late_least = self.late_least.min(p.delay);
+        if p.at - self.late_since >= STARVED {
+            self.follower = Follower::new(self.late_least);
+            self.late_since = Timestamp::MIN;
+        }
+    }
+
     fn anchor(&mut self, p: &Arrival) {
+        self.late_since = Timestamp::MIN;
         self.follower = Follower::new(p.delay);
         self.segment_start = p.at;
         self.settling = REFERENCE_PACKETS as u8;
@@ -532,19 +563,23 @@ mod tests {
         assert_eq!((late(&many, &fixed(60)), late(&slow, &fixed(60))), (vec![99], vec![99]));
     }
 
+    /// Of the fixed buffer. The adaptive one is told where a segment starts: after a pause a queue may have been held up.
     #[test]
     fn a_pause_starts_a_segment() {
-        let paused = |pause_ms| {
+        let paused = |pause_ms, restart| {
             let mut packets = stream((0..60).map(|i| if i < 50 { 0 } else { 100 }));
             for p in &mut packets[50..] {
                 p.at = p.at + Nanos::from_millis(pause_ms);
             }
+            let by_pause = late(&packets, &fixed(60)).len();
+            packets[50].restart = restart;
             let mut adaptive = Adaptive::new(Nanos::from_millis(20));
             let adaptive_late = packets.iter().filter(|p| adaptive.packet(p) == Fate::Late).count();
-            (late(&packets, &fixed(60)).len(), adaptive_late)
+            (by_pause, adaptive_late)
         };
-        assert_eq!(paused(2100), (0, 0));
-        let short = paused(1800);
+        assert_eq!(paused(2100, true), (0, 0));
+        assert!(paused(2100, false).1 > 0);
+        let short = paused(1800, false);
         assert_eq!(short.0, 10);
         assert!(short.1 > 0);
     }

@@ -109,6 +109,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0014_retried_calls.sql"),
         cluster_sql: include_str!("../../schemas/0014_retried_calls.cluster.sql"),
     },
+    Migration {
+        version: 15,
+        name: "adaptive_rating",
+        sql: include_str!("../../schemas/0015_adaptive_rating.sql"),
+        cluster_sql: include_str!("../../schemas/0015_adaptive_rating.cluster.sql"),
+    },
 ];
 
 /// The step that empties texts of SIP messages that earlier versions stored.

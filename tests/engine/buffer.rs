@@ -1,6 +1,7 @@
 //! Late packets for every fixed buffer, against the packet-by-packet buffer of testkit: exactly.
 
 use super::*;
+use auscult::model::JitterBuffer;
 use auscult::model::burst::BurstGap;
 use auscult::units::DelayHistogram;
 use std::collections::{BTreeMap, HashSet};
@@ -100,7 +101,7 @@ fn bursts_of_lost_and_late_packets_are_those_of_the_whole_stream() {
     let (mut late_bursts, mut bursts) = (0, 0);
     for (size, interval) in [(20, 10), (60, 1), (65, 10), (200, 1)] {
         let mut setup = Setup::interval(interval);
-        setup.policy.jitter_buffer = Nanos::from_millis(size);
+        setup.policy.jitter_buffer = JitterBuffer::Fixed(Nanos::from_millis(size));
         let run = run(&frames, &setup);
         for (name, ssrc) in names.iter().zip(order_of_start(&run)) {
             let ours = run.streams().into_iter().find(|s| s.ssrc.0 == ssrc).unwrap();

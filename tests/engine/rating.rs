@@ -1,6 +1,7 @@
 //! What the ratings of intervals and streams are made of, by what signalling says of the media.
 
 use super::*;
+use auscult::model::JitterBuffer;
 use testkit::frame::{Lower, udp};
 
 const MS: i64 = 1_000_000;
@@ -58,6 +59,7 @@ impl Wire {
         self.0.sort_by_key(|f| f.at);
         let mut setup = Setup::interval(5);
         setup.policy.assumed_one_way_delay = Some(Nanos::from_millis(50));
+        setup.policy.jitter_buffer = JitterBuffer::Fixed(Nanos::from_millis(60));
         run(&self.0, &setup)
     }
 }

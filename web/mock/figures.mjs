@@ -38,7 +38,7 @@ export function delayFigures(dv) {
   return {
     ipdv_ms: { mean: known ? dv.p50 * 0.8 : null, max: known ? dv.max : null, samples: known ? 499 : null }, mapdv2_ms: known ? dv.p50 * 1.1 : null,
     mapdv2_parts: { above_ms: known ? dv.p50 * 0.7 : null, above_samples: known ? 200 : null, below_ms: known ? dv.p50 * 0.4 : null, below_samples: known ? 300 : null },
-    discarded_adaptive_pct: known ? (dv.p99 > 100 ? 1.2 : 0) : null, max_delta_ms: known ? 20 + dv.max : null, max_skew_ms: known ? -dv.p95 : null,
+    discarded_adaptive_pct: known ? (dv.p99 > 100 ? 1.2 : 0) : null, adaptive_buffer_ms: known ? 40 : null, base_movement: known ? { rise_ms: 0, fall_ms: 0, steps: 0 } : null, max_delta_ms: known ? 20 + dv.max : null, max_skew_ms: known ? -dv.p95 : null,
   };
 }
 

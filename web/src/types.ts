@@ -86,6 +86,7 @@ export interface CallRow {
   mos_scale: Scale | null;
   mos_worst_interval: RatedMos | null;
   mos_worst_minute: RatedMos | null;
+  mos_worst_minute_at: string | null;
   class: CallClass;
   pdv_p95_worst_ms: number | null;
   loss_pct_worst: number | null;
@@ -169,6 +170,8 @@ export interface CommonFigures {
   mapdv2_ms: number | null;
   late_pct: Record<string, number | null>;
   discarded_adaptive_pct: number | null;
+  adaptive_buffer_ms: number | null;
+  base_movement: { rise_ms: number; fall_ms: number; steps: number } | null;
   max_delta_ms: number | null;
   max_skew_ms: number | null;
   digits: number | null;
@@ -183,6 +186,7 @@ export interface Mos {
   scale: Scale | null;
   worst_interval: number | null;
   worst_minute: number | null;
+  worst_minute_at: string | null;
   bounds: [number, number] | null;
   model: string | null;
   null_reason: string | null;
@@ -193,7 +197,9 @@ export interface Mos {
   codec_status: string | null;
   delay_source: string | null;
   delay_ms: number | null;
+  jitter_buffer: "adaptive" | "fixed" | null;
   jitter_buffer_ms: number | null;
+  beyond_model: boolean | null;
 }
 
 export interface MeasurementQuality {
@@ -294,7 +300,9 @@ export interface IntervalRow extends CommonFigures {
   codec_status: string | null;
   delay_source: string | null;
   delay_ms: number | null;
+  jitter_buffer: "adaptive" | "fixed" | null;
   jitter_buffer_ms: number | null;
+  mos_beyond_model: boolean | null;
   capture_drops: number;
   one_sided: boolean;
   snap_cut: boolean;

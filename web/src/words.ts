@@ -19,6 +19,8 @@ const DIAGNOSES: Record<string, { title: string; hint: string }> = {
   missing_ack: { title: "ACK missing", hint: "Answered, and the caller never acknowledged." },
   missing_bye: { title: "BYE missing", hint: "The call's end was not seen." },
   slow_setup: { title: "Slow setup", hint: "Long wait before the first ring." },
+  queue_build_up: { title: "Delay rose steadily", hint: "A queue fills on the way. No packet is lost by it, but the conversation gets slower." },
+  route_change: { title: "Delay changed at once", hint: "The route may have changed. Receivers follow within seconds." },
   clock_mismatch: { title: "Clock rate contradicts SDP", hint: "Timestamps run at another clock rate than SDP names; figures use the one on the wire." },
   unnegotiated_payload: { title: "Unnegotiated payload type", hint: "Packets with a payload type that SDP does not have." },
 };

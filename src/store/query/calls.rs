@@ -131,6 +131,7 @@ pub struct CallRow {
     pub mos_worst_interval_scale: String,
     pub mos_worst_minute: Option<f32>,
     pub mos_worst_minute_scale: String,
+    pub mos_worst_minute_at: Option<i64>,
     pub sip_rtt_toward_caller_samples: Option<u32>,
     pub sip_rtt_toward_caller_min_ms: Option<f32>,
     pub sip_rtt_toward_caller_max_ms: Option<f32>,
@@ -163,7 +164,7 @@ pub(super) const CALL_COLUMNS: &str = concat!(
      answered_at, ended_at, pdd_ms, setup_ms, duration_ms, released_by, release_reason, reinvites, auth_rounds, retry_of, \
      retransmissions, messages, branches, acked, started_mid_call, shed, directions_seen, streams, mos_worst, mos_scale, \
      pdv_p95_worst_ms, loss_pct_worst, loss_source, diagnosis, \
-     diagnoses, mos_worst_interval, mos_worst_interval_scale, mos_worst_minute, mos_worst_minute_scale, \
+     diagnoses, mos_worst_interval, mos_worst_interval_scale, mos_worst_minute, mos_worst_minute_scale, mos_worst_minute_at, \
      sip_rtt_toward_caller_samples, sip_rtt_toward_caller_min_ms, sip_rtt_toward_caller_max_ms, \
      sip_rtt_toward_callee_samples, sip_rtt_toward_callee_min_ms, sip_rtt_toward_callee_max_ms, \
      capture_drops, duplicates_removed, one_sided, snap_cut, clock_steps, timestamp_source, \

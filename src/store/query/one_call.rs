@@ -107,6 +107,11 @@ pub struct IntervalRow {
     pub lost_late_gap_bad: Option<u32>,
     pub lost_late_gap_periods: Option<u32>,
     pub lost_late_burst_ratio: Option<f32>,
+    pub mos_beyond_model: Option<bool>,
+    pub adaptive_buffer_ms: Option<f32>,
+    pub base_rise_ms: Option<f32>,
+    pub base_fall_ms: Option<f32>,
+    pub base_steps: Option<u32>,
     pub reorder_extent: Option<u32>,
     pub drift_ppm: Option<f32>,
     pub row_id: u64,
@@ -243,7 +248,7 @@ impl Session {
              timestamp_source, timestamp_resolution_ns, started_mid_call, ipdv_samples, mapdv2_above_ms, \
              mapdv2_above_samples, mapdv2_below_ms, mapdv2_below_samples, \
              lost_late_buffer_ms, lost_late_bursts, lost_late_burst_packets, lost_late_burst_bad, lost_late_gap_packets, \
-             lost_late_gap_bad, lost_late_gap_periods, lost_late_burst_ratio, \
+             lost_late_gap_bad, lost_late_gap_periods, lost_late_burst_ratio, mos_beyond_model, adaptive_buffer_ms, base_rise_ms, base_fall_ms, base_steps, \
              reorder_extent, drift_ppm, row_id FROM stream_intervals WHERE stream_id IN {ids:Array(UInt64)} \
              AND start_at >= toDateTime({from_s:Int64}, 'UTC') AND start_at <= toDateTime({to_s:Int64}, 'UTC') \
              ORDER BY start_at, stream_id, row_id LIMIT {limit:UInt32}",

@@ -156,6 +156,13 @@ pub struct StreamRow {
     pub lost_late_gap_duration_ms: Option<f32>,
     pub lost_late_gap_duration_a2_ms: Option<f32>,
     pub lost_late_burst_ratio: Option<f32>,
+    pub mos_beyond_model: Option<bool>,
+    pub adaptive_buffer_ms: Option<f32>,
+    pub base_rise_ms: Option<f32>,
+    pub base_fall_ms: Option<f32>,
+    pub base_steps: Option<u32>,
+    /// Nanoseconds since the epoch.
+    pub mos_worst_minute_at: Option<i64>,
     /// Packets whose delay is known: what `late` and `discarded_adaptive` are shares of.
     pub delays_known: u64,
     pub badness: i64,
@@ -179,7 +186,8 @@ const STREAM_COLUMNS: &str = "probe, site, trunk, stream_id, call_uid, call_id, 
     remote_loss_side, timestamp_source, ipdv_samples, mapdv2_above_ms, mapdv2_above_samples, mapdv2_below_ms, \
     mapdv2_below_samples, lost_late_buffer_ms, lost_late_bursts, lost_late_burst_packets, lost_late_burst_bad, \
     lost_late_gap_packets, lost_late_gap_bad, lost_late_gap_periods, lost_late_burst_duration_ms, \
-    lost_late_gap_duration_ms, lost_late_gap_duration_a2_ms, lost_late_burst_ratio, toUInt64(arraySum(pdv)) AS delays_known, \
+    lost_late_gap_duration_ms, lost_late_gap_duration_a2_ms, lost_late_burst_ratio, mos_beyond_model, adaptive_buffer_ms, base_rise_ms, base_fall_ms, base_steps, \
+     mos_worst_minute_at, toUInt64(arraySum(pdv)) AS delays_known, \
     toInt64(if(mos_lq IS NULL, 0, round(1 + 999 * greatest(0, least(1, \
     (if(mos_scale = 'nb', 4.41, 4.5) - least(ifNull(mos_lq, 5), ifNull(mos_worst_interval, 5))) \
     / (if(mos_scale = 'nb', 4.41, 4.5) - 1)))))) AS badness";

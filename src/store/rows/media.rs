@@ -12,6 +12,7 @@ impl StreamRow {
         let (mos, burst, remote) = (&stream.mos, n.burst.summary(), stream.remote.as_ref());
         let late = n.lost_or_late();
         let cost = |part: fn(&RPoints) -> f32| finite(mos.budget.as_ref().map(part));
+        let delay_known = |span: Nanos| (n.pdv.total() > 0).then(|| millis(span));
         // A bucket is read back as its middle, which may lie above the largest value seen.
         let quantile = |q| n.pdv.quantile(q).map(|delay| millis(delay.min(n.pdv_max.max(Nanos::ZERO))));
         StreamRow {
@@ -155,6 +156,12 @@ impl StreamRow {
             lost_late_burst_ratio: late.map(|b| b.burst_ratio() as f32),
             shed: stream.quality.shed,
             clock_rate_signalled: stream.clock_rate_signalled,
+            mos_beyond_model: mos.lq.map(|_| mos.beyond_model),
+            adaptive_buffer_ms: n.adaptive_size().map(millis),
+            base_rise_ms: delay_known(n.base_rise),
+            base_fall_ms: delay_known(n.base_fall),
+            base_steps: (n.pdv.total() > 0).then_some(n.base_steps),
+            mos_worst_minute_at: stream.mos_worst_minute_at.map(|at| at.0),
         }
     }
 }
@@ -167,6 +174,7 @@ impl IntervalRow {
         let (mos, burst) = (&interval.mos, n.burst.summary());
         let late = n.lost_or_late();
         let cost = |part: fn(&RPoints) -> f32| finite(mos.budget.as_ref().map(part));
+        let delay_known = |span: Nanos| (n.pdv.total() > 0).then(|| millis(span));
         let count = |packets: u64| Some(narrow(packets));
         IntervalRow {
             stored_at: seconds(stored_at),
@@ -271,6 +279,11 @@ impl IntervalRow {
             lost_late_burst_ratio: late.map(|b| b.burst_ratio() as f32),
             reorder_extent: Some(n.reorder_extent),
             drift_ppm: finite(interval.drift_ppm),
+            mos_beyond_model: mos.lq.map(|_| mos.beyond_model),
+            adaptive_buffer_ms: n.adaptive_size().map(millis),
+            base_rise_ms: delay_known(n.base_rise),
+            base_fall_ms: delay_known(n.base_fall),
+            base_steps: (n.pdv.total() > 0).then_some(n.base_steps),
         }
     }
 }

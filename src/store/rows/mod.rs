@@ -257,6 +257,7 @@ impl CallRow {
             loss_evidence: call.quality.loss_evidence.to_owned(),
             shed: Some(call.shed),
             retry_of: call.retry_of,
+            mos_worst_minute_at: call.mos_worst_minute_at.map(|at| at.0),
         }
     }
 }

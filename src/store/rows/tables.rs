@@ -81,6 +81,7 @@ pub struct CallRow {
     pub loss_evidence: String,
     pub shed: Option<bool>,
     pub retry_of: Option<u64>,
+    pub mos_worst_minute_at: Option<i64>,
 }
 
 /// A row of `streams`.
@@ -226,6 +227,12 @@ pub struct StreamRow {
     pub lost_late_burst_ratio: Option<f32>,
     pub shed: bool,
     pub clock_rate_signalled: Option<u32>,
+    pub mos_beyond_model: Option<bool>,
+    pub adaptive_buffer_ms: Option<f32>,
+    pub base_rise_ms: Option<f32>,
+    pub base_fall_ms: Option<f32>,
+    pub base_steps: Option<u32>,
+    pub mos_worst_minute_at: Option<i64>,
 }
 
 /// A row of `stream_intervals`.
@@ -333,6 +340,11 @@ pub struct IntervalRow {
     pub lost_late_burst_ratio: Option<f32>,
     pub reorder_extent: Option<u32>,
     pub drift_ppm: Option<f32>,
+    pub mos_beyond_model: Option<bool>,
+    pub adaptive_buffer_ms: Option<f32>,
+    pub base_rise_ms: Option<f32>,
+    pub base_fall_ms: Option<f32>,
+    pub base_steps: Option<u32>,
 }
 
 /// A row of `sip_messages`.

@@ -15,7 +15,8 @@ export function Buffers({ stream }: { stream: StreamRow }) {
   const enough = smallestEnough(sizes);
   const shares = [...sizes.map(({ share }) => share), stream.discarded_adaptive_pct];
   const drawn = shares.some((share) => share !== null && share > 0);
-  const rated = stream.mos.jitter_buffer_ms;
+  const adaptive = stream.mos.jitter_buffer === "adaptive";
+  const rated = adaptive ? null : stream.mos.jitter_buffer_ms;
   return (
     <section class="buffers">
       <h4>
@@ -52,7 +53,7 @@ export function Buffers({ stream }: { stream: StreamRow }) {
             </table>
           </div>
           <p class="hint">
-            {rated === null ? "" : `The MOS assumes ${number(rated)}\u202fms. `}Adaptive: one between 20 and 200&#8239;ms{stream.discarded_adaptive_pct === null && "; not kept for this row"}.
+            {rated === null ? "" : `The MOS is rated with ${number(rated)}\u202fms. `}{adaptive && "The MOS is rated with the adaptive one. "}Adaptive: one between 20 and 200&#8239;ms{stream.adaptive_buffer_ms !== null && `, ${number(stream.adaptive_buffer_ms)}\u202fms on average`}{stream.discarded_adaptive_pct === null && "; not kept for this row"}.
             {drawn && ` Bars are on a logarithmic scale, outlined where the share stays below ${LIMIT}.`}
           </p>
         </>

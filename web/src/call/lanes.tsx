@@ -226,7 +226,12 @@ function StreamFigures({ stream, intervals, several }: { stream: StreamRow; inte
         {stream.codec ?? UNKNOWN}
         {stream.ptime_ms !== null && <small> {number(stream.ptime_ms)} ms</small>}
       </Figure>
-      <Figure term="MOS-LQ whole" of="lq">
+      <Figure term="MOS-LQ, worst minute" of="mos_worst_minute">
+        <MosValue value={stream.mos.worst_minute} scale={stream.mos.scale} why={stream.mos.null_reason} />
+        {stream.mos.worst_minute_at !== null && <small> from {clock(stream.mos.worst_minute_at)}</small>}
+        {stream.mos.beyond_model && <small title="Burst ratio above 2 with 2 % loss or more: G.107 does not vouch for the rating"> beyond G.107</small>}
+      </Figure>
+      <Figure term="MOS-LQ, full call" of="lq">
         <MosValue value={stream.mos.lq} scale={stream.mos.scale} why={stream.mos.null_reason} />
         {stream.mos.lq === null && <small> {nullReason(stream.mos.null_reason)}</small>}
       </Figure>

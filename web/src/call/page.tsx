@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { API, call as loadCall } from "../api";
 import { neighbours } from "../calls/page";
-import { duration, ms, number, percent, UNKNOWN } from "../format";
+import { clock, duration, ms, number, percent, UNKNOWN } from "../format";
 import { useKeys, useLoad, useTitle } from "../hooks";
 import { ClassMark, Copy, Failure, MosValue, Notice, Term, Time } from "../parts";
 import { cameFromList, navigate } from "../router";
@@ -168,8 +168,9 @@ function Facts({ detail }: { detail: CallDetail }) {
   return (
     <section class="facts panel" aria-label="Facts">
       <dl class="key">
-        <Fact term="Worst MOS" of="mos_worst_interval">
+        <Fact term="MOS, worst minute" of="mos_worst_minute">
           <MosValue value={call.mos_worst} scale={call.mos_scale} />
+          {call.mos_worst_minute_at !== null && <small> from {clock(call.mos_worst_minute_at)}</small>}
           {worst && <small> {whatSpoilt(worst)}</small>}
           {call.mos_worst === null && <small> {why.mos}</small>}
         </Fact>

@@ -20,7 +20,8 @@ export function Remote({ detail, stream }: { detail: CallDetail; stream: StreamR
   const reports = reportsAbout(detail, stream);
   const silent = reports.length === 0 ? "it sends no RTCP here" : "its reports do not compare";
   const jitter = reports.filter((row) => row.implausible === null && row.jitter_ms !== null).map((row) => row.jitter_ms ?? 0);
-  const late = stream.late_pct[String(mos.jitter_buffer_ms)] ?? null;
+  const adaptive = mos.jitter_buffer === "adaptive";
+  const late = adaptive ? stream.discarded_adaptive_pct : (stream.late_pct[String(mos.jitter_buffer_ms)] ?? null);
   return (
     <section class="remote">
       <h4>
@@ -71,7 +72,7 @@ export function Remote({ detail, stream }: { detail: CallDetail; stream: StreamR
               <>
                 <tr>
                   <th scope="row">Discarded as too late</th>
-                  <td>{late === null ? <Unknown why="no delay was measured" /> : <>{percent(late)} by a buffer of {number(mos.jitter_buffer_ms)}&#8239;ms</>}</td>
+                  <td>{late === null ? <Unknown why="no delay was measured" /> : adaptive ? <>{percent(late)} by an adaptive buffer</> : <>{percent(late)} by a buffer of {number(mos.jitter_buffer_ms)}&#8239;ms</>}</td>
                   <td>{own.discard_pct === null ? <Unknown why="it does not say" /> : <>{percent(own.discard_pct)} by its own</>}</td>
                 </tr>
                 <tr>

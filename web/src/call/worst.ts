@@ -12,11 +12,11 @@ export function worstInterval(stream: StreamRow, intervals: IntervalRow[]): Inte
   return intervals.find((row) => row.mos_lq !== null && Math.abs(row.mos_lq - lowest) < SAME_MOS) ?? null;
 }
 
-/** The same for the stream that sets the call's worst MOS. */
+/** The worst interval of the stream that has the call's worst minute. */
 export function worstOf({ call, streams, intervals }: CallDetail): IntervalRow | null {
   const lowest = call.mos_worst;
   if (lowest === null) return null;
-  const stream = streams.find((each) => each.mos.worst_interval !== null && Math.abs(each.mos.worst_interval - lowest) < SAME_MOS);
+  const stream = streams.find((each) => each.mos.worst_minute !== null && Math.abs(each.mos.worst_minute - lowest) < SAME_MOS);
   return stream ? worstInterval(stream, intervals[stream.id] ?? []) : null;
 }
 

@@ -14,7 +14,7 @@ export function CallTable({ rows, busy }: { rows: CallRow[]; busy: boolean }) {
         <tr>
           <th scope="col">Verdict</th>
           <th scope="col" class="n">
-            <Term of="mos_worst_interval" title="Lowest listening MOS of the call's intervals, with its scale">
+            <Term of="mos_worst_minute" title="Listening MOS of the worst minute of the call, with its scale">
               Worst MOS
             </Term>
           </th>
