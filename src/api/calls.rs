@@ -17,9 +17,7 @@ pub(super) async fn range(State(state): State<AppState>, Caller(client): Caller)
     Ok(Json(state.reader.session(Cost::Lookup, client).await?.range().await?.into()))
 }
 
-/// How many calls began when, by class. A rating factor of 80 or more (scaled to 100 on wideband and fullband) is
-/// good, 60 to 80 fair, below 60 poor. `failed` are calls that were not set up, that got no response, and answered ones
-/// without media or with media one way only (`no_response`, `no_media`, `one_way_media`); others without MOS are `unrated`.
+/// How many calls began when, by [class](/docs/metrics#class).
 #[utoipa::path(get, path = "/api/v1/timeline", tag = "calls", params(TimelineParams),
     responses((status = 200, body = TimelineJson), (status = 400, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
 pub(super) async fn timeline(

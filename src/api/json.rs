@@ -70,6 +70,7 @@ pub struct BucketJson {
     fair: u64,
     poor: u64,
     failed: u64,
+    not_answered: u64,
     unrated: u64,
 }
 
@@ -82,6 +83,7 @@ impl TimelineJson {
             fair: b.fair,
             poor: b.poor,
             failed: b.failed,
+            not_answered: b.not_answered,
             unrated: b.unrated,
         };
         TimelineJson {
@@ -202,7 +204,7 @@ pub struct CallJson {
     /// When that minute began.
     #[schema(required)]
     mos_worst_minute_at: Option<String>,
-    /// `good`, `fair`, `poor`, `failed` or `unrated`; failed also without media, or with media one way only.
+    /// `good`, `fair`, `poor`, `failed`, `not_answered` or `unrated`, see [class](/docs/metrics#class).
     class: String,
     #[schema(required)]
     pdv_p95_worst_ms: Option<f32>,

@@ -88,7 +88,7 @@ pub struct LiveSnapshot {
     frames_per_s: Option<f64>,
     /// Frames the probe missed since it started.
     capture_drops: u64,
-    /// Current calls with a diagnosis.
+    /// Current calls whose class is poor or failed.
     calls_bad: u64,
 }
 

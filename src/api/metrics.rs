@@ -74,6 +74,7 @@ fn of_view(view: &LiveView) -> Vec<MetricFamily> {
     });
     let shed = totals.shedding.counts().map(|(what, n)| Sample::counter([("what", what)], n));
     let states = totals.calls_ended.iter().map(|(state, n)| Sample::counter([("state", state)], *n)).collect();
+    let classes = totals.calls_by_class.iter().map(|(class, n)| Sample::counter([("class", class)], *n)).collect();
     let verdicts = totals.calls_bad.iter().map(|(code, n)| Sample::counter([("diagnosis", code)], *n)).collect();
     let delay = totals.delay.iter().map(|((codec, trunk), totals)| Sample {
         labels: vec![("codec", (*codec).to_owned()), ("trunk", trunk.clone())],
@@ -90,12 +91,17 @@ fn of_view(view: &LiveView) -> Vec<MetricFamily> {
         family("auscult_shedding", "Streams and calls that full tables ended early or refused", shed.to_vec()),
         family("auscult_calls", "Calls that are up", vec![Sample::gauge([], now.calls as f64)]),
         family(
-            "auscult_calls_with_diagnosis",
-            "Calls that are up and have a diagnosis",
+            "auscult_calls_up_bad",
+            "Calls that are up and whose class is poor or failed",
             vec![Sample::gauge([], now.calls_bad as f64)],
         ),
         family("auscult_calls_ended", "Calls that ended, by state", states),
-        family("auscult_calls_bad", "Calls that ended with a diagnosis, by its first code", verdicts),
+        family("auscult_calls_ended_class", "Calls that ended, by class", classes),
+        family(
+            "auscult_calls_bad",
+            "Calls that ended with class poor or failed, by the first code of their verdict",
+            verdicts,
+        ),
         family("auscult_streams", "RTP streams being measured", vec![Sample::gauge([], now.streams as f64)]),
         family("auscult_streams_ended", "RTP streams that ended", vec![Sample::counter([], totals.streams_ended)]),
         family(

@@ -5,8 +5,8 @@
 use super::kept::{CallList, Kept, Streams};
 use crate::model::burst::BurstSummary;
 use crate::model::{
-    CallRecord, DISCARD_BUFFERS_MS, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints, Relation, RemoteView,
-    RoundTrips, StreamId, StreamReport, endpoint_text,
+    CallClass, CallRecord, DISCARD_BUFFERS_MS, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints, Relation,
+    RemoteView, RoundTrips, StreamId, StreamReport, endpoint_text,
 };
 use crate::units::{DelayHistogram, Nanos, Timestamp};
 use serde::{Serialize, Serializer};
@@ -64,6 +64,9 @@ pub struct CallDocument {
     /// Ended to make room in a full table.
     pub shed: bool,
     pub directions_seen: u8,
+    /// How good the call was: good, fair, poor, failed, not_answered or unrated.
+    #[serde(serialize_with = "by_name")]
+    pub class: CallClass,
     pub mos_worst: Option<f64>,
     pub mos_scale: Option<&'static str>,
     pub mos_worst_interval: Option<RatedDocument>,
@@ -395,7 +398,15 @@ impl Serialize for StreamList {
     }
 }
 
+fn by_name<S: serde::Serializer>(class: &CallClass, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(class.name())
+}
+
 impl CallDocument {
+    pub fn class(&self) -> CallClass {
+        self.class
+    }
+
     fn new(c: &CallRecord, measured_at: &Arc<str>) -> CallDocument {
         CallDocument {
             id: format!("{:016x}", c.uid),
@@ -422,6 +433,7 @@ impl CallDocument {
             started_mid_call: c.started_mid_call,
             shed: c.shed,
             directions_seen: c.directions_seen,
+            class: c.class(),
             mos_worst: c.mos_worst.map(|m| round(f64::from(m), 3)),
             mos_scale: text(c.mos_worst_scale),
             mos_worst_interval: c.mos_worst_interval.map(RatedDocument::new),

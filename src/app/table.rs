@@ -1,7 +1,7 @@
 //! The table and CSV forms of a document: what an engineer wants to read first.
 
 use super::document::{CallDocument, Document, StreamDocument};
-use crate::model::{DiagnosisCode, StreamId};
+use crate::model::{CallClass, Diagnosis, DiagnosisCode, StreamId};
 use crate::units::text::clean;
 use std::io::{self, IsTerminal, Write};
 use unicode_width::UnicodeWidthStr;
@@ -19,23 +19,14 @@ impl Style {
         if io::stdout().is_terminal() && !refused { Style::Colour } else { Style::Plain }
     }
 
-    fn paint(self, class: Class, text: &str) -> String {
+    fn paint(self, class: CallClass, text: &str) -> String {
         match (self, class) {
-            (Style::Plain, _) | (_, Class::Unrated) => text.to_owned(),
-            (_, Class::Good) => format!("\x1b[32m{text}\x1b[0m"),
-            (_, Class::Fair) => format!("\x1b[33m{text}\x1b[0m"),
-            (_, Class::Poor) => format!("\x1b[31m{text}\x1b[0m"),
+            (Style::Plain, _) | (_, CallClass::Unrated | CallClass::NotAnswered) => text.to_owned(),
+            (_, CallClass::Good) => format!("\x1b[32m{text}\x1b[0m"),
+            (_, CallClass::Fair) => format!("\x1b[33m{text}\x1b[0m"),
+            (_, CallClass::Poor | CallClass::Failed) => format!("\x1b[31m{text}\x1b[0m"),
         }
     }
-}
-
-/// Classes of G.109 by rating relative to the clean maximum of the scale: 80 and 60 of 100.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Class {
-    Poor,
-    Fair,
-    Good,
-    Unrated,
 }
 
 pub fn table(document: &Document, out: &mut impl Write, style: Style) -> io::Result<()> {
@@ -152,11 +143,12 @@ fn summary(document: &Document, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn call_line(call: &CallDocument, style: Style) -> String {
-    let mark = match (class_of_call(call), call.diagnoses.is_empty()) {
-        (Class::Poor, _) => "✗",
-        (Class::Fair, _) | (_, false) => "!",
-        (Class::Good, true) => "✓",
-        (Class::Unrated, true) => "·",
+    let class = call.class();
+    let mark = match class {
+        CallClass::Poor | CallClass::Failed => "✗",
+        CallClass::Fair => "!",
+        CallClass::Good => "✓",
+        CallClass::NotAnswered | CallClass::Unrated => "·",
     };
     let verdict = verdict(call);
     let code = call.final_code.map(|c| format!(" {c}")).unwrap_or_default();
@@ -175,24 +167,43 @@ fn call_line(call: &CallDocument, style: Style) -> String {
         Some(by) => format!("  released by {by}"),
     };
     let head = format!("{mark} {} -> {}", one_line(&call.from), one_line(&call.to));
-    style.paint(class_of_call(call), &format!("{head}  {verdict}"))
+    style.paint(class, &format!("{head}  {verdict}"))
         + &format!("\n    {}{code}{times}{released}{mos}  {}", call.state, one_line(&call.call_id))
 }
 
 /// The first reason found, or in words why there is none.
 fn verdict(call: &CallDocument) -> String {
     match (call.diagnoses.first(), call.state) {
+        (Some(Diagnosis { code: DiagnosisCode::SetupFailed, .. }), _) => failed(call.final_code),
         (Some(first), _) => first.code.name().replace('_', " "),
-        (None, "failed") => format!("not answered: {}", one_line(&call.final_reason).to_lowercase()),
-        (None, "cancelled") => "given up by the caller".to_owned(),
+        (None, "failed") => person(call.final_code, &call.final_reason),
+        (None, "cancelled") => "cancelled by caller".to_owned(),
         (None, "unfinished") if call.duration_ms.is_none() => "no final answer in this capture".to_owned(),
         (None, "mid_call") => "began before this capture".to_owned(),
-        (None, _) => match class_of(call.mos_worst) {
-            Class::Good => "no fault found".to_owned(),
-            Class::Fair | Class::Poor => "no fault found but its MOS".to_owned(),
-            Class::Unrated => "nothing to rate".to_owned(),
+        (None, _) => match call.class() {
+            CallClass::Good => "no fault found".to_owned(),
+            CallClass::Fair | CallClass::Poor | CallClass::Failed => "low MOS, cause unclear".to_owned(),
+            CallClass::Unrated | CallClass::NotAnswered => "nothing to rate".to_owned(),
         },
     }
+}
+
+fn failed(code: Option<u16>) -> String {
+    code.map_or_else(|| "call failed (no final answer)".to_owned(), |code| format!("call failed ({code})"))
+}
+
+/// The outcome that a person or a directory gave.
+fn person(code: Option<u16>, reason: &str) -> String {
+    let word = match code {
+        Some(486 | 600) => "busy",
+        Some(603) => "declined",
+        Some(480) => "unavailable",
+        Some(404 | 604) => "unknown number",
+        Some(484) => "incomplete number",
+        Some(487) => "cancelled",
+        _ => return format!("not answered: {}", one_line(reason).to_lowercase()),
+    };
+    code.map_or_else(|| word.to_owned(), |code| format!("{word} ({code})"))
 }
 
 /// A line for each stream at these places. Their cells are made twice, once to know how wide the columns are: of tens of
@@ -204,8 +215,11 @@ fn stream_lines(document: &Document, places: &[usize], out: &mut impl Write, sty
     let head =
         ["", "from", "to", "codec", "packets", "lost", "longest", "jitter", "pdv p95", "pdv max", "MOS-LQ", "notes"]
             .map(str::to_owned);
-    let rows = places.iter().map(|place| document.streams.at(*place)).map(|s| (class_of(s.mos.lq), cells(&s)));
-    let rows = std::iter::once((Class::Unrated, head)).chain(rows);
+    let rows = places
+        .iter()
+        .map(|place| document.streams.at(*place))
+        .map(|s| (CallClass::of_mos(s.mos.lq.map(|lq| lq as f32)), cells(&s)));
+    let rows = std::iter::once((CallClass::Unrated, head)).chain(rows);
     let mut widths = [0; 12];
     for (_, row) in rows.clone() {
         for (width, cell) in widths.iter_mut().zip(&row) {
@@ -269,24 +283,6 @@ fn notes(s: &StreamDocument) -> String {
     .join(", ")
 }
 
-fn class_of_call(call: &CallDocument) -> Class {
-    match (judged(call), call.state) {
-        (800.., _) => Class::Poor,
-        (_, "failed" | "cancelled" | "trying" | "proceeding") => Class::Unrated,
-        _ => class_of(call.mos_worst),
-    }
-}
-
-/// MOS at R = 80 and 60 of the narrowband scale; the other scales map their own 80 and 60 % to the same figures.
-fn class_of(lq: Option<f64>) -> Class {
-    let Some(lq) = lq else { return Class::Unrated };
-    match lq {
-        lq if lq >= 4.024 => Class::Good,
-        lq if lq >= 3.1 => Class::Fair,
-        _ => Class::Poor,
-    }
-}
-
 /// How bad a call was, 0 to 1000: the larger of how it sounded and how its signalling and diagnoses read. The same
 /// figure orders the stored calls.
 fn badness(call: &CallDocument) -> u32 {
@@ -305,6 +301,7 @@ fn judged(call: &CallDocument) -> u32 {
         _ => 100,
     });
     let setup = match (call.state, call.final_code) {
+        _ if call.class() == CallClass::NotAnswered => 0,
         ("setup_timeout", _) | ("failed", None | Some(408 | 500..=599)) => 850,
         ("failed", _) => 350,
         _ => 0,

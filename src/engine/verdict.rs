@@ -4,7 +4,8 @@
 //! but a sign. Impairments are judged where they were measured, at this probe.
 
 use crate::model::{
-    CallRecord, CallState, Diagnosis, DiagnosisCode, LossSource, PayloadKind, ReleasedBy, StreamReport,
+    CallRecord, CallState, Diagnosis, DiagnosisCode, LossSource, PayloadKind, ReleasedBy, StreamReport, Transport,
+    is_a_persons_outcome,
 };
 use crate::units::{Nanos, Timestamp};
 
@@ -20,6 +21,8 @@ const LATE_PCT: f64 = 1.0;
 const BASE_RISE: Nanos = Nanos::from_millis(100);
 /// Listening MOS under which a codec that nothing else disturbs is named (some users dissatisfied, G.109).
 const LOW_CODEC_LQ: f32 = 3.8;
+/// Listening MOS below which many users are dissatisfied (G.109).
+const LOW_LQ: f32 = 3.6;
 const REORDERED_PCT: f64 = 1.0;
 const LONG_RTT: Nanos = Nanos::from_millis(300);
 const SLOW_SETUP: Nanos = Nanos::from_secs(6);
@@ -60,6 +63,7 @@ pub fn diagnose(call: &CallRecord, evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     for stream in evidence.streams.iter().filter(|stream| !PayloadKind::is_repair(&stream.codec)) {
         stream_reasons(call, stream, evidence, &mut found);
     }
+    low_mos(call, evidence, &mut found);
     found.sort_by(|a, b| b.0.cmp(&a.0).then(b.1.confidence.total_cmp(&a.1.confidence)));
     let mut seen = Vec::new();
     found.retain(|(_, d)| {
@@ -82,21 +86,31 @@ fn signalling(call: &CallRecord, found: &mut Found) {
     let cut = call.released_by.is_some_and(ReleasedBy::is_cut);
     // The states of the first match are those of calls that ended, never of one that was cut.
     match call.state {
-        CallState::Failed if !is_a_users_choice(call.final_code) => add(
+        CallState::Failed if !is_a_persons_outcome(call.final_code) => add(
             found,
             1000,
             DiagnosisCode::SetupFailed,
             1.0,
             format!("{} {} after {}", call.final_code, call.final_reason, seconds(call.pdd())),
         ),
-        CallState::SetupTimeout if call.ringing_at.is_none() => add(
+        CallState::SetupTimeout if call.unanswered => {
+            // Over UDP a caller repeats its INVITE (timer A): without that the probe may have missed more than the answer.
+            let repeated = call.retransmissions > 0 || call.transport != Transport::Udp;
+            let evidence = format!(
+                "INVITE unanswered for 32 s (timer B), {} retransmissions{}",
+                call.retransmissions,
+                if repeated { "" } else { ": the capture may lack packets" }
+            );
+            add(found, 1000, DiagnosisCode::NoResponse, if repeated { 0.9 } else { 0.5 }, evidence);
+        }
+        CallState::Cancelled if call.unanswered && call.retransmissions > 0 => add(
             found,
             1000,
             DiagnosisCode::NoResponse,
-            0.9,
+            0.8,
             format!(
-                "no answer to INVITE within {}, {} retransmissions",
-                since(call.invite_at, call.last_at),
+                "INVITE and CANCEL unanswered; given up by the caller after {}, {} retransmissions",
+                since(call.invite_at, call.ended_at.unwrap_or(call.last_at)),
                 call.retransmissions
             ),
         ),
@@ -129,11 +143,6 @@ fn signalling(call: &CallRecord, found: &mut Found) {
         let evidence = format!("{:.1} s from INVITE to the first ring or answer{waited}", pdd.as_secs_f64());
         add(found, 200, DiagnosisCode::SlowSetup, 0.9, evidence);
     }
-}
-
-/// Busy, declined, unavailable, cancelled, unknown number: outcomes of people, not faults (RFC 6076 SEER).
-fn is_a_users_choice(code: u16) -> bool {
-    matches!(code, 480 | 486 | 487 | 600 | 603 | 604 | 404 | 484)
 }
 
 fn missing_media(call: &CallRecord, evidence: &Evidence<'_>, found: &mut Found) {
@@ -227,6 +236,29 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
         add(found, 50, DiagnosisCode::ClockMismatch, 0.95, evidence);
     }
     interruption(call, stream, evidence, &which, found);
+}
+
+/// A MOS that dissatisfies (G.109: many users) never stands without a cause: what was found, or else what was ruled out.
+fn low_mos(call: &CallRecord, evidence: &Evidence<'_>, found: &mut Found) {
+    use DiagnosisCode::{BurstyLoss, CaptureLoss, HighDelayVariation, LowQualityCodec, MediaInterrupted, RandomLoss};
+    let causes = [RandomLoss, BurstyLoss, HighDelayVariation, LowQualityCodec, CaptureLoss, MediaInterrupted];
+    let Some(lq) = call.mos_worst.filter(|lq| *lq < LOW_LQ) else { return };
+    if found.iter().any(|(_, d)| causes.contains(&d.code)) {
+        return;
+    }
+    let worst = evidence.streams.iter().find(|stream| stream.mos_worst_minute == Some(lq));
+    let Some(stream) = worst else { return };
+    let n = &stream.numbers;
+    let which = format!("{} to {}", crate::model::endpoint_text(stream.src), crate::model::endpoint_text(stream.dst));
+    let evidence = format!(
+        "{which}: MOS-LQ {lq:.2} in the worst minute; over the call {:.1} % lost (longest run {}), {:.1} % discarded by the jitter \
+         buffer, codec impairment Ie {:.0}: none by itself enough",
+        n.loss_pct().unwrap_or(0.0),
+        n.loss_runs.longest,
+        100.0 * n.discarded_adaptive as f64 / n.pdv.total().max(1) as f64,
+        stream.mos.ie.unwrap_or(0.0)
+    );
+    add(found, 130, DiagnosisCode::LowMos, 0.5, evidence);
 }
 
 /// The delay itself moved: no loss, but a queue that fills or a route that changed.

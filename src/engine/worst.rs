@@ -143,10 +143,11 @@ pub fn lower(a: Option<Rated>, b: Option<Rated>) -> Option<Rated> {
     }
 }
 
-/// The same of minutes; of equal ones the first.
+/// The same of minutes; of equal ones the earlier.
 pub fn lower_minute(a: Option<RatedMinute>, b: Option<RatedMinute>) -> Option<RatedMinute> {
+    let rank = |(lq, scale, at): RatedMinute| (below_clean((lq, scale)), at);
     match (a, b) {
-        (Some(a), Some(b)) => Some(if below_clean((b.0, b.1)) < below_clean((a.0, a.1)) { b } else { a }),
+        (Some(a), Some(b)) => Some(if rank(b) < rank(a) { b } else { a }),
         (a, b) => a.or(b),
     }
 }

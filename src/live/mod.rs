@@ -34,7 +34,7 @@ pub struct Snapshot {
     pub frames_per_s: Option<f64>,
     /// Frames the probe missed since the start.
     pub capture_drops: u64,
-    /// Current calls with a diagnosis.
+    /// Current calls whose class is poor or failed.
     pub calls_bad: u64,
 }
 
@@ -159,7 +159,7 @@ impl LiveView {
             self.totals.not_shown += 1;
             return None;
         }
-        if call.diagnosis.is_some() {
+        if record.class().is_bad() {
             self.bad.insert(call.uid);
         } else {
             self.bad.remove(&call.uid);

@@ -41,7 +41,9 @@ pub struct Totals {
     pub dropped: BTreeMap<String, [u64; 3]>,
     /// Ended calls per state name.
     pub calls_ended: BTreeMap<&'static str, u64>,
-    /// Ended calls per first code of their verdict.
+    /// Ended calls per class, and those of class poor and failed per first code of their verdict; `none` where only the MOS
+    /// says so.
+    pub calls_by_class: BTreeMap<&'static str, u64>,
     pub calls_bad: BTreeMap<&'static str, u64>,
     pub streams_ended: u64,
     /// By codec and trunk. Codecs are those of the table of `quality::codecs`, `other` and `unknown`.
@@ -58,8 +60,11 @@ impl Totals {
         match event {
             Event::CallEnded(call) => {
                 *self.calls_ended.entry(call.state.name()).or_default() += 1;
-                if let Some(worst) = call.diagnoses.first() {
-                    *self.calls_bad.entry(worst.code.name()).or_default() += 1;
+                let class = call.class();
+                *self.calls_by_class.entry(class.name()).or_default() += 1;
+                if class.is_bad() {
+                    let worst = call.diagnoses.first().map_or("none", |worst| worst.code.name());
+                    *self.calls_bad.entry(worst).or_default() += 1;
                 }
             }
             Event::StreamEnded(_) => self.streams_ended += 1,

@@ -1,5 +1,6 @@
 //! One call: what SIP said, what its streams measured, and why it was bad.
 
+use super::CallClass;
 use super::{Quality, StreamId, Transport};
 use crate::units::{Nanos, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -155,9 +156,34 @@ pub enum DiagnosisCode {
     QueueBuildUp,
     /// The delay changed at once and stayed so.
     RouteChange,
+    /// The MOS is low, and no single cause reaches its threshold; evidence says which were ruled out.
+    LowMos,
 }
 
 impl DiagnosisCode {
+    pub const ALL: [DiagnosisCode; 20] = [
+        DiagnosisCode::SetupFailed,
+        DiagnosisCode::NoResponse,
+        DiagnosisCode::NoMedia,
+        DiagnosisCode::OneWayMedia,
+        DiagnosisCode::MediaInterrupted,
+        DiagnosisCode::RandomLoss,
+        DiagnosisCode::BurstyLoss,
+        DiagnosisCode::HighDelayVariation,
+        DiagnosisCode::Reordering,
+        DiagnosisCode::LowQualityCodec,
+        DiagnosisCode::LongDelay,
+        DiagnosisCode::CaptureLoss,
+        DiagnosisCode::MissingAck,
+        DiagnosisCode::MissingBye,
+        DiagnosisCode::SlowSetup,
+        DiagnosisCode::UnnegotiatedPayload,
+        DiagnosisCode::ClockMismatch,
+        DiagnosisCode::QueueBuildUp,
+        DiagnosisCode::RouteChange,
+        DiagnosisCode::LowMos,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             DiagnosisCode::SetupFailed => "setup_failed",
@@ -179,6 +205,7 @@ impl DiagnosisCode {
             DiagnosisCode::ClockMismatch => "clock_mismatch",
             DiagnosisCode::QueueBuildUp => "queue_build_up",
             DiagnosisCode::RouteChange => "route_change",
+            DiagnosisCode::LowMos => "low_mos",
         }
     }
 }
@@ -246,6 +273,8 @@ pub struct CallRecord {
     pub reinvites: u32,
     /// Challenge rounds (401, 407) merged into the attempt.
     pub auth_rounds: u32,
+    /// Neither an answer nor media came.
+    pub unanswered: bool,
     /// Time from challenges to the INVITEs with credentials: that of the caller, who may have typed a password.
     pub auth_wait: Nanos,
     /// The call whose challenge (401, 407) this INVITE answers, by Call-ID and From tag, when it came after
@@ -288,6 +317,11 @@ pub struct CallRecord {
 }
 
 impl CallRecord {
+    /// The class of the call as far as it is known.
+    pub fn class(&self) -> CallClass {
+        CallClass::of(self.state, self.final_code, self.diagnoses.iter().map(|d| d.code), self.mos_worst)
+    }
+
     /// Post-dial delay: INVITE to the first answer that is not 100 (SRD of RFC 6076, at the probe).
     pub fn pdd(&self) -> Option<Nanos> {
         let first = self.ringing_at.or(self.answered_at).or(match self.state {

@@ -5,12 +5,14 @@
 
 pub mod burst;
 mod call;
+mod class;
 mod outcome;
 mod settings;
 mod signalling;
 mod stream;
 
 pub use call::{CallRecord, CallState, Cut, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips};
+pub use class::{CallClass, FAIR_MOS, GOOD_MOS, is_a_persons_outcome};
 pub use outcome::{Ignored, Layer, Outcome, OutcomeCounts, OverLimit};
 pub use settings::{Excess, JitterBuffer, Limits, Policy, Share};
 pub use signalling::{

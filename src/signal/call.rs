@@ -154,6 +154,7 @@ impl Call {
             state: self.record.state,
             challenged: self.record.state == CallState::Failed && is_challenge(self.record.final_code),
             confirmed: self.confirmed,
+            responded: self.responded,
             over_at: self.over_at,
             first_at: self.record.first_at,
             last_message_at: self.last_message_at,
@@ -184,6 +185,7 @@ impl Call {
     /// Counts the message and tells whether it was seen before. `limit`: identities kept.
     pub fn sight(&mut self, heard: &Heard<'_, '_>, limit: usize) -> Sight {
         self.responded |= !heard.request;
+        self.record.unanswered = !self.responded;
         self.record.last_at = self.record.last_at.max(heard.at);
         self.last_message_at = self.last_message_at.max(heard.at);
         let identity = heard.identity();
@@ -296,6 +298,7 @@ impl Call {
         self.record.last_at = self.record.last_at.max(at);
         self.confirmed = true;
         self.responded = true;
+        self.record.unanswered = false;
     }
 
     /// The one door for changes of state.
@@ -344,6 +347,7 @@ impl Call {
             {
                 attempt.hops.push(hop);
                 self.branch_failure = None;
+                self.progress_at = self.progress_at.max(heard.at);
                 if again {
                     attempt.answer = None;
                     self.change(Step::Retry, heard.at, heard.at);

@@ -57,6 +57,8 @@ pub(super) fn is_challenge(status: u16) -> bool {
 pub(super) enum Timer {
     /// No final answer to the INVITE: `setup_timeout` after the last INVITE or provisional answer.
     Setup,
+    /// Nothing at all came back: 64*T1 after the INVITE (timer B, RFC 3261 section 17.1.1.2), over any transport.
+    Unanswered,
     /// CANCEL without a final answer: 64*T1 after it (RFC 3261 section 9.1).
     Cancel,
     /// A branch behind a proxy failed and the caller was told nothing: 64*T1 after that.
@@ -80,6 +82,8 @@ pub(super) struct Clock {
     /// The last final answer asked for credentials.
     pub challenged: bool,
     pub confirmed: bool,
+    /// Any answer or media was seen.
+    pub responded: bool,
     pub over_at: Option<Timestamp>,
     pub first_at: Timestamp,
     pub last_message_at: Timestamp,
@@ -105,6 +109,7 @@ pub(super) fn due(policy: &Policy, limits: &Limits, c: Clock) -> (Timer, Timesta
         CallState::Trying | CallState::Proceeding => match (c.cancel_at, c.branch_failed_at) {
             (Some(at), _) => (Timer::Cancel, at + SIXTY_FOUR_T1),
             (None, Some(at)) => (Timer::Fork, at + SIXTY_FOUR_T1),
+            (None, None) if !c.responded => (Timer::Unanswered, c.progress_at + SIXTY_FOUR_T1),
             (None, None) => (Timer::Setup, c.progress_at + policy.setup_timeout),
         },
         _ => (Timer::Call, c.last_at + policy.call_timeout),

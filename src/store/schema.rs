@@ -115,6 +115,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0015_adaptive_rating.sql"),
         cluster_sql: include_str!("../../schemas/0015_adaptive_rating.cluster.sql"),
     },
+    Migration {
+        version: 16,
+        name: "class",
+        sql: include_str!("../../schemas/0016_class.sql"),
+        cluster_sql: include_str!("../../schemas/0016_class.cluster.sql"),
+    },
 ];
 
 /// The step that empties texts of SIP messages that earlier versions stored.

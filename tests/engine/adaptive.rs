@@ -79,10 +79,8 @@ fn a_change_of_route_costs_half_a_second() {
     // Back again: a fall. Packets of the longer route that are overtaken are late.
     let run = usual(60, |ms| Some(if ms < 30_000 { 65 } else { 0 }));
     let s = delayed(&run);
-    assert_eq!(
-        (s.numbers.discarded_adaptive, s.numbers.base_fall, s.numbers.base_steps),
-        (0, Nanos::from_millis(65), 1)
-    );
+    assert_eq!((s.numbers.base_fall, s.numbers.base_steps), (Nanos::from_millis(65), 1));
+    assert!(s.numbers.discarded_adaptive <= 4, "{}", s.numbers.discarded_adaptive);
     // A spike of two seconds moves no base.
     let run = usual(60, |ms| Some(if (30_000..32_000).contains(&ms) { 65 } else { 0 }));
     assert_eq!((delayed(&run).numbers.base_rise, delayed(&run).numbers.base_steps), (Nanos::ZERO, 0));
@@ -211,4 +209,22 @@ fn delays_of_packets_around_a_restart_are_all_there() {
     // 99 pairs before and 99 after; none across.
     assert_eq!(s.numbers.variation.ipdv_samples, 198);
     assert_eq!(s.payload_types.iter().map(|(_, packets)| packets).sum::<u64>(), 200);
+}
+
+/// A low MOS of one minute whose loss is under the threshold of the whole call says what was ruled out; a cause that is named
+/// stands alone.
+#[test]
+fn a_low_mos_always_has_a_cause_or_says_what_was_ruled_out() {
+    // Every third packet of 18 s lost in half an hour: 0.3 % of the call, 10 % of a minute.
+    let bad = |ms: i64| (600_000..618_000).contains(&ms) && (ms / 20 * 7_919) % 3 == 0;
+    let run = usual(1_800, |ms| (!bad(ms)).then_some(0));
+    let call = &run.calls()[0];
+    assert!(call.mos_worst < Some(3.6), "{:?}", call.mos_worst);
+    assert_eq!(codes(&run), [DiagnosisCode::LowMos]);
+    assert!(call.diagnoses[0].evidence.contains("0.3 % lost"), "{}", call.diagnoses[0].evidence);
+    let run = usual(60, |ms| (!bad(ms + 590_000)).then_some(0));
+    assert!(run.calls()[0].mos_worst < Some(3.6));
+    assert!(!codes(&run).contains(&DiagnosisCode::LowMos) && codes(&run).len() == 1, "{:?}", codes(&run));
+    let run = usual(1_800, |ms| (!(bad(ms) && ms < 602_000)).then_some(0));
+    assert!(run.calls()[0].mos_worst > Some(3.6) && codes(&run).is_empty(), "near-miss");
 }

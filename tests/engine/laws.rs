@@ -156,6 +156,7 @@ fn the_length_of_intervals_changes_no_stream() {
             for s in &mut streams {
                 // Grid by definition: the worst interval and minute, and whose loss it is, which is judged per interval. Sums of the same terms in other portions differ in the last bits.
                 (s.mos_worst_interval, s.mos_worst_minute, s.mos.bounds) = (None, None, None);
+                s.mos_worst_minute_at = None;
                 (s.quality.loss_source, s.quality.loss_evidence) = Default::default();
                 s.numbers.jitter = rounded(s.numbers.jitter);
             }
@@ -163,6 +164,7 @@ fn the_length_of_intervals_changes_no_stream() {
             for c in &mut calls {
                 (c.mos_worst, c.mos_worst_scale) = (None, "");
                 (c.mos_worst_interval, c.mos_worst_minute) = (None, None);
+                c.mos_worst_minute_at = None;
                 (c.quality.loss_source, c.quality.loss_evidence) = Default::default();
                 c.diagnoses.clear();
             }
@@ -209,6 +211,7 @@ fn timeless(event: &Event, by: i64) -> String {
         (c.first_at, c.last_at) = (back(c.first_at), back(c.last_at));
         (c.invite_at, c.ringing_at) = (back_of(c.invite_at), back_of(c.ringing_at));
         (c.answered_at, c.ended_at) = (back_of(c.answered_at), back_of(c.ended_at));
+        c.mos_worst_minute_at = back_of(c.mos_worst_minute_at);
         c
     };
     let stream = |s: &StreamReport| {
@@ -217,6 +220,7 @@ fn timeless(event: &Event, by: i64) -> String {
         s.call_uid = s.call_uid.map(|_| 0);
         s.relation = s.relation.map(|r| Relation { other: StreamId(0), ..r });
         (s.first_at, s.last_at) = (back(s.first_at), back(s.last_at));
+        s.mos_worst_minute_at = back_of(s.mos_worst_minute_at);
         s
     };
     match event {

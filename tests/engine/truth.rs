@@ -19,8 +19,8 @@ enum Deviation {
     /// The timestamps jump: delays before and after are measured against bases of their own, truth knows when packets were
     /// sent.
     TimestampJump,
-    /// Another sequence: its first packet is known only with the second and has no delay; the oracle takes the jump out
-    /// of the jitter estimate, this program measures across it where the timestamps went on, as a receiver does.
+    /// Another sequence: the oracle takes the jump out of the jitter estimate, this program measures across it where the
+    /// timestamps went on, as a receiver does.
     SequenceRestart,
     /// The truth names who sent BYE; this program also says who gave up an unanswered call.
     Cancelled,
@@ -204,16 +204,13 @@ impl Check<'_> {
         self.differ(who, "delay variation", &n.pdv, &histogram);
     }
 
-    /// Unique audio packets of a stream as captured, without the one of a new sequence that is known only with the next.
+    /// Unique audio packets of a stream as captured.
     fn audio(&self, key: &observe::StreamKey) -> Vec<PacketSeen> {
         let list = self.lists.get(key).map_or(&[][..], Vec::as_slice);
         let places = oracle::places(&list.iter().map(|p| p.seq).collect::<Vec<_>>());
         let copies = oracle::copies(list, &places);
-        let mut segment = 0;
-        let mut first = |i: &usize| {
-            let begins = places[*i].is_some_and(|p| p.segment > std::mem::replace(&mut segment, p.segment));
-            places[*i].is_some() && !begins && copies[*i] == oracle::Copy::First && list[*i].kind == Kind::Audio
-        };
+        let first =
+            |i: &usize| places[*i].is_some() && copies[*i] == oracle::Copy::First && list[*i].kind == Kind::Audio;
         (0..list.len()).filter(|i| first(i)).map(|i| list[i]).collect()
     }
 

@@ -73,7 +73,7 @@ fn credentials_that_come_late_belong_to_the_challenged_call() {
 fn what_is_no_retry_of_a_challenged_call_is_another_one() {
     let refused = |status: u32, second: &str| {
         let script = format!(
-            "0 a>b INVITE\n 0.1 b>a {status} to=x\n 0.2 a>b ACK to=x branch=INVITE1f\n {second}\n 90 b>a 486 cseq=2 to=y"
+            "0 a>b INVITE\n 0.1 b>a {status} to=x\n 0.2 a>b ACK to=x branch=INVITE1f\n {second}\n 40 b>a 486 cseq=2 to=y\n 90 tick"
         );
         let text = run(&Policy::default(), &Limits::default(), &script);
         text.lines().map(|l| l.split_whitespace().skip(2).take(2).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
@@ -409,9 +409,28 @@ fn a_capture_that_begins_between_challenge_and_retry() {
 
 #[test]
 fn no_answer_at_all_times_out() {
+    // Timer B is 64*T1 after the first INVITE, whatever is repeated. Before, the end of the capture decides nothing.
+    let repeated = "0 a>b INVITE\n 0.5 a>b INVITE\n 1.5 a>b INVITE";
     check(
-        "0 a>b INVITE\n 0.5 a>b INVITE\n 1.5 a>b INVITE\n 199.9 tick\n 200 tick",
+        &format!("{repeated}\n 31.9 tick\n 31.9 finish"),
+        "ended c1 unfinished 0 invite 0 ringing - answered - ended 1.5 by capture_ended retransmissions 2 messages 3",
+    );
+    check(
+        &format!("{repeated}\n 32.1 tick\n 32.1 finish"),
         "ended c1 setup_timeout 0 invite 0 ringing - answered - ended 1.5 by timeout retransmissions 2 messages 3",
+    );
+    // The next server begins it anew; an answer of any kind ends it.
+    check(
+        &format!("{repeated}\n 20 a>c INVITE branch=second\n 51 tick\n 51.5 c>a 200 branch=second to=t"),
+        "ended c1 unfinished 200 invite 0 ringing - answered 51.5 ended 51.5 by capture_ended retransmissions 2 messages 5 branches 1",
+    );
+    check(
+        &format!("{repeated}\n 2 b>a 100\n 199 b>a 486 to=t"),
+        "ended c1 failed 486 invite 0 ringing - answered - ended 199 by - retransmissions 2 messages 5",
+    );
+    check(
+        "0 a>b INVITE\n 2 b>a 100\n 199.9 tick\n 200.1 tick",
+        "ended c1 setup_timeout 0 invite 0 ringing - answered - ended 2 by timeout messages 2",
     );
 }
 

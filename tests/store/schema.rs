@@ -232,3 +232,54 @@ async fn percentiles_in_sql_equal_those_of_the_histogram() {
         assert!((sql_ms - ours).abs() < 1e-9, "q {q}: {sql_ms} in SQL, {ours} in memory");
     }
 }
+
+/// Rows from before the class was stored read the one that the program would have given, over all that it depends on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_class_of_older_rows_is_the_one_of_the_program() {
+    use auscult::model::{CallClass, CallState, DiagnosisCode};
+    let dir = tempfile::tempdir().unwrap();
+    let Some(library) = crate::library() else { return };
+    let store = Backend::embedded(dir.path().join("data"), Some(library)).open().unwrap();
+    at_version(&store, 13).await;
+    let states = [
+        CallState::Trying,
+        CallState::Proceeding,
+        CallState::Established,
+        CallState::Completed,
+        CallState::Cancelled,
+        CallState::Failed,
+        CallState::SetupTimeout,
+        CallState::Unfinished,
+        CallState::MidCall,
+    ];
+    let codes = [0, 200, 401, 403, 404, 407, 408, 480, 484, 486, 487, 488, 500, 503, 600, 603, 604, 606];
+    let moses = [None, Some(1.0), Some(3.099_999), Some(3.1), Some(4.0), Some(4.023_999), Some(4.024), Some(4.5)];
+    let mut diagnoses: Vec<Vec<DiagnosisCode>> = vec![Vec::new()];
+    diagnoses.extend(DiagnosisCode::ALL.map(|code| vec![code]));
+    diagnoses.extend(DiagnosisCode::ALL.map(|code| vec![DiagnosisCode::MissingBye, code]));
+    diagnoses.push(vec![DiagnosisCode::SlowSetup, DiagnosisCode::MediaInterrupted, DiagnosisCode::NoMedia]);
+    let (mut rows, mut expected) = (String::new(), Vec::new());
+    for state in states {
+        for code in codes {
+            for mos in moses {
+                for found in &diagnoses {
+                    let uid = expected.len();
+                    expected.push(CallClass::of(state, code, found.iter().copied(), mos).name());
+                    let found: Vec<_> = found.iter().map(|code| serde_json::json!([code.name(), 0.9, ""])).collect();
+                    let row = serde_json::json!({"call_uid": uid, "state": state.name(), "final_code": code,
+                        "mos_worst": mos, "diagnoses": found, "first_at": "2026-03-01 12:00:00"});
+                    rows += &format!("{row}\n");
+                }
+            }
+        }
+    }
+    store.writer().query_raw(&format!("INSERT INTO calls FORMAT JSONEachRow\n{rows}")).execute().await.unwrap();
+    store.migrate().await.unwrap();
+    let read: Vec<String> =
+        store.reader().query("SELECT toString(class) FROM calls ORDER BY call_uid").fetch_all().await.unwrap();
+    assert_eq!(read.len(), expected.len());
+    let differ: Vec<_> = read.iter().zip(&expected).enumerate().filter(|(_, (a, b))| a != b).take(5).collect();
+    assert!(differ.is_empty(), "{differ:?}");
+    let classes: std::collections::BTreeSet<_> = expected.iter().copied().collect();
+    assert_eq!(classes.len(), CallClass::ALL.len(), "every class occurs");
+}

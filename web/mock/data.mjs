@@ -80,7 +80,9 @@ function makeCall(random, index, startMs, endMs) {
   const mos = worst?.mos.worst_interval ?? null;
   const state = running ? "established" : answered !== null ? "completed" : { failed: "failed", cancelled: "cancelled", noresponse: "setup_timeout" }[kind];
   const unheard = diagnoses.some(({ code }) => ["no_media", "one_way_media", "no_response"].includes(code));
-  const klass = unheard || ["failed", "setup_timeout"].includes(state) ? "failed" : mos === null ? "unrated" : classOf(mos);
+  const person = state === "cancelled" || (state === "failed" && [404, 486].includes(finalCode));
+  if (person) diagnoses.length = 0;
+  const klass = person ? "not_answered" : unheard || ["failed", "setup_timeout"].includes(state) ? "failed" : lowered(diagnoses, mos === null ? "unrated" : classOf(mos));
   const by = answered === null ? (kind === "cancelled" ? "caller" : kind === "failed" ? "callee" : "timeout") : running ? null : random() < 0.6 ? "caller" : "callee";
   const call = {
     id, call_id: callId, caller, callee, state, final_code: finalCode, final_reason: finalCode ? reasons[finalCode] : null, transport: index % 6 === 0 ? "TCP" : "UDP",
@@ -222,6 +224,13 @@ function mosOf(r) {
 
 function classOf(mos) {
   return mos >= mosOf(80) ? "good" : mos >= mosOf(60) ? "fair" : "poor";
+}
+
+/** A diagnosis lowers the class of the MOS. */
+function lowered(diagnoses, klass) {
+  const codes = diagnoses.map(({ code }) => code);
+  if (codes.includes("media_interrupted")) return "poor";
+  return codes.some((code) => !["capture_loss"].includes(code)) && klass !== "poor" ? "fair" : klass;
 }
 
 function diagnose(kind, { random, pdd, streams, callee }) {

@@ -163,7 +163,7 @@ function timeline(world, query) {
   const bucket = Math.max(1, Math.ceil((Date.parse(to) - Date.parse(from)) / 1000 / wanted));
   const start = Math.floor(Date.parse(from) / 1000 / bucket) * bucket;
   const buckets = [];
-  for (let at = start; at * 1000 < Date.parse(to); at += bucket) buckets.push({ at: new Date(at * 1000).toISOString(), calls: 0, good: 0, fair: 0, poor: 0, failed: 0, unrated: 0 });
+  for (let at = start; at * 1000 < Date.parse(to); at += bucket) buckets.push({ at: new Date(at * 1000).toISOString(), calls: 0, good: 0, fair: 0, poor: 0, failed: 0, not_answered: 0, unrated: 0 });
   for (const { call } of matching(world, query)) {
     const into = buckets[Math.floor((Date.parse(call.first_at) / 1000 - start) / bucket)];
     into.calls++;

@@ -24,6 +24,7 @@ const MARKS: Record<CallClass, ComponentChildren> = {
   poor: [<path key="a" d="M7 0.2L13.8 7L7 13.8L0.2 7z" />, <path key="b" class="cut" d="M7 3.9v3.6M7 9.4v.5" />],
   fair: [<path key="a" d="M7 1L13.6 12.8H0.4z" />],
   good: [<circle key="a" cx="7" cy="7" r="6.2" />, <path key="b" class="cut" d="M4.1 7.2l2 2.1l3.9-4.4" />],
+  not_answered: [<circle key="a" class="ring" cx="7" cy="7" r="5.2" />, <path key="b" class="ring" d="M4 7h6" />],
   unrated: [<circle key="a" class="ring" cx="7" cy="7" r="5.2" />],
 };
 

@@ -1,7 +1,7 @@
 // The API's JSON documents, as the contract of version 1 has them. Times are RFC 3339 UTC, unknown is null.
 
 export type Scale = "nb" | "wb" | "fb";
-export type CallClass = "good" | "fair" | "poor" | "failed" | "unrated";
+export type CallClass = "good" | "fair" | "poor" | "failed" | "not_answered" | "unrated";
 
 export interface Range {
   from: string | null;
@@ -17,6 +17,7 @@ export interface TimelineBucket {
   fair: number;
   poor: number;
   failed: number;
+  not_answered: number;
   unrated: number;
 }
 

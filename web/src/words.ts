@@ -16,10 +16,11 @@ const DIAGNOSES: Record<string, { title: string; hint: string }> = {
   low_quality_codec: { title: "Low-quality codec", hint: "The codec alone keeps the quality low; the network is not to blame." },
   long_delay: { title: "Long delay", hint: "The round trip is too long for conversation." },
   capture_loss: { title: "Capture loss suspected", hint: "The probe itself missed packets; the call may have been fine." },
-  missing_ack: { title: "ACK missing", hint: "Answered, and the caller never acknowledged." },
-  missing_bye: { title: "BYE missing", hint: "The call's end was not seen." },
+  missing_ack: { title: "No ACK seen", hint: "Answered, and the caller never acknowledged." },
+  missing_bye: { title: "No BYE seen", hint: "The call's end was not seen." },
   slow_setup: { title: "Slow setup", hint: "Long wait before the first ring." },
   queue_build_up: { title: "Delay rose steadily", hint: "A queue fills on the way. No packet is lost by it, but the conversation gets slower." },
+  low_mos: { title: "Low MOS, cause unclear", hint: "No single cause reaches its threshold; the evidence says which were ruled out." },
   route_change: { title: "Delay changed at once", hint: "The route may have changed. Receivers follow within seconds." },
   clock_mismatch: { title: "Clock rate contradicts SDP", hint: "Timestamps run at another clock rate than SDP names; figures use the one on the wire." },
   unnegotiated_payload: { title: "Unnegotiated payload type", hint: "Packets with a payload type that SDP does not have." },
@@ -41,10 +42,10 @@ const STATES: Record<string, string> = {
   established: "In progress",
   completed: "Completed",
   cancelled: "Cancelled by caller",
-  failed: "Setup refused",
+  failed: "Call failed",
   setup_timeout: "No final answer",
   unfinished: "No end captured",
-  mid_call: "Start not seen",
+  mid_call: "Joined mid-call",
 };
 
 export const STATE_CODES = Object.keys(STATES);
@@ -54,14 +55,15 @@ export function stateWord(state: string): string {
 }
 
 const CLASSES: Record<CallClass, { word: string; hint: string }> = {
-  good: { word: "Good", hint: "R 80 or above on the scale of its model" },
-  fair: { word: "Fair", hint: "R from 60 to 80" },
-  poor: { word: "Poor", hint: "R below 60" },
+  good: { word: "Good", hint: "R 80 or above in its worst minute, and no fault found" },
+  fair: { word: "Fair", hint: "R from 60 to 80, or a fault that is heard" },
+  poor: { word: "Poor", hint: "R below 60, or media interrupted" },
   failed: { word: "Failed", hint: "not set up, no response, or no media at least one way" },
+  not_answered: { word: "Not answered", hint: "busy, declined, cancelled, no answer or wrong number" },
   unrated: { word: "Not rated", hint: "no MOS could be given" },
 };
 
-export const CLASS_ORDER: CallClass[] = ["failed", "poor", "fair", "unrated", "good"];
+export const CLASS_ORDER: CallClass[] = ["failed", "poor", "fair", "not_answered", "unrated", "good"];
 
 export function classWord(of: CallClass): string {
   return CLASSES[of].word;
@@ -71,18 +73,10 @@ export function classHint(of: CallClass): string {
   return CLASSES[of].hint;
 }
 
-const SPOILT = new Set(["media_interrupted"]);
-
-/** The mark of a call: its class, unless the verdict knows of something worse than a MOS can say. */
-export function severity(call: CallRow): CallClass {
-  if (call.class === "failed") return "failed";
-  if (call.diagnoses.some(({ code }) => SPOILT.has(code))) return "poor";
-  return call.class === "good" && call.diagnoses.length > 0 ? "fair" : call.class;
-}
-
 /** The verdict in words: the first diagnosis, else how the call went. */
 export function verdict(call: CallRow): { title: string; detail: string } {
   const first = call.diagnoses[0];
+  if (first?.code === "setup_failed" && call.final_code !== null) return { title: `Call failed (${call.final_code})`, detail: first.evidence };
   if (first) return { title: diagnosisTitle(first.code), detail: first.evidence };
   if (call.diagnosis) return { title: diagnosisTitle(call.diagnosis), detail: diagnosisHint(call.diagnosis) };
   switch (call.class) {
@@ -93,9 +87,19 @@ export function verdict(call: CallRow): { title: string; detail: string } {
       return { title: `${classWord(call.class)} quality`, detail: "no single cause stands out" };
     case "failed":
       return { title: stateWord(call.state), detail: finalAnswer(call) };
+    case "not_answered":
+      return { title: outcomeWord(call), detail: finalAnswer(call) };
     case "unrated":
       return { title: stateWord(call.state), detail: call.stream_ids.length > 0 ? "not rated" : "no media" };
   }
+}
+
+const OUTCOMES: Record<number, string> = { 404: "Unknown number", 480: "Unavailable", 484: "Incomplete number", 486: "Busy", 600: "Busy", 603: "Declined", 604: "Unknown number" };
+
+/** `Busy (486)`; a call that was given up is `Cancelled by caller`. */
+function outcomeWord(call: CallRow): string {
+  const word = call.final_code === null ? undefined : OUTCOMES[call.final_code];
+  return word ? `${word} (${call.final_code})` : stateWord(call.state);
 }
 
 /** Evidence with its figures before the addresses it begins with, for where a line is cut. */

@@ -231,12 +231,13 @@ test("the display filter quotes what comes from the wire and names each pair onc
   assert.equal(ways.shellWord("it's"), `'it'\\''s'`);
 });
 
-test("a verdict that MOS cannot hear is not marked good", () => {
-  assert.equal(words.severity({ class: "failed", diagnoses: [{ code: "one_way_media", confidence: 1, evidence: "" }] }), "failed");
-  assert.equal(words.severity({ class: "good", diagnoses: [{ code: "media_interrupted", confidence: 1, evidence: "" }] }), "poor");
-  assert.equal(words.severity({ class: "good", diagnoses: [{ code: "slow_setup", confidence: 1, evidence: "" }] }), "fair");
-  assert.equal(words.severity({ class: "good", diagnoses: [] }), "good");
-  assert.equal(words.severity({ class: "poor", diagnoses: [{ code: "bursty_loss", confidence: 1, evidence: "" }] }), "poor");
+test("the verdict of a call that was not answered is what people decided", () => {
+  const title = (call) => words.verdict({ diagnoses: [], diagnosis: null, stream_ids: [], final_reason: "", ...call }).title;
+  assert.equal(title({ class: "not_answered", state: "failed", final_code: 486 }), "Busy (486)");
+  assert.equal(title({ class: "not_answered", state: "failed", final_code: 603 }), "Declined (603)");
+  assert.equal(title({ class: "not_answered", state: "cancelled", final_code: 487 }), "Cancelled by caller");
+  const failed = { class: "failed", state: "failed", final_code: 503, diagnoses: [{ code: "setup_failed", confidence: 1, evidence: "503 Service Unavailable" }] };
+  assert.equal(title(failed), "Call failed (503)");
 });
 
 test("a receiver's count of lost packets is held only against ours over the same span", () => {

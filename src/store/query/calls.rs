@@ -26,49 +26,17 @@ impl CallSort {
     }
 }
 
-/// How good a call was, by its worst stream; failed also where nobody could hear the other side.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    Good,
-    Fair,
-    Poor,
-    Failed,
-    Unrated,
-}
-
-impl Class {
-    pub fn name(self) -> &'static str {
-        match self {
-            Class::Good => "good",
-            Class::Fair => "fair",
-            Class::Poor => "poor",
-            Class::Failed => "failed",
-            Class::Unrated => "unrated",
-        }
-    }
-}
-
-/// A rating factor of 80 reads as MOS 4.024 and one of 60 as MOS 3.1 (G.107 Annex B); wideband and fullband
-/// scales divide by 1.29 and 1.48 first (G.107.1, G.107.2), so the same MOS marks the same share of each scale.
-/// A call without media, or with media one way only, failed however well the one direction sounds.
-macro_rules! class {
-    () => {
-        "multiIf(state IN ('failed', 'setup_timeout') OR hasAny(tupleElement(diagnoses, 1), ['no_media', 'one_way_media', 'no_response']), 'failed', \
-         mos_worst IS NULL, 'unrated', mos_worst >= toFloat32(4.024), 'good', mos_worst >= toFloat32(3.1), 'fair', 'poor')"
-    };
-}
-
 /// Badness of a call, 0..=1000, the larger of two figures.
 /// Heard: 1 + 999 (clean - MOS) / (clean - 1), clean = 4.41 on the narrowband scale and 4.5 on the others; 0 without MOS.
 /// Judged, by the worst diagnosis: no media 1000, one way 950, no response 900, media interrupted 800, any other 100;
-/// a call that failed: 850 for a server's fault (408, 5xx, no final answer in time), else 350 (busy, declined, unknown).
+/// a call that failed: 850 for a server's fault (408, 5xx, no final answer in time), else 350. What people decide is 0.
 macro_rules! badness {
     () => {
         "toInt64(greatest(\
          if(mos_worst IS NULL, 0, round(1 + 999 * greatest(0, least(1, (if(mos_scale = 'nb', 4.41, 4.5) - ifNull(mos_worst, 0)) / (if(mos_scale = 'nb', 4.41, 4.5) - 1))))), \
          arrayMax(arrayPushBack(arrayMap(c -> transform(c, \
          ['no_media', 'one_way_media', 'no_response', 'media_interrupted'], [1000, 950, 900, 800], 100), tupleElement(diagnoses, 1)), 0)), \
-         multiIf(state = 'setup_timeout' OR (state = 'failed' AND (final_code >= 500 AND final_code < 600 OR final_code IN (0, 408))), 850, state = 'failed', 350, 0)))"
+         multiIf(class = 'not_answered', 0, state = 'setup_timeout' OR (state = 'failed' AND (final_code >= 500 AND final_code < 600 OR final_code IN (0, 408))), 850, state = 'failed', 350, 0)))"
     };
 }
 
@@ -147,7 +115,7 @@ pub struct CallRow {
     pub timestamp_source: String,
     pub timestamp_resolution_ns: Option<u32>,
     pub loss_evidence: String,
-    /// [`Class::name`].
+    /// [`crate::model::CallClass::name`].
     pub class: String,
     /// 0..=1000, what [`CallSort::Worst`] sorts by.
     pub badness: i64,
@@ -169,8 +137,7 @@ pub(super) const CALL_COLUMNS: &str = concat!(
      sip_rtt_toward_callee_samples, sip_rtt_toward_callee_min_ms, sip_rtt_toward_callee_max_ms, \
      capture_drops, duplicates_removed, one_sided, snap_cut, clock_steps, timestamp_source, \
      timestamp_resolution_ns, loss_evidence, ",
-    class!(),
-    " AS class, ",
+    "class, ",
     badness!(),
     " AS badness, toInt64(ifNull(duration_ms * 1000, -1)) AS duration_us"
 );
@@ -182,7 +149,7 @@ pub struct CallPage {
     pub next: Option<Cursor>,
 }
 
-/// How many calls began during one bucket, by [`Class`].
+/// How many calls began during one bucket, by [`crate::model::CallClass`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimelineBucket {
     pub at: Timestamp,
@@ -191,6 +158,7 @@ pub struct TimelineBucket {
     pub fair: u64,
     pub poor: u64,
     pub failed: u64,
+    pub not_answered: u64,
     pub unrated: u64,
 }
 
@@ -258,8 +226,7 @@ impl Session {
         }
         let rows: Vec<BucketRow> = Statement::new(concat!(
             "SELECT intDiv(toUnixTimestamp64Nano(first_at) - {origin:Int64}, {bucket:Int64}) AS bucket, ",
-            class!(),
-            " AS class, count() AS n FROM calls"
+            "class, count() AS n FROM calls"
         ))
         .conditions(filter.conditions(window))
         .text(" GROUP BY bucket, class ORDER BY bucket LIMIT 10000")
@@ -278,6 +245,7 @@ impl Session {
                 "fair" => slot.fair += row.n,
                 "poor" => slot.poor += row.n,
                 "failed" => slot.failed += row.n,
+                "not_answered" => slot.not_answered += row.n,
                 _ => slot.unrated += row.n,
             }
         }

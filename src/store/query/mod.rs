@@ -12,7 +12,7 @@ mod statement;
 mod stats;
 mod streams;
 
-pub use calls::{CallPage, CallRow, CallSort, Class, TimelineBucket};
+pub use calls::{CallPage, CallRow, CallSort, TimelineBucket};
 pub use cursor::Cursor;
 pub use filter::{AddressRange, CallFilter, PhoneNumber, StreamFilter};
 pub use one_call::{CallDetail, IntervalRow, RtcpRow, SipRow};

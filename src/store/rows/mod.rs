@@ -258,6 +258,7 @@ impl CallRow {
             shed: Some(call.shed),
             retry_of: call.retry_of,
             mos_worst_minute_at: call.mos_worst_minute_at.map(|at| at.0),
+            class: call.class().name().to_owned(),
         }
     }
 }

@@ -82,6 +82,7 @@ pub struct CallRow {
     pub shed: Option<bool>,
     pub retry_of: Option<u64>,
     pub mos_worst_minute_at: Option<i64>,
+    pub class: String,
 }
 
 /// A row of `streams`.

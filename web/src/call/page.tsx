@@ -9,7 +9,7 @@ import { useKeys, useLoad, useTitle } from "../hooks";
 import { ClassMark, Copy, Failure, MosValue, Notice, Term, Time } from "../parts";
 import { cameFromList, navigate } from "../router";
 import type { CallDetail, Party } from "../types";
-import { diagnosisHint, diagnosisTitle, finalAnswer, releasedBy, severity, stateWord, unknownFacts, verdict } from "../words";
+import { diagnosisHint, diagnosisTitle, finalAnswer, releasedBy, stateWord, unknownFacts, verdict } from "../words";
 import { directions, displayFilter, shellWord } from "./directions";
 import { Ladder } from "./ladder";
 import { Lanes } from "./lanes";
@@ -103,10 +103,10 @@ function Verdict({ detail }: { detail: CallDetail }) {
   const filter = displayFilter(detail);
   const curl = `curl -s ${shellWord(`${location.origin}${API}/calls/${call.id}`)}`;
   return (
-    <header class={`verdict-head panel ${severity(call)}`}>
+    <header class={`verdict-head panel ${call.class}`}>
       <div class="top-line">
         <h1>
-          <ClassMark of={severity(call)} size={20} label="" /> {title}
+          <ClassMark of={call.class} size={20} label="" /> {title}
         </h1>
         <div class="copies" role="group" aria-label="Copy">
           <Copy label="Link" text={`${location.origin}/calls/${call.id}`} />

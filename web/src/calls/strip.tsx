@@ -120,7 +120,7 @@ function Summary({ timeline, under }: { timeline: Timeline; under: TimelineBucke
 }
 
 function total(timeline: Timeline): TimelineBucket {
-  const sum: TimelineBucket = { at: timeline.from, calls: 0, good: 0, fair: 0, poor: 0, failed: 0, unrated: 0 };
+  const sum: TimelineBucket = { at: timeline.from, calls: 0, good: 0, fair: 0, poor: 0, failed: 0, not_answered: 0, unrated: 0 };
   for (const bucket of timeline.buckets) {
     sum.calls += bucket.calls;
     for (const of of CLASS_ORDER) sum[of] += bucket[of];

@@ -3,8 +3,8 @@
 import { clock, dateTime, day, duration, ipOf, local, ms, percent } from "../format";
 import { ClassMark, MosValue, Term } from "../parts";
 import { navigate } from "../router";
-import type { CallClass, CallRow, Party } from "../types";
-import { captureBlamed, classWord, figuresFirst, finalAnswer, lossSource, severity, verdict } from "../words";
+import type { CallRow, Party } from "../types";
+import { captureBlamed, classWord, figuresFirst, finalAnswer, lossSource, verdict } from "../words";
 
 export function CallTable({ rows, busy }: { rows: CallRow[]; busy: boolean }) {
   return (
@@ -55,7 +55,6 @@ function Row({ call }: { call: CallRow }) {
   const { title, detail } = verdict(call);
   const more = call.diagnoses.length - 1;
   const answer = finalAnswer(call);
-  const mark = severity(call);
   return (
     <tr
       onClick={(event) => {
@@ -66,7 +65,7 @@ function Row({ call }: { call: CallRow }) {
       }}
     >
       <td class="verdict">
-        <ClassMark of={mark} label={mark === call.class ? classWord(mark) : MARK_WORDS[mark]} />
+        <ClassMark of={call.class} label={classWord(call.class)} />
         <div>
           <a class="open" href={href}>
             {title}
@@ -113,8 +112,6 @@ function Row({ call }: { call: CallRow }) {
     </tr>
   );
 }
-
-const MARK_WORDS: Record<CallClass, string> = { failed: "Broken", poor: "Bad", fair: "Mind this", good: "Good", unrated: "Not rated" };
 
 function PartyText({ party, at }: { party: Party; at: string | null }) {
   const shown = party.user || party.uri || (at ? ipOf(at) : "unknown");
