@@ -77,6 +77,13 @@ pub(super) fn quote(value: &str, out: &mut String) {
             '\'' => out.push_str("\\'"),
             '\\' => out.push_str("\\\\"),
             '\0' => out.push_str("\\0"),
+            '\t' | '\n' | '\r' => out.push(c),
+            // Bytes by their number: what is printed has no control character that the check of its text would refuse.
+            c if c.is_control() => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    out.push_str(&format!("\\x{byte:02X}"));
+                }
+            }
             c => out.push(c),
         }
     }

@@ -212,11 +212,14 @@ fn settings_and_formats_are_taken_by_list() {
 
 proptest! {
     #[test]
-    fn a_text_survives_its_literal(text in any::<String>()) {
+    fn a_text_survives_its_literal(chars in prop::collection::vec(prop_oneof![any::<char>(), prop::char::range('\0', '\u{9f}')], 0..40)) {
+        let text: String = chars.into_iter().collect();
         let mut literal = String::new();
         quote(&text, &mut literal);
         let inside = &literal[1..literal.len() - 1];
         prop_assert_eq!(unescape(inside), Some(text));
+        // The printed statement is read once more as it is.
+        prop_assert!(!literal.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r')), "{literal:?}");
     }
 }
 
