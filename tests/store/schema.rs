@@ -154,6 +154,20 @@ pub(crate) async fn at_version(store: &Store, version: u32) {
     }
 }
 
+/// Stores a row as the program of that time did, which knew the columns of that time. Returns how many it left out.
+pub(crate) async fn insert_known(store: &Store, table: &str, row: serde_json::Value) -> usize {
+    let sql = format!("SELECT name FROM system.columns WHERE database = 'auscult' AND table = '{table}'");
+    let columns: Vec<String> = store.reader().query(&sql).fetch_all().await.unwrap();
+    let all = row.as_object().unwrap().len();
+    let known: serde_json::Map<_, _> =
+        row.as_object().unwrap().clone().into_iter().filter(|(name, _)| columns.contains(name)).collect();
+    assert_eq!(columns.len(), known.len(), "{table}");
+    let left_out = all - known.len();
+    let known = serde_json::Value::Object(known);
+    store.writer().query_raw(&format!("INSERT INTO {table} FORMAT JSONEachRow\n{known}")).execute().await.unwrap();
+    left_out
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_from_before_an_upgrade_read_as_unknown() {
     let dir = tempfile::tempdir().unwrap();
@@ -165,14 +179,7 @@ async fn rows_from_before_an_upgrade_read_as_unknown() {
     let (call, stream, interval) =
         (CallRow::new(&call, l, now()), StreamRow::new(&stream, l, now()), IntervalRow::new(&interval, l, now()));
     for (table, row) in [("calls", json(&call)), ("streams", json(&stream)), ("stream_intervals", json(&interval))] {
-        // The program of that time knew the columns of that time.
-        let sql = format!("SELECT name FROM system.columns WHERE database = 'auscult' AND table = '{table}'");
-        let columns: Vec<String> = store.reader().query(&sql).fetch_all().await.unwrap();
-        let known: serde_json::Map<_, _> =
-            row.as_object().unwrap().clone().into_iter().filter(|(name, _)| columns.contains(name)).collect();
-        assert!(columns.len() == known.len() && known.len() < row.as_object().unwrap().len(), "{table}");
-        let known = serde_json::Value::Object(known);
-        store.writer().query_raw(&format!("INSERT INTO {table} FORMAT JSONEachRow\n{known}")).execute().await.unwrap();
+        assert!(insert_known(&store, table, row).await > 0, "{table}");
     }
     assert_eq!(
         store.migrate().await.unwrap(),
@@ -203,7 +210,7 @@ async fn rows_from_before_an_upgrade_read_as_unknown() {
     assert_eq!(store.reader().query(sql).fetch_one::<StreamRow>().await.unwrap(), newer);
 }
 
-fn json<R: serde::Serialize>(row: &R) -> serde_json::Value {
+pub(crate) fn json<R: serde::Serialize>(row: &R) -> serde_json::Value {
     serde_json::to_value(row).unwrap()
 }
 
@@ -267,7 +274,7 @@ async fn the_class_of_older_rows_is_the_one_of_the_program() {
                     expected.push(CallClass::of(state, code, found.iter().copied(), mos).name());
                     let found: Vec<_> = found.iter().map(|code| serde_json::json!([code.name(), 0.9, ""])).collect();
                     let row = serde_json::json!({"call_uid": uid, "state": state.name(), "final_code": code,
-                        "mos_worst": mos, "diagnoses": found, "first_at": "2026-03-01 12:00:00"});
+                        "mos_worst": mos, "diagnoses": found, "stored_at": now().0 / 1_000_000_000});
                     rows += &format!("{row}\n");
                 }
             }
