@@ -308,7 +308,7 @@ fn interruption(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<'_
         && call.state == CallState::Completed
     {
         let evidence =
-            format!("{which}: media stopped {:.1} s before the call ended", (ended - stream.last_at).as_secs_f64());
+            format!("{which}: {:.1} s without media before the call ended", (ended - stream.last_at).as_secs_f64());
         add(found, 600, DiagnosisCode::MediaInterrupted, 0.6, evidence);
     }
 }
