@@ -5,6 +5,7 @@ use super::{Fact, PayloadKind, PayloadMap, Side};
 use crate::model::Srtp;
 use crate::wire::sdp::{Address, Direction, Format, Media, MediaKind, Sdp};
 use smallvec::SmallVec;
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -200,20 +201,25 @@ impl Negotiated {
     /// States every address of one description: `again`, or unless the same was stated for this side before. Lines that share an address
     /// are told apart by payload type alone (RFC 9143 section 9.1): the first that names a type defines it.
     fn state(&mut self, uid: u64, call_id: &Arc<str>, place: Place, again: bool, out: &mut Vec<Fact>) {
-        let mut endpoints: Vec<(SocketAddr, u8)> = Vec::new();
         let own = |entry: &&Entry| Place { index: place.index, ..entry.place } == place;
-        for entry in self.entries.iter().filter(own) {
-            for endpoint in &entry.now.endpoints {
-                if !endpoints.iter().any(|(known, _)| known == endpoint) {
-                    endpoints.push((*endpoint, entry.place.index));
-                }
-            }
+        // Each address with its lines, in the order in which the lines first name them.
+        let mut named: Vec<(SocketAddr, usize)> = Vec::new();
+        for (at, entry) in self.entries.iter().enumerate().filter(|(_, entry)| own(entry)) {
+            named.extend(entry.now.endpoints.iter().map(|endpoint| (*endpoint, at)));
         }
-        for (endpoint, media_index) in endpoints {
-            let lines = self.entries.iter().filter(own).map(|e| &e.now).filter(|n| n.endpoints.contains(&endpoint));
+        named.sort_unstable();
+        let mut addresses: Vec<&[(SocketAddr, usize)]> = named.chunk_by(|a, b| a.0 == b.0).collect();
+        addresses.sort_by_key(|lines| lines.first().map(|(_, at)| *at));
+        let known: HashMap<SocketAddr, usize> = (self.stated.iter().enumerate())
+            .filter(|(_, stated)| stated.side == place.side)
+            .map(|(at, stated)| (stated.endpoint, at))
+            .collect();
+        for lines in addresses {
+            let Some((endpoint, first)) = lines.first().copied() else { continue };
+            let media_index = self.entries.get(first).map_or(0, |entry| entry.place.index);
+            let lines = lines.iter().filter_map(|(_, at)| Some(&self.entries.get(*at)?.now));
             let Some(new) = Stated::of(place.side, endpoint, lines) else { continue };
-            let known = self.stated.iter().position(|s| s.side == place.side && s.endpoint == endpoint);
-            match known.and_then(|at| self.stated.get_mut(at)) {
+            match known.get(&endpoint).and_then(|at| self.stated.get_mut(*at)) {
                 Some(stated) if *stated == new && !again => continue,
                 Some(stated) => *stated = new.clone(),
                 None => self.stated.push(new.clone()),
