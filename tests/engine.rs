@@ -33,6 +33,8 @@ mod time;
 mod trust;
 #[path = "engine/truth.rs"]
 mod truth;
+#[path = "engine/verdicts.rs"]
+mod verdicts;
 #[path = "engine/wire_clock.rs"]
 mod wire_clock;
 

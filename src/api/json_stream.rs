@@ -154,7 +154,8 @@ pub struct JitterJson {
     max: Option<f32>,
 }
 
-/// Delay above the drift-corrected base (RFC 5481 [PDV](/docs/metrics#pdv)).
+/// Delay above the drift-corrected base (RFC 5481 [PDV](/docs/metrics#pdv)). A percentile of 4294.967296 (2^32 ns, the top of
+/// the histogram) reads: more than that. `max` is exact.
 #[derive(Serialize, ToSchema)]
 pub struct DelayVariationJson {
     #[schema(required)]

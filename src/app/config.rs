@@ -1,7 +1,7 @@
 //! The configuration file in two steps: [`Raw`] as written, [`Config`] as checked. Flags override it.
 
 use crate::http::HttpLimits;
-use crate::model::{JitterBuffer, Limits, MeasurementPoint, Policy};
+use crate::model::{JitterBuffer, Limits, Policy};
 use crate::store::chdb::find_library;
 use crate::store::private;
 use crate::store::rows::Cidr;
@@ -11,6 +11,9 @@ use anyhow::{Context, anyhow, bail};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+
+/// Name of a probe that has none in its configuration; every stored row carries it.
+pub const DEFAULT_PROBE: &str = "probe";
 
 /// Where the API and the page listen unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8642";
@@ -81,6 +84,7 @@ struct RawMeasure {
     call_timeout_s: Option<u32>,
     jitter_buffer_ms: Option<u32>,
     assumed_one_way_delay_ms: Option<u32>,
+    /// Of earlier versions, where it had no effect either.
     sip_ports: Option<Vec<u16>>,
 }
 
@@ -231,10 +235,11 @@ impl Config {
     /// `beside` is the directory of the file, from which the path of the engine library is taken if it is relative.
     fn check_beside(raw: Raw, beside: &Path) -> anyhow::Result<Config> {
         let mut warnings = Vec::new();
-        let point = MeasurementPoint {
-            probe: raw.probe.name.unwrap_or_else(|| MeasurementPoint::default().probe),
-            site: raw.probe.site.unwrap_or_default(),
-        };
+        if raw.measure.sip_ports.is_some() {
+            warnings.push("measure.sip_ports has no effect, as SIP is found on any port: remove it".to_owned());
+        }
+        let probe = raw.probe.name.unwrap_or_else(|| DEFAULT_PROBE.to_owned());
+        let site = raw.probe.site.unwrap_or_default();
         let mut trunks = Vec::new();
         for trunk in &raw.trunk {
             for network in &trunk.networks {
@@ -242,13 +247,13 @@ impl Config {
                 trunks.push((network, trunk.name.clone()));
             }
         }
-        let labels = Labels { probe: point.probe.clone(), site: point.site.clone(), trunks };
+        let labels = Labels { probe, site, trunks };
         let listen = match raw.api.listen {
             Some(address) => address,
             None => DEFAULT_LISTEN.parse()?,
         };
         Ok(Config {
-            policy: Policy { keep_headers: kept_headers(raw.privacy.keep_headers)?, ..policy(raw.measure, point)? },
+            policy: Policy { keep_headers: kept_headers(raw.privacy.keep_headers)?, ..policy(raw.measure)? },
             limits: limits(&raw.limits)?,
             labels,
             capture: Capture {
@@ -291,7 +296,7 @@ fn http(raw: &RawApi) -> anyhow::Result<HttpLimits> {
     Ok(HttpLimits { connections, per_client, ..usual })
 }
 
-fn policy(raw: RawMeasure, point: MeasurementPoint) -> anyhow::Result<Policy> {
+fn policy(raw: RawMeasure) -> anyhow::Result<Policy> {
     let usual = Policy::default();
     let seconds = |name, value: Option<u32>, low, high, usual: Nanos| match value {
         Some(s) => within(name, s, low, high).map(|s| Nanos::from_secs(i64::from(s))),
@@ -301,7 +306,6 @@ fn policy(raw: RawMeasure, point: MeasurementPoint) -> anyhow::Result<Policy> {
         value.map(|ms| within(name, ms, low, high).map(|ms| Nanos::from_millis(i64::from(ms)))).transpose()
     };
     Ok(Policy {
-        point,
         interval: seconds("measure.interval_s", raw.interval_s, 1, 60, usual.interval)?,
         find_unsignalled: raw.find_unsignalled.unwrap_or(usual.find_unsignalled),
         keep_sip_messages: raw.keep_sip_messages.unwrap_or(usual.keep_sip_messages),
@@ -310,7 +314,6 @@ fn policy(raw: RawMeasure, point: MeasurementPoint) -> anyhow::Result<Policy> {
         jitter_buffer: millis("measure.jitter_buffer_ms", raw.jitter_buffer_ms, 20, 500)?
             .map_or(usual.jitter_buffer, JitterBuffer::Fixed),
         assumed_one_way_delay: millis("measure.assumed_one_way_delay_ms", raw.assumed_one_way_delay_ms, 0, 2000)?,
-        sip_ports: raw.sip_ports.unwrap_or_else(|| usual.sip_ports.clone()),
         ..usual
     })
 }

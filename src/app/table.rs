@@ -314,8 +314,16 @@ fn one_line(text: &str) -> String {
     clean(text, usize::MAX).chars().take(120).collect()
 }
 
+/// Lower bound of the open bucket of the delay histogram, 2^32 ns.
+const TOP_MS: f64 = 4_294.967_296;
+
 fn unit(ms: Option<f64>) -> String {
-    ms.map_or_else(|| "-".to_owned(), |v| format!("{v:.1} ms"))
+    match ms {
+        None => "-".to_owned(),
+        // A percentile in the open bucket at the top of the histogram.
+        Some(v) if (v - TOP_MS).abs() < 0.005 => "> 4.29 s".to_owned(),
+        Some(v) => format!("{v:.1} ms"),
+    }
 }
 
 fn number<T: ToString>(value: Option<T>) -> String {

@@ -33,6 +33,8 @@ const ENDPOINTS_PER_CALL: usize = 64;
 /// Streams of one address or SSRC that one report, m-line or lossy row is compared with, beyond those of its own flow or
 /// call: the latest. Ordinary addresses have two.
 const COMPARED_WITH: usize = 64;
+/// Streams of a call named for their payload type.
+const UNNEGOTIATED_KEPT: usize = 4;
 /// Calls remembered of one address: the latest. A media server may have all of its calls at one port.
 const CALLS_PER_ADDRESS: usize = 16;
 /// The same over all m-lines of one message.
@@ -70,6 +72,13 @@ pub struct StreamsAtAddress {
     pub first: bool,
     /// With the call each belongs to, in the order of their beginning.
     pub streams: Vec<(StreamId, FlowKey, Option<u64>)>,
+}
+
+/// A stream with a payload type that no description of its call names.
+pub struct Unnegotiated {
+    pub src: SocketAddr,
+    pub dst: SocketAddr,
+    pub payload_type: PayloadType,
 }
 
 /// The call a stream belongs to, and the side that sends it.
@@ -115,6 +124,10 @@ struct Call {
     all: Vec<StreamId>,
     from_caller: usize,
     from_callee: usize,
+    /// Payload types that the caller and the callee announced, a bit each.
+    announced: [u128; 2],
+    /// Streams whose main payload type nobody announced, at most [`UNNEGOTIATED_KEPT`].
+    unnegotiated: Vec<Unnegotiated>,
     /// Voice was announced, and not only pictures or fax.
     has_voice: bool,
     caller_sends: bool,
@@ -215,6 +228,10 @@ impl Join {
         let first = !call.endpoints.contains(&endpoint);
         if first && call.endpoints.len() < ENDPOINTS_PER_CALL {
             call.endpoints.push(endpoint);
+        }
+        let side = usize::from(media.side == Side::Callee);
+        for map in media.payloads.iter() {
+            call.announced[side] |= 1 << (map.payload_type.0 & 127);
         }
         // Whether the parties hear each other is up to their voice, where there is any: pictures may be turned off.
         let voice = media.payloads.iter().any(|map| map.kind == PayloadKind::Audio);
@@ -534,6 +551,7 @@ impl Join {
             }
             if let Some(call) = stream.uid.and_then(|uid| self.calls.get_mut(&uid)) {
                 call.active.remove(&report.id);
+                call.note_payload_type(&report);
                 call.worst_interval = lower(call.worst_interval, interval);
                 call.worst_minute = lower_minute(call.worst_minute, minute);
                 call.worst = lower(call.worst, minute.map(|(lq, scale, _)| (lq, scale)));
@@ -885,12 +903,29 @@ impl Join {
             both_send: call.both_send,
             media_agreed: !call.endpoints.is_empty(),
             held: call.held,
+            unnegotiated: &call.unnegotiated,
         };
         record.diagnoses = verdict::diagnose(record, &evidence);
     }
 }
 
 impl Call {
+    /// Notes a stream whose main payload type neither side announced: a sender may use the number of its own description,
+    /// though it should use that of the receiver (RFC 3264 section 5.1).
+    fn note_payload_type(&mut self, stream: &StreamReport) {
+        let [caller, callee] = self.announced;
+        let Some((payload_type, packets)) = stream.payload_types.first().copied() else { return };
+        let named = (caller | callee) >> (payload_type.0 & 127) & 1 == 1;
+        if caller != 0
+            && callee != 0
+            && !named
+            && packets >= verdict::ENOUGH
+            && self.unnegotiated.len() < UNNEGOTIATED_KEPT
+        {
+            self.unnegotiated.push(Unnegotiated { src: stream.src, dst: stream.dst, payload_type });
+        }
+    }
+
     /// Takes what a stream that has ended says about the whole call.
     fn trust(&mut self, stream: &StreamReport) {
         let (from, to) = self.media.unwrap_or((stream.first_at, stream.last_at));

@@ -3,6 +3,7 @@
 //! A reason is given only where somebody can act on it: a busy callee is no fault, and a low MOS is no reason
 //! but a sign. Impairments are judged where they were measured, at this probe.
 
+use super::join::Unnegotiated;
 use crate::model::{
     CallRecord, CallState, Diagnosis, DiagnosisCode, LossSource, PayloadKind, ReleasedBy, StreamReport, Transport,
     is_a_persons_outcome,
@@ -17,6 +18,8 @@ const BURSTY: f64 = 1.5;
 const PDV_P95: Nanos = Nanos::from_millis(40);
 /// Share discarded by the adaptive jitter buffer, percent.
 const LATE_PCT: f64 = 1.0;
+/// The base is the smallest delay of so long.
+const BASE_LAG: Nanos = Nanos::from_secs(8);
 /// Rise of the delay worth a finding: talkers notice 100 ms more (G.114).
 const BASE_RISE: Nanos = Nanos::from_millis(100);
 /// Listening MOS under which a codec that nothing else disturbs is named (some users dissatisfied, G.109).
@@ -31,7 +34,7 @@ const INTERRUPTION: Nanos = Nanos::from_secs(2);
 /// A call shorter than this tells nothing by having no media.
 const MEDIA_EXPECTED_AFTER: Nanos = Nanos::from_secs(2);
 /// Packets under which shares mean nothing.
-const ENOUGH: u64 = 25;
+pub const ENOUGH: u64 = 25;
 
 /// What is known about a call besides its record.
 pub struct Evidence<'a> {
@@ -45,6 +48,8 @@ pub struct Evidence<'a> {
     pub media_agreed: bool,
     /// The call was on hold at some time.
     pub held: bool,
+    /// Streams with payload types that nobody announced.
+    pub unnegotiated: &'a [Unnegotiated],
 }
 
 /// Reasons, worst first.
@@ -62,6 +67,11 @@ pub fn diagnose(call: &CallRecord, evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     // What repairs media is no media: its loss costs nothing that the media's own loss does not show.
     for stream in evidence.streams.iter().filter(|stream| !PayloadKind::is_repair(&stream.codec)) {
         stream_reasons(call, stream, evidence, &mut found);
+    }
+    for stream in evidence.unnegotiated {
+        let (src, dst) = (crate::model::endpoint_text(stream.src), crate::model::endpoint_text(stream.dst));
+        let evidence = format!("{src} to {dst}: payload type {} is in neither SDP", stream.payload_type.0);
+        add(&mut found, 90, DiagnosisCode::UnnegotiatedPayload, 0.8, evidence);
     }
     low_mos(call, evidence, &mut found);
     found.sort_by(|a, b| b.0.cmp(&a.0).then(b.1.confidence.total_cmp(&a.1.confidence)));
@@ -202,9 +212,7 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
     movement(stream, &which, found);
     let late = 100.0 * n.discarded_adaptive as f64 / n.pdv.total().max(1) as f64;
     let p95 = n.pdv.quantile(0.95).unwrap_or(Nanos::ZERO);
-    // Where the base moves, delays are above it until it has followed: receivers follow, too.
-    let moved = n.base_rise >= BASE_RISE || n.base_steps > 0;
-    if p95 > PDV_P95 && !moved || late >= LATE_PCT {
+    if p95 - above_base_by_movement(stream) > PDV_P95 || late >= LATE_PCT {
         let evidence = format!(
             "{which}: {late:.1} % discarded by an adaptive jitter buffer; delay variation p95 {:.0}, p99 {:.0}, max {:.0} ms",
             p95.as_millis_f64(),
@@ -259,6 +267,17 @@ fn low_mos(call: &CallRecord, evidence: &Evidence<'_>, found: &mut Found) {
         stream.mos.ie.unwrap_or(0.0)
     );
     add(found, 130, DiagnosisCode::LowMos, 0.5, evidence);
+}
+
+/// How far delays lie above the base because it moved: it follows a longer route or a growing queue after [`BASE_LAG`].
+/// Receivers follow, too.
+fn above_base_by_movement(stream: &StreamReport) -> Nanos {
+    let n = &stream.numbers;
+    if n.base_steps > 0 {
+        return n.base_rise;
+    }
+    let followed = (stream.last_at - stream.first_at - BASE_LAG).max(BASE_LAG);
+    Nanos((n.base_rise.0 as f64 * BASE_LAG.0 as f64 / followed.0 as f64) as i64)
 }
 
 /// The delay itself moved: no loss, but a queue that fills or a route that changed.

@@ -97,21 +97,6 @@ impl Shedding {
     }
 }
 
-/// Where a capture was taken: part of every measurement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MeasurementPoint {
-    /// Name of this probe; every stored row carries it.
-    pub probe: String,
-    /// Site the probe stands in, empty if not configured.
-    pub site: String,
-}
-
-impl Default for MeasurementPoint {
-    fn default() -> Self {
-        MeasurementPoint { probe: "probe".to_owned(), site: String::new() }
-    }
-}
-
 /// `address:port` with IPv4-mapped IPv6 addresses written as IPv4 and IPv6 in brackets.
 pub fn endpoint_text(at: SocketAddr) -> String {
     SocketAddr::new(at.ip().to_canonical(), at.port()).to_string()

@@ -1,12 +1,10 @@
 //! What an operator may set: how to measure ([`Policy`]) and how much to hold ([`Limits`]).
 
-use super::MeasurementPoint;
 use crate::units::Nanos;
 
 /// How to measure and judge. Pure data: the same policy on the same frames gives the same facts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    pub point: MeasurementPoint,
     /// Length of an interval row, 1 s to 60 s, aligned to UTC.
     pub interval: Nanos,
     /// Look for RTP without signalling (with probation).
@@ -29,8 +27,6 @@ pub struct Policy {
     pub assumed_one_way_delay: Option<Nanos>,
     /// Jitter buffer of the receiver that MOS is rated with: its discards count as loss, its size as delay.
     pub jitter_buffer: JitterBuffer,
-    /// UDP and TCP ports on which unsure text is still tried as SIP.
-    pub sip_ports: Vec<u16>,
 }
 
 /// A jitter buffer that a stream is rated with.
@@ -46,7 +42,6 @@ pub enum JitterBuffer {
 impl Default for Policy {
     fn default() -> Self {
         Policy {
-            point: MeasurementPoint::default(),
             interval: Nanos::from_secs(10),
             find_unsignalled: true,
             keep_sip_messages: true,
@@ -58,7 +53,6 @@ impl Default for Policy {
             linger: Nanos::from_secs(5),
             assumed_one_way_delay: None,
             jitter_buffer: JitterBuffer::Adaptive,
-            sip_ports: vec![5060, 5061, 5062, 5080],
         }
     }
 }

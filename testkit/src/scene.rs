@@ -145,6 +145,13 @@ impl Scene {
         self.rtp(Rtp { src: r.dst, dst: r.src, ssrc: r.ssrc + 1, at_ms: r.at_ms + 3, ..r })
     }
 
+    /// Takes the frames away that have a text in them: a message that was not captured.
+    pub fn drop_messages(&mut self, text: &str) -> &mut Scene {
+        let text = text.as_bytes();
+        self.frames.retain(|frame| !frame.bytes.windows(text.len()).any(|window| window == text));
+        self
+    }
+
     /// In order of capture.
     pub fn frames(&self) -> Vec<Frame> {
         let mut frames = self.frames.clone();

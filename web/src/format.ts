@@ -24,10 +24,14 @@ export function count(value: number | null | undefined): string {
 /** Milliseconds: two decimals below 1 ms, one below 100, none above; from a second on seconds, to three digits. */
 export function ms(value: number | null | undefined, unit = true): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return UNKNOWN;
+  if (Math.abs(value - TOP_MS) < 0.005) return ">4.29\u202fs";
   if (value >= LONG_MS) return `${number(value / 1000, value < 9995 ? 2 : value < 99_950 ? 1 : 0)}\u202fs`;
   const digits = value === 0 ? 0 : value < 1 ? 2 : value < 100 ? 1 : 0;
   return number(value, digits) + (unit ? "\u202fms" : "");
 }
+
+/** A percentile in the open bucket at the top of the delay histogram: more than 2^32 ns. */
+const TOP_MS = 4294.967296;
 
 /** What `ms` rounds to a second or more. */
 const LONG_MS = 999.5;

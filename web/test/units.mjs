@@ -231,6 +231,11 @@ test("the display filter quotes what comes from the wire and names each pair onc
   assert.equal(ways.shellWord("it's"), `'it'\\''s'`);
 });
 
+test("a percentile above the histogram says more than", () => {
+  assert.equal(format.ms(4294.9673), ">4.29\u202fs");
+  assert.equal(format.ms(4295.2), "4.30\u202fs");
+});
+
 test("the verdict of a call that was not answered is what people decided", () => {
   const title = (call) => words.verdict({ diagnoses: [], diagnosis: null, stream_ids: [], final_reason: "", ...call }).title;
   assert.equal(title({ class: "not_answered", state: "failed", final_code: 486 }), "Busy (486)");
