@@ -27,6 +27,8 @@ mod rating;
 mod reports;
 #[path = "engine/reuse.rs"]
 mod reuse;
+#[path = "engine/span.rs"]
+mod span;
 #[path = "engine/time.rs"]
 mod time;
 #[path = "engine/trust.rs"]

@@ -16,6 +16,8 @@ const LOSS_PCT: f64 = 1.0;
 const BURSTY: f64 = 1.5;
 /// p95 of delay variation a usual buffer of 60 ms does not leave room for.
 const PDV_P95: Nanos = Nanos::from_millis(40);
+/// Mean size of the adaptive jitter buffer that goes with it: 20 ms of it are the packet time.
+const WAITS: Nanos = Nanos::from_millis(60);
 /// Share discarded by the adaptive jitter buffer, percent.
 const LATE_PCT: f64 = 1.0;
 /// The base is the smallest delay of so long.
@@ -212,7 +214,9 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
     movement(stream, &which, found);
     let late = 100.0 * n.discarded_adaptive as f64 / n.pdv.total().max(1) as f64;
     let p95 = n.pdv.quantile(0.95).unwrap_or(Nanos::ZERO);
-    if p95 - above_base_by_movement(stream) > PDV_P95 || late >= LATE_PCT {
+    // A delay that moved, or that began anew after a pause, lies above the base for a while, but no receiver waits for it.
+    let waits = n.adaptive_size().is_some_and(|size| size > WAITS);
+    if p95 - above_base_by_movement(stream) > PDV_P95 && waits || late >= LATE_PCT {
         let evidence = format!(
             "{which}: {late:.1} % discarded by an adaptive jitter buffer; delay variation p95 {:.0}, p99 {:.0}, max {:.0} ms",
             p95.as_millis_f64(),
@@ -270,7 +274,6 @@ fn low_mos(call: &CallRecord, evidence: &Evidence<'_>, found: &mut Found) {
 }
 
 /// How far delays lie above the base because it moved: it follows a longer route or a growing queue after [`BASE_LAG`].
-/// Receivers follow, too.
 fn above_base_by_movement(stream: &StreamReport) -> Nanos {
     let n = &stream.numbers;
     if n.base_steps > 0 {

@@ -258,8 +258,9 @@ impl Timing {
         running.vary(difference, sample.consecutive);
         self.keep(&running, &mut out.numbers.variation);
         self.stat.samples += 1;
+        let paused = sample.at - self.last_at >= PAUSE;
         self.follow(&sample);
-        self.delay(&sample, false, out);
+        self.delay(&sample, paused, out);
     }
 
     /// Whether packets that follow each other in step, each `ticks` after the one before, the first after one at `before`,
@@ -603,9 +604,10 @@ impl Timing {
 
     /// One packet of a segment whose base is known.
     fn step(&mut self, sample: Sample, out: &mut Out<'_>) {
-        let first = !self.started;
+        let mut restart = !self.started;
         if self.started {
             let difference = self.difference(self.last_at, self.last_timestamp, &sample);
+            restart = sample.at - self.last_at >= PAUSE && difference.abs() < JUMP_AFTER_PAUSE;
             let own = match self.own_last.take() {
                 None => Some(difference),
                 Some((i64::MIN, _)) => None,
@@ -622,7 +624,7 @@ impl Timing {
         self.own_last = None;
         self.started = true;
         self.follow(&sample);
-        self.delay(&sample, first, out);
+        self.delay(&sample, restart, out);
     }
 
     #[inline(always)]
@@ -670,9 +672,10 @@ impl Timing {
         out.skew_max_ns = running.skew_max;
     }
 
-    /// Counts the delay of a packet above the base.
+    /// Counts the delay of a packet above the base. `restart`: a receiver starts over with it, because it is the first one, or
+    /// came in step after a pause ([`PAUSE`]); one that was held up for so long is not in step.
     #[inline(always)]
-    fn delay(&mut self, sample: &Sample, first: bool, out: &mut Out<'_>) {
+    fn delay(&mut self, sample: &Sample, restart: bool, out: &mut Out<'_>) {
         let Some(base) = &mut self.base else { return };
         let delay = Nanos(base.above(sample.at - self.origin_at, self.transit) as i64);
         out.numbers.pdv.record(delay);
@@ -687,7 +690,7 @@ impl Timing {
                 out.sequence.late(sample.seq, out.numbers);
             }
         }
-        let arrival = Arrival { at: Timestamp(sample.at), seq: 0, delay, marker: sample.marker, restart: first };
+        let arrival = Arrival { at: Timestamp(sample.at), seq: 0, delay, marker: sample.marker, restart };
         let fate = self.adaptive.packet(&arrival);
         out.numbers.adaptive_size_us += u64::from(self.adaptive.size_us());
         if fate != Fate::Played {
