@@ -126,7 +126,7 @@ struct Call {
     from_callee: usize,
     /// Payload types that the caller and the callee announced, a bit each.
     announced: [u128; 2],
-    /// Streams whose main payload type nobody announced, at most [`UNNEGOTIATED_KEPT`].
+    /// Streams whose main payload type is in no description, at most [`UNNEGOTIATED_KEPT`].
     unnegotiated: Vec<Unnegotiated>,
     /// Voice was announced, and not only pictures or fax.
     has_voice: bool,

@@ -50,7 +50,7 @@ pub struct Evidence<'a> {
     pub media_agreed: bool,
     /// The call was on hold at some time.
     pub held: bool,
-    /// Streams with payload types that nobody announced.
+    /// Streams whose payload type is in no description.
     pub unnegotiated: &'a [Unnegotiated],
 }
 

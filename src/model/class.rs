@@ -82,7 +82,7 @@ impl CallClass {
         }
     }
 
-    /// Whether somebody has to look at it.
+    /// Whether the call counts as bad: poor or failed.
     pub fn is_bad(self) -> bool {
         matches!(self, CallClass::Poor | CallClass::Failed)
     }
@@ -97,7 +97,7 @@ pub fn is_a_persons_outcome(final_code: u16) -> bool {
 /// What a diagnosis does to the class of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Severity {
-    /// Nothing: it says something about the capture, the signalling or the path that nobody hears.
+    /// Nothing: it says something about the capture, the signalling or the path that is not audible.
     Note,
     /// Not good any more.
     Impaired,
@@ -162,7 +162,7 @@ mod tests {
             assert_eq!(CallClass::of(CallState::Failed, code, [DiagnosisCode::SetupFailed], None), CallClass::Failed);
         }
         let given_up = CallClass::of(CallState::Cancelled, 0, [DiagnosisCode::NoResponse], None);
-        assert_eq!(given_up, CallClass::Failed, "nobody was there to answer");
+        assert_eq!(given_up, CallClass::Failed, "no server answered");
         assert_eq!(CallClass::of(CallState::Cancelled, 487, [], None), CallClass::NotAnswered);
         assert_eq!(CallClass::of(CallState::SetupTimeout, 0, [DiagnosisCode::NoResponse], None), CallClass::Failed);
         assert_eq!(CallClass::of(CallState::Unfinished, 0, [], None), CallClass::Unrated);
