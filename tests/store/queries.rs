@@ -2,7 +2,7 @@
 
 use crate::samples::{self, labels};
 use crate::{embedded, now};
-use auscult::model::{LossSource, RPoints};
+use auscult::model::{CallState, LossSource, RPoints};
 use auscult::store::Store;
 use auscult::store::rows::{CallRow, IntervalRow, StreamRow};
 use auscult::units::{DelayHistogram, Nanos};
@@ -37,6 +37,10 @@ async fn seed(store: &Store) {
     for (uid, mos, scale) in [(1, Some(3.9), "nb"), (2, Some(3.9), "fb"), (3, None, ""), (0xabc, Some(2.0), "nb")] {
         let mut call = samples::call(uid);
         (call.mos_worst, call.mos_worst_scale) = (mos, scale);
+        if mos.is_none() {
+            (call.state, call.final_code) = (CallState::Failed, 404);
+            call.diagnoses.clear();
+        }
         calls.write(&CallRow::new(&call, &l, at)).await.unwrap();
     }
     calls.end().await.unwrap();
@@ -105,6 +109,11 @@ async fn each_query_answers_its_question() {
     let ids: Vec<_> = rows.iter().map(|r| r["id"].as_str().unwrap()).collect();
     assert_eq!(ids, ["0000000000000abc", "0000000000000002", "0000000000000001"], "on their own scales, {rows:?}");
     assert_eq!(rows[0]["mos_worst_minute"], json!(2.875));
+
+    let rows = answer(&store, "Outcomes by trunk").await;
+    let [row] = &rows[..] else { panic!("{rows:?}") };
+    let counts = ["calls", "not_answered", "busy", "unknown_number", "unknown_number_pct"].map(|name| &row[name]);
+    assert_eq!(counts, [&json!(4), &json!(1), &json!(0), &json!(1), &json!(25)], "{row}");
 
     let rows = answer(&store, "What cost the quality").await;
     let costs = json!({"trunk": "carrier", "mos_scale": "wb", "streams": 2, "codec": 11, "loss": 15, "late": 2, "delay": 4,
