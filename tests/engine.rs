@@ -19,14 +19,20 @@ mod laws;
 mod limits;
 #[path = "engine/missed.rs"]
 mod missed;
+#[path = "engine/one_way.rs"]
+mod one_way;
 #[path = "engine/outage.rs"]
 mod outage;
+#[path = "engine/over_tcp.rs"]
+mod over_tcp;
 #[path = "engine/rating.rs"]
 mod rating;
 #[path = "engine/reports.rs"]
 mod reports;
 #[path = "engine/reuse.rs"]
 mod reuse;
+#[path = "engine/running.rs"]
+mod running;
 #[path = "engine/span.rs"]
 mod span;
 #[path = "engine/time.rs"]
@@ -126,6 +132,10 @@ fn feed(engine: &mut Engine, frame: &Frame, events: &mut Vec<Event>) {
 impl Run {
     fn calls(&self) -> Vec<&CallRecord> {
         self.events.iter().filter_map(|e| if let Event::CallEnded(c) = e { Some(&**c) } else { None }).collect()
+    }
+
+    fn changes(&self) -> impl Iterator<Item = &CallRecord> {
+        self.events.iter().filter_map(|e| if let Event::CallChanged(c) = e { Some(&**c) } else { None })
     }
 
     fn streams(&self) -> Vec<&StreamReport> {

@@ -3,9 +3,15 @@
 //! Each test fills one table to its limit and beyond, with unique and longest texts, and holds the peak of the heap to the
 //! bytes that the limits allow. Numbers of units are just above a power of two, where tables have grown last.
 
+#[path = "store/samples.rs"]
+#[allow(dead_code, reason = "shared with the tests of the store, which need all of it")]
+mod samples;
+
 use auscult::engine::{Engine, EngineCounters, With};
 use auscult::live::LiveView;
-use auscult::model::{CallRecord, CallState, Event, Limits, Outcome, OverLimit, Policy};
+use auscult::model::{
+    CallRecord, CallState, Diagnosis, DiagnosisCode, Event, Limits, Outcome, OverLimit, Party, Policy, StreamId,
+};
 use auscult::store::rows::Record;
 use auscult::units::{Nanos, Timestamp};
 use auscult::wire::LinkType;
@@ -501,20 +507,27 @@ fn the_live_view() {
     let (view, peak) = peak(|| {
         let mut view = LiveView::new(&limits);
         for uid in 0..4_000u64 {
-            let call_id = format!("{uid}{}", "c".repeat(508));
-            let diagnosis = auscult::model::Diagnosis {
-                code: auscult::model::DiagnosisCode::NoMedia,
-                confidence: 1.0,
-                evidence: String::new(),
+            let long = |text: &str| format!("{uid:04}{}", text.repeat(508));
+            let party = || Party { uri: long("u"), user: long("n"), display_name: long("d"), user_agent: long("a") };
+            let diagnosis = |code| Diagnosis { code, confidence: 1.0, evidence: "e".repeat(200) };
+            let call = CallRecord {
+                uid,
+                call_id: long("c"),
+                caller: party(),
+                callee: party(),
+                final_reason: long("r"),
+                state: CallState::Established,
+                streams: vec![StreamId(uid), StreamId(uid + 1)],
+                diagnoses: DiagnosisCode::ALL.into_iter().take(8).map(diagnosis).collect(),
+                ..CallRecord::default()
             };
-            let state = CallState::Established;
-            let call = CallRecord { uid, call_id, state, diagnoses: vec![diagnosis], ..CallRecord::default() };
+            view.apply(&Event::StreamStarted(Box::new(samples::stream(uid))), "");
             view.apply(&Event::CallChanged(Box::new(call)), "");
         }
         view
     });
     judge(&limits, &["live_calls", "live_streams"], peak);
-    assert_eq!((view.snapshot().calls, view.totals().not_shown), (3_600, 400));
+    assert_eq!((view.snapshot().calls, view.snapshot().streams, view.totals().not_shown), (3_600, 3_600, 800));
 }
 
 /// What the queue to the store takes for a record is not less than the record takes of the heap.

@@ -347,6 +347,8 @@ async fn metrics_and_the_live_view_show_none_of_it() {
         live: live.clone(),
         telemetry: Arc::new(NoTelemetry),
         hosts: HostPolicy::loopback(),
+        probe: "".into(),
+        site: "".into(),
         now: Timestamp::default,
     });
     let ask = |uri: &str| {

@@ -77,7 +77,7 @@ fn payloads(clock: u32) -> Vec<PayloadMap> {
 /// Ends the interval of every stream, or every stream.
 fn turn(shard: &mut Shard, boundary: Option<Timestamp>, facts: &mut Vec<Fact>) {
     let mut due = Vec::new();
-    shard.due(boundary, &mut |turn| due.push(turn));
+    shard.due(boundary, &mut |turn| due.push(turn), &mut |_| {});
     for turn in &due {
         shard.end_turn(turn, facts);
     }
@@ -113,6 +113,7 @@ fn measure(packets: &[Sent], clock: u32, interval: Nanos) -> (StreamReport, Vec<
             dscp: 46,
             vlan: 0,
             tunnel: "",
+            is_outcome: true,
         };
         shard.packet(Place::UNKNOWN, &packet, &mut facts);
     }

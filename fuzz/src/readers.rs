@@ -6,7 +6,9 @@ use auscult::units::text::{clean, clean_bytes, clean_lines};
 use auscult::units::{Nanos, Timestamp};
 use auscult::wire::classify::{self, Class};
 use auscult::wire::sip::{Framer, Framing, FramingLimits, looks_like_sip, sanitise};
-use auscult::wire::tcp::{Reassembler, TcpOutcome};
+use auscult::wire::tcp::{Protocol, Reassembler, TcpOutcome, TcpStream};
+use auscult::wire::units::Unit;
+use auscult::wire::websocket::WsStep;
 use auscult::wire::{Decoded, Decoder, LinkType, Path, Segment, fast_rtp, fast_udp, rtcp, rtp, sdp, sip, vqreport};
 
 /// Links a frame may begin with; the first byte of an input picks one.
@@ -110,6 +112,7 @@ pub fn frame(bytes: &[u8]) {
             (Some(fast), other) => panic!("{fast:?} by the fast path, {other:?} by the other"),
             (None, Decoded::Udp(d)) => assert!(d.payload.len() <= frame.len().max(65_535)),
             (None, Decoded::Tcp(s)) => assert!(s.payload.len() <= frame.len().max(65_535)),
+            (None, Decoded::Icmp(e)) => assert!(e.payload.len() <= frame.len()),
             (None, Decoded::Done(_)) => {}
         }
     }
@@ -164,7 +167,11 @@ pub fn tcp(bytes: &[u8]) {
         let (flow, flags) = (script.byte(), script.byte());
         let seq = u32::from(script.u16()) | if op & 0x40 != 0 { 0xffff_0000 } else { 0 };
         let len = usize::from(script.byte());
-        let text: &[u8] = b"OPTIONS sip:b@h SIP/2.0\r\nCall-ID: x\r\nl: 3\r\n\r\nabc";
+        let text: &[u8] = match flags >> 4 & 3 {
+            0 | 1 => b"OPTIONS sip:b@h SIP/2.0\r\nCall-ID: x\r\nl: 3\r\n\r\nabc",
+            2 => b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n\x01\x82\0\0\0\0SI\x89\0\x80\x02P/",
+            _ => b"\0\x10\x80\0\0\x01\0\0\0\xa0\0\0\0\x07abcd\0\0\0\x0c\x80\xc9\0\x01\0\0\0\x07abcd",
+        };
         let payload =
             if op & 0x80 != 0 { script.take(len) } else { text.get(..len % (text.len() + 1)).unwrap_or(text) };
         at = at + Nanos::from_millis(i64::from(op & 0x3f) * i64::from(op & 0x3f));
@@ -179,28 +186,7 @@ pub fn tcp(bytes: &[u8]) {
             payload,
             wire_len: payload.len() + usize::from(flags & 0x80 != 0),
         };
-        let read = |stream: &mut auscult::wire::tcp::TcpStream<'_>| {
-            for _ in 0..1000 {
-                let (held, before) = (stream.bytes().len(), stream.bytes().len());
-                let framing = FramingLimits { message: limits.message_bytes, headers: limits.header_bytes };
-                match stream.frame(&framing) {
-                    Framing::Need => {
-                        if stream.ends_in_hole() {
-                            stream.resync();
-                        }
-                        return;
-                    }
-                    Framing::Message(n)
-                    | Framing::Skip(n)
-                    | Framing::Junk(n)
-                    | Framing::TooLong(n)
-                    | Framing::HeadersTooLong(n) => stream.consume(n),
-                    Framing::NotSip => return stream.reject(),
-                }
-                assert!(stream.bytes().len() < before, "a stream of {held} bytes stands still");
-            }
-            panic!("a stream does not end");
-        };
+        let read = |stream: &mut auscult::wire::tcp::TcpStream<'_>| read_stream(stream, &limits);
         if let TcpOutcome::Readable(mut stream) = tcp.push(at, &segment) {
             read(&mut stream);
         }
@@ -212,4 +198,55 @@ pub fn tcp(bytes: &[u8]) {
         assert!(tcp.len() <= 6, "{} directions", tcp.len());
         assert!(tcp.buffered() <= 6 * 2 * limits.tcp_bytes, "{} bytes", tcp.buffered());
     }
+}
+
+/// Reads a stream as what it is, up to where more bytes are needed.
+fn read_stream(stream: &mut TcpStream<'_>, limits: &Limits) {
+    let framing = FramingLimits { message: limits.message_bytes, headers: limits.header_bytes };
+    let mut still = 0;
+    for _ in 0..5_000 {
+        let before = stream.bytes().len();
+        let more = match stream.protocol() {
+            Protocol::Sip => match stream.frame(&framing) {
+                Framing::Need => false,
+                Framing::Message(n)
+                | Framing::Skip(n)
+                | Framing::Junk(n)
+                | Framing::TooLong(n)
+                | Framing::HeadersTooLong(n) => {
+                    stream.consume(n);
+                    true
+                }
+                Framing::NotSip => return stream.reject(),
+            },
+            Protocol::WebSocket => match stream.web_socket(limits.message_bytes) {
+                WsStep::Need => false,
+                WsStep::Skip(_) | WsStep::TooLong(_) => true,
+                WsStep::Message(_) => {
+                    assert!(stream.message().len() <= limits.message_bytes);
+                    true
+                }
+                WsStep::Broken => return stream.reject(),
+            },
+            Protocol::Packets(units) => match stream.unit(units) {
+                Unit::Need => false,
+                Unit::Packet { header, len, total } => {
+                    assert!(header + len <= total && total <= stream.bytes().len());
+                    stream.consume(total);
+                    true
+                }
+                Unit::Broken => return stream.reject(),
+            },
+        };
+        if !more {
+            if stream.ends_in_hole() {
+                stream.resync();
+            }
+            return;
+        }
+        // An empty frame of a WebSocket takes two steps, of which the second counts nothing.
+        still = if stream.bytes().len() < before { 0 } else { still + 1 };
+        assert!(still < 2, "a stream of {before} bytes stands still");
+    }
+    panic!("a stream does not end");
 }

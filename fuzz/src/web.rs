@@ -27,6 +27,8 @@ thread_local! {
     static SERVICE: (tokio::runtime::Runtime, axum::Router) = {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let router = app(AppState {
+            probe: "probe".into(),
+            site: "site".into(),
             // No address: whatever gets past the checks ends as "cannot be reached".
             reader: Reader::new(clickhouse::Client::default()),
             live: Arc::new(LiveFeed::new(&Limits::default())),

@@ -5,8 +5,8 @@ use super::error::ErrorBody;
 use super::json::{CallJson, CallsJson, DetailJson, RangeJson, TimelineJson, WindowJson};
 use super::params::{CallsParams, Params, TimelineParams, given, limit, time, whole};
 use super::{ApiError, AppState};
-use crate::store::query::{CallSort, Cost, MAX_ROWS, Session};
-use crate::units::Nanos;
+use crate::store::query::{CallFilter, CallRow, CallSort, Cost, Cursor, MAX_ROWS, RunningList, Session, Window};
+use crate::units::{Nanos, Timestamp};
 use axum::Json;
 use axum::extract::{Path, State};
 
@@ -35,7 +35,8 @@ pub(super) async fn timeline(
     Ok(Json(TimelineJson::new(window, bucket_s, buckets)))
 }
 
-/// Calls, worst first unless asked otherwise, page by page.
+/// Calls, worst first unless asked otherwise, page by page. `state=active` lists the calls that are up, with their verdict so
+/// far; all others are calls that ended.
 #[utoipa::path(get, path = "/api/v1/calls", tag = "calls", params(CallsParams),
     responses((status = 200, body = CallsJson), (status = 400, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
 pub(super) async fn list(
@@ -43,7 +44,7 @@ pub(super) async fn list(
     Caller(client): Caller,
     Params(params): Params<CallsParams>,
 ) -> Result<Json<CallsJson>, ApiError> {
-    let filter = params.filter()?;
+    let mut filter = params.filter()?;
     let sort = match given(&params.sort) {
         None | Some("worst") => CallSort::Worst,
         Some("newest") => CallSort::Newest,
@@ -53,6 +54,11 @@ pub(super) async fn list(
     };
     let limit = limit(&params.limit)?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
+    if filter.state.as_deref() == Some("active") {
+        filter.state = None;
+        let after = given(&params.cursor).map(|text| RunningList::cursor(text, sort)).transpose()?;
+        return active(&state, (from, to), (filter, sort), limit as usize, after).await.map(Json);
+    }
     let after = given(&params.cursor).map(|text| Session::call_cursor(text, sort)).transpose()?;
     let session = state.reader.session(filter.cost(), client).await?;
     let window = match &after {
@@ -67,7 +73,38 @@ pub(super) async fn list(
     }))
 }
 
-/// One call with its streams, intervals, SIP messages and RTCP reports, each in the order of time.
+/// Calls that are up, from the live view alone: a call is in this list or in the store, never in both.
+async fn active(
+    state: &AppState,
+    (from, to): (Option<Timestamp>, Option<Timestamp>),
+    (filter, sort): (CallFilter, CallSort),
+    limit: usize,
+    after: Option<Cursor>,
+) -> Result<CallsJson, ApiError> {
+    let now = state.live.view().snapshot().at.unwrap_or_else(state.now);
+    let window = match after {
+        Some(cursor) => cursor.window,
+        None => {
+            let to = to.unwrap_or(now);
+            Window { from: from.unwrap_or(to - Window::MAX), to }
+        }
+    };
+    if window.from > window.to || window.length() > Window::MAX {
+        return Err(ApiError::bad_request("`from` must be before `to`, at most 31 days"));
+    }
+    let list = RunningList { filter, sort, site: state.site.to_string(), window, limit, after };
+    let (calls, next) = state.live.running(list).await;
+    let rows = calls.iter().map(|call| CallRow::running(call, &state.probe, &state.site));
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    Ok(CallsJson {
+        window: WindowJson::from(window),
+        calls: rows.into_iter().map(CallJson::from).collect(),
+        next_cursor: next.map(|cursor| cursor.encode()),
+    })
+}
+
+/// One call with its streams, intervals, SIP messages and RTCP reports, each in the order of time. Of a call that is up, what
+/// is known so far; the rows of its streams come when they end.
 #[utoipa::path(get, path = "/api/v1/calls/{id}", tag = "calls",
     params(("id" = String, Path, description = "16 hexadecimal digits")),
     responses((status = 200, body = DetailJson), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
@@ -81,13 +118,14 @@ pub(super) async fn one(
         _ => return Err(ApiError::bad_request("a call's id is 16 hexadecimal digits")),
     };
     let session = state.reader.session(Cost::Lookup, client).await?;
-    match session.call(uid).await? {
-        Some(detail) => Ok(Json(DetailJson::from(detail))),
-        None if state.live.view().call(uid).is_some() => {
-            Err(ApiError::not_found("this call is still up; its row is stored when it ends"))
-        }
-        None => Err(ApiError::not_found("no such call is stored; it may have expired")),
-    }
+    let running = state.live.view().call(uid);
+    let running = running.map(|call| CallRow::running(&call, &state.probe, &state.site)).transpose()?;
+    let detail = match running {
+        Some(row) => Some(session.evidence(row).await?),
+        None => session.call(uid).await?,
+    };
+    let missing = || ApiError::not_found("no such call is stored; it may have expired");
+    detail.map(|detail| Json(DetailJson::from(detail))).ok_or_else(missing)
 }
 
 /// The shortest usual length that needs no more than `wanted` buckets, in seconds.

@@ -6,7 +6,8 @@ use super::json::hex_id;
 use super::listeners::{ListenerPlace, Listeners};
 use super::metrics::MetricFamily;
 use crate::live::{LiveCall, LiveView, Snapshot};
-use crate::model::{Event as Fact, Limits};
+use crate::model::{Event as Fact, Limits, RunningCall};
+use crate::store::query::{Cursor, RunningList};
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
@@ -15,7 +16,7 @@ use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_stream::wrappers::{BroadcastStream, IntervalStream};
@@ -35,11 +36,17 @@ pub struct LiveFeed {
     changes: broadcast::Sender<LiveCall>,
     listeners: Arc<Listeners>,
     closed: AtomicBool,
+    /// Lists of running calls that are made at once.
+    lists: Semaphore,
 }
+
+/// As few as processors can make at once beside measuring.
+const MAX_LISTS: usize = 2;
 
 impl LiveFeed {
     pub fn new(limits: &Limits) -> LiveFeed {
         LiveFeed {
+            lists: Semaphore::new(MAX_LISTS),
             view: Mutex::new(LiveView::new(limits)),
             changes: broadcast::channel(BACKLOG).0,
             listeners: Arc::default(),
@@ -59,6 +66,24 @@ impl LiveFeed {
     /// Lets open event streams end within a second, so that the server can shut down.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Relaxed);
+    }
+
+    /// One page of the calls that are up. The view is read in parts, so that measuring never waits for long.
+    pub(super) async fn running(self: &Arc<Self>, list: RunningList) -> (Vec<RunningCall>, Option<Cursor>) {
+        /// Calls copied at a time while the view is locked: a fraction of a millisecond.
+        const AT_ONCE: usize = 512;
+        let _place = self.lists.acquire().await;
+        let feed = self.clone();
+        let page = tokio::task::spawn_blocking(move || {
+            let (mut after, mut found) = (None, list.begin());
+            loop {
+                let calls = feed.view().calls_after(after, AT_ONCE);
+                let Some(last) = calls.last() else { return found.end() };
+                after = Some(last.record.uid);
+                calls.into_iter().for_each(|call| found.add(call));
+            }
+        });
+        page.await.unwrap_or_default()
     }
 
     /// A poisoned lock still guards whole counters: they are shown rather than lost.
@@ -100,6 +125,8 @@ pub struct LiveChange {
     state: &'static str,
     #[schema(required)]
     diagnosis: Option<&'static str>,
+    /// As far as it is known, see [class](/docs/metrics#class).
+    class: &'static str,
     /// The call is over; its row appears in the store within seconds.
     ended: bool,
 }
@@ -131,6 +158,7 @@ impl From<LiveCall> for LiveChange {
             call_id: call.call_id,
             state: call.state.name(),
             diagnosis: call.diagnosis,
+            class: call.class.name(),
             ended: call.ended,
         }
     }

@@ -53,6 +53,9 @@ pub struct AppState {
     pub live: Arc<LiveFeed>,
     pub telemetry: Arc<dyn Telemetry>,
     pub hosts: HostPolicy,
+    /// The operator's names of this probe and its site, which rows of running calls carry as stored ones do.
+    pub probe: Arc<str>,
+    pub site: Arc<str>,
     /// The wall clock, for windows when nothing is stored.
     pub now: fn() -> Timestamp,
 }

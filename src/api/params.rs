@@ -48,7 +48,7 @@ pub(super) struct CallsParams {
     pub address: Option<String>,
     /// Encoding name of one of its streams, such as `PCMU`.
     pub codec: Option<String>,
-    /// Such as `completed`, `failed`, `cancelled`, `setup_timeout`, `unfinished`.
+    /// Such as `completed`, `failed`, `cancelled`, `setup_timeout`, `unfinished`; or `active`: calls that are up.
     pub state: Option<String>,
     /// Worst listening MOS below this.
     #[param(value_type = Option<f64>)]
@@ -65,7 +65,7 @@ pub(super) struct CallsParams {
     pub site: Option<String>,
     /// `worst` (default), `newest`, `oldest` or `longest`. `worst` is by badness, 0 to 1000, the larger of two figures:
     /// 1 + 999 (clean - MOS) / (clean - 1) with clean 4.41 on the narrowband scale and 4.5 on the others, 0 without MOS;
-    /// and the worst diagnosis: no_media 1000, one_way_media 950, no_response 900, media_interrupted 800, others 100,
+    /// and the worst diagnosis: no_media 1000, one_way_media 950, no_response 900, media_interrupted and media_not_seen 800, others 100,
     /// or for a failed call 850 (408, 5xx, no final answer in time) and 350 (other answers such as busy).
     #[param(value_type = Option<String>)]
     pub sort: Option<String>,

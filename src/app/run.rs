@@ -214,6 +214,8 @@ async fn serve(
         live: live.clone(),
         telemetry: telemetry.clone(),
         hosts: if address.ip().is_loopback() { HostPolicy::Only(config.hosts.clone()) } else { HostPolicy::Any },
+        probe: config.labels.probe.as_str().into(),
+        site: config.labels.site.as_str().into(),
         now: super::wall_clock,
     };
     let (close, closing) = watch::channel(false);

@@ -5,6 +5,7 @@ use super::drops::Drops;
 use super::gaps::Gaps;
 use super::late::LateFlows;
 use super::missed::Losses;
+use super::one_way::MediaWitness;
 use super::relations::{COMPARED, Relations};
 use super::remote::{Remote, Word};
 use super::rtcp::Witness;
@@ -12,13 +13,14 @@ use super::verdict::{self, Evidence};
 use super::worst::{MosMinimum, Rated, RatedMinute, lower, lower_minute};
 use crate::media::{Endpoint, FlowKey, Gap, STREAMS_PER_ADDRESS};
 use crate::model::{
-    CallRecord, CallState, CodecId, Event, IntervalReport, JitterBuffer, Limits, LossSource, MosReport, PayloadKind,
-    PayloadMap, Policy, Quality, RtcpRecord, Srtp, StreamId, StreamNumbers, StreamReport, TimestampSource,
+    CallRecord, CallState, CodecId, DiagnosisCode, Event, IntervalReport, JitterBuffer, Limits, LossSource, MosReport,
+    PayloadKind, PayloadMap, Policy, Quality, RtcpRecord, Srtp, StreamId, StreamNumbers, StreamReport, TimestampSource,
 };
 use crate::quality::assess::{Media, bounds, nearest_buffer};
 use crate::quality::{CodecTable, DelaySource, MosContext, assess};
 use crate::signal::Side;
 use crate::units::{Nanos, PayloadType, Seeded, Ssrc, Timestamp};
+use crate::wire::IcmpError;
 use crate::wire::sdp::Direction;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -75,6 +77,7 @@ pub struct StreamsAtAddress {
 }
 
 /// A stream with a payload type that no description of its call names.
+#[derive(Clone)]
 pub struct Unnegotiated {
     pub src: SocketAddr,
     pub dst: SocketAddr,
@@ -126,8 +129,8 @@ struct Call {
     from_callee: usize,
     /// Payload types that the caller and the callee announced, a bit each.
     announced: [u128; 2],
-    /// Streams whose main payload type is in no description, at most [`UNNEGOTIATED_KEPT`].
-    unnegotiated: Vec<Unnegotiated>,
+    /// What speaks for and against that the caller and the callee hear the other.
+    witnesses: [MediaWitness; 2],
     /// Voice was announced, and not only pictures or fax.
     has_voice: bool,
     caller_sends: bool,
@@ -138,12 +141,37 @@ struct Call {
     over: bool,
     /// It is over, and its streams are being closed.
     closing: bool,
+    /// Of its streams that have ended.
+    summary: Summary,
+    /// It was noted that it is answered and that its media is waited for.
+    awaits_media: bool,
+    /// What was last stated of a call that goes on.
+    stated: Option<Box<Stated>>,
+}
+
+/// What streams say about their whole call.
+#[derive(Clone, Default)]
+struct Summary {
     worst: Option<Rated>,
     worst_interval: Option<Rated>,
     worst_minute: Option<RatedMinute>,
-    /// Of its streams that have ended; and when the first packet came of any, and the last.
     quality: Quality,
+    /// When the first packet came of any, and the last.
     media: Option<(Timestamp, Timestamp)>,
+    /// Streams whose main payload type is in no description, at most [`UNNEGOTIATED_KEPT`].
+    unnegotiated: Vec<Unnegotiated>,
+}
+
+/// The figures of a running call that its next fact repeats, and what its verdict was.
+#[derive(Clone, Default, PartialEq)]
+struct Stated {
+    codes: SmallVec<[DiagnosisCode; 4]>,
+    worst: Option<Rated>,
+    worst_interval: Option<Rated>,
+    worst_minute: Option<RatedMinute>,
+    pdv_p95_worst: Option<Nanos>,
+    loss_pct_worst: Option<f32>,
+    directions_seen: u8,
 }
 
 pub struct Join {
@@ -160,6 +188,10 @@ pub struct Join {
     /// Bindings of all addresses.
     bound: usize,
     calls: HashMap<u64, Call, Seeded>,
+    /// Calls that go on and are judged at the end of the interval.
+    due: BTreeSet<u64>,
+    /// Calls that were answered, and when their media is expected to be seen.
+    awaiting_media: BTreeSet<(Timestamp, u64)>,
     pub witness: Witness,
     pub gaps: Gaps,
     pub relations: Relations,
@@ -197,6 +229,8 @@ impl Join {
             bindings: HashMap::with_hasher(hasher.clone()),
             bound: 0,
             calls: HashMap::with_hasher(hasher.clone()),
+            due: BTreeSet::new(),
+            awaiting_media: BTreeSet::new(),
             relations: Relations::new(policy.stream_timeout, hasher.clone()),
             gaps: Gaps::new(policy.interval, limits.gaps(), &hasher),
             late: LateFlows::new(limits.late_addresses(), hasher.clone()),
@@ -229,7 +263,8 @@ impl Join {
         if first && call.endpoints.len() < ENDPOINTS_PER_CALL {
             call.endpoints.push(endpoint);
         }
-        let side = usize::from(media.side == Side::Callee);
+        let side = index(media.side);
+        call.witnesses[side].announces(SocketAddr::from(endpoint).ip());
         for map in media.payloads.iter() {
             call.announced[side] |= 1 << (map.payload_type.0 & 127);
         }
@@ -463,6 +498,11 @@ impl Join {
             }
         }
         let uid = row.call_uid.filter(|_| row.numbers.packets > 0);
+        if let Some((of, call)) = row.call_uid.and_then(|uid| Some((uid, self.calls.get(&uid)?)))
+            && (call.is_watched() || verdict::is_suspicious(&row, rtt))
+        {
+            self.due.insert(of);
+        }
         out.push(Event::Interval(Box::new(row)));
         uid
     }
@@ -524,48 +564,52 @@ impl Join {
     }
 
     pub fn stream_ended(&mut self, mut report: StreamReport, out: &mut dyn Sink) {
-        self.label(report.id, &mut report.call_uid, &mut report.call_id);
+        let worst = self.complete(&mut report);
         report.relation = self.relations.ended(report.id);
+        if let Some(stream) = self.forget(report.id)
+            && let Some(call) = stream.uid.and_then(|uid| self.calls.get_mut(&uid))
+        {
+            call.active.remove(&report.id);
+            call.summary.take(&report, worst, call.announced);
+            if call.ended.len() >= STREAMS_JUDGED || !call.closing && self.ended >= self.max_ended {
+                self.unjudged += 1;
+            } else {
+                self.ended += 1;
+                // The call knows its own identity.
+                call.ended.push(StreamReport { call_id: String::new(), ..report.clone() });
+            }
+        }
+        out.push(Event::StreamEnded(Box::new(report)));
+    }
+
+    /// Gives a report of a stream, ended or not, its call, rating and trust. Returns its lowest interval and minute.
+    fn complete(&self, report: &mut StreamReport) -> Worst {
+        self.label(report.id, &mut report.call_uid, &mut report.call_id);
         report.rtt = self.witness.round_trip(report.ssrc);
         let codec = report.codec.clone();
         let media = self.media_of(report.id, &codec, report.clock_rate, report.ptime);
         report.mos = self.judge(&report.numbers, &media, report.rtt);
         report.quality.capture_drops = self.drops.between(report.first_at, report.last_at);
         self.trust(report.id, &mut report.quality);
-        if let Some(stream) = self.forget(report.id) {
-            let (interval, minute) = stream.worst.as_ref().map_or((None, None), |w| (w.interval(), w.minute()));
-            report.mos_worst_interval = interval.map(|(lq, _)| lq);
-            // The rating of the whole may be lower than that of any minute: bursts over a boundary are longer there.
-            let whole = report.mos.lq.map(|lq| (lq, report.mos.scale));
-            let minute = lower_minute(minute, whole.map(|(lq, scale)| (lq, scale, report.first_at)));
-            report.mos_worst_minute = minute.map(|(lq, ..)| lq);
-            report.mos_worst_minute_at = minute.map(|(.., at)| at);
-            let copies = report.numbers.duplicates_network;
-            let view = |remote: &Remote| remote.view(report.clock_rate, report.numbers.lost(), copies);
-            report.remote = stream.remote.as_deref().and_then(view);
-            if report.numbers.lost() > 0 {
-                (report.quality.loss_source, report.quality.loss_evidence) = stream.blamed.unwrap_or_default().most();
-                if report.quality.loss_source != LossSource::Network {
-                    report.mos.bounds = self.bounds(&report.numbers, &media);
-                }
-            }
-            if let Some(call) = stream.uid.and_then(|uid| self.calls.get_mut(&uid)) {
-                call.active.remove(&report.id);
-                call.note_payload_type(&report);
-                call.worst_interval = lower(call.worst_interval, interval);
-                call.worst_minute = lower_minute(call.worst_minute, minute);
-                call.worst = lower(call.worst, minute.map(|(lq, scale, _)| (lq, scale)));
-                call.trust(&report);
-                if call.ended.len() >= STREAMS_JUDGED || !call.closing && self.ended >= self.max_ended {
-                    self.unjudged += 1;
-                } else {
-                    self.ended += 1;
-                    // The call knows its own identity.
-                    call.ended.push(StreamReport { call_id: String::new(), ..report.clone() });
-                }
+        let Some(stream) = self.streams.get(&report.id) else { return Worst::default() };
+        let (interval, minute) = stream.worst.as_ref().map_or((None, None), |w| (w.interval(), w.minute()));
+        report.mos_worst_interval = interval.map(|(lq, _)| lq);
+        // The rating of the whole may be lower than that of any minute: bursts over a boundary are longer there.
+        let whole = report.mos.lq.map(|lq| (lq, report.mos.scale));
+        let minute = lower_minute(minute, whole.map(|(lq, scale)| (lq, scale, report.first_at)));
+        report.mos_worst_minute = minute.map(|(lq, ..)| lq);
+        report.mos_worst_minute_at = minute.map(|(.., at)| at);
+        let copies = report.numbers.duplicates_network;
+        let view = |remote: &Remote| remote.view(report.clock_rate, report.numbers.lost(), copies);
+        report.remote = stream.remote.as_deref().and_then(view);
+        if report.numbers.lost() > 0 {
+            let blamed = stream.blamed.as_deref().map(Blamed::most);
+            (report.quality.loss_source, report.quality.loss_evidence) = blamed.unwrap_or((LossSource::Network, ""));
+            if report.quality.loss_source != LossSource::Network {
+                report.mos.bounds = self.bounds(&report.numbers, &media);
             }
         }
-        out.push(Event::StreamEnded(Box::new(report)));
+        Worst { interval, minute }
     }
 
     /// What is to be known of a stream's rows besides their own figures.
@@ -607,9 +651,9 @@ impl Join {
     pub fn call_ended(&mut self, mut record: CallRecord, out: &mut dyn Sink) {
         let mut call = self.calls.remove(&record.uid).unwrap_or_default();
         self.ended -= call.ended.len();
-        // Of equally grave reasons the first stream's is told; identities depend on the time of day.
-        call.ended.sort_by_key(|s| (s.first_at, s.src, s.dst, s.ssrc));
-        self.describe(&mut record, &call);
+        let mut streams = std::mem::take(&mut call.ended);
+        let summary = std::mem::take(&mut call.summary);
+        self.describe(&mut record, &call, &mut streams, &summary, None);
         out.push(Event::CallEnded(Box::new(record)));
     }
 
@@ -617,19 +661,107 @@ impl Join {
         self.ended -= self.calls.remove(&uid).map_or(0, |call| call.ended.len());
     }
 
-    /// A call that goes on, with what is known of its streams.
-    pub fn call_changed(&mut self, mut record: CallRecord, out: &mut dyn Sink) {
+    /// A call that goes on, with what was last stated of its streams; its verdict is told anew at the end of the interval.
+    /// Returns whether it is to be judged at once, because what was stated last had reasons that it would lose.
+    pub fn call_changed(&mut self, mut record: CallRecord, out: &mut dyn Sink) -> Option<CallRecord> {
         if let Some(call) = self.calls.get_mut(&record.uid) {
             record.streams = call.all.clone();
             call.over = record.state.is_over();
+            if let (Some(answered), false) = (record.answered_at, call.awaits_media || call.over) {
+                call.awaits_media = true;
+                self.awaiting_media.insert((answered + verdict::MEDIA_EXPECTED_AFTER, record.uid));
+            }
+            if !call.over && (record.undelivered.is_some() || call.stated.as_ref().is_some_and(|s| !s.codes.is_empty()))
+            {
+                return Some(record);
+            }
+            if let Some(stated) = &call.stated {
+                stated.write(&mut record);
+            }
         }
         out.push(Event::CallChanged(Box::new(record)));
+        None
+    }
+
+    /// A stream of a call fell silent.
+    pub fn fell_silent(&mut self, id: StreamId) {
+        self.due.extend(self.streams.get(&id).and_then(|stream| stream.uid));
+    }
+
+    /// Calls to be judged at `now`, in the order of their identities.
+    pub fn take_due(&mut self, now: Timestamp) -> BTreeSet<u64> {
+        while let Some((at, uid)) = self.awaiting_media.first().copied().filter(|(at, _)| *at <= now) {
+            self.awaiting_media.remove(&(at, uid));
+            if self.calls.get(&uid).is_some_and(|call| call.from_caller == 0 || call.from_callee == 0) {
+                self.due.insert(uid);
+            }
+        }
+        std::mem::take(&mut self.due)
+    }
+
+    /// Streams of a call that are measured.
+    pub fn active(&self, uid: u64) -> Vec<(StreamId, FlowKey)> {
+        let ids = self.calls.get(&uid).into_iter().flat_map(|call| &call.active);
+        ids.filter_map(|id| Some((*id, self.streams.get(id)?.key))).collect()
+    }
+
+    /// Judges a call that goes on, with its `active` streams as they are at `now`. It is stated where anything changed since
+    /// the last time, or in any case (`always`).
+    pub fn running(
+        &mut self,
+        mut record: CallRecord,
+        active: Vec<StreamReport>,
+        now: Timestamp,
+        always: bool,
+        out: &mut dyn Sink,
+    ) {
+        let Some(mut call) = self.calls.remove(&record.uid) else {
+            if always {
+                out.push(Event::CallChanged(Box::new(record)));
+            }
+            return;
+        };
+        let mut summary = call.summary.clone();
+        let mut streams = call.ended.clone();
+        for mut report in active.into_iter().take(STREAMS_JUDGED) {
+            let worst = self.complete(&mut report);
+            summary.take(&report, worst, call.announced);
+            streams.push(report);
+        }
+        self.describe(&mut record, &call, &mut streams, &summary, Some(now));
+        let stated = Stated::of(&record, &summary);
+        let changed = call.stated.as_deref() != Some(&stated);
+        call.stated = Some(Box::new(stated));
+        self.calls.insert(record.uid, call);
+        if changed || always {
+            out.push(Event::CallChanged(Box::new(record)));
+        }
+    }
+
+    /// An ICMP error says that a datagram to a media address of a call was not delivered. Returns whether it was of a call.
+    pub fn undelivered(&mut self, at: Timestamp, error: &IcmpError<'_>) -> bool {
+        let (src, dst) = (Endpoint::from(error.src), Endpoint::from(error.dst));
+        let Some(bindings) = self.bindings.get(&dst) else { return false };
+        let mut of_call = false;
+        for binding in bindings {
+            // Who sent it is a party too, or a stream of the call comes from there.
+            let known = self.announced(binding.uid, src)
+                || self.between(src, dst).any(|(_, stream)| stream.uid == Some(binding.uid))
+                || self.between(dst, src).any(|(_, stream)| stream.uid == Some(binding.uid));
+            if known && let Some(call) = self.calls.get_mut(&binding.uid).filter(|call| !call.over) {
+                of_call = true;
+                if call.witnesses[index(binding.side)].refuses(at, error) {
+                    self.due.insert(binding.uid);
+                }
+            }
+        }
+        of_call
     }
 
     /// The mirror showed RTCP of this call twice.
     pub fn rtcp_copied(&mut self, call: Option<u64>) {
         if let Some(call) = call.and_then(|uid| self.calls.get_mut(&uid)) {
-            call.quality.duplicates_removed += 1;
+            call.summary.quality.duplicates_removed += 1;
         }
     }
 
@@ -646,8 +778,22 @@ impl Join {
         {
             stream.remote.get_or_insert_default().report(record.at, block);
         }
-        record.call_uid =
-            record.stream.and_then(|id| self.streams.get(&id)?.uid).or_else(|| self.call_of_rtcp(&record));
+        let about = record.stream.and_then(|id| self.streams.get(&id)).and_then(|s| Some((s.uid?, s.sender?)));
+        let reporter = match about {
+            Some((uid, sender)) => {
+                let sender = if record.block.is_some() { sender.other() } else { sender };
+                Some(Owner { uid, sender })
+            }
+            None => self.reporter(&record),
+        };
+        record.call_uid = reporter.map(|owner| owner.uid);
+        if let Some(Owner { uid, sender }) = reporter
+            && let Some(call) = self.calls.get_mut(&uid)
+            && call.witnesses[index(sender)].reports(&record)
+            && !call.over
+        {
+            self.due.insert(uid);
+        }
         let call = record.call_uid;
         out.push(Event::Rtcp(Box::new(record)));
         call
@@ -736,8 +882,9 @@ impl Join {
         Some((id, ssrc, uid))
     }
 
-    /// RTCP goes to the port above the media's, or to the same one (RFC 3550 section 11, RFC 5761).
-    fn call_of_rtcp(&self, record: &RtcpRecord) -> Option<u64> {
+    /// The call of a report, and the side that sent it, by its addresses. RTCP goes to the port above the media's, or to the
+    /// same one (RFC 3550 section 11, RFC 5761).
+    fn reporter(&self, record: &RtcpRecord) -> Option<Owner> {
         let below = |address: SocketAddr, back: u16| {
             let endpoint = Endpoint::from(address);
             Endpoint { port: endpoint.port.wrapping_sub(back), ..endpoint }
@@ -746,7 +893,7 @@ impl Join {
             let (src, dst) = (below(record.src, back_src), below(record.dst, back_dst));
             FlowKey { src_ip: src.ip, dst_ip: dst.ip, src_port: src.port, dst_port: dst.port, ssrc: record.reporter.0 }
         };
-        [(0, 0), (1, 1), (1, 0), (0, 1)].map(flow).iter().find_map(|key| self.owner(key, None)).map(|owner| owner.uid)
+        [(0, 0), (1, 1), (1, 0), (0, 1)].map(flow).iter().find_map(|key| self.owner(key, None))
     }
 
     /// Whether media or its RTCP was announced for an address.
@@ -862,58 +1009,126 @@ impl Join {
         bounds(numbers, media, &context)
     }
 
-    fn describe(&self, record: &mut CallRecord, call: &Call) {
+    /// Gives the record of a call what its streams say, those that go on among them where it does (`now`).
+    fn describe(
+        &self,
+        record: &mut CallRecord,
+        call: &Call,
+        streams: &mut [StreamReport],
+        summary: &Summary,
+        now: Option<Timestamp>,
+    ) {
+        // Of equally grave reasons the first stream's is told; identities depend on the time of day.
+        streams.sort_by_key(|s| (s.first_at, s.src, s.dst, s.ssrc));
         record.streams = call.all.clone();
         record.streams.sort_unstable();
         record.streams.dedup();
-        if let Some((lq, scale)) = call.worst {
+        if let Some((lq, scale)) = summary.worst {
             (record.mos_worst, record.mos_worst_scale) = (Some(lq), scale);
         }
-        record.mos_worst_interval = call.worst_interval;
-        record.mos_worst_minute = call.worst_minute.map(|(lq, scale, _)| (lq, scale));
-        record.mos_worst_minute_at = call.worst_minute.map(|(.., at)| at);
-        let media = call.ended.iter().filter(|s| !PayloadKind::is_repair(&s.codec));
+        record.mos_worst_interval = summary.worst_interval;
+        record.mos_worst_minute = summary.worst_minute.map(|(lq, scale, _)| (lq, scale));
+        record.mos_worst_minute_at = summary.worst_minute.map(|(.., at)| at);
+        let media = streams.iter().filter(|s| !PayloadKind::is_repair(&s.codec));
         record.pdv_p95_worst = media.clone().filter_map(|s| s.numbers.pdv.quantile(0.95)).max();
         record.loss_pct_worst =
             media.clone().filter_map(|s| s.numbers.loss_pct()).reduce(f64::max).map(|pct| pct as f32);
-        record.directions_seen = u8::from(call.from_caller > 0) + u8::from(call.from_callee > 0);
-        if let Some(last) = call.ended.iter().map(|s| s.last_at).max() {
+        record.directions_seen = call.directions();
+        if let Some(last) = streams.iter().map(|s| s.last_at).max() {
             record.last_at = record.last_at.max(last);
             if record.state == CallState::Unfinished {
                 // Nobody hung up where the probe could see it: the call lasted as long as anything of it was seen.
                 record.ended_at = record.ended_at.map(|at| at.max(last));
             }
         }
-        let (from, to) = call.media.unwrap_or((record.first_at, record.last_at));
-        record.quality = call.quality.clone();
+        let (from, to) = summary.media.unwrap_or((record.first_at, record.last_at));
+        record.quality = summary.quality.clone();
         record.quality.capture_drops = self.drops.between(record.first_at.min(from), record.last_at.max(to));
         record.quality.one_sided = record.directions_seen == 1;
         record.quality.started_mid_call = record.started_mid_call;
         record.quality.shed = record.shed;
         self.stamped(&mut record.quality);
-        let blamed = call.ended.iter().map(|s| (s.quality.loss_source, s.quality.loss_evidence));
+        let blamed = streams.iter().map(|s| (s.quality.loss_source, s.quality.loss_evidence));
         // The gravest source, with what speaks for it in the first stream where anything does.
         record.quality.loss_source = blamed.clone().map(|(source, _)| source).max().unwrap_or_default();
         let mut evidence = blamed.filter(|(source, _)| *source == record.quality.loss_source).map(|(_, why)| why);
         record.quality.loss_evidence = evidence.find(|why| !why.is_empty()).unwrap_or_default();
         let evidence = Evidence {
-            streams: &call.ended,
+            streams,
             from_caller: call.from_caller,
             from_callee: call.from_callee,
             both_send: call.both_send,
             media_agreed: !call.endpoints.is_empty(),
             held: call.held,
-            unnegotiated: &call.unnegotiated,
+            unnegotiated: &summary.unnegotiated,
+            witnesses: &call.witnesses,
+            now,
         };
         record.diagnoses = verdict::diagnose(record, &evidence);
     }
 }
 
+/// The lowest interval and minute of one stream.
+#[derive(Clone, Copy, Default)]
+struct Worst {
+    interval: Option<Rated>,
+    minute: Option<RatedMinute>,
+}
+
 impl Call {
+    fn directions(&self) -> u8 {
+        u8::from(self.from_caller > 0) + u8::from(self.from_callee > 0)
+    }
+
+    /// Every interval of its streams may change what is stated of it: nothing is yet, or something bad is.
+    fn is_watched(&self) -> bool {
+        self.stated.as_ref().is_none_or(|s| !s.codes.is_empty() || s.directions_seen != self.directions())
+    }
+}
+
+impl Stated {
+    fn of(record: &CallRecord, summary: &Summary) -> Stated {
+        Stated {
+            codes: record.diagnoses.iter().map(|d| d.code).collect(),
+            worst: summary.worst,
+            worst_interval: summary.worst_interval,
+            worst_minute: summary.worst_minute,
+            pdv_p95_worst: record.pdv_p95_worst,
+            loss_pct_worst: record.loss_pct_worst,
+            directions_seen: record.directions_seen,
+        }
+    }
+
+    fn write(&self, record: &mut CallRecord) {
+        if let Some((lq, scale)) = self.worst {
+            (record.mos_worst, record.mos_worst_scale) = (Some(lq), scale);
+        }
+        record.mos_worst_interval = self.worst_interval;
+        record.mos_worst_minute = self.worst_minute.map(|(lq, scale, _)| (lq, scale));
+        record.mos_worst_minute_at = self.worst_minute.map(|(.., at)| at);
+        (record.pdv_p95_worst, record.loss_pct_worst) = (self.pdv_p95_worst, self.loss_pct_worst);
+        record.directions_seen = self.directions_seen;
+    }
+}
+
+impl Summary {
+    /// Takes what a stream says about the whole call. `announced`: payload types of both sides.
+    fn take(&mut self, stream: &StreamReport, worst: Worst, announced: [u128; 2]) {
+        self.note_payload_type(stream, announced);
+        self.worst_interval = lower(self.worst_interval, worst.interval);
+        self.worst_minute = lower_minute(self.worst_minute, worst.minute);
+        self.worst = lower(self.worst, worst.minute.map(|(lq, scale, _)| (lq, scale)));
+        let (from, to) = self.media.unwrap_or((stream.first_at, stream.last_at));
+        self.media = Some((from.min(stream.first_at), to.max(stream.last_at)));
+        self.quality.duplicates_removed += stream.quality.duplicates_removed;
+        self.quality.snap_cut |= stream.quality.snap_cut;
+        // All streams see the same clock step.
+        self.quality.clock_steps = self.quality.clock_steps.max(stream.quality.clock_steps);
+    }
+
     /// Notes a stream whose main payload type neither side announced: a sender may use the number of its own description,
     /// though it should use that of the receiver (RFC 3264 section 5.1).
-    fn note_payload_type(&mut self, stream: &StreamReport) {
-        let [caller, callee] = self.announced;
+    fn note_payload_type(&mut self, stream: &StreamReport, [caller, callee]: [u128; 2]) {
         let Some((payload_type, packets)) = stream.payload_types.first().copied() else { return };
         let named = (caller | callee) >> (payload_type.0 & 127) & 1 == 1;
         if caller != 0
@@ -925,15 +1140,13 @@ impl Call {
             self.unnegotiated.push(Unnegotiated { src: stream.src, dst: stream.dst, payload_type });
         }
     }
+}
 
-    /// Takes what a stream that has ended says about the whole call.
-    fn trust(&mut self, stream: &StreamReport) {
-        let (from, to) = self.media.unwrap_or((stream.first_at, stream.last_at));
-        self.media = Some((from.min(stream.first_at), to.max(stream.last_at)));
-        self.quality.duplicates_removed += stream.quality.duplicates_removed;
-        self.quality.snap_cut |= stream.quality.snap_cut;
-        // All streams see the same clock step.
-        self.quality.clock_steps = self.quality.clock_steps.max(stream.quality.clock_steps);
+/// Place of a side in pairs of both.
+fn index(side: Side) -> usize {
+    match side {
+        Side::Caller => 0,
+        Side::Callee => 1,
     }
 }
 

@@ -15,10 +15,12 @@ mod gaps;
 mod join;
 mod late;
 mod missed;
+mod one_way;
 mod relations;
 mod remote;
 mod reports;
 mod rtcp;
+mod tcp;
 #[cfg(test)]
 mod time_tests;
 mod verdict;
@@ -30,17 +32,17 @@ pub use missed::Missed;
 
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Place, Shard, Witness};
 use crate::model::{
-    CaptureInterval, Cut, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy, Relation,
-    RelationKind, Shedding, StreamId, StreamReport, TimestampSource, Transport,
+    CallRecord, CaptureInterval, Cut, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy,
+    Relation, RelationKind, Shedding, StreamId, StreamReport, TimestampSource, Transport,
 };
 use crate::signal::{self, Signal};
 use crate::units::text::clean;
 use crate::units::{Nanos, Seeded, Timestamp};
 use crate::wire::classify::{Class, classify};
 use crate::wire::rtp::{RtpError, RtpHeader};
-use crate::wire::sip::{Framing, FramingLimits, looks_like_sip};
-use crate::wire::tcp::{Reassembler, TcpOutcome, TcpStream};
-use crate::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_rtp, fast_udp};
+use crate::wire::sip::looks_like_sip;
+use crate::wire::tcp::Reassembler;
+use crate::wire::{Datagram, Decoded, Decoder, IcmpError, LinkType, fast_rtp, fast_udp};
 use clock::Suspicion;
 use copies::Copies;
 use early::EarlyReports;
@@ -243,6 +245,7 @@ impl Engine {
         match decoder.decode(at, link, bytes, wire_len) {
             Decoded::Udp(datagram) => self.datagram(at, &datagram, out),
             Decoded::Tcp(segment) => self.segment(at, &segment, out),
+            Decoded::Icmp(error) => self.undelivered(at, &error, out),
             Decoded::Done(outcome) => self.count(outcome),
         }
         self.decoder = Some(decoder);
@@ -429,6 +432,7 @@ impl Engine {
     fn close_interval(&mut self, out: &mut dyn Sink) {
         let boundary = self.boundary;
         self.turn(Some(boundary), out);
+        self.judge_due(boundary, out);
         for shard in &mut self.shards {
             shard.turned(boundary);
         }
@@ -444,7 +448,8 @@ impl Engine {
     fn turn(&mut self, boundary: Option<Timestamp>, out: &mut dyn Sink) {
         let mut due = Vec::with_capacity(self.active_streams());
         for (shard, streams) in self.shards.iter_mut().enumerate() {
-            streams.due(boundary, &mut |turn| due.push((turn, shard)));
+            let join = &mut self.join;
+            streams.due(boundary, &mut |turn| due.push((turn, shard)), &mut |id| join.fell_silent(id));
         }
         due.sort_unstable_by_key(|(turn, _)| turn.stream);
         // Of streams that end together each must know how long the others went on.
@@ -458,6 +463,35 @@ impl Engine {
             self.shards[*shard].end_turn(turn, &mut self.media_facts);
             self.media_facts(out);
         }
+    }
+
+    /// Judges the calls that go on and may have changed in the interval that ends at `now`.
+    fn judge_due(&mut self, now: Timestamp, out: &mut dyn Sink) {
+        for uid in self.join.take_due(now) {
+            if let Some(record) = self.signal.call(uid).filter(|record| !record.state.is_over()) {
+                self.judge_running(record.clone(), now, false, out);
+            }
+        }
+    }
+
+    fn judge_running(&mut self, record: CallRecord, now: Timestamp, always: bool, out: &mut dyn Sink) {
+        let mut active = Vec::new();
+        for (id, key) in self.join.active(record.uid) {
+            let shard = self.shard_of.get(&id).copied();
+            active.extend(shard.and_then(|shard| self.shards[shard].report(id, key)));
+        }
+        self.join.running(record, active, now, always, out);
+    }
+
+    /// A datagram was not delivered. It was of the media of a call, or the INVITE of one.
+    fn undelivered(&mut self, at: Timestamp, error: &IcmpError<'_>, out: &mut dyn Sink) {
+        self.flush(out);
+        if !self.join.undelivered(at, error) {
+            self.signal.undelivered(at, error, &mut self.signal_facts);
+            self.signal_facts(out);
+            self.deadline = self.next_deadline();
+        }
+        self.count(Outcome::Ignored(Ignored::IcmpError));
     }
 
     /// Forgets what has been idle for too long at a boundary.
@@ -543,22 +577,7 @@ impl Engine {
 
     #[inline]
     fn rtp(&mut self, at: Timestamp, datagram: &Datagram<'_>, header: &RtpHeader, out: &mut dyn Sink) {
-        let packet = Packet {
-            at,
-            key: FlowKey::new(datagram.src, datagram.dst, header.ssrc),
-            seq: header.seq,
-            timestamp: header.timestamp,
-            payload_type: header.payload_type.0,
-            marker: header.marker,
-            cut_short: datagram.payload.len() < datagram.wire_len,
-            payload_len: header.payload_len.min(usize::from(u16::MAX)) as u16,
-            ip_id: datagram.path.ip_id,
-            ttl: datagram.path.ttl,
-            dscp: datagram.path.dscp,
-            vlan: datagram.path.vlan,
-            tunnel: datagram.path.tunnel,
-        };
-        self.enqueue(packet, out);
+        self.enqueue(packet_of(at, datagram, header), out);
     }
 
     #[inline]
@@ -618,78 +637,6 @@ impl Engine {
     /// Whether an offer or answer named one of the addresses, or the port below (RTCP's).
     fn carries_media(&self, datagram: &Datagram<'_>) -> bool {
         self.join.is_media_address(datagram.src) || self.join.is_media_address(datagram.dst)
-    }
-
-    fn segment(&mut self, at: Timestamp, segment: &Segment<'_>, out: &mut dyn Sink) {
-        self.flush(out);
-        let Some(mut tcp) = self.tcp.take() else { return };
-        let outcome = match tcp.push(at, segment) {
-            TcpOutcome::Done(outcome) => outcome,
-            TcpOutcome::Held => Outcome::Sip,
-            TcpOutcome::Readable(stream) => self.stream(at, stream, out),
-        };
-        self.tcp = Some(tcp);
-        self.count(outcome);
-        self.deadline = self.next_deadline();
-    }
-
-    /// Gives up holes in TCP streams whose missing bytes did not come in time.
-    fn release_tcp(&mut self, at: Timestamp, out: &mut dyn Sink) {
-        let Some(mut tcp) = self.tcp.take() else { return };
-        while let Some(stream) = tcp.release(at) {
-            self.stream(at, stream, out);
-        }
-        self.tcp = Some(tcp);
-    }
-
-    /// Reads whole messages off a TCP stream.
-    fn stream(&mut self, at: Timestamp, mut stream: TcpStream<'_>, out: &mut dyn Sink) -> Outcome {
-        let flow = stream.flow();
-        let limits = FramingLimits { message: self.limits.message_bytes, headers: self.limits.header_bytes };
-        // A segment has one outcome: that of a limit before that of the last message, and that before what was passed over.
-        let mut outcome = None;
-        let mut over_limit = None;
-        let mut ended = |outcome: &mut Option<Outcome>, new: Outcome| match new {
-            Outcome::OverLimit(_) => over_limit = Some(new),
-            _ => *outcome = Some(new),
-        };
-        loop {
-            match stream.frame(&limits) {
-                Framing::Need => {
-                    if stream.ends_in_hole() && !stream.bytes().is_empty() {
-                        let cut = self.sip(at, flow.src, flow.dst, Transport::Tcp, stream.bytes(), true, out);
-                        ended(&mut outcome, cut);
-                        stream.resync();
-                    }
-                    break;
-                }
-                Framing::Message(len) => {
-                    let message = stream.bytes().get(..len).unwrap_or_default();
-                    let whole = self.sip(at, flow.src, flow.dst, Transport::Tcp, message, false, out);
-                    ended(&mut outcome, whole);
-                    stream.consume(len);
-                }
-                Framing::Skip(len) => stream.consume(len),
-                Framing::Junk(len) => {
-                    outcome = outcome.or(Some(Outcome::Ignored(Ignored::OtherTcp)));
-                    stream.consume(len);
-                }
-                Framing::TooLong(len) => {
-                    ended(&mut outcome, Outcome::OverLimit(OverLimit::MessageSize));
-                    stream.consume(len);
-                }
-                Framing::HeadersTooLong(len) => {
-                    ended(&mut outcome, Outcome::OverLimit(OverLimit::HeaderSize));
-                    stream.consume(len);
-                }
-                Framing::NotSip => {
-                    outcome = Some(Outcome::Ignored(Ignored::OtherTcp));
-                    stream.reject();
-                    break;
-                }
-            }
-        }
-        over_limit.or(outcome).unwrap_or(Outcome::Sip)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -816,8 +763,10 @@ impl Engine {
         for fact in std::mem::take(&mut self.signal_facts) {
             match fact {
                 signal::Fact::Changed(uid) => {
-                    if let Some(record) = self.signal.call(uid) {
-                        self.join.call_changed(record.clone(), out);
+                    if let Some(record) = self.signal.call(uid)
+                        && let Some(record) = self.join.call_changed(record.clone(), out)
+                    {
+                        self.judge_running(record, self.watermark, true, out);
                     }
                 }
                 signal::Fact::Media { uid, call_id, side, endpoint, payloads, direction, srtp, .. } => {
@@ -931,6 +880,26 @@ impl Engine {
 
     fn count(&mut self, outcome: Outcome) {
         self.interval_outcomes.add(outcome, 1);
+    }
+}
+
+#[inline]
+fn packet_of(at: Timestamp, datagram: &Datagram<'_>, header: &RtpHeader) -> Packet {
+    Packet {
+        at,
+        key: FlowKey::new(datagram.src, datagram.dst, header.ssrc),
+        seq: header.seq,
+        timestamp: header.timestamp,
+        payload_type: header.payload_type.0,
+        marker: header.marker,
+        cut_short: datagram.payload.len() < datagram.wire_len,
+        payload_len: header.payload_len.min(usize::from(u16::MAX)) as u16,
+        ip_id: datagram.path.ip_id,
+        ttl: datagram.path.ttl,
+        dscp: datagram.path.dscp,
+        vlan: datagram.path.vlan,
+        tunnel: datagram.path.tunnel,
+        is_outcome: true,
     }
 }
 

@@ -39,6 +39,15 @@ impl Engine {
         }
     }
 
+    /// The same for a report that does not wait.
+    pub(super) fn rtcp_at_once(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut dyn Sink) -> Outcome {
+        let Datagram { src, dst, payload, wire_len, .. } = *datagram;
+        match self.reports(at, (src, dst), payload, wire_len, out) {
+            Some(_) => Outcome::Rtcp,
+            None => Outcome::Ignored(Ignored::UnknownRtcp),
+        }
+    }
+
     /// States the reports of a datagram and returns their call; `None`, and nothing is stated, where no call and no stream
     /// is known that they may be about.
     fn reports(

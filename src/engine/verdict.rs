@@ -4,10 +4,12 @@
 //! but a sign. Impairments are judged where they were measured, at this probe.
 
 use super::join::Unnegotiated;
+use super::one_way::{MediaWitness, missing_media};
 use crate::model::{
-    CallRecord, CallState, Diagnosis, DiagnosisCode, LossSource, PayloadKind, ReleasedBy, StreamReport, Transport,
-    is_a_persons_outcome,
+    CallRecord, CallState, Diagnosis, DiagnosisCode, GOOD_MOS, IntervalReport, LossSource, PayloadKind, ReleasedBy,
+    StreamReport, Transport, is_a_persons_outcome,
 };
+use crate::signal::Side;
 use crate::units::{Nanos, Timestamp};
 
 /// Loss worth a reason, percent of the expected packets (NOC practice: warn at 1 %).
@@ -33,8 +35,10 @@ const LONG_RTT: Nanos = Nanos::from_millis(300);
 const SLOW_SETUP: Nanos = Nanos::from_secs(6);
 /// Silence of a stream while the call went on.
 const INTERRUPTION: Nanos = Nanos::from_secs(2);
+/// Silence up to the end of the call, or up to now.
+const INTERRUPTED_AFTER: Nanos = Nanos::from_secs(5);
 /// A call shorter than this tells nothing by having no media.
-const MEDIA_EXPECTED_AFTER: Nanos = Nanos::from_secs(2);
+pub const MEDIA_EXPECTED_AFTER: Nanos = Nanos::from_secs(2);
 /// Packets under which shares mean nothing.
 pub const ENOUGH: u64 = 25;
 
@@ -52,19 +56,48 @@ pub struct Evidence<'a> {
     pub held: bool,
     /// Streams whose payload type is in no description.
     pub unnegotiated: &'a [Unnegotiated],
+    /// Of the caller and of the callee.
+    pub witnesses: &'a [MediaWitness; 2],
+    /// The time, where the call goes on.
+    pub now: Option<Timestamp>,
+}
+
+impl Evidence<'_> {
+    pub fn witness(&self, side: Side) -> &MediaWitness {
+        let [caller, callee] = self.witnesses;
+        match side {
+            Side::Caller => caller,
+            Side::Callee => callee,
+        }
+    }
+}
+
+/// Whether an interval of a stream may change the verdict of its call, whatever came before.
+pub fn is_suspicious(row: &IntervalReport, rtt: Option<Nanos>) -> bool {
+    let n = &row.numbers;
+    n.lost() > 0
+        || n.packets == 0
+        || n.reordered > 0
+        || n.discarded_adaptive > 0
+        || n.base_steps > 0
+        || n.base_rise > Nanos::ZERO
+        || n.pdv_max > PDV_P95
+        || rtt.is_some_and(|rtt| rtt > LONG_RTT)
+        || row.mos.lq.is_some_and(|lq| lq < GOOD_MOS)
 }
 
 /// Reasons, worst first.
 ///
 /// A call that was cut (by the end of the capture or the stop of the probe) gets no reason whose evidence is that
-/// something did not come: it may have come later. So no `missing_bye`, `missing_ack`, `no_response` or `setup_failed`;
+/// something did not come: it may have come later. So no `missing_bye`, `missing_ack` or `setup_failed`, and `no_response` only
+/// where an ICMP error says so;
 /// `no_media` and `one_way_media` only where the call was up for [`MEDIA_EXPECTED_AFTER`], as for any other call. What
 /// was measured until then (loss, delay, holes, the wait before the first ring) stands.
 pub fn diagnose(call: &CallRecord, evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     let mut found = Vec::new();
     signalling(call, &mut found);
     if call.answered_at.is_some() {
-        missing_media(call, evidence, &mut found);
+        missing_media(call, evidence, evidence.now.or(call.ended_at).unwrap_or(call.last_at), &mut found);
     }
     // What repairs media is no media: its loss costs nothing that the media's own loss does not show.
     for stream in evidence.streams.iter().filter(|stream| !PayloadKind::is_repair(&stream.codec)) {
@@ -88,14 +121,22 @@ pub fn diagnose(call: &CallRecord, evidence: &Evidence<'_>) -> Vec<Diagnosis> {
 }
 
 /// Reasons with their weight.
-type Found = Vec<(u32, Diagnosis)>;
+pub type Found = Vec<(u32, Diagnosis)>;
 
-fn add(found: &mut Found, weight: u32, code: DiagnosisCode, confidence: f32, evidence: String) {
+pub fn add(found: &mut Found, weight: u32, code: DiagnosisCode, confidence: f32, evidence: String) {
     found.push((weight, Diagnosis { code, confidence, evidence }));
 }
 
 fn signalling(call: &CallRecord, found: &mut Found) {
     let cut = call.released_by.is_some_and(ReleasedBy::is_cut);
+    // A transport error is an answer: 503 to the caller's program (RFC 3261 section 8.1.3.1).
+    if let (true, Some(error)) = (call.unanswered, call.undelivered) {
+        let evidence = format!(
+            "INVITE not delivered: ICMP {} from {}, {} retransmissions",
+            error.why, error.by, call.retransmissions
+        );
+        return add(found, 1000, DiagnosisCode::NoResponse, 0.95, evidence);
+    }
     // The states of the first match are those of calls that ended, never of one that was cut.
     match call.state {
         CallState::Failed if !is_a_persons_outcome(call.final_code) => add(
@@ -154,34 +195,6 @@ fn signalling(call: &CallRecord, found: &mut Found) {
         };
         let evidence = format!("{:.1} s from INVITE to the first ring or answer{waited}", pdd.as_secs_f64());
         add(found, 200, DiagnosisCode::SlowSetup, 0.9, evidence);
-    }
-}
-
-fn missing_media(call: &CallRecord, evidence: &Evidence<'_>, found: &mut Found) {
-    let lasted = call.ended_at.unwrap_or(call.last_at) - call.answered_at.unwrap_or(call.last_at);
-    if lasted < MEDIA_EXPECTED_AFTER || !evidence.media_agreed {
-        return;
-    }
-    match (evidence.from_caller, evidence.from_callee) {
-        (0, 0) => add(
-            found,
-            800,
-            DiagnosisCode::NoMedia,
-            0.6,
-            format!("answered for {:.1} s, no RTP seen at this probe; it may take another path", lasted.as_secs_f64()),
-        ),
-        (caller, callee) if (caller == 0 || callee == 0) && evidence.both_send => {
-            let (heard, silent) = if caller == 0 { ("callee", "caller") } else { ("caller", "callee") };
-            let confidence = if evidence.held { 0.5 } else { 0.85 };
-            add(
-                found,
-                850,
-                DiagnosisCode::OneWayMedia,
-                confidence,
-                format!("RTP from the {heard} only; none from the {silent} in {:.1} s", lasted.as_secs_f64()),
-            );
-        }
-        _ => {}
     }
 }
 
@@ -324,13 +337,17 @@ fn interruption(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<'_
     }
     let same_direction_later =
         evidence.streams.iter().any(|s| s.id != stream.id && s.dst == stream.dst && s.last_at > stream.last_at);
-    if let (Some(_), Some(ended)) = (call.answered_at, call.ended_at)
+    // While a call goes on, a sender that leaves out silence may only be silent.
+    let (until, ending) = match evidence.now {
+        Some(now) if stream.numbers.silence == Nanos::ZERO => (Some(now), "the call goes on"),
+        Some(_) => (None, ""),
+        None => (call.ended_at.filter(|_| call.state == CallState::Completed), "before the call ended"),
+    };
+    if let (Some(_), Some(until)) = (call.answered_at, until)
         && !same_direction_later
-        && ended - stream.last_at > Nanos::from_secs(5)
-        && call.state == CallState::Completed
+        && until - stream.last_at > INTERRUPTED_AFTER
     {
-        let evidence =
-            format!("{which}: {:.1} s without media before the call ended", (ended - stream.last_at).as_secs_f64());
+        let evidence = format!("{which}: {:.1} s without media, {ending}", (until - stream.last_at).as_secs_f64());
         add(found, 600, DiagnosisCode::MediaInterrupted, 0.6, evidence);
     }
 }

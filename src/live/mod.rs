@@ -7,11 +7,12 @@ mod totals;
 
 pub use totals::{DelayTotals, Totals};
 
-use crate::model::{CallRecord, CallState, Event, Limits, StreamId};
+use crate::model::{CallClass, CallRecord, CallState, Event, Limits, RunningCall, RunningStream, StreamId};
 use crate::units::Timestamp;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-/// A call that is up, or that just changed.
+/// A call that changed visibly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveCall {
     pub uid: u64,
@@ -19,11 +20,13 @@ pub struct LiveCall {
     pub state: CallState,
     /// First code of the verdict so far.
     pub diagnosis: Option<&'static str>,
+    /// As far as it is known.
+    pub class: CallClass,
     /// The row is on its way to the store and will not change any more.
     pub ended: bool,
 }
 
-/// The counts of one moment.
+/// The counts of one moment. Calls that are over and wait for late media are not among them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// Time of the newest event, `None` before the first.
@@ -42,9 +45,12 @@ pub struct Snapshot {
 #[derive(Clone, Debug)]
 pub struct LiveView {
     at: Option<Timestamp>,
-    calls: HashMap<u64, LiveCall>,
-    streams: HashSet<StreamId>,
+    /// Calls that are up.
+    calls: BTreeMap<u64, (Arc<CallRecord>, Arc<str>)>,
+    streams: HashMap<StreamId, RunningStream>,
     bad: BTreeSet<u64>,
+    /// Names of trunks that calls share.
+    trunks: BTreeSet<Arc<str>>,
     frame_rates: BTreeMap<String, f64>,
     totals: Totals,
     max_calls: usize,
@@ -53,15 +59,18 @@ pub struct LiveView {
 
 /// Interfaces whose rate is remembered; a probe has a few.
 const MAX_INTERFACES: usize = 64;
+/// Trunk names that are shared; they are the operator's.
+const MAX_TRUNKS: usize = 1024;
 
 impl LiveView {
     /// As many calls and streams as the engine itself holds.
     pub fn new(limits: &Limits) -> LiveView {
         LiveView {
             at: None,
-            calls: HashMap::new(),
-            streams: HashSet::new(),
+            calls: BTreeMap::new(),
+            streams: HashMap::new(),
             bad: BTreeSet::new(),
+            trunks: BTreeSet::new(),
             frame_rates: BTreeMap::new(),
             totals: Totals::default(),
             max_calls: limits.calls,
@@ -75,7 +84,7 @@ impl LiveView {
         match event {
             Event::CallChanged(call) => {
                 self.see(call.last_at);
-                self.change(call)
+                self.change(call, trunk)
             }
             Event::CallEnded(call) => {
                 self.see(call.last_at);
@@ -86,7 +95,8 @@ impl LiveView {
             Event::StreamStarted(stream) => {
                 self.see(stream.last_at);
                 if self.streams.len() < self.max_streams {
-                    self.streams.insert(stream.id);
+                    let (src, dst, codec) = (stream.src, stream.dst, stream.codec.clone());
+                    self.streams.insert(stream.id, RunningStream { src, dst, codec });
                 } else {
                     self.totals.not_shown += 1;
                 }
@@ -99,6 +109,11 @@ impl LiveView {
             }
             Event::Interval(interval) => {
                 self.see(interval.start + interval.length);
+                if let Some(stream) = self.streams.get_mut(&interval.stream)
+                    && stream.codec != interval.codec
+                {
+                    stream.codec = interval.codec.clone();
+                }
                 None
             }
             Event::SipMessage(message) => {
@@ -133,13 +148,26 @@ impl LiveView {
     }
 
     /// The call, while it is up.
-    pub fn call(&self, uid: u64) -> Option<&LiveCall> {
-        self.calls.get(&uid)
+    pub fn call(&self, uid: u64) -> Option<RunningCall> {
+        self.calls.get(&uid).map(|(record, trunk)| self.running(record, trunk))
     }
 
-    /// Current calls with a diagnosis, at most `most`, in the order of their identities.
+    /// Calls that are up, at most `most`, in the order of their identities; those after `after`.
+    pub fn calls_after(&self, after: Option<u64>, most: usize) -> Vec<RunningCall> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let range = self.calls.range((after.map_or(Unbounded, Excluded), Unbounded));
+        range.take(most).map(|(_, (record, trunk))| self.running(record, trunk)).collect()
+    }
+
+    /// Current calls whose class is poor or failed, at most `most`, in the order of their identities.
     pub fn bad_calls(&self, most: usize) -> Vec<LiveCall> {
-        self.bad.iter().filter_map(|uid| self.calls.get(uid)).take(most).cloned().collect()
+        let calls = self.bad.iter().filter_map(|uid| self.calls.get(uid));
+        calls.take(most).map(|(record, _)| LiveCall::of(record)).collect()
+    }
+
+    fn running(&self, record: &Arc<CallRecord>, trunk: &Arc<str>) -> RunningCall {
+        let streams = record.streams.iter().filter_map(|id| self.streams.get(id)).cloned().collect();
+        RunningCall { record: record.clone(), trunk: trunk.clone(), streams }
     }
 
     pub fn totals(&self) -> &Totals {
@@ -150,22 +178,37 @@ impl LiveView {
         self.at = self.at.max(Some(at));
     }
 
-    fn change(&mut self, record: &CallRecord) -> Option<LiveCall> {
-        let call = LiveCall::of(record);
-        if self.calls.get(&call.uid) == Some(&call) {
-            return None;
+    fn change(&mut self, record: &CallRecord, trunk: &str) -> Option<LiveCall> {
+        let mut call = LiveCall::of(record);
+        let before = self.calls.get(&call.uid);
+        let shown = before.map(|(record, _)| LiveCall::of(record));
+        if record.state.is_over() {
+            // Its row follows. What it was judged to be while it was up holds until then.
+            let shown = shown?;
+            (call.diagnosis, call.class) = (shown.diagnosis, shown.class);
+            self.calls.remove(&call.uid);
+            self.bad.remove(&call.uid);
+            return Some(call);
         }
-        if self.calls.len() >= self.max_calls && !self.calls.contains_key(&call.uid) {
+        if self.calls.len() >= self.max_calls && before.is_none() {
             self.totals.not_shown += 1;
             return None;
         }
-        if record.class().is_bad() {
+        if call.class.is_bad() {
             self.bad.insert(call.uid);
         } else {
             self.bad.remove(&call.uid);
         }
-        self.calls.insert(call.uid, call.clone());
-        Some(call)
+        // All calls of a trunk share its name.
+        let trunk = match before {
+            Some((_, known)) if **known == *trunk => known.clone(),
+            _ => self.trunks.get(trunk).cloned().unwrap_or_else(|| Arc::from(trunk)),
+        };
+        if self.trunks.len() < MAX_TRUNKS {
+            self.trunks.insert(trunk.clone());
+        }
+        self.calls.insert(call.uid, (Arc::new(record.clone()), trunk));
+        (shown.as_ref() != Some(&call)).then_some(call)
     }
 }
 
@@ -176,6 +219,7 @@ impl LiveCall {
             call_id: record.call_id.clone(),
             state: record.state,
             diagnosis: record.diagnoses.first().map(|d| d.code.name()),
+            class: record.class(),
             ended: false,
         }
     }

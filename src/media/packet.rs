@@ -90,6 +90,8 @@ pub struct Packet {
     pub dscp: u8,
     pub vlan: u16,
     pub tunnel: &'static str,
+    /// What becomes of it is the outcome of its frame: of several packets in one TCP segment, the first.
+    pub is_outcome: bool,
 }
 
 impl Packet {
@@ -108,6 +110,7 @@ impl Packet {
         dscp: 0,
         vlan: 0,
         tunnel: "",
+        is_outcome: true,
     };
 
     #[inline(always)]
@@ -132,6 +135,7 @@ impl Packet {
             dscp: rtp.path.dscp,
             vlan: rtp.path.vlan,
             tunnel: rtp.path.tunnel,
+            is_outcome: true,
         }
     }
 }

@@ -230,7 +230,7 @@ impl Shard {
         if !front.takes(packet) {
             return self.unusual(slot, packet, out);
         }
-        self.media += 1;
+        self.media += u64::from(packet.is_outcome);
         if front.is_full() {
             self.full.push(slot);
         }
@@ -264,7 +264,7 @@ impl Shard {
         if stream.comes_back(packet) && self.after_silence(slot, packet, out) {
             return;
         }
-        self.media += 1;
+        self.media += u64::from(packet.is_outcome);
         let Some(stream) = self.streams[slot as usize].as_deref_mut() else { return };
         let at = stream.last_at;
         if let Arrival::Ahead { step: step @ 2.. } = stream.packet(packet, &mut self.pool) {
@@ -344,16 +344,22 @@ impl Shard {
     }
 
     /// Names the streams whose turn it is at `boundary`: those with something to report, and those that timed out. All of
-    /// them where there is no boundary, at the end.
-    pub fn due(&mut self, boundary: Option<Timestamp>, to: &mut dyn FnMut(Turn)) {
+    /// them where there is no boundary, at the end. Names to `silent` those of a call that have had no packet for one whole
+    /// interval, once.
+    pub fn due(&mut self, boundary: Option<Timestamp>, to: &mut dyn FnMut(Turn), silent: &mut dyn FnMut(StreamId)) {
         let (interval, timeout, call_timeout) = (self.interval, self.stream_timeout, self.call_timeout);
         for slot in 0..self.streams.len() as u32 {
             let Some(stream) = self.settled(slot) else { continue };
             let ends = match boundary {
                 Some(boundary) => {
                     // A stream of a call ends with its call: until then an outage may end.
-                    let timeout = if stream.lasts_as_its_call() { call_timeout } else { timeout };
-                    stream.quiet(boundary - interval, boundary) >= timeout
+                    let lasts = stream.lasts_as_its_call();
+                    let timeout = if lasts { call_timeout } else { timeout };
+                    let quiet = stream.quiet(boundary - interval, boundary);
+                    if lasts && quiet >= interval && quiet < interval + interval {
+                        silent(stream.id);
+                    }
+                    quiet >= timeout
                 }
                 None => true,
             };
@@ -482,14 +488,14 @@ impl Shard {
     fn candidate(&mut self, packet: &Packet, out: &mut Vec<Fact>) {
         let expected = self.hints.contains_key(&packet.key.dst()) || self.hints.contains_key(&packet.key.src());
         if !(expected || self.find_unsignalled && plausible_payload_type(packet.payload_type)) {
-            self.outcomes.add(Outcome::Ignored(Ignored::OtherUdp), 1);
+            self.outcomes.add(Outcome::Ignored(Ignored::OtherUdp), u64::from(packet.is_outcome));
             return;
         }
         let flow = (packet.key.src(), packet.key.dst());
         if !self.candidates.contains_key(&packet.key) {
             let of_flow = self.candidates_of_flow.get(&flow).copied().unwrap_or(0);
             if of_flow as usize >= self.candidates_per_flow {
-                self.outcomes.add(Outcome::OverLimit(OverLimit::Candidates), 1);
+                self.outcomes.add(Outcome::OverLimit(OverLimit::Candidates), u64::from(packet.is_outcome));
                 return;
             }
             self.make_room();
@@ -510,7 +516,7 @@ impl Shard {
         }
         let Some(candidate) = self.candidates.get_mut(&packet.key) else { return };
         candidate.take(packet, expected);
-        self.pending += 1;
+        self.pending += u64::from(packet.is_outcome);
         if candidate.in_sequence >= if candidate.expected { CONFIRM_EXPECTED } else { CONFIRM_UNSIGNALLED } {
             self.confirm(packet.key, out);
         } else if candidate.packets.len() - candidate.repeats >= CANDIDATE_PACKETS
@@ -532,7 +538,7 @@ impl Shard {
             if is_there(&self.candidates, &oldest)
                 && let Some(candidate) = self.forget_candidate(oldest.1)
             {
-                self.outcomes.add(Outcome::OverLimit(OverLimit::Candidates), candidate.packets.len() as u64);
+                self.outcomes.add(Outcome::OverLimit(OverLimit::Candidates), candidate.outcomes());
             }
         }
         for by_age in &mut self.by_age {
@@ -548,7 +554,7 @@ impl Shard {
         if self.active >= self.max_streams && !self.shed(key, signalled, out) {
             self.shedding.streams_refused += 1;
             if let Some(candidate) = self.forget_candidate(key) {
-                self.outcomes.add(Outcome::OverLimit(OverLimit::Streams), candidate.packets.len() as u64);
+                self.outcomes.add(Outcome::OverLimit(OverLimit::Streams), candidate.outcomes());
             }
             return;
         }
@@ -561,7 +567,7 @@ impl Shard {
         for packet in &candidate.packets[1..] {
             stream.packet(packet, &mut self.pool);
         }
-        self.media += candidate.packets.len() as u64;
+        self.media += candidate.outcomes();
         self.insert(stream, out);
     }
 
@@ -746,13 +752,13 @@ impl Shard {
 
     fn drop_candidate(&mut self, key: FlowKey) {
         if let Some(candidate) = self.forget_candidate(key) {
-            self.outcomes.add(Outcome::Ignored(Ignored::UnconfirmedMedia), candidate.packets.len() as u64);
+            self.outcomes.add(Outcome::Ignored(Ignored::UnconfirmedMedia), candidate.outcomes());
         }
     }
 
     fn forget_candidate(&mut self, key: FlowKey) -> Option<Candidate> {
         let candidate = self.candidates.remove(&key)?;
-        self.pending -= candidate.packets.len() as u64;
+        self.pending -= candidate.outcomes();
         let flow = (key.src(), key.dst());
         if let Some(count) = self.candidates_of_flow.get_mut(&flow) {
             *count -= 1;
@@ -766,6 +772,11 @@ impl Shard {
 }
 
 impl Candidate {
+    /// Frames whose outcome its packets are.
+    fn outcomes(&self) -> u64 {
+        self.packets.iter().filter(|packet| packet.is_outcome).count() as u64
+    }
+
     /// Takes one more packet and counts how many follow each other in the order of their numbers: a stream may begin out of
     /// order.
     fn take(&mut self, packet: &Packet, expected: bool) {
@@ -944,7 +955,7 @@ mod tests {
 
     fn end_interval(shard: &mut Shard, boundary: Option<Timestamp>, facts: &mut Vec<Fact>) {
         let mut turns = Vec::new();
-        shard.due(boundary, &mut |turn| turns.push(turn));
+        shard.due(boundary, &mut |turn| turns.push(turn), &mut |_| {});
         for turn in turns {
             shard.end_turn(&turn, facts);
         }

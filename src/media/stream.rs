@@ -298,6 +298,7 @@ impl Stream {
                 dscp: self.last_dscp,
                 vlan: self.vlan,
                 tunnel: self.tunnel,
+                is_outcome: true,
             };
             self.packet(&packet, pool);
         }

@@ -4,7 +4,7 @@ use super::CallClass;
 use super::{Quality, StreamId, Transport};
 use crate::units::{Nanos, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// State of an INVITE session, in the terms of RFC 3261 section 13 and RFC 6076.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,8 +124,12 @@ pub enum DiagnosisCode {
     NoResponse,
     /// Answered, and no media either way.
     NoMedia,
-    /// Answered, and media in one direction only.
+    /// Answered, and one side does not hear the other: a witness says so.
     OneWayMedia,
+    /// Answered, and media in one direction was not seen at this probe; nothing says whether it was received.
+    MediaNotSeen,
+    /// Media was not seen at this probe, and its receiver reports it: it takes another path.
+    MediaElsewhere,
     /// Media stopped while the call went on.
     MediaInterrupted,
     /// Loss spread evenly.
@@ -161,11 +165,13 @@ pub enum DiagnosisCode {
 }
 
 impl DiagnosisCode {
-    pub const ALL: [DiagnosisCode; 20] = [
+    pub const ALL: [DiagnosisCode; 22] = [
         DiagnosisCode::SetupFailed,
         DiagnosisCode::NoResponse,
         DiagnosisCode::NoMedia,
         DiagnosisCode::OneWayMedia,
+        DiagnosisCode::MediaNotSeen,
+        DiagnosisCode::MediaElsewhere,
         DiagnosisCode::MediaInterrupted,
         DiagnosisCode::RandomLoss,
         DiagnosisCode::BurstyLoss,
@@ -190,6 +196,8 @@ impl DiagnosisCode {
             DiagnosisCode::NoResponse => "no_response",
             DiagnosisCode::NoMedia => "no_media",
             DiagnosisCode::OneWayMedia => "one_way_media",
+            DiagnosisCode::MediaNotSeen => "media_not_seen",
+            DiagnosisCode::MediaElsewhere => "media_elsewhere",
             DiagnosisCode::MediaInterrupted => "media_interrupted",
             DiagnosisCode::RandomLoss => "random_loss",
             DiagnosisCode::BurstyLoss => "bursty_loss",
@@ -242,6 +250,14 @@ impl RoundTrips {
     }
 }
 
+/// An ICMP error about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UndeliveredRequest {
+    /// `port unreachable` and the like.
+    pub why: &'static str,
+    pub by: IpAddr,
+}
+
 /// One SIP call (INVITE session), by Call-ID. All times are those of the probe.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CallRecord {
@@ -275,6 +291,8 @@ pub struct CallRecord {
     pub auth_rounds: u32,
     /// Neither an answer nor media came.
     pub unanswered: bool,
+    /// An ICMP error about its latest INVITE; none once an answer came.
+    pub undelivered: Option<UndeliveredRequest>,
     /// Time from challenges to the INVITEs with credentials: that of the caller, who may have typed a password.
     pub auth_wait: Nanos,
     /// The call whose challenge (401, 407) this INVITE answers, by Call-ID and From tag, when it came after

@@ -112,7 +112,7 @@ impl Severity {
             | DiagnosisCode::NoResponse
             | DiagnosisCode::NoMedia
             | DiagnosisCode::OneWayMedia => Severity::Unusable,
-            DiagnosisCode::MediaInterrupted => Severity::Spoilt,
+            DiagnosisCode::MediaInterrupted | DiagnosisCode::MediaNotSeen => Severity::Spoilt,
             DiagnosisCode::RandomLoss
             | DiagnosisCode::BurstyLoss
             | DiagnosisCode::HighDelayVariation
@@ -127,6 +127,7 @@ impl Severity {
             | DiagnosisCode::ClockMismatch
             | DiagnosisCode::QueueBuildUp
             | DiagnosisCode::RouteChange
+            | DiagnosisCode::MediaElsewhere
             | DiagnosisCode::LowMos => Severity::Note,
         }
     }

@@ -7,13 +7,17 @@ pub mod burst;
 mod call;
 mod class;
 mod outcome;
+mod running;
 mod settings;
 mod signalling;
 mod stream;
 
-pub use call::{CallRecord, CallState, Cut, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips};
+pub use call::{
+    CallRecord, CallState, Cut, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips, UndeliveredRequest,
+};
 pub use class::{CallClass, FAIR_MOS, GOOD_MOS, is_a_persons_outcome};
-pub use outcome::{Ignored, Layer, Outcome, OutcomeCounts, OverLimit};
+pub use outcome::{Ignored, Layer, Outcome, OutcomeCounts, OverLimit, UnreadLink, UnreadTunnel};
+pub use running::{RunningCall, RunningStream};
 pub use settings::{Excess, JitterBuffer, Limits, Policy, Share};
 pub use signalling::{
     PayloadKind, PayloadMap, ReportBlock, RtcpKind, RtcpRecord, SipDirection, SipMessageRecord, Srtp, Transport,

@@ -32,13 +32,86 @@ impl Layer {
     }
 }
 
+/// Link types of captures that are not read, so that a capture of nothing but them says what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UnreadLink {
+    /// IEEE 802.11, bare or behind a radiotap, Prism or AVS header.
+    Ieee80211,
+    /// Frames of USB or Bluetooth.
+    Device,
+    /// SS7: MTP2, MTP3, SCCP.
+    Ss7,
+    /// Logs of packet filters other than NFLOG.
+    FilterLog,
+    Other,
+}
+
+impl UnreadLink {
+    /// Of a `LINKTYPE_` value (tcpdump.org/linktypes.html).
+    pub fn of(link: u32) -> UnreadLink {
+        match link {
+            105 | 119 | 127 | 163 | 192 => UnreadLink::Ieee80211,
+            186 | 187 | 189 | 201 | 220 | 249 | 251 | 254 | 256 => UnreadLink::Device,
+            139..=142 => UnreadLink::Ss7,
+            17 | 117 | 149 | 258 => UnreadLink::FilterLog,
+            _ => UnreadLink::Other,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            UnreadLink::Ieee80211 => "link_ieee80211",
+            UnreadLink::Device => "link_device",
+            UnreadLink::Ss7 => "link_ss7",
+            UnreadLink::FilterLog => "link_filter_log",
+            UnreadLink::Other => "link_other",
+        }
+    }
+}
+
+/// Tunnels that are not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UnreadTunnel {
+    /// IPsec that is encrypted.
+    Esp,
+    /// L2TP over IP or UDP.
+    L2tp,
+    /// IEEE 802.1AE.
+    Macsec,
+    /// Network service header (RFC 8300).
+    Nsh,
+    /// MPLS with neither IP nor Ethernet in it.
+    Pseudowire,
+    /// TZSP with anything but Ethernet in it.
+    Tzsp,
+}
+
+impl UnreadTunnel {
+    pub fn name(self) -> &'static str {
+        match self {
+            UnreadTunnel::Esp => "tunnel_esp",
+            UnreadTunnel::L2tp => "tunnel_l2tp",
+            UnreadTunnel::Macsec => "tunnel_macsec",
+            UnreadTunnel::Nsh => "tunnel_nsh",
+            UnreadTunnel::Pseudowire => "tunnel_pseudowire",
+            UnreadTunnel::Tzsp => "tunnel_tzsp",
+        }
+    }
+}
+
 /// Why a well-formed frame was set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ignored {
     /// Link type or EtherType other than IP.
     NotIp,
-    /// IP protocol other than UDP and TCP (ICMP and its quoted packets among them).
+    /// IP protocol other than UDP and TCP (ICMP among them, but for errors about media and signalling).
     OtherProtocol,
+    /// An ICMP error about a UDP datagram. It is evidence where the datagram was of a call.
+    IcmpError,
+    /// Link type that is not read.
+    UnreadLink(UnreadLink),
+    /// Tunnel that is not read.
+    UnreadTunnel(UnreadTunnel),
     /// UDP that is none of RTP, RTCP, SIP, STUN, DTLS.
     OtherUdp,
     /// TCP that carries no SIP, and segments without data.
@@ -55,6 +128,8 @@ pub enum Ignored {
     KeepAlive,
     /// A repeated TCP segment.
     TcpRetransmission,
+    /// Part of a packet or WebSocket message whose rest comes in another TCP segment.
+    TcpPart,
     /// RTCP that a mirror showed before.
     RtcpCopy,
     /// RTCP between addresses and about sources of which neither a call nor a stream is known, nor was soon after it.
@@ -70,6 +145,9 @@ impl Ignored {
         match self {
             Ignored::NotIp => "not_ip",
             Ignored::OtherProtocol => "other_protocol",
+            Ignored::IcmpError => "icmp_error",
+            Ignored::UnreadLink(link) => link.name(),
+            Ignored::UnreadTunnel(tunnel) => tunnel.name(),
             Ignored::OtherUdp => "other_udp",
             Ignored::OtherTcp => "other_tcp",
             Ignored::UnconfirmedMedia => "unconfirmed_media",
@@ -79,6 +157,7 @@ impl Ignored {
             Ignored::Fragment => "fragment",
             Ignored::KeepAlive => "keep_alive",
             Ignored::TcpRetransmission => "tcp_retransmission",
+            Ignored::TcpPart => "tcp_part",
             Ignored::RtcpCopy => "rtcp_copy",
             Ignored::UnknownRtcp => "unknown_rtcp",
             Ignored::CutShort => "cut_short",

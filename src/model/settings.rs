@@ -270,8 +270,8 @@ const ENDED_STREAM: usize = 2 * 1024;
 const GAP: usize = 288;
 const RTCP_COPY: usize = 128;
 const LATE_ADDRESS: usize = 112;
-const LIVE_CALL: usize = 1024;
-const LIVE_STREAM: usize = 40;
+const LIVE_CALL: usize = 10 * 1024;
+const LIVE_STREAM: usize = 340;
 
 #[cfg(test)]
 mod tests {

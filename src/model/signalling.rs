@@ -12,6 +12,8 @@ pub enum Transport {
     #[default]
     Udp,
     Tcp,
+    /// WebSocket (RFC 7118).
+    Ws,
 }
 
 impl Transport {
@@ -19,6 +21,7 @@ impl Transport {
         match self {
             Transport::Udp => "UDP",
             Transport::Tcp => "TCP",
+            Transport::Ws => "WS",
         }
     }
 }

@@ -186,6 +186,9 @@ impl Call {
     pub fn sight(&mut self, heard: &Heard<'_, '_>, limit: usize) -> Sight {
         self.responded |= !heard.request;
         self.record.unanswered = !self.responded;
+        if self.responded {
+            self.record.undelivered = None;
+        }
         self.record.last_at = self.record.last_at.max(heard.at);
         self.last_message_at = self.last_message_at.max(heard.at);
         let identity = heard.identity();
@@ -299,6 +302,7 @@ impl Call {
         self.confirmed = true;
         self.responded = true;
         self.record.unanswered = false;
+        self.record.undelivered = None;
     }
 
     /// The one door for changes of state.

@@ -13,6 +13,7 @@ mod machine;
 mod media;
 mod reports;
 mod round_trips;
+mod undelivered;
 
 use crate::model::{
     CallRecord, CallState, Cut, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection, SipMessageRecord,
@@ -487,7 +488,7 @@ fn refusal(error: sip::SipError, transport: Transport) -> Outcome {
         sip::SipError::Empty | sip::SipError::KeepAlive => Outcome::Ignored(Ignored::KeepAlive),
         sip::SipError::NotSip => Outcome::Ignored(match transport {
             Transport::Udp => Ignored::OtherUdp,
-            Transport::Tcp => Ignored::OtherTcp,
+            Transport::Tcp | Transport::Ws => Ignored::OtherTcp,
         }),
         sip::SipError::HeadersTooLong => Outcome::OverLimit(OverLimit::HeaderSize),
         sip::SipError::Incomplete => Outcome::Ignored(Ignored::CutShort),

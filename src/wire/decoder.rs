@@ -73,6 +73,7 @@ fn go<'a>(
     let fragment = match layers::walk(context, next) {
         Found::Udp(datagram) => return Decoded::Udp(datagram),
         Found::Tcp(segment) => return Decoded::Tcp(segment),
+        Found::Icmp(error) => return Decoded::Icmp(error),
         Found::Nothing(outcome) => return Decoded::Done(outcome),
         Found::Fragment(fragment) => fragment,
     };
@@ -94,6 +95,7 @@ fn go<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::UnreadTunnel;
     use crate::units::Nanos;
     use crate::wire::Datagram;
 
@@ -193,10 +195,26 @@ mod tests {
         ] {
             assert_eq!(check(link, &frame), ("", 0));
         }
-        assert!(matches!(
-            decoder().decode(Timestamp(0), LinkType(127), &ip, ip.len()),
-            Decoded::Done(Outcome::Ignored(Ignored::NotIp))
-        ));
+        let nflog = |length: [u8; 2], kind: [u8; 2]| {
+            cat(&[&[2, 0, 0, 5], &[8, 0, 1, 0, 0, 0, 0, 0], &[5, 0, 10, 0], b"x\0\0\0", &length, &kind, &ip])
+        };
+        let length = (4 + ip.len() as u16).to_le_bytes();
+        assert_eq!(check(LinkType::NFLOG, &nflog(length, [9, 0])), ("", 0));
+        let big = cat(&[&[2, 0, 0, 5, 0, 8, 0, 1, 0, 0, 0, 0], &(4 + ip.len() as u16).to_be_bytes(), &[0, 9], &ip]);
+        assert_eq!(check(LinkType::NFLOG, &big), ("", 0));
+        for (link, name) in [
+            (127, "link_ieee80211"),
+            (105, "link_ieee80211"),
+            (189, "link_device"),
+            (140, "link_ss7"),
+            (117, "link_filter_log"),
+            (9_999, "link_other"),
+        ] {
+            let mut d = decoder();
+            let outcome = d.decode(Timestamp(0), LinkType(link), &ip, ip.len());
+            let Decoded::Done(Outcome::Ignored(why)) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(why.name(), name);
+        }
     }
 
     #[test]
@@ -228,6 +246,16 @@ mod tests {
             (("erspan", 0), plain(47, &cat(&[&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1], &[0x20; 11], &[0], &frame]))),
             (("erspan", 0), plain(47, &cat(&[&[0x10, 0, 0x22, 0xeb, 0, 0, 0, 1], &[0x20; 11], &[1; 9], &frame]))),
             (("vxlan", 0), plain(17, &udp(4789, &cat(&[&[8, 0, 0, 0, 0, 0, 42, 0], &frame])))),
+            (("geneve", 0), plain(17, &udp(6081, &cat(&[&[0, 0, 0x65, 0x58, 0, 0, 42, 0], &frame])))),
+            (("geneve", 0), plain(17, &udp(6081, &cat(&[&[2, 0x40, 8, 0, 0, 0, 42, 0], &[0; 8], &ip])))),
+            (("tzsp", 0), plain(17, &udp(37008, &cat(&[&[1, 0, 0, 1, 0, 10, 1, 200, 1], &frame])))),
+            (("tzsp", 0), plain(17, &udp(37008, &cat(&[&[1, 1, 0, 1, 1], &frame])))),
+            // Ethernet over MPLS without control word, to any address; provider backbone bridges
+            (("mpls", 0), ethernet(0x8847, &cat(&[&[0, 1, 1, 64], &frame]))),
+            (("mpls", 0), ethernet(0x8847, &cat(&[&[0, 1, 1, 64, 0x4c], &frame[1..]]))),
+            (("mpls", 0), ethernet(0x8847, &cat(&[&[0, 1, 1, 64, 0xa2], &frame[1..]]))),
+            (("mpls", 200), ethernet(0x8847, &cat(&[&[0, 1, 1, 64], &frame[..12], &[0x81, 0, 0, 200, 8, 0], &ip]))),
+            (("pbb", 100), ethernet(0x88a8, &cat(&[&[0, 100, 0x88, 0xe7, 0, 0, 1, 2], &frame]))),
             (("ipip", 0), plain(4, &ip)),
             (("6in4", 0), plain(41, &ipv6(17, &udp(4000, PAYLOAD)))),
             (("ipip", 0), ethernet(0x86dd, &ipv6(4, &ip))),
@@ -242,6 +270,9 @@ mod tests {
             // media on the ports of tunnels
             (("", 0), plain(17, &udp(2152, PAYLOAD))),
             (("", 0), plain(17, &udp(4789, PAYLOAD))),
+            (("", 0), plain(17, &udp(6081, PAYLOAD))),
+            (("", 0), plain(17, &udp(37008, PAYLOAD))),
+            (("", 0), plain(17, &udp(1701, PAYLOAD))),
         ] {
             assert_eq!(check(LinkType::ETHERNET, &frame), expected);
         }
@@ -258,10 +289,36 @@ mod tests {
         for icv in [0, 12, 16, 24, 32] {
             assert_eq!(check(LinkType::ETHERNET, &esp(&[1, 2], 17, icv)), ("esp-null", 0));
         }
-        let other = Outcome::Ignored(Ignored::OtherProtocol);
+        let other = Outcome::Ignored(Ignored::UnreadTunnel(UnreadTunnel::Esp));
         assert_eq!(outcome(&esp(&[2, 1], 17, 12)), other, "padding is 1, 2, 3");
         assert_eq!(outcome(&esp(&[1, 2], 6, 12)), other, "no TCP in it");
         assert_eq!(outcome(&esp(&[1, 2], 17, 13)), other);
+    }
+
+    #[test]
+    fn tunnels_that_are_not_read_have_their_names() {
+        let ip = ipv4(17, 0, &udp(4000, PAYLOAD));
+        let plain = |protocol: u8, payload: &[u8]| ethernet(0x0800, &ipv4(protocol, 0, payload));
+        for (expected, frame) in [
+            ("tunnel_l2tp", plain(115, &cat(&[&[0, 0, 0, 9], &ip]))),
+            ("tunnel_l2tp", plain(17, &udp(1701, &cat(&[&[0, 2, 0, 1, 0, 1, 0xff, 3, 0, 0x21], &ip])))),
+            ("tunnel_l2tp", plain(17, &udp(1701, &[0xc8, 2, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0]))),
+            ("tunnel_macsec", ethernet(0x88e5, &[0; 40])),
+            ("tunnel_nsh", ethernet(0x894f, &[0; 40])),
+            ("tunnel_pseudowire", ethernet(0x8847, &cat(&[&[0, 1, 1, 64], &[0x77; 40]]))),
+            ("tunnel_tzsp", plain(17, &udp(37008, &cat(&[&[1, 0, 0, 18, 1], &[8; 40]])))),
+            ("other_udp", plain(17, &udp(37008, &[1, 4, 0, 0]))),
+            ("other_udp", plain(17, &udp(6081, &[0, 0x80, 0x65, 0x58, 0, 0, 42, 0]))),
+        ] {
+            let Outcome::Ignored(why) = outcome(&frame) else { panic!("{expected}: {:?}", outcome(&frame)) };
+            assert_eq!(why.name(), expected);
+        }
+        let endless = cat(&[&[1, 0, 0, 1], &[0; 200]]);
+        assert_eq!(outcome(&plain(17, &udp(37008, &endless))), Outcome::OverLimit(OverLimit::EncapsulationDepth));
+        let endless = cat(&[&[2, 0, 0, 5], &[4, 0, 1, 0].repeat(100)]);
+        let mut d = decoder();
+        let decoded = d.decode(Timestamp(0), LinkType::NFLOG, &endless, endless.len());
+        assert!(matches!(decoded, Decoded::Done(Outcome::OverLimit(OverLimit::EncapsulationDepth))));
     }
 
     #[test]
@@ -297,9 +354,13 @@ mod tests {
         short_ihl[0] = 0x44;
         assert_eq!(outcome(&ethernet(0x0800, &short_ihl)), Outcome::Malformed(Layer::Ip));
         assert_eq!(outcome(&ethernet(0x0800, &ipv4(6, 0, &[0; 20]))), Outcome::Malformed(Layer::Tcp));
-        let quoted = cat(&[&[3, 3, 0, 0, 0, 0, 0, 0], &ip]);
+        let quoted = cat(&[&[3, 4, 0, 0, 0, 0, 0, 0], &ip]);
         let other = Outcome::Ignored(Ignored::OtherProtocol);
-        assert_eq!(outcome(&ethernet(0x0800, &ipv4(1, 0, &quoted))), other, "quoted by ICMP");
+        assert_eq!(
+            outcome(&ethernet(0x0800, &ipv4(1, 0, &quoted))),
+            other,
+            "quoted by ICMP, which asks for smaller packets"
+        );
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Anything unusual (fragments, options, tunnels, lengths that disagree, headers cut off) is left to
 //! [`Decoder`](super::Decoder), which gives the same answer for everything taken here.
 
-use super::layers::{GTPU_PORT, VXLAN_PORT, is_vlan_tag};
+use super::layers::is_vlan_tag;
+use super::tunnels::may_be_tunnel_port;
 use super::{Datagram, LinkType, Path};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -80,12 +81,7 @@ fn rtp(bytes: &[u8], room: usize, src_ip: u128, dst_ip: u128, path: Path) -> Opt
     let length = usize::from(u16::from_be_bytes([len0, len1]));
     let dst_port = u16::from_be_bytes([d0, d1]);
     // 200 to 207 in the second octet are RTCP (RFC 5761 section 4).
-    if length > room
-        || length < 20
-        || matches!(dst_port, GTPU_PORT | VXLAN_PORT)
-        || version != 0x80
-        || second >> 3 == 25
-    {
+    if length > room || length < 20 || may_be_tunnel_port(dst_port) || version != 0x80 || second >> 3 == 25 {
         return None;
     }
     Some(PlainRtp {
@@ -159,7 +155,7 @@ fn udp(bytes: &[u8], room: usize, src: IpAddr, dst: IpAddr, path: Path) -> Optio
     let length = usize::from(u16::from_be_bytes([len0, len1]));
     let wire_len = length.checked_sub(8)?;
     let to = u16::from_be_bytes([d0, d1]);
-    if length > room || to == GTPU_PORT || to == VXLAN_PORT {
+    if length > room || may_be_tunnel_port(to) {
         return None;
     }
     Some(Datagram {

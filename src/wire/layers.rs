@@ -6,8 +6,10 @@
 use super::cursor::Span;
 use super::esp;
 use super::fragments::{Fragment, FragmentKey};
+use super::icmp::{self, IcmpError};
+use super::tunnels::{gre, in_udp, mpls};
 use super::{Datagram, LinkType, Path, Segment};
-use crate::model::{Ignored, Layer, Outcome, OverLimit};
+use crate::model::{Ignored, Layer, Outcome, OverLimit, UnreadLink, UnreadTunnel};
 use etherparse::err::{ipv4, ipv6, tcp};
 use etherparse::{
     Ethernet2HeaderSlice, IpAuthHeaderSlice, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice,
@@ -15,25 +17,22 @@ use etherparse::{
 };
 use std::net::{IpAddr, SocketAddr};
 
-pub(super) const GTPU_PORT: u16 = 2152;
-pub(super) const VXLAN_PORT: u16 = 4789;
-
 /// Tags and labels beyond these are a bomb, not a network: real frames carry two VLAN tags and three or four labels.
 const MAX_VLANS: u8 = 4;
-const MAX_LABELS: u8 = 8;
-const MAX_TUNNELS: u8 = 3;
+pub(super) const MAX_LABELS: u8 = 8;
+pub(super) const MAX_TUNNELS: u8 = 3;
 /// Extension headers per IP header, or per GTP-U header.
-const MAX_EXTENSIONS: u8 = 8;
+pub(super) const MAX_EXTENSIONS: u8 = 8;
 
 /// What is known from the layers outside.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Context {
     vlan: u16,
     vlans: u8,
-    labels: u8,
-    tunnels: u8,
+    pub labels: u8,
+    pub tunnels: u8,
     extensions: u8,
-    tunnel: &'static str,
+    pub tunnel: &'static str,
 }
 
 /// The IP header around the part being read.
@@ -64,21 +63,22 @@ pub(super) enum Found<'a> {
     Udp(Datagram<'a>),
     Tcp(Segment<'a>),
     Fragment(Fragment<'a>),
+    Icmp(IcmpError<'a>),
     Nothing(Outcome),
 }
 
-const CUT: Outcome = Outcome::Ignored(Ignored::CutShort);
-const NOT_IP: Outcome = Outcome::Ignored(Ignored::NotIp);
-const OTHER: Outcome = Outcome::Ignored(Ignored::OtherProtocol);
+pub(super) const CUT: Outcome = Outcome::Ignored(Ignored::CutShort);
+pub(super) const NOT_IP: Outcome = Outcome::Ignored(Ignored::NotIp);
+pub(super) const OTHER: Outcome = Outcome::Ignored(Ignored::OtherProtocol);
 const TOO_DEEP: Outcome = Outcome::OverLimit(OverLimit::EncapsulationDepth);
 
 /// One step: what follows, or the end.
-enum Step<'a> {
+pub(super) enum Step<'a> {
     Go(Next<'a>),
     End(Found<'a>),
 }
 
-type Read<'a> = Result<Step<'a>, Outcome>;
+pub(super) type Read<'a> = Result<Step<'a>, Outcome>;
 
 /// EtherTypes that announce a VLAN tag: 802.1Q, 802.1ad and the two older QinQ values.
 #[inline]
@@ -113,7 +113,34 @@ pub(super) fn start(link: LinkType, frame: Span<'_>) -> Result<Next<'_>, Outcome
         }
         LinkType::PPP | LinkType::PPP_HDLC => Ok(Next::Ppp(frame)),
         LinkType::PPP_ETHER => Ok(Next::EtherType(0x8864, frame)),
-        _ => Err(NOT_IP),
+        LinkType::NFLOG => nflog(frame),
+        LinkType(other) => Err(Outcome::Ignored(Ignored::UnreadLink(UnreadLink::of(other)))),
+    }
+}
+
+/// A packet that netfilter logged: family, version and group, then attributes with a length in the byte order of the host
+/// that captured, one of which is the packet (nfnetlink_log.h).
+fn nflog(frame: Span<'_>) -> Result<Next<'_>, Outcome> {
+    const PAYLOAD: u16 = 9;
+    /// The kernel has some twenty kinds of attributes.
+    const MAX_ATTRIBUTES: u8 = 64;
+    let mut c = frame.cursor();
+    c.take(4).ok_or(CUT)?;
+    let (mut at, mut attributes) = (4, 0);
+    loop {
+        deeper(&mut attributes, MAX_ATTRIBUTES)?;
+        let [length, kind] = [c.array::<2>().ok_or(CUT)?, c.array::<2>().ok_or(CUT)?];
+        // The upper bits of the kind are flags. Of the two byte orders, that of the host gives the smaller one.
+        let little = u16::from_le_bytes(kind) & 0x3fff <= u16::from_be_bytes(kind) & 0x3fff;
+        let number = |bytes| usize::from(if little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) });
+        let (length, kind) = (number(length), number(kind) & 0x3fff);
+        let body = length.checked_sub(4).ok_or(Outcome::Malformed(Layer::Link))?;
+        if kind == usize::from(PAYLOAD) {
+            return Ok(Next::Ip(frame.skip(at + 4).with_length(body)));
+        }
+        let padded = body.next_multiple_of(4);
+        c.take(padded).ok_or(CUT)?;
+        at += 4 + padded;
     }
 }
 
@@ -172,6 +199,10 @@ fn by_ethertype<'a>(context: &mut Context, ethertype: u16, span: Span<'a>) -> Re
             context.tunnel = "pppoe";
             Next::Ppp(span.skip(6).with_length(usize::from(length)))
         }
+        // Provider backbone bridge (IEEE 802.1ah): the service tag, then the customer's own frame
+        0x88e7 => enter(context, "pbb", Next::Ethernet(span.skip(4)))?,
+        0x88e5 => return Err(Outcome::Ignored(Ignored::UnreadTunnel(UnreadTunnel::Macsec))),
+        0x894f => return Err(Outcome::Ignored(Ignored::UnreadTunnel(UnreadTunnel::Nsh))),
         // IEEE 802.3 length (and the 802.2 marker of Linux cooked captures): LLC, of which only SNAP carries IP
         4 | 36..=1500 => {
             let mut c = span.cursor();
@@ -207,29 +238,6 @@ fn ppp(span: Span<'_>) -> Read<'_> {
         0x0021 | 0x0057 => Ok(Step::Go(Next::Ip(span.skip(used)))),
         0x0281 => Ok(Step::Go(Next::Mpls(span.skip(used)))),
         _ => Err(NOT_IP),
-    }
-}
-
-/// Label stack (RFC 3032). What it carries shows only in the first nibble behind it: IP, or a pseudowire control
-/// word (RFC 4448) with Ethernet.
-fn mpls<'a>(context: &mut Context, mut span: Span<'a>) -> Read<'a> {
-    context.tunnel = "mpls";
-    loop {
-        let entry = span.cursor().u32().ok_or(CUT)?;
-        deeper(&mut context.labels, MAX_LABELS)?;
-        span = span.skip(4);
-        if entry & 0x100 != 0 {
-            break;
-        }
-    }
-    match span.bytes.first().map(|b| b >> 4) {
-        Some(4 | 6) => Ok(Step::Go(Next::Ip(span))),
-        Some(0) => {
-            deeper(&mut context.tunnels, MAX_TUNNELS)?;
-            Ok(Step::Go(Next::Ethernet(span.skip(4))))
-        }
-        Some(_) => Err(NOT_IP),
-        None => Err(CUT),
     }
 }
 
@@ -328,48 +336,16 @@ fn by_protocol<'a>(context: &mut Context, ip: Ip, protocol: u8, span: Span<'a>) 
         41 => enter(context, if ip.src.is_ipv4() { "6in4" } else { "ipip" }, Next::Ip(span))?,
         47 => return gre(context, span),
         50 => {
-            let (inner, payload) = esp::unwrap(&ip, span).ok_or(OTHER)?;
+            let encrypted = Outcome::Ignored(Ignored::UnreadTunnel(UnreadTunnel::Esp));
+            let (inner, payload) = esp::unwrap(&ip, span).ok_or(encrypted)?;
             enter(context, "esp-null", Next::Protocol(ip, inner, payload))?
         }
         137 => Next::Mpls(span),
-        _ => return Err(OTHER),
-    };
-    Ok(Step::Go(next))
-}
-
-/// GRE (RFC 2784, 2890), its PPTP variant (RFC 2637) and ERSPAN types I to III over it.
-fn gre<'a>(context: &mut Context, span: Span<'a>) -> Read<'a> {
-    let mut c = span.cursor();
-    let flags = c.u16().ok_or(CUT)?;
-    let protocol = c.u16().ok_or(CUT)?;
-    let has = |bit: u16| flags & bit != 0;
-    let optional = match flags & 7 {
-        // checksum, key and sequence number, four bytes each; source routing (0x4000) was never used
-        0 if !has(0x4000) => [has(0x8000), has(0x2000), has(0x1000)],
-        1 => [has(0x2000), has(0x1000), has(0x0080)],
-        _ => return Err(OTHER),
-    };
-    let header_len = 4 + 4 * optional.iter().filter(|present| **present).count();
-    let inner = span.skip(header_len);
-    c.take(header_len - 4).ok_or(CUT)?;
-    let next = match protocol {
-        0x6558 => enter(context, "gre", Next::Ethernet(inner))?,
-        // type I is a bare mirrored frame, type II came with the sequence number
-        0x88be if !has(0x1000) => enter(context, "erspan", Next::Ethernet(inner))?,
-        0x88be => {
-            c.take(8).ok_or(CUT)?;
-            enter(context, "erspan", Next::Ethernet(inner.skip(8)))?
+        1 | 58 => {
+            let error = icmp::error(ip.src, ip.dst, span.bytes).ok_or(OTHER)?;
+            return Ok(Step::End(Found::Icmp(error)));
         }
-        0x22eb => {
-            // the last bit of the twelve says whether a platform sub-header of eight more follows
-            let optional = c.take(11).and_then(|_| c.u8()).ok_or(CUT)? & 1 == 1;
-            if optional {
-                c.take(8).ok_or(CUT)?;
-            }
-            enter(context, "erspan", Next::Ethernet(inner.skip(if optional { 20 } else { 12 })))?
-        }
-        0x880b => enter(context, "gre", Next::Ppp(inner))?,
-        0x0800 | 0x86dd | 0x8100 | 0x88a8 | 0x8847 | 0x8848 => enter(context, "gre", Next::EtherType(protocol, inner))?,
+        115 => return Err(Outcome::Ignored(Ignored::UnreadTunnel(UnreadTunnel::L2tp))),
         _ => return Err(OTHER),
     };
     Ok(Step::Go(next))
@@ -385,12 +361,7 @@ fn udp<'a>(context: &mut Context, ip: Ip, span: Span<'a>) -> Read<'a> {
         return Err(CUT);
     }
     let payload = span.skip(8).with_length(length - 8);
-    let inner = match header.destination_port() {
-        GTPU_PORT => gtp_u(context, payload)?,
-        VXLAN_PORT => vxlan(context, payload)?,
-        _ => None,
-    };
-    if let Some(next) = inner {
+    if let Some(next) = in_udp(context, header.destination_port(), payload)? {
         return Ok(Step::Go(next));
     }
     Ok(Step::End(Found::Udp(Datagram {
@@ -421,69 +392,17 @@ fn tcp<'a>(context: &Context, ip: Ip, span: Span<'a>) -> Read<'a> {
     })))
 }
 
-/// GTP-U version 1 (3GPP TS 29.281). `None` when the bytes are something else on that port.
-fn gtp_u<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>, Outcome> {
-    const G_PDU: u8 = 255;
-    let mut c = span.cursor();
-    let (Some(flags), Some(kind), Some(length)) = (c.u8(), c.u8(), c.u16()) else { return unknown(span) };
-    // version 1, protocol type GTP, spare bit zero
-    if flags & 0xf8 != 0x30 {
-        return Ok(None);
-    }
-    match kind {
-        G_PDU => {}
-        // echo, error indication, supported extensions, tunnel status, end marker
-        1 | 2 | 26 | 31 | 253 | 254 => return Err(Outcome::Ignored(Ignored::OtherUdp)),
-        _ => return Ok(None),
-    }
-    let _teid = c.u32().ok_or(CUT)?;
-    let mut used = 0;
-    if flags & 7 != 0 {
-        let [_, _, _, mut next_type] = c.array::<4>().ok_or(CUT)?;
-        used = 4;
-        let mut extensions = 0;
-        while flags & 4 != 0 && next_type != 0 {
-            deeper(&mut extensions, MAX_EXTENSIONS)?;
-            let bytes = usize::from(c.u8().ok_or(CUT)?) * 4;
-            let body = bytes.checked_sub(1).ok_or(Outcome::Malformed(Layer::Tunnel))?;
-            next_type = c.take(body).and_then(<[u8]>::last).copied().ok_or(CUT)?;
-            used += bytes;
-        }
-    }
-    let inner = span.skip(8).with_length(usize::from(length)).skip(used);
-    match inner.bytes.first().map(|b| b >> 4) {
-        Some(4 | 6) => enter(context, "gtp-u", Next::Ip(inner)).map(Some),
-        // an Ethernet or unstructured session
-        Some(_) => Err(OTHER),
-        None => Err(CUT),
-    }
-}
-
-/// VXLAN (RFC 7348), also with a group policy. `None` when the bytes are something else on that port.
-fn vxlan<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>, Outcome> {
-    match span.cursor().array::<8>() {
-        Some([0x08, 0, 0, 0, .., 0] | [0x88, .., 0]) => enter(context, "vxlan", Next::Ethernet(span.skip(8))).map(Some),
-        Some(_) => Ok(None),
-        None => unknown(span),
-    }
-}
-
-/// Too few bytes to tell a tunnel from a payload.
-fn unknown<'a>(span: Span<'a>) -> Result<Option<Next<'a>>, Outcome> {
-    if span.is_cut() { Err(CUT) } else { Ok(None) }
-}
-
 fn path(context: &Context, ip: &Ip) -> Path {
     Path { ip_id: ip.ip_id, ttl: ip.ttl, dscp: ip.dscp, vlan: context.vlan, tunnel: context.tunnel }
 }
 
-fn enter<'a>(context: &mut Context, tunnel: &'static str, next: Next<'a>) -> Result<Next<'a>, Outcome> {
+pub(super) fn enter<'a>(context: &mut Context, tunnel: &'static str, next: Next<'a>) -> Result<Next<'a>, Outcome> {
     deeper(&mut context.tunnels, MAX_TUNNELS)?;
     context.tunnel = tunnel;
     Ok(next)
 }
 
-fn deeper(depth: &mut u8, max: u8) -> Result<(), Outcome> {
+pub(super) fn deeper(depth: &mut u8, max: u8) -> Result<(), Outcome> {
     if *depth >= max {
         return Err(TOO_DEEP);
     }

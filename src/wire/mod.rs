@@ -14,6 +14,7 @@ mod decoder;
 mod esp;
 mod fast;
 mod fragments;
+mod icmp;
 mod layers;
 pub mod rtcp;
 pub mod rtp;
@@ -21,11 +22,15 @@ pub mod sdp;
 pub mod sip;
 pub(crate) mod steps;
 pub mod tcp;
+mod tunnels;
+pub mod units;
 pub mod vqreport;
+pub mod websocket;
 mod xr;
 
 pub use decoder::{Decoder, DecoderCounters};
 pub use fast::{PlainRtp, fast_rtp, fast_udp};
+pub use icmp::{IcmpError, Undelivered};
 
 use crate::model::Outcome;
 use std::net::SocketAddr;
@@ -51,6 +56,8 @@ impl LinkType {
     pub const LINUX_SLL: LinkType = LinkType(113);
     pub const IPV4: LinkType = LinkType(228);
     pub const IPV6: LinkType = LinkType(229);
+    /// Packets that a netfilter rule logged, behind attributes of the log.
+    pub const NFLOG: LinkType = LinkType(239);
     pub const LINUX_SLL2: LinkType = LinkType(276);
 }
 
@@ -59,6 +66,8 @@ impl LinkType {
 pub enum Decoded<'a> {
     Udp(Datagram<'a>),
     Tcp(Segment<'a>),
+    /// A datagram was not delivered.
+    Icmp(IcmpError<'a>),
     /// Nothing to go on with: ignored, malformed or over a limit.
     Done(Outcome),
 }
@@ -73,8 +82,8 @@ pub struct Path {
     pub dscp: u8,
     /// Outermost VLAN, 0 if none.
     pub vlan: u16,
-    /// Innermost encapsulation: `gtp-u`, `gre`, `erspan`, `vxlan`, `ipip`, `6in4`, `mpls`, `pppoe`, `esp-null`;
-    /// empty if none.
+    /// Innermost encapsulation: `gtp-u`, `gre`, `erspan`, `vxlan`, `geneve`, `tzsp`, `ipip`, `6in4`, `mpls`, `pppoe`, `pbb`,
+    /// `esp-null`; empty if none.
     pub tunnel: &'static str,
 }
 

@@ -1,7 +1,8 @@
-//! TCP byte streams that may carry SIP: ordered, deduplicated, bounded; each direction by itself.
+//! TCP byte streams that may carry SIP, SIP over WebSocket, or framed RTP: ordered, deduplicated, bounded; each direction by
+//! itself.
 //!
-//! A stream is followed from its first bytes when they could begin a SIP message, or from the first segment that
-//! does so when the connection was already up. Everything else is remembered as not SIP, with nothing buffered.
+//! A stream is followed from its first bytes when they could begin one of these, or from the first segment that
+//! does so when the connection was already up. Everything else is remembered as something else, with nothing buffered.
 //! A hole that does not close (the probe missed it, the endpoints did not) ends what was read so far, and reading goes
 //! on at the next segment that begins a message.
 //!
@@ -10,8 +11,10 @@
 
 mod stream;
 
-use super::Segment;
 use super::sip::{Framing, FramingLimits};
+use super::units::{Unit, Units};
+use super::websocket::WsStep;
+use super::{Path, Segment};
 use crate::model::{Limits, Outcome};
 use crate::units::{Nanos, Timestamp};
 use std::collections::{BTreeSet, HashMap};
@@ -41,13 +44,23 @@ impl TcpFlow {
     }
 }
 
+/// What a stream is read as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Sip,
+    /// SIP over WebSocket.
+    WebSocket,
+    /// RTP, RTCP and STUN.
+    Packets(Units),
+}
+
 /// What a segment was.
 #[derive(Debug)]
 pub enum TcpOutcome<'a> {
     /// The stream has bytes to read.
     Readable(TcpStream<'a>),
-    /// Part of a SIP stream, kept until what comes before it arrives, or until there is enough to tell.
-    Held,
+    /// Part of a stream that is read, kept until what comes before it arrives, or until there is enough to tell.
+    Held(Option<Protocol>),
     Done(Outcome),
 }
 
@@ -65,6 +78,31 @@ impl TcpStream<'_> {
 
     pub fn bytes(&self) -> &[u8] {
         self.stream.readable()
+    }
+
+    /// What it is read as.
+    pub fn protocol(&self) -> Protocol {
+        self.stream.protocol().unwrap_or(Protocol::Sip)
+    }
+
+    /// How the last segment travelled. Several packets share its identification, which tells nothing about copies of them.
+    pub fn path(&self) -> Path {
+        Path { ip_id: None, ..self.stream.path }
+    }
+
+    /// The packet that the bytes begin with, in [`Protocol::Packets`].
+    pub fn unit(&self, units: Units) -> Unit {
+        self.stream.unit(units)
+    }
+
+    /// Reads on in a WebSocket; what was counted is consumed. `most`: bytes of a message.
+    pub fn web_socket(&mut self, most: usize) -> WsStep {
+        self.stream.web_socket(most)
+    }
+
+    /// The message that [`TcpStream::web_socket`] ended last.
+    pub fn message(&self) -> &[u8] {
+        self.stream.message()
     }
 
     /// What the bytes begin with. Of what it counts, [`TcpStream::consume`] is to take all before the next call: then no byte
@@ -158,7 +196,7 @@ impl Reassembler {
         settle(&mut self.by_age, &mut self.holes, at, flow, stream);
         match fed {
             Fed::Readable => TcpOutcome::Readable(TcpStream { flow, stream }),
-            Fed::Held => TcpOutcome::Held,
+            Fed::Held => TcpOutcome::Held(stream.protocol()),
             Fed::Done(outcome) => TcpOutcome::Done(outcome),
         }
     }
@@ -187,7 +225,7 @@ impl Reassembler {
     /// Forgets idle and closed directions. It changes nothing that [`Reassembler::push`] says later; it only frees
     /// memory sooner.
     pub fn expire(&mut self, at: Timestamp) {
-        for rank in [Rank::Closed, Rank::Other, Rank::Sip] {
+        for rank in [Rank::Closed, Rank::Other, Rank::Read] {
             while let Some(&(found, touched, flow)) = self.by_age.range((rank, Timestamp::MIN, LOWEST_FLOW)..).next()
                 && found == rank
                 && is_idle((rank, touched), at)
@@ -328,7 +366,7 @@ mod tests {
                     take_lines(&mut stream, &mut self.read, &mut self.broken);
                     "readable".to_owned()
                 }
-                TcpOutcome::Held => "held".to_owned(),
+                TcpOutcome::Held(_) => "held".to_owned(),
                 TcpOutcome::Done(outcome) => outcome.name(),
             };
             self.release(at);
@@ -427,8 +465,10 @@ mod tests {
     #[test]
     fn other_protocols_are_remembered_without_bytes() {
         let mut rig = Rig::opened();
-        assert_eq!(rig.push(0, &segment(ISN.wrapping_add(1), &[0x16, 3, 1, 2, 0])), "ignored.other_tcp");
-        assert_eq!(rig.push(1, &segment(ISN.wrapping_add(6), MESSAGE)), "ignored.other_tcp");
+        let hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 0, 0, 0, 0, 0];
+        assert_eq!(rig.push(0, &segment(ISN.wrapping_add(1), &hello[..5])), "held", "it may be the length of a packet");
+        assert_eq!(rig.push(0, &segment(ISN.wrapping_add(6), &hello[5..])), "ignored.other_tcp");
+        assert_eq!(rig.push(1, &segment(ISN.wrapping_add(17), MESSAGE)), "ignored.other_tcp");
         assert_eq!((rig.tcp.buffered(), rig.tcp.len()), (0, 1));
         rig.push(2, &syn(77));
         assert_eq!(rig.push(3, &segment(78, MESSAGE)), "readable", "a new connection on the same ports");

@@ -42,6 +42,14 @@ pub fn udp(src: SocketAddr, dst: SocketAddr, lower: Lower, payload: &[u8]) -> Ve
     ethernet(src.ip(), dst.ip(), lower, 17, &header, payload)
 }
 
+/// An ICMP error of type 3 from `from` about a datagram over IPv4: its IP header and as much of it as `quoted` bytes.
+pub fn unreachable(from: IpAddr, code: u8, src: SocketAddr, dst: SocketAddr, payload: &[u8], quoted: usize) -> Vec<u8> {
+    let lower = Lower { id: 0, ttl: 64, dscp: 0, vlan: None };
+    let datagram = udp(src, dst, lower, payload);
+    let quote = &datagram[14..datagram.len().min(14 + 20 + quoted)];
+    ethernet(from, src.ip(), lower, 1, &[3, code, 0, 0, 0, 0, 0, 0], quote)
+}
+
 /// One TCP segment in an Ethernet frame.
 pub fn tcp(src: SocketAddr, dst: SocketAddr, lower: Lower, segment: Segment, payload: &[u8]) -> Vec<u8> {
     let mut header = Vec::with_capacity(20);

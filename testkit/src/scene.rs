@@ -4,7 +4,7 @@
 use crate::frame::{self, Lower};
 use crate::pcap::Frame;
 use crate::world::START;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 const MS: i64 = 1_000_000;
 const LOWER: Lower = Lower { id: 0, ttl: 64, dscp: 0, vlan: None };
@@ -85,6 +85,50 @@ impl Scene {
         let bytes = frame::udp(src, dst, LOWER, payload);
         self.frames.push(Frame { at: START + at_ms * MS, wire_len: bytes.len() as u32, bytes });
         self
+    }
+
+    /// An ICMP error about a datagram (IPv4): code 3 is port unreachable. `quoted` bytes of the datagram are in it.
+    pub fn unreachable(
+        &mut self,
+        at_ms: i64,
+        (from, code): (IpAddr, u8),
+        (src, dst): (SocketAddr, SocketAddr),
+        payload: &[u8],
+        quoted: usize,
+    ) -> &mut Scene {
+        let bytes = frame::unreachable(from, code, src, dst, payload, quoted);
+        self.frames.push(Frame { at: START + at_ms * MS, wire_len: bytes.len() as u32, bytes });
+        self
+    }
+
+    /// An RTCP report from the port above each address: a sender report after so many packets, or a receiver report; with a
+    /// block about a source, or none.
+    pub fn report(
+        &mut self,
+        at_ms: i64,
+        (src, dst): (SocketAddr, SocketAddr),
+        ssrc: u32,
+        sent: Option<u32>,
+        about: Option<u32>,
+    ) -> &mut Scene {
+        let count = u8::from(about.is_some());
+        let words = 1 + 5 * u16::from(sent.is_some()) + 6 * u16::from(count);
+        let mut bytes = vec![0x80 | count, if sent.is_some() { 200 } else { 201 }];
+        bytes.extend(words.to_be_bytes());
+        bytes.extend(ssrc.to_be_bytes());
+        if let Some(packets) = sent {
+            // NTP and RTP time, packets and octets.
+            for word in [3_900_000_000 + (at_ms / 1000) as u32, 0, 160 * packets, packets, 160 * packets] {
+                bytes.extend(word.to_be_bytes());
+            }
+        }
+        if let Some(about) = about {
+            for word in [about, 0, 1_000 + (at_ms / 20) as u32, 8, 0, 0] {
+                bytes.extend(word.to_be_bytes());
+            }
+        }
+        let above = |at: SocketAddr| SocketAddr::new(at.ip(), at.port() + 1);
+        self.udp(at_ms, above(src), above(dst), &bytes)
     }
 
     /// One SIP message. `start` is its first line, `cseq` as in `1 INVITE`; tags and branch follow from the Call-ID.

@@ -62,7 +62,15 @@ pub fn service(reader: Client, live: Arc<LiveFeed>, spool_ok: bool) -> Router {
 }
 
 pub fn service_over(reader: Reader, live: Arc<LiveFeed>, spool_ok: bool) -> Router {
-    app(AppState { reader, live, telemetry: Arc::new(Spool(spool_ok)), hosts: HostPolicy::loopback(), now: || START })
+    app(AppState {
+        reader,
+        live,
+        telemetry: Arc::new(Spool(spool_ok)),
+        hosts: HostPolicy::loopback(),
+        probe: "probe-1".into(),
+        site: "site-1".into(),
+        now: || START,
+    })
 }
 
 pub async fn get(router: &Router, uri: &str) -> Answer {

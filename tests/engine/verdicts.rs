@@ -132,7 +132,9 @@ fn every_verdict_has_a_call_that_has_it_and_one_that_just_has_not() {
         (SetupFailed, setup(503, 500), setup(486, 500)),
         (NoResponse, unanswered(33_000, None), unanswered(31_600, None)),
         (NoMedia, verdict(&call("0", |rtp| rtp, |_| None, false)), pcmu(clean)),
-        (OneWayMedia, verdict(&call("0", |rtp| rtp, clean, false)), pcmu(clean)),
+        (OneWayMedia, one_way(Some(None)), one_way(Some(Some(9)))),
+        (MediaNotSeen, one_way(None), pcmu(clean)),
+        (MediaElsewhere, one_way(Some(Some(9))), one_way(Some(None))),
         // 2.2 and 1.8 s in one piece; the loss itself is told beside it.
         (MediaInterrupted, lost(|i| (500..610).contains(&i)), lost(|i| (500..590).contains(&i))),
         (RandomLoss, lost(|i| i % 90 == 45), lost(|i| i % 110 == 55)),
@@ -173,6 +175,18 @@ fn every_verdict_has_a_call_that_has_it_and_one_that_just_has_not() {
     }
     none(wrong);
     insta::assert_snapshot!(text);
+}
+
+/// Media of the caller only was seen; its RTCP reports name a source it hears, or none, or there are no reports.
+fn one_way(reports: Option<Option<u32>>) -> String {
+    let mut scene = call("0", |rtp| rtp, |_| Some(0), false);
+    let way = (at("192.0.2.1:20000"), at("198.51.100.1:30000"));
+    for n in 1..4 {
+        if let Some(hears) = reports {
+            scene.report(5_000 * n, way, 7, Some(250 * n as u32), hears);
+        }
+    }
+    verdict(&scene)
 }
 
 /// Both directions lose the same moments, or each its own.

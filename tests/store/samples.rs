@@ -49,6 +49,7 @@ pub fn call(uid: u64) -> CallRecord {
         retry_of: Some(u64::MAX - 3),
         auth_wait: Nanos::ZERO,
         unanswered: false,
+        undelivered: None,
         mos_worst_minute_at: Some(at(3_000_000_000)),
         retransmissions: 3,
         messages: 14,

@@ -4,7 +4,10 @@
 use super::Key;
 use auscult::capture::Timeline;
 use auscult::model::Limits;
-use auscult::wire::{Decoded, Decoder, rtp};
+use auscult::wire::classify::{Class, classify};
+use auscult::wire::tcp::{Protocol, Reassembler, TcpOutcome};
+use auscult::wire::units::Unit;
+use auscult::wire::{Datagram, Decoded, Decoder, rtp};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -35,27 +38,45 @@ pub struct Sums {
     pub passed_over: u64,
 }
 
-/// Packets in UDP that may be RTP, by stream, in order of capture.
+/// Packets that may be RTP, by stream, in order of capture.
 pub fn packets(path: &Path) -> HashMap<Key, Vec<Packet>> {
     let mut timeline = Timeline::open(&[path.to_owned()]).unwrap();
     let mut decoder = Decoder::new(&Limits::default());
+    let mut tcp = Reassembler::new(&Limits::default());
     let mut streams: HashMap<Key, Vec<Packet>> = HashMap::new();
     let mut start = None;
     while let Some(frame) = timeline.next_frame().unwrap() {
         let start = *start.get_or_insert(frame.at);
         let at_ms = (frame.at.0 - start.0) as f64 / 1e6;
-        let Decoded::Udp(d) = decoder.decode(frame.at, frame.link, frame.bytes, frame.wire_len as usize) else {
-            continue;
+        let mut take = |d: &Datagram<'_>| {
+            let Ok(h) = rtp::parse(d.payload, d.wire_len) else { return };
+            streams.entry((d.src, d.dst, h.ssrc.to_string().to_ascii_lowercase())).or_default().push(Packet {
+                at_ms,
+                seq: h.seq,
+                timestamp: h.timestamp,
+                marker: h.marker,
+                payload_type: h.payload_type.0,
+                payload_len: h.payload_len,
+            });
         };
-        let Ok(h) = rtp::parse(d.payload, d.wire_len) else { continue };
-        streams.entry((d.src, d.dst, h.ssrc.to_string().to_ascii_lowercase())).or_default().push(Packet {
-            at_ms,
-            seq: h.seq,
-            timestamp: h.timestamp,
-            marker: h.marker,
-            payload_type: h.payload_type.0,
-            payload_len: h.payload_len,
-        });
+        match decoder.decode(frame.at, frame.link, frame.bytes, frame.wire_len as usize) {
+            Decoded::Udp(d) => take(&d),
+            Decoded::Tcp(segment) => {
+                let TcpOutcome::Readable(mut stream) = tcp.push(frame.at, &segment) else { continue };
+                let Protocol::Packets(units) = stream.protocol() else { continue };
+                while let Unit::Packet { header, len, total } = stream.unit(units) {
+                    let bytes = &stream.bytes()[header..header + len];
+                    let (payload, wire_len) = match classify(bytes, len) {
+                        Class::Relayed { payload, wire_len } => (payload, wire_len),
+                        _ => (bytes, len),
+                    };
+                    let (src, dst) = (stream.flow().src, stream.flow().dst);
+                    take(&Datagram { src, dst, path: stream.path(), payload, wire_len });
+                    stream.consume(total);
+                }
+            }
+            _ => {}
+        }
     }
     streams
 }

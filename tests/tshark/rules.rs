@@ -23,11 +23,11 @@ packets are the same, and the difference is in the arithmetic. A rule that expla
 
 pub const RULES: &[Rule] = &[
     Rule {
-        name: "media inside TCP",
+        name: "too few packets",
         recorded: true,
-        says: "tshark lists RTP that a TURN server relays over TCP. TCP repeats what is lost and holds back what is \
-               late, so such segments say nothing about the media. Auscult does not measure them.",
-        holds: |c| c.figure == LISTED && c.theirs.is_some() && c.sums.is_none(),
+        says: "tshark lists what looks like RTP where it was told so, here by a TURN server's relay over TCP, from the first \
+               packet on. Auscult takes four in sequence for a stream where no session description names the address.",
+        holds: |c| c.figure == LISTED && c.theirs.is_some_and(|line| line.packets < 4),
     },
     Rule {
         name: "no clock rate",
@@ -84,10 +84,16 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "timestamps before the first",
-        recorded: false,
+        recorded: true,
         says: "tshark measures nothing at timestamps before that of the first packet. When the sender's timestamp jumps \
-               back, its jitter is that of the time before. Auscult begins a new segment and measures on.",
-        holds: |c| jitter(c) && sums_fit(c) && !has(c, "duplicates") && c.sums.is_some_and(|s| s.passed_over > 0),
+               back, its jitter, and its largest time between packets, are those of the time before. Auscult begins a new \
+               segment and measures on.",
+        holds: |c| {
+            (jitter(c) || c.figure == "max delta")
+                && sums_fit(c)
+                && !has(c, "duplicates")
+                && c.sums.is_some_and(|s| s.passed_over > 0)
+        },
     },
     Rule {
         name: "jump of the timestamp",
@@ -179,6 +185,7 @@ fn theirs(c: &Case) -> f64 {
         "lost" => line.lost as f64,
         "max jitter" => line.max_jitter,
         "mean jitter" => line.mean_jitter,
+        "max delta" => line.max_delta,
         _ => f64::NAN,
     }
 }
@@ -189,6 +196,7 @@ fn sums_fit(c: &Case) -> bool {
     let (sum, tolerance) = match c.figure {
         "lost" => (s.lost as f64, 0.0),
         "max jitter" => (s.max_jitter, 0.001),
+        "max delta" => (s.max_delta, 0.001),
         _ => (s.mean_jitter, f64::max(0.002, MEAN * theirs(c))),
     };
     !c.exact || (sum - theirs(c)).abs() <= tolerance

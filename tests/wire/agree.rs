@@ -79,7 +79,7 @@ proptest! {
         tags in prop::collection::vec(any::<u16>(), 0..4),
         v6 in any::<bool>(),
         tos in any::<u8>(),
-        ports in (any::<u16>(), prop_oneof![any::<u16>(), Just(2152), Just(4789)]),
+        ports in (any::<u16>(), prop_oneof![any::<u16>(), Just(2152), Just(4789), Just(6081), Just(37008), Just(1701)]),
         mut payload in prop::collection::vec(any::<u8>(), 0..64),
         first in prop_oneof![Just(0x80u8), any::<u8>()],
         padding in 0usize..20,
@@ -89,7 +89,10 @@ proptest! {
         payload.iter_mut().take(1).for_each(|octet| *octet = first);
         let mut frame = plain_frame(&tags, v6, tos, ports, &payload, padding);
         let taken = same_both_ways(LinkType::ETHERNET, &frame);
-        prop_assert_eq!(taken, tags.len() <= 2 && ports.1 != 2152 && ports.1 != 4789);
+        // Ports of tunnels, and those that share their last six bits and the six before with some of them, go the slow way.
+        let tunnels = [2152u16, 4789, 6081, 37008, 1701];
+        let like = |f: fn(u16) -> u16| tunnels.iter().any(|tunnel| f(*tunnel) == f(ports.1));
+        prop_assert_eq!(taken, tags.len() <= 2 && !(like(|port| port & 63) && like(|port| port >> 6 & 63)));
         same_both_ways(LinkType::ETHERNET, &frame[..cut.index(frame.len())]);
         for (at, value) in damage {
             let len = frame.len();

@@ -74,6 +74,7 @@ fn verdict_of_frame(decoder: &mut Decoder, frame: &[u8], wire_len: usize) -> &'s
     match decoder.decode(Timestamp(0), LinkType::ETHERNET, frame, wire_len) {
         Decoded::Udp(d) if d.payload.len() < d.wire_len => "truncated",
         Decoded::Udp(_) | Decoded::Tcp(_) => "ok",
+        Decoded::Icmp(_) => "ignored",
         Decoded::Done(Outcome::Ignored(Ignored::CutShort)) => "truncated",
         Decoded::Done(Outcome::Ignored(Ignored::Fragment) | Outcome::OverLimit(_)) => "ok_flagged",
         Decoded::Done(Outcome::Malformed(_)) => "malformed",

@@ -7,7 +7,7 @@ use auscult::model::Limits;
 use auscult::units::{Ssrc, Timestamp};
 use auscult::wire::classify::{Class, classify};
 use auscult::wire::rtcp::{self, RtcpError, RtcpPacket};
-use auscult::wire::tcp::{Reassembler, TcpOutcome};
+use auscult::wire::tcp::{Protocol, Reassembler, TcpOutcome};
 use auscult::wire::{Datagram, Decoded, Decoder, LinkType, Segment, fast_udp};
 use pcap_parser::{Block, PcapBlockOwned, PcapError};
 use serde_json::Value;
@@ -101,6 +101,7 @@ fn look(path: &Path) -> Seen {
                 seen.udp(&d);
             }
             Decoded::Tcp(_) => seen.tcp_segments += 1,
+            Decoded::Icmp(_) => *seen.outcomes.entry("ignored.icmp_error".to_owned()).or_default() += 1,
             Decoded::Done(outcome) => {
                 assert!(fast.is_none(), "fast path took what the decoder refuses: {outcome:?}");
                 *seen.outcomes.entry(outcome.name()).or_default() += 1;
@@ -213,7 +214,7 @@ fn layers_of_real_captures() {
         assert_eq!((seen.rtp.len(), seen.classes["rtp"]), (4, 1050));
     }
     if let Some(seen) = counts("7258bbc5") {
-        assert_eq!(seen.outcomes, BTreeMap::from([("ignored.other_protocol".into(), 6)]), "RTP quoted by ICMP");
+        assert_eq!(seen.outcomes, BTreeMap::from([("ignored.icmp_error".into(), 6)]), "RTP quoted by ICMP");
     }
     if let Some(seen) = counts("647311bb") {
         assert_eq!((seen.tunnels["pppoe"], seen.sip_udp), (32, 32));
@@ -312,7 +313,9 @@ fn sip_messages_over_tcp(segments: impl Iterator<Item = (Timestamp, Vec<u8>, Seg
     let mut messages = 0;
     for (at, payload, segment) in segments {
         let segment = Segment { payload: &payload, ..segment };
-        if let TcpOutcome::Readable(mut stream) = tcp.push(at, &segment) {
+        if let TcpOutcome::Readable(mut stream) = tcp.push(at, &segment)
+            && stream.protocol() == Protocol::Sip
+        {
             while let Some(len) = message_len(stream.bytes()).filter(|len| *len <= stream.bytes().len()) {
                 stream.consume(len);
                 messages += 1;

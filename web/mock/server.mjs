@@ -125,7 +125,7 @@ function matching(world, query) {
       (!text("call_id") || call.call_id === text("call_id")) &&
       (!text("address") || addresses.some((address) => address === text("address") || address.startsWith(`${text("address")}:`))) &&
       (!text("codec") || call.codecs.includes(text("codec"))) &&
-      (!text("state") || call.state === text("state")) &&
+      (!text("state") || call.state === (text("state") === "active" ? "established" : text("state"))) &&
       (!text("diagnosis") || call.diagnoses.some((d) => d.code === text("diagnosis"))) &&
       (!text("trunk") || call.trunk === text("trunk")) &&
       (!text("site") || call.site === text("site")) &&
@@ -219,7 +219,7 @@ function live(world, request, response) {
     response.write(`event: snapshot\ndata: ${JSON.stringify({ at: new Date().toISOString(), calls: world.length ? 212 + (n % 5) : 0, streams: world.length ? 424 + (n % 7) : 0, frames_per_s: world.length ? 21_180.4 + n : 0, capture_drops: drops, calls_bad: world.length ? 9 : 0 })}\n\n`);
     n++;
   };
-  const changed = (call, ended) => response.write(`event: call\ndata: ${JSON.stringify({ id: call.id, call_id: call.call_id, state: call.state, diagnosis: call.diagnosis, ended })}\n\n`);
+  const changed = (call, ended) => response.write(`event: call\ndata: ${JSON.stringify({ id: call.id, call_id: call.call_id, state: call.state, diagnosis: call.diagnosis, class: call.class, ended })}\n\n`);
   const last = world.at(-1)?.call;
   if (last) changed(last, false);
   const later = last ? setTimeout(() => changed(last, true), CALL_ENDS_AFTER_MS) : undefined;

@@ -6,6 +6,7 @@ import { API } from "./api";
 import { count, number, plural } from "./format";
 import { setTheme, type Theme, useTheme } from "./hooks";
 import type { LiveCall, LiveSnapshot } from "./types";
+import { ACTIVE } from "./words";
 
 type LiveState = "connecting" | "open" | "lost";
 
@@ -132,12 +133,14 @@ function LiveStrip() {
     <div class="live" data-state="open">
       <span class="dot" aria-hidden="true" />
       <span>
-        <b>{number(snapshot.calls)}</b> active {snapshot.calls === 1 ? "call" : "calls"}
-        {snapshot.calls_bad > 0 && (
-          <>
-            , <b>{number(snapshot.calls_bad)}</b> bad
-          </>
-        )}
+        <a href={`/?state=${ACTIVE}`}>
+          <b>{number(snapshot.calls)}</b> active {snapshot.calls === 1 ? "call" : "calls"}
+          {snapshot.calls_bad > 0 && (
+            <>
+              , <b>{number(snapshot.calls_bad)}</b> bad
+            </>
+          )}
+        </a>
       </span>
       <span class="volume">
         <b>{number(snapshot.streams)}</b> {snapshot.streams === 1 ? "stream" : "streams"}

@@ -432,6 +432,7 @@ export interface LiveCall {
   call_id: string;
   state: string;
   diagnosis: string | null;
+  class: CallClass;
   /** The call is over; its row is in the store within seconds. */
   ended: boolean;
 }

@@ -7,7 +7,9 @@ const DIAGNOSES: Record<string, { title: string; hint: string }> = {
   setup_failed: { title: "Setup refused", hint: "A final answer of 300 or above ended the attempt." },
   no_response: { title: "No response", hint: "Nobody answered the INVITE at all." },
   no_media: { title: "No media", hint: "Answered, and no RTP was seen either way." },
-  one_way_media: { title: "One-way media", hint: "Answered, and RTP was seen in one direction only." },
+  one_way_media: { title: "One-way media", hint: "Answered, and one side does not hear the other: RTCP, ICMP or SDP says so." },
+  media_not_seen: { title: "One direction not seen", hint: "Answered, and RTP of one direction was not seen at this probe. Nothing says whether it was received." },
+  media_elsewhere: { title: "Media takes another path", hint: "Not seen at this probe, and its receiver reports it by RTCP." },
   media_interrupted: { title: "Media interrupted", hint: "RTP stopped while the call went on." },
   random_loss: { title: "Random loss", hint: "Packets lost one by one, spread over the call." },
   bursty_loss: { title: "Bursty loss", hint: "Packets lost in runs; concealment does not cover these." },
@@ -48,9 +50,13 @@ const STATES: Record<string, string> = {
   mid_call: "Joined mid-call",
 };
 
-export const STATE_CODES = Object.keys(STATES);
+// Calls that are up are listed from the live view; no stored call has this state.
+export const ACTIVE = "active";
+
+export const STATE_CODES = [ACTIVE, ...Object.keys(STATES)];
 
 export function stateWord(state: string): string {
+  if (state === ACTIVE) return "Up now";
   return STATES[state] ?? sentence(state);
 }
 

@@ -21,21 +21,21 @@ pub enum CallSort {
 }
 
 impl CallSort {
-    fn order(self) -> u8 {
+    pub(super) fn order(self) -> u8 {
         self as u8
     }
 }
 
 /// Badness of a call, 0..=1000, the larger of two figures.
 /// Heard: 1 + 999 (clean - MOS) / (clean - 1), clean = 4.41 on the narrowband scale and 4.5 on the others; 0 without MOS.
-/// Judged, by the worst diagnosis: no media 1000, one way 950, no response 900, media interrupted 800, any other 100;
+/// Judged, by the worst diagnosis: no media 1000, one way 950, no response 900, media interrupted or not seen 800, any other 100;
 /// a call that failed: 850 for a server's fault (408, 5xx, no final answer in time), else 350. What people decide is 0.
 macro_rules! badness {
     () => {
         "toInt64(greatest(\
          if(mos_worst IS NULL, 0, round(1 + 999 * greatest(0, least(1, (if(mos_scale = 'nb', 4.41, 4.5) - ifNull(mos_worst, 0)) / (if(mos_scale = 'nb', 4.41, 4.5) - 1))))), \
          arrayMax(arrayPushBack(arrayMap(c -> transform(c, \
-         ['no_media', 'one_way_media', 'no_response', 'media_interrupted'], [1000, 950, 900, 800], 100), tupleElement(diagnoses, 1)), 0)), \
+         ['no_media', 'one_way_media', 'no_response', 'media_interrupted', 'media_not_seen'], [1000, 950, 900, 800, 800], 100), tupleElement(diagnoses, 1)), 0)), \
          multiIf(class = 'not_answered', 0, state = 'setup_timeout' OR (state = 'failed' AND (final_code >= 500 AND final_code < 600 OR final_code IN (0, 408))), 850, state = 'failed', 350, 0)))"
     };
 }

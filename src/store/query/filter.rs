@@ -2,6 +2,7 @@
 
 use super::statement::{Conditions, Value};
 use super::{Cost, QueryError, Window};
+use crate::model::RunningCall;
 use crate::units::Timestamp;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -15,15 +16,20 @@ impl PhoneNumber {
     const LONGEST: usize = 128;
 
     pub fn parse(text: &str) -> Result<PhoneNumber, QueryError> {
-        let bare: String = text.chars().filter(|c| !" ()./-".contains(*c)).collect::<String>().to_lowercase();
-        let bare = bare.strip_prefix('+').or_else(|| bare.strip_prefix("00")).unwrap_or(&bare);
+        let bare = bare(text);
         if bare.is_empty() || bare.len() > Self::LONGEST {
             return Err(QueryError::BadRequest(format!(
                 "`number` needs 1 to {} characters besides separators",
                 Self::LONGEST
             )));
         }
-        Ok(PhoneNumber(bare.to_owned()))
+        Ok(PhoneNumber(bare))
+    }
+
+    /// Whether a user part is this number, or ends with it.
+    fn is_of(&self, user: &str) -> bool {
+        let user = bare(user);
+        user == self.0 || self.0.len() >= Self::SHORTEST_SUFFIX && user.ends_with(&self.0)
     }
 
     fn narrow(&self, conditions: &mut Conditions) {
@@ -36,7 +42,13 @@ impl PhoneNumber {
     }
 }
 
-/// The user part normalised as [`PhoneNumber::parse`] does it, in SQL.
+/// A user part without separators and without what stands before an international number, lower case.
+fn bare(text: &str) -> String {
+    let text: String = text.chars().filter(|c| !" ()./-".contains(*c)).collect::<String>().to_lowercase();
+    text.strip_prefix('+').or_else(|| text.strip_prefix("00")).unwrap_or(&text).to_owned()
+}
+
+/// The user part normalised as [`bare`] does it, in SQL.
 macro_rules! bare_number {
     ($column:literal) => {
         concat!("replaceRegexpOne(lowerUTF8(replaceRegexpAll(", $column, ", '[ ()./-]', '')), '^([+]|00)', '')")
@@ -90,6 +102,10 @@ impl AddressRange {
         let hosts = u128::MAX.checked_shr(prefix).unwrap_or(0);
         let bits = u128::from(bits);
         Some(AddressRange { low: Ipv6Addr::from(bits & !hosts), high: Ipv6Addr::from(bits | hosts), port: None })
+    }
+
+    fn contains(&self, address: SocketAddr) -> bool {
+        (self.low..=self.high).contains(&mapped(address.ip())) && self.port.is_none_or(|port| port == address.port())
     }
 
     fn values(&self) -> [(&'static str, Value); 2] {
@@ -177,6 +193,30 @@ impl CallFilter {
     pub fn cost(&self) -> Cost {
         let searches = self.number.is_some() || self.address.is_some() || self.codec.is_some();
         if searches { Cost::Scan } else { Cost::Lookup }
+    }
+
+    /// Whether a call that is up is narrowed to: the same as the conditions in SQL.
+    pub(super) fn takes(&self, call: &RunningCall, site: &str) -> bool {
+        let record = &call.record;
+        let is = |wanted: &Option<String>, text: &str| wanted.as_deref().is_none_or(|wanted| wanted == text);
+        let below = |limit: Option<f64>, mos: Option<f32>| limit.is_none_or(|l| mos.is_some_and(|m| f64::from(m) < l));
+        let above =
+            |limit: Option<f64>, value: Option<f32>| limit.is_none_or(|l| value.is_some_and(|v| f64::from(v) > l));
+        let users = [&record.caller.user, &record.callee.user];
+        let signalling = [record.signalling_src, record.signalling_dst].into_iter().flatten();
+        let mut addresses = signalling.chain(call.streams.iter().flat_map(|stream| [stream.src, stream.dst]));
+        let mut codecs = call.streams.iter().map(|stream| &stream.codec);
+        self.number.as_ref().is_none_or(|number| users.into_iter().any(|user| number.is_of(user)))
+            && is(&self.call_id, &record.call_id)
+            && self.address.is_none_or(|range| addresses.any(|address| range.contains(address)))
+            && self.codec.as_ref().is_none_or(|wanted| codecs.any(|codec| codec.eq_ignore_ascii_case(wanted)))
+            && is(&self.state, record.state.name())
+            && below(self.mos_below, record.mos_worst)
+            && above(self.pdv_p95_above, record.pdv_p95_worst.map(|pdv| pdv.as_millis_f64() as f32))
+            && above(self.loss_above, record.loss_pct_worst)
+            && self.diagnosis.as_ref().is_none_or(|code| record.diagnoses.iter().any(|d| d.code.name() == code))
+            && is(&self.trunk, &call.trunk)
+            && is(&self.site, site)
     }
 
     pub(super) fn conditions(&self, window: Window) -> Conditions {

@@ -8,6 +8,7 @@ mod cursor;
 mod filter;
 mod gate;
 mod one_call;
+mod running;
 mod statement;
 mod stats;
 mod streams;
@@ -16,6 +17,7 @@ pub use calls::{CallPage, CallRow, CallSort, TimelineBucket};
 pub use cursor::Cursor;
 pub use filter::{AddressRange, CallFilter, PhoneNumber, StreamFilter};
 pub use one_call::{CallDetail, IntervalRow, RtcpRow, SipRow};
+pub use running::{Found, RunningList, badness};
 pub use stats::{GroupBy, ScaleMos, StatsGroup, StatsPage, StatsRequest, quantile};
 pub use streams::{StreamPage, StreamRow, StreamSort};
 

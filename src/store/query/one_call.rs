@@ -211,11 +211,22 @@ impl Session {
             .fetch_all(&self.client)
             .await?;
         self.add_codecs(&mut calls).await?;
-        let Some(call) = calls.pop() else { return Ok(None) };
+        match calls.pop() {
+            Some(call) => self.evidence(call).await.map(Some),
+            None => Ok(None),
+        }
+    }
 
+    /// What is stored of a call: of one that is up, the intervals, messages and reports so far.
+    pub async fn evidence(&self, call: CallRow) -> Result<CallDetail, QueryError> {
+        let uid = call.call_uid;
         let near = Window { from: Timestamp(call.first_at) - MEDIA_SLACK, to: Timestamp(call.last_at) + MEDIA_SLACK };
         let streams = self.streams_of_call(uid, &call.streams, near, MAX_STREAMS + 1).await?;
-        let ids = streams.iter().map(|s| s.stream_id).take(MAX_STREAMS as usize).collect();
+        // The row of a stream is stored when it ends, its intervals as they pass.
+        let mut ids: Vec<u64> = streams.iter().map(|s| s.stream_id).chain(call.streams.iter().copied()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.truncate(MAX_STREAMS as usize);
         let until = streams.iter().map(|s| s.last_at).max().unwrap_or(call.last_at).max(call.last_at);
         let intervals = self.intervals(ids, Window { to: Timestamp(until), ..near }).await?;
         let messages = self.messages(uid).await?;
@@ -228,7 +239,7 @@ impl Session {
         distinct(&mut detail.intervals, |r| r.row_id);
         distinct(&mut detail.messages, |r| r.row_id);
         distinct(&mut detail.reports, |r| r.row_id);
-        Ok(Some(detail))
+        Ok(detail)
     }
 
     async fn intervals(&self, ids: Vec<u64>, near: Window) -> Result<Vec<IntervalRow>, QueryError> {

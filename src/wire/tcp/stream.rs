@@ -1,11 +1,13 @@
-//! One direction of a TCP connection: order, holes, and whether it is SIP at all.
+//! One direction of a TCP connection: order, holes, and whether anything is in it that is read.
 
-use super::TcpCounters;
+use super::{Protocol, TcpCounters};
 use crate::model::{Ignored, Outcome, OverLimit};
 use crate::units::{Nanos, Timestamp};
-use crate::wire::Segment;
 use crate::wire::classify::{SipStart, looks_like_text, sip_start};
 use crate::wire::sip::{Framer, Framing, FramingLimits};
+use crate::wire::units::{Unit, Units};
+use crate::wire::websocket::{self, WebSocket, WsStep};
+use crate::wire::{Path, Segment};
 use std::collections::VecDeque;
 
 /// A hole is given up after this long: above the usual minimum retransmission timeout (1 s, RFC 6298) and its first
@@ -23,7 +25,8 @@ const MAX_HUNT: u8 = 16;
 pub enum Rank {
     Closed,
     Other,
-    Sip,
+    /// It is read.
+    Read,
 }
 
 #[derive(Debug)]
@@ -39,8 +42,11 @@ pub struct Stream {
     start: usize,
     /// What comes after `buffer` was not captured and will not come.
     hole: bool,
+    /// How its last segment travelled.
+    pub path: Path,
     /// Its place in the bytes of `buffer` that are not consumed.
     framer: Framer,
+    websocket: Option<Box<WebSocket>>,
     /// Segments behind a hole by sequence number, in order after `next`, and their bytes in all.
     pending: VecDeque<Pending>,
     pending_bytes: usize,
@@ -55,10 +61,10 @@ enum State {
     /// In the middle of a connection, or behind a hole: waits for a segment that begins a message.
     Hunting {
         segments: u8,
-        was_sip: bool,
+        was_read: bool,
     },
-    Sip,
-    NotSip,
+    Read(Protocol),
+    Other,
 }
 
 #[derive(Debug)]
@@ -82,14 +88,16 @@ const REPEATED: Outcome = Outcome::Ignored(Ignored::TcpRetransmission);
 impl Stream {
     pub fn new(segment: &Segment<'_>, touched: (Rank, Timestamp)) -> Stream {
         let mut stream = Stream {
-            state: State::Hunting { segments: 0, was_sip: false },
+            state: State::Hunting { segments: 0, was_read: false },
             next: segment.seq,
             closed: false,
             touched,
             buffer: Vec::new(),
             start: 0,
             hole: false,
+            path: segment.path,
             framer: Framer::default(),
+            websocket: None,
             pending: VecDeque::new(),
             pending_bytes: 0,
             hole_deadline: None,
@@ -114,21 +122,22 @@ impl Stream {
         if segment.syn {
             seq = seq.wrapping_add(1);
             let repeated = self.state == State::Opening && self.next == seq;
-            let seen_before = self.is_sip() && !self.closed && distance(self.next, seq).is_some_and(|d| d <= 0);
+            let seen_before = self.is_read() && !self.closed && distance(self.next, seq).is_some_and(|d| d <= 0);
             if !repeated && !seen_before {
                 self.open(segment.seq);
             }
         }
+        self.path = segment.path;
         self.closed |= segment.fin || segment.rst;
         if segment.wire_len == 0 || segment.rst {
             return Fed::Done(OTHER);
         }
-        if self.state == State::NotSip {
+        if self.state == State::Other {
             return Fed::Done(OTHER);
         }
         if self.hole {
             self.drop_buffer();
-            self.state = State::Hunting { segments: 0, was_sip: self.is_sip() };
+            self.state = State::Hunting { segments: 0, was_read: self.is_read() };
         }
         if let State::Hunting { .. } = self.state {
             return self.hunt(seq, segment, max_bytes, counters);
@@ -149,7 +158,7 @@ impl Stream {
                 counters.gaps += 1;
                 self.drop_buffer();
                 self.drop_pending();
-                self.state = State::Hunting { segments: 0, was_sip: self.is_sip() };
+                self.state = State::Hunting { segments: 0, was_read: self.is_read() };
                 self.hunt(seq, segment, max_bytes, counters)
             }
         }
@@ -157,17 +166,17 @@ impl Stream {
 
     /// In the middle of a stream only a segment that begins a message is of use.
     fn hunt(&mut self, seq: u32, segment: &Segment<'_>, max_bytes: usize, counters: &mut TcpCounters) -> Fed {
-        let State::Hunting { segments, was_sip } = self.state else { return Fed::Held };
-        if distance(self.next, seq).is_some_and(|d| d < 0) && was_sip {
+        let State::Hunting { segments, was_read } = self.state else { return Fed::Held };
+        if distance(self.next, seq).is_some_and(|d| d < 0) && was_read {
             return Fed::Done(REPEATED);
         }
         self.next = seq.wrapping_add(segment.wire_len as u32);
-        if sip_start(segment.payload) == SipStart::Yes {
-            self.state = State::Sip;
+        if let Some(protocol) = begun_by(segment.payload) {
+            self.read_as(protocol, false);
             self.next = seq;
             return self.in_order(segment.payload, segment.wire_len, max_bytes, counters);
         }
-        if was_sip {
+        if was_read {
             return Fed::Done(Outcome::Ignored(Ignored::CutShort));
         }
         let blank = segment.payload.iter().all(|b| matches!(b, b'\r' | b'\n'));
@@ -175,7 +184,7 @@ impl Stream {
             let text = looks_like_text(segment.payload);
             let segments = segments.saturating_add(1);
             self.state =
-                if text && segments < MAX_HUNT { State::Hunting { segments, was_sip: false } } else { State::NotSip };
+                if text && segments < MAX_HUNT { State::Hunting { segments, was_read: false } } else { State::Other };
         }
         Fed::Done(OTHER)
     }
@@ -199,29 +208,75 @@ impl Stream {
             counters.overflows += 1;
             self.drop_buffer();
             self.drop_pending();
-            self.state = State::Hunting { segments: 0, was_sip: true };
+            self.state = State::Hunting { segments: 0, was_read: true };
             return Fed::Done(Outcome::OverLimit(OverLimit::TcpBytes));
         }
         self.decide()
     }
 
-    /// Whether the first bytes of a connection are SIP.
+    /// What the first bytes of a connection are.
     fn decide(&mut self) -> Fed {
+        /// Shorter beginnings may still be those of a packet behind its length.
+        const ENOUGH: usize = 14;
         if self.state == State::Opening {
             // Line ends before a message may go on for as long as they like.
             self.consume(self.readable().iter().take_while(|b| matches!(b, b'\r' | b'\n')).count());
-            match sip_start(self.readable()) {
-                SipStart::Yes => self.state = State::Sip,
-                SipStart::Maybe if !self.hole => return Fed::Held,
-                _ => {
-                    self.drop_buffer();
-                    self.drop_pending();
-                    self.state = State::NotSip;
+            let begin = self.readable();
+            let (sip, http) = (sip_start(begin), websocket::may_begin(begin));
+            let short = begin.len() < ENOUGH && begin.first().is_none_or(|first| *first < 0x40);
+            let protocol = match (sip, http) {
+                (SipStart::Yes, _) => Some(Protocol::Sip),
+                (_, SipStart::Yes) => Some(Protocol::WebSocket),
+                _ => Units::begun_by(begin).map(Protocol::Packets),
+            };
+            match protocol {
+                Some(protocol) => self.read_as(protocol, true),
+                None if !self.hole && (short || sip == SipStart::Maybe || http == SipStart::Maybe) => return Fed::Held,
+                None => {
+                    self.reject();
                     return Fed::Done(OTHER);
                 }
             }
         }
         if self.readable().is_empty() { Fed::Held } else { Fed::Readable }
+    }
+
+    /// From here on the stream is read. `opening`: from the beginning of the connection.
+    fn read_as(&mut self, protocol: Protocol, opening: bool) {
+        self.state = State::Read(protocol);
+        self.websocket = (protocol == Protocol::WebSocket).then(|| Box::new(WebSocket::new(opening)));
+    }
+
+    /// What the stream is read as.
+    pub fn protocol(&self) -> Option<Protocol> {
+        match self.state {
+            State::Read(protocol) => Some(protocol),
+            _ => None,
+        }
+    }
+
+    /// The packet that the bytes begin with.
+    pub fn unit(&self, units: Units) -> Unit {
+        units.next(self.readable())
+    }
+
+    /// Reads on in the frames of a WebSocket. What it counted is consumed.
+    pub fn web_socket(&mut self, most: usize) -> WsStep {
+        let Some(websocket) = &mut self.websocket else { return WsStep::Broken };
+        let step = websocket.next(self.buffer.get(self.start..).unwrap_or_default(), most);
+        if let WsStep::Skip(n) | WsStep::Message(n) | WsStep::TooLong(n) = step {
+            self.consume(n);
+            // What was in it is in the message now.
+            if self.readable().is_empty() {
+                self.buffer = Vec::new();
+            }
+        }
+        step
+    }
+
+    /// The message of a WebSocket that ended last.
+    pub fn message(&self) -> &[u8] {
+        self.websocket.as_ref().map_or(&[], |websocket| websocket.message())
     }
 
     /// False when the stream would hold more than `max_bytes`.
@@ -288,13 +343,13 @@ impl Stream {
             self.hole = true;
             return true;
         }
-        if self.state == State::NotSip {
+        if self.state == State::Other {
             self.drop_pending();
             return false;
         }
-        let was_sip = self.is_sip();
+        let was_read = self.is_read();
         self.drop_buffer();
-        self.state = State::Hunting { segments: 0, was_sip };
+        self.state = State::Hunting { segments: 0, was_read };
         while let Some(piece) = self.pop_pending() {
             match distance(self.next, piece.seq) {
                 Some(d) if d <= 0 => {}
@@ -304,8 +359,8 @@ impl Stream {
                 }
             }
             self.next = piece.seq;
-            if sip_start(&piece.bytes) == SipStart::Yes {
-                self.state = State::Sip;
+            if let Some(protocol) = begun_by(&piece.bytes) {
+                self.read_as(protocol, false);
                 return matches!(self.in_order(&piece.bytes, piece.wire, max_bytes, counters), Fed::Readable);
             }
             self.next = self.next.wrapping_add(piece.wire as u32);
@@ -328,7 +383,7 @@ impl Stream {
     pub fn rank(&self) -> Rank {
         match self.state {
             _ if self.closed => Rank::Closed,
-            _ if self.is_sip() => Rank::Sip,
+            _ if self.is_read() => Rank::Read,
             _ => Rank::Other,
         }
     }
@@ -340,18 +395,18 @@ impl Stream {
     /// Drops what is buffered; the next segment that begins a message is read again.
     pub fn resync(&mut self) {
         self.drop_buffer();
-        self.state = State::Hunting { segments: 0, was_sip: true };
+        self.state = State::Hunting { segments: 0, was_read: true };
     }
 
     /// Drops everything, for good.
     pub fn reject(&mut self) {
         self.drop_buffer();
         self.drop_pending();
-        self.state = State::NotSip;
+        self.state = State::Other;
     }
 
-    fn is_sip(&self) -> bool {
-        matches!(self.state, State::Sip | State::Hunting { was_sip: true, .. })
+    fn is_read(&self) -> bool {
+        matches!(self.state, State::Read(_) | State::Hunting { was_read: true, .. })
     }
 
     pub fn readable(&self) -> &[u8] {
@@ -376,6 +431,7 @@ impl Stream {
         self.start = 0;
         self.hole = false;
         self.framer = Framer::default();
+        self.websocket = None;
     }
 
     fn pop_pending(&mut self) -> Option<Pending> {
@@ -390,7 +446,16 @@ impl Stream {
     }
 
     pub fn held(&self) -> usize {
-        self.readable().len() + self.pending_bytes
+        self.readable().len() + self.pending_bytes + self.websocket.as_ref().map_or(0, |websocket| websocket.held())
+    }
+}
+
+/// What a segment in the middle of a connection begins.
+fn begun_by(bytes: &[u8]) -> Option<Protocol> {
+    match sip_start(bytes) {
+        SipStart::Yes => Some(Protocol::Sip),
+        _ if websocket::begins_sip(bytes) => Some(Protocol::WebSocket),
+        _ => Units::filling(bytes).map(Protocol::Packets),
     }
 }
 

@@ -9,6 +9,7 @@ import { cameBack, navigate } from "../router";
 import { useLiveCalls } from "../shell";
 import type { CallRow, LiveCall, Range } from "../types";
 import { Filters } from "./filters";
+import { ACTIVE } from "../words";
 import { activeFilters, apiQuery, changed, FILTERS } from "./query";
 import { Strip } from "./strip";
 import { CallTable } from "./table";
@@ -23,7 +24,8 @@ export function CallsPage({ query }: { query: URLSearchParams }) {
   const range = useLoad("range", loadRange);
   if (range.error) return <Failure error={range.error} retry={range.retry} />;
   if (!range.data) return <p class="loading">Loading …</p>;
-  if (range.data.calls === 0 && range.data.streams === 0) return <NothingStored retry={range.retry} />;
+  const active = query.get("state") === ACTIVE;
+  if (!active && range.data.calls === 0 && range.data.streams === 0) return <NothingStored retry={range.retry} />;
   return <List query={query} range={range.data} onRefresh={range.retry} />;
 }
 
@@ -38,7 +40,8 @@ function NothingStored({ retry }: { retry: () => void }) {
       <p>
         <button type="button" onClick={retry}>
           Look again
-        </button>
+        </button>{" "}
+        <a href={`/?state=${ACTIVE}`}>Calls that are up now</a>
       </p>
     </Notice>
   );
@@ -116,7 +119,7 @@ function List({ query, range, onRefresh }: { query: URLSearchParams; range: Rang
           </button>
         )}
       </div>
-      {timeline.data && (
+      {timeline.data && query.get("state") !== ACTIVE && (
         <Strip timeline={timeline.data} onPick={(a, b) => navigate(changed(new URLSearchParams(location.search), "/", { from: a, to: b }))} />
       )}
       {list.error ? (
