@@ -57,7 +57,9 @@ pub fn run(args: &AnalyzeArgs, policy: &Policy, out: &mut impl Write) -> anyhow:
 /// Runs the whole machine over the files.
 pub fn analyze(args: &AnalyzeArgs, policy: &Policy) -> anyhow::Result<Document> {
     let mut timeline = Timeline::open(&args.files)?;
-    let mut engine = Engine::new(Limits::default(), policy.clone(), args.shards, super::random_seed());
+    // The document has no messages.
+    let policy = Policy { keep_sip_messages: false, ..policy.clone() };
+    let mut engine = Engine::new(Limits::default(), policy, args.shards, super::random_seed());
     let name = clean(&args.files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "), usize::MAX);
     engine.set_source(&name, TimestampSource::CaptureFile, timeline.resolution_ns());
     let progress = progress(&timeline);

@@ -21,7 +21,7 @@ use crate::model::{
 };
 pub use crate::model::{PayloadKind, PayloadMap};
 use crate::units::Timestamp;
-use crate::units::text::clean_lines;
+use crate::units::text::cleaned_lines;
 use crate::wire::vqreport::VqReport;
 use crate::wire::{sdp, sip};
 use call::{Call, Fate, Sight};
@@ -500,7 +500,7 @@ fn evidence(call: &Call, heard: &Heard<'_, '_>, retransmission: bool, keep_heade
     let message = heard.message;
     let (headers, sdp) = sip::sanitise_keeping(message, keep_headers);
     // Bounded already; a mark that is left out may grow to U+FFFD.
-    let (headers, sdp) = (clean_lines(&headers, usize::MAX), clean_lines(&sdp, usize::MAX));
+    let (headers, sdp) = (cleaned_lines(headers, usize::MAX), cleaned_lines(sdp, usize::MAX));
     let reason = match message.start() {
         sip::StartLine::Response { reason, .. } => sip::harmless_text(reason, sip::FIELD_MAX),
         sip::StartLine::Request { .. } => String::new(),
@@ -524,8 +524,11 @@ fn evidence(call: &Call, heard: &Heard<'_, '_>, retransmission: bool, keep_heade
     }
 }
 
-/// A text without what was set aside for its growth.
+/// A text without what was set aside for its growth, where that is more than moving it is worth.
 fn fitted(mut text: String) -> String {
-    text.shrink_to_fit();
+    const WORTH_MOVING: usize = 128;
+    if text.capacity() - text.len() > WORTH_MOVING {
+        text.shrink_to_fit();
+    }
     text
 }

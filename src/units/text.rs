@@ -96,6 +96,30 @@ pub fn clean_lines(text: &str, max: usize) -> String {
     out
 }
 
+/// As [`clean_lines`], of a text that is at hand: one that is plain is not copied.
+pub fn cleaned_lines(text: String, max: usize) -> String {
+    let plain = text.len() <= max && run_of(text.as_bytes(), is_plain_in_lines) == text.len();
+    if plain { text } else { clean_lines(&text, max) }
+}
+
+/// Length of the run at the front whose bytes are printable ASCII or blanks.
+pub fn printable_run(bytes: &[u8]) -> usize {
+    run_of(bytes, |b| matches!(b, b' '..=b'~'))
+}
+
+fn is_plain_in_lines(b: u8) -> bool {
+    matches!(b, b' '..=b'~' | b'\n')
+}
+
+/// Length of the run at the front of bytes that `is` takes, sixteen at a time: without a branch for each, the compiler
+/// compares them together.
+#[inline]
+fn run_of(bytes: &[u8], is: impl Fn(u8) -> bool) -> usize {
+    let whole = bytes.chunks_exact(16).take_while(|chunk| chunk.iter().fold(true, |all, b| all & is(*b))).count();
+    let rest = bytes.get(16 * whole..).unwrap_or_default();
+    16 * whole + rest.iter().position(|b| !is(*b)).unwrap_or(rest.len())
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Layout {
     OneLine,
@@ -118,6 +142,48 @@ impl<'o> Cleaner<'o> {
     }
 
     fn all(mut self, text: &str) {
+        let mut text = text;
+        // Nearly all text is plain: it comes out as it is, a run at a time.
+        while !text.is_empty() {
+            let plain = self.plain(text);
+            let (run, rest) = text.split_at(plain);
+            if !self.push_plain(run) {
+                break;
+            }
+            let other = rest.bytes().position(|b| b.is_ascii_graphic()).unwrap_or(rest.len());
+            let (other, after) = rest.split_at(other);
+            if !self.others(other, after) {
+                break;
+            }
+            text = after;
+        }
+        // The letter that needed it did not fit.
+        if matches!(self.last, '\u{200c}' | '\u{200d}') {
+            self.out.pop();
+        }
+    }
+
+    /// Length of the run of characters at the front that come out as they are, whatever is around them.
+    fn plain(&self, text: &str) -> usize {
+        match self.layout {
+            Layout::OneLine => run_of(text.as_bytes(), |b| b.is_ascii_graphic()),
+            Layout::Lines => run_of(text.as_bytes(), is_plain_in_lines),
+        }
+    }
+
+    /// False when there is no more space.
+    fn push_plain(&mut self, run: &str) -> bool {
+        let room = self.max.saturating_sub(self.out.len());
+        let fits = &run[..run.len().min(room)];
+        if let Some(last) = fits.bytes().last() {
+            self.out.push_str(fits);
+            (self.last, self.marks) = (char::from(last), 0);
+        }
+        fits.len() == run.len()
+    }
+
+    /// Characters one by one; `after` follows them. False when there is no more space.
+    fn others(&mut self, text: &str, after: &str) -> bool {
         let mut rest = text.chars().peekable();
         while let Some(c) = rest.next() {
             let went = match (self.layout, kind(c)) {
@@ -131,19 +197,17 @@ impl<'o> Cleaner<'o> {
                 (_, Kind::Variant) => true,
                 (_, Kind::Mark) => self.mark(c),
                 (_, Kind::Joiner) => {
-                    let letter = |next: &char| takes_joiners(*next) && kind(*next) == Kind::Kept;
-                    let needed = takes_joiners(self.last) && rest.peek().is_some_and(letter);
+                    let letter = |next: char| takes_joiners(next) && kind(next) == Kind::Kept;
+                    let next = rest.peek().copied().or_else(|| after.chars().next());
+                    let needed = takes_joiners(self.last) && next.is_some_and(letter);
                     if needed { self.push(c) } else { self.base(REPLACEMENT) }
                 }
             };
             if !went {
-                break;
+                return false;
             }
         }
-        // The letter that needed it did not fit.
-        if matches!(self.last, '\u{200c}' | '\u{200d}') {
-            self.out.pop();
-        }
+        true
     }
 
     /// False when there is no more space.

@@ -51,6 +51,12 @@ impl Frames {
         })
     }
 
+    /// One frame as it is.
+    pub fn add(&mut self, at: i64, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.index.push((at, self.bytes.len()));
+    }
+
     fn push(&mut self, plan: &Plan, stream: u32, round: u32) {
         let ssrc = scatter(stream);
         // Up to 4 ms late, so that jitter and delay have something to measure.

@@ -2,8 +2,9 @@
 //!
 //! `tools/instruction-gate` runs it under valgrind and counts what happens inside [`counted_part`], by that name. What
 //! comes before (frames made, tables grown, streams confirmed) is not counted. Nothing is left to chance: the
-//! same build does the same instructions.
+//! same build does the same instructions. Of the case of short calls, SIP messages and packets count alike.
 
+mod calls;
 mod frames;
 
 use frames::{Frames, Plan};
@@ -36,6 +37,11 @@ const CASES: [Case; 5] = [
     Case { name: "tunnel_400", plan: Plan { rounds: 200, tunnel: true, ..plan(400) }, warm_up: 100 },
 ];
 
+/// Short calls: seven SIP messages and twenty packets each; what is counted is all of a call, its end and its verdict too.
+const CALLS: &str = "short_calls";
+const WARM_UP_CALLS: u32 = 2_000;
+const COUNTED_CALLS: u32 = 2_000;
+
 const fn plan(streams: u32) -> Plan {
     Plan { streams, rounds: 0, lose_every: 0, tunnel: false }
 }
@@ -45,14 +51,24 @@ fn main() -> ExitCode {
         for case in &CASES {
             println!("{}", case.name);
         }
+        println!("{CALLS}");
         return ExitCode::SUCCESS;
     };
+    if wanted == CALLS {
+        let mut engine = engine();
+        // As long as a call is held after its end, so that as many end as begin.
+        take(&mut engine, &calls::calls(0..WARM_UP_CALLS));
+        let rest = calls::calls(WARM_UP_CALLS..WARM_UP_CALLS + COUNTED_CALLS);
+        counted_part(&mut engine, &rest);
+        println!("packets {}", rest.len());
+        std::mem::forget(engine);
+        return ExitCode::SUCCESS;
+    }
     let Some(case) = CASES.iter().find(|case| case.name == wanted) else {
         eprintln!("gate: there is no case {wanted}; `gate` alone names them");
         return ExitCode::from(2);
     };
-    let mut engine = Engine::new(Limits::default(), Policy::default(), 1, SEED);
-    engine.set_source("gate", TimestampSource::CaptureFile, 1);
+    let mut engine = engine();
     take(&mut engine, &Frames::of(&case.plan, 0..case.warm_up));
     let rest = Frames::of(&case.plan, case.warm_up..case.plan.rounds);
     counted_part(&mut engine, &rest);
@@ -60,6 +76,12 @@ fn main() -> ExitCode {
     // Stays, so that a heap profile shows at its end what a measuring engine holds.
     std::mem::forget(engine);
     ExitCode::SUCCESS
+}
+
+fn engine() -> Engine {
+    let mut engine = Engine::new(Limits::default(), Policy::default(), 1, SEED);
+    engine.set_source("gate", TimestampSource::CaptureFile, 1);
+    engine
 }
 
 #[inline(never)]

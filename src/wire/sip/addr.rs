@@ -104,8 +104,9 @@ pub(super) fn uri_parts<'a>(uri: &'a [u8], odd: &mut Anomalies) -> (&'a [u8], &'
 }
 
 fn host_of<'a>(host: &'a [u8], odd: &mut Anomalies) -> &'a [u8] {
-    let host = host.get(..host.iter().position(|b| b";?>".contains(b)).unwrap_or(host.len())).unwrap_or(host);
-    if memchr::memmem::find(host, b":::").is_some() {
+    let end = host.iter().position(|b| matches!(b, b';' | b'?' | b'>')).unwrap_or(host.len());
+    let host = host.get(..end).unwrap_or(host);
+    if memchr::memchr_iter(b':', host).any(|at| host.get(at..at + 3) == Some(b":::")) {
         odd.set(Anomaly::Ipv6Reference);
     }
     let (name, port) = match memchr::memrchr(b']', host) {

@@ -51,29 +51,36 @@ pub(super) fn split_unquoted(s: &[u8], separator: u8) -> impl Iterator<Item = &[
 }
 
 fn find_unquoted(s: &[u8], byte: u8) -> Option<usize> {
-    let (mut quoted, mut escaped, mut angle) = (false, false, false);
-    for (at, b) in s.iter().enumerate() {
-        scanned(1);
-        if escaped {
-            escaped = false;
-        } else if quoted {
-            match b {
-                b'\\' => escaped = true,
-                b'"' => quoted = false,
-                _ => {}
-            }
-        } else if *b == byte && !angle {
-            return Some(at);
-        } else {
-            match b {
-                b'"' => quoted = true,
-                b'<' => angle = true,
-                b'>' => angle = false,
-                _ => {}
-            }
+    let (mut at, mut angle) = (0, false);
+    loop {
+        let rest = s.get(at..).filter(|rest| !rest.is_empty())?;
+        let next = match angle {
+            true => memchr::memchr2(b'"', b'>', rest),
+            false => memchr::memchr3(byte, b'"', b'<', rest),
+        };
+        scanned(next.map_or(rest.len(), |n| n + 1));
+        at += next?;
+        match s.get(at)? {
+            b'"' => at = quoted_end(s, at + 1)?,
+            b'<' => (at, angle) = (at + 1, true),
+            b'>' => (at, angle) = (at + 1, false),
+            _ => return Some(at),
         }
     }
-    None
+}
+
+/// What follows the quote that ends the text from `at` on; a backslash takes the next byte with it.
+fn quoted_end(s: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        let rest = s.get(at..)?;
+        let next = memchr::memchr2(b'\\', b'"', rest);
+        scanned(next.map_or(rest.len(), |n| n + 1));
+        let next = next?;
+        if rest.get(next) == Some(&b'"') {
+            return Some(at + next + 1);
+        }
+        at += next + 2;
+    }
 }
 
 /// Value of parameter `name` in `;name=value;flag` text (RFC 3261 generic-param), without quotes.
@@ -105,7 +112,17 @@ pub(super) fn number(s: &[u8]) -> Option<u64> {
 
 /// RFC 3261 token, the alphabet of methods and header names.
 pub(super) fn is_token(s: &[u8]) -> bool {
-    !s.is_empty() && s.iter().all(|b| b.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(b))
+    const TOKEN: [bool; 256] = {
+        let (mut table, mut b) = ([false; 256], 0);
+        while b < 128 {
+            let c = b as u8;
+            table[b] = c.is_ascii_alphanumeric()
+                || matches!(c, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+            b += 1;
+        }
+        table
+    };
+    !s.is_empty() && s.iter().all(|b| TOKEN[usize::from(*b)])
 }
 
 /// Bytes as one line of text fit to be stored and shown, at most `max` bytes ([`crate::units::text::clean_bytes`]).

@@ -21,6 +21,8 @@ use super::bytes::{self, is_token, trim, visible};
 use super::headers::{long_name, split_header};
 use super::start::{read_start_line, version_prefix};
 use super::{Anomalies, HEADERS_MAX, Message, NameAddr, StartLine};
+use crate::units::text::printable_run;
+use std::borrow::Cow;
 
 const HEADERS_TEXT_MAX: usize = 16 * 1024;
 const SDP_TEXT_MAX: usize = 16 * 1024;
@@ -40,13 +42,12 @@ pub fn sanitise(message: &Message<'_>) -> (String, String) {
 /// As [`sanitise`], and the values of the headers named in `keep` are stored as they came, in whatever case they are written
 /// there. A name that [`may_keep`] refuses has no effect.
 pub fn sanitise_keeping(message: &Message<'_>, keep: &[String]) -> (String, String) {
-    let mut headers = Text::new(HEADERS_TEXT_MAX);
+    let mut headers = Text::new(HEADERS_TEXT_MAX, message.first_line.len() + message.headers.len());
     headers.push_line(&start_line(message.first_line));
     push_headers(message.headers, keep, &mut headers);
-    let mut session = Text::new(SDP_TEXT_MAX);
-    if let Some(body) = message.sdp() {
-        sdp::push(body.bytes, &mut session);
-    }
+    let Some(body) = message.sdp() else { return (headers.out, String::new()) };
+    let mut session = Text::new(SDP_TEXT_MAX, body.bytes.len());
+    sdp::push(body.bytes, &mut session);
     (headers.out, session.out)
 }
 
@@ -55,13 +56,13 @@ pub fn sanitise_keeping(message: &Message<'_>, keep: &[String]) -> (String, Stri
 pub fn sanitise_stored(headers: &str, session: &str, keep: &[String]) -> (String, String) {
     let lines = |text: &str| text.replace(['\u{240d}', '\u{240a}'], "\n");
     let (headers, session) = (lines(headers), lines(session));
-    let mut clean = Text::new(HEADERS_TEXT_MAX);
+    let mut clean = Text::new(HEADERS_TEXT_MAX, headers.len());
     let (first, rest) = bytes::cut(headers.as_bytes(), b'\n');
     if !headers.is_empty() {
         clean.push_line(&start_line(first));
         push_headers(rest, keep, &mut clean);
     }
-    let mut clean_session = Text::new(SDP_TEXT_MAX);
+    let mut clean_session = Text::new(SDP_TEXT_MAX, session.len());
     sdp::push(session.as_bytes(), &mut clean_session);
     (clean.out, clean_session.out)
 }
@@ -148,8 +149,9 @@ struct Text {
 }
 
 impl Text {
-    fn new(max: usize) -> Text {
-        Text { out: String::new(), max }
+    /// `likely`: bytes of what it is made from.
+    fn new(max: usize, likely: usize) -> Text {
+        Text { out: String::with_capacity(likely.min(max)), max }
     }
 
     fn is_full(&self) -> bool {
@@ -159,7 +161,14 @@ impl Text {
     fn push_line(&mut self, line: &[u8]) {
         let left = self.max.saturating_sub(self.out.len());
         let line = line.get(..line.len().min(left)).unwrap_or(line);
-        for c in String::from_utf8_lossy(line).chars() {
+        // Nearly all lines are plain to their end.
+        let plain = printable_run(line);
+        let (run, rest) = line.split_at(plain.min(left.saturating_sub(1)));
+        self.out.push_str(std::str::from_utf8(run).unwrap_or_default());
+        if run.len() < plain {
+            return;
+        }
+        for c in String::from_utf8_lossy(rest).chars() {
             let c = if c == '\t' { ' ' } else { visible(c) };
             if self.out.len() + c.len_utf8() >= self.max {
                 return;
@@ -237,17 +246,17 @@ fn start_line(line: &[u8]) -> Vec<u8> {
 }
 
 /// A header line with its continuations as one.
-#[derive(Default)]
-struct LogicalLine {
-    bytes: Vec<u8>,
+struct LogicalLine<'a> {
+    bytes: Cow<'a, [u8]>,
     /// A continuation followed a bare CR: whether it belongs to this header is in doubt, so it is left out.
     cut: bool,
     bare_cr: bool,
 }
 
 fn push_headers(all: &[u8], keep: &[String], out: &mut Text) {
-    let mut open: Option<LogicalLine> = None;
-    let mut count = 0;
+    let mut open: Option<LogicalLine<'_>> = None;
+    // One buffer for all lines.
+    let (mut scratch, mut count) = (Vec::with_capacity(256), 0);
     for line in physical_lines(all) {
         let content = trim(line.bytes);
         if content.is_empty() {
@@ -256,31 +265,33 @@ fn push_headers(all: &[u8], keep: &[String], out: &mut Text) {
         if let (Some(b' ' | b'\t'), Some(header)) = (line.bytes.first(), &mut open) {
             header.cut |= header.bare_cr;
             if !header.cut {
-                header.bytes.push(b' ');
-                header.bytes.extend_from_slice(content);
+                let bytes = header.bytes.to_mut();
+                bytes.push(b' ');
+                bytes.extend_from_slice(content);
             }
             header.bare_cr = line.bare_cr;
             continue;
         }
         if let Some(header) = open.take() {
-            push_header(&header, keep, out);
+            push_header(&header, keep, &mut scratch, out);
         }
         count += 1;
         if count > HEADERS_MAX || out.is_full() {
             return;
         }
-        open = Some(LogicalLine { bytes: content.to_vec(), cut: false, bare_cr: line.bare_cr });
+        open = Some(LogicalLine { bytes: Cow::Borrowed(content), cut: false, bare_cr: line.bare_cr });
     }
     if let Some(header) = open {
-        push_header(&header, keep, out);
+        push_header(&header, keep, &mut scratch, out);
     }
 }
 
-fn push_header(header: &LogicalLine, keep: &[String], out: &mut Text) {
+fn push_header(header: &LogicalLine<'_>, keep: &[String], line: &mut Vec<u8>, out: &mut Text) {
     let Some((name, value)) = split_header(&header.bytes).filter(|(name, _)| is_header_name(name)) else {
         return out.push_removed();
     };
-    let mut line = name.to_vec();
+    line.clear();
+    line.extend_from_slice(name);
     line.push(b':');
     if !value.is_empty() {
         line.push(b' ');
@@ -290,7 +301,7 @@ fn push_header(header: &LogicalLine, keep: &[String], out: &mut Text) {
         let short = value.get(..VALUE_MAX).unwrap_or(value);
         match lists::kind_of(long) {
             _ if kept => line.extend_from_slice(short),
-            Some(kind) => values::push(&mut line, kind, short),
+            Some(kind) => values::push(line, kind, short),
             None => line.extend_from_slice(REMOVED),
         }
     }
@@ -298,7 +309,7 @@ fn push_header(header: &LogicalLine, keep: &[String], out: &mut Text) {
         line.push(b' ');
         line.extend_from_slice(REMOVED);
     }
-    out.push_line(&line);
+    out.push_line(line);
 }
 
 /// A token that begins with a letter, as all registered names do.

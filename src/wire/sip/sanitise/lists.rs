@@ -216,10 +216,13 @@ pub(super) const PASSPORT_HEADER: &[&str] = &["alg", "ppt", "typ"];
 pub(super) const PASSPORT_CLAIMS: &[&str] = &["attest", "dest", "div", "iat", "orig", "origid"];
 
 pub(super) fn kind_of(name: &[u8]) -> Option<&'static Kind> {
-    HEADERS
-        .iter()
-        .find(|(known, ..)| known.len() == name.len() && known.as_bytes().eq_ignore_ascii_case(name))
-        .map(|(_, kind, _)| kind)
+    // All names begin with a capital, and the table is in their order.
+    let first = name.first()?.to_ascii_uppercase();
+    let begins = |(known, ..): &(&str, Kind, &str)| known.as_bytes().first().copied();
+    let from = HEADERS.partition_point(|row| begins(row) < Some(first));
+    let same = HEADERS.get(from..)?.iter().take_while(|row| begins(row) == Some(first));
+    let mut same = same.filter(|(known, ..)| known.len() == name.len());
+    same.find(|(known, ..)| known.as_bytes().eq_ignore_ascii_case(name)).map(|(_, kind, _)| kind)
 }
 
 /// One entry of the allow-list, as `docs/security.md` shows it.

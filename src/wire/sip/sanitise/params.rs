@@ -31,7 +31,7 @@ pub(super) fn push_pair(out: &mut Vec<u8>, param: &[u8], listed: &[&str]) {
         return out.extend_from_slice(REMOVED);
     }
     out.extend_from_slice(name);
-    if param.contains(&b'=') {
+    if name.len() < param.len() && param.contains(&b'=') {
         out.push(b'=');
         match is_listed(name, listed) {
             true => push_value(out, trim(value)),

@@ -107,14 +107,15 @@ fn read(rest: &[u8]) -> Sip<'_> {
         Some(at) => (rest.get(..at), rest.get(at + 1..).unwrap_or_default()),
         None => (None, rest),
     };
-    let host_end = tail.iter().position(|b| b";?".contains(b)).unwrap_or(tail.len());
+    let host_end = tail.iter().position(|b| matches!(b, b';' | b'?')).unwrap_or(tail.len());
     let (host_port, after) = tail.split_at_checked(host_end).unwrap_or((tail, &[]));
     let (params, headers) = match memchr::memchr(b'?', after) {
         Some(q) => (after.get(..q).unwrap_or_default(), after.get(q + 1..)),
         None => (after, None),
     };
     let colon = user_info.and_then(|info| {
-        let encoded = info.windows(3).position(|w| w.eq_ignore_ascii_case(b"%3a"));
+        let is_colon = |at: &usize| info.get(*at..at + 3).is_some_and(|w| w.eq_ignore_ascii_case(b"%3a"));
+        let encoded = memchr::memchr_iter(b'%', info).find(is_colon);
         [memchr::memchr(b':', info), encoded].into_iter().flatten().min()
     });
     let user = user_info.map(|info| info.get(..colon.unwrap_or(info.len())).unwrap_or(info));

@@ -116,8 +116,8 @@ fn push_via(out: &mut Vec<u8>, entry: &[u8]) {
         tight.extend_from_slice(word);
     }
     let (protocol, sent_by) = cut(&tight, b' ');
-    let parts: Vec<&[u8]> = protocol.split(|b| *b == b'/').collect();
-    if parts.len() == 3 && parts.iter().all(|p| is_token(p) && p.len() <= 16) {
+    let mut parts = protocol.split(|b| *b == b'/');
+    if parts.clone().count() == 3 && parts.all(|p| is_token(p) && p.len() <= 16) {
         out.extend_from_slice(protocol);
     } else {
         out.extend_from_slice(REMOVED);
