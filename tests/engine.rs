@@ -17,6 +17,8 @@ mod hostile;
 mod laws;
 #[path = "engine/limits.rs"]
 mod limits;
+#[path = "engine/loss_base.rs"]
+mod loss_base;
 #[path = "engine/missed.rs"]
 mod missed;
 #[path = "engine/one_way.rs"]
