@@ -87,7 +87,7 @@ export function verdict(call: CallRow): { title: string; detail: string } {
   if (call.diagnosis) return { title: diagnosisTitle(call.diagnosis), detail: diagnosisHint(call.diagnosis) };
   switch (call.class) {
     case "good":
-      return { title: "Good", detail: call.state === "completed" ? "" : stateWord(call.state) };
+      return { title: "Good", detail: ["completed", "established"].includes(call.state) ? "" : stateWord(call.state) };
     case "fair":
     case "poor":
       return { title: `${classWord(call.class)} quality`, detail: "no single cause stands out" };
@@ -245,7 +245,7 @@ export function unknownFacts({ call, streams }: CallDetail): Record<"mos" | "del
     mos: media ?? ([...reasons].join("; ") || "no interval was rated"),
     delay: media ?? "no delay was measured",
     loss: media ?? "nothing was expected",
-    duration: unanswered ?? "end not seen",
+    duration: unanswered ?? (call.state === "established" ? "in progress" : "end not seen"),
     ring: call.invite_at === null ? "INVITE not seen" : "no ringing seen",
     setup: call.invite_at === null ? "INVITE not seen" : (unanswered ?? "not known"),
   };

@@ -4,7 +4,7 @@ import type { ComponentChildren } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import { API, call as loadCall } from "../api";
 import { neighbours } from "../calls/page";
-import { clock, duration, ms, number, percent, UNKNOWN } from "../format";
+import { clock, duration, ms, number, percent, plural, UNKNOWN } from "../format";
 import { useKeys, useLoad, useTitle } from "../hooks";
 import { ClassMark, Copy, Failure, MosValue, Notice, Term, Time } from "../parts";
 import { cameFromList, navigate } from "../router";
@@ -85,6 +85,13 @@ function Call({ detail }: { detail: CallDetail }) {
       <Facts detail={detail} />
       {detail.streams.length > 0 ? (
         <Lanes detail={detail} all={all} onMessage={showMessage} />
+      ) : detail.call.ended_at === null && detail.call.stream_ids.length > 0 ? (
+        <Notice kind="empty" title="Its streams are being measured.">
+          <p>
+            {plural(detail.call.stream_ids.length, "stream")} {detail.call.stream_ids.length === 1 ? "is" : "are"} part of this call so far. The figures above are those until now; what each stream
+            had shows here when it ends.
+          </p>
+        </Notice>
       ) : (
         <Notice kind="empty" title="No media was seen for this call.">
           <p>{detail.call.answered_at ? "It was answered all the same: see the verdict." : "It was not answered."}</p>
