@@ -24,7 +24,7 @@ use crate::wire::IcmpError;
 use crate::wire::sdp::Direction;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -143,8 +143,8 @@ struct Call {
     closing: bool,
     /// Of its streams that have ended.
     summary: Summary,
-    /// It was noted that it is answered and that its media is waited for.
-    awaits_media: bool,
+    /// When its media is expected to be seen, from its answer on: its place among those that wait.
+    awaits_media: Option<Timestamp>,
     /// What was last stated of a call that goes on.
     stated: Option<Box<Stated>>,
 }
@@ -188,8 +188,8 @@ pub struct Join {
     /// Bindings of all addresses.
     bound: usize,
     calls: HashMap<u64, Call, Seeded>,
-    /// Calls that go on and are judged at the end of the interval.
-    due: BTreeSet<u64>,
+    /// Calls that go on and are judged at the end of the interval; those that are stated in any case.
+    due: BTreeMap<u64, bool>,
     /// Calls that were answered, and when their media is expected to be seen.
     awaiting_media: BTreeSet<(Timestamp, u64)>,
     pub witness: Witness,
@@ -229,7 +229,7 @@ impl Join {
             bindings: HashMap::with_hasher(hasher.clone()),
             bound: 0,
             calls: HashMap::with_hasher(hasher.clone()),
-            due: BTreeSet::new(),
+            due: BTreeMap::new(),
             awaiting_media: BTreeSet::new(),
             relations: Relations::new(policy.stream_timeout, hasher.clone()),
             gaps: Gaps::new(policy.interval, limits.gaps(), &hasher),
@@ -501,7 +501,7 @@ impl Join {
         if let Some((of, call)) = row.call_uid.and_then(|uid| Some((uid, self.calls.get(&uid)?)))
             && (call.is_watched() || verdict::is_suspicious(&row, rtt))
         {
-            self.due.insert(of);
+            self.due.entry(of).or_default();
         }
         out.push(Event::Interval(Box::new(row)));
         uid
@@ -650,6 +650,7 @@ impl Join {
     /// A call whose streams have all ended.
     pub fn call_ended(&mut self, mut record: CallRecord, out: &mut dyn Sink) {
         let mut call = self.calls.remove(&record.uid).unwrap_or_default();
+        self.forget_waiting(record.uid, &call);
         self.ended -= call.ended.len();
         let mut streams = std::mem::take(&mut call.ended);
         let summary = std::mem::take(&mut call.summary);
@@ -658,26 +659,33 @@ impl Join {
     }
 
     pub fn forget_call(&mut self, uid: u64) {
-        self.ended -= self.calls.remove(&uid).map_or(0, |call| call.ended.len());
+        let Some(call) = self.calls.remove(&uid) else { return };
+        self.forget_waiting(uid, &call);
+        self.ended -= call.ended.len();
     }
 
-    /// A call that goes on, with what was last stated of its streams; its verdict is told anew at the end of the interval.
-    /// Returns whether it is to be judged at once, because what was stated last had reasons that it would lose.
+    /// A call that goes on, with the figures that were last stated of its streams. One that had reasons is judged and stated at
+    /// the end of the interval: judging takes all of its streams, and a message is cheap. Returns the record where it is to be
+    /// judged at once, because its INVITE was not delivered.
     pub fn call_changed(&mut self, mut record: CallRecord, out: &mut dyn Sink) -> Option<CallRecord> {
         if let Some(call) = self.calls.get_mut(&record.uid) {
             record.streams = call.all.clone();
             call.over = record.state.is_over();
-            if let (Some(answered), false) = (record.answered_at, call.awaits_media || call.over) {
-                call.awaits_media = true;
-                self.awaiting_media.insert((answered + verdict::MEDIA_EXPECTED_AFTER, record.uid));
+            if let (Some(answered), None, false) = (record.answered_at, call.awaits_media, call.over) {
+                let expected = answered + verdict::MEDIA_EXPECTED_AFTER;
+                call.awaits_media = Some(expected);
+                self.awaiting_media.insert((expected, record.uid));
             }
-            if !call.over && (record.undelivered.is_some() || call.stated.as_ref().is_some_and(|s| !s.codes.is_empty()))
-            {
-                return Some(record);
+            if !call.over && call.stated.as_ref().is_some_and(|stated| !stated.codes.is_empty()) {
+                self.due.insert(record.uid, true);
+                return None;
             }
             if let Some(stated) = &call.stated {
                 stated.write(&mut record);
             }
+        }
+        if record.undelivered.is_some() && !record.state.is_over() {
+            return Some(record);
         }
         out.push(Event::CallChanged(Box::new(record)));
         None
@@ -685,23 +693,33 @@ impl Join {
 
     /// A stream of a call fell silent.
     pub fn fell_silent(&mut self, id: StreamId) {
-        self.due.extend(self.streams.get(&id).and_then(|stream| stream.uid));
+        if let Some(uid) = self.streams.get(&id).and_then(|stream| stream.uid) {
+            self.due.entry(uid).or_default();
+        }
     }
 
-    /// Calls to be judged at `now`, in the order of their identities.
-    pub fn take_due(&mut self, now: Timestamp) -> BTreeSet<u64> {
+    /// Calls to be judged at `now`, in the order of their identities, and whether they are stated in any case.
+    pub fn take_due(&mut self, now: Timestamp) -> BTreeMap<u64, bool> {
         while let Some((at, uid)) = self.awaiting_media.first().copied().filter(|(at, _)| *at <= now) {
             self.awaiting_media.remove(&(at, uid));
             if self.calls.get(&uid).is_some_and(|call| call.from_caller == 0 || call.from_callee == 0) {
-                self.due.insert(uid);
+                self.due.entry(uid).or_default();
             }
         }
         std::mem::take(&mut self.due)
     }
 
-    /// Streams of a call that are measured.
+    /// A call is gone, and waits for nothing.
+    fn forget_waiting(&mut self, uid: u64, call: &Call) {
+        self.due.remove(&uid);
+        if let Some(expected) = call.awaits_media {
+            self.awaiting_media.remove(&(expected, uid));
+        }
+    }
+
+    /// Streams of a call that are measured, as many as its verdict knows.
     pub fn active(&self, uid: u64) -> Vec<(StreamId, FlowKey)> {
-        let ids = self.calls.get(&uid).into_iter().flat_map(|call| &call.active);
+        let ids = self.calls.get(&uid).into_iter().flat_map(|call| &call.active).take(STREAMS_JUDGED);
         ids.filter_map(|id| Some((*id, self.streams.get(id)?.key))).collect()
     }
 
@@ -715,15 +733,13 @@ impl Join {
         always: bool,
         out: &mut dyn Sink,
     ) {
-        let Some(mut call) = self.calls.remove(&record.uid) else {
-            if always {
-                out.push(Event::CallChanged(Box::new(record)));
-            }
-            return;
-        };
+        // One that has announced no media is not known here.
+        let known = self.calls.remove(&record.uid);
+        let announced = known.is_some();
+        let mut call = known.unwrap_or_default();
         let mut summary = call.summary.clone();
         let mut streams = call.ended.clone();
-        for mut report in active.into_iter().take(STREAMS_JUDGED) {
+        for mut report in active {
             let worst = self.complete(&mut report);
             summary.take(&report, worst, call.announced);
             streams.push(report);
@@ -731,8 +747,10 @@ impl Join {
         self.describe(&mut record, &call, &mut streams, &summary, Some(now));
         let stated = Stated::of(&record, &summary);
         let changed = call.stated.as_deref() != Some(&stated);
-        call.stated = Some(Box::new(stated));
-        self.calls.insert(record.uid, call);
+        if announced {
+            call.stated = Some(Box::new(stated));
+            self.calls.insert(record.uid, call);
+        }
         if changed || always {
             out.push(Event::CallChanged(Box::new(record)));
         }
@@ -743,15 +761,15 @@ impl Join {
         let (src, dst) = (Endpoint::from(error.src), Endpoint::from(error.dst));
         let Some(bindings) = self.bindings.get(&dst) else { return false };
         let mut of_call = false;
+        // Who sent it is a party too, or a stream of the call goes between the two addresses.
+        let flow = self.between(src, dst).chain(self.between(dst, src));
+        let of_flow: SmallVec<[u64; 4]> = flow.filter_map(|(_, stream)| stream.uid).collect();
         for binding in bindings {
-            // Who sent it is a party too, or a stream of the call comes from there.
-            let known = self.announced(binding.uid, src)
-                || self.between(src, dst).any(|(_, stream)| stream.uid == Some(binding.uid))
-                || self.between(dst, src).any(|(_, stream)| stream.uid == Some(binding.uid));
+            let known = self.announced(binding.uid, src) || of_flow.contains(&binding.uid);
             if known && let Some(call) = self.calls.get_mut(&binding.uid).filter(|call| !call.over) {
                 of_call = true;
                 if call.witnesses[index(binding.side)].refuses(at, error) {
-                    self.due.insert(binding.uid);
+                    self.due.entry(binding.uid).or_default();
                 }
             }
         }
@@ -792,7 +810,7 @@ impl Join {
             && call.witnesses[index(sender)].reports(&record)
             && !call.over
         {
-            self.due.insert(uid);
+            self.due.entry(uid).or_default();
         }
         let call = record.call_uid;
         out.push(Event::Rtcp(Box::new(record)));

@@ -467,9 +467,9 @@ impl Engine {
 
     /// Judges the calls that go on and may have changed in the interval that ends at `now`.
     fn judge_due(&mut self, now: Timestamp, out: &mut dyn Sink) {
-        for uid in self.join.take_due(now) {
+        for (uid, always) in self.join.take_due(now) {
             if let Some(record) = self.signal.call(uid).filter(|record| !record.state.is_over()) {
-                self.judge_running(record.clone(), now, false, out);
+                self.judge_running(record.clone(), now, always, out);
             }
         }
     }

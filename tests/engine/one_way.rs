@@ -189,6 +189,31 @@ fn an_invite_that_was_not_delivered_needs_no_timer() {
 }
 
 #[test]
+fn an_invite_that_was_not_delivered_is_bad_while_it_waits() {
+    let mut scene = Scene::new();
+    invite(&mut scene, &[0]);
+    refused_invite(&mut scene, 40, 8);
+    let run = run(&scene.frames(), &Setup::default());
+    let shown: Vec<_> = run.changes().map(|call| call.class().name()).collect();
+    assert_eq!(shown, ["unrated", "failed"]);
+}
+
+/// Each error is compared with a bounded number of streams, whoever has how many at an address.
+#[test]
+fn a_flood_of_errors_about_a_crowded_address_is_cheap() {
+    let mut scene = dialog(CALLER, CALLEE);
+    for ssrc in 0..300 {
+        scene.rtp(Rtp::pcmu(120 + i64::from(ssrc), at(CALLER), at(CALLEE), 1_000 + ssrc, 6));
+    }
+    for n in 0..2_000 {
+        scene.unreachable(3_000 + 2 * n, (at(CALLER).ip(), 3), (at(CALLEE), at(CALLER)), &[0x80; 60], 8);
+    }
+    let run = run(&scene.frames(), &Setup::rested());
+    assert_eq!(run.outcomes.get(auscult::model::Outcome::Ignored(auscult::model::Ignored::IcmpError)), 2_000);
+    assert_eq!(run.calls()[0].diagnoses[0].code, OneWayMedia);
+}
+
+#[test]
 fn an_error_before_an_answer_is_forgotten() {
     let mut scene = Scene::new();
     invite(&mut scene, &[0, 500]);

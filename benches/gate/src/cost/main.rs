@@ -104,6 +104,11 @@ fn cases() -> Vec<Case> {
         Box::new(move |n| packets::fragments(&messages::headers(folds, n)).into_iter().rev().collect()),
     );
     for size in PIECES {
+        for filled in messages::CONNECTIONS {
+            let bytes = if size < 100 { FEW_BYTES } else { BYTES };
+            let frames = move |n| packets::stream(size, &messages::connection(filled, n));
+            add(format!("tcp_{size}.{}", filled.0), bytes, Box::new(frames));
+        }
         let bytes = if size < 100 { FEW_BYTES } else { BYTES };
         for fill in messages::HEADERS.iter().take(11) {
             let frames = move |n| packets::stream(size, &messages::headers(*fill, n));
@@ -135,6 +140,9 @@ fn cases() -> Vec<Case> {
             let stream = move |n| frames(size, &messages::stream(no_lengths, n));
             add(format!("tcp_{size}_{order}.stream.no_lengths"), bytes, Box::new(stream));
         }
+    }
+    for (name, quoted) in [("text", &b"INVITE sip:b@h SIP/2.0\r\nCall-ID: x\r\n"[..]), ("nothing", b"")] {
+        add(format!("icmp.{name}"), BYTES, Box::new(move |n| packets::icmp(quoted, n)));
     }
     for (name, packet) in messages::RTCP {
         add(format!("rtcp.{name}"), BYTES, Box::new(move |n| packets::rtcp(&messages::compound(*packet, n))));

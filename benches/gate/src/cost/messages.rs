@@ -229,3 +229,41 @@ pub fn xr_long_block(bytes: usize) -> Vec<u8> {
     let words = u16::try_from(entries.len() / 4).expect("fits a block");
     [&[0x80, 207][..], &(words + 2).to_be_bytes(), &[0, 0, 0, 1, 5, 0], &words.to_be_bytes(), &entries].concat()
 }
+
+type Connection = (&'static str, fn() -> Vec<u8>, &'static [u8]);
+
+/// What fills a TCP connection that is no plain SIP, by name: a beginning, and what is repeated behind it.
+pub const CONNECTIONS: [Connection; 7] = [
+    ("websocket.pings", web_socket, b"\x89\x80abcd"),
+    ("websocket.fragments", web_socket_message, b"\x00\x81abcd\x2a"),
+    ("websocket.keep_alives", web_socket, b"\x81\x82\0\0\0\0\r\n"),
+    ("websocket.handshake", || b"GET / HTTP/1.1\r\n".to_vec(), b"Upgrade: websocket\r\n"),
+    ("packets.keep_alives", framed_rtp, &[0, 0]),
+    ("packets.rtp", framed_rtp, b"\0\x0c\x80\0\0\x01\0\0\0\xa0\0\0\0\x07"),
+    ("packets.channel_data", turn, b"\x40\0\0\x0c\x80\0\0\x01\0\0\0\xa0\0\0\0\x07"),
+];
+
+/// So many bytes of a connection.
+pub fn connection((_, begin, again): Connection, bytes: usize) -> Vec<u8> {
+    let mut out = begin();
+    while out.len() < bytes {
+        out.extend_from_slice(again);
+    }
+    out
+}
+
+fn web_socket() -> Vec<u8> {
+    b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n".to_vec()
+}
+
+fn web_socket_message() -> Vec<u8> {
+    [&web_socket()[..], b"\x01\x81abcd\x2a"].concat()
+}
+
+fn framed_rtp() -> Vec<u8> {
+    b"\0\x10\x80\0\0\x01\0\0\0\xa0\0\0\0\x07abcd".to_vec()
+}
+
+fn turn() -> Vec<u8> {
+    b"\0\x03\0\0\x21\x12\xa4\x42abcdefghijkl".to_vec()
+}

@@ -40,6 +40,17 @@ pub fn rtcp(payload: &[u8]) -> Frames {
     vec![ethernet(17, 7, 0, &udp_datagram(20_001, payload))]
 }
 
+/// Errors about a datagram to the SIP port, `bytes` in all.
+pub fn icmp(quoted: &[u8], bytes: usize) -> Frames {
+    let mut header = vec![3, 3, 0, 0, 0, 0, 0, 0, 0x45, 0];
+    header.extend_from_slice(&((28 + quoted.len()) as u16).to_be_bytes());
+    header.extend_from_slice(&[0, 7, 0, 0, 64, 17, 0, 0]);
+    header.extend_from_slice(&DST);
+    header.extend_from_slice(&SRC);
+    let error = [&header[..], &udp_datagram(SIP_PORT, quoted)].concat();
+    (0..bytes.div_ceil(error.len())).map(|id| ethernet(1, id as u16, 0, &error)).collect()
+}
+
 /// One datagram in fragments of `size` bytes, a multiple of eight.
 pub fn fragments_of(size: usize, payload: &[u8]) -> Frames {
     let datagram = udp_datagram(SIP_PORT, payload);
