@@ -506,6 +506,24 @@ fn scales() -> impl Strategy<Value = Scale> {
     prop::sample::select(vec![Scale::Nb, Scale::Wb, Scale::Fb])
 }
 
+/// The terms of the default telephone are kept; a talker echo path too short to matter makes the model do without.
+#[test]
+fn ratings_with_kept_terms_are_those_of_the_whole_model() {
+    for scale in [Scale::Nb, Scale::Wb, Scale::Fb] {
+        for (ie, loss_pct, burst_ratio, advantage) in
+            [(0.0, 0.0, 1.0, 0.0), (11.0, 3.5, 1.7, 5.0), (95.0, 100.0, 1.0, 0.0)]
+        {
+            let usual = Inputs { scale, ie, loss_pct, burst_ratio, advantage, bpl: Some(19.0), ..Inputs::default() };
+            let whole = Inputs { echo: Echo::Path { t_ms: f64::MIN_POSITIVE, tr_ms: 0.0 }, ..usual };
+            assert_eq!(rate(&usual), rate(&whole), "{scale:?}");
+            assert_eq!(r_budget(&usual, 1.0).map(|b| b.clean_max), r_budget(&whole, 1.0).map(|b| b.clean_max));
+            // Another telephone has terms of its own.
+            let other = rate(&Inputs { qdu: 2.0, ..usual }).map(|rating| rating.r);
+            assert_eq!(scale != Scale::Nb, other == rate(&usual).map(|rating| rating.r));
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn worse_is_never_rated_better(

@@ -11,15 +11,15 @@ use crate::units::{Nanos, Timestamp};
 use crate::wire::{IcmpError, Undelivered};
 use std::net::IpAddr;
 
-/// Reports without any source heard that say a side hears nothing: the first may be sent before media comes.
-const DEAF_REPORTS: u32 = 2;
+/// Reports from which on it is believed that they name no source, or are no sender reports: the first may be sent before media.
+const REPORTS_ENOUGH: u32 = 2;
 
 /// What speaks for and against that one side of a call hears the other.
 #[derive(Clone, Debug, Default)]
 pub struct MediaWitness {
     /// RTCP reports of this side that say how it hears a source, and those that name none.
-    hears: u32,
-    deaf: u32,
+    with_source: u32,
+    without_source: u32,
     /// Sender reports of this side, and receiver reports, which it sends while it sends no media (RFC 3550 section 6.4).
     sender_reports: u32,
     receiver_reports: u32,
@@ -45,18 +45,18 @@ impl MediaWitness {
 
     /// Takes an RTCP report that this side sent. Returns whether it says something new.
     pub fn reports(&mut self, record: &RtcpRecord) -> bool {
-        let before = (self.hears > 0, self.deaf >= DEAF_REPORTS);
+        let before = (self.with_source > 0, self.without_source >= REPORTS_ENOUGH);
         match record.kind {
             RtcpKind::SenderReport => self.sender_reports = self.sender_reports.saturating_add(1),
             RtcpKind::ReceiverReport => self.receiver_reports = self.receiver_reports.saturating_add(1),
             _ => return false,
         }
         match record.block {
-            Some(block) if block.ssrc != record.reporter => self.hears = self.hears.saturating_add(1),
+            Some(block) if block.ssrc != record.reporter => self.with_source = self.with_source.saturating_add(1),
             Some(_) => {}
-            None => self.deaf = self.deaf.saturating_add(1),
+            None => self.without_source = self.without_source.saturating_add(1),
         }
-        before != (self.hears > 0, self.deaf >= DEAF_REPORTS)
+        before != (self.with_source > 0, self.without_source >= REPORTS_ENOUGH)
     }
 
     /// Takes an ICMP error about media to this side. Returns whether it says something new.
@@ -116,8 +116,8 @@ pub fn missing_media(call: &CallRecord, evidence: &Evidence<'_>, until: Timestam
     match (evidence.from_caller, evidence.from_callee) {
         (0, 0) => no_media(evidence, lasted, sides.into_iter().find_map(refusal), found),
         (caller, callee) if (caller == 0 || callee == 0) && evidence.both_send => {
-            let silent = if caller == 0 { Side::Caller } else { Side::Callee };
-            one_direction(evidence, lasted, silent, refusal(silent.other()), found);
+            let sender = if caller == 0 { Side::Caller } else { Side::Callee };
+            one_direction(evidence, lasted, sender, refusal(sender.other()), found);
         }
         (1.., 1..) => {
             if let Some((side, refused)) = sides.into_iter().find_map(refusal) {
@@ -131,14 +131,14 @@ pub fn missing_media(call: &CallRecord, evidence: &Evidence<'_>, until: Timestam
 
 fn no_media(evidence: &Evidence<'_>, lasted: Nanos, refusal: Option<(Side, Refused)>, found: &mut Found) {
     let seconds = lasted.as_secs_f64();
-    let hears = [Side::Caller, Side::Callee].into_iter().find(|side| evidence.witness(*side).hears > 0);
+    let hears = [Side::Caller, Side::Callee].into_iter().find(|side| evidence.witness(*side).with_source > 0);
     if let Some((side, refused)) = refusal {
         let text = format!("answered for {seconds:.1} s, no RTP seen; media to the {}: {}", name(side), refused.text());
         add(found, 800, DiagnosisCode::NoMedia, 0.9, text);
     } else if let Some(side) = hears {
         let text = format!(
             "no RTP seen at this probe in {seconds:.1} s; {} RTCP reports of the {} say that it hears the other side",
-            evidence.witness(side).hears,
+            evidence.witness(side).with_source,
             name(side)
         );
         add(found, 40, DiagnosisCode::MediaElsewhere, 0.9, text);
@@ -152,34 +152,37 @@ fn no_media(evidence: &Evidence<'_>, lasted: Nanos, refusal: Option<(Side, Refus
 fn one_direction(
     evidence: &Evidence<'_>,
     lasted: Nanos,
-    silent: Side,
+    sender: Side,
     refusal: Option<(Side, Refused)>,
     found: &mut Found,
 ) {
-    let (deaf, seconds) = (silent.other(), lasted.as_secs_f64());
-    let seen = format!("RTP from the {} only; none from the {} in {seconds:.1} s", name(deaf), name(silent));
-    let (of_deaf, of_silent) = (evidence.witness(deaf), evidence.witness(silent));
+    let (listener, seconds) = (sender.other(), lasted.as_secs_f64());
+    let seen = format!("RTP from the {} only; none from the {} in {seconds:.1} s", name(listener), name(sender));
+    let (of_listener, of_sender) = (evidence.witness(listener), evidence.witness(sender));
     // On hold neither side needs to hear the other.
     let sure = |confidence: f32| if evidence.held { confidence.min(0.5) } else { confidence };
     let mut not_received = |confidence: f32, why: String| {
         add(found, 850, DiagnosisCode::OneWayMedia, sure(confidence), format!("{seen}; {why}"));
     };
     if let Some((_, refused)) = refusal {
-        not_received(0.95, format!("media to the {}: {}", name(deaf), refused.text()));
-    } else if of_deaf.hears > 0 {
+        not_received(0.95, format!("media to the {}: {}", name(listener), refused.text()));
+    } else if of_listener.with_source > 0 {
         let text = format!(
             "{seen} at this probe; {} RTCP reports of the {} say that it hears the other side",
-            of_deaf.hears,
-            name(deaf)
+            of_listener.with_source,
+            name(listener)
         );
         add(found, 40, DiagnosisCode::MediaElsewhere, 0.9, text);
-    } else if of_deaf.deaf >= DEAF_REPORTS {
-        not_received(0.95, format!("{} RTCP reports of the {} name no source it hears", of_deaf.deaf, name(deaf)));
-    } else if of_silent.sender_reports == 0 && of_silent.receiver_reports >= DEAF_REPORTS {
-        let reports = of_silent.receiver_reports;
-        not_received(0.9, format!("the {} sends {reports} RTCP receiver reports and no sender report", name(silent)));
-    } else if let Some((announced, seen_at)) = unreachable(of_deaf, evidence) {
-        let why = format!("the {} wants its media at {announced} and sends from {seen_at}", name(deaf));
+    } else if of_listener.without_source >= REPORTS_ENOUGH {
+        not_received(
+            0.95,
+            format!("{} RTCP reports of the {} name no source it hears", of_listener.without_source, name(listener)),
+        );
+    } else if of_sender.sender_reports == 0 && of_sender.receiver_reports >= REPORTS_ENOUGH {
+        let reports = of_sender.receiver_reports;
+        not_received(0.9, format!("the {} sends {reports} RTCP receiver reports and no sender report", name(sender)));
+    } else if let Some((announced, seen_at)) = unreachable(of_listener, evidence) {
+        let why = format!("the {} wants its media at {announced} and sends from {seen_at}", name(listener));
         not_received(0.8, why);
     } else {
         let text = format!("{seen} at this probe; no RTCP, ICMP or SDP says whether it was received");

@@ -7,6 +7,7 @@
 pub use super::rating::{g109_class, mos_from_r, opinion_shares, r_from_mos};
 
 use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
 
 /// Which scale a rating is on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -277,6 +278,25 @@ fn assemble(i: &Inputs, ie_eff: f64) -> Rating {
         Echo::Default => (i.delay_ms, 2.0 * i.delay_ms),
         Echo::Path { t_ms, tr_ms } => (t_ms, tr_ms),
     };
+    let Terms { ro, is, idte, idle } = match standard(i) {
+        Some(terms) if t == 0.0 && tr == 0.0 => *terms,
+        _ => terms(i, t, tr),
+    };
+    let idd = i.scale.factor() * absolute_delay(i.delay_ms, i.sensitivity);
+    let r = ro - is - (idte + idle + idd) - ie_eff + i.advantage;
+    Rating { scale: i.scale, r, mos: mos_from_r(i.scale, r), ro, is, idte, idle, idd, ie_eff }
+}
+
+/// What a rating is made of besides codec, loss and delay.
+#[derive(Clone, Copy)]
+struct Terms {
+    ro: f64,
+    is: f64,
+    idte: f64,
+    idle: f64,
+}
+
+fn terms(i: &Inputs, t: f64, tr: f64) -> Terms {
     let (ro, is, idte, idle) = match i.scale {
         Scale::Nb => {
             let no = noise(i, i.nfor);
@@ -293,9 +313,34 @@ fn assemble(i: &Inputs, ie_eff: f64) -> Rating {
         }
         Scale::Fb => (148.0, 0.0, 0.0, 0.0),
     };
-    let idd = i.scale.factor() * absolute_delay(i.delay_ms, i.sensitivity);
-    let r = ro - is - (idte + idle + idd) - ie_eff + i.advantage;
-    Rating { scale: i.scale, r, mos: mos_from_r(i.scale, r), ro, is, idte, idle, idd, ie_eff }
+    Terms { ro, is, idte, idle }
+}
+
+/// The terms without delay of a connection whose telephones, rooms and circuits are the default ones, as those of nearly all
+/// ratings are: thirty powers and logarithms less.
+fn standard(i: &Inputs) -> Option<&'static Terms> {
+    static STANDARD: LazyLock<[Terms; 3]> = LazyLock::new(|| {
+        [Scale::Nb, Scale::Wb, Scale::Fb].map(|scale| terms(&Inputs { scale, ..Inputs::default() }, 0.0, 0.0))
+    });
+    let usual = Inputs::default();
+    let same = Inputs {
+        scale: usual.scale,
+        ie: usual.ie,
+        bpl: usual.bpl,
+        loss_pct: usual.loss_pct,
+        burst_ratio: usual.burst_ratio,
+        delay_ms: usual.delay_ms,
+        echo: usual.echo,
+        sensitivity: usual.sensitivity,
+        advantage: usual.advantage,
+        ..*i
+    } == usual;
+    let [nb, wb, fb] = &*STANDARD;
+    same.then_some(match i.scale {
+        Scale::Nb => nb,
+        Scale::Wb => wb,
+        Scale::Fb => fb,
+    })
 }
 
 /// Nfor of reading (b) of the wideband model, dBmp.
