@@ -26,8 +26,9 @@ const LATE_PCT: f64 = 1.0;
 const BASE_LAG: Nanos = Nanos::from_secs(8);
 /// Rise of the delay worth a finding: talkers notice 100 ms more (G.114).
 const BASE_RISE: Nanos = Nanos::from_millis(100);
-/// Listening MOS under which a codec that nothing else disturbs is named (some users dissatisfied, G.109).
-const LOW_CODEC_LQ: f32 = 3.8;
+/// Equipment impairment Ie from which a codec that nothing else disturbs is named, points of R: narrowband MOS is then below
+/// 3.8 (some users dissatisfied, G.109).
+const CODEC_COST: f32 = 20.0;
 /// Listening MOS below which many users are dissatisfied (G.109).
 const LOW_LQ: f32 = 3.6;
 const REORDERED_PCT: f64 = 1.0;
@@ -37,9 +38,9 @@ const SLOW_SETUP: Nanos = Nanos::from_secs(6);
 const INTERRUPTION: Nanos = Nanos::from_secs(2);
 /// Silence up to the end of the call, or up to now.
 const INTERRUPTED_AFTER: Nanos = Nanos::from_secs(5);
-/// A call shorter than this tells nothing by having no media.
+/// Shorter calls are not judged for missing media.
 pub const MEDIA_EXPECTED_AFTER: Nanos = Nanos::from_secs(2);
-/// Packets under which shares mean nothing.
+/// Expected packets from which shares of them are judged.
 pub const ENOUGH: u64 = 25;
 
 /// What is known about a call besides its record.
@@ -247,9 +248,8 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
         let evidence = format!("{which}: round trip {:.0} ms by RTCP", rtt.as_millis_f64());
         add(found, 300, DiagnosisCode::LongDelay, 0.8, evidence);
     }
-    if let (Some(ie), Some(lq)) = (stream.mos.ie, stream.mos.lq)
-        && ie >= 20.0
-        && lq < LOW_CODEC_LQ
+    if let Some(ie) = stream.mos.ie
+        && ie >= CODEC_COST
         && loss < LOSS_PCT
         && stream.mos.scale == "nb"
     {

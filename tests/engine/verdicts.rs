@@ -177,6 +177,42 @@ fn every_verdict_has_a_call_that_has_it_and_one_that_just_has_not() {
     insta::assert_snapshot!(text);
 }
 
+/// Delay in ms of a packet in a stream that stalls for 100 ms once a second and then catches up.
+fn stalls(i: u32) -> i64 {
+    100 - 20 * i64::from(i % 50).min(5)
+}
+
+/// Codes of a call of 80 s: an adaptive buffer discards only at its start, less than one percent.
+fn long(delay: impl Fn(u32) -> i64) -> String {
+    let mut scene = call("0", |rtp| Rtp { packets: 4_000, ..rtp }, |i| Some(delay(i)), true);
+    scene.drop_messages("BYE");
+    verdict(&scene)
+}
+
+/// An adaptive buffer that grows to take the stalls discards nothing, and the listener waits all the same.
+#[test]
+fn stalls_that_a_buffer_takes_are_high_delay_variation() {
+    assert_eq!(long(stalls), "high_delay_variation missing_bye");
+    // The same, shorter than what a receiver's buffer holds anyway.
+    assert_eq!(long(|i| stalls(i) / 4), "missing_bye");
+}
+
+/// A queue that fills lifts all delays, and takes nothing from the variation on top of them.
+#[test]
+fn variation_on_a_rising_delay_is_told_from_the_rise() {
+    assert_eq!(long(|i| i64::from(i) / 10 + stalls(i)), "high_delay_variation missing_bye queue_build_up");
+    assert_eq!(long(|i| i64::from(i) / 10), "missing_bye queue_build_up");
+}
+
+/// A share of a few packets is none: of 24 that were due 8 may be missing, of 26 not.
+#[test]
+fn a_few_packets_have_no_loss_to_speak_of() {
+    let short = |packets: u32| verdict(&call("0", |rtp| Rtp { packets, ..rtp }, |i| (i % 3 != 1).then_some(0), true));
+    let named = |verdict: String| verdict.split(' ').any(|code| code == "random_loss" || code == "bursty_loss");
+    assert!(!named(short(24)));
+    assert!(named(short(27)));
+}
+
 /// Media of the caller only was seen; its RTCP reports name a source it hears, or none, or there are no reports.
 fn one_way(reports: Option<Option<u32>>) -> String {
     let mut scene = call("0", |rtp| rtp, |_| Some(0), false);
