@@ -3,9 +3,11 @@
 use super::caller::Caller;
 use super::error::ErrorBody;
 use super::json::{CallJson, CallsJson, DetailJson, RangeJson, TimelineJson, WindowJson};
-use super::params::{CallsParams, Params, TimelineParams, given, limit, time, whole};
+use super::params::{CallsParams, Params, TimelineParams, given, is_active, limit, time, whole};
 use super::{ApiError, AppState};
-use crate::store::query::{CallFilter, CallRow, CallSort, Cost, Cursor, MAX_ROWS, RunningList, Session, Window};
+use crate::store::query::{
+    CallFilter, CallRow, CallSort, Cost, Cursor, MAX_ROWS, RunningList, Session, TimelineBucket, Window,
+};
 use crate::units::{Nanos, Timestamp};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -31,7 +33,12 @@ pub(super) async fn timeline(
     let session = state.reader.session(Cost::Scan, client).await?;
     let window = session.window(from, to, (state.now)()).await?;
     let bucket_s = bucket_length(window.length(), wanted);
-    let buckets = session.timeline(&filter, window, Nanos::from_secs(bucket_s)).await?;
+    let length = Nanos::from_secs(bucket_s);
+    let buckets = match params.state.as_deref().is_some_and(is_active) {
+        // No call that is stored is up.
+        true => TimelineBucket::empty(window, length)?,
+        false => session.timeline(&filter, window, length).await?,
+    };
     Ok(Json(TimelineJson::new(window, bucket_s, buckets)))
 }
 
@@ -44,7 +51,7 @@ pub(super) async fn list(
     Caller(client): Caller,
     Params(params): Params<CallsParams>,
 ) -> Result<Json<CallsJson>, ApiError> {
-    let mut filter = params.filter()?;
+    let filter = params.filter()?;
     let sort = match given(&params.sort) {
         None | Some("worst") => CallSort::Worst,
         Some("newest") => CallSort::Newest,
@@ -54,8 +61,7 @@ pub(super) async fn list(
     };
     let limit = limit(&params.limit)?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
-    if filter.state.as_deref() == Some("active") {
-        filter.state = None;
+    if params.state.as_deref().is_some_and(is_active) {
         let after = given(&params.cursor).map(|text| RunningList::cursor(text, sort)).transpose()?;
         return active(&state, (from, to), (filter, sort), limit as usize, after).await.map(Json);
     }

@@ -1,6 +1,7 @@
 //! Query strings: typed, bounded, with errors that name the parameter.
 
 use super::ApiError;
+use crate::model::{CallClass, CallState, DiagnosisCode};
 use crate::store::query::{AddressRange, CallFilter, MAX_ROWS, PhoneNumber, StreamFilter};
 use crate::units::Timestamp;
 use crate::units::text::clean;
@@ -15,6 +16,8 @@ pub(super) struct Params<T>(pub T);
 
 /// Longest text of a parameter, in bytes.
 const MAX_TEXT: usize = 512;
+/// Most values of one parameter.
+const MAX_LIST: usize = 64;
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = ApiError;
@@ -48,8 +51,14 @@ pub(super) struct CallsParams {
     pub address: Option<String>,
     /// Encoding name of one of its streams, such as `PCMU`.
     pub codec: Option<String>,
-    /// Such as `completed`, `failed`, `cancelled`, `setup_timeout`, `unfinished`; or `active`: calls that are up.
+    /// One or several of `trying`, `proceeding`, `established`, `completed`, `cancelled`, `failed`, `setup_timeout`, `unfinished`,
+    /// `mid_call`, separated by commas; or `active` alone: calls that are up.
     pub state: Option<String>,
+    /// One or several of `good`, `fair`, `poor`, `failed`, `not_answered`, `unrated`, separated by commas.
+    pub class: Option<String>,
+    /// One or several SIP status codes of the final response (200 to 699), separated by commas; 0 is a call without one.
+    #[param(example = "486,603")]
+    pub final_code: Option<String>,
     /// Worst listening MOS below this.
     #[param(value_type = Option<f64>)]
     pub mos_below: Option<String>,
@@ -59,7 +68,7 @@ pub(super) struct CallsParams {
     /// Worst loss above this, percent.
     #[param(value_type = Option<f64>)]
     pub loss_above: Option<String>,
-    /// One of the call's diagnosis codes, such as `one_way_media`.
+    /// One or several diagnosis codes, such as `one_way_media,no_media`, separated by commas: calls that have one of them.
     pub diagnosis: Option<String>,
     pub trunk: Option<String>,
     pub site: Option<String>,
@@ -92,6 +101,8 @@ pub(super) struct TimelineParams {
     pub address: Option<String>,
     pub codec: Option<String>,
     pub state: Option<String>,
+    pub class: Option<String>,
+    pub final_code: Option<String>,
     #[param(value_type = Option<f64>)]
     pub mos_below: Option<String>,
     #[param(value_type = Option<f64>)]
@@ -150,16 +161,8 @@ pub(super) struct StatsParams {
 impl CallsParams {
     pub fn filter(&self) -> Result<CallFilter, ApiError> {
         call_filter(
-            [
-                &self.number,
-                &self.call_id,
-                &self.address,
-                &self.codec,
-                &self.state,
-                &self.diagnosis,
-                &self.trunk,
-                &self.site,
-            ],
+            [&self.number, &self.call_id, &self.address, &self.codec, &self.trunk, &self.site],
+            [&self.state, &self.class, &self.final_code, &self.diagnosis],
             [&self.mos_below, &self.pdv_p95_above, &self.loss_above],
         )
     }
@@ -168,16 +171,8 @@ impl CallsParams {
 impl TimelineParams {
     pub fn filter(&self) -> Result<CallFilter, ApiError> {
         call_filter(
-            [
-                &self.number,
-                &self.call_id,
-                &self.address,
-                &self.codec,
-                &self.state,
-                &self.diagnosis,
-                &self.trunk,
-                &self.site,
-            ],
+            [&self.number, &self.call_id, &self.address, &self.codec, &self.trunk, &self.site],
+            [&self.state, &self.class, &self.final_code, &self.diagnosis],
             [&self.mos_below, &self.pdv_p95_above, &self.loss_above],
         )
     }
@@ -213,22 +208,65 @@ impl StatsParams {
     }
 }
 
-fn call_filter(texts: [&Option<String>; 8], numbers: [&Option<String>; 3]) -> Result<CallFilter, ApiError> {
-    let [number, call_id, at, codec, state, diagnosis, trunk, site] = texts;
+fn call_filter(
+    texts: [&Option<String>; 6],
+    lists: [&Option<String>; 4],
+    numbers: [&Option<String>; 3],
+) -> Result<CallFilter, ApiError> {
+    let [number, call_id, at, codec, trunk, site] = texts;
+    let [state, class, final_code, diagnosis] = lists;
     let [mos_below, pdv_p95_above, loss_above] = numbers;
     Ok(CallFilter {
         number: given(number).map(PhoneNumber::parse).transpose()?,
         call_id: text("call_id", call_id)?,
         address: address(at)?,
         codec: text("codec", codec)?,
-        state: text("state", state)?,
+        states: closed("state", state.as_ref().filter(|state| !is_active(state)), &CallState::ALL, CallState::name)?,
+        classes: closed("class", class.as_ref(), &CallClass::ALL, CallClass::name)?,
+        final_codes: list("final_code", final_code.as_ref(), "0 or a status code from 200 to 699", |code| {
+            code.parse().ok().filter(|code| *code == 0 || (200..700).contains(code))
+        })?,
         mos_below: finite("mos_below", mos_below)?,
         pdv_p95_above: finite("pdv_p95_above", pdv_p95_above)?,
         loss_above: finite("loss_above", loss_above)?,
-        diagnosis: text("diagnosis", diagnosis)?,
+        diagnoses: closed("diagnosis", diagnosis.as_ref(), &DiagnosisCode::ALL, DiagnosisCode::name)?,
         trunk: text("trunk", trunk)?,
         site: text("site", site)?,
     })
+}
+
+/// Whether `state` asks for the calls that are up.
+pub(super) fn is_active(state: &str) -> bool {
+    state.trim() == "active"
+}
+
+/// Values of a closed list, separated by commas.
+fn closed<T: Copy>(
+    name: &str,
+    value: Option<&String>,
+    all: &[T],
+    of: fn(T) -> &'static str,
+) -> Result<Vec<T>, ApiError> {
+    let expected = format!("one of {}", all.iter().map(|value| of(*value)).collect::<Vec<_>>().join(", "));
+    list(name, value, &expected, |text| all.iter().copied().find(|value| of(*value) == text))
+}
+
+/// Values separated by commas, each as `read` takes it.
+fn list<T>(
+    name: &str,
+    value: Option<&String>,
+    expected: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, ApiError> {
+    let parts: Vec<&str> = value.map_or_else(Vec::new, |text| text.split(',').map(str::trim).collect());
+    if parts.iter().all(|part| part.is_empty()) {
+        return Ok(Vec::new());
+    }
+    if parts.len() > MAX_LIST {
+        return Err(ApiError::bad_request(format!("`{name}` takes at most {MAX_LIST} values")));
+    }
+    let wrong = || ApiError::bad_request(format!("`{name}` must be {expected}; several are separated by commas"));
+    parts.into_iter().map(|part| read(part).ok_or_else(wrong)).collect()
 }
 
 /// An empty parameter, as forms send them, is an absent one.

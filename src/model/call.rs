@@ -33,6 +33,18 @@ pub enum CallState {
 }
 
 impl CallState {
+    pub const ALL: [CallState; 9] = [
+        CallState::Trying,
+        CallState::Proceeding,
+        CallState::Established,
+        CallState::Completed,
+        CallState::Cancelled,
+        CallState::Failed,
+        CallState::SetupTimeout,
+        CallState::Unfinished,
+        CallState::MidCall,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             CallState::Trying => "trying",

@@ -171,7 +171,7 @@ async fn numbers_and_addresses_find_their_calls() {
         ("site=x' OR '1'='1", &[]),
         ("call_id={from:Int64}", &[]),
         ("trunk=%5C'%20OR%201=1%20--%20", &[]),
-        ("state=completed%0A%09%00", &[]),
+        ("site=completed%0A%09%00", &[]),
     ];
     for (query, expected) in cases {
         let uri = format!("/api/v1/calls?sort=oldest&{}", query.replace(' ', "%20").replace('\'', "%27"));

@@ -2,7 +2,7 @@
 
 use super::statement::{Conditions, Value};
 use super::{Cost, QueryError, Window};
-use crate::model::RunningCall;
+use crate::model::{CallClass, CallState, DiagnosisCode, RunningCall};
 use crate::units::Timestamp;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -170,20 +170,25 @@ const CALL_IP_PORT: &str = concat!(
 );
 const CALL_CODEC: &str = media_in_window!("lower(codec) = lower({codec:String})");
 
-/// What a list of calls is narrowed to; everything given must hold.
+/// What a list of calls is narrowed to; everything given must hold. Of a list one of its values must, and an empty one narrows
+/// nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CallFilter {
     pub number: Option<PhoneNumber>,
     pub call_id: Option<String>,
     pub address: Option<AddressRange>,
     pub codec: Option<String>,
-    pub state: Option<String>,
+    pub states: Vec<CallState>,
+    pub classes: Vec<CallClass>,
+    /// SIP status codes of the final response; 0 is none.
+    pub final_codes: Vec<u16>,
     pub mos_below: Option<f64>,
     /// Milliseconds.
     pub pdv_p95_above: Option<f64>,
     /// Percent.
     pub loss_above: Option<f64>,
-    pub diagnosis: Option<String>,
+    /// The call has one of these among its diagnoses.
+    pub diagnoses: Vec<DiagnosisCode>,
     pub trunk: Option<String>,
     pub site: Option<String>,
 }
@@ -210,11 +215,13 @@ impl CallFilter {
             && is(&self.call_id, &record.call_id)
             && self.address.is_none_or(|range| addresses.any(|address| range.contains(address)))
             && self.codec.as_ref().is_none_or(|wanted| codecs.any(|codec| codec.eq_ignore_ascii_case(wanted)))
-            && is(&self.state, record.state.name())
+            && one_of(&self.states, &record.state)
+            && one_of(&self.classes, &record.class())
+            && one_of(&self.final_codes, &record.final_code)
             && below(self.mos_below, record.mos_worst)
             && above(self.pdv_p95_above, record.pdv_p95_worst.map(|pdv| pdv.as_millis_f64() as f32))
             && above(self.loss_above, record.loss_pct_worst)
-            && self.diagnosis.as_ref().is_none_or(|code| record.diagnoses.iter().any(|d| d.code.name() == code))
+            && (self.diagnoses.is_empty() || record.diagnoses.iter().any(|d| self.diagnoses.contains(&d.code)))
             && is(&self.trunk, &call.trunk)
             && is(&self.site, site)
     }
@@ -231,11 +238,17 @@ impl CallFilter {
             None => {}
         }
         text(&mut all, CALL_CODEC, "codec", &self.codec);
-        text(&mut all, "state = {state:String}", "state", &self.state);
+        names(&mut all, "state IN {states:Array(String)}", "states", &self.states, CallState::name);
+        names(&mut all, "class IN {classes:Array(String)}", "classes", &self.classes, CallClass::name);
+        if !self.final_codes.is_empty() {
+            let codes = self.final_codes.iter().map(|code| u64::from(*code)).collect();
+            all.and("final_code IN {final_codes:Array(UInt64)}", [("final_codes", Value::Ids(codes))]);
+        }
         number(&mut all, "mos_worst < {mos_below:Float64}", "mos_below", self.mos_below);
         number(&mut all, "pdv_p95_worst_ms > {pdv_above:Float64}", "pdv_above", self.pdv_p95_above);
         number(&mut all, "loss_pct_worst > {loss_above:Float64}", "loss_above", self.loss_above);
-        text(&mut all, "has(tupleElement(diagnoses, 1), {diagnosis:String})", "diagnosis", &self.diagnosis);
+        let clause = "hasAny(tupleElement(diagnoses, 1), {diagnoses:Array(String)})";
+        names(&mut all, clause, "diagnoses", &self.diagnoses, DiagnosisCode::name);
         text(&mut all, "trunk = {trunk:String}", "trunk", &self.trunk);
         text(&mut all, "site = {site:String}", "site", &self.site);
         all
@@ -308,6 +321,23 @@ fn text(all: &mut Conditions, clause: &'static str, name: &'static str, value: &
     }
 }
 
+fn names<T: Copy>(
+    all: &mut Conditions,
+    clause: &'static str,
+    name: &'static str,
+    values: &[T],
+    of: fn(T) -> &'static str,
+) {
+    if !values.is_empty() {
+        all.and(clause, [(name, Value::Names(values.iter().copied().map(of).collect()))]);
+    }
+}
+
+/// Whether the list is empty or has the value.
+fn one_of<T: PartialEq>(list: &[T], value: &T) -> bool {
+    list.is_empty() || list.contains(value)
+}
+
 fn number(all: &mut Conditions, clause: &'static str, name: &'static str, value: Option<f64>) {
     if let Some(value) = value {
         all.and(clause, [(name, Value::Float(value))]);
@@ -359,14 +389,12 @@ mod tests {
             number: PhoneNumber::parse(hostile).ok(),
             call_id: Some(hostile.to_owned()),
             codec: Some(hostile.to_owned()),
-            state: Some(hostile.to_owned()),
-            diagnosis: Some(hostile.to_owned()),
             trunk: Some(hostile.to_owned()),
             site: Some(hostile.to_owned()),
             ..CallFilter::default()
         };
         let conditions = filter.conditions(Window { from: Timestamp(0), to: Timestamp(1) });
-        assert_eq!(conditions.clauses().len(), 9);
+        assert_eq!(conditions.clauses().len(), 7);
         assert!(conditions.clauses().iter().all(|clause| !clause.to_lowercase().contains("drop")));
     }
 }

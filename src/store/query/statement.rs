@@ -12,6 +12,8 @@ pub(super) enum Value {
     Float(f64),
     Text(String),
     Ids(Vec<u64>),
+    /// Names of closed lists.
+    Names(Vec<&'static str>),
 }
 
 /// Statement text can only be appended from `&'static str`: there is no door for a caller's text.
@@ -71,6 +73,7 @@ impl Statement {
                 Value::Float(v) => query.param(name, v),
                 Value::Text(v) => query.param(name, v),
                 Value::Ids(v) => query.param(name, v),
+                Value::Names(v) => query.param(name, v),
             };
         }
         match tokio::time::timeout(CLIENT_TIMEOUT, query.fetch_all::<T>()).await {
