@@ -7,6 +7,7 @@ mod damage;
 mod delivery;
 mod endpoint;
 mod insert_memory;
+mod native;
 mod proxy;
 mod queries;
 mod reader;

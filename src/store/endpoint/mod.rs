@@ -10,6 +10,7 @@
 
 pub mod check;
 pub mod frames;
+mod hello;
 mod names;
 mod reader;
 pub mod request;

@@ -1,6 +1,8 @@
 //! Requests of readers with a token: body, check, queue.
 
 use super::check::{self, check};
+use super::frames::pack;
+use super::hello;
 use super::names::NamesCache;
 use super::request::Fields;
 use super::run::{Job, run};
@@ -74,6 +76,11 @@ impl Endpoint {
                 fields.query.push('\n');
             }
             fields.query.push_str(&text);
+        }
+        if let Some(block) = hello::answer(&fields, self.engine.version()) {
+            let number = self.requests.fetch_add(1, Ordering::Relaxed);
+            let block = if fields.compress { pack(&block) } else { block };
+            return Ok(self.with_headers(Response::new(Body::from(block)), number));
         }
         let (sql, fields) = {
             let checking = self.checks.clone().acquire_owned().await.map_err(|_| busy())?;

@@ -43,7 +43,6 @@ const SETTINGS: &[&str] = &[
 const WITHOUT_EFFECT: &[&str] = &[
     "add_http_cors_header",
     "buffer_size",
-    "client_protocol_version",
     "enable_http_compression",
     "http_zlib_compression_level",
     "http_write_exception_in_output_format",
@@ -66,6 +65,8 @@ pub struct Fields {
     pub default_format: Option<String>,
     pub query_id: Option<String>,
     pub password: Option<String>,
+    /// `client_protocol_version`: the revision of the Native format that the caller knows.
+    pub client_revision: Option<u64>,
     /// Body comes in compression frames.
     pub decompress: bool,
     /// Answer goes out in compression frames.
@@ -87,6 +88,7 @@ impl Fields {
             "compress" => self.compress = truth(),
             "query_id" => self.query_id = Some(value),
             "password" => self.password = Some(value),
+            "client_protocol_version" => self.client_revision = value.parse().ok(),
             "session_id" | "session_timeout" | "session_check" if truth() => return Err(name),
             "session_id" | "session_timeout" | "session_check" => {}
             known if WITHOUT_EFFECT.contains(&known) => {}
