@@ -604,8 +604,9 @@ fn records_take_what_the_queue_counts() {
 /// The queue to the store's writer is bounded in bytes: one long message finds no place where a short one does.
 #[test]
 fn records_beyond_the_bytes_of_the_queue_are_dropped_and_counted() {
+    use auscult::model::Labels;
     use auscult::store::writer::DropReason;
-    use auscult::store::{Backend, Labels, StoreOptions, StoreWriter};
+    use auscult::store::{Backend, StoreOptions, StoreWriter};
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let _inside = runtime.enter();
     let dir = tempfile::tempdir().expect("a folder");

@@ -5,8 +5,8 @@ use auscult::api::{AppState, Check, HostPolicy, LiveFeed, MetricFamily, Telemetr
 use auscult::app::analyze::{AnalyzeArgs, Format, run};
 use auscult::capture::Timeline;
 use auscult::engine::Engine;
+use auscult::model::Labels;
 use auscult::model::{Event, Limits, Policy, TimestampSource};
-use auscult::store::Labels;
 use auscult::store::query::Reader;
 use auscult::store::rows::{CallRow, CaptureRow, IntervalRow, Record, RtcpRow, SipMessageRow, StreamRow};
 use auscult::units::Timestamp;

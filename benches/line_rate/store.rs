@@ -4,10 +4,11 @@
 
 use crate::{Options, measure};
 use auscult::engine::Engine;
+use auscult::model::Labels;
 use auscult::model::{Event, IntervalReport, Limits, Policy, StreamId, TimestampSource};
 use auscult::store::rows::Record;
 use auscult::store::writer::Counters;
-use auscult::store::{Backend, Labels, StoreOptions, StoreSender, StoreWriter, Table, chdb};
+use auscult::store::{Backend, StoreOptions, StoreSender, StoreWriter, Table, chdb};
 use auscult::units::{Nanos, Ssrc, Timestamp};
 use auscult::wire::LinkType;
 use std::io::Write;

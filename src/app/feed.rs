@@ -10,13 +10,12 @@ use crate::api::LiveFeed;
 use crate::capture::Timeline;
 use crate::capture::pace::{Pacer, SystemClock};
 use crate::engine::{Engine, Sink};
-use crate::model::{Cut, Event, TimestampSource};
+use crate::model::{Cut, Event, Labels, TimestampSource, TrunkMatch};
+use crate::store::StoreSender;
 use crate::store::rows::Record;
-use crate::store::{Labels, StoreSender};
 use crate::units::{Nanos, Timestamp};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -355,7 +354,7 @@ impl Sink for Outlet {
         self.news = true;
         let progress = self.telemetry.progress();
         progress.step();
-        let trunk = self.labels.trunk(addresses(&event));
+        let trunk = trunk(&self.labels, &event).name;
         self.live.publish(&event, trunk);
         let Some(record) = Record::from_event(event) else { return };
         if self.stored.as_ref().is_some_and(|stored| stored.has(&record)) {
@@ -394,15 +393,14 @@ impl Default for Frames {
     }
 }
 
-/// Addresses a fact's trunk is found by.
-fn addresses(event: &Event) -> impl Iterator<Item = IpAddr> + use<> {
-    let pair: [Option<SocketAddr>; 2] = match event {
-        Event::CallChanged(c) | Event::CallEnded(c) => [c.signalling_src, c.signalling_dst],
-        Event::StreamStarted(s) | Event::StreamEnded(s) => [Some(s.src), Some(s.dst)],
-        Event::Interval(i) => [Some(i.src), Some(i.dst)],
-        _ => [None, None],
-    };
-    pair.into_iter().flatten().map(|a| a.ip())
+/// The trunk of an event.
+fn trunk<'a>(labels: &'a Labels, event: &Event) -> TrunkMatch<'a> {
+    match event {
+        Event::CallChanged(call) | Event::CallEnded(call) => labels.trunk_of_call(call),
+        Event::StreamStarted(stream) | Event::StreamEnded(stream) => labels.trunk_of(stream.src, stream.dst),
+        Event::Interval(interval) => labels.trunk_of(interval.src, interval.dst),
+        Event::SipMessage(_) | Event::Rtcp(_) | Event::Capture(_) => TrunkMatch::default(),
+    }
 }
 
 /// What is said while a replay runs: a bar on a terminal, a line now and then elsewhere.

@@ -4,7 +4,7 @@
 //! boundary between two intervals, so that no interval has rows by two sets of settings.
 
 use super::config::Config;
-use crate::store::Labels;
+use crate::model::Labels;
 use crate::store::endpoint::Token;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -197,7 +197,7 @@ mod tests {
             "SIGHUP: auscult.toml read again: trunks from the next interval on: new; a new token for store.listen";
         assert_eq!(rig.line(), said);
         let labels = rig.handover.take().unwrap().labels;
-        assert_eq!(labels.trunk(["192.0.2.1".parse().unwrap()]), "new");
+        assert_eq!(labels.trunk("192.0.2.1".parse().ok(), None).name, "new");
         assert!(rig.token.matches("second") && !rig.token.matches("first"));
         assert_eq!(rig.line(), "SIGHUP: auscult.toml read again: nothing changed");
         assert!(!rig.handover.is_waiting());

@@ -3,10 +3,9 @@
 //! A replay is entered before its first row and marked done after its last. One that was begun and not ended
 //! is replayed again, and rows that are in the store already (the same capture gives the same rows) are left out.
 
+use crate::model::Labels;
 use crate::store::private;
-use crate::store::rows::{
-    CallRow, CaptureRow, IntervalRow, Labels, Record, RtcpRow, SipMessageRow, StreamRow, row_spans,
-};
+use crate::store::rows::{CallRow, CaptureRow, IntervalRow, Record, RtcpRow, SipMessageRow, StreamRow, row_spans};
 use crate::store::spool::{Files, dead_letters, removed_rows, thaw};
 use crate::units::Timestamp;
 use anyhow::Context;

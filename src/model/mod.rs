@@ -6,6 +6,7 @@
 pub mod burst;
 mod call;
 mod class;
+mod labels;
 mod outcome;
 mod running;
 mod settings;
@@ -16,6 +17,7 @@ pub use call::{
     CallRecord, CallState, Cut, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips, UndeliveredRequest,
 };
 pub use class::{CallClass, FAIR_MOS, GOOD_MOS, is_a_persons_outcome};
+pub use labels::{Cidr, Labels, TrunkDirection, TrunkMatch, mapped};
 pub use outcome::{Ignored, Layer, Outcome, OutcomeCounts, OverLimit, UnreadLink, UnreadTunnel};
 pub use running::{RunningCall, RunningStream};
 pub use settings::{Excess, JitterBuffer, Limits, Policy, Share};

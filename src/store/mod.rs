@@ -18,7 +18,7 @@ pub mod spool;
 pub mod writer;
 
 pub use backend::{Backend, Store};
-pub use rows::{Labels, Record, Table};
+pub use rows::{Record, Table};
 pub use writer::{StoreOptions, StoreSender, StoreWriter};
 
 use std::path::PathBuf;

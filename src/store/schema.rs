@@ -121,6 +121,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0016_class.sql"),
         cluster_sql: include_str!("../../schemas/0016_class.cluster.sql"),
     },
+    Migration {
+        version: 17,
+        name: "arrival",
+        sql: include_str!("../../schemas/0017_arrival.sql"),
+        cluster_sql: include_str!("../../schemas/0017_arrival.cluster.sql"),
+    },
 ];
 
 /// The step that empties texts of SIP messages that earlier versions stored.

@@ -2,9 +2,10 @@
 
 use crate::samples;
 use crate::world::{START, World};
+use auscult::model::Labels;
 use auscult::model::{CallRecord, CallState, Diagnosis, DiagnosisCode, Event, Party, StreamId, StreamReport};
 use auscult::store::query::badness;
-use auscult::store::rows::{CallRow, Labels, StreamRow};
+use auscult::store::rows::{CallRow, StreamRow};
 use auscult::units::{Nanos, Timestamp};
 use serde_json::Value;
 
@@ -101,7 +102,11 @@ async fn filters_and_orders_are_those_of_the_store() {
         "pdv_p95_above=12",
         "loss_above=3.3",
         "diagnosis=media_not_seen",
-        "diagnosis=nothing",
+        "diagnosis=one_way_media,media_not_seen",
+        "class=failed",
+        "class=poor,fair,good",
+        "final_code=200",
+        "final_code=0,486",
         "trunk=carrier",
         "site=site-1",
         "site=other",
@@ -122,6 +127,7 @@ async fn filters_and_orders_are_those_of_the_store() {
             assert_eq!(stored, active, "{sort} {filter}");
             assert!(
                 filter.contains("nothing")
+                    || filter.contains("486")
                     || filter.contains("other")
                     || filter.contains("4001")
                     || filter.contains("5061")
@@ -130,6 +136,18 @@ async fn filters_and_orders_are_those_of_the_store() {
             );
         }
     }
+}
+
+/// Only calls that ended are in the timeline.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_timeline_has_no_call_that_is_up() {
+    let Some(world) = world("active_timeline").await else { return };
+    let calls = |page: &serde_json::Value| -> u64 {
+        page["buckets"].as_array().unwrap().iter().map(|bucket| bucket["calls"].as_u64().unwrap()).sum()
+    };
+    let (all, up) = (world.get("/api/v1/timeline").await, world.get("/api/v1/timeline?state=active").await);
+    assert!(calls(&all) > 0);
+    assert_eq!((calls(&up), up["buckets"].as_array().map(Vec::len)), (0, all["buckets"].as_array().map(Vec::len)));
 }
 
 fn sorted(mut ids: Vec<String>) -> Vec<String> {

@@ -134,7 +134,7 @@ fn every_row_says_who_stamped_its_frames() {
 /// The figures of intervals, in milliseconds and with their counts, add up to those of the stream.
 #[test]
 fn means_of_intervals_add_up_by_their_counts() {
-    use auscult::store::Labels;
+    use auscult::model::Labels;
     use auscult::store::rows::{IntervalRow, StreamRow};
     let run = run(&World::random(44, 6).build().frames, &Setup::interval(1));
     let near = |rows: Vec<(Option<f32>, Option<u32>)>, mean: Option<f32>, samples: Option<u64>| {

@@ -3,10 +3,11 @@
 
 use crate::places::{Body, Header, MARK, METHODS, PLACES, STYLES, Session, Style, Target, Unended, compose, leaked};
 use auscult::engine::Engine;
+use auscult::model::Labels;
 use auscult::model::{Event, Limits, Policy};
+use auscult::store::Record;
 use auscult::store::rowbinary::RowBinary;
 use auscult::store::spool::{freeze, thaw};
-use auscult::store::{Labels, Record};
 use auscult::units::Timestamp;
 use auscult::wire::{LinkType, sip};
 use proptest::prelude::*;

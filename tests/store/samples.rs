@@ -2,7 +2,6 @@
 
 use auscult::model::burst::BurstGap;
 use auscult::model::*;
-use auscult::store::Labels;
 use auscult::units::*;
 use std::net::SocketAddr;
 

@@ -162,6 +162,22 @@ pub struct TimelineBucket {
     pub unrated: u64,
 }
 
+impl TimelineBucket {
+    /// Buckets of `length` on the UTC grid that cover the window, without a call.
+    ///
+    /// # Errors
+    /// More than [`MAX_ROWS`] and one.
+    pub fn empty(window: Window, length: Nanos) -> Result<Vec<TimelineBucket>, QueryError> {
+        let origin = window.from.floor_to(length);
+        let count = (window.to - origin).0 / length.0.max(1) + 1;
+        if count > i64::from(MAX_ROWS) + 1 {
+            return Err(QueryError::BadRequest(format!("more than {MAX_ROWS} buckets; ask for fewer")));
+        }
+        let at = |i| TimelineBucket { at: origin + Nanos(i * length.0), ..TimelineBucket::default() };
+        Ok((0..count).map(at).collect())
+    }
+}
+
 #[derive(Row, Deserialize)]
 struct BucketRow {
     bucket: i64,
@@ -219,11 +235,8 @@ impl Session {
         window: Window,
         bucket: Nanos,
     ) -> Result<Vec<TimelineBucket>, QueryError> {
+        let mut buckets = TimelineBucket::empty(window, bucket)?;
         let origin = window.from.floor_to(bucket);
-        let count = (window.to - origin).0 / bucket.0.max(1) + 1;
-        if count > i64::from(MAX_ROWS) + 1 {
-            return Err(QueryError::BadRequest(format!("more than {MAX_ROWS} buckets; ask for fewer")));
-        }
         let rows: Vec<BucketRow> = Statement::new(concat!(
             "SELECT intDiv(toUnixTimestamp64Nano(first_at) - {origin:Int64}, {bucket:Int64}) AS bucket, ",
             "class, count() AS n FROM calls"
@@ -234,9 +247,6 @@ impl Session {
         .value("bucket", Value::Int(bucket.0.max(1)))
         .fetch_all(&self.client)
         .await?;
-        let mut buckets: Vec<TimelineBucket> = (0..count)
-            .map(|i| TimelineBucket { at: origin + Nanos(i * bucket.0), ..TimelineBucket::default() })
-            .collect();
         for row in rows {
             let Some(slot) = usize::try_from(row.bucket).ok().and_then(|i| buckets.get_mut(i)) else { continue };
             slot.calls += row.n;

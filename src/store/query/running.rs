@@ -2,8 +2,8 @@
 
 use super::calls::CallSort;
 use super::{CallFilter, CallRow, Cursor, QueryError, Window};
-use crate::model::{CallClass, CallRecord, CallState, DiagnosisCode, RunningCall};
-use crate::store::rows::{self, Labels};
+use crate::model::{CallClass, CallRecord, CallState, DiagnosisCode, Labels, RunningCall};
+use crate::store::rows;
 use crate::units::Timestamp;
 
 /// Orders of lists of running calls are told from those of stored calls in cursors.

@@ -1,7 +1,7 @@
 //! Rows of streams and of their intervals.
 
-use super::{IntervalRow, Labels, RowId, StreamRow, Table, finite, mapped, millis, seconds, whole_millis};
-use crate::model::{ClockSource, IntervalReport, RPoints, StreamNumbers, StreamReport};
+use super::{IntervalRow, RowId, StreamRow, Table, finite, millis, seconds, whole_millis};
+use crate::model::{ClockSource, IntervalReport, Labels, RPoints, StreamNumbers, StreamReport, mapped};
 use crate::units::{DelayHistogram, HISTOGRAM_VERSION, Nanos, Timestamp};
 
 impl StreamRow {
@@ -19,7 +19,7 @@ impl StreamRow {
             stored_at: seconds(stored_at),
             probe: labels.probe.clone(),
             site: labels.site.clone(),
-            trunk: labels.trunk([stream.src.ip(), stream.dst.ip()]).to_owned(),
+            trunk: labels.trunk_of(stream.src, stream.dst).name.to_owned(),
             stream_id: stream.id.0,
             call_uid: stream.call_uid.unwrap_or(0),
             call_id: stream.call_id.clone(),
@@ -173,6 +173,7 @@ impl IntervalRow {
         let n = &interval.numbers;
         let (mos, burst) = (&interval.mos, n.burst.summary());
         let late = n.lost_or_late();
+        let trunk = labels.trunk_of(interval.src, interval.dst);
         let cost = |part: fn(&RPoints) -> f32| finite(mos.budget.as_ref().map(part));
         let delay_known = |span: Nanos| (n.pdv.total() > 0).then(|| millis(span));
         let count = |packets: u64| Some(narrow(packets));
@@ -180,7 +181,7 @@ impl IntervalRow {
             stored_at: seconds(stored_at),
             probe: labels.probe.clone(),
             site: labels.site.clone(),
-            trunk: labels.trunk([interval.src.ip(), interval.dst.ip()]).to_owned(),
+            trunk: trunk.name.to_owned(),
             codec: interval.codec.to_string(),
             start_at: seconds(interval.start),
             length_ms: whole_millis(interval.length),
@@ -284,6 +285,7 @@ impl IntervalRow {
             base_rise_ms: delay_known(n.base_rise),
             base_fall_ms: delay_known(n.base_fall),
             base_steps: (n.pdv.total() > 0).then_some(n.base_steps),
+            trunk_direction: trunk.direction_name().to_owned(),
         }
     }
 }

@@ -1,18 +1,16 @@
 //! Facts as rows: one struct per table, made from `model` types and the operator's labels.
 
-mod labels;
 mod layout;
 mod media;
 mod tables;
 
-pub use labels::{Cidr, Labels, mapped};
 pub use layout::{RowSpan, replace_texts, row_spans};
 pub use tables::{CallRow, CaptureRow, IntervalRow, RtcpRow, SipMessageRow, StreamRow};
 
 use super::rowbinary::{RowBinary, RowKey, Unencodable};
 use crate::model::{
-    CallRecord, CaptureInterval, Event, IntervalReport, Party, ReleasedBy, RtcpKind, RtcpRecord, SipDirection,
-    SipMessageRecord, StreamId, StreamReport, VqSide,
+    CallRecord, CaptureInterval, Event, IntervalReport, Labels, Party, ReleasedBy, RtcpKind, RtcpRecord, SipDirection,
+    SipMessageRecord, StreamId, StreamReport, VqSide, mapped,
 };
 use crate::units::{BUCKETS, Nanos, Timestamp};
 use siphasher::sip::SipHasher24;
@@ -175,7 +173,6 @@ impl CallRow {
     pub fn new(call: &CallRecord, labels: &Labels, stored_at: Timestamp) -> CallRow {
         let mut id = RowId::new(Table::Calls, labels);
         id.number(call.uid);
-        let sides = [call.signalling_src, call.signalling_dst];
         let time = |at: Option<Timestamp>| at.map(|t| t.0);
         let ip = |at: Option<SocketAddr>| at.map(|a| mapped(a.ip()));
         let port = |at: Option<SocketAddr>| at.map_or(0, |a| a.port());
@@ -185,7 +182,7 @@ impl CallRow {
             stored_at: seconds(stored_at),
             probe: labels.probe.clone(),
             site: labels.site.clone(),
-            trunk: labels.trunk(sides.into_iter().flatten().map(|a| a.ip())).to_owned(),
+            trunk: labels.trunk_of_call(call).name.to_owned(),
             call_uid: call.uid,
             call_id: call.call_id.clone(),
             caller_uri: call.caller.uri.clone(),

@@ -346,6 +346,7 @@ pub struct IntervalRow {
     pub base_rise_ms: Option<f32>,
     pub base_fall_ms: Option<f32>,
     pub base_steps: Option<u32>,
+    pub trunk_direction: String,
 }
 
 /// A row of `sip_messages`.

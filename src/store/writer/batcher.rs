@@ -1,8 +1,9 @@
 //! From the queue into the spool: a plain thread, because writing and syncing files blocks.
 
 use super::{Item, Shared, StoreOptions};
+use crate::model::Labels;
 use crate::store::rowbinary::RowBinary;
-use crate::store::rows::{Labels, Record, Table};
+use crate::store::rows::{Record, Table};
 use crate::store::spool::{Frozen, freeze_replayed};
 use crate::store::writer::counters::DropReason;
 use crate::units::{Nanos, Timestamp};

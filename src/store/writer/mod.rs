@@ -14,10 +14,10 @@ mod verdict;
 pub use counters::{Counters, CountersSnapshot, DropReason, TableCounts};
 pub use disk::{DiskLimits, DiskState, DiskUse, Stage, measure_disk};
 
-use super::rows::{Labels, Record};
+use super::rows::Record;
 use super::spool::{Clean, Spool, SpoolLimits, SpoolSize};
 use super::{Store, StoreError};
-use crate::model::{Event, Limits};
+use crate::model::{Event, Labels, Limits};
 use crate::units::{Nanos, Timestamp};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

@@ -1,6 +1,7 @@
 //! What the operator calls things: probe, site, and trunks by address.
 
-use std::net::{IpAddr, Ipv6Addr};
+use super::CallRecord;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Names every row carries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,18 +12,64 @@ pub struct Labels {
     pub trunks: Vec<(Cidr, String)>,
 }
 
+/// Which way packets or an INVITE went, seen from the trunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TrunkDirection {
+    /// The source is of the trunk.
+    From,
+    /// The destination is.
+    Toward,
+}
+
+impl TrunkDirection {
+    pub const ALL: [TrunkDirection; 2] = [TrunkDirection::From, TrunkDirection::Toward];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            TrunkDirection::From => "from",
+            TrunkDirection::Toward => "toward",
+        }
+    }
+}
+
+/// A trunk as one stream or call meets it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrunkMatch<'a> {
+    /// Configured name, empty where no trunk has either address.
+    pub name: &'a str,
+    pub direction: Option<TrunkDirection>,
+}
+
+impl TrunkMatch<'_> {
+    /// `from`, `toward`, or empty without a trunk.
+    pub fn direction_name(&self) -> &'static str {
+        self.direction.map_or("", TrunkDirection::name)
+    }
+}
+
 impl Labels {
-    /// Name of the trunk one of the addresses belongs to, empty if none.
-    pub fn trunk(&self, addresses: impl IntoIterator<Item = IpAddr>) -> &str {
-        let mut best: Option<(&Cidr, &str)> = None;
-        for address in addresses {
+    /// The trunk one of the addresses belongs to. Where both do, the one with the longer prefix; of equal ones the source's.
+    pub fn trunk(&self, src: Option<IpAddr>, dst: Option<IpAddr>) -> TrunkMatch<'_> {
+        let mut best: Option<(&Cidr, TrunkMatch<'_>)> = None;
+        for (address, direction) in [(src, TrunkDirection::From), (dst, TrunkDirection::Toward)] {
+            let Some(address) = address else { continue };
             for (network, name) in self.trunks.iter().filter(|(network, _)| network.contains(address)) {
                 if best.is_none_or(|(held, _)| network.prefix > held.prefix) {
-                    best = Some((network, name));
+                    best = Some((network, TrunkMatch { name, direction: Some(direction) }));
                 }
             }
         }
-        best.map_or("", |(_, name)| name)
+        best.map_or_else(TrunkMatch::default, |(_, found)| found)
+    }
+
+    /// The trunk of a stream, by its addresses.
+    pub fn trunk_of(&self, src: SocketAddr, dst: SocketAddr) -> TrunkMatch<'_> {
+        self.trunk(Some(src.ip()), Some(dst.ip()))
+    }
+
+    /// The trunk of a call, by the addresses of its first INVITE: `from` is a call that comes in from the trunk.
+    pub fn trunk_of_call(&self, call: &CallRecord) -> TrunkMatch<'_> {
+        self.trunk(call.signalling_src.map(|at| at.ip()), call.signalling_dst.map(|at| at.ip()))
     }
 }
 
@@ -92,13 +139,18 @@ mod tests {
             trunks: vec![trunk("192.0.2.0/24", "wide"), trunk("192.0.2.7", "narrow"), trunk("2001:db8::/32", "six")],
             ..Labels::default()
         };
-        let name = |addresses: &[&str]| labels.trunk(addresses.iter().map(|a| a.parse().unwrap())).to_owned();
-        assert_eq!(name(&["192.0.2.9"]), "wide");
-        assert_eq!(name(&["192.0.2.7"]), "narrow");
-        assert_eq!(name(&["10.0.0.1", "::ffff:192.0.2.7"]), "narrow");
-        assert_eq!(name(&["192.0.2.9", "192.0.2.7"]), "narrow");
-        assert_eq!(name(&["2001:db8::1"]), "six");
-        assert_eq!(name(&["10.0.0.1"]), "");
+        let found = |src: &str, dst: &str| {
+            let found = labels.trunk(src.parse().ok(), dst.parse().ok());
+            (found.name.to_owned(), found.direction_name())
+        };
+        let is = |name: &str, direction| (name.to_owned(), direction);
+        assert_eq!(found("192.0.2.9", ""), is("wide", "from"));
+        assert_eq!(found("", "192.0.2.7"), is("narrow", "toward"));
+        assert_eq!(found("10.0.0.1", "::ffff:192.0.2.7"), is("narrow", "toward"));
+        assert_eq!(found("192.0.2.9", "192.0.2.7"), is("narrow", "toward"), "the longer prefix");
+        assert_eq!(found("192.0.2.9", "192.0.2.8"), is("wide", "from"), "the source of two equal ones");
+        assert_eq!(found("2001:db8::1", "10.0.0.1"), is("six", "from"));
+        assert_eq!(found("10.0.0.1", "10.0.0.2"), is("", ""));
     }
 
     #[test]
