@@ -22,8 +22,6 @@ pub enum TrunkDirection {
 }
 
 impl TrunkDirection {
-    pub const ALL: [TrunkDirection; 2] = [TrunkDirection::From, TrunkDirection::Toward];
-
     pub fn name(self) -> &'static str {
         match self {
             TrunkDirection::From => "from",

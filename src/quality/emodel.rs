@@ -316,8 +316,8 @@ fn terms(i: &Inputs, t: f64, tr: f64) -> Terms {
     Terms { ro, is, idte, idle }
 }
 
-/// The terms without delay of a connection whose telephones, rooms and circuits are the default ones, as those of nearly all
-/// ratings are: thirty powers and logarithms less.
+/// The terms without delay where all inputs but codec, loss and delay have their default values. They are computed once: nearly
+/// all ratings use them, and each time they take thirty powers and logarithms.
 fn standard(i: &Inputs) -> Option<&'static Terms> {
     static STANDARD: LazyLock<[Terms; 3]> = LazyLock::new(|| {
         [Scale::Nb, Scale::Wb, Scale::Fb].map(|scale| terms(&Inputs { scale, ..Inputs::default() }, 0.0, 0.0))

@@ -329,17 +329,6 @@ async fn the_class_of_older_rows_is_the_one_of_the_program() {
     let Some(library) = crate::library() else { return };
     let store = Backend::embedded(dir.path().join("data"), Some(library)).open().unwrap();
     at_version(&store, 13).await;
-    let states = [
-        CallState::Trying,
-        CallState::Proceeding,
-        CallState::Established,
-        CallState::Completed,
-        CallState::Cancelled,
-        CallState::Failed,
-        CallState::SetupTimeout,
-        CallState::Unfinished,
-        CallState::MidCall,
-    ];
     let codes = [0, 200, 401, 403, 404, 407, 408, 480, 484, 486, 487, 488, 500, 503, 600, 603, 604, 606];
     let moses = [None, Some(1.0), Some(3.099_999), Some(3.1), Some(4.0), Some(4.023_999), Some(4.024), Some(4.5)];
     // Codes that came later are in no row without a class.
@@ -350,7 +339,7 @@ async fn the_class_of_older_rows_is_the_one_of_the_program() {
     diagnoses.extend(codes_then.map(|code| vec![DiagnosisCode::MissingBye, code]));
     diagnoses.push(vec![DiagnosisCode::SlowSetup, DiagnosisCode::MediaInterrupted, DiagnosisCode::NoMedia]);
     let (mut rows, mut expected) = (String::new(), Vec::new());
-    for state in states {
+    for state in CallState::ALL {
         for code in codes {
             for mos in moses {
                 for found in &diagnoses {

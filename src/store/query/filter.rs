@@ -2,7 +2,7 @@
 
 use super::statement::{Conditions, Value};
 use super::{Cost, QueryError, Window};
-use crate::model::{CallClass, CallState, DiagnosisCode, RunningCall};
+use crate::model::{CallClass, CallState, DiagnosisCode, RunningCall, mapped};
 use crate::units::Timestamp;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -115,13 +115,6 @@ impl AddressRange {
     fn port_value(&self, port: u16) -> [(&'static str, Value); 3] {
         let [low, high] = self.values();
         [low, high, ("port", Value::Uint(u64::from(port)))]
-    }
-}
-
-fn mapped(ip: IpAddr) -> Ipv6Addr {
-    match ip {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-        IpAddr::V6(v6) => v6,
     }
 }
 
