@@ -7,6 +7,7 @@ pub mod api;
 pub mod app;
 pub mod capture;
 pub mod engine;
+pub mod groups;
 pub mod http;
 pub mod live;
 pub mod media;

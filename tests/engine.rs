@@ -11,6 +11,8 @@ mod bundle;
 mod flood;
 #[path = "engine/grid.rs"]
 mod grid;
+#[path = "engine/groups.rs"]
+mod groups;
 #[path = "engine/hostile.rs"]
 mod hostile;
 #[path = "engine/laws.rs"]

@@ -42,6 +42,7 @@ const ROOMS: &[Room] = &[
     pure("media", &[]),
     pure("signal", &["quality", "media"]),
     pure("engine", &[]),
+    pure("groups", MACHINE),
     pure("live", MACHINE),
     io("capture", &["model", "quality", "media", "signal", "engine", "live"]),
     io("http", &["units", "model", "wire", "quality", "media", "signal", "engine", "live", "capture"]),

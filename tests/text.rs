@@ -6,9 +6,12 @@ use auscult::app::analyze::{AnalyzeArgs, Format, run};
 use auscult::capture::Timeline;
 use auscult::engine::Engine;
 use auscult::model::Labels;
-use auscult::model::{Event, Limits, Policy, TimestampSource};
+use auscult::model::{Event, Limits, Policy, TimestampSource, TrunkMatch};
 use auscult::store::query::Reader;
-use auscult::store::rows::{CallRow, CaptureRow, IntervalRow, Record, RtcpRow, SipMessageRow, StreamRow};
+use auscult::groups::Groups;
+use auscult::store::rows::{
+    CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow, Table,
+};
 use auscult::units::Timestamp;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
@@ -307,8 +310,15 @@ fn no_row_holds_any_of_it() {
     let dir = tempfile::tempdir().unwrap();
     let judge = Judge::new();
     let (labels, at) = (Labels::default(), Timestamp::default());
-    let mut rows = [0usize; 6];
-    for record in events(&file(dir.path())).into_iter().filter_map(Record::from_event) {
+    let mut rows = [0usize; Table::ALL.len()];
+    let mut groups = Groups::new(&Limits::default(), &Policy::default());
+    let mut records = Vec::new();
+    for event in events(&file(dir.path())) {
+        groups.event(&event, TrunkMatch::default(), &mut |group| records.push(Record::from(group)));
+        records.extend(Record::from_event(event));
+    }
+    groups.finish(&mut |group| records.push(Record::from(group)));
+    for record in records {
         let row = match &record {
             Record::Call(r) => serde_json::to_value(CallRow::new(r, &labels, at)),
             Record::Stream(r) => serde_json::to_value(StreamRow::new(r, &labels, at)),
@@ -316,13 +326,15 @@ fn no_row_holds_any_of_it() {
             Record::SipMessage(r) => serde_json::to_value(SipMessageRow::new(r, &labels, at)),
             Record::Rtcp(r) => serde_json::to_value(RtcpRow::new(r, &labels, at)),
             Record::Capture(r) => serde_json::to_value(CaptureRow::new(r, &labels, at)),
+            Record::CallGroup(r) => serde_json::to_value(CallGroupRow::new(r, &labels, at)),
+            Record::MediaGroup(r) => serde_json::to_value(MediaGroupRow::new(r, &labels, at)),
         };
         judge.json(record.table().name(), &row.unwrap());
         rows[record.table() as usize] += 1;
     }
     let calls = chunks().len();
     assert!(rows.iter().all(|n| *n > 0) && rows[0] == calls && rows[1] == 2 * calls, "{rows:?}");
-    assert!(rows[3] >= 8 * calls, "{rows:?}");
+    assert!(rows[Table::SipMessages as usize] >= 8 * calls, "{rows:?}");
 }
 
 struct NoTelemetry;

@@ -28,6 +28,7 @@ fn limits() -> Limits {
         fragment_bytes: 8192,
         message_bytes: 4096,
         header_bytes: 2048,
+        groups: 4,
         challenge_hold: Nanos::from_secs(7),
         pending_bytes: 64 * 1024,
         queue_bytes: 1 << 20,

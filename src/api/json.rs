@@ -164,6 +164,9 @@ pub struct CallJson {
     setup_ms: Option<f64>,
     #[schema(required)]
     duration_ms: Option<f64>,
+    /// BYE to its 2xx (session disconnect delay, RFC 6076).
+    #[schema(required)]
+    sdd_ms: Option<f64>,
     /// `caller`, `callee`, `timeout`: no BYE was seen. `capture_ended`, `probe_stopped`: the call was up when the capture
     /// file ended or the probe was stopped.
     #[schema(required)]
@@ -263,6 +266,7 @@ impl From<CallRow> for CallJson {
             pdd_ms: c.pdd_ms,
             setup_ms: c.setup_ms,
             duration_ms: c.duration_ms,
+            sdd_ms: c.sdd_ms,
             released_by: known(c.released_by),
             release_reason: known(c.release_reason),
             reinvites: c.reinvites,

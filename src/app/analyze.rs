@@ -1,6 +1,7 @@
 //! `auscult analyze`: captures in, a table, JSON or CSV out.
 
 use super::document::Document;
+use super::indented;
 use super::kept::Kept;
 use super::table;
 use crate::capture::Timeline;
@@ -41,9 +42,7 @@ const PROGRESS_EVERY: u64 = 1 << 16;
 pub fn run(args: &AnalyzeArgs, policy: &Policy, out: &mut impl Write) -> anyhow::Result<()> {
     let document = analyze(args, policy)?;
     let written = match args.format {
-        Format::Json => serde_json::to_writer_pretty(&mut *out, &document)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(out)),
+        Format::Json => indented::write(out, &document).map_err(std::io::Error::from).and_then(|()| writeln!(out)),
         Format::Csv => table::csv(&document, out),
         Format::Table => table::table(&document, out, table::Style::of_stdout()),
     };

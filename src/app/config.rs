@@ -104,6 +104,7 @@ struct RawLimits {
     fragment_mib: Option<usize>,
     memory_mib: Option<usize>,
     header_kib: Option<usize>,
+    groups: Option<usize>,
     challenge_hold_s: Option<usize>,
 }
 
@@ -347,6 +348,7 @@ fn limits(raw: &RawLimits) -> anyhow::Result<Limits> {
         header_bytes: raw
             .header_kib
             .map_or(Ok(usual.header_bytes), |kib| within("limits.header_kib", kib, 4, 128).map(|k| k << 10))?,
+        groups: raw.groups.map_or(Ok(usual.groups), |groups| within("limits.groups", groups, 16, 65_536))?,
         challenge_hold: raw.challenge_hold_s.map_or(Ok(usual.challenge_hold), |seconds| {
             within("limits.challenge_hold_s", seconds, 5, 3_600).map(|seconds| Nanos::from_secs(seconds as i64))
         })?,
@@ -360,6 +362,7 @@ fn limits(raw: &RawLimits) -> anyhow::Result<Limits> {
         ("calls", raw.calls.is_some()),
         ("tcp_connections", raw.tcp_connections.is_some()),
         ("fragment_bytes", raw.fragment_mib.is_some()),
+        ("groups", raw.groups.is_some()),
     ];
     let kept: Vec<&str> = set.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect();
     limits.within(bytes, &kept).map_err(|excess| {

@@ -10,6 +10,7 @@ use crate::api::LiveFeed;
 use crate::capture::Timeline;
 use crate::capture::pace::{Pacer, SystemClock};
 use crate::engine::{Engine, Sink};
+use crate::groups::{Group, Groups};
 use crate::model::{Cut, Event, Labels, TimestampSource, TrunkMatch};
 use crate::store::StoreSender;
 use crate::store::rows::Record;
@@ -116,6 +117,7 @@ pub struct Feed {
 /// thousand streams would take as much memory as the store's queue.
 struct Outlet {
     labels: Labels,
+    groups: Groups,
     sender: StoreSender,
     live: Arc<LiveFeed>,
     telemetry: Arc<ProgramTelemetry>,
@@ -147,6 +149,7 @@ impl Feed {
             engine: Engine::new(config.limits.clone(), config.policy.clone(), 1, super::random_seed()),
             out: Outlet {
                 labels,
+                groups: Groups::new(&config.limits, &config.policy),
                 sender,
                 live,
                 telemetry: telemetry.clone(),
@@ -186,6 +189,9 @@ impl Feed {
             self.out.waits = true;
             self.out.last_wait_ms = LAST_WAIT_MS;
             self.engine.finish_by(cut, &mut self.out);
+            let mut groups = Vec::new();
+            self.out.groups.finish(&mut |group| groups.push(group));
+            self.out.hand_over_groups(groups);
             self.telemetry.engine(self.engine.counters());
             self.tell_streams();
         }
@@ -225,6 +231,7 @@ impl Feed {
             self.settle(frame.at);
             self.telemetry.frames(1, frame.at);
             self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.out);
+            self.close_groups();
             self.tell_streams();
         }
         self.refused_times(&replay, &mut refused);
@@ -269,6 +276,8 @@ impl Feed {
         let due = self.next.take_if(|(from, _)| *from <= at && at.is_measurable());
         if let Some((from, settings)) = due {
             self.engine.tick(from, &mut self.out);
+            self.close_groups();
+            self.out.groups.relabelled();
             self.out.labels = settings.labels;
             self.out.relabel = true;
         }
@@ -292,6 +301,7 @@ impl Feed {
             let complete = live.complete_until();
             self.settle(complete);
             self.engine.tick(complete, &mut self.out);
+            self.close_groups();
             let now = super::wall_clock();
             if now >= counted + COUNTERS_EVERY {
                 counted = now;
@@ -335,6 +345,16 @@ impl Feed {
         }
     }
 
+    /// Hands over the groups of intervals that have ended since the last call.
+    #[inline]
+    fn close_groups(&mut self) {
+        let mut groups = Vec::new();
+        self.out.groups.close_before(self.engine.interval_end(), &mut |group| groups.push(group));
+        if !groups.is_empty() {
+            self.out.hand_over_groups(groups);
+        }
+    }
+
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -354,9 +374,28 @@ impl Sink for Outlet {
         self.news = true;
         let progress = self.telemetry.progress();
         progress.step();
-        let trunk = trunk(&self.labels, &event).name;
-        self.live.publish(&event, trunk);
-        let Some(record) = Record::from_event(event) else { return };
+        let trunk = trunk(&self.labels, &event);
+        self.live.publish(&event, trunk.name);
+        let mut full = Vec::new();
+        self.groups.event(&event, trunk, &mut |group| full.push(group));
+        if let Some(record) = Record::from_event(event) {
+            self.hand_over(record);
+        }
+        if !full.is_empty() {
+            self.hand_over_groups(full);
+        }
+    }
+}
+
+impl Outlet {
+    #[cold]
+    fn hand_over_groups(&mut self, groups: Vec<Group>) {
+        self.telemetry.grouped_as_other(self.groups.in_other());
+        groups.into_iter().for_each(|group| self.hand_over(group.into()));
+    }
+
+    fn hand_over(&mut self, record: Record) {
+        let progress = self.telemetry.progress();
         if self.stored.as_ref().is_some_and(|stored| stored.has(&record)) {
             return;
         }

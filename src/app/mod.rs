@@ -8,6 +8,7 @@ pub mod document;
 pub mod emodel;
 mod fail_point;
 mod feed;
+mod indented;
 pub mod kept;
 #[cfg(feature = "live")]
 mod live_source;

@@ -4,8 +4,10 @@
 //! is replayed again, and rows that are in the store already (the same capture gives the same rows) are left out.
 
 use crate::model::Labels;
-use crate::store::private;
-use crate::store::rows::{CallRow, CaptureRow, IntervalRow, Record, RtcpRow, SipMessageRow, StreamRow, row_spans};
+use crate::store::{Table, private};
+use crate::store::rows::{
+    CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow, row_spans,
+};
 use crate::store::spool::{Files, dead_letters, removed_rows, thaw};
 use crate::units::Timestamp;
 use anyhow::Context;
@@ -222,7 +224,7 @@ impl Stored {
     /// Asks the store for all rows stored since the replay began.
     pub async fn since(client: &clickhouse::Client, labels: &Labels, begun: Timestamp) -> anyhow::Result<Stored> {
         let mut rows = HashSet::new();
-        for table in ["calls", "streams", "stream_intervals", "sip_messages", "rtcp_reports", "capture_intervals"] {
+        for table in Table::ALL.map(Table::name) {
             let sql = format!(
                 "SELECT row_id FROM {table} WHERE stored_at >= toDateTime({}) AND probe = ?",
                 from_second(begun)
@@ -258,6 +260,8 @@ impl Stored {
             Record::SipMessage(r) => SipMessageRow::new(r, &self.labels, at).row_id,
             Record::Rtcp(r) => RtcpRow::new(r, &self.labels, at).row_id,
             Record::Capture(r) => CaptureRow::new(r, &self.labels, at).row_id,
+            Record::CallGroup(r) => CallGroupRow::new(r, &self.labels, at).row_id,
+            Record::MediaGroup(r) => MediaGroupRow::new(r, &self.labels, at).row_id,
         };
         self.rows.contains(&id)
     }

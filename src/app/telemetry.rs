@@ -29,6 +29,7 @@ pub struct ProgramTelemetry {
     streams: AtomicU64,
     engine: Mutex<EngineCounters>,
     related: [AtomicU64; RelationKind::ALL.len()],
+    grouped_as_other: AtomicU64,
     /// Frames that were refused for their time.
     refused_times: AtomicU64,
     progress: Progress,
@@ -50,6 +51,7 @@ impl ProgramTelemetry {
             streams: AtomicU64::new(0),
             engine: Mutex::default(),
             related: Default::default(),
+            grouped_as_other: AtomicU64::default(),
             refused_times: AtomicU64::new(0),
             progress: Progress::new(),
             started: super::wall_clock(),
@@ -106,6 +108,11 @@ impl ProgramTelemetry {
     /// What the engine has counted by now.
     pub fn engine(&self, counters: EngineCounters) {
         *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = counters;
+    }
+
+    /// Intervals of streams so far that found no group of their own.
+    pub fn grouped_as_other(&self, intervals: u64) {
+        self.grouped_as_other.store(intervals, Relaxed);
     }
 
     /// Ended streams so far by what they were to another one.
@@ -235,6 +242,11 @@ impl Telemetry for ProgramTelemetry {
                     .zip(&self.related)
                     .map(|(kind, n)| Sample::counter([("relation", kind.name())], n.load(Relaxed)))
                     .collect(),
+            ),
+            family(
+                "auscult_grouped_as_other",
+                "Intervals of streams counted in the group `other` because limits.groups was reached",
+                vec![Sample::counter([], self.grouped_as_other.load(Relaxed))],
             ),
         ];
         families.extend(of_connections(self.servers.iter().map(|(name, counters)| (*name, counters.snapshot()))));

@@ -297,6 +297,8 @@ pub struct CallRecord {
     /// BYE, CANCEL or failure answer, else the last sign of life.
     pub ended_at: Option<Timestamp>,
     pub released_by: Option<ReleasedBy>,
+    /// First 2xx to a BYE.
+    pub bye_answered_at: Option<Timestamp>,
     /// INVITEs and UPDATEs inside the dialog after the first answer, retransmissions left out.
     pub reinvites: u32,
     /// Challenge rounds (401, 407) merged into the attempt.
@@ -361,6 +363,12 @@ impl CallRecord {
         span(self.invite_at?, first)
     }
 
+    /// INVITE to the failure response (SRD of RFC 6076 section 4.3.2, at the probe). `None` unless there was one.
+    pub fn failure(&self) -> Option<Nanos> {
+        let failed = self.state == CallState::Failed;
+        span(self.invite_at?, self.ended_at.filter(|_| failed)?)
+    }
+
     /// INVITE to the 2xx.
     pub fn setup(&self) -> Option<Nanos> {
         span(self.invite_at?, self.answered_at?)
@@ -369,6 +377,20 @@ impl CallRecord {
     /// 2xx to the end (SDT of RFC 6076).
     pub fn duration(&self) -> Option<Nanos> {
         span(self.answered_at?, self.ended_at?)
+    }
+
+    /// BYE to its 2xx (SDD of RFC 6076 section 4.4.1, at the probe). `None` where no BYE or no 2xx was seen.
+    pub fn sdd(&self) -> Option<Nanos> {
+        let released = self.state == CallState::Completed;
+        span(self.ended_at.filter(|_| released)?, self.bye_answered_at?)
+    }
+
+    /// Whether an INVITE was seen that got a final response, was cancelled, or ran into the time limit: what the ratios of RFC 6076
+    /// count. A call that the end of measuring cut before its answer is no attempt: its outcome is not known.
+    pub fn is_attempt(&self) -> bool {
+        self.invite_at.is_some()
+            && (self.answered_at.is_some()
+                || matches!(self.state, CallState::Failed | CallState::Cancelled | CallState::SetupTimeout))
     }
 }
 

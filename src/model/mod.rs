@@ -6,6 +6,7 @@
 pub mod burst;
 mod call;
 mod class;
+mod groups;
 mod labels;
 mod outcome;
 mod running;
@@ -17,6 +18,10 @@ pub use call::{
     CallRecord, CallState, Cut, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips, UndeliveredRequest,
 };
 pub use class::{CallClass, FAIR_MOS, GOOD_MOS, is_a_persons_outcome};
+pub use groups::{
+    CallFigures, CallGroup, DISSATISFIED_MOS, GroupPart, GroupTrunk, MediaFigures, MediaGroup, OTHER, Presence,
+    SHORT_CALL, SpanHistogram,
+};
 pub use labels::{Cidr, Labels, TrunkDirection, TrunkMatch, mapped};
 pub use outcome::{Ignored, Layer, Outcome, OutcomeCounts, OverLimit, UnreadLink, UnreadTunnel};
 pub use running::{RunningCall, RunningStream};

@@ -87,6 +87,9 @@ pub struct Limits {
     pub pending_bytes: usize,
     /// Bytes of records on their way to the store's writer.
     pub queue_bytes: usize,
+    /// Groups of streams in one interval. Streams of further codecs are counted in a group named `other` for each trunk,
+    /// direction and MOS scale. Codecs that SDP names and this program does not know may take half.
+    pub groups: usize,
     /// Largest header block of a SIP message, in bytes: start line, header lines and the empty line.
     pub header_bytes: usize,
     /// How long a challenged INVITE (401, 407) waits for the one with credentials; both are one call then. RFC 3261 section
@@ -110,6 +113,7 @@ impl Default for Limits {
             message_bytes: 128 * 1024,
             pending_bytes: 64 * 1024 * 1024,
             queue_bytes: 512 * 1024 * 1024,
+            groups: 4_096,
             header_bytes: 64 * 1024,
             challenge_hold: Nanos::from_secs(64),
         }
@@ -146,7 +150,7 @@ pub struct Excess {
 const FIXED_BYTES: usize = 16 * 1024 * 1024;
 
 /// Limits that follow [`Limits::within`], with the least each may be lowered to.
-const SCALED: [(&str, usize); 8] = [
+const SCALED: [(&str, usize); 9] = [
     ("streams", 64),
     ("candidates", 64),
     ("calls", 64),
@@ -155,6 +159,7 @@ const SCALED: [(&str, usize); 8] = [
     ("fragment_bytes", 128 * 1024),
     ("pending_bytes", 128 * 1024),
     ("queue_bytes", 2 * 1024 * 1024),
+    ("groups", 64),
 ];
 
 impl Limits {
@@ -186,7 +191,7 @@ impl Limits {
     /// What each table may hold at worst. Bytes are those that `tests/memory.rs` counts under content chosen to take most, with
     /// everything that belongs to the unit: tables while they grow by doubling, texts, histograms of a stream's whole life,
     /// identities of every message of a call. Traffic that is no attack takes a fraction.
-    pub fn shares(&self) -> [Share; 16] {
+    pub fn shares(&self) -> [Share; 19] {
         let share = |name, units, bytes| Share { name, units, bytes };
         [
             share("streams", self.streams, STREAM),
@@ -204,6 +209,9 @@ impl Limits {
             share("late_addresses", 2 * self.late_addresses(), LATE_ADDRESS),
             share("live_calls", self.calls, LIVE_CALL),
             share("live_streams", self.streams, LIVE_STREAM),
+            share("groups", self.groups, GROUP),
+            share("grouped_streams", self.streams, GROUPED_STREAM),
+            share("grouped_calls", self.calls, GROUPED_CALL),
             share("fixed", 1, FIXED_BYTES),
         ]
     }
@@ -252,6 +260,7 @@ impl Limits {
             "fragment_bytes" => Some(&mut self.fragment_bytes),
             "pending_bytes" => Some(&mut self.pending_bytes),
             "queue_bytes" => Some(&mut self.queue_bytes),
+            "groups" => Some(&mut self.groups),
             _ => None,
         }
     }
@@ -272,6 +281,9 @@ const RTCP_COPY: usize = 128;
 const LATE_ADDRESS: usize = 112;
 const LIVE_CALL: usize = 10 * 1024;
 const LIVE_STREAM: usize = 340;
+const GROUP: usize = 16 * 1024;
+const GROUPED_STREAM: usize = 288;
+const GROUPED_CALL: usize = 96;
 
 #[cfg(test)]
 mod tests {

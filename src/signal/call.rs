@@ -215,7 +215,7 @@ impl Call {
             (true, Method::Ack) => self.ack(heard),
             (true, Method::Cancel) => self.cancel(heard),
             (true, Method::Bye) => self.bye(heard),
-            (false, Method::Bye) if matches!(heard.status, Some(200..=299)) => self.bye_taken(),
+            (false, Method::Bye) if matches!(heard.status, Some(200..=299)) => self.bye_taken(heard.at),
             (false, Method::Invite) => {
                 if let Some(status) = heard.status {
                     self.invite_answer(heard, status, limits);
@@ -477,7 +477,8 @@ impl Call {
     }
 
     /// A BYE was taken. It released a dialog, also one whose INVITE was not seen: a scanner's BYE would be refused (481).
-    fn bye_taken(&mut self) {
+    fn bye_taken(&mut self, at: Timestamp) {
+        self.record.bye_answered_at.get_or_insert(at);
         if let (CallState::MidCall, Some(over_at)) = (self.record.state, self.over_at) {
             self.change(Step::Bye, over_at, over_at);
         }

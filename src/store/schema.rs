@@ -127,6 +127,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0017_arrival.sql"),
         cluster_sql: include_str!("../../schemas/0017_arrival.cluster.sql"),
     },
+    Migration {
+        version: 18,
+        name: "groups",
+        sql: include_str!("../../schemas/0018_groups.sql"),
+        cluster_sql: include_str!("../../schemas/0018_groups.cluster.sql"),
+    },
 ];
 
 /// The step that empties texts of SIP messages that earlier versions stored.
@@ -320,19 +326,19 @@ fn fill(text: &str, dialect: &Dialect, database: &str, table: &str) -> String {
         Dialect::Embedded | Dialect::Server => (String::new(), "", ""),
         Dialect::Cluster { name } => (format!("ON CLUSTER {}", literal(name)), "_local", name.as_str()),
     };
-    let engine = match dialect {
-        Dialect::Embedded | Dialect::Server => "MergeTree".to_owned(),
+    let engine = |family: &str| match dialect {
+        Dialect::Embedded | Dialect::Server => family.to_owned(),
         // Every node is a replica of the one record of what was applied.
         Dialect::Cluster { .. } if table == "schema_migrations" => {
             format!(
-                "ReplicatedMergeTree({}, '{{shard}}-{{replica}}')",
+                "Replicated{family}({}, '{{shard}}-{{replica}}')",
                 literal(&format!("/clickhouse/auscult/{database}/{table}"))
             )
         }
         // {shard} and {replica} are macros of the servers.
         Dialect::Cluster { .. } => {
             format!(
-                "ReplicatedMergeTree({}, '{{replica}}')",
+                "Replicated{family}({}, '{{replica}}')",
                 literal(&format!("/clickhouse/auscult/{database}/{{shard}}/{table}"))
             )
         }
@@ -342,7 +348,8 @@ fn fill(text: &str, dialect: &Dialect, database: &str, table: &str) -> String {
         .replace("{database}", &quoted_name(database))
         .replace(" {on_cluster}", &if on_cluster.is_empty() { String::new() } else { format!(" {on_cluster}") })
         .replace("{local}", local)
-        .replace("{engine}", &engine)
+        .replace("{engine}", &engine("MergeTree"))
+        .replace("{aggregating_engine}", &engine("AggregatingMergeTree"))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::Nanos;
 use serde::{Deserialize, Serialize};
 
 /// Number of buckets.
-pub const BUCKETS: usize = 130;
+pub const BUCKETS: usize = DELAYS.buckets();
 
 /// Written to every row that carries a histogram; changes whenever a bound changes.
 pub const HISTOGRAM_VERSION: u8 = 1;
@@ -36,31 +36,87 @@ const SUB_OF: [u8; 256] = {
     table
 };
 
+/// A scale of logarithmic buckets: eight to each octave from `first` to `last`, one below and one above.
+#[derive(Clone, Copy)]
+struct Octaves {
+    first: u32,
+    last: u32,
+}
+
+impl Octaves {
+    const fn buckets(self) -> usize {
+        (self.last - self.first + 1) as usize * SUB + 2
+    }
+
+    /// The bucket of a time. Negative ones count as zero.
+    #[inline]
+    fn bucket_of(self, time: Nanos) -> usize {
+        let ns = time.0.max(0) as u64;
+        if ns < 1 << self.first {
+            return 0;
+        }
+        let octave = 63 - ns.leading_zeros();
+        if octave > self.last {
+            return self.buckets() - 1;
+        }
+        let fraction = (ns >> (octave - 8)) as usize & 0xff;
+        1 + (octave - self.first) as usize * SUB + SUB_OF[fraction] as usize
+    }
+
+    /// Lower (inclusive) and upper (exclusive) bound in nanoseconds; the last has no upper bound (`u64::MAX`).
+    fn bounds_ns(self, bucket: usize) -> (u64, u64) {
+        let lower = |b: usize| -> u64 {
+            if b == 0 {
+                return 0;
+            }
+            let octave = self.first + ((b - 1) / SUB) as u32;
+            (256 + u64::from(STEPS[(b - 1) % SUB])) << (octave - 8)
+        };
+        match bucket + 1 < self.buckets() {
+            true => (lower(bucket), lower(bucket + 1)),
+            false => (1 << (self.last + 1), u64::MAX),
+        }
+    }
+
+    /// What a bucket is read back as: the geometric middle, half of the lowest one, the lower bound of the last.
+    fn middle(self, bucket: usize) -> Nanos {
+        let (low, high) = self.bounds_ns(bucket);
+        if low == 0 {
+            return Nanos((high / 2) as i64);
+        }
+        if high == u64::MAX {
+            return Nanos(low as i64);
+        }
+        Nanos(((low as f64) * (high as f64)).sqrt() as i64)
+    }
+}
+
+const DELAYS: Octaves = Octaves { first: FIRST_OCTAVE, last: LAST_OCTAVE };
+const SPANS: Octaves = Octaves { first: 20, last: 46 };
+
+/// Number of buckets of a histogram of spans: set-up times, durations. Bucket 0 holds [0, 1.049 ms), bucket 217 what takes
+/// 39 hours or longer; those between grow by a factor of 2^(1/8) each. The view `span_buckets` has the bounds.
+pub const SPAN_BUCKETS: usize = SPANS.buckets();
+
+/// The bucket of a span. Negative spans count as zero.
+pub fn span_bucket_of(span: Nanos) -> u8 {
+    SPANS.bucket_of(span) as u8
+}
+
+/// The value a bucket of spans is read back as; buckets that do not exist read as the last.
+pub fn span_bucket_middle(bucket: u8) -> Nanos {
+    SPANS.middle(usize::from(bucket))
+}
+
 /// The bucket a delay falls into. Negative delays count as zero.
 #[inline]
 pub fn bucket_of(delay: Nanos) -> usize {
-    let ns = delay.0.max(0) as u64;
-    if ns < 1 << FIRST_OCTAVE {
-        return 0;
-    }
-    let octave = 63 - ns.leading_zeros();
-    if octave > LAST_OCTAVE {
-        return BUCKETS - 1;
-    }
-    let fraction = (ns >> (octave - 8)) as usize & 0xff;
-    1 + (octave - FIRST_OCTAVE) as usize * SUB + SUB_OF[fraction] as usize
+    DELAYS.bucket_of(delay)
 }
 
 /// Lower (inclusive) and upper (exclusive) bound of a bucket in nanoseconds; the last has no upper bound (`u64::MAX`).
 pub fn bucket_bounds_ns(bucket: usize) -> (u64, u64) {
-    let lower = |b: usize| -> u64 {
-        if b == 0 {
-            return 0;
-        }
-        let octave = FIRST_OCTAVE + ((b - 1) / SUB) as u32;
-        (256 + u64::from(STEPS[(b - 1) % SUB])) << (octave - 8)
-    };
-    if bucket + 1 >= BUCKETS { (1 << (LAST_OCTAVE + 1), u64::MAX) } else { (lower(bucket), lower(bucket + 1)) }
+    DELAYS.bounds_ns(bucket)
 }
 
 /// Counts of delays per bucket, as far as the highest bucket that has one.
@@ -156,14 +212,7 @@ impl DelayHistogram {
 
     /// The value a bucket is read back as.
     pub fn middle(bucket: usize) -> Nanos {
-        let (low, high) = bucket_bounds_ns(bucket);
-        if low == 0 {
-            return Nanos((high / 2) as i64);
-        }
-        if high == u64::MAX {
-            return Nanos(low as i64);
-        }
-        Nanos(((low as f64) * (high as f64)).sqrt() as i64)
+        DELAYS.middle(bucket)
     }
 }
 
@@ -187,6 +236,21 @@ mod tests {
         }
         assert_eq!(bucket_of(Nanos(-5)), 0);
         assert_eq!(bucket_of(Nanos(i64::MAX)), BUCKETS - 1);
+    }
+
+    #[test]
+    fn buckets_of_spans_tile_the_axis() {
+        assert_eq!((BUCKETS, SPAN_BUCKETS), (130, 218));
+        let mut at = 0;
+        for b in 0..SPAN_BUCKETS {
+            let (low, high) = SPANS.bounds_ns(b);
+            assert_eq!(low, at, "bucket {b}");
+            assert_eq!(usize::from(span_bucket_of(Nanos(low as i64))), b);
+            at = high;
+        }
+        assert_eq!(span_bucket_of(Nanos::from_secs(40 * 3600)), 217);
+        let read = |seconds: i64| span_bucket_middle(span_bucket_of(Nanos::from_secs(seconds))).as_secs_f64();
+        assert!([1, 20, 180, 7200].iter().all(|s| (read(*s) / *s as f64 - 1.0).abs() < 0.05));
     }
 
     #[test]

@@ -4,8 +4,11 @@ use crate::program::{Program, TOKEN, sql};
 use auscult::app::config::Config;
 use auscult::capture::Timeline;
 use auscult::engine::Engine;
-use auscult::model::{Limits, Policy, TimestampSource};
-use auscult::store::rows::{CallRow, CaptureRow, IntervalRow, Record, RtcpRow, SipMessageRow, StreamRow, Table};
+use auscult::groups::Groups;
+use auscult::model::{Event, Limits, Policy, TimestampSource, TrunkMatch};
+use auscult::store::rows::{
+    CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow, Table,
+};
 use auscult::units::Timestamp;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,12 +18,14 @@ use std::path::{Path, PathBuf};
 pub type Rows = BTreeMap<&'static str, Vec<String>>;
 
 /// The columns of [`Rows`].
-const COLUMNS: [(&str, &str); 6] = [
+const COLUMNS: [(&str, &str); 8] = [
     ("calls", "row_id, call_uid, final_code, messages, length(streams)"),
     ("streams", "row_id, stream_id, call_uid, packets, unique_packets, lost, reordered"),
     ("stream_intervals", "row_id, stream_id, call_uid, packets, unique_packets, lost, payload_bytes"),
     ("sip_messages", "row_id, call_uid, status, cseq, length(headers)"),
     ("rtcp_reports", "row_id, call_uid, stream_id, reporter_ssrc"),
+    ("call_groups", "row_id, attempts, answers, ended, arraySum(mapValues(duration)), toUInt64(up_ms)"),
+    ("media_groups", "row_id, streams, streams_begun, packets, lost_network, arraySum(pdv), r_rated"),
     ("capture_intervals", "row_id, frames, bytes, dropped_ring, outcomes['media']"),
 ];
 
@@ -31,14 +36,31 @@ pub fn expected(files: &[PathBuf]) -> Rows {
     let mut engine = Engine::new(Limits::default(), Policy::default(), 1, 7);
     let name = files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
     engine.set_source(&name, TimestampSource::CaptureFile, timeline.resolution_ns());
-    let mut events = Vec::new();
+    let mut groups = Groups::new(&Limits::default(), &Policy::default());
+    let mut records = Vec::new();
+    let mut take = |groups: &mut Groups, events: Vec<Event>| {
+        for event in events {
+            let mut full = Vec::new();
+            groups.event(&event, TrunkMatch::default(), &mut |group| full.push(Record::from(group)));
+            records.extend(Record::from_event(event));
+            records.append(&mut full);
+        }
+    };
+    let mut closed = Vec::new();
     while let Some(frame) = timeline.next_frame().expect("a frame") {
+        let mut events = Vec::new();
         engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut events);
+        take(&mut groups, events);
+        groups.close_before(engine.interval_end(), &mut |group| closed.push(Record::from(group)));
     }
+    let mut events = Vec::new();
     engine.finish(&mut events);
+    take(&mut groups, events);
+    groups.finish(&mut |group| closed.push(Record::from(group)));
+    records.append(&mut closed);
     let at = Timestamp::default();
     let mut rows: Rows = Table::ALL.iter().map(|table| (table.name(), Vec::new())).collect();
-    for record in events.into_iter().filter_map(Record::from_event) {
+    for record in records {
         let table = record.table().name();
         let figures: Vec<u64> = match &record {
             Record::Call(r) => {
@@ -66,6 +88,15 @@ pub fn expected(files: &[PathBuf]) -> Rows {
                 let r = CaptureRow::new(r, &labels, at);
                 let media = r.outcomes.iter().find(|(name, _)| *name == "media").map_or(0, |(_, n)| *n);
                 vec![r.row_id, r.frames, r.bytes, r.dropped_ring, media]
+            }
+            Record::CallGroup(r) => {
+                let r = CallGroupRow::new(r, &labels, at);
+                let durations = r.duration.iter().map(|(_, n)| n).sum();
+                vec![r.row_id, r.attempts, r.answers, r.ended, durations, r.up_ms as u64]
+            }
+            Record::MediaGroup(r) => {
+                let r = MediaGroupRow::new(r, &labels, at);
+                vec![r.row_id, r.streams, r.streams_begun, r.packets, r.lost_network, r.pdv.iter().sum(), r.r_rated]
             }
         };
         let line = figures.iter().map(u64::to_string).collect::<Vec<_>>().join("\t");

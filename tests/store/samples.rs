@@ -43,6 +43,7 @@ pub fn call(uid: u64) -> CallRecord {
         answered_at: Some(at(2_000_000_000)),
         ended_at: Some(at(8_000_000_000)),
         released_by: Some(ReleasedBy::Callee),
+        bye_answered_at: Some(at(8_000_000_042)),
         reinvites: 1,
         auth_rounds: 2,
         retry_of: Some(u64::MAX - 3),
@@ -350,5 +351,88 @@ pub fn capture(start_s: i64) -> CaptureInterval {
         dropped_queue: 3,
         outcomes,
         shedding: Shedding { streams_shed: 4, streams_refused: 5, calls_shed: 6, calls_refused: 7 },
+    }
+}
+
+/// A sum over streams with something in every figure; of another interval for each `n`.
+pub fn media_group(n: u64) -> MediaGroup {
+    let counts = |most: u16| (0..most).map(|at| (u32::from(at), u64::from(at) + n)).collect::<Presence>();
+    let mut histogram = DelayHistogram::default();
+    (0..BUCKETS).for_each(|bucket| histogram.add(bucket, 7 + bucket as u32));
+    MediaGroup {
+        start: Timestamp::from_secs(1_790_000_000 + 10 * n as i64),
+        length: Nanos::from_secs(10),
+        trunk: GroupTrunk { name: "carrier".into(), direction: Some(TrunkDirection::From) },
+        codec: "PCMA".into(),
+        mos_scale: "nb",
+        part: GroupPart { since: at(3), number: n },
+        figures: MediaFigures {
+            streams: 1,
+            streams_begun: 2,
+            present_before: counts(2),
+            present_before_codec: counts(3),
+            present_before_scale: counts(4),
+            present_before_codec_scale: counts(5),
+            packets: 3,
+            unique: 4,
+            expected: 5,
+            lost_network: 6,
+            lost_capture: 7,
+            lost_suspected_capture: 8,
+            reordered: 9,
+            duplicates_probe: 10,
+            duplicates_network: 11,
+            payload_bytes: 12,
+            late: [1, 2, 3, 4, 5, 6, 7],
+            loss_runs: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14],
+            longest_loss_run: 600,
+            pdv: histogram.clone(),
+            pdv_max: Nanos::from_millis(4_500),
+            jitter: histogram,
+            jitter_max_ns: 5e6,
+            mos: (100..200).map(|mos| (mos, u64::from(mos))).collect(),
+            mos_under_3_6: 13,
+            mos_under_3_1: 14,
+            concealed_seconds: 15,
+            severely_concealed_seconds: 16,
+            r_rated: 17,
+            r_clean_max_milli: 93_200,
+            r_cost_codec_milli: 18,
+            r_cost_loss_milli: 19,
+            r_cost_late_milli: -20,
+            r_cost_delay_milli: 21,
+            one_sided: 22,
+            capture_drops: 23,
+        },
+    }
+}
+
+/// A sum over calls with something in every figure; of another interval for each `n`.
+pub fn call_group(n: u64) -> CallGroup {
+    let spans = |from: u8| SpanHistogram((from..from + 30).map(|bucket| (bucket, n + u64::from(bucket))).collect());
+    CallGroup {
+        start: Timestamp::from_secs(1_790_000_000 + 10 * n as i64),
+        length: Nanos::from_secs(10),
+        trunk: GroupTrunk { name: "carrier".into(), direction: Some(TrunkDirection::Toward) },
+        part: GroupPart { since: at(3), number: n },
+        figures: CallFigures {
+            attempts: 30,
+            answers: 20,
+            final_codes: [(0, 1), (200, 20), (486, 9)].into(),
+            cancelled: 2,
+            setup_timeouts: 3,
+            pdd: spans(80),
+            setup: spans(90),
+            srd_failed: spans(100),
+            ended: 4,
+            classes: [("good", 3), ("poor", 1)].into(),
+            diagnoses: [("random_loss", 1)].into(),
+            completed: 5,
+            short: 6,
+            duration: spans(110),
+            sdd: spans(60),
+            up_ms: -7,
+            up_max: 8,
+        },
     }
 }

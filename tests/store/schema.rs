@@ -5,7 +5,7 @@ use crate::{counts, embedded, now, quick};
 use auscult::store::rows::*;
 use auscult::store::schema::{Dialect, MIGRATIONS, VERSION, render};
 use auscult::store::{Backend, Store, StoreError, StoreWriter};
-use auscult::units::{BUCKETS, DelayHistogram, bucket_bounds_ns};
+use auscult::units::{BUCKETS, DelayHistogram, SPAN_BUCKETS, bucket_bounds_ns, span_bucket_middle};
 use clickhouse::{RowOwned, RowRead, RowWrite};
 use std::time::Duration;
 
@@ -58,7 +58,8 @@ async fn the_text_for_each_dialect_is_sql() {
                 .fetch_one()
                 .await
                 .unwrap();
-            assert_eq!(tables, 8);
+            // Beside rows and sums their views by five minutes and by hours.
+            assert_eq!(tables, 9 + 2 + 2 * 4);
         }
     }
 }
@@ -99,6 +100,8 @@ async fn every_column_of_every_row_comes_back() {
             Record::SipMessage(Box::new(samples::sip(n))),
             Record::Rtcp(Box::new(samples::rtcp(n))),
             Record::Capture(Box::new(samples::capture(k))),
+            Record::CallGroup(Box::new(samples::call_group(u64::from(n)))),
+            Record::MediaGroup(Box::new(samples::media_group(u64::from(n)))),
         ] {
             assert!(sender.try_send(record));
         }
@@ -119,6 +122,8 @@ async fn every_column_of_every_row_comes_back() {
     check!("sip_messages", |n| SipMessageRow::new(&samples::sip(n), l, stored_at));
     check!("rtcp_reports", |n| RtcpRow::new(&samples::rtcp(n), l, stored_at));
     check!("capture_intervals", |n| CaptureRow::new(&samples::capture(n), l, stored_at));
+    check!("call_groups", |n| CallGroupRow::new(&samples::call_group(n), l, stored_at));
+    check!("media_groups", |n| MediaGroupRow::new(&samples::media_group(n), l, stored_at));
     let call = CallRow::new(&samples::call(1), l, stored_at);
     assert_eq!((call.trunk.as_str(), call.loss_pct_worst, call.pdd_ms), ("carrier", None, Some(1000.0)));
     assert_eq!(counts(&store, "calls").await, (3, 3));
@@ -138,6 +143,8 @@ fn no_figure_of_the_samples_is_left_at_its_default() {
     // NaN and infinity are not stored; the sample's delay is unknown.
     assert_eq!(unset(json(&CallRow::new(&samples::call(1), l, now()))), ["loss_pct_worst"]);
     assert_eq!(unset(json(&StreamRow::new(&samples::stream(1), l, now()))), ["mos_cq", "r"]);
+    assert_eq!(unset(json(&MediaGroupRow::new(&samples::media_group(1), l, now()))), [] as [&str; 0]);
+    assert_eq!(unset(json(&CallGroupRow::new(&samples::call_group(1), l, now()))), [] as [&str; 0]);
     let call_unknown = ["call_id", "call_uid", "mos_cq", "r"];
     assert_eq!(unset(json(&IntervalRow::new(&samples::interval(1, 10), l, now()))), call_unknown);
 }
@@ -221,6 +228,9 @@ async fn percentiles_in_sql_equal_those_of_the_histogram() {
     let bounds = store.reader().query("SELECT low_ns, high_ns FROM histogram_buckets ORDER BY bucket");
     let bounds = bounds.fetch_all::<(u64, u64)>().await.unwrap();
     assert_eq!(bounds, (0..BUCKETS).map(bucket_bounds_ns).collect::<Vec<_>>());
+    let spans = store.reader().query("SELECT toInt64(round(middle_ms * 1e6)) FROM span_buckets ORDER BY bucket");
+    let middles = (0..SPAN_BUCKETS).map(|bucket| span_bucket_middle(bucket as u8).0).collect::<Vec<_>>();
+    assert_eq!(spans.fetch_all::<i64>().await.unwrap(), middles);
 
     let mut merged = DelayHistogram::default();
     let mut insert = store.writer().insert::<IntervalRow>("stream_intervals").await.unwrap();

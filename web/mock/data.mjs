@@ -89,7 +89,7 @@ function makeCall(random, index, startMs, endMs) {
     signalling_src: `${phone}:5060`, signalling_dst: `${sbc}:5060`,
     first_at: iso(invite), last_at: iso(ended ?? mediaEnd), invite_at: iso(invite), ringing_at: kind === "noresponse" ? null : iso(invite + pdd),
     answered_at: answered === null ? null : iso(answered), ended_at: ended === null ? null : iso(ended),
-    pdd_ms: kind === "noresponse" ? null : pdd, setup_ms: answered === null ? null : answered - invite, duration_ms: answered === null || ended === null ? null : ended - answered,
+    pdd_ms: kind === "noresponse" ? null : pdd, setup_ms: answered === null ? null : answered - invite, duration_ms: answered === null || ended === null ? null : ended - answered, sdd_ms: answered === null || ended === null ? null : 18,
     released_by: by, release_reason: by === "callee" && answered !== null ? 'Q.850;cause=16;text="Normal call clearing"' : "", reinvites: kind === "interrupted" ? 1 : 0,
     auth_rounds: index % 5 === 0 ? 1 : 0, retry_of: null, retransmissions: kind === "noresponse" ? 6 : index % 11 === 0 ? 1 : 0, sip_rtt_ms: { toward_caller: by === "callee" && answered !== null ? { samples: 1, min: 3.4, max: 3.4 } : null, toward_callee: kind === "noresponse" ? null : { samples: 2, min: 21.6, max: 34.2 } },
     messages: 0, branches: 1, acked: answered !== null, started_mid_call: false, shed: false,

@@ -68,6 +68,7 @@ export interface CallRow {
   pdd_ms: number | null;
   setup_ms: number | null;
   duration_ms: number | null;
+  sdd_ms: number | null;
   released_by: string | null;
   release_reason: string | null;
   reinvites: number;

@@ -74,6 +74,7 @@ pub struct CallRow {
     pub pdd_ms: Option<f64>,
     pub setup_ms: Option<f64>,
     pub duration_ms: Option<f64>,
+    pub sdd_ms: Option<f64>,
     pub released_by: String,
     pub release_reason: String,
     pub reinvites: u32,
@@ -129,7 +130,7 @@ pub(super) const CALL_COLUMNS: &str = concat!(
     "probe, site, trunk, call_uid, call_id, caller_uri, caller_user, caller_name, caller_agent, callee_uri, \
      callee_user, callee_name, callee_agent, state, final_code, final_reason, transport, signalling_src_ip, \
      signalling_src_port, signalling_dst_ip, signalling_dst_port, first_at, last_at, invite_at, ringing_at, \
-     answered_at, ended_at, pdd_ms, setup_ms, duration_ms, released_by, release_reason, reinvites, auth_rounds, retry_of, \
+     answered_at, ended_at, pdd_ms, setup_ms, duration_ms, sdd_ms, released_by, release_reason, reinvites, auth_rounds, retry_of, \
      retransmissions, messages, branches, acked, started_mid_call, shed, directions_seen, streams, mos_worst, mos_scale, \
      pdv_p95_worst_ms, loss_pct_worst, loss_source, diagnosis, \
      diagnoses, mos_worst_interval, mos_worst_interval_scale, mos_worst_minute, mos_worst_minute_scale, mos_worst_minute_at, \

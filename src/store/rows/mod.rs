@@ -1,15 +1,19 @@
 //! Facts as rows: one struct per table, made from `model` types and the operator's labels.
 
+mod groups;
 mod layout;
 mod media;
 mod tables;
 
 pub use layout::{RowSpan, replace_texts, row_spans};
-pub use tables::{CallRow, CaptureRow, IntervalRow, RtcpRow, SipMessageRow, StreamRow};
+pub use tables::{
+    CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, RtcpRow, SipMessageRow, StreamRow,
+};
 
 use super::rowbinary::{RowBinary, RowKey, Unencodable};
+use crate::groups::Group;
 use crate::model::{
-    CallRecord, CaptureInterval, Event, IntervalReport, Labels, Party, ReleasedBy, RtcpKind, RtcpRecord, SipDirection,
+    CallGroup, CallRecord, CaptureInterval, Event, IntervalReport, Labels, MediaGroup, Party, ReleasedBy, RtcpKind, RtcpRecord, SipDirection,
     SipMessageRecord, StreamId, StreamReport, VqSide, mapped,
 };
 use crate::units::{BUCKETS, Nanos, Timestamp};
@@ -22,6 +26,8 @@ use std::net::SocketAddr;
 pub enum Table {
     Calls,
     Streams,
+    CallGroups,
+    MediaGroups,
     CaptureIntervals,
     SipMessages,
     RtcpReports,
@@ -29,9 +35,11 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Table; 6] = [
+    pub const ALL: [Table; 8] = [
         Table::Calls,
         Table::Streams,
+        Table::CallGroups,
+        Table::MediaGroups,
         Table::CaptureIntervals,
         Table::SipMessages,
         Table::RtcpReports,
@@ -42,6 +50,8 @@ impl Table {
         match self {
             Table::Calls => "calls",
             Table::Streams => "streams",
+            Table::CallGroups => "call_groups",
+            Table::MediaGroups => "media_groups",
             Table::CaptureIntervals => "capture_intervals",
             Table::SipMessages => "sip_messages",
             Table::RtcpReports => "rtcp_reports",
@@ -59,14 +69,15 @@ impl Table {
         // Measured per table in docs/performance.md: about 15 MiB and 1.5 to 3 bytes for each byte of RowBinary.
         let rows = match self {
             Table::Calls | Table::Streams | Table::CaptureIntervals => 10_000,
+            Table::CallGroups | Table::MediaGroups => 5_000,
             Table::SipMessages | Table::RtcpReports | Table::StreamIntervals => 20_000,
         };
         InsertLimit { rows, bytes: 12 << 20 }
     }
 
-    /// One row per finished call or stream: delivered first, dropped last.
+    /// One row per finished call or stream, or for many of them: delivered first, dropped last.
     pub fn is_summary(self) -> bool {
-        matches!(self, Table::Calls | Table::Streams)
+        matches!(self, Table::Calls | Table::Streams | Table::CallGroups | Table::MediaGroups)
     }
 }
 
@@ -90,6 +101,17 @@ pub enum Record {
     SipMessage(Box<SipMessageRecord>),
     Rtcp(Box<RtcpRecord>),
     Capture(Box<CaptureInterval>),
+    CallGroup(Box<CallGroup>),
+    MediaGroup(Box<MediaGroup>),
+}
+
+impl From<Group> for Record {
+    fn from(group: Group) -> Record {
+        match group {
+            Group::Calls(group) => Record::CallGroup(group),
+            Group::Media(group) => Record::MediaGroup(group),
+        }
+    }
 }
 
 impl Record {
@@ -114,6 +136,8 @@ impl Record {
             Record::SipMessage(_) => Table::SipMessages,
             Record::Rtcp(_) => Table::RtcpReports,
             Record::Capture(_) => Table::CaptureIntervals,
+            Record::CallGroup(_) => Table::CallGroups,
+            Record::MediaGroup(_) => Table::MediaGroups,
         }
     }
 
@@ -147,6 +171,8 @@ impl Record {
                     size_of_val(&**r) + r.implausible.capacity() + vq
                 }
                 Record::Capture(r) => size_of_val(&**r) + r.interface.capacity() + 64 * r.outcomes.0.len(),
+                Record::CallGroup(r) => size_of_val(&**r) + groups::held_by_calls(&r.figures),
+                Record::MediaGroup(r) => size_of_val(&**r) + 2 * HISTOGRAM + groups::held_by_media(&r.figures),
             }
     }
 
@@ -165,6 +191,8 @@ impl Record {
             Record::SipMessage(r) => add!(SipMessageRow::new(r, labels, stored_at)),
             Record::Rtcp(r) => add!(RtcpRow::new(r, labels, stored_at)),
             Record::Capture(r) => add!(CaptureRow::new(r, labels, stored_at)),
+            Record::CallGroup(r) => add!(CallGroupRow::new(r, labels, stored_at)),
+            Record::MediaGroup(r) => add!(MediaGroupRow::new(r, labels, stored_at)),
         }
     }
 }
@@ -256,6 +284,7 @@ impl CallRow {
             retry_of: call.retry_of,
             mos_worst_minute_at: call.mos_worst_minute_at.map(|at| at.0),
             class: call.class().name().to_owned(),
+            sdd_ms: call.sdd().map(Nanos::as_millis_f64),
         }
     }
 }

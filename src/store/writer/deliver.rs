@@ -356,7 +356,7 @@ async fn send(
     let columns: Vec<String> = batch.columns.iter().map(|c| quoted_name(c)).collect();
     let sql = format!(
         "INSERT INTO {}.{} ({}) SETTINGS insert_deduplicate=1, insert_deduplication_token={}, async_insert=0, \
-         insert_distributed_sync=1 FORMAT RowBinary",
+         deduplicate_blocks_in_dependent_materialized_views=1, insert_distributed_sync=1 FORMAT RowBinary",
         quoted_name(database),
         batch.table.name(),
         columns.join(", "),
