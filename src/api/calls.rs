@@ -31,7 +31,7 @@ pub(super) async fn timeline(
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
     let wanted = whole("buckets", &params.buckets, 1, MAX_ROWS)?.unwrap_or(120);
     let session = state.reader.session(Cost::Scan, client).await?;
-    let window = session.window(from, to, (state.now)()).await?;
+    let window = session.window(from, to, (state.now)(), Window::MAX_DETAIL).await?;
     let bucket_s = bucket_length(window.length(), wanted);
     let length = Nanos::from_secs(bucket_s);
     let buckets = match params.state.as_deref().is_some_and(is_active) {
@@ -69,7 +69,7 @@ pub(super) async fn list(
     let session = state.reader.session(filter.cost(), client).await?;
     let window = match &after {
         Some(cursor) => cursor.window,
-        None => session.window(from, to, (state.now)()).await?,
+        None => session.window(from, to, (state.now)(), Window::MAX_DETAIL).await?,
     };
     let page = session.calls(&filter, window, sort, limit, after.as_ref()).await?;
     Ok(Json(CallsJson {
@@ -92,10 +92,10 @@ async fn active(
         Some(cursor) => cursor.window,
         None => {
             let to = to.unwrap_or(now);
-            Window { from: from.unwrap_or(to - Window::MAX), to }
+            Window { from: from.unwrap_or(to - Window::MAX_DETAIL), to }
         }
     };
-    if window.from > window.to || window.length() > Window::MAX {
+    if window.from > window.to || window.length() > Window::MAX_DETAIL {
         return Err(ApiError::bad_request("`from` must be before `to`, at most 31 days"));
     }
     let list = RunningList { filter, sort, site: state.site.to_string(), window, limit, after };

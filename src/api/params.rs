@@ -1,7 +1,7 @@
 //! Query strings: typed, bounded, with errors that name the parameter.
 
 use super::ApiError;
-use crate::model::{CallClass, CallState, DiagnosisCode};
+use crate::model::{CallClass, CallState, DiagnosisCode, TrunkDirection};
 use crate::store::query::{AddressRange, CallFilter, MAX_ROWS, PhoneNumber, StreamFilter};
 use crate::units::Timestamp;
 use crate::units::text::clean;
@@ -147,13 +147,15 @@ pub(super) struct StatsParams {
     /// As in `/calls`.
     pub from: Option<String>,
     pub to: Option<String>,
-    /// Up to three of `codec`, `trunk`, `site`, `probe`, `src`, `dst`, `mos_scale`, separated by commas.
+    /// Up to three of `codec`, `trunk`, `trunk_direction`, `site`, `probe`, `src`, `dst`, `mos_scale`, separated by commas.
     pub group_by: Option<String>,
     /// Length of the buckets of a time series, 1 to 86400 seconds; without it one figure over the whole window.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 86400)]
     pub bucket_s: Option<String>,
     pub codec: Option<String>,
     pub trunk: Option<String>,
+    /// Streams that come `from` their trunk, or go `toward` it.
+    pub trunk_direction: Option<String>,
     pub site: Option<String>,
     pub address: Option<String>,
 }
@@ -191,6 +193,7 @@ impl StreamsParams {
             codec: text("codec", &self.codec)?,
             call_uid: parsed("call", &self.call, "16 hexadecimal digits", hexadecimal)?,
             trunk: text("trunk", &self.trunk)?,
+            trunk_direction: None,
             site: text("site", &self.site)?,
         })
     }
@@ -202,6 +205,7 @@ impl StatsParams {
             address: address(&self.address)?,
             codec: text("codec", &self.codec)?,
             trunk: text("trunk", &self.trunk)?,
+            trunk_direction: parsed("trunk_direction", &self.trunk_direction, "from or toward", TrunkDirection::parse)?,
             site: text("site", &self.site)?,
             ..StreamFilter::default()
         })

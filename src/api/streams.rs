@@ -6,7 +6,7 @@ use super::json::WindowJson;
 use super::json_stream::{StreamJson, StreamsJson};
 use super::params::{Params, StreamsParams, given, limit, time};
 use super::{ApiError, AppState};
-use crate::store::query::{Session, StreamSort};
+use crate::store::query::{Session, StreamSort, Window};
 use axum::Json;
 use axum::extract::State;
 
@@ -30,7 +30,7 @@ pub(super) async fn list(
     let session = state.reader.session(filter.cost(), client).await?;
     let window = match &after {
         Some(cursor) => cursor.window,
-        None => session.window(from, to, (state.now)()).await?,
+        None => session.window(from, to, (state.now)(), Window::MAX_DETAIL).await?,
     };
     let page = session.streams(&filter, window, sort, limit, after.as_ref()).await?;
     Ok(Json(StreamsJson {

@@ -28,6 +28,10 @@ impl TrunkDirection {
             TrunkDirection::Toward => "toward",
         }
     }
+
+    pub fn parse(name: &str) -> Option<TrunkDirection> {
+        [TrunkDirection::From, TrunkDirection::Toward].into_iter().find(|direction| direction.name() == name)
+    }
 }
 
 /// A trunk as one stream or call meets it.

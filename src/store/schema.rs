@@ -128,12 +128,15 @@ pub const MIGRATIONS: &[Migration] = &[
         cluster_sql: include_str!("../../schemas/0017_arrival.cluster.sql"),
     },
     Migration {
-        version: 18,
+        version: GROUPS,
         name: "groups",
         sql: include_str!("../../schemas/0018_groups.sql"),
         cluster_sql: include_str!("../../schemas/0018_groups.cluster.sql"),
     },
 ];
+
+/// The step since which probes store sums of streams and calls.
+pub const GROUPS: u32 = 18;
 
 /// The step that empties texts of SIP messages that earlier versions stored.
 pub const SANITISED_AGAIN: u32 = 9;

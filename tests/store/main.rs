@@ -6,6 +6,7 @@ mod child;
 mod damage;
 mod delivery;
 mod endpoint;
+mod groups;
 mod insert_memory;
 mod native;
 mod proxy;

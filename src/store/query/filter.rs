@@ -1,8 +1,8 @@
 //! What a list is narrowed to: numbers, addresses, codecs, thresholds, as conditions with bound parameters.
 
-use super::statement::{Conditions, Value};
+use super::statement::{Conditions, Statement, Value};
 use super::{Cost, QueryError, Window};
-use crate::model::{CallClass, CallState, DiagnosisCode, RunningCall, mapped};
+use crate::model::{CallClass, CallState, DiagnosisCode, RunningCall, TrunkDirection, mapped};
 use crate::units::Timestamp;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -256,10 +256,43 @@ pub struct StreamFilter {
     pub codec: Option<String>,
     pub call_uid: Option<u64>,
     pub trunk: Option<String>,
+    /// Seen from its trunk; of statistics only.
+    pub trunk_direction: Option<TrunkDirection>,
     pub site: Option<String>,
 }
 
 impl StreamFilter {
+    /// Whether sums over many streams can be narrowed so.
+    pub(super) fn is_of_sums(&self) -> bool {
+        self.address.is_none() && self.ssrc.is_none() && self.call_uid.is_none()
+    }
+
+    /// Adds the conditions over sums, whose values [`Self::sum_values`] adds once.
+    pub(super) fn sum_conditions(&self, mut statement: Statement) -> Statement {
+        let clauses = [
+            (self.codec.is_some(), " AND lower(codec) = lower({codec:String})"),
+            (self.trunk.is_some(), " AND trunk = {trunk:String}"),
+            (self.trunk_direction.is_some(), " AND trunk_direction = {trunk_direction:String}"),
+            (self.site.is_some(), " AND site = {site:String}"),
+        ];
+        for (_, clause) in clauses.iter().filter(|(narrows, _)| *narrows) {
+            statement = statement.text(clause);
+        }
+        statement
+    }
+
+    pub(super) fn sum_values(&self, mut statement: Statement) -> Statement {
+        for (name, text) in [("codec", &self.codec), ("trunk", &self.trunk), ("site", &self.site)] {
+            if let Some(text) = text {
+                statement = statement.value(name, Value::Text(text.clone()));
+            }
+        }
+        if let Some(direction) = self.trunk_direction {
+            statement = statement.value("trunk_direction", Value::Text(direction.name().to_owned()));
+        }
+        statement
+    }
+
     /// What a list narrowed to this costs.
     pub fn cost(&self) -> Cost {
         let searches = self.address.is_some() || self.codec.is_some();
@@ -278,6 +311,10 @@ impl StreamFilter {
         let seconds = |at: Timestamp| Value::Int(at.0.div_euclid(1_000_000_000).clamp(0, i64::from(u32::MAX)));
         all.and("start_at >= toDateTime({from_s:Int64}, 'UTC')", [("from_s", seconds(window.from))]);
         all.and("start_at <= toDateTime({to_s:Int64}, 'UTC')", [("to_s", seconds(window.to))]);
+        if let Some(direction) = self.trunk_direction {
+            let value = [("trunk_direction", Value::Text(direction.name().to_owned()))];
+            all.and("trunk_direction = {trunk_direction:String}", value);
+        }
         self.narrow(all)
     }
 

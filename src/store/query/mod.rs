@@ -7,6 +7,8 @@ mod calls;
 mod cursor;
 mod filter;
 mod gate;
+mod levels;
+mod media_groups;
 mod one_call;
 mod running;
 mod statement;
@@ -18,13 +20,14 @@ pub use cursor::Cursor;
 pub use filter::{AddressRange, CallFilter, PhoneNumber, StreamFilter};
 pub use one_call::{CallDetail, IntervalRow, RtcpRow, SipRow};
 pub use running::{Found, RunningList, badness};
-pub use stats::{GroupBy, ScaleMos, StatsGroup, StatsPage, StatsRequest, quantile};
+pub use stats::{GroupBy, ScaleMos, Source, StatsGroup, StatsPage, StatsRequest, quantile};
 pub use streams::{StreamPage, StreamRow, StreamSort};
 
 use super::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
 use crate::units::text::clean;
 use crate::units::{Nanos, Timestamp};
 use clickhouse::{Client, Row, error::Error as ClientError};
+use media_groups::WithoutSums;
 use gate::{Gate, GateLimits, Permit};
 use serde::Deserialize;
 use statement::Statement;
@@ -34,8 +37,10 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// Longest time span of one question, in days.
-pub const MAX_WINDOW_DAYS: i64 = 31;
+/// Longest time span of one question, in days: as long as sums and calls are kept.
+pub const MAX_WINDOW_DAYS: i64 = 92;
+/// The same of a question that reads a row for each stream or interval.
+pub const MAX_DETAIL_DAYS: i64 = 31;
 /// Most rows (calls, streams, groups, buckets) of one answer.
 pub const MAX_ROWS: u32 = 1000;
 /// Longest wait for a place: for a lookup, and for a scan, which may have to wait for another one to end.
@@ -95,30 +100,34 @@ pub struct Window {
 }
 
 impl Window {
+    /// [`MAX_WINDOW_DAYS`] and [`MAX_DETAIL_DAYS`].
     pub const MAX: Nanos = Nanos::from_secs(MAX_WINDOW_DAYS * 86_400);
+    pub const MAX_DETAIL: Nanos = Nanos::from_secs(MAX_DETAIL_DAYS * 86_400);
 
     /// The window a question means. A missing end is taken from what is stored (`now` when nothing is);
-    /// what is missing never makes the window longer than [`Window::MAX`], what is given may be refused for it.
+    /// what is missing never makes the window longer than `longest`, what is given may be refused for it.
     pub fn resolve(
         from: Option<Timestamp>,
         to: Option<Timestamp>,
         stored: &StoredRange,
         now: Timestamp,
+        longest: Nanos,
     ) -> Result<Window, QueryError> {
         let newest = stored.to.unwrap_or(now);
         let oldest = stored.from.unwrap_or(now - Nanos::from_secs(3600));
         let window = match (from, to) {
             (Some(from), Some(to)) => Window { from, to },
-            (Some(from), None) => Window { from, to: newest.max(from).min(from + Window::MAX) },
-            (None, Some(to)) => Window { from: oldest.min(to).max(to - Window::MAX), to },
-            (None, None) => Window { from: oldest.max(newest - Window::MAX), to: newest },
+            (Some(from), None) => Window { from, to: newest.max(from).min(from + longest) },
+            (None, Some(to)) => Window { from: oldest.min(to).max(to - longest), to },
+            (None, None) => Window { from: oldest.max(newest - longest), to: newest },
         };
         if window.to < window.from {
             return Err(QueryError::BadRequest("`to` lies before `from`".to_owned()));
         }
-        if window.to - window.from > Window::MAX {
+        if window.length() > longest {
             return Err(QueryError::BadRequest(format!(
-                "the time range is longer than {MAX_WINDOW_DAYS} days; ask for a shorter one"
+                "the time range is longer than {} days; ask for a shorter one",
+                longest.0 / Nanos::from_secs(86_400).0
             )));
         }
         Ok(window)
@@ -158,6 +167,7 @@ pub struct Reader {
     scans: Arc<Gate>,
     /// When the store was last asked whether it answers, and what came of it.
     pinged: Arc<Mutex<Option<Pinged>>>,
+    without_sums: Arc<Mutex<WithoutSums>>,
 }
 
 impl Reader {
@@ -176,6 +186,7 @@ impl Reader {
             lookups: gate(LOOKUPS_AT_ONCE, LOOKUP_PATIENCE),
             scans: gate(SCANS_AT_ONCE, SCAN_PATIENCE),
             pinged: Arc::default(),
+            without_sums: Arc::default(),
         }
     }
 
@@ -189,7 +200,7 @@ impl Reader {
             Cost::Scan => &self.scans,
         };
         let place = gate.enter(client).await?;
-        Ok(Session { client: self.client.clone(), _place: place })
+        Ok(Session { client: self.client.clone(), without_sums: self.without_sums.clone(), _place: place })
     }
 
     /// Whether the store answers and its tables are there, outside the limits on queries. Callers at the same time, and
@@ -212,6 +223,7 @@ impl Reader {
 /// One question's place; its methods run the statements that answer it.
 pub struct Session {
     client: Client,
+    without_sums: Arc<Mutex<WithoutSums>>,
     _place: Permit,
 }
 
@@ -265,9 +277,10 @@ impl Session {
         from: Option<Timestamp>,
         to: Option<Timestamp>,
         now: Timestamp,
+        longest: Nanos,
     ) -> Result<Window, QueryError> {
         let stored = if from.is_some() && to.is_some() { StoredRange::default() } else { self.range().await? };
-        Window::resolve(from, to, &stored, now)
+        Window::resolve(from, to, &stored, now, longest)
     }
 }
 
@@ -296,7 +309,9 @@ mod tests {
         let short = StoredRange { from: Some(day(100)), to: Some(day(110)), calls: 1, streams: 1 };
         let long = StoredRange { from: Some(day(10)), to: Some(day(110)), calls: 1, streams: 1 };
         let now = day(200);
-        let resolve = |from, to, stored: &StoredRange| Window::resolve(from, to, stored, now).map(|w| (w.from, w.to));
+        let longest = Window::MAX_DETAIL;
+        let resolve =
+            |from, to, stored: &StoredRange| Window::resolve(from, to, stored, now, longest).map(|w| (w.from, w.to));
         assert_eq!(resolve(None, None, &short).ok(), Some((day(100), day(110))));
         assert_eq!(resolve(None, None, &long).ok(), Some((day(79), day(110))));
         assert_eq!(resolve(Some(day(20)), None, &long).ok(), Some((day(20), day(51))));

@@ -1,7 +1,7 @@
 //! Statistics over intervals: percentiles from merged histograms, loss, loss runs and MOS per scale, over any grouping.
 
 use super::statement::{Statement, Value};
-use super::{MAX_ROWS, QueryError, Session, StreamFilter, Window};
+use super::{MAX_DETAIL_DAYS, MAX_ROWS, QueryError, Session, StreamFilter, Window};
 use crate::units::{DelayHistogram, HISTOGRAM_VERSION, Nanos, Timestamp};
 use clickhouse::Row;
 use serde::Deserialize;
@@ -11,6 +11,8 @@ use serde::Deserialize;
 pub enum GroupBy {
     Codec,
     Trunk,
+    /// Which way streams go, seen from their trunk: `from`, `toward`, empty without a trunk.
+    TrunkDirection,
     Site,
     Probe,
     /// Source address without port.
@@ -20,13 +22,22 @@ pub enum GroupBy {
 }
 
 impl GroupBy {
-    pub const ALL: [GroupBy; 7] =
-        [GroupBy::Codec, GroupBy::Trunk, GroupBy::Site, GroupBy::Probe, GroupBy::Src, GroupBy::Dst, GroupBy::MosScale];
+    pub const ALL: [GroupBy; 8] = [
+        GroupBy::Codec,
+        GroupBy::Trunk,
+        GroupBy::TrunkDirection,
+        GroupBy::Site,
+        GroupBy::Probe,
+        GroupBy::Src,
+        GroupBy::Dst,
+        GroupBy::MosScale,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             GroupBy::Codec => "codec",
             GroupBy::Trunk => "trunk",
+            GroupBy::TrunkDirection => "trunk_direction",
             GroupBy::Site => "site",
             GroupBy::Probe => "probe",
             GroupBy::Src => "src",
@@ -43,6 +54,7 @@ impl GroupBy {
         match self {
             GroupBy::Codec => "toString(codec)",
             GroupBy::Trunk => "toString(trunk)",
+            GroupBy::TrunkDirection => "toString(trunk_direction)",
             GroupBy::Site => "toString(site)",
             GroupBy::Probe => "toString(probe)",
             GroupBy::Src => "IPv6NumToString(src_ip)",
@@ -82,27 +94,58 @@ pub struct StatsGroup {
     pub key: Vec<String>,
     /// Start of the bucket, when buckets were asked for.
     pub at: Option<Timestamp>,
+    /// Different streams, and intervals of them.
     pub streams: u64,
-    pub calls: u64,
+    pub intervals: u64,
+    /// Different calls; sums do not know them.
+    pub calls: Option<u64>,
     pub packets: u64,
     pub expected: u64,
+    /// All that was lost, and of it what the capture lost, and what it is suspected of.
     pub lost: u64,
+    pub lost_capture: u64,
+    pub lost_suspected_capture: u64,
     pub reordered: u64,
     /// Merged delay-variation histogram, bucket by bucket.
     pub pdv: Vec<u64>,
     /// Packets too late for each of [`crate::model::DISCARD_BUFFERS_MS`], of `delays_known` packets.
     pub late: Vec<u64>,
     pub delays_known: u64,
+    /// p50, p95 and p99 over intervals of their mean interarrival jitter.
+    pub jitter_ms: [Option<f64>; 3],
     pub jitter_max_ms: Option<f32>,
     /// Per bin of [`crate::model::LossRuns`].
     pub loss_runs: Vec<u64>,
     pub mos: Vec<ScaleMos>,
+    /// Intervals with a MOS under 3.6 and under 3.1, and those of which the opposite direction was not seen.
+    pub mos_under_3_6: u64,
+    pub mos_under_3_1: u64,
+    pub one_sided: u64,
+}
+
+/// What statistics were read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Sums over many streams.
+    Groups,
+    /// The rows of single streams.
+    Raw,
+}
+
+impl Source {
+    pub fn name(self) -> &'static str {
+        match self {
+            Source::Groups => "groups",
+            Source::Raw => "raw",
+        }
+    }
 }
 
 /// All groups, largest first, or by time when buckets were asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StatsPage {
     pub groups: Vec<StatsGroup>,
+    pub source: Source,
     /// There were more than [`MAX_ROWS`] groups.
     pub truncated: bool,
 }
@@ -130,14 +173,19 @@ struct GroupRow {
     keys: Vec<String>,
     bucket_s: i64,
     streams: u64,
+    intervals: u64,
     calls: u64,
     packets_sum: u64,
     expected_sum: u64,
     lost_sum: u64,
+    lost_capture: u64,
+    lost_suspected_capture: u64,
     reordered_sum: u64,
     pdv_sum: Vec<u64>,
     late_sum: Vec<u64>,
     delays_known: u64,
+    jitter: Vec<f32>,
+    jitter_known: u64,
     jitter_max: Option<f32>,
     loss_runs_sum: Vec<u64>,
     nb_mos: Vec<f32>,
@@ -146,6 +194,9 @@ struct GroupRow {
     wb_intervals: u64,
     fb_mos: Vec<f32>,
     fb_intervals: u64,
+    mos_under_3_6: u64,
+    mos_under_3_1: u64,
+    one_sided_intervals: u64,
 }
 
 macro_rules! scale_mos {
@@ -165,21 +216,53 @@ macro_rules! scale_mos {
 }
 
 const FIGURES: &str = concat!(
-    ", uniqExact(stream_id) AS streams, uniqExactIf(call_uid, call_uid != 0) AS calls, \
-     sum(packets) AS packets_sum, sum(expected) AS expected_sum, sum(lost) AS lost_sum, sum(reordered) AS reordered_sum, \
+    ", uniqExact(stream_id) AS streams, count() AS intervals, uniqExactIf(call_uid, call_uid != 0) AS calls, \
+     sum(packets) AS packets_sum, sum(expected) AS expected_sum, sum(lost) AS lost_sum, \
+     sumIf(lost, loss_source = 'capture') AS lost_capture, \
+     sumIf(lost, loss_source = 'suspected_capture') AS lost_suspected_capture, sum(reordered) AS reordered_sum, \
      sumForEachIf(pdv, histogram_version = {histogram_version:UInt8}) AS pdv_sum, \
-     sumForEach(late) AS late_sum, sum(arraySum(pdv)) AS delays_known, max(jitter_max_ms) AS jitter_max, \
+     sumForEach(late) AS late_sum, sum(arraySum(pdv)) AS delays_known, \
+     quantilesExactWeightedIf(0.5, 0.95, 0.99)(ifNull(jitter_mean_ms, 0), 1, jitter_mean_ms IS NOT NULL) AS jitter, \
+     count(jitter_mean_ms) AS jitter_known, max(jitter_max_ms) AS jitter_max, \
      sumForEach(loss_runs) AS loss_runs_sum",
     scale_mos!("nb"),
     scale_mos!("wb"),
     scale_mos!("fb"),
+    ", countIf(mos_lq < 3.6) AS mos_under_3_6, countIf(mos_lq < 3.1) AS mos_under_3_1, \
+     countIf(one_sided) AS one_sided_intervals",
     " FROM stream_intervals"
 );
 
 impl Session {
+    /// The figures of a request, from sums where they have all that is asked for, else from the rows of streams.
+    ///
+    /// # Errors
+    /// A window that only the rows of streams can answer is refused above [`super::MAX_DETAIL_DAYS`].
     pub async fn stats(&self, request: &StatsRequest) -> Result<StatsPage, QueryError> {
         if request.group_by.len() > MAX_GROUPINGS {
             return Err(QueryError::BadRequest(format!("at most {MAX_GROUPINGS} entries in `group_by`")));
+        }
+        let bucket = request.bucket.map(|bucket| bucket_seconds(bucket, request.window)).transpose()?;
+        let Window { from, to } = request.window;
+        let source = match request.is_of_sums() && !self.lacks_sums(from, to).await? {
+            true => Source::Groups,
+            false => Source::Raw,
+        };
+        let mut groups = match source {
+            Source::Groups => self.stats_of_sums(request, bucket).await?,
+            Source::Raw => self.stats_of_rows(request, bucket).await?,
+        };
+        let truncated = groups.len() > MAX_ROWS as usize;
+        groups.truncate(MAX_ROWS as usize);
+        Ok(StatsPage { groups, source, truncated })
+    }
+
+    async fn stats_of_rows(&self, request: &StatsRequest, bucket: Option<u64>) -> Result<Vec<StatsGroup>, QueryError> {
+        if request.window.length() > Window::MAX_DETAIL {
+            return Err(QueryError::BadRequest(format!(
+                "a grouping or filter by address, and times before the store had sums, need the rows of single streams: \
+                 at most {MAX_DETAIL_DAYS} days; ask for a shorter time range"
+            )));
         }
         let keys: Vec<&'static str> = request.group_by.iter().map(|g| g.sql()).collect();
         let mut statement = Statement::new("SELECT ");
@@ -205,14 +288,11 @@ impl Session {
             .text(" LIMIT {limit:UInt32}")
             .value("limit", Value::Uint(u64::from(MAX_ROWS) + 1))
             .value("histogram_version", Value::Uint(u64::from(HISTOGRAM_VERSION)));
-        if let Some(bucket) = request.bucket {
-            let seconds = bucket_seconds(bucket, request.window)?;
+        if let Some(seconds) = bucket {
             statement = statement.value("bucket", Value::Uint(seconds));
         }
-        let mut rows: Vec<GroupRow> = statement.fetch_all(&self.client).await?;
-        let truncated = rows.len() > MAX_ROWS as usize;
-        rows.truncate(MAX_ROWS as usize);
-        Ok(StatsPage { groups: rows.into_iter().map(|row| row.into_group(request)).collect(), truncated })
+        let rows: Vec<GroupRow> = statement.fetch_all(&self.client).await?;
+        Ok(rows.into_iter().map(|row| row.into_group(request)).collect())
     }
 }
 
@@ -240,6 +320,7 @@ impl GroupRow {
             scale("wb", &self.wb_mos, self.wb_intervals),
             scale("fb", &self.fb_mos, self.fb_intervals),
         ];
+        let jitter = &self.jitter;
         let key = request.group_by.iter().zip(self.keys).map(|(by, key)| match by {
             GroupBy::Src | GroupBy::Dst => canonical(key),
             _ => key,
@@ -248,17 +329,24 @@ impl GroupRow {
             key: key.collect(),
             at: request.bucket.map(|_| Timestamp::from_secs(self.bucket_s)),
             streams: self.streams,
-            calls: self.calls,
+            intervals: self.intervals,
+            calls: Some(self.calls),
             packets: self.packets_sum,
             expected: self.expected_sum,
             lost: self.lost_sum,
+            lost_capture: self.lost_capture,
+            lost_suspected_capture: self.lost_suspected_capture,
             reordered: self.reordered_sum,
             pdv: self.pdv_sum,
             late: self.late_sum,
             delays_known: self.delays_known,
+            jitter_ms: [0, 1, 2].map(|at| jitter.get(at).filter(|_| self.jitter_known > 0).map(|ms| f64::from(*ms))),
             jitter_max_ms: self.jitter_max,
             loss_runs: self.loss_runs_sum,
             mos: mos.into_iter().flatten().collect(),
+            mos_under_3_6: self.mos_under_3_6,
+            mos_under_3_1: self.mos_under_3_1,
+            one_sided: self.one_sided_intervals,
         }
     }
 }

@@ -1,0 +1,187 @@
+//! Sums over many streams: delivered once in all three tables, and statistics from them are those of the rows of streams.
+
+use crate::samples::{call_group, labels, media_group};
+use crate::{embedded, now, quick};
+use auscult::engine::Engine;
+use auscult::groups::Groups;
+use auscult::model::{Event, Labels, Limits, Policy, TimestampSource};
+use auscult::store::query::{AddressRange, Cost, GroupBy, Reader, Source, StatsGroup, StatsRequest, StreamFilter, Window};
+use auscult::store::rowbinary::RowBinary;
+use auscult::store::rows::Record;
+use auscult::store::writer::Leftover;
+use auscult::store::{Store, StoreWriter};
+use auscult::units::{Nanos, Timestamp};
+use auscult::wire::LinkType;
+use std::time::Duration;
+use testkit::World;
+use testkit::rng::Rng;
+
+/// Sends rows as the writer does, with the token of their batch.
+async fn send(store: &Store, table: &str, token: &str, records: &[Record]) -> Result<(), String> {
+    let mut rows = RowBinary::default();
+    for record in records {
+        record.encode(&labels(), now(), &mut rows).unwrap();
+    }
+    let columns = rows.columns().join(", ");
+    let sql = format!(
+        "INSERT INTO {table} ({columns}) SETTINGS insert_deduplicate=1, insert_deduplication_token='{token}', async_insert=0, \
+         deduplicate_blocks_in_dependent_materialized_views=1, insert_distributed_sync=1 FORMAT RowBinary"
+    );
+    let mut insert = store.writer().insert_formatted_with(sql).with_setting("wait_end_of_query", "1");
+    insert.send(rows.bytes().to_vec().into()).await.map_err(|e| e.to_string())?;
+    insert.end().await.map_err(|e| e.to_string())
+}
+
+async fn sum(store: &Store, of: &str) -> u64 {
+    store.reader().query(&format!("SELECT toUInt64(sum({of}")).fetch_one().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_delivered_twice_counts_once_in_five_minutes_and_hours() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    let media: Vec<Record> = (0..50).map(|n| Record::MediaGroup(Box::new(media_group(n)))).collect();
+    let calls: Vec<Record> = (0..50).map(|n| Record::CallGroup(Box::new(call_group(n)))).collect();
+    for _ in 0..3 {
+        send(&store, "media_groups", "first", &media).await.unwrap();
+        send(&store, "call_groups", "second", &calls).await.unwrap();
+    }
+    // The same figures under another token are another batch.
+    send(&store, "media_groups", "third", &media).await.unwrap();
+    for table in ["media_groups", "media_groups_5m", "media_groups_1h"] {
+        assert_eq!(sum(&store, &format!("packets)) FROM {table}")).await, 2 * 50 * 3, "{table}");
+        assert_eq!(sum(&store, &format!("mos[150])) FROM {table}")).await, 2 * 50 * 150, "{table}");
+    }
+    for table in ["call_groups", "call_groups_5m", "call_groups_1h"] {
+        assert_eq!(sum(&store, &format!("attempts)) FROM {table}")).await, 50 * 30, "{table}");
+        assert_eq!(sum(&store, &format!("final_codes[486])) FROM {table}")).await, 50 * 9, "{table}");
+    }
+}
+
+/// The store takes the rows and fails before the coarser tables have them: the same batch is sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_was_taken_in_part_is_completed_when_it_comes_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    let media: Vec<Record> = (0..50).map(|n| Record::MediaGroup(Box::new(media_group(n)))).collect();
+    let execute = |sql: &'static str| {
+        let store = store.clone();
+        async move { store.writer().query(sql).execute().await.unwrap() }
+    };
+    execute("RENAME TABLE media_groups_1h TO away").await;
+    assert!(send(&store, "media_groups", "first", &media).await.is_err());
+    execute("RENAME TABLE away TO media_groups_1h").await;
+    for _ in 0..2 {
+        send(&store, "media_groups", "first", &media).await.unwrap();
+    }
+    for table in ["media_groups", "media_groups_5m", "media_groups_1h"] {
+        assert_eq!(sum(&store, &format!("packets)) FROM {table}")).await, 50 * 3, "{table}");
+    }
+}
+
+/// The rows of a world, with its sums, as the program stores them.
+fn records(seed: u64, labels: &Labels, policy: &Policy) -> Vec<Record> {
+    let frames = World::random(seed, 30).build().frames;
+    let mut engine = Engine::new(Limits::default(), policy.clone(), 1, 1);
+    engine.set_source("test", TimestampSource::CaptureFile, 1);
+    let mut groups = Groups::new(&Limits::default(), policy);
+    let mut records = Vec::new();
+    for n in 0..=frames.len() {
+        let mut events: Vec<Event> = Vec::new();
+        match frames.get(n) {
+            Some(f) => {
+                engine.frame(Timestamp(f.at), LinkType::ETHERNET, &f.bytes, f.wire_len as usize, &mut events);
+            }
+            None => engine.finish(&mut events),
+        }
+        for event in events {
+            let trunk = match &event {
+                Event::CallChanged(call) | Event::CallEnded(call) => labels.trunk_of_call(call),
+                Event::Interval(i) => labels.trunk_of(i.src, i.dst),
+                _ => Default::default(),
+            };
+            groups.event(&event, trunk, &mut |group| records.push(group.into()));
+            records.extend(Record::from_event(event));
+        }
+        groups.close_before(engine.interval_end(), &mut |group| records.push(group.into()));
+    }
+    groups.finish(&mut |group| records.push(group.into()));
+    records
+}
+
+/// Figures that must be equal, and those that may differ by the width of a bucket.
+fn figures(group: &StatsGroup) -> (String, [Option<f64>; 3]) {
+    let StatsGroup { jitter_ms, calls: _, ref mos, .. } = *group;
+    let mos: Vec<String> = mos.iter().map(|m| format!("{} {:.2} {:.2} {}", m.scale, m.p5, m.p50, m.intervals)).collect();
+    let same = StatsGroup { jitter_ms: [None; 3], calls: None, mos: Vec::new(), ..group.clone() };
+    let trimmed = |counts: &[u64]| counts.iter().copied().take(200).collect::<Vec<_>>();
+    let same = StatsGroup { pdv: trimmed(&same.pdv), ..same };
+    (format!("{same:?} {mos:?}"), jitter_ms)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_of_sums_are_those_of_the_rows_of_streams() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    let trunk = |cidr: &str, name: &str| (cidr.parse().expect(cidr), name.to_owned());
+    let labels = Labels {
+        probe: "p".to_owned(),
+        site: "s".to_owned(),
+        trunks: vec![trunk("10.0.0.0/9", "wide"), trunk("172.16.0.0/12", "other side")],
+    };
+    let policy = Policy { interval: Nanos::from_secs(2), ..Policy::default() };
+    let (sender, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), labels.clone(), quick()).unwrap();
+    let mut starts = Vec::new();
+    for record in (0..3).flat_map(|seed| records(seed, &labels, &policy)) {
+        if let Record::MediaGroup(group) = &record {
+            starts.push(group.start.0);
+        }
+        while !sender.try_send(record.clone()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    assert_eq!(writer.drain(Duration::from_secs(60)).await, Leftover::default());
+    starts.sort_unstable();
+    let reader = Reader::new(store.reader());
+    let everywhere = AddressRange::parse("::/0").unwrap();
+    let mut rng = Rng::new(7);
+    let mut groups_seen = 0;
+    for round in 0..60 {
+        let at = |share: f64| Timestamp(starts[((starts.len() - 1) as f64 * share) as usize]);
+        let (a, b) = (rng.range(0, 1000) as f64 / 1000.0, rng.range(0, 1000) as f64 / 1000.0);
+        let window = Window { from: at(a.min(b)), to: at(a.max(b)) };
+        let window = if round == 0 { Window { from: at(0.0), to: at(1.0) } } else { window };
+        let all = [GroupBy::Codec, GroupBy::Trunk, GroupBy::TrunkDirection, GroupBy::MosScale, GroupBy::Site, GroupBy::Probe];
+        let group_by: Vec<GroupBy> = all.into_iter().filter(|_| rng.chance(0.4)).take(3).collect();
+        let bucket = [None, Some(2), Some(10), Some(300), Some(3600)][round % 5].map(Nanos::from_secs);
+        let filter = StreamFilter {
+            codec: rng.chance(0.2).then(|| "pcma".to_owned()),
+            trunk: rng.chance(0.2).then(|| "wide".to_owned()),
+            ..StreamFilter::default()
+        };
+        let request = StatsRequest { window, filter, group_by, bucket };
+        let of_rows = StatsRequest {
+            filter: StreamFilter { address: Some(everywhere), ..request.filter.clone() },
+            ..request.clone()
+        };
+        let session = reader.session(Cost::Scan, None).await.map_err(|e| e.to_string()).unwrap();
+        let sums = session.stats(&request).await.unwrap();
+        let rows = session.stats(&of_rows).await.unwrap();
+        assert_eq!((sums.source, rows.source), (Source::Groups, Source::Raw));
+        assert_eq!(sums.groups.len(), rows.groups.len(), "{request:?}");
+        for (sum, row) in sums.groups.iter().zip(&rows.groups) {
+            let ((sum, jitter), (row, exact)) = (figures(sum), figures(row));
+            assert_eq!(sum, row, "{request:?}");
+            for (bucket, exact) in jitter.into_iter().zip(exact) {
+                let near = match (bucket, exact) {
+                    // Bucket 0 reads as its middle.
+                    (Some(bucket), Some(exact)) => (bucket / exact - 1.0).abs() < 0.1 || exact < 0.125,
+                    (bucket, exact) => bucket == exact,
+                };
+                assert!(near, "{bucket:?} {exact:?} {request:?}");
+            }
+            groups_seen += 1;
+        }
+    }
+    assert!(groups_seen > 300, "{groups_seen}");
+}
