@@ -144,8 +144,9 @@ pub(super) struct StreamsParams {
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub(super) struct StatsParams {
-    /// As in `/calls`.
+    /// RFC 3339. Without `from` and `to`: all that is stored, as far as it spans no more than `to` allows.
     pub from: Option<String>,
+    /// RFC 3339, at most 92 days after `from`; at most 31 where single streams are read (`source` is `raw`).
     pub to: Option<String>,
     /// Up to three of `codec`, `trunk`, `trunk_direction`, `site`, `probe`, `src`, `dst`, `mos_scale`, separated by commas.
     pub group_by: Option<String>,

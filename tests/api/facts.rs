@@ -168,7 +168,7 @@ async fn facts_read_back_as_they_were_stated() {
     expect("/rtcp/0/implausible", json!("loss above 100 %"));
     expect("/truncated", json!(false));
 
-    let stats = world.get("/api/v1/stats?group_by=codec,site").await;
+    let stats = world.get("/api/v1/stats?group_by=codec,site&address=::/0").await;
     assert_eq!(stats["groups"][0]["key"], json!({"codec": "opus", "site": "berlin"}));
     assert_eq!(stats["groups"][0]["mos"][0]["scale"], "wb");
     assert_eq!(stats["groups"][0]["calls"], 1);

@@ -177,13 +177,14 @@ function stats(world, query) {
   const by = (query.get("group_by") ?? "").split(",").filter(Boolean);
   if (by.length > 3) throw new Refused(400, "bad_request", "group_by: at most 3 of codec, trunk, site, probe, src, dst");
   const bucket = query.get("bucket_s") ? Number(query.get("bucket_s")) : null;
+  const source = query.has("address") || by.includes("src") || by.includes("dst") ? "raw" : "groups";
   const groups = new Map();
   const narrowed = new URLSearchParams(query);
   for (const each of matching(world, narrowed)) {
     for (const stream of each.streams) {
       for (const row of each.intervals[stream.id]) {
         const at = bucket ? new Date(Math.floor(Date.parse(row.start_at) / 1000 / bucket) * bucket * 1000).toISOString() : null;
-        const of = { codec: stream.codec, trunk: stream.trunk, site: stream.site, probe: stream.probe, src: stream.src.split(":")[0], dst: stream.dst.split(":")[0] };
+        const of = { codec: stream.codec, trunk: stream.trunk, site: stream.site, trunk_direction: stream.trunk ? "from" : "", probe: stream.probe, src: stream.src.split(":")[0], dst: stream.dst.split(":")[0] };
         const key = Object.fromEntries(by.map((name) => [name, of[name]]));
         const name = JSON.stringify([key, at]);
         if (!groups.has(name)) groups.set(name, { key, at, rows: [], streams: new Set(), calls: new Set(), runs: {} });
@@ -203,12 +204,14 @@ function stats(world, query) {
     const latePct = Object.fromEntries(Object.keys(rows[0]?.late_pct ?? {}).map((size) => [size, sum((r) => r.late_pct[size] * r.packets) / sum((r) => r.packets)]));
     return {
       late_pct: latePct, buffer_ms_for_0_5_pct: bufferFor(latePct),
-      key, at, streams: streams.size, calls: of.size, packets: sum((r) => r.packets), expected: sum((r) => r.expected), lost: sum((r) => r.lost), loss_pct: sum((r) => r.expected) ? (100 * sum((r) => r.lost)) / sum((r) => r.expected) : null, reordered: sum((r) => r.reordered),
+      key, at, streams: streams.size, intervals: rows.length, calls: source === "raw" ? of.size : null, packets: sum((r) => r.packets), expected: sum((r) => r.expected), lost: sum((r) => r.lost), loss_pct: sum((r) => r.expected) ? (100 * sum((r) => r.lost)) / sum((r) => r.expected) : null, reordered: sum((r) => r.reordered),
+      lost_by_source: { network: sum((r) => r.lost), capture: 0, suspected_capture: 0 }, mos_under_3_6: rows.filter((row) => row.mos_lq < 3.6).length, mos_under_3_1: rows.filter((row) => row.mos_lq < 3.1).length, one_sided: 0,
+      jitter_ms: Object.fromEntries([0.5, 0.95, 0.99].map((q) => [`p${q * 100}`, p(rows.map((row) => row.jitter_ms.mean), q)])),
       delay_variation_ms: { p50: p(rows.map((row) => row.delay_variation_ms.p50), 0.5), p95: p(p95s, 0.93), p99: p(p95s, 0.985), p999: Math.max(...rows.map((row) => row.delay_variation_ms.p99)) }, jitter_max_ms: Math.max(...rows.map((row) => row.jitter_ms.max)), loss_runs: runs,
       mos: scales.map(({ scale, values }) => ({ scale, p5: p(values, 0.05), p50: p(values, 0.5), intervals: values.length })),
     };
   });
-  return { window, group_by: by, bucket_s: bucket, groups: out.slice(0, 1000), truncated: out.length > 1000 };
+  return { window, group_by: by, bucket_s: bucket, source, groups: out.slice(0, 1000), truncated: out.length > 1000 };
 }
 
 function live(world, request, response) {

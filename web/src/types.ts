@@ -397,24 +397,31 @@ export interface StatsGroup {
   key: Record<string, string>;
   at: string | null;
   streams: number;
-  calls: number;
+  intervals: number;
+  calls: number | null;
   packets: number;
   expected: number;
   lost: number;
   loss_pct: number | null;
+  lost_by_source: { network: number; capture: number; suspected_capture: number };
   reordered: number;
   delay_variation_ms: { p50: number | null; p95: number | null; p99: number | null; p999: number | null };
   late_pct: Record<string, number | null>;
   buffer_ms_for_0_5_pct: number | null;
+  jitter_ms: { p50: number | null; p95: number | null; p99: number | null };
   jitter_max_ms: number | null;
   loss_runs: Record<string, number>;
   mos: { scale: Scale; p5: number | null; p50: number | null; intervals: number }[];
+  mos_under_3_6: number;
+  mos_under_3_1: number;
+  one_sided: number;
 }
 
 export interface Stats {
   window: { from: string; to: string };
   group_by: string[];
   bucket_s: number | null;
+  source: "groups" | "raw";
   groups: StatsGroup[];
   truncated: boolean;
 }

@@ -18,6 +18,7 @@ export const FIGURES: Figure[] = [
   { id: "p99", label: "Delay variation p99", unit: "ms" },
   { id: "p999", label: "Delay variation p99.9", unit: "ms" },
   { id: "loss", label: "Loss", unit: "%" },
+  { id: "jitter_p95", label: "Jitter p95", unit: "ms" },
   { id: "jitter", label: "Jitter max", unit: "ms" },
 ];
 
@@ -30,6 +31,8 @@ export function figureOf(group: StatsGroup, figure: Figure): number | null {
   switch (figure.id) {
     case "loss":
       return group.loss_pct;
+    case "jitter_p95":
+      return group.jitter_ms.p95;
     case "jitter":
       return group.jitter_max_ms;
     case "p50":

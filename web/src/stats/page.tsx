@@ -10,8 +10,8 @@ import { navigate } from "../router";
 import type { Stats, StatsGroup } from "../types";
 import { FIGURES, type Figure, figureOf, OverTime } from "./chart";
 
-const GROUPINGS = ["codec", "trunk", "site", "probe", "src", "dst"] as const;
-const GROUPING_WORDS: Record<string, string> = { codec: "Codec", trunk: "Trunk", site: "Site", probe: "Probe", src: "Source", dst: "Destination" };
+const GROUPINGS = ["codec", "trunk", "trunk_direction", "site", "probe", "src", "dst"] as const;
+const GROUPING_WORDS: Record<string, string> = { codec: "Codec", trunk: "Trunk", trunk_direction: "Direction", site: "Site", probe: "Probe", src: "Source", dst: "Destination" };
 const MOST_GROUPINGS = 3;
 const MOST_ROWS = 1000;
 const MOST_POINTS = 120;
@@ -135,6 +135,8 @@ function Controls({ query, by, figure, window, set }: ControlsProps) {
 function Shown({ stats, series, by, figure }: { stats: Stats; series: Stats | null; by: string[]; figure: Figure }) {
   const sorted = useMemo(() => [...stats.groups].sort((a, b) => (figureOf(b, figure) ?? -1) - (figureOf(a, figure) ?? -1)), [stats, figure]);
   const keys = sorted.map((group) => keyText(group.key, by));
+  // Sums over streams do not know different calls.
+  const calls = stats.source === "raw";
   const [chosen, setChosen] = useState<string[]>([]);
   const all = keys.join("\n");
   useEffect(() => setChosen(keys.slice(0, CHART_LINES)), [all]);
@@ -158,7 +160,7 @@ function Shown({ stats, series, by, figure }: { stats: Stats; series: Stats | nu
                   {GROUPING_WORDS[name] ?? "Group"}
                 </th>
               ))}
-              {["Calls", "Streams", "Packets"].map((name) => (
+              {(calls ? ["Calls", "Streams", "Packets"] : ["Streams", "Packets"]).map((name) => (
                 <th key={name} rowSpan={2} scope="col" class="n">
                   {name}
                 </th>
@@ -166,9 +168,9 @@ function Shown({ stats, series, by, figure }: { stats: Stats; series: Stats | nu
               <th colSpan={4} scope="colgroup" class="span">
                 <Term of="pdv">Delay variation</Term>
               </th>
-              {Object.entries({ jitter: "Jitter max", loss_pct: "Loss", reordered: "Reordered" }).map(([of, name]) => (
+              {Object.entries({ jitter_mean: "Jitter p95", jitter: "Jitter max", loss_pct: "Loss", reordered: "Reordered" }).map(([of, name]) => (
                 <th key={name} rowSpan={2} scope="col" class="n">
-                  <Term of={of}>{name}</Term>
+                  <Term of={of === "jitter_mean" ? "jitter" : of}>{name}</Term>
                 </th>
               ))}
               <th rowSpan={2} scope="col">
@@ -190,13 +192,14 @@ function Shown({ stats, series, by, figure }: { stats: Stats; series: Stats | nu
             {sorted.map((group, i) => {
               const key = keys[i] ?? "";
               const line = chosen.indexOf(key);
-              return <Row key={key} group={group} by={by} window={stats.window} line={line} full={line < 0 && chosen.length >= CHART_LINES} onToggle={() => toggle(key)} name={key} />;
+              return <Row key={key} group={group} by={by} window={stats.window} calls={calls} line={line} full={line < 0 && chosen.length >= CHART_LINES} onToggle={() => toggle(key)} name={key} />;
             })}
           </tbody>
         </table>
       </div>
       <p class="hint">
-        Percentiles are of packet delay variation over all packets of the group, not averages of averages. A group name leads to its calls, worst first.
+        Percentiles of delay variation are over all packets of the group, those of jitter over the intervals of its streams: no averages of averages. A percentile over few streams says little. A
+        group name leads to its calls, worst first.
       </p>
     </>
   );
@@ -206,13 +209,14 @@ interface RowProps {
   group: StatsGroup;
   by: string[];
   window: { from: string; to: string };
+  calls: boolean;
   line: number;
   full: boolean;
   name: string;
   onToggle: () => void;
 }
 
-function Row({ group, by, window, line, full, name, onToggle }: RowProps) {
+function Row({ group, by, window, calls, line, full, name, onToggle }: RowProps) {
   const dv = group.delay_variation_ms;
   return (
     <tr>
@@ -229,15 +233,18 @@ function Row({ group, by, window, line, full, name, onToggle }: RowProps) {
         </th>
       ))}
       {by.length === 0 && <th scope="row">All</th>}
-      <td class="n">{number(group.calls)}</td>
+      {calls && <td class="n">{group.calls === null ? UNKNOWN : number(group.calls)}</td>}
       <td class="n">{number(group.streams)}</td>
       <td class="n">{count(group.packets)}</td>
       <td class="n">{ms(dv.p50)}</td>
       <td class="n">{ms(dv.p95)}</td>
       <td class="n">{ms(dv.p99)}</td>
       <td class="n">{ms(dv.p999)}</td>
+      <td class="n">{ms(group.jitter_ms.p95)}</td>
       <td class="n">{ms(group.jitter_max_ms)}</td>
-      <td class="n">{percent(group.loss_pct)}</td>
+      <td class="n" title={lossSaid(group)}>
+        {percent(group.loss_pct)}
+      </td>
       <td class="n">{number(group.reordered)}</td>
       <td>
         <Runs runs={group.loss_runs} />
@@ -254,6 +261,11 @@ function Row({ group, by, window, line, full, name, onToggle }: RowProps) {
       </td>
     </tr>
   );
+}
+
+/** Whose loss it is: what the probe missed is not lost on the network. */
+function lossSaid({ lost_by_source: lost }: StatsGroup): string {
+  return `${number(lost.network)} lost by the network, ${number(lost.capture)} by the capture, ${number(lost.suspected_capture)} suspected of the capture`;
 }
 
 /** Short runs to the left, long ones to the right: bursts stand out. */
@@ -281,7 +293,7 @@ function callsOf(group: StatsGroup, by: string[], window: { from: string; to: st
     const value = group.key[name];
     if (!value) continue;
     if (name === "src" || name === "dst") out.set("address", value);
-    else if (name !== "probe") out.set(name, value);
+    else if (name !== "probe" && name !== "trunk_direction") out.set(name, value);
   }
   return `/?${out.toString().replaceAll("%3A", ":")}`;
 }
