@@ -19,4 +19,5 @@ CREATE TABLE IF NOT EXISTS {database}.call_groups_1h {on_cluster} AS {database}.
 ENGINE = Distributed('{cluster}', '{database}', 'call_groups_1h_local');
 
 ALTER TABLE {database}.calls {on_cluster}
-    ADD COLUMN IF NOT EXISTS sdd_ms Nullable(Float64);
+    ADD COLUMN IF NOT EXISTS sdd_ms Nullable(Float64),
+    ADD COLUMN IF NOT EXISTS trunk_direction LowCardinality(String);

@@ -437,10 +437,11 @@ SELECT
 FROM {database}.call_groups{local} AS g
 GROUP BY stored_on, probe, site, trunk, trunk_direction, bucket;
 
--- Time from the BYE to its 2xx (SDD of RFC 6076).
+-- Time from the BYE to its 2xx (SDD of RFC 6076), and which way the INVITE went, seen from the trunk.
 
 ALTER TABLE {database}.calls{local} {on_cluster}
-    ADD COLUMN IF NOT EXISTS sdd_ms Nullable(Float64) COMMENT 'BYE to its 2xx';
+    ADD COLUMN IF NOT EXISTS sdd_ms Nullable(Float64) COMMENT 'BYE to its 2xx',
+    ADD COLUMN IF NOT EXISTS trunk_direction LowCardinality(String) COMMENT 'from: the INVITE came from the trunk; toward: it went there; empty: no trunk, or a row from before';
 
 -- Bounds of the histograms of spans: pdd, setup, srd_failed, duration, sdd. Bucket 0 is [0, 1.048576 ms), buckets 1..216 are eight
 -- per octave from 2^20 ns, bucket 217 is the rest.

@@ -17,6 +17,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod params;
+mod outcomes;
 mod stats;
 mod streams;
 
@@ -69,6 +70,7 @@ pub fn app(state: AppState) -> Router {
         .route("/calls/{id}", get(calls::one))
         .route("/streams", get(streams::list))
         .route("/stats", get(stats::stats))
+        .route("/outcomes", get(outcomes::outcomes))
         .route("/live", get(live::events))
         .route("/openapi.json", get(openapi::document))
         .fallback(error::no_such_route)

@@ -1,6 +1,6 @@
 //! The OpenAPI document, written from the handlers and types themselves.
 
-use super::{calls, health, live, metrics, stats, streams};
+use super::{calls, health, live, metrics, outcomes, stats, streams};
 use crate::store::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
 use crate::store::query::{MAX_DETAIL_DAYS, MAX_ROWS, MAX_WINDOW_DAYS};
 use axum::http::header;
@@ -22,6 +22,7 @@ use utoipa::OpenApi;
         calls::one,
         streams::list,
         stats::stats,
+        outcomes::outcomes,
         live::events,
         document,
         health::alive,

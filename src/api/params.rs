@@ -2,7 +2,7 @@
 
 use super::ApiError;
 use crate::model::{CallClass, CallState, DiagnosisCode, TrunkDirection};
-use crate::store::query::{AddressRange, CallFilter, MAX_ROWS, PhoneNumber, StreamFilter};
+use crate::store::query::{MAX_GROUPINGS, AddressRange, CallFilter, MAX_ROWS, OutcomeFilter, PhoneNumber, StreamFilter};
 use crate::units::Timestamp;
 use crate::units::text::clean;
 use axum::extract::{FromRequestParts, Query};
@@ -159,6 +159,36 @@ pub(super) struct StatsParams {
     pub trunk_direction: Option<String>,
     pub site: Option<String>,
     pub address: Option<String>,
+}
+
+/// Parameters of `/outcomes`.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OutcomesParams {
+    /// RFC 3339. Without `from` and `to`: all that is stored, as far as it spans no more than `to` allows.
+    pub from: Option<String>,
+    /// RFC 3339, at most 92 days after `from`; at most 31 where single calls are read (`source` is `raw`).
+    pub to: Option<String>,
+    /// Up to three of `trunk`, `trunk_direction`, `site`, `probe`, separated by commas.
+    pub group_by: Option<String>,
+    /// Length of the buckets of a time series, 1 to 86400 seconds; without it one figure over the whole window.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 86400)]
+    pub bucket_s: Option<String>,
+    pub trunk: Option<String>,
+    /// Calls that come `from` their trunk, or go `toward` it.
+    pub trunk_direction: Option<String>,
+    pub site: Option<String>,
+}
+
+impl OutcomesParams {
+    pub fn filter(&self) -> Result<OutcomeFilter, ApiError> {
+        Ok(OutcomeFilter {
+            trunk: text("trunk", &self.trunk)?,
+            trunk_direction: parsed("trunk_direction", &self.trunk_direction, "from or toward", TrunkDirection::parse)?,
+            site: text("site", &self.site)?,
+        })
+    }
 }
 
 impl CallsParams {
@@ -321,4 +351,27 @@ fn parsed<T>(
             None => Err(ApiError::bad_request(format!("`{name}` must be {expected}"))),
         },
     }
+}
+
+/// What `group_by` names: up to three different ones of a list.
+pub(super) fn groupings<T: Copy + PartialEq>(
+    value: &Option<String>,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> Result<Vec<T>, ApiError> {
+    let mut found: Vec<T> = Vec::new();
+    let names = given(value).unwrap_or_default().split(',').map(str::trim).filter(|name| !name.is_empty());
+    for wanted in names {
+        match all.iter().find(|each| name(**each) == wanted) {
+            Some(by) if !found.contains(by) && found.len() < MAX_GROUPINGS => found.push(*by),
+            _ => {
+                let names: Vec<&str> = all.iter().map(|each| name(*each)).collect();
+                return Err(ApiError::bad_request(format!(
+                    "`group_by` must be up to three different of {}",
+                    names.join(", ")
+                )));
+            }
+        }
+    }
+    Ok(found)
 }

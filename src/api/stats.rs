@@ -4,7 +4,7 @@ use super::caller::Caller;
 use super::error::ErrorBody;
 use super::json::{Ordered, WindowJson, loss_runs, shown};
 use super::json_figures::late_pct;
-use super::params::{Params, StatsParams, given, time, whole};
+use super::params::{Params, StatsParams, groupings, time, whole};
 use super::{ApiError, AppState};
 use crate::model::DISCARD_BUFFERS_MS;
 use crate::store::query::{Cost, GroupBy, StatsGroup, StatsRequest, Window, quantile};
@@ -134,7 +134,7 @@ pub(super) async fn stats(
     Params(params): Params<StatsParams>,
 ) -> Result<Json<StatsJson>, ApiError> {
     let filter = params.filter()?;
-    let group_by = groupings(given(&params.group_by).unwrap_or_default())?;
+    let group_by = groupings(&params.group_by, &GroupBy::ALL, GroupBy::name)?;
     let bucket_s = whole("bucket_s", &params.bucket_s, 1, 86_400)?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
     let session = state.reader.session(Cost::Scan, client).await?;
@@ -153,23 +153,6 @@ pub(super) async fn stats(
         source: page.source.name(),
         truncated: page.truncated,
     }))
-}
-
-fn groupings(text: &str) -> Result<Vec<GroupBy>, ApiError> {
-    let mut all = Vec::new();
-    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        match GroupBy::parse(name) {
-            Some(by) if !all.contains(&by) => all.push(by),
-            _ => {
-                let names: Vec<&str> = GroupBy::ALL.iter().map(|g| g.name()).collect();
-                return Err(ApiError::bad_request(format!(
-                    "`group_by` must be up to three different of {}",
-                    names.join(", ")
-                )));
-            }
-        }
-    }
-    Ok(all)
 }
 
 impl GroupJson {

@@ -8,6 +8,7 @@ pub mod call;
 pub mod call_load;
 pub mod codec;
 pub mod flood;
+pub mod history;
 pub mod frame;
 mod media;
 pub mod network;

@@ -211,6 +211,7 @@ fn timeless(event: &Event, by: i64) -> String {
         (c.first_at, c.last_at) = (back(c.first_at), back(c.last_at));
         (c.invite_at, c.ringing_at) = (back_of(c.invite_at), back_of(c.ringing_at));
         (c.answered_at, c.ended_at) = (back_of(c.answered_at), back_of(c.ended_at));
+        c.bye_answered_at = back_of(c.bye_answered_at);
         c.mos_worst_minute_at = back_of(c.mos_worst_minute_at);
         c
     };

@@ -5,7 +5,10 @@ use crate::{embedded, now, quick};
 use auscult::engine::Engine;
 use auscult::groups::Groups;
 use auscult::model::{Event, Labels, Limits, Policy, TimestampSource};
-use auscult::store::query::{AddressRange, Cost, GroupBy, Reader, Source, StatsGroup, StatsRequest, StreamFilter, Window};
+use auscult::store::query::{
+    AddressRange, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest, Outcomes, Reader, Source, Spans, StatsGroup,
+    StatsRequest, StreamFilter, Window,
+};
 use auscult::store::rowbinary::RowBinary;
 use auscult::store::rows::Record;
 use auscult::store::writer::Leftover;
@@ -119,10 +122,9 @@ fn figures(group: &StatsGroup) -> (String, [Option<f64>; 3]) {
     (format!("{same:?} {mos:?}"), jitter_ms)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn statistics_of_sums_are_those_of_the_rows_of_streams() {
-    let dir = tempfile::tempdir().unwrap();
-    let Some(store) = embedded(dir.path()).await else { return };
+/// A store with the rows and the sums of some worlds, and the starts of its intervals.
+async fn filled(dir: &std::path::Path) -> Option<(Store, Vec<i64>)> {
+    let store = embedded(dir).await?;
     let trunk = |cidr: &str, name: &str| (cidr.parse().expect(cidr), name.to_owned());
     let labels = Labels {
         probe: "p".to_owned(),
@@ -130,7 +132,7 @@ async fn statistics_of_sums_are_those_of_the_rows_of_streams() {
         trunks: vec![trunk("10.0.0.0/9", "wide"), trunk("172.16.0.0/12", "other side")],
     };
     let policy = Policy { interval: Nanos::from_secs(2), ..Policy::default() };
-    let (sender, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), labels.clone(), quick()).unwrap();
+    let (sender, writer) = StoreWriter::start(store.clone(), &dir.join("spool"), labels.clone(), quick()).unwrap();
     let mut starts = Vec::new();
     for record in (0..3).flat_map(|seed| records(seed, &labels, &policy)) {
         if let Record::MediaGroup(group) = &record {
@@ -142,6 +144,13 @@ async fn statistics_of_sums_are_those_of_the_rows_of_streams() {
     }
     assert_eq!(writer.drain(Duration::from_secs(60)).await, Leftover::default());
     starts.sort_unstable();
+    Some((store, starts))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statistics_of_sums_are_those_of_the_rows_of_streams() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((store, starts)) = filled(dir.path()).await else { return };
     let reader = Reader::new(store.reader());
     let everywhere = AddressRange::parse("::/0").unwrap();
     let mut rng = Rng::new(7);
@@ -184,4 +193,89 @@ async fn statistics_of_sums_are_those_of_the_rows_of_streams() {
         }
     }
     assert!(groups_seen > 300, "{groups_seen}");
+}
+
+/// Makes the rows of this store look like those of a program without sums.
+async fn forget_sums(store: &Store) {
+    let sql = "ALTER TABLE schema_migrations UPDATE applied_at = now() + INTERVAL 1 HOUR WHERE version = 18";
+    store.writer().query(sql).with_setting("mutations_sync", "2").execute().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outcomes_of_sums_are_those_of_single_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((store, starts)) = filled(dir.path()).await else { return };
+    let with_sums = Reader::new(store.reader());
+    let session = with_sums.session(Cost::Scan, None).await.map_err(|e| e.to_string()).unwrap();
+    let (first, last) = (starts[0], starts[starts.len() - 1]);
+    let mut requests = Vec::new();
+    let mut rng = Rng::new(11);
+    for round in 0..40 {
+        let at = |share: f64| (first as f64 + (last - first) as f64 * share) as i64 / 2_000_000_000 * 2_000_000_000;
+        let (a, b) = (rng.range(0, 1000) as f64 / 1000.0, rng.range(0, 1000) as f64 / 1000.0);
+        // Whole intervals of two seconds: the last second of the last one is the end.
+        let window = Window { from: Timestamp(at(a.min(b))), to: Timestamp(at(a.max(b)) + 1_000_000_000) };
+        let whole = Window { from: Timestamp(at(-0.1)), to: Timestamp(at(1.2) + 1_000_000_000) };
+        let request = OutcomeRequest {
+            window: if round < 8 { whole } else { window },
+            filter: OutcomeFilter { trunk: rng.chance(0.2).then(|| "wide".to_owned()), ..OutcomeFilter::default() },
+            group_by: OutcomeGroup::ALL.into_iter().filter(|_| rng.chance(0.4)).take(3).collect(),
+            bucket: [None, Some(10), Some(300), Some(3600)][round % 4].map(Nanos::from_secs),
+        };
+        let sums = session.outcomes(&request).await.unwrap();
+        assert_eq!(sums.source, Source::Groups);
+        requests.push((request, sums));
+    }
+    forget_sums(&store).await;
+    let without = Reader::new(store.reader());
+    let session = without.session(Cost::Scan, None).await.map_err(|e| e.to_string()).unwrap();
+    let mut attempts = 0;
+    for (request, sums) in requests {
+        let single = session.outcomes(&request).await.unwrap();
+        assert_eq!(single.source, Source::Raw);
+        // Groups in which calls were up and nothing else happened are not there.
+        let busy = |page: &[Outcomes]| -> Vec<Outcomes> {
+            page.iter().filter(|of| of.attempts + of.ended > 0).cloned().map(|of| exact(&of)).collect()
+        };
+        let (sums, single) = (busy(&sums.groups), busy(&single.groups));
+        assert_eq!(sums.iter().map(|of| &of.key).collect::<Vec<_>>(), single.iter().map(|of| &of.key).collect::<Vec<_>>());
+        for (sum, one) in sums.iter().zip(&single) {
+            attempts += sum.attempts;
+            let near = |a: &Spans, b: &Spans| {
+                let pairs = [0.0, 0.5, 0.95, 1.0].map(|q| (a.quantile(q), b.quantile(q)));
+                a.total() == b.total()
+                    && pairs.iter().all(|pair| match pair {
+                        (Some(a), Some(b)) => (a.0 as f64 / b.0.max(1) as f64 - 1.0).abs() < 0.1,
+                        (a, b) => a == b,
+                    })
+            };
+            let spans = |of: &Outcomes| {
+                [&of.pdd, &of.setup, &of.srd_failed, &of.duration, &of.sdd].map(Clone::clone)
+            };
+            for (a, b) in spans(sum).iter().zip(&spans(one)) {
+                assert!(near(a, b), "{a:?} {b:?} {request:?}");
+            }
+            let counts = |of: &Outcomes| Outcomes {
+                pdd: Spans::default(),
+                setup: Spans::default(),
+                srd_failed: Spans::default(),
+                duration: Spans::default(),
+                sdd: Spans::default(),
+                up_ms: 0,
+                up_max: 0,
+                ..of.clone()
+            };
+            assert_eq!(counts(sum), counts(one), "{request:?}");
+        }
+    }
+    assert!(attempts > 1000, "{attempts}");
+}
+
+/// Lists in one order.
+fn exact(of: &Outcomes) -> Outcomes {
+    let mut of = of.clone();
+    of.final_codes.sort_unstable();
+    of.classes.sort_unstable();
+    of.diagnoses.sort_unstable();
+    of
 }

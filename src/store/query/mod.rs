@@ -10,6 +10,7 @@ mod gate;
 mod levels;
 mod media_groups;
 mod one_call;
+mod outcomes;
 mod running;
 mod statement;
 mod stats;
@@ -19,8 +20,9 @@ pub use calls::{CallPage, CallRow, CallSort, TimelineBucket};
 pub use cursor::Cursor;
 pub use filter::{AddressRange, CallFilter, PhoneNumber, StreamFilter};
 pub use one_call::{CallDetail, IntervalRow, RtcpRow, SipRow};
+pub use outcomes::{OutcomeFilter, OutcomeGroup, OutcomePage, OutcomeRequest, Outcomes, Share, Spans};
 pub use running::{Found, RunningList, badness};
-pub use stats::{GroupBy, ScaleMos, Source, StatsGroup, StatsPage, StatsRequest, quantile};
+pub use stats::{GroupBy, MAX_GROUPINGS, ScaleMos, Source, StatsGroup, StatsPage, StatsRequest, quantile};
 pub use streams::{StreamPage, StreamRow, StreamSort};
 
 use super::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};

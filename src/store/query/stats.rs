@@ -296,7 +296,7 @@ impl Session {
     }
 }
 
-fn bucket_seconds(bucket: Nanos, window: Window) -> Result<u64, QueryError> {
+pub(super) fn bucket_seconds(bucket: Nanos, window: Window) -> Result<u64, QueryError> {
     let seconds = bucket.0 / 1_000_000_000;
     if !(1..=86_400).contains(&seconds) {
         return Err(QueryError::BadRequest("`bucket_s` must be 1 to 86400 seconds".to_owned()));

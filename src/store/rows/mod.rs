@@ -285,6 +285,7 @@ impl CallRow {
             mos_worst_minute_at: call.mos_worst_minute_at.map(|at| at.0),
             class: call.class().name().to_owned(),
             sdd_ms: call.sdd().map(Nanos::as_millis_f64),
+            trunk_direction: labels.trunk_of_call(call).direction_name().to_owned(),
         }
     }
 }

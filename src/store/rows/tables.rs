@@ -84,6 +84,7 @@ pub struct CallRow {
     pub mos_worst_minute_at: Option<i64>,
     pub class: String,
     pub sdd_ms: Option<f64>,
+    pub trunk_direction: String,
 }
 
 /// A row of `streams`.
