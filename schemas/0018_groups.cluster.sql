@@ -21,3 +21,8 @@ ENGINE = Distributed('{cluster}', '{database}', 'call_groups_1h_local');
 ALTER TABLE {database}.calls {on_cluster}
     ADD COLUMN IF NOT EXISTS sdd_ms Nullable(Float64),
     ADD COLUMN IF NOT EXISTS trunk_direction LowCardinality(String);
+
+ALTER TABLE {database}.calls {on_cluster}
+    ADD COLUMN IF NOT EXISTS caller_reversed String MATERIALIZED '',
+    ADD COLUMN IF NOT EXISTS callee_reversed String MATERIALIZED '',
+    ADD COLUMN IF NOT EXISTS badness UInt16 MATERIALIZED 0;

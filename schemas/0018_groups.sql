@@ -456,3 +456,26 @@ SELECT
     if(number = 217, toUInt64(18446744073709551615), lower(number + 1)) AS high_ns,
     multiIf(number = 0, 524288., number = 217, toFloat64(low_ns), floor(sqrt(toFloat64(low_ns) * toFloat64(high_ns)))) / 1e6 AS middle_ms
 FROM numbers(218);
+
+-- Numbers from their last digit, as they are looked for, and how bad a call was (0 to 1000), which lists are sorted by. The
+-- projections are made in the background: until then calls from before are searched as they were.
+
+ALTER TABLE {database}.calls{local} {on_cluster}
+    ADD COLUMN IF NOT EXISTS caller_reversed String MATERIALIZED reverseUTF8(replaceRegexpOne(lowerUTF8(replaceRegexpAll(caller_user, '[ ()./-]', '')), '^([+]|00)', '')) COMMENT 'user part of the caller from its end, without separators, + and 00',
+    ADD COLUMN IF NOT EXISTS callee_reversed String MATERIALIZED reverseUTF8(replaceRegexpOne(lowerUTF8(replaceRegexpAll(callee_user, '[ ()./-]', '')), '^([+]|00)', '')) COMMENT 'the same of the callee',
+    ADD COLUMN IF NOT EXISTS badness UInt16 MATERIALIZED toUInt16(greatest(
+        if(mos_worst IS NULL, 0, round(1 + 999 * greatest(0, least(1, (if(mos_scale = 'nb', 4.41, 4.5) - ifNull(mos_worst, 0)) / (if(mos_scale = 'nb', 4.41, 4.5) - 1))))),
+        arrayMax(arrayPushBack(arrayMap(c -> transform(c, ['no_media', 'one_way_media', 'no_response', 'media_interrupted', 'media_not_seen'], [1000, 950, 900, 800, 800], 100), tupleElement(diagnoses, 1)), 0)),
+        multiIf(class = 'not_answered', 0, state = 'setup_timeout' OR (state = 'failed' AND (final_code >= 500 AND final_code < 600 OR final_code IN (0, 408))), 850, state = 'failed', 350, 0))) COMMENT '0 to 1000, what lists of the worst calls are sorted by';
+
+ALTER TABLE {database}.calls{local} {on_cluster}
+    ADD PROJECTION IF NOT EXISTS by_caller_digits (SELECT caller_reversed, first_at, call_uid ORDER BY caller_reversed);
+
+ALTER TABLE {database}.calls{local} {on_cluster}
+    ADD PROJECTION IF NOT EXISTS by_callee_digits (SELECT callee_reversed, first_at, call_uid ORDER BY callee_reversed);
+
+ALTER TABLE {database}.calls{local} {on_cluster} MATERIALIZE PROJECTION by_caller_digits SETTINGS mutations_sync = 0;
+
+ALTER TABLE {database}.calls{local} {on_cluster} MATERIALIZE PROJECTION by_callee_digits SETTINGS mutations_sync = 0;
+
+ALTER TABLE {database}.calls{local} {on_cluster} MATERIALIZE COLUMN badness SETTINGS mutations_sync = 0;

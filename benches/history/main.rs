@@ -10,7 +10,7 @@
 
 use auscult::store::query::{
     AddressRange, CallFilter, CallSort, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest, PhoneNumber, QueryError, Reader, Session,
-    StatsGroup, StatsRequest, StreamFilter, StreamSort, Window,
+    Source, StatsGroup, StatsRequest, StreamFilter, StreamSort, Window,
 };
 use auscult::store::{Backend, Store, chdb};
 use auscult::units::{Nanos, Timestamp};
@@ -57,6 +57,9 @@ async fn run(dir: &Path, history: History) -> Outcome<()> {
     if there == 0 {
         fill(&store, &history).await?;
     }
+    // The rows are older than the schema, as those of a program without sums are.
+    let sql = "ALTER TABLE schema_migrations UPDATE applied_at = toDateTime(0) WHERE 1";
+    store.writer().query(sql).with_setting("mutations_sync", "2").execute().await?;
     sizes(&store).await?;
     let began = Instant::now();
     let packets: u64 = store.reader().query("SELECT sum(packets) FROM stream_intervals").fetch_one().await?;
@@ -126,7 +129,7 @@ async fn compare(store: &Store, history: &History) -> Outcome<()> {
         let rows = session.stats(&StatsRequest { filter: everywhere, ..request.clone() }).await.map_err(text)?;
         let took = began.elapsed().as_secs_f64() * 1e3;
         let figures = |g: &StatsGroup| (g.key.clone(), g.streams, g.packets, g.lost, g.pdv.clone(), g.late.clone(), g.mos.clone());
-        let equal = sums.groups.len() == rows.groups.len()
+        let equal = sums.source == Source::Groups && sums.groups.len() == rows.groups.len()
             && sums.groups.iter().zip(&rows.groups).all(|(a, b)| figures(a) == figures(b));
         if !equal {
             return Err(format!("sums and rows differ: {:?}", request.group_by).into());

@@ -19,15 +19,21 @@ const OF_DAY: u64 = 8_640;
 const OF_STREAM: u64 = 12;
 /// Most rows of one insert.
 const CHUNK: u64 = 120_000;
+/// Most streams of the intervals that one insert of sums adds up.
+const SUMS: u64 = 20_000;
 /// How the engine is to cut a large insert, so that it takes little memory.
 const SETTINGS: &str =
-    "SETTINGS max_block_size = 8192, min_insert_block_size_rows = 30000, max_threads = 1, max_insert_threads = 1";
+    "SETTINGS max_block_size = 8192, min_insert_block_size_rows = 12000, max_threads = 1, max_insert_threads = 1";
 
-/// Codec, its MOS scale and the names of trunks and sites by a number of 64 bits.
+/// Codec, its MOS scale and the names of trunks by a number of 64 bits.
 const CODEC: &str = "['PCMU', 'PCMA', 'G729', 'G722', 'opus', 'AMR', 'AMR-WB', 'iLBC'][s % 8 + 1]";
 const SCALE: &str = "['nb', 'nb', 'nb', 'wb', 'fb', 'nb', 'wb', 'nb'][s % 8 + 1]";
 const TRUNK: &str = "concat('trunk-', leftPad(toString(intDiv(s, 8) % 20), 2, '0'))";
-const SITE: &str = "['north', 'south', 'west'][intDiv(s, 160) % 3 + 1]";
+/// A trunk ends at one site, where one probe sees it.
+const SITE: &str = "['north', 'south', 'west'][intDiv(s, 8) % 20 % 3 + 1]";
+const PROBE: &str = "concat('probe-', ['north', 'south', 'west'][intDiv(s, 8) % 20 % 3 + 1])";
+/// Nine of ten intervals have the best MOS of their codec.
+const MOS: &str = "round(toFloat32([4.41, 4.41, 4.1, 4.48, 4.5, 4.15, 4.39, 4.14][s % 8 + 1] - if(h % 10 = 0, h % 140, 0) / 100), 2)";
 const DIRECTION: &str = "['from', 'toward'][intDiv(s, 480) % 2 + 1]";
 
 impl History {
@@ -48,8 +54,11 @@ impl History {
         for first in (0..last).step_by(steps as usize) {
             let rows = steps.min(last - first) * slots;
             all.push(self.interval_rows(first, rows));
-            let (from, to) = (self.at(first), self.at(first + steps));
-            all.push(sums_of_intervals(from, to));
+            // At most as many sums as there are streams.
+            let summed = (SUMS / slots).max(1);
+            for from in (first..(first + steps).min(last)).step_by(summed as usize) {
+                all.push(sums_of_intervals(self.at(from), self.at((from + summed).min(first + steps))));
+            }
         }
         let epochs = last / OF_STREAM;
         let steps = (CHUNK / slots).clamp(1, 30);
@@ -80,14 +89,14 @@ impl History {
              mos_scale, one_sided, loss_source, concealed_seconds, row_id) \
              WITH {first} + intDiv(number, {streams}) AS step, number % {streams} AS slot, intDiv(step, {OF_STREAM}) AS epoch, \
              cityHash64({seed}, slot, epoch) AS s, cityHash64(s, step) AS h, if(h % 50 = 0, 1 + intDiv(h, 64) % 9, 0) AS gone \
-             SELECT toDateTime({from_s} + 10 * step + 11, 'UTC'), 'probe', {SITE}, {TRUNK}, {DIRECTION}, {CODEC}, \
+             SELECT toDateTime({from_s} + 10 * step + 11, 'UTC'), {PROBE}, {SITE}, {TRUNK}, {DIRECTION}, {CODEC}, \
              toDateTime({from_s} + 10 * step, 'UTC'), 10000, s, cityHash64({seed}, 'call', intDiv(slot, 2), epoch), \
              toIPv6(concat('10.', toString(s % 250), '.', toString(intDiv(s, 250) % 250), '.1')), 20000, \
              toIPv6(concat('192.0.2.', toString(slot % 250))), 30000, toUInt32(s), 500 - gone, 500 - gone, 500, gone, h % 3, \
              arrayResize([toUInt32(gone > 0)], 14), gone, jitter, jitter, jitter * 3, \
              arrayConcat(arrayWithConstant(toUInt64(12 + intDiv(s, 8) % 20 + h % 6), toUInt32(0)), \
              arrayMap(at -> toUInt32(bitAnd(bitShiftRight(h, at * 7), 127) + 1), range(8))), 1, jitter * 9, \
-             [toUInt32(h % 40), toUInt32(h % 9), 0, 0, 0, 0, 0], round(toFloat32(4.4 - (h % 180) / 100), 2), {SCALE}, h % 97 = 0, \
+             [toUInt32(h % 40), toUInt32(h % 9), 0, 0, 0, 0, 0], {MOS}, {SCALE}, h % 97 = 0, \
              if(gone > 0, 'network', 'none'), toUInt32(gone > 0), h \
              FROM (SELECT number, (0.3 + (cityHash64(number, {first}) % 4000) / 400)::Float32 AS jitter FROM numbers({rows})) {SETTINGS}"
         )
@@ -101,7 +110,7 @@ impl History {
              histogram_version, loss_source, row_id) \
              WITH {first} + intDiv(number, {streams}) AS epoch, number % {streams} AS slot, cityHash64({seed}, slot, epoch) AS s, \
              {from_s} + 120 * epoch AS begin_s \
-             SELECT toDateTime(begin_s + 125, 'UTC'), 'probe', {SITE}, {TRUNK}, s, cityHash64({seed}, 'call', intDiv(slot, 2), epoch), \
+             SELECT toDateTime(begin_s + 125, 'UTC'), {PROBE}, {SITE}, {TRUNK}, s, cityHash64({seed}, 'call', intDiv(slot, 2), epoch), \
              toIPv6(concat('10.', toString(s % 250), '.', toString(intDiv(s, 250) % 250), '.1')), 20000, \
              toIPv6(concat('192.0.2.', toString(slot % 250))), 30000, toUInt32(s), {CODEC}, fromUnixTimestamp64Nano(begin_s * 1000000000), \
              fromUnixTimestamp64Nano((begin_s + 120) * 1000000000), 6000, 6000, 6000, s % 20, \
@@ -124,7 +133,7 @@ impl History {
              ({from_s} + 120 * epoch) * 1000000000 + s % 4000000000 AS begin, \
              if(answered, 200, [486, 480, 404, 503, 487, 603][s % 6 + 1]) AS code, \
              begin + 2000000000 + s % 9000000000 AS final, toFloat32(4.4 - (s % 320) / 100) AS mos \
-             SELECT toDateTime({from_s} + 120 * (epoch + 1) + 5, 'UTC'), 'probe', {SITE}, {TRUNK}, {DIRECTION}, s, \
+             SELECT toDateTime({from_s} + 120 * (epoch + 1) + 5, 'UTC'), {PROBE}, {SITE}, {TRUNK}, {DIRECTION}, s, \
              concat(hex(s), '@198.51.100.7'), concat('+4930', leftPad(toString(s % 10000000), 7, '0'), '@198.51.100.7'), \
              concat('+4930', leftPad(toString(s % 10000000), 7, '0')), \
              concat('0044', leftPad(toString(intDiv(s, 7) % 1000000000), 9, '0'), '@203.0.113.9'), \
@@ -154,15 +163,16 @@ fn sums_of_intervals(from: i64, to: i64) -> String {
         "INSERT INTO media_groups (stored_at, probe, site, trunk, trunk_direction, codec, mos_scale, start_at, length_ms, streams, \
          streams_begun, present_before, present_before_codec, present_before_scale, present_before_codec_scale, packets, \
          unique_packets, expected, lost_network, lost_capture, lost_suspected_capture, reordered, late, loss_runs, longest_loss_run, \
-         pdv, pdv_max_ms, jitter, jitter_max_ms, mos, mos_under_3_6, mos_under_3_1, concealed_seconds, one_sided, capture_drops, row_id) \
-         WITH intDiv(intDiv(toUnixTimestamp(start_at) % 86400, 10), 1) % {OF_STREAM} = 0 AS is_first \
+         pdv, pdv_max_ms, jitter, jitter_max_ms, mos, mos_under_3_6, mos_under_3_1, concealed_seconds, r_rated, r_clean_max_milli, \
+         r_cost_codec_milli, r_cost_loss_milli, r_cost_late_milli, one_sided, capture_drops, row_id) \
+         WITH intDiv(toUnixTimestamp(start_at), 10) % {OF_STREAM} = 0 AS is_first, assumeNotNull(jitter_mean_ms) AS jitter_ms \
          SELECT any(stored_at), probe, site, trunk, trunk_direction, codec, mos_scale, start_at, 10000, count() AS streams, \
          countIf(is_first) AS begun, {present}, {present}, {present}, {present}, sum(packets), sum(unique_packets), sum(expected), \
          sumIf(lost, loss_source = 'network'), sumIf(lost, loss_source = 'capture'), sumIf(lost, loss_source = 'suspected_capture'), \
          sum(reordered), sumForEach(late), sumForEach(loss_runs), max(longest_loss_run), sumForEach(pdv), max(pdv_max_ms), \
-         sumForEach(arrayConcat(arrayWithConstant(toUInt64(if(jitter_mean_ms < 0.065536, 0, 1 + floor(8 * log2(jitter_mean_ms / 0.065536)))), \
-         toUInt64(0)), [toUInt64(1)])), max(jitter_max_ms), sumMap(map(toUInt16(round(mos_lq * 100)), toUInt64(1))), countIf(mos_lq < 3.6), countIf(mos_lq < 3.1), \
-         sum(concealed_seconds), countIf(one_sided), max(capture_drops), cityHash64(start_at, probe, site, trunk, trunk_direction, codec, mos_scale) \
+         sumForEach(arrayConcat(arrayWithConstant(toUInt64(if(jitter_ms < 0.065536, 0, 1 + floor(8 * log2(jitter_ms / 0.065536)))), \
+         toUInt64(0)), [toUInt64(1)])), max(jitter_max_ms), sumMap(map(toUInt16(round(assumeNotNull(mos_lq) * 100)), toUInt64(1))), countIf(mos_lq < 3.6), countIf(mos_lq < 3.1), \
+         sum(concealed_seconds), count(), 93200 * count(), 5000 * count(), toInt64(300 * sum(lost)), 700 * count(), countIf(one_sided), max(capture_drops), cityHash64(start_at, probe, site, trunk, trunk_direction, codec, mos_scale) \
          FROM stream_intervals WHERE start_at >= toDateTime({from}, 'UTC') AND start_at < toDateTime({to}, 'UTC') \
          GROUP BY probe, site, trunk, trunk_direction, codec, mos_scale, start_at {SETTINGS}"
     )

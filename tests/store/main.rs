@@ -4,6 +4,7 @@
 
 mod child;
 mod damage;
+mod dashboards;
 mod delivery;
 mod endpoint;
 mod groups;

@@ -288,3 +288,12 @@ test("every figure named on the page is explained in docs/metrics.md, at an anch
   for (const name of [...named, "jitter", "reordered"]) assert.ok(anchors.includes(name), `#${name} is not in docs/metrics.md`);
   assert.doesNotMatch(html, / style=| on[a-z]+=|<script/, "the content security policy would refuse it");
 });
+
+test("the dashboards are those of their source", async () => {
+  const { dashboards, text } = await import("../../dashboards/source.mjs");
+  const files = readdirSync(new URL("../../dashboards/", import.meta.url)).filter((name) => name.endsWith(".json"));
+  assert.deepEqual(files.sort(), Object.keys(dashboards).sort());
+  for (const [file, dashboard] of Object.entries(dashboards)) {
+    assert.equal(readFileSync(new URL(`../../dashboards/${file}`, import.meta.url), "utf8"), text(dashboard), `${file}: run node dashboards/source.mjs`);
+  }
+});

@@ -26,20 +26,6 @@ impl CallSort {
     }
 }
 
-/// Badness of a call, 0..=1000, the larger of two figures.
-/// Heard: 1 + 999 (clean - MOS) / (clean - 1), clean = 4.41 on the narrowband scale and 4.5 on the others; 0 without MOS.
-/// Judged, by the worst diagnosis: no media 1000, one way 950, no response 900, media interrupted or not seen 800, any other 100;
-/// a call that failed: 850 for a server's fault (408, 5xx, no final answer in time), else 350. What people decide is 0.
-macro_rules! badness {
-    () => {
-        "toInt64(greatest(\
-         if(mos_worst IS NULL, 0, round(1 + 999 * greatest(0, least(1, (if(mos_scale = 'nb', 4.41, 4.5) - ifNull(mos_worst, 0)) / (if(mos_scale = 'nb', 4.41, 4.5) - 1))))), \
-         arrayMax(arrayPushBack(arrayMap(c -> transform(c, \
-         ['no_media', 'one_way_media', 'no_response', 'media_interrupted', 'media_not_seen'], [1000, 950, 900, 800, 800], 100), tupleElement(diagnoses, 1)), 0)), \
-         multiIf(class = 'not_answered', 0, state = 'setup_timeout' OR (state = 'failed' AND (final_code >= 500 AND final_code < 600 OR final_code IN (0, 408))), 850, state = 'failed', 350, 0)))"
-    };
-}
-
 /// One row of `calls`; empty text and zero mean unknown where the table says so.
 #[derive(Clone, Debug, Row, Deserialize)]
 pub struct CallRow {
@@ -138,9 +124,7 @@ pub(super) const CALL_COLUMNS: &str = concat!(
      sip_rtt_toward_callee_samples, sip_rtt_toward_callee_min_ms, sip_rtt_toward_callee_max_ms, \
      capture_drops, duplicates_removed, one_sided, snap_cut, clock_steps, timestamp_source, \
      timestamp_resolution_ns, loss_evidence, ",
-    "class, ",
-    badness!(),
-    " AS badness, toInt64(ifNull(duration_ms * 1000, -1)) AS duration_us"
+    "class, toInt64(badness) AS badness, toInt64(ifNull(duration_ms * 1000, -1)) AS duration_us"
 );
 
 /// Some calls and where to go on; `next` is `None` after the last.

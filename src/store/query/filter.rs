@@ -33,12 +33,9 @@ impl PhoneNumber {
     }
 
     fn narrow(&self, conditions: &mut Conditions) {
-        let value = [("number", Value::Text(self.0.clone()))];
-        if self.0.len() < Self::SHORTEST_SUFFIX {
-            conditions.and(CALLER_OR_CALLEE_IS, value);
-        } else {
-            conditions.and(CALLER_OR_CALLEE_ENDS_WITH, value);
-        }
+        let value = [("number", Value::Text(self.0.chars().rev().collect()))];
+        let whole = self.0.len() < Self::SHORTEST_SUFFIX;
+        conditions.and(if whole { CALLER_OR_CALLEE_IS } else { CALLER_OR_CALLEE_ENDS_WITH }, value);
     }
 }
 
@@ -48,22 +45,26 @@ fn bare(text: &str) -> String {
     text.strip_prefix('+').or_else(|| text.strip_prefix("00")).unwrap_or(&text).to_owned()
 }
 
-/// The user part normalised as [`bare`] does it, in SQL.
-macro_rules! bare_number {
-    ($column:literal) => {
-        concat!("replaceRegexpOne(lowerUTF8(replaceRegexpAll(", $column, ", '[ ()./-]', '')), '^([+]|00)', '')")
+/// The columns `caller_reversed` and `callee_reversed` hold user parts as [`bare`] makes them, from their end, and the projections of
+/// `calls` have them in order: an end is looked for as a beginning, and only rows that have it are read.
+macro_rules! calls_with_number {
+    ($before:literal, $after:literal) => {
+        concat!(
+            "(first_at, call_uid) GLOBAL IN (SELECT first_at, call_uid FROM calls WHERE ",
+            $before,
+            "caller_reversed",
+            $after,
+            " UNION ALL SELECT first_at, call_uid FROM calls WHERE ",
+            $before,
+            "callee_reversed",
+            $after,
+            ")"
+        )
     };
 }
 
-const CALLER_OR_CALLEE_IS: &str =
-    concat!(bare_number!("caller_user"), " = {number:String} OR ", bare_number!("callee_user"), " = {number:String}");
-const CALLER_OR_CALLEE_ENDS_WITH: &str = concat!(
-    "endsWith(",
-    bare_number!("caller_user"),
-    ", {number:String}) OR endsWith(",
-    bare_number!("callee_user"),
-    ", {number:String})"
-);
+const CALLER_OR_CALLEE_IS: &str = calls_with_number!("", " = {number:String}");
+const CALLER_OR_CALLEE_ENDS_WITH: &str = calls_with_number!("startsWith(", ", {number:String})");
 
 /// Addresses from `low` to `high` (IPv4 mapped into IPv6 as the tables have it), and a port if one was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

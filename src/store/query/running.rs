@@ -106,7 +106,7 @@ impl CallRow {
     }
 }
 
-/// What [`CallSort::Worst`] sorts by, 0..=1000: the same as the expression of [`super::calls`] in SQL.
+/// What [`CallSort::Worst`] sorts by, 0..=1000: the same as the column `badness` of `calls`.
 pub fn badness(call: &CallRecord) -> i64 {
     let clean = if call.mos_worst_scale == "nb" { 4.41 } else { 4.5 };
     let heard = call.mos_worst.map_or(0, |mos| {

@@ -1,0 +1,307 @@
+//! The dashboards: their structure, and every query of theirs as the plugin of the data source expands it, run through the read-only
+//! endpoint over a seeded history.
+
+use crate::embedded;
+use crate::endpoint::{open, request};
+use auscult::store::Store;
+use auscult::store::endpoint::Access;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use testkit::history::History;
+
+const KEY: &str = "x-clickhouse-key: r\r\n";
+
+fn dashboards() -> Vec<(String, Value)> {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/dashboards");
+    let mut all: Vec<(String, Value)> = std::fs::read_dir(dir)
+        .unwrap()
+        .filter_map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_name()?.to_str()?.to_owned();
+            let text = std::fs::read_to_string(path.extension().filter(|e| *e == "json").map(|_| &path)?).unwrap();
+            Some((name, serde_json::from_str(&text).unwrap()))
+        })
+        .collect();
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(all.len(), 5);
+    all
+}
+
+fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+    value.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn string<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Names of variables in a text: `${name}`, `${name:format}` and `$name`, without Grafana's own.
+fn variables(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in text.match_indices('$') {
+        let rest = text[at + 1..].trim_start_matches('{');
+        let name: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        if !name.is_empty() && !name.starts_with("__") {
+            found.insert(name);
+        }
+    }
+    found
+}
+
+/// What a link must lead to: another dashboard, or a page of ours.
+fn check_link(url: &str, uids: &BTreeSet<String>, fields: &str) {
+    if let Some(path) = url.strip_prefix("/d/") {
+        let uid: String = path.chars().take_while(|c| *c != '?').collect();
+        assert!(uids.contains(&uid), "{url}");
+    } else {
+        let path = url.strip_prefix("${base}").unwrap_or_else(|| panic!("{url} leads to neither a dashboard nor the page"));
+        assert!(path.starts_with("/calls/${__data.fields") || path.starts_with("/?"), "{url}");
+        assert!(!path.contains("__url_time_range"), "{url}: the page takes times as RFC 3339");
+    }
+    if let Some((_, rest)) = url.split_once("__data.fields") {
+        let name: String = rest.trim_start_matches(['[', '"', '.']).chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
+        assert!(fields.contains(&name), "{url}: no column {name}");
+    }
+}
+
+#[test]
+fn their_structure_is_sound() {
+    let all = dashboards();
+    let uids: BTreeSet<String> = all.iter().map(|(_, d)| string(d, "/uid").to_owned()).collect();
+    assert_eq!(uids.len(), all.len());
+    for (file, dashboard) in &all {
+        let text = dashboard.to_string();
+        assert!((39..=41).contains(&dashboard["schemaVersion"].as_u64().unwrap()), "{file}");
+        assert!(dashboard["id"].is_null() && dashboard["editable"] == true, "{file}");
+        assert!(dashboard.get("__inputs").is_none() && !text.contains("adhoc"), "{file}");
+        assert!(!string(dashboard, "/title").is_empty() && !string(dashboard, "/description").is_empty(), "{file}");
+        let defined: BTreeSet<String> = list(dashboard, "/templating/list").iter().map(|v| string(v, "/name").to_owned()).collect();
+        assert_eq!(string(dashboard, "/templating/list/0/type"), "datasource", "{file}");
+        for variable in list(dashboard, "/templating/list").iter().filter(|v| v["type"] == "query") {
+            assert_eq!(variable["refresh"], 2, "{file}: {variable}");
+        }
+        let used = variables(&text);
+        assert!(used.is_subset(&defined), "{file}: {used:?} of {defined:?}");
+        assert!(defined.is_subset(&used), "{file}: {defined:?} of {used:?}");
+        for link in list(dashboard, "/links") {
+            check_link(string(link, "/url"), &uids, "");
+        }
+        let mut ids = BTreeSet::new();
+        let mut places: Vec<[u64; 4]> = Vec::new();
+        for panel in list(dashboard, "/panels") {
+            let title = format!("{file}: {}", string(panel, "/title"));
+            assert!(ids.insert(panel["id"].as_u64()), "{title}");
+            assert!(string(panel, "/title").len() > 2 && string(panel, "/description").len() > 20, "{title}");
+            assert!(!string(panel, "/fieldConfig/defaults/unit").is_empty(), "{title}");
+            assert_eq!(string(panel, "/datasource/uid"), "${datasource}", "{title}");
+            assert_eq!(list(panel, "/targets").len(), 1, "{title}");
+            let sql = string(panel, "/targets/0/rawSql");
+            // A percentile shows the number it stands on.
+            let alone = ["Delay variation p95 by codec"];
+            if sql.contains("arrayFirstIndex") && !alone.contains(&string(panel, "/title")) {
+                assert!(sql.contains("streams") || sql.contains("calls"), "{title}");
+            }
+            let defaults = list(panel, "/fieldConfig/defaults/links").iter();
+            let overrides = list(panel, "/fieldConfig/overrides").iter().flat_map(|o| list(o, "/properties"));
+            let overrides = overrides.filter(|p| p["id"] == "links").flat_map(|p| list(p, "/value"));
+            defaults.chain(overrides).for_each(|link| check_link(string(link, "/url"), &uids, sql));
+            let [x, y, w, h] = ["x", "y", "w", "h"].map(|side| panel["gridPos"][side].as_u64().unwrap());
+            assert!(x + w <= 24 && w > 0 && h > 0, "{title}");
+            for [ox, oy, ow, oh] in &places {
+                let apart = x + w <= *ox || ox + ow <= x || y + h <= *oy || oy + oh <= y;
+                assert!(apart, "{title} overlaps another panel");
+            }
+            places.push([x, y, w, h]);
+        }
+    }
+}
+
+/// What a viewer has chosen.
+struct View {
+    from: i64,
+    to: i64,
+    step: u64,
+    /// Names and values of variables; those that are missing are `All`.
+    chosen: Vec<(&'static str, String)>,
+}
+
+/// A query as the plugin sends it.
+fn expand(sql: &str, view: &View) -> String {
+    let value = |name: &str| view.chosen.iter().find(|(n, _)| *n == name).map(|(_, value)| value.clone());
+    let mut text = sql.to_owned();
+    // The condition, or nothing when the variable is All.
+    while let Some(at) = text.find("$__conditionalAll(") {
+        let inside = &text[at + "$__conditionalAll(".len()..];
+        let mut depth = 1;
+        let end = inside
+            .char_indices()
+            .find(|(_, c)| {
+                depth += i32::from(*c == '(') - i32::from(*c == ')');
+                depth == 0
+            })
+            .expect("a closing bracket")
+            .0;
+        let (condition, variable) = inside[..end].rsplit_once(", ").expect("two arguments");
+        let kept = value(variable.trim_start_matches('$')).map_or("1=1".to_owned(), |_| condition.to_owned());
+        text = format!("{}{}{}", &text[..at], kept, &inside[end + 1..]);
+    }
+    for (name, value) in &view.chosen {
+        text = text.replace(&format!("${{{name}:singlequote}}"), &format!("'{}'", value.replace('\'', "''")));
+    }
+    let (from, to, step) = (view.from, view.to, view.step);
+    let mut replaced = String::new();
+    let mut rest = text.as_str();
+    while let Some(at) = rest.find("$__") {
+        replaced.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some(after) = rest.strip_prefix("$__interval_s") {
+            replaced.push_str(&step.to_string());
+            rest = after;
+            continue;
+        }
+        let (name, arguments) = rest.split_once('(').unwrap_or_else(|| panic!("{rest}"));
+        let (column, after) = arguments.split_once(')').expect("a closing bracket");
+        replaced.push_str(&match name {
+            "$__timeFilter" => format!("{column} >= toDateTime({from}) AND {column} <= toDateTime({to})"),
+            "$__timeFilter_ms" => format!(
+                "{column} >= fromUnixTimestamp64Milli({}) AND {column} <= fromUnixTimestamp64Milli({})",
+                from * 1000,
+                to * 1000
+            ),
+            "$__timeInterval" => format!("toStartOfInterval(toDateTime({column}), INTERVAL {step} second)"),
+            other => panic!("{other} is not expanded here"),
+        });
+        rest = after;
+    }
+    replaced + rest
+}
+
+async fn ask(address: &str, sql: &str) -> Result<Value, String> {
+    let path = "/?default_format=JSONCompact&max_execution_time=10&database=auscult";
+    let (status, answer) = request(address, "POST", path, KEY, sql.as_bytes()).await;
+    if status != 200 {
+        return Err(answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned());
+    }
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let body = if head.contains("chunked") { joined(body) } else { body.to_owned() };
+    serde_json::from_str(&body).map_err(|e| format!("{e}: {answer}"))
+}
+
+/// A body that came in chunks (RFC 9112 section 7.1).
+fn joined(body: &str) -> String {
+    let (mut whole, mut rest) = (String::new(), body);
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        whole.push_str(&after[..size]);
+        rest = after[size..].trim_start_matches("\r\n");
+        if size == 0 {
+            break;
+        }
+    }
+    whole
+}
+
+/// Rows of probes, signalling and reports beside the history.
+async fn fill(store: &Store, history: &History) {
+    for statement in history.statements() {
+        store.writer().query_raw(&statement).execute().await.unwrap_or_else(|e| panic!("{e}\n{statement}"));
+    }
+    let from = history.from_s;
+    for statement in [
+        format!(
+            "INSERT INTO capture_intervals (stored_at, probe, site, start_at, length_ms, interface, frames, bytes, dropped_ring, \
+             outcomes, row_id, streams_shed, streams_refused, calls_shed, calls_refused) SELECT toDateTime({from} + 10 * number + 11), \
+             'probe-north', 'north', toDateTime({from} + 10 * number), 10000, 'eth0', 9000, 1000000, number % 50 = 0, \
+             map('media', 8000, 'sip', 1000), number, 0, 0, 0, 0 FROM numbers(8640)"
+        ),
+        format!(
+            "INSERT INTO sip_messages (stored_at, probe, at, call_uid, method, status, reason, src_ip, dst_ip, row_id) SELECT \
+             toDateTime({from}), 'probe-north', toDateTime64({from} + 43200, 9), {}, 'INVITE', 0, '', toIPv6('10.0.0.1'), \
+             toIPv6('10.0.0.2'), 1",
+            history.call_of_middle()
+        ),
+        format!(
+            "INSERT INTO rtcp_reports (stored_at, probe, at, call_uid, kind, src_ip, dst_ip, fraction_lost_pct, row_id) SELECT \
+             toDateTime({from}), 'probe-north', toDateTime64({from} + 43210, 9), {}, 'receiver_report', toIPv6('10.0.0.1'), \
+             toIPv6('10.0.0.2'), 1.5, 1",
+            history.call_of_middle()
+        ),
+    ] {
+        store.writer().query_raw(&statement).execute().await.unwrap_or_else(|e| panic!("{e}\n{statement}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_query_is_answered_as_the_plugin_sends_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    let today = jiff::Timestamp::now().as_second() / 86_400 * 86_400;
+    let history = History { seed: 5, from_s: today - 86_400, days: 1, streams: 24 };
+    fill(&store, &history).await;
+    let sql = format!("SELECT lower(leftPad(hex({}), 16, '0'))", history.call_of_middle());
+    let call: String = store.reader().query(&sql).fetch_one().await.unwrap();
+    let address = open(&store, Access::reader(Some("r".to_owned()))).await;
+    let (from, to) = (history.from_s, history.until_s() - 1);
+    let noon = from + 43_200;
+    let one = |name, value: &str| vec![(name, value.to_owned()), ("call", call.clone())];
+    let views = [
+        View { from: noon - 1800, to: noon + 1800, step: 10, chosen: one("trunk", "trunk-07") },
+        View { from: noon - 10_800, to: noon + 10_800, step: 60, chosen: one("site", "north") },
+        View { from, to, step: 300, chosen: one("codec", "PCMU") },
+        View { from, to, step: 3600, chosen: one("probe", "probe-north") },
+    ];
+    let (mut asked, mut wrong) = (0, Vec::new());
+    for (file, dashboard) in dashboards() {
+        let queries = list(&dashboard, "/templating/list").iter().filter(|v| v["type"] == "query");
+        let queries = queries.map(|v| (string(v, "/name"), string(v, "/query"), 2, ""));
+        let panels = list(&dashboard, "/panels").iter().map(|panel| {
+            let format = panel.pointer("/targets/0/format").and_then(Value::as_u64).unwrap_or(9);
+            (string(panel, "/title"), string(panel, "/targets/0/rawSql"), format, string(panel, "/type"))
+        });
+        let annotations = list(&dashboard, "/annotations/list").iter().map(|a| (string(a, "/name"), string(a, "/target/rawSql"), 1, ""));
+        for (name, sql, format, kind) in queries.chain(panels).chain(annotations) {
+            for view in &views {
+                // The call is in the first two views, and has no codec or probe to choose.
+                let call_dashboard = file == "call.json";
+                if call_dashboard && view.step > 60 && kind != "" {
+                    continue;
+                }
+                let sql = expand(sql, view);
+                let what = format!("{file}, {name}, step {}: {sql}", view.step);
+                let answer = match ask(&address, &sql).await {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        wrong.push(format!("{error} {what}"));
+                        continue;
+                    }
+                };
+                let columns: Vec<(&str, &str)> =
+                    list(&answer, "/meta").iter().map(|c| (string(c, "/name"), string(c, "/type"))).collect();
+                let rows = list(&answer, "/data");
+                if rows.is_empty() {
+                    wrong.push(format!("no row: {what}"));
+                    continue;
+                }
+                if format == 0 {
+                    if columns[0].0 != "time" || !columns[0].1.starts_with("DateTime") {
+                        wrong.push(format!("{columns:?} {what}"));
+                    }
+                    for (name, kind) in &columns[1..] {
+                        let numeric = ["Int", "UInt", "Float", "Nullable(Float", "Nullable(Int", "Nullable(UInt"];
+                        let label = *name == "label" && kind.contains("String");
+                        if !label && !numeric.iter().any(|n| kind.starts_with(n)) {
+                            wrong.push(format!("{name} is {kind}: {what}"));
+                        }
+                    }
+                    let figures = |row: &Value| list(row, "").iter().skip(1).any(|v| !v.is_null());
+                    if !rows.iter().any(figures) {
+                        wrong.push(format!("only NULL: {what}"));
+                    }
+                }
+                asked += 1;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} queries are wrong:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(asked > 150, "{asked}");
+}
