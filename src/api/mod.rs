@@ -5,6 +5,7 @@
 
 mod caller;
 mod calls;
+mod compare;
 mod error;
 mod guard;
 mod health;
@@ -15,9 +16,9 @@ mod listeners;
 mod live;
 mod metrics;
 mod openapi;
+mod outcomes;
 mod page;
 mod params;
-mod outcomes;
 mod stats;
 mod streams;
 
@@ -71,6 +72,7 @@ pub fn app(state: AppState) -> Router {
         .route("/streams", get(streams::list))
         .route("/stats", get(stats::stats))
         .route("/outcomes", get(outcomes::outcomes))
+        .route("/compare", get(compare::compare))
         .route("/live", get(live::events))
         .route("/openapi.json", get(openapi::document))
         .fallback(error::no_such_route)

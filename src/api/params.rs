@@ -2,7 +2,7 @@
 
 use super::ApiError;
 use crate::model::{CallClass, CallState, DiagnosisCode, TrunkDirection};
-use crate::store::query::{MAX_GROUPINGS, AddressRange, CallFilter, MAX_ROWS, OutcomeFilter, PhoneNumber, StreamFilter};
+use crate::store::query::{AddressRange, CallFilter, Figure, MAX_GROUPINGS, MAX_ROWS, OutcomeFilter, PhoneNumber, StreamFilter};
 use crate::units::Timestamp;
 use crate::units::text::clean;
 use axum::extract::{FromRequestParts, Query};
@@ -179,6 +179,63 @@ pub(super) struct OutcomesParams {
     /// Calls that come `from` their trunk, or go `toward` it.
     pub trunk_direction: Option<String>,
     pub site: Option<String>,
+}
+
+/// Parameters of `/compare`.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CompareParams {
+    /// `asr`, `ner`, `ser`, `seer`, `isa`, `bad_calls`, `short_calls`, `pdd_p50`, `pdd_p95`, `setup_p50`, `setup_p95` of calls;
+    /// `delay_variation_p50`, `_p95`, `_p99`, `jitter_p50`, `_p95`, `_p99`, `mos_under_3_6`, `mos_under_3_1`, `one_sided` of streams.
+    pub figure: Option<String>,
+    /// RFC 3339: the window that is judged, at most 92 days.
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub codec: Option<String>,
+    pub trunk: Option<String>,
+    /// Streams and calls that come `from` their trunk, or go `toward` it.
+    pub trunk_direction: Option<String>,
+    pub site: Option<String>,
+    /// What it is compared with: each of these is that of the window above when it is missing. At least one is needed.
+    pub against_from: Option<String>,
+    pub against_to: Option<String>,
+    pub against_codec: Option<String>,
+    pub against_trunk: Option<String>,
+    pub against_trunk_direction: Option<String>,
+    pub against_site: Option<String>,
+}
+
+impl CompareParams {
+    pub fn figure(&self) -> Result<Figure, ApiError> {
+        let names = || Figure::ALL.map(Figure::name).join(", ");
+        let figure = given(&self.figure).and_then(|name| Figure::ALL.into_iter().find(|figure| figure.name() == name));
+        figure.ok_or_else(|| ApiError::bad_request(format!("`figure` must be one of {}", names())))
+    }
+
+    /// The two sides without their windows: what is judged, and what it is compared with.
+    pub fn sides(&self) -> Result<[(Option<String>, OutcomeFilter); 2], ApiError> {
+        let direction =
+            |name: &'static str, value: &Option<String>| parsed(name, value, "from or toward", TrunkDirection::parse);
+        let judged = (
+            text("codec", &self.codec)?,
+            OutcomeFilter {
+                trunk: text("trunk", &self.trunk)?,
+                trunk_direction: direction("trunk_direction", &self.trunk_direction)?,
+                site: text("site", &self.site)?,
+            },
+        );
+        let against = (
+            text("against_codec", &self.against_codec)?.or(judged.0.clone()),
+            OutcomeFilter {
+                trunk: text("against_trunk", &self.against_trunk)?.or(judged.1.trunk.clone()),
+                trunk_direction: direction("against_trunk_direction", &self.against_trunk_direction)?
+                    .or(judged.1.trunk_direction),
+                site: text("against_site", &self.against_site)?.or(judged.1.site.clone()),
+            },
+        );
+        Ok([judged, against])
+    }
 }
 
 impl OutcomesParams {

@@ -65,7 +65,7 @@ pub struct GroupJson {
     #[schema(required)]
     buffer_ms_for_0_5_pct: Option<u16>,
     /// Mean interarrival jitter (RFC 3550) of each stream in each interval.
-    jitter_ms: JitterJson,
+    jitter_ms: JitterPercentilesJson,
     /// Largest jitter after any packet.
     #[schema(required)]
     jitter_max_ms: Option<f32>,
@@ -93,7 +93,7 @@ pub struct LostJson {
 /// By nearest rank over intervals of streams, milliseconds; each at most 4.5 % off between 0.125 ms and 4 s. Null where no jitter
 /// is known.
 #[derive(Serialize, ToSchema)]
-pub struct JitterJson {
+pub struct JitterPercentilesJson {
     #[schema(required)]
     p50: Option<f64>,
     #[schema(required)]
@@ -180,7 +180,7 @@ impl GroupJson {
                 suspected_capture: group.lost_suspected_capture,
             },
             reordered: group.reordered,
-            jitter_ms: JitterJson { p50, p95, p99 },
+            jitter_ms: JitterPercentilesJson { p50, p95, p99 },
             jitter_max_ms: group.jitter_max_ms,
             mos_under_3_6: group.mos_under_3_6,
             mos_under_3_1: group.mos_under_3_1,

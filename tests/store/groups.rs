@@ -116,7 +116,7 @@ fn records(seed: u64, labels: &Labels, policy: &Policy) -> Vec<Record> {
 fn figures(group: &StatsGroup) -> (String, [Option<f64>; 3]) {
     let StatsGroup { jitter_ms, calls: _, ref mos, .. } = *group;
     let mos: Vec<String> = mos.iter().map(|m| format!("{} {:.2} {:.2} {}", m.scale, m.p5, m.p50, m.intervals)).collect();
-    let same = StatsGroup { jitter_ms: [None; 3], calls: None, mos: Vec::new(), ..group.clone() };
+    let same = StatsGroup { jitter_ms: [None; 3], jitter: Vec::new(), calls: None, mos: Vec::new(), ..group.clone() };
     let trimmed = |counts: &[u64]| counts.iter().copied().take(200).collect::<Vec<_>>();
     let same = StatsGroup { pdv: trimmed(&same.pdv), ..same };
     (format!("{same:?} {mos:?}"), jitter_ms)

@@ -12,7 +12,7 @@ const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 const CALL_ENDS_AFTER_MS = 2500;
 const LONGEST_MS = 31 * 86_400_000;
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".md": "text/plain; charset=utf-8" };
-const FILTERS = ["from", "to", "number", "call_id", "address", "codec", "state", "mos_below", "pdv_p95_above", "loss_above", "diagnosis", "trunk", "site"];
+const FILTERS = ["from", "to", "number", "call_id", "address", "codec", "state", "class", "final_code", "mos_below", "pdv_p95_above", "loss_above", "diagnosis", "trunk", "site"];
 /** Parameters per resource; any other is refused, as the real server does. */
 const KNOWN = { "/range": [], "/timeline": [...FILTERS, "buckets"], "/calls": [...FILTERS, "sort", "limit", "cursor"], "/stats": ["from", "to", "group_by", "bucket_s", "codec", "trunk", "site", "address"] };
 export const CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
@@ -126,7 +126,9 @@ function matching(world, query) {
       (!text("address") || addresses.some((address) => address === text("address") || address.startsWith(`${text("address")}:`))) &&
       (!text("codec") || call.codecs.includes(text("codec"))) &&
       (!text("state") || call.state === (text("state") === "active" ? "established" : text("state"))) &&
-      (!text("diagnosis") || call.diagnoses.some((d) => d.code === text("diagnosis"))) &&
+      (!text("class") || text("class").split(",").includes(call.class)) &&
+      (!text("final_code") || text("final_code").split(",").includes(String(call.final_code ?? 0))) &&
+      (!text("diagnosis") || call.diagnoses.some((d) => text("diagnosis").split(",").includes(d.code))) &&
       (!text("trunk") || call.trunk === text("trunk")) &&
       (!text("site") || call.site === text("site")) &&
       (mos === null || (call.mos_worst !== null && call.mos_worst < mos)) &&

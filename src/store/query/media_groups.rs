@@ -267,6 +267,7 @@ impl SumRow {
             pdv: self.pdv,
             late: self.late,
             jitter_ms: [0.5, 0.95, 0.99].map(jitter),
+            jitter: self.jitter,
             jitter_max_ms: self.jitter_max_ms,
             loss_runs: self.loss_runs,
             mos_under_3_6: self.mos_under_3_6,

@@ -4,6 +4,7 @@
 //! as bound parameters. Every question has a bound on time span, rows, run time, memory and how many run at once.
 
 mod calls;
+mod compare;
 mod cursor;
 mod filter;
 mod gate;
@@ -16,6 +17,7 @@ mod statement;
 mod stats;
 mod streams;
 
+pub use compare::{Compared, Comparison, Estimate, Figure, LEAST, Side, Verdict};
 pub use calls::{CallPage, CallRow, CallSort, TimelineBucket};
 pub use cursor::Cursor;
 pub use filter::{AddressRange, CallFilter, PhoneNumber, StreamFilter};

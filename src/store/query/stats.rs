@@ -113,6 +113,8 @@ pub struct StatsGroup {
     pub delays_known: u64,
     /// p50, p95 and p99 over intervals of their mean interarrival jitter.
     pub jitter_ms: [Option<f64>; 3],
+    /// Those means bucket by bucket; empty where single streams were read.
+    pub jitter: Vec<u64>,
     pub jitter_max_ms: Option<f32>,
     /// Per bin of [`crate::model::LossRuns`].
     pub loss_runs: Vec<u64>,
@@ -341,6 +343,7 @@ impl GroupRow {
             late: self.late_sum,
             delays_known: self.delays_known,
             jitter_ms: [0, 1, 2].map(|at| jitter.get(at).filter(|_| self.jitter_known > 0).map(|ms| f64::from(*ms))),
+            jitter: Vec::new(),
             jitter_max_ms: self.jitter_max,
             loss_runs: self.loss_runs_sum,
             mos: mos.into_iter().flatten().collect(),

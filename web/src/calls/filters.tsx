@@ -5,7 +5,8 @@ import { stats } from "../api";
 import { useLoad } from "../hooks";
 import { MomentField } from "../parts";
 import { navigate } from "../router";
-import { DIAGNOSIS_CODES, diagnosisTitle, STATE_CODES, stateWord } from "../words";
+import type { CallClass } from "../types";
+import { CLASS_ORDER, classWord, DIAGNOSIS_CODES, diagnosisTitle, STATE_CODES, stateWord } from "../words";
 import { activeFilters, changed, FILTERS, guessKind, SEARCH_KINDS, searchable, type SearchKind, SORTS } from "./query";
 
 const TYPING_PAUSE_MS = 250;
@@ -39,6 +40,7 @@ export function Filters({ query, from, to }: { query: URLSearchParams; from: str
           <span>Diagnosis</span>
           <select value={query.get("diagnosis") ?? ""} onChange={(event) => set({ diagnosis: event.currentTarget.value })}>
             <option value="">Any</option>
+            <Several value={query.get("diagnosis")} word={diagnosisTitle} />
             {DIAGNOSIS_CODES.map((code) => (
               <option key={code} value={code}>
                 {diagnosisTitle(code)}
@@ -50,6 +52,7 @@ export function Filters({ query, from, to }: { query: URLSearchParams; from: str
           <span>State</span>
           <select value={query.get("state") ?? ""} onChange={(event) => set({ state: event.currentTarget.value })}>
             <option value="">Any</option>
+            <Several value={query.get("state")} word={stateWord} />
             {STATE_CODES.map((code) => (
               <option key={code} value={code}>
                 {stateWord(code)}
@@ -57,6 +60,19 @@ export function Filters({ query, from, to }: { query: URLSearchParams; from: str
             ))}
           </select>
         </label>
+        <label class="field wide">
+          <span>Class</span>
+          <select value={query.get("class") ?? ""} onChange={(event) => set({ class: event.currentTarget.value })}>
+            <option value="">Any</option>
+            <Several value={query.get("class")} word={(code) => classWord(code as CallClass)} />
+            {CLASS_ORDER.map((code) => (
+              <option key={code} value={code}>
+                {classWord(code)}
+              </option>
+            ))}
+          </select>
+        </label>
+        <TextField name="final_code" label="Final code" hint="One or several: 486 or 500,503; 0 is none" query={query} />
         <TextField name="codec" label="Codec" query={query} known={known.codec} />
         <TextField name="trunk" label="Trunk" query={query} known={known.trunk} />
         <TextField name="site" label="Site" query={query} known={known.site} />
@@ -69,6 +85,12 @@ export function Filters({ query, from, to }: { query: URLSearchParams; from: str
       </div>
     </form>
   );
+}
+
+/** What a link asks for that is no single value: several of them. */
+function Several({ value, word }: { value: string | null; word: (code: string) => string }) {
+  if (!value?.includes(",")) return null;
+  return <option value={value}>{value.split(",").map(word).join(" or ")}</option>;
 }
 
 interface Known {

@@ -7,6 +7,8 @@ export const FILTERS = [
   "address",
   "codec",
   "state",
+  "class",
+  "final_code",
   "diagnosis",
   "mos_below",
   "pdv_p95_above",
