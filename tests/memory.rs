@@ -8,12 +8,14 @@
 mod samples;
 
 use auscult::engine::{Engine, EngineCounters, With};
+use auscult::groups::Groups;
 use auscult::live::LiveView;
 use auscult::model::{
     CallRecord, CallState, Diagnosis, DiagnosisCode, Event, Limits, Outcome, OverLimit, Party, Policy, StreamId,
+    TrunkMatch,
 };
 use auscult::store::rows::Record;
-use auscult::units::{Nanos, Timestamp};
+use auscult::units::{BUCKETS, DelayHistogram, Nanos, Timestamp};
 use auscult::wire::LinkType;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -530,6 +532,45 @@ fn the_live_view() {
     assert_eq!((view.snapshot().calls, view.snapshot().streams, view.totals().not_shown), (3_600, 3_600, 800));
 }
 
+/// Sums over streams of as many codecs as fit, with histograms and maps as long as they become; streams that change codec
+/// at every interval; calls that are up.
+#[test]
+fn sums_over_streams_and_calls() {
+    let limits = Limits { groups: 1_100, streams: 2_100, calls: 2_100, ..least() };
+    let mut interval = samples::interval(1, 0);
+    interval.numbers.pdv = DelayHistogram::default();
+    (0..BUCKETS).for_each(|bucket| interval.numbers.pdv.add(bucket, 1 + bucket as u32));
+    let (groups, peak) = peak(|| {
+        let mut groups = Groups::new(&limits, &Policy::default());
+        let mut stated = 0;
+        for round in 0..12i64 {
+            for n in 0..2_100u64 {
+                let mut one = interval.clone();
+                one.stream = StreamId(n);
+                one.start = samples::at(0) + Nanos::from_secs(10 * round);
+                one.codec = format!("codec-{:04}-{}", (n as i64 + round) % 2_100, "x".repeat(100)).into();
+                one.mos.lq = Some(1.0 + (n % 350) as f32 / 100.0);
+                one.numbers.jitter.sum_ns = 1e5 * (1 + n * n) as f64;
+                groups.event(&Event::Interval(Box::new(one)), TrunkMatch::default(), &mut |_| stated += 1);
+                let call = CallRecord {
+                    uid: n,
+                    first_at: samples::at(0),
+                    invite_at: Some(samples::at(0)),
+                    answered_at: Some(samples::at(1)),
+                    state: CallState::Established,
+                    ..CallRecord::default()
+                };
+                groups.event(&Event::CallChanged(Box::new(call)), TrunkMatch::default(), &mut |_| stated += 1);
+            }
+            let end = samples::at(0) + Nanos::from_secs(10 * (round + 2));
+            groups.close_before(end, &mut |_| stated += 1);
+        }
+        groups
+    });
+    assert!(groups.in_other() > 10_000, "half of the groups is for names that are not known");
+    judge(&limits, &["groups", "grouped_streams", "grouped_calls"], peak);
+}
+
 /// What the queue to the store takes for a record is not less than the record takes of the heap.
 #[test]
 fn records_take_what_the_queue_counts() {
@@ -596,9 +637,17 @@ fn records_take_what_the_queue_counts() {
             record.held_bytes()
         );
     }
+    for record in [
+        Record::MediaGroup(Box::new(samples::media_group(1))),
+        Record::CallGroup(Box::new(samples::call_group(1))),
+    ] {
+        let (copy, heap) = peak(|| record.clone());
+        assert!(copy.held_bytes() + 4_096 >= heap, "{}: {} counted, {heap} held", copy.table().name(), copy.held_bytes());
+        bytes.push(copy.table().name());
+    }
     bytes.sort_unstable();
     bytes.dedup();
-    assert_eq!(bytes.len(), 6, "{bytes:?}");
+    assert_eq!(bytes.len(), 8, "{bytes:?}");
 }
 
 /// The queue to the store's writer is bounded in bytes: one long message finds no place where a short one does.

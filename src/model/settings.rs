@@ -281,7 +281,7 @@ const RTCP_COPY: usize = 128;
 const LATE_ADDRESS: usize = 112;
 const LIVE_CALL: usize = 10 * 1024;
 const LIVE_STREAM: usize = 340;
-const GROUP: usize = 16 * 1024;
+const GROUP: usize = 6 * 1024;
 const GROUPED_STREAM: usize = 288;
 const GROUPED_CALL: usize = 96;
 

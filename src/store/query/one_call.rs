@@ -6,7 +6,7 @@ use super::{CallRow, QueryError, Session, StreamRow, Window};
 use crate::units::{Nanos, Timestamp};
 use clickhouse::Row;
 use serde::Deserialize;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::Ipv6Addr;
 
 /// Most streams, intervals, messages and reports shown of one call; a call beyond them is marked as truncated.
@@ -210,11 +210,11 @@ impl Session {
             .value("uid", Value::Uint(uid))
             .fetch_all(&self.client)
             .await?;
-        self.add_codecs(&mut calls).await?;
-        match calls.pop() {
-            Some(call) => self.evidence(call).await.map(Some),
-            None => Ok(None),
-        }
+        let Some(call) = calls.pop() else { return Ok(None) };
+        let mut detail = self.evidence(call).await?;
+        let codecs: BTreeSet<&String> = detail.streams.iter().map(|s| &s.codec).filter(|codec| !codec.is_empty()).collect();
+        detail.call.codecs = codecs.into_iter().cloned().collect();
+        Ok(Some(detail))
     }
 
     /// What is stored of a call: of one that is up, the intervals, messages and reports so far.
