@@ -5,10 +5,10 @@ use auscult::api::{AppState, Check, HostPolicy, LiveFeed, MetricFamily, Telemetr
 use auscult::app::analyze::{AnalyzeArgs, Format, run};
 use auscult::capture::Timeline;
 use auscult::engine::Engine;
+use auscult::groups::Groups;
 use auscult::model::Labels;
 use auscult::model::{Event, Limits, Policy, TimestampSource, TrunkMatch};
 use auscult::store::query::Reader;
-use auscult::groups::Groups;
 use auscult::store::rows::{
     CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow, Table,
 };

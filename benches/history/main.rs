@@ -8,9 +8,11 @@
 //! A day of 1,780 streams at a time, the default, is 15.4 million rows of intervals; ten days are 154 million. With `--data` the
 //! store is kept, and one that is there is not filled again. Needs the engine's library (`make engine`).
 
+#![allow(clippy::disallowed_methods, reason = "it measures")]
+
 use auscult::store::query::{
-    AddressRange, CallFilter, CallSort, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest, PhoneNumber, QueryError, Reader, Session,
-    Source, StatsGroup, StatsRequest, StreamFilter, StreamSort, Window,
+    AddressRange, CallFilter, CallSort, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest, PhoneNumber,
+    QueryError, Reader, Session, Source, StatsGroup, StatsRequest, StreamFilter, StreamSort, Window,
 };
 use auscult::store::{Backend, Store, chdb};
 use auscult::units::{Nanos, Timestamp};
@@ -63,7 +65,10 @@ async fn run(dir: &Path, history: History) -> Outcome<()> {
     sizes(&store).await?;
     let began = Instant::now();
     let packets: u64 = store.reader().query("SELECT sum(packets) FROM stream_intervals").fetch_one().await?;
-    println!("full scan of one column of stream_intervals: {:.0} ms ({packets} packets)", began.elapsed().as_secs_f64() * 1e3);
+    println!(
+        "full scan of one column of stream_intervals: {:.0} ms ({packets} packets)",
+        began.elapsed().as_secs_f64() * 1e3
+    );
     compare(&store, &history).await?;
 
     let stop = Arc::new(AtomicBool::new(false));
@@ -86,7 +91,11 @@ async fn fill(store: &Store, history: &History) -> Outcome<()> {
             eprintln!("filled {} %", 100 * (n + 1) / statements.len());
         }
     }
-    println!("filled with {} rows of intervals in {:.1} min", history.intervals(), began.elapsed().as_secs_f64() / 60.0);
+    println!(
+        "filled with {} rows of intervals in {:.1} min",
+        history.intervals(),
+        began.elapsed().as_secs_f64() / 60.0
+    );
     Ok(())
 }
 
@@ -105,7 +114,8 @@ async fn write(store: Store, history: History, stop: Arc<AtomicBool>, written: A
     let mut begun = tokio::time::Instant::now();
     while !stop.load(Ordering::Relaxed) {
         let more = History { seed: history.seed + 1, from_s, days: 1, streams: WRITTEN_PER_S as u32 };
-        let statement = more.statements().swap_remove(0).replace("numbers(120000)", &format!("numbers({WRITTEN_PER_S})"));
+        let statement =
+            more.statements().swap_remove(0).replace("numbers(120000)", &format!("numbers({WRITTEN_PER_S})"));
         store.writer().query_raw(&statement).execute().await.map_err(|e| e.to_string())?;
         written.fetch_add(WRITTEN_PER_S, Ordering::Relaxed);
         from_s += 10;
@@ -123,13 +133,17 @@ async fn compare(store: &Store, history: &History) -> Outcome<()> {
     let window = Window { from, to: from + Nanos::from_secs(3600) };
     for group_by in [vec![GroupBy::Trunk], vec![GroupBy::Codec, GroupBy::TrunkDirection], vec![GroupBy::Site]] {
         let request = StatsRequest { window, filter: StreamFilter::default(), group_by, bucket: None };
-        let everywhere = StreamFilter { address: Some(AddressRange::parse("::/0").map_err(text)?), ..StreamFilter::default() };
+        let everywhere =
+            StreamFilter { address: Some(AddressRange::parse("::/0").map_err(text)?), ..StreamFilter::default() };
         let sums = session.stats(&request).await.map_err(text)?;
         let began = Instant::now();
         let rows = session.stats(&StatsRequest { filter: everywhere, ..request.clone() }).await.map_err(text)?;
         let took = began.elapsed().as_secs_f64() * 1e3;
-        let figures = |g: &StatsGroup| (g.key.clone(), g.streams, g.packets, g.lost, g.pdv.clone(), g.late.clone(), g.mos.clone());
-        let equal = sums.source == Source::Groups && sums.groups.len() == rows.groups.len()
+        let figures = |g: &StatsGroup| {
+            (g.key.clone(), g.streams, g.packets, g.lost, g.pdv.clone(), g.late.clone(), g.mos.clone())
+        };
+        let equal = sums.source == Source::Groups
+            && sums.groups.len() == rows.groups.len()
             && sums.groups.iter().zip(&rows.groups).all(|(a, b)| figures(a) == figures(b));
         if !equal {
             return Err(format!("sums and rows differ: {:?}", request.group_by).into());
@@ -142,7 +156,8 @@ async fn compare(store: &Store, history: &History) -> Outcome<()> {
 async fn ask(store: &Store, history: &History) -> Outcome<()> {
     let reader = Reader::new(store.reader());
     let until = Timestamp::from_secs(history.until_s());
-    let over = |seconds: i64| Window { from: until - Nanos::from_secs(seconds - 130), to: until - Nanos::from_secs(10) };
+    let over =
+        |seconds: i64| Window { from: until - Nanos::from_secs(seconds - 130), to: until - Nanos::from_secs(10) };
     let (day, all) = (over(86_400), over(86_400 * i64::from(history.days)));
     let stats = |window, group_by: Vec<GroupBy>, bucket: Option<i64>| StatsRequest {
         window,
@@ -182,13 +197,20 @@ async fn ask(store: &Store, history: &History) -> Outcome<()> {
     let detail = |window: Window| Window { from: window.from.max(window.to - Window::MAX_DETAIL), ..window };
     for (name, sort) in [("worst 50 calls, 24 h", CallSort::Worst), ("newest 50 calls, 24 h", CallSort::Newest)] {
         let filter = CallFilter::default();
-        time(name, async || session(&reader, Cost::Lookup).await?.calls(&filter, day, sort, 50, None).await.map(|_| ())).await?;
+        time(name, async || {
+            session(&reader, Cost::Lookup).await?.calls(&filter, day, sort, 50, None).await.map(|_| ())
+        })
+        .await?;
     }
-    let number = CallFilter { number: Some(PhoneNumber::parse("+49301234567").map_err(text)?), ..CallFilter::default() };
+    let number =
+        CallFilter { number: Some(PhoneNumber::parse("+49301234567").map_err(text)?), ..CallFilter::default() };
     let digits = CallFilter { number: Some(PhoneNumber::parse("234567").map_err(text)?), ..CallFilter::default() };
     for (name, filter) in [("a number, all days", number), ("its last six digits, all days", digits)] {
         let window = detail(all);
-        time(name, async || session(&reader, Cost::Scan).await?.calls(&filter, window, CallSort::Newest, 50, None).await.map(|_| ())).await?;
+        time(name, async || {
+            session(&reader, Cost::Scan).await?.calls(&filter, window, CallSort::Newest, 50, None).await.map(|_| ())
+        })
+        .await?;
     }
     let filter = StreamFilter::default();
     time("worst 50 streams, 24 h", async || {
@@ -202,7 +224,10 @@ async fn ask(store: &Store, history: &History) -> Outcome<()> {
     })
     .await?;
     let uid: u64 = store.reader().query(&format!("SELECT {}", history.call_of_middle())).fetch_one().await?;
-    time("one call", async || session(&reader, Cost::Lookup).await?.call(uid).await.map(|found| assert!(found.is_some()))).await?;
+    time("one call", async || {
+        session(&reader, Cost::Lookup).await?.call(uid).await.map(|found| assert!(found.is_some()))
+    })
+    .await?;
     Ok(())
 }
 

@@ -2,15 +2,18 @@
 
 use super::caller::Caller;
 use super::error::ErrorBody;
+use super::export;
 use super::json::{CallJson, CallsJson, DetailJson, RangeJson, TimelineJson, WindowJson};
-use super::params::{CallsParams, Params, TimelineParams, given, is_active, limit, time, whole};
+use super::params::{CallsParams, Params, TimelineParams, given, is_active, limit, no_page, time, whole};
 use super::{ApiError, AppState};
 use crate::store::query::{
-    CallFilter, CallRow, CallSort, Cost, Cursor, MAX_ROWS, RunningList, Session, TimelineBucket, Window,
+    CallFilter, CallRow, CallSort, Cost, Cursor, Listed, MAX_ROWS, RunningList, Session, TimelineBucket, Window,
 };
 use crate::units::{Nanos, Timestamp};
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 
 /// First and last time stored, and how many calls and streams.
 #[utoipa::path(get, path = "/api/v1/range", tag = "calls",
@@ -49,9 +52,22 @@ pub(super) async fn timeline(
 pub(super) async fn list(
     State(state): State<AppState>,
     Caller(client): Caller,
+    headers: HeaderMap,
     Params(params): Params<CallsParams>,
-) -> Result<Json<CallsJson>, ApiError> {
+) -> Result<Response, ApiError> {
     let filter = params.filter()?;
+    if let Some(format) = export::format(params.format.as_deref(), &headers)? {
+        no_page([("sort", &params.sort), ("limit", &params.limit), ("cursor", &params.cursor)])?;
+        if params.state.as_deref().is_some_and(is_active) {
+            return Err(ApiError::bad_request(
+                "calls that are up are listed as JSON only; a file has calls that ended",
+            ));
+        }
+        let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
+        let session = state.reader.session(Cost::Scan, client).await?;
+        let window = session.window(from, to, (state.now)(), Window::MAX_DETAIL).await?;
+        return export::answer(session, Listed::Calls(&filter), window, format).await;
+    }
     let sort = match given(&params.sort) {
         None | Some("worst") => CallSort::Worst,
         Some("newest") => CallSort::Newest,
@@ -63,7 +79,9 @@ pub(super) async fn list(
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
     if params.state.as_deref().is_some_and(is_active) {
         let after = given(&params.cursor).map(|text| RunningList::cursor(text, sort)).transpose()?;
-        return active(&state, (from, to), (filter, sort), limit as usize, after).await.map(Json);
+        return active(&state, (from, to), (filter, sort), limit as usize, after)
+            .await
+            .map(|list| Json(list).into_response());
     }
     let after = given(&params.cursor).map(|text| Session::call_cursor(text, sort)).transpose()?;
     let session = state.reader.session(filter.cost(), client).await?;
@@ -76,7 +94,8 @@ pub(super) async fn list(
         window: WindowJson::from(window),
         calls: page.calls.into_iter().map(CallJson::from).collect(),
         next_cursor: page.next.map(|cursor| cursor.encode()),
-    }))
+    })
+    .into_response())
 }
 
 /// Calls that are up, from the live view alone: a call is in this list or in the store, never in both.

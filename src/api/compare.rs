@@ -68,7 +68,9 @@ pub(super) async fn compare(
     let judged = Side { window, codec, filter };
     let against = Side { window: other, codec: other_codec, filter: other_filter };
     if judged == against {
-        return Err(ApiError::bad_request("nothing to compare with: set `against_from` and `against_to`, or another `against_...`"));
+        return Err(ApiError::bad_request(
+            "nothing to compare with: set `against_from` and `against_to`, or another `against_...`",
+        ));
     }
     let compared = session.compare(figure, &against, &judged).await?;
     let of = if figure.is_of_calls() { "calls" } else { "streams" };

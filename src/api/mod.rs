@@ -7,6 +7,7 @@ mod caller;
 mod calls;
 mod compare;
 mod error;
+mod export;
 mod guard;
 mod health;
 mod json;
@@ -70,6 +71,7 @@ pub fn app(state: AppState) -> Router {
         .route("/calls", get(calls::list))
         .route("/calls/{id}", get(calls::one))
         .route("/streams", get(streams::list))
+        .route("/intervals", get(export::intervals))
         .route("/stats", get(stats::stats))
         .route("/outcomes", get(outcomes::outcomes))
         .route("/compare", get(compare::compare))

@@ -1,6 +1,6 @@
 //! The OpenAPI document, written from the handlers and types themselves.
 
-use super::{calls, compare, health, live, metrics, outcomes, stats, streams};
+use super::{calls, compare, export, health, live, metrics, outcomes, stats, streams};
 use crate::store::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
 use crate::store::query::{MAX_DETAIL_DAYS, MAX_ROWS, MAX_WINDOW_DAYS};
 use axum::http::header;
@@ -21,6 +21,7 @@ use utoipa::OpenApi;
         calls::list,
         calls::one,
         streams::list,
+        export::intervals,
         stats::stats,
         outcomes::outcomes,
         compare::compare,

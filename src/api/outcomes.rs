@@ -5,9 +5,7 @@ use super::error::ErrorBody;
 use super::json::{Ordered, WindowJson, shown};
 use super::params::{OutcomesParams, Params, groupings, time, whole};
 use super::{ApiError, AppState};
-use crate::store::query::{
-    Cost, OutcomeGroup, OutcomeRequest, Outcomes, Share, Source, Spans, Window,
-};
+use crate::store::query::{Cost, OutcomeGroup, OutcomeRequest, Outcomes, Share, Source, Spans, Window};
 use crate::units::{Nanos, Timestamp};
 use axum::Json;
 use axum::extract::State;
@@ -188,7 +186,8 @@ fn concurrent(request: &OutcomeRequest, source: Source, of: &Outcomes) -> Concur
         _ => to - from,
     };
     let known = source == Source::Groups;
-    let mean = (known && span > Nanos::ZERO).then(|| (of.up_ms.max(0) as f64 / span.as_millis_f64() * 1e3).round() / 1e3);
+    let mean =
+        (known && span > Nanos::ZERO).then(|| (of.up_ms.max(0) as f64 / span.as_millis_f64() * 1e3).round() / 1e3);
     ConcurrentJson { mean, max: known.then_some(of.up_max) }
 }
 

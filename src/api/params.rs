@@ -2,7 +2,9 @@
 
 use super::ApiError;
 use crate::model::{CallClass, CallState, DiagnosisCode, TrunkDirection};
-use crate::store::query::{AddressRange, CallFilter, Figure, MAX_GROUPINGS, MAX_ROWS, OutcomeFilter, PhoneNumber, StreamFilter};
+use crate::store::query::{
+    AddressRange, CallFilter, Figure, MAX_GROUPINGS, MAX_ROWS, OutcomeFilter, PhoneNumber, StreamFilter,
+};
 use crate::units::Timestamp;
 use crate::units::text::clean;
 use axum::extract::{FromRequestParts, Query};
@@ -83,6 +85,9 @@ pub(super) struct CallsParams {
     pub limit: Option<String>,
     /// `next_cursor` of the page before; the other parameters must stay as they were.
     pub cursor: Option<String>,
+    /// `json` (default), `csv` or `parquet`; also by `Accept`. A file has all rows in the order of time (up to 1,000,000, of Parquet
+    /// 100,000; more are an error) and takes neither `sort`, `limit` nor `cursor`.
+    pub format: Option<String>,
 }
 
 /// Parameters of `/timeline`: the filters of `/calls`.
@@ -137,6 +142,29 @@ pub(super) struct StreamsParams {
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     pub limit: Option<String>,
     pub cursor: Option<String>,
+    /// `json` (default), `csv` or `parquet`; also by `Accept`. A file has all rows in the order of time (up to 1,000,000, of Parquet
+    /// 100,000; more are an error) and takes neither `sort`, `limit` nor `cursor`.
+    pub format: Option<String>,
+}
+
+/// Parameters of `/intervals`.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct IntervalsParams {
+    /// As in `/streams`.
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub codec: Option<String>,
+    pub trunk: Option<String>,
+    /// Streams that come `from` their trunk, or go `toward` it.
+    pub trunk_direction: Option<String>,
+    pub site: Option<String>,
+    pub address: Option<String>,
+    /// Identity of a call, 16 hexadecimal digits.
+    pub call: Option<String>,
+    /// `csv` (default) or `parquet`, up to 1,000,000 and 100,000 rows.
+    pub format: Option<String>,
 }
 
 /// Parameters of `/stats`.
@@ -270,7 +298,6 @@ impl TimelineParams {
 
 impl StreamsParams {
     pub fn filter(&self) -> Result<StreamFilter, ApiError> {
-        let hexadecimal = |id: &str| (id.len() <= 16).then(|| u64::from_str_radix(id, 16).ok()).flatten();
         let ssrc = |text: &str| match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
             Some(digits) => u32::from_str_radix(digits, 16).ok(),
             None => text.parse().ok(),
@@ -279,12 +306,41 @@ impl StreamsParams {
             address: address(&self.address)?,
             ssrc: parsed("ssrc", &self.ssrc, "0x0000abcd or a decimal number below 2^32", ssrc)?,
             codec: text("codec", &self.codec)?,
-            call_uid: parsed("call", &self.call, "16 hexadecimal digits", hexadecimal)?,
+            call_uid: call_uid(&self.call)?,
             trunk: text("trunk", &self.trunk)?,
             trunk_direction: None,
             site: text("site", &self.site)?,
         })
     }
+}
+
+impl IntervalsParams {
+    pub fn filter(&self) -> Result<StreamFilter, ApiError> {
+        Ok(StreamFilter {
+            address: address(&self.address)?,
+            codec: text("codec", &self.codec)?,
+            call_uid: call_uid(&self.call)?,
+            trunk: text("trunk", &self.trunk)?,
+            trunk_direction: parsed("trunk_direction", &self.trunk_direction, "from or toward", TrunkDirection::parse)?,
+            site: text("site", &self.site)?,
+            ..StreamFilter::default()
+        })
+    }
+}
+
+/// Refuses what a file does not take.
+pub(super) fn no_page(given: [(&str, &Option<String>); 3]) -> Result<(), ApiError> {
+    match given.iter().find(|(_, value)| value.is_some()) {
+        Some((name, _)) => {
+            Err(ApiError::bad_request(format!("a file has all rows in the order of time and takes no `{name}`")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn call_uid(value: &Option<String>) -> Result<Option<u64>, ApiError> {
+    let hexadecimal = |id: &str| (id.len() <= 16).then(|| u64::from_str_radix(id, 16).ok()).flatten();
+    parsed("call", value, "16 hexadecimal digits", hexadecimal)
 }
 
 impl StatsParams {

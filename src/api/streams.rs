@@ -2,13 +2,16 @@
 
 use super::caller::Caller;
 use super::error::ErrorBody;
+use super::export;
 use super::json::WindowJson;
 use super::json_stream::{StreamJson, StreamsJson};
-use super::params::{Params, StreamsParams, given, limit, time};
+use super::params::{Params, StreamsParams, given, limit, no_page, time};
 use super::{ApiError, AppState};
-use crate::store::query::{Session, StreamSort, Window};
+use crate::store::query::{Cost, Listed, Session, StreamSort, Window};
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 
 /// RTP streams, worst first unless asked otherwise, page by page.
 #[utoipa::path(get, path = "/api/v1/streams", tag = "streams", params(StreamsParams),
@@ -16,9 +19,17 @@ use axum::extract::State;
 pub(super) async fn list(
     State(state): State<AppState>,
     Caller(client): Caller,
+    headers: HeaderMap,
     Params(params): Params<StreamsParams>,
-) -> Result<Json<StreamsJson>, ApiError> {
+) -> Result<Response, ApiError> {
     let filter = params.filter()?;
+    if let Some(format) = export::format(params.format.as_deref(), &headers)? {
+        no_page([("sort", &params.sort), ("limit", &params.limit), ("cursor", &params.cursor)])?;
+        let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
+        let session = state.reader.session(Cost::Scan, client).await?;
+        let window = session.window(from, to, (state.now)(), Window::MAX_DETAIL).await?;
+        return export::answer(session, Listed::Streams(&filter), window, format).await;
+    }
     let sort = match given(&params.sort) {
         None | Some("worst") => StreamSort::Worst,
         Some("newest") => StreamSort::Newest,
@@ -37,5 +48,6 @@ pub(super) async fn list(
         window: WindowJson::from(window),
         streams: page.streams.into_iter().map(StreamJson::from).collect(),
         next_cursor: page.next.map(|cursor| cursor.encode()),
-    }))
+    })
+    .into_response())
 }

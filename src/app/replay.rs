@@ -4,11 +4,11 @@
 //! is replayed again, and rows that are in the store already (the same capture gives the same rows) are left out.
 
 use crate::model::Labels;
-use crate::store::{Table, private};
 use crate::store::rows::{
     CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow, row_spans,
 };
 use crate::store::spool::{Files, dead_letters, removed_rows, thaw};
+use crate::store::{Table, private};
 use crate::units::Timestamp;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};

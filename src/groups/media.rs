@@ -1,8 +1,8 @@
 //! Sums over streams.
 
 use crate::model::{
-    CodecId, DISSATISFIED_MOS, FAIR_MOS, GroupTrunk, IntervalReport, LossSource, MediaFigures, OTHER, Presence, RPoints,
-    StreamId,
+    CodecId, DISSATISFIED_MOS, FAIR_MOS, GroupTrunk, IntervalReport, LossSource, MediaFigures, OTHER, Presence,
+    RPoints, StreamId,
 };
 use crate::quality::codecs;
 use crate::units::{Nanos, Timestamp};

@@ -33,7 +33,8 @@ const TRUNK: &str = "concat('trunk-', leftPad(toString(intDiv(s, 8) % 20), 2, '0
 const SITE: &str = "['north', 'south', 'west'][intDiv(s, 8) % 20 % 3 + 1]";
 const PROBE: &str = "concat('probe-', ['north', 'south', 'west'][intDiv(s, 8) % 20 % 3 + 1])";
 /// Nine of ten intervals have the best MOS of their codec.
-const MOS: &str = "round(toFloat32([4.41, 4.41, 4.1, 4.48, 4.5, 4.15, 4.39, 4.14][s % 8 + 1] - if(h % 10 = 0, h % 140, 0) / 100), 2)";
+const MOS: &str =
+    "round(toFloat32([4.41, 4.41, 4.1, 4.48, 4.5, 4.15, 4.39, 4.14][s % 8 + 1] - if(h % 10 = 0, h % 140, 0) / 100), 2)";
 const DIRECTION: &str = "['from', 'toward'][intDiv(s, 480) % 2 + 1]";
 
 impl History {
@@ -186,8 +187,12 @@ fn sums_of_calls(from: i64, to: i64) -> String {
              {ms} IS NOT NULL AND {when})"
         )
     };
-    let (pdd, setup, duration) = (span("pdd_ms", "NOT is_end"), span("setup_ms", "NOT is_end"), span("duration_ms", "is_end"));
-    let failed = span("(toUnixTimestamp64Nano(ended_at) - toUnixTimestamp64Nano(invite_at)) / 1e6", "NOT is_end AND state = 'failed'");
+    let (pdd, setup, duration) =
+        (span("pdd_ms", "NOT is_end"), span("setup_ms", "NOT is_end"), span("duration_ms", "is_end"));
+    let failed = span(
+        "(toUnixTimestamp64Nano(ended_at) - toUnixTimestamp64Nano(invite_at)) / 1e6",
+        "NOT is_end AND state = 'failed'",
+    );
     format!(
         "INSERT INTO call_groups (stored_at, probe, site, trunk, trunk_direction, start_at, length_ms, attempts, answers, final_codes, \
          cancelled, pdd, setup, srd_failed, ended, classes, diagnoses, completed, short, duration, up_ms, up_max, row_id) \

@@ -2,6 +2,7 @@
 
 mod active;
 mod answers;
+mod export;
 mod facts;
 mod routes;
 mod world;

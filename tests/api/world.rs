@@ -26,7 +26,7 @@ pub const START: Timestamp = Timestamp::from_secs(1_772_366_400);
 pub struct World {
     pub router: Router,
     pub live: Arc<LiveFeed>,
-    writer: Client,
+    pub writer: Client,
     _opened: Arc<Opened>,
 }
 

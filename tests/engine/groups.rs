@@ -136,10 +136,12 @@ fn add(all: &mut [u64], more: &[u64]) {
 /// Streams that are silent for some intervals, and that change codec and scale, are counted once in any grouping and window.
 #[test]
 fn different_streams_of_a_window_are_counted_once() {
-    let level: [fn(&MediaFigures) -> &Presence; 4] =
-        [|f| &f.present_before, |f| &f.present_before_codec, |f| &f.present_before_scale, |f| {
-            &f.present_before_codec_scale
-        }];
+    let level: [fn(&MediaFigures) -> &Presence; 4] = [
+        |f| &f.present_before,
+        |f| &f.present_before_codec,
+        |f| &f.present_before_scale,
+        |f| &f.present_before_codec_scale,
+    ];
     let (mut windows, mut again) = (0, 0);
     for seed in 0..6 {
         let frames = World::random(seed, CALLS).build().frames;
@@ -151,7 +153,8 @@ fn different_streams_of_a_window_are_counted_once() {
             for to in times[n..].iter().step_by(11) {
                 for by in 0..8usize {
                     let group = |key: &Key| {
-                        let part = |at: usize, text: &str| if by >> at & 1 == 1 { text.to_owned() } else { String::new() };
+                        let part =
+                            |at: usize, text: &str| if by >> at & 1 == 1 { text.to_owned() } else { String::new() };
                         (part(2, &key.0), part(2, key.1), part(0, &key.2), part(1, key.3))
                     };
                     let mut seen: BTreeMap<_, BTreeSet<StreamId>> = BTreeMap::new();

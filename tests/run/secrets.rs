@@ -100,7 +100,16 @@ fn a_run_writes_and_shows_no_secret() {
     clean("log", &end.said.join("\n"));
     // All rows, and every file.
     let (mut store, address) = Program::store(&data.join("clickhouse"), "127.0.0.1:0");
-    for table in ["calls", "sip_messages", "streams", "stream_intervals", "rtcp_reports", "capture_intervals", "media_groups", "call_groups"] {
+    for table in [
+        "calls",
+        "sip_messages",
+        "streams",
+        "stream_intervals",
+        "rtcp_reports",
+        "capture_intervals",
+        "media_groups",
+        "call_groups",
+    ] {
         let (status, text) = sql(address, Some(TOKEN), &format!("SELECT * FROM {table} FORMAT JSONEachRow"));
         assert_eq!(status, 200, "{text}");
         clean(table, &text);

@@ -54,12 +54,14 @@ fn check_link(url: &str, uids: &BTreeSet<String>, fields: &str) {
         let uid: String = path.chars().take_while(|c| *c != '?').collect();
         assert!(uids.contains(&uid), "{url}");
     } else {
-        let path = url.strip_prefix("${base}").unwrap_or_else(|| panic!("{url} leads to neither a dashboard nor the page"));
+        let path =
+            url.strip_prefix("${base}").unwrap_or_else(|| panic!("{url} leads to neither a dashboard nor the page"));
         assert!(path.starts_with("/calls/${__data.fields") || path.starts_with("/?"), "{url}");
         assert!(!path.contains("__url_time_range"), "{url}: the page takes times as RFC 3339");
     }
     if let Some((_, rest)) = url.split_once("__data.fields") {
-        let name: String = rest.trim_start_matches(['[', '"', '.']).chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
+        let name: String =
+            rest.trim_start_matches(['[', '"', '.']).chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
         assert!(fields.contains(&name), "{url}: no column {name}");
     }
 }
@@ -75,7 +77,8 @@ fn their_structure_is_sound() {
         assert!(dashboard["id"].is_null() && dashboard["editable"] == true, "{file}");
         assert!(dashboard.get("__inputs").is_none() && !text.contains("adhoc"), "{file}");
         assert!(!string(dashboard, "/title").is_empty() && !string(dashboard, "/description").is_empty(), "{file}");
-        let defined: BTreeSet<String> = list(dashboard, "/templating/list").iter().map(|v| string(v, "/name").to_owned()).collect();
+        let defined: BTreeSet<String> =
+            list(dashboard, "/templating/list").iter().map(|v| string(v, "/name").to_owned()).collect();
         assert_eq!(string(dashboard, "/templating/list/0/type"), "datasource", "{file}");
         for variable in list(dashboard, "/templating/list").iter().filter(|v| v["type"] == "query") {
             assert_eq!(variable["refresh"], 2, "{file}: {variable}");
@@ -266,12 +269,14 @@ async fn every_query_is_answered_as_the_plugin_sends_it() {
             let format = panel.pointer("/targets/0/format").and_then(Value::as_u64).unwrap_or(9);
             (string(panel, "/title"), string(panel, "/targets/0/rawSql"), format, string(panel, "/type"))
         });
-        let annotations = list(&dashboard, "/annotations/list").iter().map(|a| (string(a, "/name"), string(a, "/target/rawSql"), 1, ""));
+        let annotations = list(&dashboard, "/annotations/list")
+            .iter()
+            .map(|a| (string(a, "/name"), string(a, "/target/rawSql"), 1, ""));
         for (name, sql, format, kind) in queries.chain(panels).chain(annotations) {
             for view in &views {
                 // The call is in the first two views, and has no codec or probe to choose.
                 let call_dashboard = file == "call.json";
-                if call_dashboard && view.step > 60 && kind != "" {
+                if call_dashboard && view.step > 60 && !kind.is_empty() {
                     continue;
                 }
                 let sql = expand(sql, view);

@@ -6,8 +6,8 @@ use auscult::engine::Engine;
 use auscult::groups::Groups;
 use auscult::model::{Event, Labels, Limits, Policy, TimestampSource};
 use auscult::store::query::{
-    AddressRange, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest, Outcomes, Reader, Source, Spans, StatsGroup,
-    StatsRequest, StreamFilter, Window,
+    AddressRange, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest, Outcomes, Reader, Source, Spans,
+    StatsGroup, StatsRequest, StreamFilter, Window,
 };
 use auscult::store::rowbinary::RowBinary;
 use auscult::store::rows::Record;
@@ -115,7 +115,8 @@ fn records(seed: u64, labels: &Labels, policy: &Policy) -> Vec<Record> {
 /// Figures that must be equal, and those that may differ by the width of a bucket.
 fn figures(group: &StatsGroup) -> (String, [Option<f64>; 3]) {
     let StatsGroup { jitter_ms, calls: _, ref mos, .. } = *group;
-    let mos: Vec<String> = mos.iter().map(|m| format!("{} {:.2} {:.2} {}", m.scale, m.p5, m.p50, m.intervals)).collect();
+    let mos: Vec<String> =
+        mos.iter().map(|m| format!("{} {:.2} {:.2} {}", m.scale, m.p5, m.p50, m.intervals)).collect();
     let same = StatsGroup { jitter_ms: [None; 3], jitter: Vec::new(), calls: None, mos: Vec::new(), ..group.clone() };
     let trimmed = |counts: &[u64]| counts.iter().copied().take(200).collect::<Vec<_>>();
     let same = StatsGroup { pdv: trimmed(&same.pdv), ..same };
@@ -160,7 +161,8 @@ async fn statistics_of_sums_are_those_of_the_rows_of_streams() {
         let (a, b) = (rng.range(0, 1000) as f64 / 1000.0, rng.range(0, 1000) as f64 / 1000.0);
         let window = Window { from: at(a.min(b)), to: at(a.max(b)) };
         let window = if round == 0 { Window { from: at(0.0), to: at(1.0) } } else { window };
-        let all = [GroupBy::Codec, GroupBy::Trunk, GroupBy::TrunkDirection, GroupBy::MosScale, GroupBy::Site, GroupBy::Probe];
+        let all =
+            [GroupBy::Codec, GroupBy::Trunk, GroupBy::TrunkDirection, GroupBy::MosScale, GroupBy::Site, GroupBy::Probe];
         let group_by: Vec<GroupBy> = all.into_iter().filter(|_| rng.chance(0.4)).take(3).collect();
         let bucket = [None, Some(2), Some(10), Some(300), Some(3600)][round % 5].map(Nanos::from_secs);
         let filter = StreamFilter {
@@ -235,10 +237,13 @@ async fn outcomes_of_sums_are_those_of_single_calls() {
         assert_eq!(single.source, Source::Raw);
         // Groups in which calls were up and nothing else happened are not there.
         let busy = |page: &[Outcomes]| -> Vec<Outcomes> {
-            page.iter().filter(|of| of.attempts + of.ended > 0).cloned().map(|of| exact(&of)).collect()
+            page.iter().filter(|of| of.attempts + of.ended > 0).map(exact).collect()
         };
         let (sums, single) = (busy(&sums.groups), busy(&single.groups));
-        assert_eq!(sums.iter().map(|of| &of.key).collect::<Vec<_>>(), single.iter().map(|of| &of.key).collect::<Vec<_>>());
+        assert_eq!(
+            sums.iter().map(|of| &of.key).collect::<Vec<_>>(),
+            single.iter().map(|of| &of.key).collect::<Vec<_>>()
+        );
         for (sum, one) in sums.iter().zip(&single) {
             attempts += sum.attempts;
             let near = |a: &Spans, b: &Spans| {
@@ -249,9 +254,7 @@ async fn outcomes_of_sums_are_those_of_single_calls() {
                         (a, b) => a == b,
                     })
             };
-            let spans = |of: &Outcomes| {
-                [&of.pdd, &of.setup, &of.srd_failed, &of.duration, &of.sdd].map(Clone::clone)
-            };
+            let spans = |of: &Outcomes| [&of.pdd, &of.setup, &of.srd_failed, &of.duration, &of.sdd].map(Clone::clone);
             for (a, b) in spans(sum).iter().zip(&spans(one)) {
                 assert!(near(a, b), "{a:?} {b:?} {request:?}");
             }

@@ -291,15 +291,19 @@ impl Session {
     }
 
     async fn sample(&self, figure: Figure, side: &Side) -> Result<Sample, QueryError> {
-        let without_sums =
-            || QueryError::BadRequest("only times since the store has sums can be compared; ask for later ones".to_owned());
+        let without_sums = || {
+            QueryError::BadRequest("only times since the store has sums can be compared; ask for later ones".to_owned())
+        };
         let Side { window, codec, filter } = side;
         if self.lacks_sums(window.from, window.to).await? {
             return Err(without_sums());
         }
         if figure.is_of_calls() {
             if codec.is_some() {
-                return Err(QueryError::BadRequest(format!("`codec` does not narrow `{}`: calls have several", figure.name())));
+                return Err(QueryError::BadRequest(format!(
+                    "`codec` does not narrow `{}`: calls have several",
+                    figure.name()
+                )));
             }
             let request =
                 OutcomeRequest { window: *window, filter: filter.clone(), group_by: Vec::new(), bucket: None };

@@ -1,8 +1,8 @@
 //! Statistics from sums: as many rows are read as there are groups, and not as there are streams.
 
 use super::levels::{Level, parts};
-use super::stats::{GroupBy, ScaleMos, StatsGroup, StatsRequest};
 use super::statement::{Statement, Value};
+use super::stats::{GroupBy, ScaleMos, StatsGroup, StatsRequest};
 use super::{MAX_ROWS, QueryError, Session};
 use crate::store::schema::GROUPS;
 use crate::units::{HISTOGRAM_VERSION, Timestamp};
@@ -107,11 +107,7 @@ impl GroupBy {
     fn of_sums(self, position: usize) -> Option<&'static str> {
         macro_rules! key {
             ($column:literal) => {
-                [
-                    concat!(", ", $column, " AS k1"),
-                    concat!(", ", $column, " AS k2"),
-                    concat!(", ", $column, " AS k3"),
-                ]
+                [concat!(", ", $column, " AS k1"), concat!(", ", $column, " AS k2"), concat!(", ", $column, " AS k3")]
             };
         }
         let keys = match self {
@@ -217,9 +213,8 @@ impl Session {
              FROM stream_intervals WHERE stored_at < (SELECT ifNull(min(applied_at), toDateTime(0)) + {late:UInt32} \
              FROM schema_migrations WHERE version = {groups:UInt32})",
         );
-        let statement = statement
-            .value("late", Value::Uint(u64::from(late_s)))
-            .value("groups", Value::Uint(u64::from(GROUPS)));
+        let statement =
+            statement.value("late", Value::Uint(u64::from(late_s))).value("groups", Value::Uint(u64::from(GROUPS)));
         let row: Without = statement.fetch_one(&self.client).await?;
         Ok((row.intervals > 0).then_some((row.first, row.last)))
     }
@@ -287,6 +282,9 @@ mod tests {
     #[test]
     fn mos_is_by_nearest_rank() {
         let counts = [(100, 5), (200, 90), (450, 5)];
-        assert_eq!([0.05, 0.051, 0.5, 0.95, 0.96, 1.0].map(|q| mos_quantile(&counts, q)), [1.0, 2.0, 2.0, 2.0, 4.5, 4.5]);
+        assert_eq!(
+            [0.05, 0.051, 0.5, 0.95, 0.96, 1.0].map(|q| mos_quantile(&counts, q)),
+            [1.0, 2.0, 2.0, 2.0, 4.5, 4.5]
+        );
     }
 }

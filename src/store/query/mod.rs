@@ -6,6 +6,7 @@
 mod calls;
 mod compare;
 mod cursor;
+mod export;
 mod filter;
 mod gate;
 mod levels;
@@ -17,9 +18,10 @@ mod statement;
 mod stats;
 mod streams;
 
-pub use compare::{Compared, Comparison, Estimate, Figure, LEAST, Side, Verdict};
 pub use calls::{CallPage, CallRow, CallSort, TimelineBucket};
+pub use compare::{Compared, Comparison, Estimate, Figure, LEAST, Side, Verdict};
 pub use cursor::Cursor;
+pub use export::{Export, FileFormat, Listed, MAX_CSV_ROWS, MAX_PARQUET_ROWS};
 pub use filter::{AddressRange, CallFilter, PhoneNumber, StreamFilter};
 pub use one_call::{CallDetail, IntervalRow, RtcpRow, SipRow};
 pub use outcomes::{OutcomeFilter, OutcomeGroup, OutcomePage, OutcomeRequest, Outcomes, Share, Spans};
@@ -31,8 +33,8 @@ use super::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_
 use crate::units::text::clean;
 use crate::units::{Nanos, Timestamp};
 use clickhouse::{Client, Row, error::Error as ClientError};
-use media_groups::WithoutSums;
 use gate::{Gate, GateLimits, Permit};
+use media_groups::WithoutSums;
 use serde::Deserialize;
 use statement::Statement;
 use std::net::IpAddr;

@@ -212,7 +212,8 @@ impl Session {
             .await?;
         let Some(call) = calls.pop() else { return Ok(None) };
         let mut detail = self.evidence(call).await?;
-        let codecs: BTreeSet<&String> = detail.streams.iter().map(|s| &s.codec).filter(|codec| !codec.is_empty()).collect();
+        let own = detail.streams.iter().filter(|s| s.call_uid == uid && !s.codec.is_empty());
+        let codecs: BTreeSet<&String> = own.map(|s| &s.codec).collect();
         detail.call.codecs = codecs.into_iter().cloned().collect();
         Ok(Some(detail))
     }

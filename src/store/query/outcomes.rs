@@ -141,7 +141,10 @@ impl Outcomes {
     /// count.
     pub fn seer(&self) -> Share {
         let effective = self.answers + self.with_code(|code| matches!(code, 480 | 486 | 600 | 603));
-        (effective, self.attempts - self.with_code(|code| (300..400).contains(&code) || matches!(code, 401 | 402 | 407)))
+        (
+            effective,
+            self.attempts - self.with_code(|code| (300..400).contains(&code) || matches!(code, 401 | 402 | 407)),
+        )
     }
 
     /// Network effectiveness ratio (E.425): answers and outcomes of people to attempts.
@@ -270,7 +273,8 @@ impl OutcomeRequest {
             Source::Raw => parts(from, to, Some(1)),
         };
         let keys = self.group_by.len();
-        let mut statement = Statement::new("SELECT ").text(LISTS[keys]).text(", bucket AS bucket_s").text(figures!("("));
+        let mut statement =
+            Statement::new("SELECT ").text(LISTS[keys]).text(", bucket AS bucket_s").text(figures!("("));
         for (n, part) in parts.iter().enumerate() {
             statement = statement.text(if n > 0 { " UNION ALL SELECT " } else { "SELECT " }).text(match bucket {
                 Some(_) => "toInt64(intDiv(toUnixTimestamp(start_at), {bucket:UInt32}) * {bucket:UInt32}) AS bucket",

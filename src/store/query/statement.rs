@@ -1,6 +1,7 @@
 //! One SQL statement: fixed text and bound parameters, and the run of it.
 
 use super::{CLIENT_TIMEOUT, QueryError};
+use clickhouse::query::{BytesCursor, Query};
 use clickhouse::{Client, RowOwned, RowRead};
 use std::fmt::Write as _;
 
@@ -64,7 +65,19 @@ impl Statement {
         &self.sql
     }
 
+    /// The answer as the engine writes it in a format.
+    pub fn fetch_bytes(self, client: &Client, format: &str) -> Result<BytesCursor, QueryError> {
+        Ok(self.query(client).fetch_bytes(format)?)
+    }
+
     pub async fn fetch_all<T: RowOwned + RowRead>(self, client: &Client) -> Result<Vec<T>, QueryError> {
+        match tokio::time::timeout(CLIENT_TIMEOUT, self.query(client).fetch_all::<T>()).await {
+            Ok(rows) => Ok(rows?),
+            Err(_) => Err(QueryError::TooSlow),
+        }
+    }
+
+    fn query(self, client: &Client) -> Query {
         let mut query = client.query_raw(&self.sql);
         for (name, value) in self.values {
             query = match value {
@@ -76,10 +89,7 @@ impl Statement {
                 Value::Names(v) => query.param(name, v),
             };
         }
-        match tokio::time::timeout(CLIENT_TIMEOUT, query.fetch_all::<T>()).await {
-            Ok(rows) => Ok(rows?),
-            Err(_) => Err(QueryError::TooSlow),
-        }
+        query
     }
 
     pub async fn fetch_one<T: RowOwned + RowRead>(self, client: &Client) -> Result<T, QueryError> {

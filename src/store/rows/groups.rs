@@ -1,7 +1,9 @@
 //! Rows of sums over many streams or calls.
 
 use super::{CallGroupRow, MediaGroupRow, RowId, Table, finite, millis, seconds, whole_millis};
-use crate::model::{CallFigures, CallGroup, GroupPart, GroupTrunk, Labels, MediaFigures, MediaGroup, SpanHistogram, TrunkDirection};
+use crate::model::{
+    CallFigures, CallGroup, GroupPart, GroupTrunk, Labels, MediaFigures, MediaGroup, SpanHistogram, TrunkDirection,
+};
 use crate::units::{DelayHistogram, Timestamp};
 use std::collections::BTreeMap;
 
