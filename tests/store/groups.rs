@@ -1,18 +1,19 @@
 //! Sums over many streams: delivered once in all three tables, and statistics from them are those of the rows of streams.
 
 use crate::samples::{call_group, labels, media_group};
+use crate::schema::{at_version, insert_known, json};
 use crate::{embedded, now, quick};
 use auscult::engine::Engine;
 use auscult::groups::Groups;
 use auscult::model::{Event, Labels, Limits, Policy, TimestampSource};
 use auscult::store::query::{
-    AddressRange, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest, Outcomes, Reader, Source, Spans,
+    AddressRange, CallFilter, CallSort, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest, Outcomes, PhoneNumber, Reader, Source, Spans,
     StatsGroup, StatsRequest, StreamFilter, Window,
 };
 use auscult::store::rowbinary::RowBinary;
-use auscult::store::rows::Record;
+use auscult::store::rows::{CallRow, IntervalRow, Record};
 use auscult::store::writer::Leftover;
-use auscult::store::{Store, StoreWriter};
+use auscult::store::{Backend, Store, StoreWriter};
 use auscult::units::{Nanos, Timestamp};
 use auscult::wire::LinkType;
 use std::time::Duration;
@@ -281,4 +282,55 @@ fn exact(of: &Outcomes) -> Outcomes {
     of.classes.sort_unstable();
     of.diagnoses.sort_unstable();
     of
+}
+
+/// A store of the version before: what it holds is found as before and read from single rows, what comes is read from sums.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_from_before_sums_is_carried_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(library) = crate::library() else { return };
+    let store = Backend::embedded(dir.path().join("data"), Some(library)).open().unwrap();
+    at_version(&store, 17).await;
+    let l = labels();
+    let before = Timestamp(now().0 - 3_600_000_000_000);
+    for (n, user) in [(1u64, "+4930123456"), (2, "0049 30 123-456"), (3, "alice")] {
+        let mut call = crate::samples::call(n);
+        call.caller.user = user.to_owned();
+        insert_known(&store, "calls", json(&CallRow::new(&call, &l, before))).await;
+        let interval = crate::samples::interval(n, 0);
+        insert_known(&store, "stream_intervals", json(&IntervalRow::new(&interval, &l, before))).await;
+    }
+    assert_eq!(store.migrate().await.unwrap(), [18]);
+    let (sender, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), l, quick()).unwrap();
+    for n in 100..103 {
+        assert!(sender.try_send(Record::MediaGroup(Box::new(media_group(n)))));
+        assert!(sender.try_send(Record::CallGroup(Box::new(call_group(n)))));
+    }
+    assert_eq!(writer.drain(Duration::from_secs(20)).await, Leftover::default());
+
+    let reader = Reader::new(store.reader());
+    let session = reader.session(Cost::Scan, None).await.map_err(|e| e.to_string()).unwrap();
+    let start = crate::samples::interval(1, 0).start;
+    let at = |seconds: i64| start + Nanos::from_secs(seconds);
+    let stats = |from, to| StatsRequest {
+        window: Window { from, to },
+        filter: StreamFilter::default(),
+        group_by: vec![GroupBy::Trunk],
+        bucket: None,
+    };
+    let old = session.stats(&stats(at(-60), at(60))).await.unwrap();
+    assert_eq!((old.source, old.groups[0].streams), (Source::Raw, 3));
+    let new = media_group(100).start;
+    let recent = session.stats(&stats(new, new + Nanos::from_secs(60))).await.unwrap();
+    assert_eq!((recent.source, recent.groups[0].packets), (Source::Groups, 9));
+    let both = session.stats(&stats(at(-60), new + Nanos::from_secs(60))).await.unwrap();
+    assert_eq!(both.source, Source::Raw, "one source for a whole window");
+
+    let first_at = crate::samples::call(1).first_at;
+    let window = Window { from: first_at - Nanos::from_secs(60), to: first_at + Nanos::from_secs(60) };
+    for (number, found) in [("030123456", 0), ("+49 (30) 123456", 2), ("123456", 2), ("56", 0), ("ALICE", 3), ("ce", 0)] {
+        let filter = CallFilter { number: Some(PhoneNumber::parse(number).unwrap()), ..CallFilter::default() };
+        let page = session.calls(&filter, window, CallSort::Worst, 50, None).await.unwrap();
+        assert_eq!(page.calls.len(), found, "{number}");
+    }
 }
