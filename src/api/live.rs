@@ -9,10 +9,13 @@ use crate::live::{LiveCall, LiveView, Snapshot};
 use crate::model::{Event as Fact, Limits, RunningCall};
 use crate::store::query::{Cursor, RunningList};
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
 use serde::Serialize;
+use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,17 +30,45 @@ const BACKLOG: usize = 1024;
 /// Current bad calls a new client is told of.
 const MAX_FIRST_CALLS: usize = 200;
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
+/// When a client whose stream broke off tries again.
+const RETRY: Duration = Duration::from_secs(3);
 /// When a browser whose stream ended for a newer one tries again: at once, it would push out another.
 const RETRY_EVICTED: Duration = Duration::from_secs(60);
 
 /// The live view behind one lock, and the changes of calls to whoever listens. The program publishes, the API shows.
 pub struct LiveFeed {
     view: Mutex<LiveView>,
-    changes: broadcast::Sender<LiveCall>,
+    changes: broadcast::Sender<Change>,
+    recent: Mutex<Recent>,
+    /// Tells the changes of this run from those of another.
+    run: u64,
     listeners: Arc<Listeners>,
     closed: AtomicBool,
     /// Lists of running calls that are made at once.
     lists: Semaphore,
+}
+
+/// A change of a call and its number, from 1 on.
+#[derive(Clone)]
+struct Change {
+    number: u64,
+    call: LiveCall,
+}
+
+/// The last changes, for clients that come back.
+#[derive(Default)]
+struct Recent {
+    /// Number of the last change.
+    last: u64,
+    kept: VecDeque<Change>,
+}
+
+/// What a client that comes back has missed.
+enum Missed {
+    /// These changes, and no other.
+    Changes(Vec<Change>),
+    /// More than is kept.
+    Lost(u64),
 }
 
 /// As few as processors can make at once beside measuring.
@@ -49,6 +80,8 @@ impl LiveFeed {
             lists: Semaphore::new(MAX_LISTS),
             view: Mutex::new(LiveView::new(limits)),
             changes: broadcast::channel(BACKLOG).0,
+            recent: Mutex::default(),
+            run: RandomState::new().hash_one(0),
             listeners: Arc::default(),
             closed: AtomicBool::new(false),
         }
@@ -57,10 +90,40 @@ impl LiveFeed {
     /// Folds one event in and tells the listeners. Never waits for them. `trunk` as in [`LiveView::apply`].
     pub fn publish(&self, event: &Fact, trunk: &str) {
         let change = self.view().apply(event, trunk);
-        if let Some(change) = change {
+        if let Some(call) = change {
+            let change = {
+                let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+                recent.last += 1;
+                let change = Change { number: recent.last, call };
+                if recent.kept.len() == BACKLOG {
+                    recent.kept.pop_front();
+                }
+                recent.kept.push_back(change.clone());
+                change
+            };
             // An error only says that nobody listens.
             let _ = self.changes.send(change);
         }
+    }
+
+    /// What came after the event with this `id`; `None` where it is none of this run.
+    fn missed_since(&self, id: &str) -> Option<Missed> {
+        let (run, number) = id.split_once('-')?;
+        let number: u64 = number.parse().ok().filter(|_| run == format!("{:x}", self.run))?;
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if number > recent.last {
+            return None;
+        }
+        let lost = recent.kept.front().map_or(recent.last, |first| first.number - 1).saturating_sub(number);
+        Some(match lost {
+            0 => Missed::Changes(recent.kept.iter().filter(|change| change.number > number).cloned().collect()),
+            _ => Missed::Lost(recent.last - number),
+        })
+    }
+
+    fn event_of(&self, change: Change) -> Event {
+        let id = format!("{:x}-{}", self.run, change.number);
+        event("call", &LiveChange::from(change.call)).id(id)
     }
 
     /// Lets open event streams end within a second, so that the server can shut down.
@@ -165,7 +228,8 @@ impl From<LiveCall> for LiveChange {
 }
 
 /// Server-sent events: `snapshot` at once and every second; `call` for up to 200 calls that are bad right now, then
-/// whenever a call changes; `lagged` to a client that is too slow. At most 64 streams are open, 16 to one address
+/// whenever a call changes, with an `id`. A client that comes back with `Last-Event-ID` gets the changes since instead of the bad calls, or
+/// `lagged` and the bad calls when more than 1,024 came; `retry` is 3 s. `lagged` to a client that is too slow. At most 64 streams are open, 16 to one address
 /// other than loopback: one more ends the oldest stream of the address that has most, with an event `evicted`.
 #[utoipa::path(get, path = "/api/v1/live", tag = "live", responses(
     (status = 200, description = "Events `snapshot` (LiveSnapshot), `call` (LiveChange), `lagged` (LiveLagged), `evicted` (empty)",
@@ -173,19 +237,35 @@ impl From<LiveCall> for LiveChange {
 pub(super) async fn events(
     State(state): State<AppState>,
     Caller(client): Caller,
+    headers: HeaderMap,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let feed = state.live.clone();
     let place = Arc::new(feed.listeners.join(client));
     // Subscribed first: a change between the two is told twice rather than not at all.
-    let changes = BroadcastStream::new(feed.changes.subscribe()).map(|change| match change {
-        Ok(call) => event("call", &LiveChange::from(call)),
-        Err(BroadcastStreamRecvError::Lagged(missed)) => event("lagged", &LiveLagged { missed }),
+    let changes = BroadcastStream::new(feed.changes.subscribe());
+    let id = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    let bad_now =
+        || feed.view().bad_calls(MAX_FIRST_CALLS).into_iter().map(|call| event("call", &LiveChange::from(call)));
+    let (told, news): (u64, Vec<Event>) = match id.and_then(|id| feed.missed_since(id)) {
+        Some(Missed::Changes(missed)) => {
+            let told = missed.last().map_or(0, |change| change.number);
+            (told, missed.into_iter().map(|change| feed.event_of(change)).collect())
+        }
+        Some(Missed::Lost(missed)) => {
+            (0, std::iter::once(event("lagged", &LiveLagged { missed })).chain(bad_now()).collect())
+        }
+        None => (0, bad_now().collect()),
+    };
+    let numbered = feed.clone();
+    let changes = changes.filter_map(move |change| match change {
+        Ok(change) if change.number <= told => None,
+        Ok(change) => Some(numbered.event_of(change)),
+        Err(BroadcastStreamRecvError::Lagged(missed)) => Some(event("lagged", &LiveLagged { missed })),
     });
-    let bad_now = feed.view().bad_calls(MAX_FIRST_CALLS);
-    let bad_now = tokio_stream::iter(bad_now).map(|call| event("call", &LiveChange::from(call)));
+    let bad_now = tokio_stream::iter(news);
     let watched = feed.clone();
     let snapshot = move || event("snapshot", &LiveSnapshot::from(watched.view().snapshot()));
-    let first = tokio_stream::once(snapshot());
+    let first = tokio_stream::once(snapshot().retry(RETRY));
     let ticks = IntervalStream::new(tokio::time::interval(SNAPSHOT_EVERY)).skip(1).map(move |_| snapshot());
     let evicted = Box::pin(place.clone().evicted());
     let stream = first.chain(bad_now).chain(ticks.merge(changes)).take_while(move |_| feed.open());

@@ -11,7 +11,7 @@ async fn lists_come_as_csv_and_parquet() {
         call(
             1,
             0,
-            json!({"caller_user": "+4930123", "callee_user": "=cmd|' /C calc'!A0", "caller_name": "a,\"b\"\nc",
+            json!({"caller_user": "+4930123", "callee_user": "=cmd|' /C calc'!A0", "caller_name": "a,\"b\"\n; =c\u{202e}",
             "signalling_src_ip": "::ffff:192.0.2.1", "signalling_src_port": 5060, "diagnoses": [["no_media", 0.9, "x"]]}),
         ),
         call(2, 10, json!({"caller_user": "+cmd", "callee_user": "@SUM(A1)", "trunk": "-trunk"})),
@@ -35,7 +35,7 @@ async fn lists_come_as_csv_and_parquet() {
         "\"0000000000000001\"",
         "\"+4930123\"",
         "\"'=cmd|' /C calc'!A0\"",
-        "\"a,\"\"b\"\"\nc\"",
+        "\"a,\"\"b\"\" ;' =c \"",
         "192.0.2.1 5060",
         "\"'+cmd\"",
         "\"'@SUM(A1)\"",

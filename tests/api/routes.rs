@@ -421,10 +421,47 @@ async fn events(body: Body, enough: impl Fn(&str) -> bool) -> String {
 }
 
 async fn open_live(live: &Arc<LiveFeed>) -> axum::response::Response {
+    open_live_after(live, None).await
+}
+
+/// Opens the events as a client that comes back does.
+async fn open_live_after(live: &Arc<LiveFeed>, last: Option<&str>) -> axum::response::Response {
     let router = service(Client::default(), live.clone(), true);
-    let request =
-        Request::get("/api/v1/live").header(header::HOST, "localhost").body(Body::empty()).expect("a request");
-    router.oneshot(request).await.expect("an answer")
+    let mut request = Request::get("/api/v1/live").header(header::HOST, "localhost");
+    if let Some(last) = last {
+        request = request.header("last-event-id", last);
+    }
+    router.oneshot(request.body(Body::empty()).expect("a request")).await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_gets_what_it_missed() {
+    let live = Arc::new(LiveFeed::new(&Limits::default()));
+    let first = open_live(&live).await;
+    live.publish(&changed(1, CallState::Established, Some(DiagnosisCode::NoMedia)), "");
+    let text = events(first.into_body(), |text| text.contains("id: ")).await;
+    assert!(text.contains("retry: 3000"), "{text}");
+    let id = text.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id").to_owned();
+    for uid in 10..13 {
+        live.publish(&changed(uid, CallState::Trying, None), "");
+    }
+    let back = open_live_after(&live, Some(&id)).await;
+    live.publish(&changed(13, CallState::Trying, None), "");
+    let text = events(back.into_body(), |text| text.contains("000000000000000d")).await;
+    let calls: Vec<&str> = text.lines().filter(|line| line.starts_with("data: {\"id\"")).collect();
+    let ids: Vec<&str> = calls.iter().map(|line| &line[13..29]).collect();
+    assert_eq!(ids, ["000000000000000a", "000000000000000b", "000000000000000c", "000000000000000d"], "{text}");
+    // More than is kept, and an id of another run.
+    for uid in 100..1_300 {
+        live.publish(&changed(uid, CallState::Trying, None), "");
+    }
+    let late = events(open_live_after(&live, Some(&id)).await.into_body(), |text| text.contains("no_media")).await;
+    assert!(late.contains("event: lagged\ndata: {\"missed\":1204}"), "{late}");
+    for stranger in ["0-5", "x", "-", "0-99999999999999999999"] {
+        let text =
+            events(open_live_after(&live, Some(stranger)).await.into_body(), |text| text.contains("no_media")).await;
+        assert!(!text.contains("lagged"), "{stranger}: {text}");
+    }
 }
 
 #[tokio::test]

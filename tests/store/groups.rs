@@ -7,8 +7,8 @@ use auscult::engine::Engine;
 use auscult::groups::Groups;
 use auscult::model::{Event, Labels, Limits, Policy, TimestampSource};
 use auscult::store::query::{
-    AddressRange, CallFilter, CallSort, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest, Outcomes, PhoneNumber, Reader, Source, Spans,
-    StatsGroup, StatsRequest, StreamFilter, Window,
+    AddressRange, CallFilter, CallSort, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest, Outcomes,
+    PhoneNumber, Reader, Source, Spans, StatsGroup, StatsRequest, StreamFilter, Window,
 };
 use auscult::store::rowbinary::RowBinary;
 use auscult::store::rows::{CallRow, IntervalRow, Record};
@@ -328,7 +328,8 @@ async fn a_store_from_before_sums_is_carried_on() {
 
     let first_at = crate::samples::call(1).first_at;
     let window = Window { from: first_at - Nanos::from_secs(60), to: first_at + Nanos::from_secs(60) };
-    for (number, found) in [("030123456", 0), ("+49 (30) 123456", 2), ("123456", 2), ("56", 0), ("ALICE", 3), ("ce", 0)] {
+    for (number, found) in [("030123456", 0), ("+49 (30) 123456", 2), ("123456", 2), ("56", 0), ("ALICE", 3), ("ce", 0)]
+    {
         let filter = CallFilter { number: Some(PhoneNumber::parse(number).unwrap()), ..CallFilter::default() };
         let page = session.calls(&filter, window, CallSort::Worst, 50, None).await.unwrap();
         assert_eq!(page.calls.len(), found, "{number}");

@@ -164,7 +164,9 @@ pub(crate) async fn at_version(store: &Store, version: u32) {
 /// Stores a row as the program of that time did, which knew the columns of that time. Returns how many it left out.
 pub(crate) async fn insert_known(store: &Store, table: &str, row: serde_json::Value) -> usize {
     // The store fills in `arrived_at`.
-    let sql = format!("SELECT name FROM system.columns WHERE database = 'auscult' AND table = '{table}' AND name != 'arrived_at'");
+    let sql = format!(
+        "SELECT name FROM system.columns WHERE database = 'auscult' AND table = '{table}' AND name != 'arrived_at'"
+    );
     let columns: Vec<String> = store.reader().query(&sql).fetch_all().await.unwrap();
     let all = row.as_object().unwrap().len();
     let known: serde_json::Map<_, _> =

@@ -40,18 +40,17 @@ pub enum Listed<'a> {
     Intervals(&'a StreamFilter),
 }
 
-/// A text of a stranger in a spreadsheet: one that begins like a formula gets a quotation mark before it. Numbers that begin with
-/// `+` and a digit stay as they are.
+/// A text of a stranger in a spreadsheet, by the rule of `analyze --format csv`: `'` goes before a character that begins a formula, at
+/// the start and behind each semicolon; a sign before digits alone stays. Line breaks and other control characters, which rows of
+/// earlier versions may hold, become spaces.
 macro_rules! cell {
     ($column:literal) => {
         concat!(
-            "if(match(",
+            "arrayStringConcat(arrayMap(part -> if(match(part, '^\\\\s*[=@\u{ff1d}\u{ff20}\u{ff0b}\u{ff0d}]') \
+             OR match(part, '^\\\\s*[+-]') AND NOT match(part, '^\\\\s*[+-]([0-9]+[.]?[0-9]*|[.][0-9]+)$'), concat('\\'', part), part), \
+             splitByChar(';', replaceRegexpAll(",
             $column,
-            ", '^([=@\\t\\r-]|[+][^0-9])'), concat('\\'', ",
-            $column,
-            "), ",
-            $column,
-            ") AS ",
+            ", '[\\\\p{Cc}\\\\x{202A}-\\\\x{202E}\\\\x{2066}-\\\\x{2069}]', ' '))), ';') AS ",
             $column
         )
     };
