@@ -17,14 +17,14 @@ use axum::response::{IntoResponse, Response};
 
 /// First and last time stored, and how many calls and streams.
 #[utoipa::path(get, path = "/api/v1/range", tag = "calls",
-    responses((status = 200, body = RangeJson), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
+    responses((status = 200, body = RangeJson), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn range(State(state): State<AppState>, Caller(client): Caller) -> Result<Json<RangeJson>, ApiError> {
     Ok(Json(state.reader.session(Cost::Lookup, client).await?.range().await?.into()))
 }
 
 /// How many calls began when, by [class](/docs/metrics#class).
 #[utoipa::path(get, path = "/api/v1/timeline", tag = "calls", params(TimelineParams),
-    responses((status = 200, body = TimelineJson), (status = 400, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
+    responses((status = 200, body = TimelineJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn timeline(
     State(state): State<AppState>,
     Caller(client): Caller,
@@ -34,7 +34,7 @@ pub(super) async fn timeline(
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
     let wanted = whole("buckets", &params.buckets, 1, MAX_ROWS)?.unwrap_or(120);
     let session = state.reader.session(Cost::Scan, client).await?;
-    let window = session.window(from, to, (state.now)(), Window::MAX_DETAIL).await?;
+    let window = session.window(from, to, (state.now)(), filter.longest(from.is_some() && to.is_some())).await?;
     let bucket_s = bucket_length(window.length(), wanted);
     let length = Nanos::from_secs(bucket_s);
     let buckets = match params.state.as_deref().is_some_and(is_active) {
@@ -48,7 +48,7 @@ pub(super) async fn timeline(
 /// Calls, worst first unless asked otherwise, page by page. `state=active` lists the calls that are up, with their verdict so
 /// far; all others are calls that ended.
 #[utoipa::path(get, path = "/api/v1/calls", tag = "calls", params(CallsParams),
-    responses((status = 200, body = CallsJson), (status = 400, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
+    responses((status = 200, body = CallsJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn list(
     State(state): State<AppState>,
     Caller(client): Caller,
@@ -65,7 +65,7 @@ pub(super) async fn list(
         }
         let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
         let session = state.reader.session(Cost::Scan, client).await?;
-        let window = session.window(from, to, (state.now)(), Window::MAX_DETAIL).await?;
+        let window = session.window(from, to, (state.now)(), filter.longest(from.is_some() && to.is_some())).await?;
         return export::answer(session, Listed::Calls(&filter), window, format).await;
     }
     let sort = match given(&params.sort) {
@@ -87,7 +87,7 @@ pub(super) async fn list(
     let session = state.reader.session(filter.cost(), client).await?;
     let window = match &after {
         Some(cursor) => cursor.window,
-        None => session.window(from, to, (state.now)(), Window::MAX_DETAIL).await?,
+        None => session.window(from, to, (state.now)(), filter.longest(from.is_some() && to.is_some())).await?,
     };
     let page = session.calls(&filter, window, sort, limit, after.as_ref()).await?;
     Ok(Json(CallsJson {
@@ -132,7 +132,7 @@ async fn active(
 /// is known so far; the rows of its streams come when they end.
 #[utoipa::path(get, path = "/api/v1/calls/{id}", tag = "calls",
     params(("id" = String, Path, description = "16 hexadecimal digits")),
-    responses((status = 200, body = DetailJson), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
+    responses((status = 200, body = DetailJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 404, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn one(
     State(state): State<AppState>,
     Caller(client): Caller,

@@ -50,7 +50,7 @@ pub struct EstimateJson {
 
 /// One figure of two windows or two groups, with the difference, its interval of confidence, and a verdict.
 #[utoipa::path(get, path = "/api/v1/compare", tag = "stats", params(CompareParams),
-    responses((status = 200, body = CompareJson), (status = 400, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
+    responses((status = 200, body = CompareJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn compare(
     State(state): State<AppState>,
     Caller(client): Caller,

@@ -1,4 +1,4 @@
-//! Errors as `{"error":{"code","message"}}`: one clear line, and a status a program can act on.
+//! Errors as problem details (RFC 9457): one clear line, a status and a code a program can act on, and the parameter at fault.
 
 use crate::store::query::QueryError;
 use axum::Json;
@@ -14,9 +14,23 @@ pub struct ApiError {
     pub message: String,
 }
 
-/// Body of every answer that is not a success.
+/// Body of every answer that is not a success: problem details (RFC 9457).
 #[derive(Serialize, ToSchema)]
 pub struct ErrorBody {
+    /// `about:blank`: the status says what kind of problem it is, `code` which.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Reason phrase of the status.
+    title: &'static str,
+    status: u16,
+    /// One line: what is wrong and what to do.
+    detail: String,
+    /// As `error.code`.
+    code: &'static str,
+    /// The query parameter at fault, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<String>,
+    /// The same in the form of earlier versions.
     error: ErrorText,
 }
 
@@ -44,13 +58,31 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = ErrorBody { error: ErrorText { code: self.code, message: self.message } };
+        let body = ErrorBody {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            detail: self.message.clone(),
+            code: self.code,
+            parameter: (self.status == StatusCode::BAD_REQUEST).then(|| parameter(&self.message)).flatten(),
+            error: ErrorText { code: self.code, message: self.message },
+        };
         let mut response = (self.status, Json(body)).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }
+}
+
+/// The parameter that a message names first, between grave accents as all of them do.
+fn parameter(message: &str) -> Option<String> {
+    let name = message.split('`').nth(1)?;
+    let is_name = !name.is_empty()
+        && name.len() <= 32
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    is_name.then(|| name.to_owned())
 }
 
 impl From<QueryError> for ApiError {

@@ -40,7 +40,7 @@ struct Document;
 pub fn openapi_json() -> String {
     let mut document = Document::openapi();
     let bounds = format!(
-        " Every query is bounded: {MAX_DETAIL_DAYS} days ({MAX_WINDOW_DAYS} for statistics from sums), {MAX_ROWS} rows, {MAX_EXECUTION_S} seconds, {} MB of memory; \
+        " Every query is bounded: {MAX_DETAIL_DAYS} days ({MAX_WINDOW_DAYS} for calls, and for statistics from sums), {MAX_ROWS} rows, {MAX_EXECUTION_S} seconds, {} MB of memory; \
          {SCANS_AT_ONCE} that read a whole window and {LOOKUPS_AT_ONCE} others at once. One more waits for its turn, clients \
          taking turns; 503 says that none came in time, 429 that this address has too many waiting. Both have `Retry-After`.",
         QUERY_MEMORY_BYTES / 1_000_000

@@ -120,7 +120,7 @@ pub struct ConcurrentJson {
 
 /// Final codes, ratios and times to set up of the calls of the window, over any grouping and as a time series.
 #[utoipa::path(get, path = "/api/v1/outcomes", tag = "stats", params(OutcomesParams),
-    responses((status = 200, body = OutcomesJson), (status = 400, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
+    responses((status = 200, body = OutcomesJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn outcomes(
     State(state): State<AppState>,
     Caller(client): Caller,

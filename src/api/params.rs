@@ -41,9 +41,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub(super) struct CallsParams {
-    /// RFC 3339. Without `from` and `to`: all that is stored when it spans at most 31 days, else its last 31 days.
+    /// RFC 3339. Without `from` and `to`: all that is stored when it spans at most 31 days (92 with `number` or `call_id`), else its last
+    /// days.
     pub from: Option<String>,
-    /// RFC 3339, at most 31 days after `from`.
+    /// RFC 3339, at most 92 days after `from`.
     pub to: Option<String>,
     /// User part of caller or callee: the whole of it or its end. Separators, `+` and `00` in front do not matter.
     pub number: Option<String>,

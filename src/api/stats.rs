@@ -127,7 +127,7 @@ pub struct ScaleMosJson {
 
 /// Loss, delay variation and MOS of the intervals that start inside the window, over any grouping and as a time series.
 #[utoipa::path(get, path = "/api/v1/stats", tag = "stats", params(StatsParams),
-    responses((status = 200, body = StatsJson), (status = 400, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
+    responses((status = 200, body = StatsJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn stats(
     State(state): State<AppState>,
     Caller(client): Caller,

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 
 /// RTP streams, worst first unless asked otherwise, page by page.
 #[utoipa::path(get, path = "/api/v1/streams", tag = "streams", params(StreamsParams),
-    responses((status = 200, body = StreamsJson), (status = 400, body = ErrorBody), (status = 429, description = "Too many queries of this address wait", body = ErrorBody), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody)))]
+    responses((status = 200, body = StreamsJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn list(
     State(state): State<AppState>,
     Caller(client): Caller,

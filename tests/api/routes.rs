@@ -29,8 +29,8 @@ const MATRIX: &[(&str, &str, u16)] = &[
     ("/api/v1/timeline", "/api/v1/timeline?buckets=1000", 200),
     ("/api/v1/timeline", "/api/v1/timeline?buckets=0", 400),
     ("/api/v1/timeline", "/api/v1/timeline?buckets=1001", 400),
-    ("/api/v1/timeline", "/api/v1/timeline?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:01Z", 400),
-    ("/api/v1/timeline", "/api/v1/timeline?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", 200),
+    ("/api/v1/timeline", "/api/v1/timeline?from=2026-01-01T00:00:00Z&to=2026-04-03T00:00:01Z", 400),
+    ("/api/v1/timeline", "/api/v1/timeline?from=2026-01-01T00:00:00Z&to=2026-04-03T00:00:00Z", 200),
     ("/api/v1/calls", "/api/v1/calls", 200),
     ("/api/v1/calls", "/api/v1/calls?limit=1000", 200),
     ("/api/v1/calls", "/api/v1/calls?limit=1001", 400),
@@ -39,7 +39,9 @@ const MATRIX: &[(&str, &str, u16)] = &[
     ("/api/v1/calls", "/api/v1/calls?limit=99999999999999999999", 400),
     ("/api/v1/calls", "/api/v1/calls?limit=", 200),
     ("/api/v1/calls", "/api/v1/calls?limit=1&limit=2", 400),
-    ("/api/v1/calls", "/api/v1/calls?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:01Z", 400),
+    ("/api/v1/calls", "/api/v1/calls?from=2026-01-01T00:00:00Z&to=2026-04-03T00:00:01Z", 400),
+    ("/api/v1/calls", "/api/v1/calls?from=2026-01-01T00:00:00Z&to=2026-04-03T00:00:00Z&number=4930", 200),
+    ("/api/v1/streams", "/api/v1/streams?from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:01Z", 400),
     ("/api/v1/calls", "/api/v1/calls?from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z", 400),
     ("/api/v1/calls", "/api/v1/calls?from=1677-09-22T00:00:00Z&to=2262-01-01T00:00:00Z", 400),
     ("/api/v1/calls", "/api/v1/calls?from=yesterday", 400),
@@ -149,13 +151,26 @@ async fn every_route_takes_and_refuses_what_it_should() {
         if uri.starts_with("/api") {
             assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store", "{uri}");
             let file = uri.contains("/intervals") && *expected == 200;
-            assert!(file || answer.headers[header::CONTENT_TYPE] == "application/json", "{uri}");
+            let kind = if *expected < 400 { "application/json" } else { "application/problem+json" };
+            assert!(file || answer.headers[header::CONTENT_TYPE] == kind, "{uri}");
         }
         if *expected >= 400 {
             let error = &answer.json()["error"];
             let message = error["message"].as_str().unwrap_or_default();
             assert!(!message.is_empty() && !message.contains('\n') && message.len() < 500, "{uri}: {message}");
             assert!(error["code"].is_string(), "{uri}");
+            let problem = answer.json();
+            assert_eq!((&problem["detail"], &problem["code"]), (&error["message"], &error["code"]), "{uri}");
+            assert_eq!(
+                (problem["status"].as_u64(), &problem["type"]),
+                (Some(u64::from(*expected)), &json!("about:blank"))
+            );
+            if let Some(parameter) = problem["parameter"].as_str() {
+                assert!(
+                    uri.contains(&format!("{parameter}=")) || message.contains("must be") || message.contains("set `"),
+                    "{uri}: {parameter}"
+                );
+            }
         }
         if uri.starts_with("/api") || *expected == 404 {
             let refused = send(&world.router, Request::post(*uri).header(header::HOST, "localhost")).await;
@@ -335,7 +350,7 @@ async fn one_client_that_asks_too_much_is_told_so_and_others_are_not() {
 fn one_budget_of_a_query_in_code_and_document() {
     let document = openapi_json();
     let text = format!(
-        "31 days (92 for statistics from sums), 1000 rows, {MAX_EXECUTION_S} seconds, {} MB of memory; {SCANS_AT_ONCE} that read a whole window and {LOOKUPS_AT_ONCE} others at once",
+        "31 days (92 for calls, and for statistics from sums), 1000 rows, {MAX_EXECUTION_S} seconds, {} MB of memory; {SCANS_AT_ONCE} that read a whole window and {LOOKUPS_AT_ONCE} others at once",
         QUERY_MEMORY_BYTES / 1_000_000
     );
     assert!(document.contains(&text), "{text}");

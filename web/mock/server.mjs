@@ -10,7 +10,7 @@ import { bufferFor } from "./figures.mjs";
 
 const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 const CALL_ENDS_AFTER_MS = 2500;
-const LONGEST_MS = 31 * 86_400_000;
+const LONGEST_MS = 92 * 86_400_000;
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".md": "text/plain; charset=utf-8" };
 const FILTERS = ["from", "to", "number", "call_id", "address", "codec", "state", "class", "final_code", "mos_below", "pdv_p95_above", "loss_above", "diagnosis", "trunk", "site"];
 /** Parameters per resource; any other is refused, as the real server does. */
@@ -66,7 +66,7 @@ async function answer(world, request, response) {
 }
 
 function problem(code, message) {
-  return { error: { code, message } };
+  return { type: "about:blank", title: "", detail: message, code, error: { code, message } };
 }
 
 function send(response, status, body) {
@@ -99,7 +99,7 @@ function windowOf(world, query) {
   const to = query.get("to") ?? (stored.to ? new Date(Date.parse(stored.to) + 1).toISOString() : "1970-01-01T00:00:00Z");
   if (Number.isNaN(Date.parse(from))) throw new Refused(400, "bad_request", `from: "${from}" is not an RFC 3339 time`);
   if (Number.isNaN(Date.parse(to))) throw new Refused(400, "bad_request", `to: "${to}" is not an RFC 3339 time`);
-  if (Date.parse(to) - Date.parse(from) > LONGEST_MS) throw new Refused(400, "bad_request", "window: longer than 31 days; narrow from and to");
+  if (Date.parse(to) - Date.parse(from) > LONGEST_MS) throw new Refused(400, "bad_request", "window: longer than 92 days; narrow from and to");
   return { from, to };
 }
 

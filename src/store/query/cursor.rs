@@ -32,7 +32,7 @@ impl Cursor {
                 "`cursor` belongs to another `sort`; start from the first page".to_owned(),
             ));
         }
-        if cursor.window.length() > Window::MAX_DETAIL {
+        if cursor.window.length() > Window::MAX {
             return Err(QueryError::BadRequest("`cursor` is not one this service gave out".to_owned()));
         }
         Ok(cursor)

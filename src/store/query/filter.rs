@@ -3,7 +3,7 @@
 use super::statement::{Conditions, Statement, Value};
 use super::{Cost, QueryError, Window};
 use crate::model::{CallClass, CallState, DiagnosisCode, RunningCall, TrunkDirection, mapped};
-use crate::units::Timestamp;
+use crate::units::{Nanos, Timestamp};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// A user part to look for, normalised: no separators, no `+` or `00` in front, lower case.
@@ -188,6 +188,15 @@ pub struct CallFilter {
 }
 
 impl CallFilter {
+    /// Longest window of a list narrowed to this: as long as calls are kept where both ends are given (`whole`), and for what an
+    /// index finds.
+    pub fn longest(&self, whole: bool) -> Nanos {
+        match whole || self.number.is_some() || self.call_id.is_some() {
+            true => Window::MAX,
+            false => Window::MAX_DETAIL,
+        }
+    }
+
     /// What a list narrowed to this costs: numbers are compared as text, addresses and codecs are looked up in the streams.
     pub fn cost(&self) -> Cost {
         let searches = self.number.is_some() || self.address.is_some() || self.codec.is_some();
