@@ -2,6 +2,15 @@
 
 use super::statement::{Statement, Value};
 
+/// Keys of a grouping by their number: how parts name them, and the list of them that is read.
+pub(super) const KEYS: [&str; 4] = ["", ", k1", ", k1, k2", ", k1, k2, k3"];
+pub(super) const LISTS: [&str; 4] = [
+    "emptyArrayString() AS keys",
+    "[toString(k1)] AS keys",
+    "[toString(k1), toString(k2)] AS keys",
+    "[toString(k1), toString(k2), toString(k3)] AS keys",
+];
+
 /// Tables of sums, from the finest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {

@@ -1,6 +1,6 @@
 //! Statistics from sums: as many rows are read as there are groups, and not as there are streams.
 
-use super::levels::{Level, parts};
+use super::levels::{KEYS, Level, LISTS, parts};
 use super::statement::{Statement, Value};
 use super::stats::{GroupBy, ScaleMos, StatsGroup, StatsRequest};
 use super::{MAX_ROWS, QueryError, Session};
@@ -92,15 +92,6 @@ macro_rules! different {
         )
     };
 }
-
-/// Names of a part's keys, and the list of them.
-const KEYS: [&str; 4] = ["", ", k1", ", k1, k2", ", k1, k2, k3"];
-const LISTS: [&str; 4] = [
-    "emptyArrayString() AS keys",
-    "[toString(k1)] AS keys",
-    "[toString(k1), toString(k2)] AS keys",
-    "[toString(k1), toString(k2), toString(k3)] AS keys",
-];
 
 impl GroupBy {
     /// The column of sums as a key of that position; `None` where sums do not have it.

@@ -1,6 +1,6 @@
 //! What became of call attempts: final codes, the ratios of RFC 6076 and ITU-T E.425, and times to set up, over any grouping.
 
-use super::levels::{Level, parts};
+use super::levels::{KEYS, Level, LISTS, parts};
 use super::statement::{Statement, Value};
 use super::stats::{Source, bucket_seconds};
 use super::{MAX_DETAIL_DAYS, MAX_ROWS, QueryError, Session, Window};
@@ -209,14 +209,6 @@ macro_rules! figures {
         )
     };
 }
-
-const LISTS: [&str; 4] = [
-    "emptyArrayString() AS keys",
-    "[toString(k1)] AS keys",
-    "[toString(k1), toString(k2)] AS keys",
-    "[toString(k1), toString(k2), toString(k3)] AS keys",
-];
-const KEYS: [&str; 4] = ["", ", k1", ", k1, k2", ", k1, k2, k3"];
 
 /// A span in milliseconds as a histogram of it alone, or an empty one. Bounds of buckets are rounded differently here: a span
 /// next to a bound may fall into the bucket beside.
