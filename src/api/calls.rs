@@ -68,12 +68,14 @@ pub(super) async fn list(
         let window = session.window(from, to, (state.now)(), filter.longest(from.is_some() && to.is_some())).await?;
         return export::answer(session, Listed::Calls(&filter), window, format).await;
     }
-    let sort = match given(&params.sort) {
-        None | Some("worst") => CallSort::Worst,
-        Some("newest") => CallSort::Newest,
-        Some("oldest") => CallSort::Oldest,
-        Some("longest") => CallSort::Longest,
-        Some(_) => return Err(ApiError::bad_request("`sort` must be worst, newest, oldest or longest")),
+    let by = |name: &str| CallSort::ALL.into_iter().find(|sort| sort.name() == name);
+    let sort = match given(&params.sort).map(by) {
+        None => CallSort::Worst,
+        Some(Some(sort)) => sort,
+        Some(None) => {
+            let names = CallSort::ALL.map(CallSort::name).join(", ");
+            return Err(ApiError::bad_request(format!("`sort` must be one of {names}")));
+        }
     };
     let limit = limit(&params.limit)?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);

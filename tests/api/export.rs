@@ -93,3 +93,33 @@ async fn a_file_that_would_not_be_whole_is_refused() {
     let csv = get(&world.router, &format!("/api/v1/calls?format=csv&{window}")).await;
     assert_eq!(csv.text.lines().count(), 100_002);
 }
+
+#[tokio::test]
+async fn calls_are_sorted_by_each_figure_page_by_page() {
+    let Some(world) = World::new("sorted").await else { return };
+    let figures = [(3.5, Some(2.0), 40.0), (4.1, Some(9.5), 10.0), (2.2, None, 90.0), (4.4, Some(0.1), 5.0)];
+    let rows: Vec<_> = figures
+        .iter()
+        .zip(1..)
+        .map(|((mos, loss, pdv), n)| {
+            call(n, n as i64, json!({"mos_worst": mos, "loss_pct_worst": loss, "pdv_p95_worst_ms": pdv}))
+        })
+        .collect();
+    world.insert("calls", &rows).await;
+    for (sort, expected) in
+        [("mos", ["3", "1", "2", "4"]), ("loss", ["2", "1", "4", "3"]), ("delay_variation", ["3", "1", "2", "4"])]
+    {
+        let (mut seen, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = world.get(&format!("/api/v1/calls?sort={sort}&limit=1{cursor}")).await;
+            seen.extend(
+                page["calls"].as_array().into_iter().flatten().map(|c| c["id"].as_str().unwrap()[15..].to_owned()),
+            );
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+        assert_eq!(seen, expected, "{sort}");
+    }
+}

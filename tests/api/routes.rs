@@ -64,6 +64,8 @@ const MATRIX: &[(&str, &str, u16)] = &[
     ("/api/v1/timeline", "/api/v1/timeline?class=poor,failed&final_code=503", 200),
     ("/api/v1/timeline", "/api/v1/timeline?class=worse", 400),
     ("/api/v1/calls", "/api/v1/calls?sort=longest", 200),
+    ("/api/v1/calls", "/api/v1/calls?sort=loss&limit=1", 200),
+    ("/api/v1/calls", "/api/v1/calls?sort=caller", 400),
     ("/api/v1/calls", "/api/v1/calls?mos_below=NaN", 400),
     ("/api/v1/calls", "/api/v1/calls?mos_below=3.6&pdv_p95_above=20&loss_above=0.5", 200),
     ("/api/v1/calls", "/api/v1/calls?address=1.2.3.4.5", 400),

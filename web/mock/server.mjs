@@ -148,6 +148,9 @@ const SORTS = {
   newest: (x, y) => (x.first_at < y.first_at ? 1 : -1),
   oldest: (x, y) => (x.first_at < y.first_at ? -1 : 1),
   longest: (x, y) => (y.duration_ms ?? 0) - (x.duration_ms ?? 0),
+  mos: (x, y) => (x.mos_worst ?? 9) - (y.mos_worst ?? 9),
+  delay_variation: (x, y) => (y.pdv_p95_worst_ms ?? -1) - (x.pdv_p95_worst_ms ?? -1),
+  loss: (x, y) => (y.loss_pct_worst ?? -1) - (x.loss_pct_worst ?? -1),
 };
 
 function calls(world, query) {

@@ -18,9 +18,36 @@ pub enum CallSort {
     Oldest,
     /// By duration; calls that were never answered come last.
     Longest,
+    /// By the lowest MOS, the largest delay variation, the largest loss; calls without the figure come last. MOS of different scales
+    /// are not comparable: narrow the list by codec.
+    Mos,
+    DelayVariation,
+    Loss,
 }
 
 impl CallSort {
+    pub const ALL: [CallSort; 7] = [
+        CallSort::Worst,
+        CallSort::Newest,
+        CallSort::Oldest,
+        CallSort::Longest,
+        CallSort::Mos,
+        CallSort::DelayVariation,
+        CallSort::Loss,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            CallSort::Worst => "worst",
+            CallSort::Newest => "newest",
+            CallSort::Oldest => "oldest",
+            CallSort::Longest => "longest",
+            CallSort::Mos => "mos",
+            CallSort::DelayVariation => "delay_variation",
+            CallSort::Loss => "loss",
+        }
+    }
+
     pub(super) fn order(self) -> u8 {
         self as u8
     }
@@ -107,6 +134,10 @@ pub struct CallRow {
     /// 0..=1000, what [`CallSort::Worst`] sorts by.
     pub badness: i64,
     pub duration_us: i64,
+    /// What the other orders sort by, the largest first: thousandths, of MOS below 0.
+    pub mos_key: i64,
+    pub variation_key: i64,
+    pub loss_key: i64,
     /// Codecs of its streams; filled by a second statement.
     #[serde(skip)]
     pub codecs: Vec<String>,
@@ -124,7 +155,9 @@ pub(super) const CALL_COLUMNS: &str = concat!(
      sip_rtt_toward_callee_samples, sip_rtt_toward_callee_min_ms, sip_rtt_toward_callee_max_ms, \
      capture_drops, duplicates_removed, one_sided, snap_cut, clock_steps, timestamp_source, \
      timestamp_resolution_ns, loss_evidence, ",
-    "class, toInt64(badness) AS badness, toInt64(ifNull(duration_ms * 1000, -1)) AS duration_us"
+    "class, toInt64(badness) AS badness, toInt64(ifNull(duration_ms * 1000, -1)) AS duration_us, \
+     toInt64(ifNull(-round(mos_worst * 1000), -10000)) AS mos_key, toInt64(ifNull(round(pdv_p95_worst_ms * 1000), -1)) AS variation_key, \
+     toInt64(ifNull(round(loss_pct_worst * 1000), -1)) AS loss_key"
 );
 
 /// Some calls and where to go on; `next` is `None` after the last.
@@ -194,6 +227,9 @@ impl Session {
             CallSort::Worst => row.badness,
             CallSort::Newest | CallSort::Oldest => row.first_at,
             CallSort::Longest => row.duration_us,
+            CallSort::Mos => row.mos_key,
+            CallSort::DelayVariation => row.variation_key,
+            CallSort::Loss => row.loss_key,
         };
         let next = rows.last().filter(|_| more).map(|row| Cursor {
             order: sort.order(),
@@ -285,6 +321,9 @@ fn page_statement(
             CallSort::Newest => "(first_at, call_uid) < (fromUnixTimestamp64Nano({key:Int64}), {id:UInt64})",
             CallSort::Oldest => "(first_at, call_uid) > (fromUnixTimestamp64Nano({key:Int64}), {id:UInt64})",
             CallSort::Longest => "(duration_us, call_uid) < ({key:Int64}, {id:UInt64})",
+            CallSort::Mos => "(mos_key, call_uid) < ({key:Int64}, {id:UInt64})",
+            CallSort::DelayVariation => "(variation_key, call_uid) < ({key:Int64}, {id:UInt64})",
+            CallSort::Loss => "(loss_key, call_uid) < ({key:Int64}, {id:UInt64})",
         };
         conditions.and(clause, [("key", Value::Int(cursor.key)), ("id", Value::Uint(cursor.id))]);
     }
@@ -293,6 +332,9 @@ fn page_statement(
         CallSort::Newest => " ORDER BY first_at DESC, call_uid DESC",
         CallSort::Oldest => " ORDER BY first_at ASC, call_uid ASC",
         CallSort::Longest => " ORDER BY duration_us DESC, call_uid DESC",
+        CallSort::Mos => " ORDER BY mos_key DESC, call_uid DESC",
+        CallSort::DelayVariation => " ORDER BY variation_key DESC, call_uid DESC",
+        CallSort::Loss => " ORDER BY loss_key DESC, call_uid DESC",
     };
     Statement::new("SELECT ")
         .text(CALL_COLUMNS)
@@ -311,7 +353,7 @@ mod tests {
     fn every_order_is_total_and_every_page_is_bounded() {
         let window = Window { from: Timestamp(0), to: Timestamp(9) };
         let cursor = Cursor { order: 0, window, key: 1, id: 2 };
-        for sort in [CallSort::Worst, CallSort::Newest, CallSort::Oldest, CallSort::Longest] {
+        for sort in CallSort::ALL {
             let statement = page_statement(&CallFilter::default(), window, sort, 50, Some(&cursor));
             let (_, tail) = statement.sql().split_once("ORDER BY").unwrap_or_default();
             assert!(tail.contains("call_uid"), "{tail}");

@@ -1,6 +1,6 @@
 //! Statistics from sums: as many rows are read as there are groups, and not as there are streams.
 
-use super::levels::{KEYS, Level, LISTS, parts};
+use super::levels::{KEYS, LISTS, Level, parts};
 use super::statement::{Statement, Value};
 use super::stats::{GroupBy, ScaleMos, StatsGroup, StatsRequest};
 use super::{MAX_ROWS, QueryError, Session};

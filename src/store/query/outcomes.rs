@@ -1,6 +1,6 @@
 //! What became of call attempts: final codes, the ratios of RFC 6076 and ITU-T E.425, and times to set up, over any grouping.
 
-use super::levels::{KEYS, Level, LISTS, parts};
+use super::levels::{KEYS, LISTS, Level, parts};
 use super::statement::{Statement, Value};
 use super::stats::{Source, bucket_seconds};
 use super::{MAX_DETAIL_DAYS, MAX_ROWS, QueryError, Session, Window};

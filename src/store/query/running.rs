@@ -50,6 +50,9 @@ impl RunningList {
             CallSort::Oldest => call.first_at.0,
             // What is not answered yet lasts shortest.
             CallSort::Longest => call.answered_at.map_or(i64::MAX, |at| at.0),
+            CallSort::Mos => call.mos_worst.map_or(i64::MAX, |mos| (f64::from(mos) * 1e3) as i64),
+            CallSort::DelayVariation => call.pdv_p95_worst.map_or(i64::MAX, |pdv| -pdv.0),
+            CallSort::Loss => call.loss_pct_worst.map_or(i64::MAX, |loss| -(f64::from(loss) * 1e3) as i64),
         }
     }
 }
@@ -97,7 +100,9 @@ impl CallRow {
         // The columns have one list, that of writing.
         let mut row = serde_json::to_value(row).map_err(unread)?;
         row["badness"] = badness(&call.record).into();
-        row["duration_us"] = (-1).into();
+        for key in ["duration_us", "mos_key", "variation_key", "loss_key"] {
+            row[key] = (-1).into();
+        }
         let mut row: CallRow = serde_json::from_value(row).map_err(unread)?;
         row.codecs = call.streams.iter().map(|s| s.codec.to_string()).filter(|codec| !codec.is_empty()).collect();
         row.codecs.sort_unstable();

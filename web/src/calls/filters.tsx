@@ -11,7 +11,7 @@ import { activeFilters, changed, FILTERS, guessKind, SEARCH_KINDS, searchable, t
 
 const TYPING_PAUSE_MS = 250;
 const KIND_WORDS: Record<SearchKind, string> = { number: "Number", call_id: "Call-ID", address: "Address" };
-const SORT_WORDS: Record<string, string> = { worst: "Worst first", newest: "Newest first", oldest: "Oldest first", longest: "Longest first" };
+const SORT_WORDS: Record<string, string> = { worst: "Worst first", newest: "Newest first", oldest: "Oldest first", longest: "Longest first", mos: "Lowest MOS", delay_variation: "Most variation", loss: "Most loss" };
 
 export function Filters({ query, from, to }: { query: URLSearchParams; from: string | null; to: string | null }) {
   const set = (changes: Record<string, string | null>, replace = false) => navigate(changed(query, "/", changes), replace);

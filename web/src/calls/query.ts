@@ -21,7 +21,7 @@ export type Filter = (typeof FILTERS)[number];
 export type SearchKind = "number" | "call_id" | "address";
 
 export const SEARCH_KINDS: SearchKind[] = ["number", "call_id", "address"];
-export const SORTS = ["worst", "newest", "oldest", "longest"] as const;
+export const SORTS = ["worst", "newest", "oldest", "longest", "mos", "delay_variation", "loss"] as const;
 
 /** What a typed text is most likely to be: a number or user, an address, or a Call-ID. */
 export function guessKind(text: string): SearchKind {
