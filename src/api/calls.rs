@@ -64,7 +64,7 @@ pub(super) async fn list(
             ));
         }
         let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
-        let session = state.reader.session(Cost::Scan, client).await?;
+        let session = state.reader.session(Cost::Export, client).await?;
         let window = session.window(from, to, (state.now)(), filter.longest(from.is_some() && to.is_some())).await?;
         return export::answer(session, Listed::Calls(&filter), window, format).await;
     }

@@ -76,7 +76,7 @@ pub(super) async fn intervals(
         ));
     };
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
-    let session = state.reader.session(Cost::Scan, client).await?;
+    let session = state.reader.session(Cost::Export, client).await?;
     let window = session.window(from, to, (state.now)(), Window::MAX_DETAIL).await?;
     answer(session, Listed::Intervals(&filter), window, format).await
 }

@@ -52,7 +52,7 @@ pub struct GroupJson {
     lost: u64,
     #[schema(required)]
     loss_pct: Option<f64>,
-    /// The lost packets by whose loss it is.
+    /// The lost packets by loss source.
     lost_by_source: LostJson,
     reordered: u64,
     delay_variation_ms: PercentilesJson,
@@ -81,7 +81,7 @@ pub struct GroupJson {
     one_sided: u64,
 }
 
-/// Lost packets by whose loss it is.
+/// Lost packets by loss source.
 #[derive(Serialize, ToSchema)]
 pub struct LostJson {
     network: u64,

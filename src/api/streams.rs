@@ -26,7 +26,7 @@ pub(super) async fn list(
     if let Some(format) = export::format(params.format.as_deref(), &headers)? {
         no_page([("sort", &params.sort), ("limit", &params.limit), ("cursor", &params.cursor)])?;
         let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
-        let session = state.reader.session(Cost::Scan, client).await?;
+        let session = state.reader.session(Cost::Export, client).await?;
         let window = session.window(from, to, (state.now)(), Window::MAX_DETAIL).await?;
         return export::answer(session, Listed::Streams(&filter), window, format).await;
     }

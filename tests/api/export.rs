@@ -1,8 +1,10 @@
 //! Lists as files: CSV that no spreadsheet takes for formulas, Parquet, and what is refused.
 
 use crate::world::{World, call, get, interval, send, stream};
+use axum::body::Body;
 use axum::http::{Request, header};
 use serde_json::json;
+use tower::ServiceExt;
 
 #[tokio::test]
 async fn lists_come_as_csv_and_parquet() {
@@ -92,6 +94,20 @@ async fn a_file_that_would_not_be_whole_is_refused() {
     assert!(said.contains("100001 rows") && said.contains("or CSV"), "{said}");
     let csv = get(&world.router, &format!("/api/v1/calls?format=csv&{window}")).await;
     assert_eq!(csv.text.lines().count(), 100_002);
+
+    // A client that does not take its file leaves a place to statistics, and is waited for by other files only.
+    let open = || {
+        let uri = format!("/api/v1/calls?format=csv&{window}");
+        let request = Request::get(uri).header(header::HOST, "localhost").body(Body::empty()).unwrap();
+        world.router.clone().oneshot(request)
+    };
+    let untaken = open().await.unwrap();
+    assert_eq!(untaken.status().as_u16(), 200);
+    let stats = futures_util::future::join_all((0..3).map(|_| get(&world.router, "/api/v1/stats"))).await;
+    assert!(stats.iter().all(|answer| answer.status.as_u16() == 200));
+    assert_eq!(open().await.unwrap().status().as_u16(), 503);
+    drop(untaken);
+    assert_eq!(open().await.unwrap().status().as_u16(), 200);
 }
 
 #[tokio::test]

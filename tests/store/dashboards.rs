@@ -288,7 +288,7 @@ async fn every_query_is_answered_as_the_plugin_sends_it() {
                         continue;
                     }
                 };
-                // A day of many streams stands beside as many rows of sums as there are groups.
+                // The number of rows read follows the number of groups, not that of streams.
                 let most = if view.step >= 3600 { 24_000 } else { 240_000 };
                 if view.step >= 300 && sql.contains("_groups") && read > most {
                     wrong.push(format!("{read} rows read: {what}"));

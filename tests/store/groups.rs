@@ -335,3 +335,22 @@ async fn a_store_from_before_sums_is_carried_on() {
         assert_eq!(page.calls.len(), found, "{number}");
     }
 }
+
+/// A probe that sees signalling only has no intervals: its older calls are told by themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_from_before_sums_count_without_any_interval() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(library) = crate::library() else { return };
+    let store = Backend::embedded(dir.path().join("data"), Some(library)).open().unwrap();
+    at_version(&store, 17).await;
+    let call = crate::samples::call(1);
+    let before = Timestamp(now().0 - 3_600_000_000_000);
+    insert_known(&store, "calls", json(&CallRow::new(&call, &labels(), before))).await;
+    assert_eq!(store.migrate().await.unwrap(), [18]);
+    let reader = Reader::new(store.reader());
+    let session = reader.session(Cost::Scan, None).await.map_err(|e| e.to_string()).unwrap();
+    let window = Window { from: call.first_at - Nanos::from_secs(60), to: call.first_at + Nanos::from_secs(60) };
+    let request = OutcomeRequest { window, filter: OutcomeFilter::default(), group_by: Vec::new(), bucket: None };
+    let page = session.outcomes(&request).await.unwrap();
+    assert_eq!((page.source, page.groups[0].attempts, page.groups[0].answers), (Source::Raw, 1, 1));
+}

@@ -5,10 +5,18 @@ use super::{CallFilter, QueryError, Session, StreamFilter, Window};
 use axum::body::Bytes;
 use clickhouse::query::BytesCursor;
 use serde::Deserialize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::mpsc;
 
 /// Most rows of one file: what does not fit is an error, and no file that ends early.
 pub const MAX_CSV_ROWS: u64 = 1_000_000;
 pub const MAX_PARQUET_ROWS: u64 = 100_000;
+/// Longest time for a file, from the first piece to the last: a client that takes it slowly holds a place among the queries.
+const MAX_EXPORT: Duration = Duration::from_secs(30);
+/// Pieces that wait for the client.
+const AHEAD: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFormat {
@@ -122,24 +130,49 @@ macro_rules! interval_columns {
     };
 }
 
-/// A file as it comes. Dropped before its end, the engine stops.
+/// A file as it comes. The place among the queries is given back when the engine has written all of it, or after
+/// [`MAX_EXPORT`]; dropped before, the engine stops.
 pub struct Export {
-    cursor: BytesCursor,
-    first: Option<Bytes>,
-    /// The place among the queries is held as long.
-    _session: Session,
+    pieces: mpsc::Receiver<Result<Bytes, QueryError>>,
+    whole: Arc<AtomicBool>,
 }
 
 impl Export {
     /// The next piece; `None` after the last.
     ///
     /// # Errors
-    /// The engine ran out of time or memory: what was read so far is no whole file.
+    /// The engine ran out of time or memory, or the pieces were taken too slowly: what was read so far is no whole file.
     pub async fn next(&mut self) -> Result<Option<Bytes>, QueryError> {
-        match self.first.take() {
-            Some(bytes) => Ok(Some(bytes)),
-            None => Ok(self.cursor.next().await?),
+        match self.pieces.recv().await {
+            Some(piece) => piece.map(Some),
+            None if self.whole.load(Ordering::Acquire) => Ok(None),
+            None => Err(QueryError::TooSlow),
         }
+    }
+}
+
+/// Hands over pieces until the engine has no more, nobody takes them, or the time is over.
+async fn pump(
+    mut cursor: BytesCursor,
+    first: Option<Bytes>,
+    to: mpsc::Sender<Result<Bytes, QueryError>>,
+    whole: Arc<AtomicBool>,
+) {
+    let mut piece = Ok(first);
+    loop {
+        match piece {
+            Ok(Some(bytes)) => {
+                if to.send(Ok(bytes)).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => return whole.store(true, Ordering::Release),
+            Err(error) => {
+                let _ = to.send(Err(QueryError::from(error))).await;
+                return;
+            }
+        }
+        piece = cursor.next().await;
     }
 }
 
@@ -195,6 +228,14 @@ impl Session {
         let mut cursor = statement.value("limit", Value::Uint(most)).fetch_bytes(&client, format)?;
         // An engine that refuses says so before the first piece.
         let first = cursor.next().await?;
-        Ok(Export { cursor, first, _session: self })
+        let (to, pieces) = mpsc::channel(AHEAD);
+        let whole = Arc::new(AtomicBool::new(false));
+        let done = whole.clone();
+        tokio::spawn(async move {
+            // Holds the place as long as the engine works, and no longer than that time.
+            let _place = self;
+            let _ = tokio::time::timeout(MAX_EXPORT, pump(cursor, first, to, done)).await;
+        });
+        Ok(Export { pieces, whole })
     }
 }

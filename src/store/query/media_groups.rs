@@ -14,10 +14,10 @@ use tokio::time::Instant;
 /// Rows that older programs stored up to so many seconds after the step to sums: a probe may have had them in its spool.
 const LATE_S: u32 = 300;
 
-/// How long it is believed which intervals have no sums: they only become fewer.
+/// How long it is believed what has no sums: it only becomes less.
 const BELIEVED: Duration = Duration::from_secs(3600);
 
-/// Intervals of streams without sums: first and last start in seconds, and when that was asked.
+/// Times of intervals and calls without sums: first and last in seconds, and when that was asked.
 pub(super) type WithoutSums = Option<(Instant, Option<(u32, u32)>)>;
 
 #[derive(Row, Deserialize)]
@@ -175,7 +175,7 @@ impl Session {
         Ok(rows.into_iter().map(|row| row.into_group(request)).collect())
     }
 
-    /// Whether some intervals of the window were stored by a program that made no sums.
+    /// Whether some intervals or calls of the window were stored by a program that made no sums.
     pub(super) async fn lacks_sums(&self, from: Timestamp, to: Timestamp) -> Result<bool, QueryError> {
         let mut known = self.without_sums.lock().await;
         let span = match &*known {
@@ -195,19 +195,23 @@ impl Session {
     async fn ask_without_sums(&self, late_s: u32) -> Result<Option<(u32, u32)>, QueryError> {
         #[derive(Row, Deserialize)]
         struct Without {
-            intervals: u64,
+            rows: u64,
             first: u32,
             last: u32,
         }
         let statement = Statement::new(
-            "SELECT count() AS intervals, toUnixTimestamp(min(start_at)) AS first, toUnixTimestamp(max(start_at)) AS last \
-             FROM stream_intervals WHERE stored_at < (SELECT ifNull(min(applied_at), toDateTime(0)) + {late:UInt32} \
-             FROM schema_migrations WHERE version = {groups:UInt32})",
+            "WITH (SELECT ifNull(min(applied_at), toDateTime(0)) + {late:UInt32} FROM schema_migrations \
+             WHERE version = {groups:UInt32}) AS before \
+             SELECT sum(n) AS rows, minIf(begin, n > 0) AS first, maxIf(end, n > 0) AS last FROM (\
+             SELECT count() AS n, toUnixTimestamp(min(start_at)) AS begin, toUnixTimestamp(max(start_at)) AS end \
+             FROM stream_intervals WHERE stored_at < before \
+             UNION ALL SELECT count() AS n, toUnixTimestamp(toDateTime(min(first_at))) AS begin, \
+             toUnixTimestamp(toDateTime(max(last_at))) AS end FROM calls WHERE stored_at < before)",
         );
         let statement =
             statement.value("late", Value::Uint(u64::from(late_s))).value("groups", Value::Uint(u64::from(GROUPS)));
         let row: Without = statement.fetch_one(&self.client).await?;
-        Ok((row.intervals > 0).then_some((row.first, row.last)))
+        Ok((row.rows > 0).then_some((row.first, row.last)))
     }
 }
 

@@ -52,6 +52,8 @@ pub const MAX_ROWS: u32 = 1000;
 /// Longest wait for a place: for a lookup, and for a scan, which may have to wait for another one to end.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(2);
 const SCAN_PATIENCE: Duration = Duration::from_secs(5);
+/// Files written at once: fewer than scans, so that statistics always have a place.
+const EXPORTS_AT_ONCE: usize = SCANS_AT_ONCE - 1;
 /// Queries that wait, for each cost: of all clients, and of one with a known address.
 const MAX_WAITING: usize = 64;
 const MAX_WAITING_OF_CLIENT: usize = 16;
@@ -160,6 +162,8 @@ pub enum Cost {
     Lookup,
     /// Reads a whole window: statistics, timelines, lists searched by number, address or codec.
     Scan,
+    /// A whole list as a file: a place among the scans, of which files have one at most, however slowly they are taken.
+    Export,
 }
 
 /// When the store was asked whether it answers, and what came of it.
@@ -171,6 +175,7 @@ pub struct Reader {
     client: Client,
     lookups: Arc<Gate>,
     scans: Arc<Gate>,
+    exports: Arc<Gate>,
     /// When the store was last asked whether it answers, and what came of it.
     pinged: Arc<Mutex<Option<Pinged>>>,
     without_sums: Arc<Mutex<WithoutSums>>,
@@ -191,6 +196,7 @@ impl Reader {
             client,
             lookups: gate(LOOKUPS_AT_ONCE, LOOKUP_PATIENCE),
             scans: gate(SCANS_AT_ONCE, SCAN_PATIENCE),
+            exports: gate(EXPORTS_AT_ONCE, SCAN_PATIENCE),
             pinged: Arc::default(),
             without_sums: Arc::default(),
         }
@@ -201,12 +207,21 @@ impl Reader {
     /// # Errors
     /// [`QueryError::Busy`] and [`QueryError::TooMany`].
     pub async fn session(&self, cost: Cost, client: Option<IpAddr>) -> Result<Session, QueryError> {
+        let export = match cost {
+            Cost::Export => Some(self.exports.enter(client).await?),
+            Cost::Lookup | Cost::Scan => None,
+        };
         let gate = match cost {
             Cost::Lookup => &self.lookups,
-            Cost::Scan => &self.scans,
+            Cost::Scan | Cost::Export => &self.scans,
         };
         let place = gate.enter(client).await?;
-        Ok(Session { client: self.client.clone(), without_sums: self.without_sums.clone(), _place: place })
+        Ok(Session {
+            client: self.client.clone(),
+            without_sums: self.without_sums.clone(),
+            _place: place,
+            _export: export,
+        })
     }
 
     /// Whether the store answers and its tables are there, outside the limits on queries. Callers at the same time, and
@@ -231,6 +246,7 @@ pub struct Session {
     client: Client,
     without_sums: Arc<Mutex<WithoutSums>>,
     _place: Permit,
+    _export: Option<Permit>,
 }
 
 #[derive(Row, Deserialize)]

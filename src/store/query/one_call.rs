@@ -229,8 +229,10 @@ impl Session {
         ids.dedup();
         ids.truncate(MAX_STREAMS as usize);
         let until = streams.iter().map(|s| s.last_at).max().unwrap_or(call.last_at).max(call.last_at);
-        let intervals = self.intervals(ids, Window { to: Timestamp(until), ..near });
-        let (intervals, messages, reports) = tokio::try_join!(intervals, self.messages(uid), self.reports(uid))?;
+        // One after the other: a place among the queries is memory for one.
+        let intervals = self.intervals(ids, Window { to: Timestamp(until), ..near }).await?;
+        let messages = self.messages(uid).await?;
+        let reports = self.reports(uid).await?;
         let mut detail = CallDetail { call, streams, intervals, messages, reports, truncated: false };
         detail.truncated = cut(&mut detail.streams, MAX_STREAMS)
             | cut(&mut detail.intervals, MAX_INTERVALS)

@@ -263,7 +263,7 @@ function Row({ group, by, window, calls, line, full, name, onToggle }: RowProps)
   );
 }
 
-/** Whose loss it is: what the probe missed is not lost on the network. */
+/** Lost packets by loss source: packets that the probe missed were not lost on the network. */
 function lossSaid({ lost_by_source: lost }: StatsGroup): string {
   return `${number(lost.network)} lost by the network, ${number(lost.capture)} by the capture, ${number(lost.suspected_capture)} suspected of the capture`;
 }
