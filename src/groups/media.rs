@@ -77,7 +77,8 @@ impl Media {
             key.codec = self.other.clone();
             self.in_other += 1;
         }
-        let at = (interval.start.0 / 1_000_000_000).clamp(0, i64::from(u32::MAX)) as u32;
+        // 0 says never: a clock that was not set begins in the first second of 1970.
+        let at = (interval.start.0 / 1_000_000_000).clamp(1, i64::from(u32::MAX)) as u32;
         let present = Present { codec: hash_of(&key.codec), mos_scale, at };
         let figures = self.open.entry(key).or_default();
         let before = self.streams.entry(interval.stream).or_default();

@@ -49,8 +49,8 @@ pub struct MediaGroup {
 }
 
 /// Streams by the start of the interval (seconds since 1970) in which they were last present before; 0 for those never
-/// seen before. The number of different streams from `t` on is the sum of the counts of keys below `t` over all
-/// intervals from `t`.
+/// seen before. The number of different streams from `t` on is the sum of the counts of key 0 and of keys below `t` over
+/// all intervals from `t`.
 pub type Presence = BTreeMap<u32, u64>;
 
 /// What is counted over streams. Counts of streams are counts of one stream during one interval.

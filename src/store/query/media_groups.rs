@@ -86,7 +86,7 @@ fn figures(level: Level) -> &'static str {
 macro_rules! different {
     ($present:literal) => {
         concat!(
-            ", sum(arraySum(mapValues(mapFilter((at, n) -> at < greatest({from_s:Int64}, bucket), ",
+            ", sum(arraySum(mapValues(mapFilter((at, n) -> at = 0 OR at < greatest({from_s:Int64}, bucket), ",
             $present,
             ")))) AS different"
         )
