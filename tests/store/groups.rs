@@ -354,3 +354,39 @@ async fn calls_from_before_sums_count_without_any_interval() {
     let page = session.outcomes(&request).await.unwrap();
     assert_eq!((page.source, page.groups[0].attempts, page.groups[0].answers), (Source::Raw, 1, 1));
 }
+
+/// What is deleted or made unreadable for a person is gone from what searches read, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_is_removed_is_found_no_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    for (n, user) in [(1u64, "+4930111111"), (2, "+4930222222"), (3, "+4930333333")] {
+        let mut call = crate::samples::call(n);
+        call.caller.user = user.to_owned();
+        let mut insert = store.writer().insert::<CallRow>("calls").await.unwrap();
+        insert.write(&CallRow::new(&call, &labels(), now())).await.unwrap();
+        insert.end().await.unwrap();
+    }
+    for sql in [
+        "ALTER TABLE calls DELETE WHERE call_uid = 1",
+        "ALTER TABLE calls UPDATE caller_user = '***' WHERE call_uid = 2",
+    ] {
+        store.writer().query(sql).with_setting("mutations_sync", "2").execute().await.unwrap();
+    }
+    let reader = Reader::new(store.reader());
+    let session = reader.session(Cost::Scan, None).await.map_err(|e| e.to_string()).unwrap();
+    let first_at = crate::samples::call(1).first_at;
+    let window = Window { from: first_at - Nanos::from_secs(60), to: first_at + Nanos::from_secs(60) };
+    for (number, found) in [("111111", 0), ("222222", 0), ("333333", 1)] {
+        let filter = CallFilter { number: Some(PhoneNumber::parse(number).unwrap()), ..CallFilter::default() };
+        let page = session.calls(&filter, window, CallSort::Worst, 50, None).await.unwrap();
+        assert_eq!(page.calls.len(), found, "{number}");
+    }
+    let left: u64 = store
+        .reader()
+        .query("SELECT count() FROM calls WHERE caller_reversed IN ('1111110394', '2222220394')")
+        .fetch_one()
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+}
