@@ -4,10 +4,10 @@ use super::caller::Caller;
 use super::error::ErrorBody;
 use super::export;
 use super::json::{CallJson, CallsJson, DetailJson, RangeJson, TimelineJson, WindowJson};
-use super::params::{CallsParams, Params, TimelineParams, given, is_active, limit, no_page, time, whole};
+use super::params::{CallsParams, Params, TimelineParams, given, groupings, is_active, limit, no_page, time, whole};
 use super::{ApiError, AppState};
 use crate::store::query::{
-    CallFilter, CallRow, CallSort, Cost, Cursor, Listed, MAX_ROWS, RunningList, Session, TimelineBucket, Window,
+    CallFilter, CallGroup, CallRow, CallSort, CallTimeline, Cost, Cursor, Listed, MAX_ROWS, RunningList, Session, Window,
 };
 use crate::units::{Nanos, Timestamp};
 use axum::Json;
@@ -22,7 +22,7 @@ pub(super) async fn range(State(state): State<AppState>, Caller(client): Caller)
     Ok(Json(state.reader.session(Cost::Lookup, client).await?.range().await?.into()))
 }
 
-/// How many calls began when, by [class](/docs/metrics#class).
+/// How many calls began when, by [class](/docs/metrics#class), all and by group.
 #[utoipa::path(get, path = "/api/v1/timeline", tag = "calls", params(TimelineParams),
     responses((status = 200, body = TimelineJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn timeline(
@@ -32,17 +32,19 @@ pub(super) async fn timeline(
 ) -> Result<Json<TimelineJson>, ApiError> {
     let filter = params.filter()?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
+    let group_by = groupings(&params.group_by, &CallGroup::ALL, CallGroup::name)?;
     let wanted = whole("buckets", &params.buckets, 1, MAX_ROWS)?.unwrap_or(120);
     let session = state.reader.session(Cost::Scan, client).await?;
     let window = session.window(from, to, (state.now)(), filter.longest(from.is_some() && to.is_some())).await?;
     let bucket_s = bucket_length(window.length(), wanted);
     let length = Nanos::from_secs(bucket_s);
-    let buckets = match params.state.as_deref().is_some_and(is_active) {
+    let timeline = match params.state.as_deref().is_some_and(is_active) {
         // No call that is stored is up.
-        true => TimelineBucket::empty(window, length)?,
-        false => session.timeline(&filter, window, length).await?,
+        true => CallTimeline::empty(window, length)?,
+        false => session.timeline(&filter, window, length, &group_by).await?,
     };
-    Ok(Json(TimelineJson::new(window, bucket_s, buckets)))
+    let names = group_by.iter().map(|by| by.name()).collect();
+    Ok(Json(TimelineJson::new(window, bucket_s, names, timeline)))
 }
 
 /// Calls, worst first unless asked otherwise, page by page. `state=active` lists the calls that are up, with their verdict so

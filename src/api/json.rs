@@ -3,7 +3,9 @@
 use super::json_figures::{RatedJson, RoundTripsJson, SipRttJson};
 use super::json_stream::{IntervalJson, QualityJson, StreamJson};
 use crate::model::{LossRuns, endpoint_text};
-use crate::store::query::{CallDetail, CallRow, RtcpRow, SipRow, StoredRange, TimelineBucket, Window};
+use crate::store::query::{
+    CallDetail, CallRow, CallSeries, CallTimeline, RtcpRow, SipRow, StoredRange, TimelineBucket, Window,
+};
 use crate::units::text::{clean, clean_lines};
 use crate::units::{Nanos, Ssrc, Timestamp};
 use serde::{Serialize, Serializer};
@@ -58,6 +60,25 @@ pub struct TimelineJson {
     from: String,
     to: String,
     bucket_s: i64,
+    /// `groups`: read from counts of calls, but for the ends of the window. `raw`: from single calls, because counts do not have what
+    /// the filter asks for, or some of the window is from before the store had counts.
+    source: &'static str,
+    buckets: Vec<BucketJson>,
+    group_by: Vec<&'static str>,
+    /// The calls of each group, most first, at most 50; empty without `group_by`.
+    groups: Vec<SeriesJson>,
+    /// There were more groups.
+    truncated: bool,
+}
+
+/// The calls of one group.
+#[derive(Serialize, ToSchema)]
+pub struct SeriesJson {
+    /// One value per entry of `group_by`.
+    #[schema(value_type = BTreeMap<String, String>)]
+    key: Ordered<String>,
+    calls: u64,
+    /// As many as those of all calls.
     buckets: Vec<BucketJson>,
 }
 
@@ -75,8 +96,29 @@ pub struct BucketJson {
 }
 
 impl TimelineJson {
-    pub fn new(window: Window, bucket_s: i64, buckets: Vec<TimelineBucket>) -> TimelineJson {
-        let bucket = |b: TimelineBucket| BucketJson {
+    pub fn new(window: Window, bucket_s: i64, group_by: Vec<&'static str>, timeline: CallTimeline) -> TimelineJson {
+        let buckets = |buckets: Vec<TimelineBucket>| buckets.into_iter().map(BucketJson::from).collect();
+        let series = |series: CallSeries| SeriesJson {
+            key: Ordered(group_by.iter().map(|n| (*n).to_owned()).zip(series.key.into_iter().map(shown)).collect()),
+            calls: series.calls,
+            buckets: buckets(series.buckets),
+        };
+        TimelineJson {
+            from: window.from.to_rfc3339(),
+            to: window.to.to_rfc3339(),
+            bucket_s,
+            source: timeline.source.name(),
+            buckets: buckets(timeline.buckets),
+            groups: timeline.groups.into_iter().map(series).collect(),
+            group_by,
+            truncated: timeline.truncated,
+        }
+    }
+}
+
+impl From<TimelineBucket> for BucketJson {
+    fn from(b: TimelineBucket) -> BucketJson {
+        BucketJson {
             at: b.at.to_rfc3339(),
             calls: b.calls,
             good: b.good,
@@ -85,12 +127,6 @@ impl TimelineJson {
             failed: b.failed,
             not_answered: b.not_answered,
             unrated: b.unrated,
-        };
-        TimelineJson {
-            from: window.from.to_rfc3339(),
-            to: window.to.to_rfc3339(),
-            bucket_s,
-            buckets: buckets.into_iter().map(bucket).collect(),
         }
     }
 }

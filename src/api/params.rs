@@ -103,6 +103,9 @@ pub(super) struct TimelineParams {
     /// Buckets wanted, 1 to 1000, 120 by default; their length is rounded up to a usual one.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     pub buckets: Option<String>,
+    /// Up to three of `trunk`, `trunk_direction`, `site`, `probe`, `class`, `state`, `final_code`, separated by commas.
+    #[param(example = "final_code")]
+    pub group_by: Option<String>,
     pub number: Option<String>,
     pub call_id: Option<String>,
     pub address: Option<String>,

@@ -17,6 +17,13 @@ pub const LOOKUPS_AT_ONCE: usize = 3;
 /// Queries of the store endpoint at once.
 pub const ENDPOINT_QUERIES_AT_ONCE: usize = 2;
 
+/// Threads of one query in the embedded engine. Its memory grows with them. The engine's own rule gives a query one thread for each
+/// gigabyte that is free ([`FREE_BYTES_PER_THREAD`] takes its place), which under [`ENGINE_MEMORY_BYTES`] is always one.
+pub const QUERY_THREADS: u32 = 2;
+
+/// Memory that must be free for each thread of a query, bytes.
+pub const FREE_BYTES_PER_THREAD: u64 = QUERY_MEMORY_BYTES / QUERY_THREADS as u64;
+
 /// Memory of one insert of the store's writer, bytes: what a batch may hold follows from it
 /// ([`super::rows::Table::insert_limit`]).
 pub const INSERT_MEMORY_BYTES: u64 = 96 << 20;

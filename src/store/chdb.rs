@@ -92,6 +92,8 @@ impl Engine {
             ("max_server_memory_usage", limits.server_memory.to_string()),
             ("max_memory_usage", limits.query_memory.to_string()),
             ("background_pool_size", limits.background_threads.to_string()),
+            ("max_threads", super::budget::QUERY_THREADS.to_string()),
+            ("max_threads_min_free_memory_per_thread", super::budget::FREE_BYTES_PER_THREAD.to_string()),
             // Times mean the same on every host.
             ("session_timezone", "UTC".to_owned()),
         ]

@@ -133,10 +133,19 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0018_groups.sql"),
         cluster_sql: include_str!("../../schemas/0018_groups.cluster.sql"),
     },
+    Migration {
+        version: CALL_COUNTS,
+        name: "call_counts",
+        sql: include_str!("../../schemas/0019_call_counts.sql"),
+        cluster_sql: include_str!("../../schemas/0019_call_counts.cluster.sql"),
+    },
 ];
 
 /// The step since which probes store sums of streams and calls.
 pub const GROUPS: u32 = 18;
+
+/// The step since which the store counts calls by the time they began.
+pub const CALL_COUNTS: u32 = 19;
 
 /// The step that empties texts of SIP messages that earlier versions stored.
 pub const SANITISED_AGAIN: u32 = 9;

@@ -3,7 +3,7 @@
 //! Streams last two minutes (12 intervals of 10 s), one after the other in so many slots; two slots are one call. Two of three
 //! attempts are not answered. Everything follows from the seed and the number of a row.
 
-/// How much.
+/// How much. Intervals and their sums are there of the last 29 days, calls and streams of all.
 #[derive(Clone, Copy, Debug)]
 pub struct History {
     pub seed: u64,
@@ -17,6 +17,8 @@ pub struct History {
 /// Intervals of 10 s of a day, and of a stream.
 const OF_DAY: u64 = 8_640;
 const OF_STREAM: u64 = 12;
+/// Days whose intervals are there: the store keeps them 30 days, calls and streams 90.
+const INTERVAL_DAYS: u32 = 29;
 /// Most rows of one insert.
 const CHUNK: u64 = 120_000;
 /// Most streams of the intervals that one insert of sums adds up.
@@ -39,7 +41,7 @@ const DIRECTION: &str = "['from', 'toward'][intDiv(s, 480) % 2 + 1]";
 
 impl History {
     pub fn intervals(&self) -> u64 {
-        u64::from(self.days) * OF_DAY * u64::from(self.streams)
+        u64::from(self.days.min(INTERVAL_DAYS)) * OF_DAY * u64::from(self.streams)
     }
 
     pub fn until_s(&self) -> i64 {
@@ -48,33 +50,43 @@ impl History {
 
     /// The statements that fill a store, in order.
     pub fn statements(&self) -> Vec<String> {
+        self.jobs().concat()
+    }
+
+    /// The same in pieces that do not depend on each other.
+    pub fn jobs(&self) -> Vec<Vec<String>> {
         let mut all = Vec::new();
         let slots = u64::from(self.streams);
         let steps = (CHUNK / slots).clamp(1, 360);
         let last = u64::from(self.days) * OF_DAY;
-        for first in (0..last).step_by(steps as usize) {
+        let begin = u64::from(self.days.saturating_sub(INTERVAL_DAYS)) * OF_DAY;
+        for first in (begin..last).step_by(steps as usize) {
             let rows = steps.min(last - first) * slots;
-            all.push(self.interval_rows(first, rows));
+            let mut job = vec![self.interval_rows(first, rows)];
             // At most as many sums as there are streams.
             let summed = (SUMS / slots).max(1);
             for from in (first..(first + steps).min(last)).step_by(summed as usize) {
-                all.push(sums_of_intervals(self.at(from), self.at((from + summed).min(first + steps))));
+                job.push(sums_of_intervals(self.at(from), self.at((from + summed).min(first + steps))));
             }
+            all.push(job);
         }
         let epochs = last / OF_STREAM;
         let steps = (CHUNK / slots).clamp(1, 30);
         for first in (0..epochs).step_by(steps as usize) {
             let count = steps.min(epochs - first);
-            all.push(self.stream_rows(first, count * slots));
-            all.push(self.call_rows(first, count * slots / 2 * 3));
-            all.push(sums_of_calls(self.at(first * OF_STREAM), self.at((first + count) * OF_STREAM)));
+            all.push(vec![
+                self.stream_rows(first, count * slots),
+                self.call_rows(first, count * slots / 2 * 3),
+                sums_of_calls(self.at(first * OF_STREAM), self.at((first + count) * OF_STREAM)),
+            ]);
         }
         all
     }
 
-    /// Identity of the call of a row `n` of [`Self::call_rows`], and the last digits of who was called.
+    /// Identity of a call from the middle of the days that have intervals.
     pub fn call_of_middle(&self) -> String {
-        format!("cityHash64({}, 'call', 0, {})", self.seed, u64::from(self.days) * OF_DAY / OF_STREAM / 2)
+        let days = u64::from(2 * self.days - self.days.min(INTERVAL_DAYS));
+        format!("cityHash64({}, 'call', 0, {})", self.seed, days * OF_DAY / OF_STREAM / 2)
     }
 
     fn at(&self, interval: u64) -> i64 {

@@ -111,9 +111,10 @@ impl Access {
         }
     }
 
-    /// For the API, which bounds its queries itself; two more are for pings and questions of the program.
+    /// For the API, which bounds its queries itself: a lookup may run two at once, each with half of the memory. Two more are for
+    /// pings and questions of the program.
     pub fn api() -> Access {
-        Access { concurrency: SCANS_AT_ONCE + LOOKUPS_AT_ONCE + 2, ..Access::reader(None) }
+        Access { concurrency: SCANS_AT_ONCE + 2 * LOOKUPS_AT_ONCE + 2, ..Access::reader(None) }
     }
 
     pub fn writer(token: Option<String>) -> Access {

@@ -26,6 +26,7 @@ const SETTINGS: &[&str] = &[
     "max_rows_to_read",
     "max_threads",
     "mutations_sync",
+    "optimize_use_projections",
     "output_format_json_named_tuples_as_objects",
     "output_format_json_quote_64bit_floats",
     "output_format_json_quote_64bit_integers",

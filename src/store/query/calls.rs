@@ -2,7 +2,6 @@
 
 use super::statement::{Statement, Value};
 use super::{CallFilter, Cursor, MAX_ROWS, QueryError, Session, Window};
-use crate::units::{Nanos, Timestamp};
 use clickhouse::Row;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashSet};
@@ -167,42 +166,6 @@ pub struct CallPage {
     pub next: Option<Cursor>,
 }
 
-/// How many calls began during one bucket, by [`crate::model::CallClass`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TimelineBucket {
-    pub at: Timestamp,
-    pub calls: u64,
-    pub good: u64,
-    pub fair: u64,
-    pub poor: u64,
-    pub failed: u64,
-    pub not_answered: u64,
-    pub unrated: u64,
-}
-
-impl TimelineBucket {
-    /// Buckets of `length` on the UTC grid that cover the window, without a call.
-    ///
-    /// # Errors
-    /// More than [`MAX_ROWS`] and one.
-    pub fn empty(window: Window, length: Nanos) -> Result<Vec<TimelineBucket>, QueryError> {
-        let origin = window.from.floor_to(length);
-        let count = (window.to - origin).0 / length.0.max(1) + 1;
-        if count > i64::from(MAX_ROWS) + 1 {
-            return Err(QueryError::BadRequest(format!("more than {MAX_ROWS} buckets; ask for fewer")));
-        }
-        let at = |i| TimelineBucket { at: origin + Nanos(i * length.0), ..TimelineBucket::default() };
-        Ok((0..count).map(at).collect())
-    }
-}
-
-#[derive(Row, Deserialize)]
-struct BucketRow {
-    bucket: i64,
-    class: String,
-    n: u64,
-}
-
 #[derive(Row, Deserialize)]
 struct CodecRow {
     call_uid: u64,
@@ -247,40 +210,6 @@ impl Session {
     /// Reads a cursor given out by [`Session::calls`] for the same order.
     pub fn call_cursor(text: &str, sort: CallSort) -> Result<Cursor, QueryError> {
         Cursor::decode(text, sort.order())
-    }
-
-    /// Calls per bucket of `bucket` length on the UTC grid; empty buckets are there with zeros.
-    pub async fn timeline(
-        &self,
-        filter: &CallFilter,
-        window: Window,
-        bucket: Nanos,
-    ) -> Result<Vec<TimelineBucket>, QueryError> {
-        let mut buckets = TimelineBucket::empty(window, bucket)?;
-        let origin = window.from.floor_to(bucket);
-        let rows: Vec<BucketRow> = Statement::new(concat!(
-            "SELECT intDiv(toUnixTimestamp64Nano(first_at) - {origin:Int64}, {bucket:Int64}) AS bucket, ",
-            "class, count() AS n FROM calls"
-        ))
-        .conditions(filter.conditions(window))
-        .text(" GROUP BY bucket, class ORDER BY bucket LIMIT 10000")
-        .value("origin", Value::Int(origin.0))
-        .value("bucket", Value::Int(bucket.0.max(1)))
-        .fetch_all(&self.client)
-        .await?;
-        for row in rows {
-            let Some(slot) = usize::try_from(row.bucket).ok().and_then(|i| buckets.get_mut(i)) else { continue };
-            slot.calls += row.n;
-            match row.class.as_str() {
-                "good" => slot.good += row.n,
-                "fair" => slot.fair += row.n,
-                "poor" => slot.poor += row.n,
-                "failed" => slot.failed += row.n,
-                "not_answered" => slot.not_answered += row.n,
-                _ => slot.unrated += row.n,
-            }
-        }
-        Ok(buckets)
     }
 
     pub(super) async fn add_codecs(&self, calls: &mut [CallRow]) -> Result<(), QueryError> {
@@ -348,6 +277,7 @@ fn page_statement(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Timestamp;
 
     #[test]
     fn every_order_is_total_and_every_page_is_bounded() {

@@ -1,6 +1,7 @@
 //! Whether a figure differs between two samples: the difference, its interval of confidence, and a verdict. Over streams or calls, never
 //! over packets: packets of one stream share its fate.
 
+use super::coverage::Sums;
 use super::stats::{StatsGroup, StatsRequest};
 use super::{OutcomeFilter, OutcomeRequest, Outcomes, QueryError, Session, Spans, StreamFilter, Window};
 use crate::units::{DelayHistogram, span_bucket_middle};
@@ -295,7 +296,7 @@ impl Session {
             QueryError::BadRequest("only times since the store has sums can be compared; ask for later ones".to_owned())
         };
         let Side { window, codec, filter } = side;
-        if self.lacks_sums(window.from, window.to).await? {
+        if self.lacks(Sums::Groups, window.from, window.to).await? {
             return Err(without_sums());
         }
         if figure.is_of_calls() {

@@ -229,8 +229,27 @@ impl CallFilter {
             && is(&self.site, site)
     }
 
+    /// Whether counts of calls can be narrowed so.
+    pub(super) fn is_of_counts(&self) -> bool {
+        let CallFilter { number, call_id, address, codec, mos_below, pdv_p95_above, loss_above, diagnoses, .. } = self;
+        number.is_none()
+            && call_id.is_none()
+            && address.is_none()
+            && codec.is_none()
+            && [mos_below, pdv_p95_above, loss_above].iter().all(|limit| limit.is_none())
+            && diagnoses.is_empty()
+    }
+
     pub(super) fn conditions(&self, window: Window) -> Conditions {
-        let mut all = within(window);
+        self.add_to(within(window))
+    }
+
+    /// The conditions besides the window.
+    pub(super) fn narrow(&self) -> Conditions {
+        self.add_to(Conditions::default())
+    }
+
+    fn add_to(&self, mut all: Conditions) -> Conditions {
         if let Some(number) = &self.number {
             number.narrow(&mut all);
         }

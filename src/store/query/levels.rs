@@ -68,7 +68,7 @@ impl Level {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
     pub level: Level,
-    spans: [(i64, i64); 2],
+    pub spans: [(i64, i64); 2],
 }
 
 impl Part {

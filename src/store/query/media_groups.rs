@@ -4,21 +4,9 @@ use super::levels::{KEYS, LISTS, Level, parts};
 use super::statement::{Statement, Value};
 use super::stats::{GroupBy, ScaleMos, StatsGroup, StatsRequest};
 use super::{MAX_ROWS, QueryError, Session};
-use crate::store::schema::GROUPS;
 use crate::units::{HISTOGRAM_VERSION, Timestamp};
 use clickhouse::Row;
 use serde::Deserialize;
-use std::time::Duration;
-use tokio::time::Instant;
-
-/// Rows that older programs stored up to so many seconds after the step to sums: a probe may have had them in its spool.
-const LATE_S: u32 = 300;
-
-/// How long it is believed what has no sums: it only becomes less.
-const BELIEVED: Duration = Duration::from_secs(3600);
-
-/// Times of intervals and calls without sums: first and last in seconds, and when that was asked.
-pub(super) type WithoutSums = Option<(Instant, Option<(u32, u32)>)>;
 
 #[derive(Row, Deserialize)]
 struct SumRow {
@@ -171,47 +159,8 @@ impl Session {
         request: &StatsRequest,
         bucket: Option<u64>,
     ) -> Result<Vec<StatsGroup>, QueryError> {
-        let rows: Vec<SumRow> = request.sums(bucket).fetch_all(&self.client).await?;
+        let rows: Vec<SumRow> = request.sums(bucket).fetch_all(&self.sums()).await?;
         Ok(rows.into_iter().map(|row| row.into_group(request)).collect())
-    }
-
-    /// Whether some intervals or calls of the window were stored by a program that made no sums.
-    pub(super) async fn lacks_sums(&self, from: Timestamp, to: Timestamp) -> Result<bool, QueryError> {
-        let mut known = self.without_sums.lock().await;
-        let span = match &*known {
-            Some((at, span)) if at.elapsed() < BELIEVED => *span,
-            _ => {
-                let span = self.ask_without_sums(0).await?;
-                // None before the step: then what was stored shortly after it has sums.
-                let span = if span.is_some() { self.ask_without_sums(LATE_S).await? } else { None };
-                *known = Some((Instant::now(), span));
-                span
-            }
-        };
-        let second = |at: Timestamp| at.0.div_euclid(1_000_000_000);
-        Ok(span.is_some_and(|(first, last)| i64::from(first) <= second(to) && i64::from(last) >= second(from)))
-    }
-
-    async fn ask_without_sums(&self, late_s: u32) -> Result<Option<(u32, u32)>, QueryError> {
-        #[derive(Row, Deserialize)]
-        struct Without {
-            rows: u64,
-            first: u32,
-            last: u32,
-        }
-        let statement = Statement::new(
-            "WITH (SELECT ifNull(min(applied_at), toDateTime(0)) + {late:UInt32} FROM schema_migrations \
-             WHERE version = {groups:UInt32}) AS before \
-             SELECT sum(n) AS rows, minIf(begin, n > 0) AS first, maxIf(end, n > 0) AS last FROM (\
-             SELECT count() AS n, toUnixTimestamp(min(start_at)) AS begin, toUnixTimestamp(max(start_at)) AS end \
-             FROM stream_intervals WHERE stored_at < before \
-             UNION ALL SELECT count() AS n, toUnixTimestamp(toDateTime(min(first_at))) AS begin, \
-             toUnixTimestamp(toDateTime(max(last_at))) AS end FROM calls WHERE stored_at < before)",
-        );
-        let statement =
-            statement.value("late", Value::Uint(u64::from(late_s))).value("groups", Value::Uint(u64::from(GROUPS)));
-        let row: Without = statement.fetch_one(&self.client).await?;
-        Ok((row.rows > 0).then_some((row.first, row.last)))
     }
 }
 

@@ -3,8 +3,9 @@
 use super::calls::CALL_COLUMNS;
 use super::statement::{Statement, Value};
 use super::{CallRow, QueryError, Session, StreamRow, Window};
+use crate::store::budget::QUERY_MEMORY_BYTES;
 use crate::units::{Nanos, Timestamp};
-use clickhouse::Row;
+use clickhouse::{Client, Row};
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashSet};
 use std::net::Ipv6Addr;
@@ -220,19 +221,36 @@ impl Session {
 
     /// What is stored of a call: of one that is up, the intervals, messages and reports so far.
     pub async fn evidence(&self, call: CallRow) -> Result<CallDetail, QueryError> {
-        let uid = call.call_uid;
+        let half = self.client.clone().with_setting("max_memory_usage", (QUERY_MEMORY_BYTES / 2).to_string());
         let near = Window { from: Timestamp(call.first_at) - MEDIA_SLACK, to: Timestamp(call.last_at) + MEDIA_SLACK };
-        let streams = self.streams_of_call(uid, &call.streams, near, MAX_STREAMS + 1).await?;
-        // The row of a stream is stored when it ends, its intervals as they pass.
-        let mut ids: Vec<u64> = streams.iter().map(|s| s.stream_id).chain(call.streams.iter().copied()).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        ids.truncate(MAX_STREAMS as usize);
-        let until = streams.iter().map(|s| s.last_at).max().unwrap_or(call.last_at).max(call.last_at);
-        // One after the other: a place among the queries is memory for one.
-        let intervals = self.intervals(ids, Window { to: Timestamp(until), ..near }).await?;
-        let messages = self.messages(uid).await?;
-        let reports = self.reports(uid).await?;
+        let ids: Vec<u64> = call.streams.iter().copied().take(MAX_STREAMS as usize).collect();
+        // Two at a time, each with half of the memory that a place among the queries has.
+        let together = tokio::try_join!(
+            Self::streams_and_messages(&half, &call, near),
+            Self::intervals(&half, ids.clone(), near),
+        );
+        let ((streams, messages, reports), mut intervals) = match together {
+            Err(QueryError::TooLarge) => {
+                let first = Self::streams_and_messages(&self.client, &call, near).await?;
+                (first, Self::intervals(&self.client, ids.clone(), near).await?)
+            }
+            both => both?,
+        };
+        // Streams that the call's row does not name, such as those of a call that is up, and media long after the last message.
+        let mut more: Vec<u64> = streams.iter().map(|s| s.stream_id).filter(|id| !ids.contains(id)).collect();
+        more.truncate((MAX_STREAMS as usize).saturating_sub(ids.len()));
+        let until = Timestamp(streams.iter().map(|s| s.last_at).max().unwrap_or_default());
+        let found = intervals.len();
+        if !more.is_empty() {
+            intervals.append(&mut Self::intervals(&self.client, more.clone(), near).await?);
+        }
+        if until > near.to {
+            let all = ids.into_iter().chain(more).collect();
+            intervals.append(&mut Self::intervals(&self.client, all, Window { from: near.to, to: until }).await?);
+        }
+        if intervals.len() > found {
+            intervals.sort_by_key(|row| (row.start_s, row.stream_id, row.row_id));
+        }
         let mut detail = CallDetail { call, streams, intervals, messages, reports, truncated: false };
         detail.truncated = cut(&mut detail.streams, MAX_STREAMS)
             | cut(&mut detail.intervals, MAX_INTERVALS)
@@ -244,7 +262,17 @@ impl Session {
         Ok(detail)
     }
 
-    async fn intervals(&self, ids: Vec<u64>, near: Window) -> Result<Vec<IntervalRow>, QueryError> {
+    async fn streams_and_messages(
+        client: &Client,
+        call: &CallRow,
+        near: Window,
+    ) -> Result<(Vec<StreamRow>, Vec<SipRow>, Vec<RtcpRow>), QueryError> {
+        let streams = Self::streams_of_call(client, call.call_uid, &call.streams, near, MAX_STREAMS + 1).await?;
+        let messages = Self::messages(client, call.call_uid).await?;
+        Ok((streams, messages, Self::reports(client, call.call_uid).await?))
+    }
+
+    async fn intervals(client: &Client, ids: Vec<u64>, near: Window) -> Result<Vec<IntervalRow>, QueryError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -270,11 +298,11 @@ impl Session {
         .value("from_s", Value::Int(near.from.0.div_euclid(1_000_000_000).max(0)))
         .value("to_s", Value::Int(near.to.0.div_euclid(1_000_000_000).max(0)))
         .value("limit", Value::Uint(u64::from(MAX_INTERVALS) + 1))
-        .fetch_all(&self.client)
+        .fetch_all(client)
         .await
     }
 
-    async fn messages(&self, uid: u64) -> Result<Vec<SipRow>, QueryError> {
+    async fn messages(client: &Client, uid: u64) -> Result<Vec<SipRow>, QueryError> {
         Statement::new(
             "SELECT at, src_ip, src_port, dst_ip, dst_port, transport, direction, method, status, reason, cseq, \
              retransmission, headers, sdp, cut_short, row_id FROM sip_messages WHERE call_uid = {uid:UInt64} \
@@ -282,11 +310,11 @@ impl Session {
         )
         .value("uid", Value::Uint(uid))
         .value("limit", Value::Uint(u64::from(MAX_MESSAGES) + 1))
-        .fetch_all(&self.client)
+        .fetch_all(client)
         .await
     }
 
-    async fn reports(&self, uid: u64) -> Result<Vec<RtcpRow>, QueryError> {
+    async fn reports(client: &Client, uid: u64) -> Result<Vec<RtcpRow>, QueryError> {
         Statement::new(
             "SELECT at, src_ip, src_port, dst_ip, dst_port, kind, reporter_ssrc, stream_id, sent_packets, about_ssrc, \
              fraction_lost_pct, cumulative_lost, jitter_ticks, rtt_probe_reporter_ms, voip_loss_pct, voip_discard_pct, \
@@ -300,7 +328,7 @@ impl Session {
         )
         .value("uid", Value::Uint(uid))
         .value("limit", Value::Uint(u64::from(MAX_REPORTS) + 1))
-        .fetch_all(&self.client)
+        .fetch_all(client)
         .await
     }
 }

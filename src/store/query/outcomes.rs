@@ -1,5 +1,6 @@
 //! What became of call attempts: final codes, the ratios of RFC 6076 and ITU-T E.425, and times to set up, over any grouping.
 
+use super::coverage::Sums;
 use super::levels::{KEYS, LISTS, Level, parts};
 use super::statement::{Statement, Value};
 use super::stats::{Source, bucket_seconds};
@@ -331,7 +332,7 @@ impl Session {
             return Err(QueryError::BadRequest(format!("at most {} entries in `group_by`", LISTS.len() - 1)));
         }
         let bucket = request.bucket.map(|bucket| bucket_seconds(bucket, request.window)).transpose()?;
-        let source = match self.lacks_sums(request.window.from, request.window.to).await? {
+        let source = match self.lacks(Sums::Groups, request.window.from, request.window.to).await? {
             true => Source::Raw,
             false => Source::Groups,
         };
@@ -341,7 +342,7 @@ impl Session {
                  days; ask for a shorter time range"
             )));
         }
-        let mut rows: Vec<SumRow> = request.statement(bucket, source).fetch_all(&self.client).await?;
+        let mut rows: Vec<SumRow> = request.statement(bucket, source).fetch_all(&self.sums()).await?;
         let truncated = rows.len() > MAX_ROWS as usize;
         rows.truncate(MAX_ROWS as usize);
         let groups = rows.into_iter().map(|row| row.into_outcomes(request)).collect();

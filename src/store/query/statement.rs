@@ -55,6 +55,14 @@ impl Statement {
         self
     }
 
+    /// ` AND a AND b ...`, without the parameters of the conditions: another part of the statement brings them.
+    pub fn clauses(mut self, conditions: &Conditions) -> Statement {
+        for clause in &conditions.clauses {
+            let _ = write!(self.sql, " AND ({clause})");
+        }
+        self
+    }
+
     pub fn value(mut self, name: &'static str, value: Value) -> Statement {
         self.values.push((name, value));
         self

@@ -1,5 +1,6 @@
 //! Statistics over intervals: percentiles from merged histograms, loss, loss runs and MOS per scale, over any grouping.
 
+use super::coverage::Sums;
 use super::statement::{Statement, Value};
 use super::{MAX_DETAIL_DAYS, MAX_ROWS, QueryError, Session, StreamFilter, Window};
 use crate::units::{DelayHistogram, HISTOGRAM_VERSION, Nanos, Timestamp};
@@ -246,7 +247,7 @@ impl Session {
         }
         let bucket = request.bucket.map(|bucket| bucket_seconds(bucket, request.window)).transpose()?;
         let Window { from, to } = request.window;
-        let source = match request.is_of_sums() && !self.lacks_sums(from, to).await? {
+        let source = match request.is_of_sums() && !self.lacks(Sums::Groups, from, to).await? {
             true => Source::Groups,
             false => Source::Raw,
         };

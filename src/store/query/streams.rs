@@ -2,7 +2,7 @@
 
 use super::statement::{Statement, Value};
 use super::{Cursor, MAX_ROWS, QueryError, Session, StreamFilter, Window};
-use clickhouse::Row;
+use clickhouse::{Client, Row};
 use serde::Deserialize;
 use std::collections::HashSet;
 use std::net::Ipv6Addr;
@@ -256,7 +256,7 @@ impl Session {
 
     /// Streams of one call, by its identity or by the identities its row lists, oldest first.
     pub(super) async fn streams_of_call(
-        &self,
+        client: &Client,
         uid: u64,
         ids: &[u64],
         near: Window,
@@ -274,7 +274,7 @@ impl Session {
             .value("from", Value::Int(near.from.0))
             .value("to", Value::Int(near.to.0))
             .value("limit", Value::Uint(u64::from(limit)))
-            .fetch_all(&self.client)
+            .fetch_all(client)
             .await?;
         deduplicate(&mut rows);
         Ok(rows)
