@@ -137,8 +137,7 @@ async fn write(
     let mut begun = tokio::time::Instant::now();
     while per_s > 0 && !stop.load(Ordering::Relaxed) {
         let more = History { seed: history.seed + 1, from_s, days: 1, streams: per_s as u32 };
-        let statement =
-            more.statements().swap_remove(0).replace("numbers(120000)", &format!("numbers({per_s})"));
+        let statement = more.statements().swap_remove(0).replace("numbers(120000)", &format!("numbers({per_s})"));
         store.writer().query_raw(&statement).execute().await.map_err(|e| e.to_string())?;
         written.fetch_add(per_s, Ordering::Relaxed);
         from_s += 10;

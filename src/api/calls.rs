@@ -7,7 +7,8 @@ use super::json::{CallJson, CallsJson, DetailJson, RangeJson, TimelineJson, Wind
 use super::params::{CallsParams, Params, TimelineParams, given, groupings, is_active, limit, no_page, time, whole};
 use super::{ApiError, AppState};
 use crate::store::query::{
-    CallFilter, CallGroup, CallRow, CallSort, CallTimeline, Cost, Cursor, Listed, MAX_ROWS, RunningList, Session, Window,
+    CallFilter, CallGroup, CallRow, CallSort, CallTimeline, Cost, Cursor, Listed, MAX_ROWS, RunningList, Session,
+    Window,
 };
 use crate::units::{Nanos, Timestamp};
 use axum::Json;

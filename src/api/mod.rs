@@ -6,6 +6,7 @@
 mod caller;
 mod calls;
 mod compare;
+mod conditional;
 mod error;
 mod export;
 mod guard;
@@ -22,6 +23,7 @@ mod page;
 mod params;
 mod stats;
 mod streams;
+mod vocabulary;
 
 pub use error::ApiError;
 pub use guard::HostPolicy;
@@ -89,6 +91,8 @@ pub fn app(state: AppState) -> Router {
         .route("/version", get(health::version))
         .fallback(page::serve)
         .method_not_allowed_fallback(error::read_only)
+        .layer(axum::middleware::from_fn(conditional::tagged))
+        .layer(conditional::compression())
         .layer(axum::middleware::from_fn_with_state(state.hosts.clone(), guard::guard))
         .with_state(state)
 }

@@ -2,6 +2,7 @@
 
 mod active;
 mod answers;
+mod conditional;
 mod export;
 mod facts;
 mod routes;

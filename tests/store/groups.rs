@@ -5,10 +5,10 @@ use crate::schema::{at_version, insert_known, json};
 use crate::{embedded, now, quick};
 use auscult::engine::Engine;
 use auscult::groups::Groups;
-use auscult::model::{Event, Labels, Limits, Policy, TimestampSource};
+use auscult::model::{CallClass, CallState, Event, Labels, Limits, Policy, TimestampSource};
 use auscult::store::query::{
-    AddressRange, CallFilter, CallSort, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest, Outcomes,
-    PhoneNumber, Reader, Source, Spans, StatsGroup, StatsRequest, StreamFilter, Window,
+    AddressRange, CallFilter, CallGroup, CallSort, CallTimeline, Cost, GroupBy, OutcomeFilter, OutcomeGroup,
+    OutcomeRequest, Outcomes, PhoneNumber, Reader, Source, Spans, StatsGroup, StatsRequest, StreamFilter, Window,
 };
 use auscult::store::rowbinary::RowBinary;
 use auscult::store::rows::{CallRow, IntervalRow, Record};
@@ -198,9 +198,9 @@ async fn statistics_of_sums_are_those_of_the_rows_of_streams() {
     assert!(groups_seen > 300, "{groups_seen}");
 }
 
-/// Makes the rows of this store look like those of a program without sums.
+/// Makes the rows of this store look like those of a program without sums and counts.
 async fn forget_sums(store: &Store) {
-    let sql = "ALTER TABLE schema_migrations UPDATE applied_at = now() + INTERVAL 1 HOUR WHERE version = 18";
+    let sql = "ALTER TABLE schema_migrations UPDATE applied_at = now() + INTERVAL 1 HOUR WHERE version IN (18, 19)";
     store.writer().query(sql).with_setting("mutations_sync", "2").execute().await.unwrap();
 }
 
@@ -275,6 +275,93 @@ async fn outcomes_of_sums_are_those_of_single_calls() {
     assert!(attempts > 1000, "{attempts}");
 }
 
+/// Calls over three hours, all in one batch that is sent twice; their first times in order.
+async fn with_calls(store: &Store) -> Vec<i64> {
+    let mut rng = Rng::new(5);
+    let begin = now().0 / 1_000_000_000 / 3600 * 3600 - 4 * 3600;
+    let mut calls = Vec::new();
+    for n in 0..3_000 {
+        let mut call = crate::samples::call(n);
+        let second = rng.range(0, 3 * 3600) as i64;
+        // Some at the very bounds of five minutes.
+        let nanos = if rng.chance(0.1) { 0 } else { rng.range(0, 1_000_000_000) as i64 };
+        let second = if nanos == 0 { second / 300 * 300 } else { second };
+        call.first_at = Timestamp((begin + second) * 1_000_000_000 + nanos);
+        (call.state, call.final_code) = *rng.pick(&[
+            (CallState::Completed, 200),
+            (CallState::Failed, 503),
+            (CallState::Failed, 486),
+            (CallState::Cancelled, 487),
+            (CallState::SetupTimeout, 0),
+        ]);
+        call.diagnoses.clear();
+        calls.push(call);
+    }
+    let mut starts: Vec<i64> = calls.iter().map(|call| call.first_at.0).collect();
+    starts.sort_unstable();
+    let records: Vec<Record> = calls.into_iter().map(|call| Record::Call(Box::new(call))).collect();
+    for _ in 0..2 {
+        send(store, "calls", "calls", &records).await.unwrap();
+    }
+    starts
+}
+
+/// Counts and single calls say the same for any window, filter and grouping, and no more than the calls that are there.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_over_time_from_counts_are_those_of_single_calls() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    let starts = with_calls(&store).await;
+    let mut rng = Rng::new(23);
+    let mut requests = Vec::new();
+    for round in 0..60 {
+        // Many windows begin and end on whole minutes.
+        let step = *rng.pick(&[1, 1_000_000_000, 60_000_000_000, 300_000_000_000]);
+        let at = |rng: &mut Rng| (starts[rng.range(0, 2_999) as usize] / step) * step;
+        let (a, b) = (at(&mut rng), at(&mut rng));
+        let window = Window { from: Timestamp(a.min(b)), to: Timestamp(a.max(b)) };
+        let filter = CallFilter {
+            states: if rng.chance(0.3) { vec![CallState::Failed, CallState::Completed] } else { Vec::new() },
+            classes: if rng.chance(0.2) { vec![CallClass::Failed] } else { Vec::new() },
+            final_codes: if rng.chance(0.2) { vec![503, 486] } else { Vec::new() },
+            site: rng.chance(0.2).then(|| labels().site),
+            ..CallFilter::default()
+        };
+        let bucket = Nanos::from_secs([60, 300, 900, 3600, 7200, 86_400][round % 6]);
+        let group_by: Vec<CallGroup> = CallGroup::ALL.into_iter().filter(|_| rng.chance(0.2)).take(3).collect();
+        requests.push((filter, window, bucket, group_by));
+    }
+    let reader = Reader::new(store.reader());
+    let session = reader.session(Cost::Scan, None).await.map_err(|e| e.to_string()).unwrap();
+    let mut counted = Vec::new();
+    for (filter, window, bucket, group_by) in &requests {
+        let timeline = session.timeline(filter, *window, *bucket, group_by).await.unwrap();
+        assert_eq!(timeline.source, Source::Groups);
+        let calls: u64 = timeline.buckets.iter().map(|bucket| bucket.calls).sum();
+        if *filter == CallFilter::default() {
+            let there = starts.iter().filter(|at| (window.from.0..=window.to.0).contains(at)).count();
+            assert_eq!(calls, there as u64, "{window:?}");
+        }
+        if !group_by.is_empty() {
+            assert_eq!(timeline.groups.iter().map(|group| group.calls).sum::<u64>(), calls);
+        }
+        counted.push(timeline);
+    }
+    drop(session);
+    forget_sums(&store).await;
+    let reader = Reader::new(store.reader());
+    let session = reader.session(Cost::Scan, None).await.map_err(|e| e.to_string()).unwrap();
+    let mut calls = 0;
+    for ((filter, window, bucket, group_by), counted) in requests.iter().zip(counted) {
+        let single = session.timeline(filter, *window, *bucket, group_by).await.unwrap();
+        assert_eq!(single.source, Source::Raw);
+        calls += single.buckets.iter().map(|bucket| bucket.calls).sum::<u64>();
+        let same = CallTimeline { source: Source::Raw, ..counted };
+        assert_eq!(same, single, "{filter:?} {window:?} {bucket:?} {group_by:?}");
+    }
+    assert!(calls > 10_000, "{calls}");
+}
+
 /// Lists in one order.
 fn exact(of: &Outcomes) -> Outcomes {
     let mut of = of.clone();
@@ -300,7 +387,7 @@ async fn a_store_from_before_sums_is_carried_on() {
         let interval = crate::samples::interval(n, 0);
         insert_known(&store, "stream_intervals", json(&IntervalRow::new(&interval, &l, before))).await;
     }
-    assert_eq!(store.migrate().await.unwrap(), [18]);
+    assert_eq!(store.migrate().await.unwrap(), [18, 19]);
     let (sender, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), l, quick()).unwrap();
     for n in 100..103 {
         assert!(sender.try_send(Record::MediaGroup(Box::new(media_group(n)))));
@@ -346,7 +433,7 @@ async fn calls_from_before_sums_count_without_any_interval() {
     let call = crate::samples::call(1);
     let before = Timestamp(now().0 - 3_600_000_000_000);
     insert_known(&store, "calls", json(&CallRow::new(&call, &labels(), before))).await;
-    assert_eq!(store.migrate().await.unwrap(), [18]);
+    assert_eq!(store.migrate().await.unwrap(), [18, 19]);
     let reader = Reader::new(store.reader());
     let session = reader.session(Cost::Scan, None).await.map_err(|e| e.to_string()).unwrap();
     let window = Window { from: call.first_at - Nanos::from_secs(60), to: call.first_at + Nanos::from_secs(60) };

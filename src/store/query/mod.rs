@@ -219,12 +219,7 @@ impl Reader {
             Cost::Scan | Cost::Export => &self.scans,
         };
         let place = gate.enter(client).await?;
-        Ok(Session {
-            client: self.client.clone(),
-            coverage: self.coverage.clone(),
-            _place: place,
-            _export: export,
-        })
+        Ok(Session { client: self.client.clone(), coverage: self.coverage.clone(), _place: place, _export: export })
     }
 
     /// Whether the store answers and its tables are there, outside the limits on queries. Callers at the same time, and

@@ -17,6 +17,17 @@ pub enum StreamSort {
     Newest,
 }
 
+impl StreamSort {
+    pub const ALL: [StreamSort; 2] = [StreamSort::Worst, StreamSort::Newest];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            StreamSort::Worst => "worst",
+            StreamSort::Newest => "newest",
+        }
+    }
+}
+
 /// One row of `streams`; empty text and zero mean unknown where the table says so.
 #[derive(Clone, Debug, Row, Deserialize)]
 pub struct StreamRow {

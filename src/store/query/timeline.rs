@@ -154,7 +154,13 @@ struct CellRow {
 /// The columns of a part: which bucket a time in nanoseconds is of, class and count.
 macro_rules! cells {
     ($at_ns:literal, $n:literal) => {
-        concat!("SELECT intDiv(", $at_ns, " - {origin:Int64}, {bucket:Int64}) AS bucket, class AS of_class, ", $n, " AS n")
+        concat!(
+            "SELECT intDiv(",
+            $at_ns,
+            " - {origin:Int64}, {bucket:Int64}) AS bucket, class AS of_class, ",
+            $n,
+            " AS n"
+        )
     };
 }
 
@@ -208,13 +214,7 @@ impl Session {
 }
 
 /// Counts answer what lies inside whole hours and five minutes, single calls the ends of the window.
-fn statement(
-    filter: &CallFilter,
-    window: Window,
-    bucket: Nanos,
-    group_by: &[CallGroup],
-    source: Source,
-) -> Statement {
+fn statement(filter: &CallFilter, window: Window, bucket: Nanos, group_by: &[CallGroup], source: Source) -> Statement {
     let counted = match source {
         Source::Groups => counted(window, bucket),
         Source::Raw => Vec::new(),
