@@ -63,6 +63,16 @@ pub fn openapi_json() -> String {
 /// Adds what the types do not say: the meaning of each name, formats, closed lists and examples.
 fn describe(document: &mut Documented) {
     for (path, item) in &mut document.paths.paths {
+        if let Some(operation) = &mut item.get {
+            operation.operation_id = Some(operation_id(path));
+        }
+        for (status, response) in item.get.iter_mut().flat_map(|operation| operation.responses.responses.iter_mut()) {
+            if let RefOr::T(response) = response
+                && response.description.is_empty()
+            {
+                response.description = meaning_of_status(status).to_owned();
+            }
+        }
         let operation = item.get.iter_mut();
         for parameter in operation.flat_map(|operation| operation.parameters.iter_mut().flatten()) {
             if let RefOr::T(parameter) = parameter {
@@ -76,6 +86,22 @@ fn describe(document: &mut Documented) {
         for (name, property) in properties.iter_mut() {
             describe_field(schema, name, property);
         }
+    }
+}
+
+/// Unique, and fit for the name of a function: `get_calls_by_id` for `/api/v1/calls/{id}`.
+fn operation_id(path: &str) -> String {
+    let path = path.strip_prefix("/api/v1").unwrap_or(path).replace("{id}", "by_id");
+    format!("get{}", path.replace(['/', '.'], "_"))
+}
+
+/// Each response has a description (OpenAPI 3.1 section 4.8.17).
+fn meaning_of_status(status: &str) -> &'static str {
+    match status {
+        "200" => "The answer",
+        "400" => "A parameter is not as described; `parameter` names it where one alone is at fault",
+        "404" => "Nothing is stored under this id",
+        _ => "The service cannot do its work",
     }
 }
 
@@ -221,7 +247,12 @@ mod tests {
             assert!(value["description"].as_str().is_some_and(|text| text.len() > 3), "{schema} {name}: {value}");
             named.extend([name.to_owned(), format!("{schema}.{name}")]);
         };
+        let mut ids = BTreeSet::new();
         for (path, item) in object(&document["paths"]) {
+            assert!(ids.insert(item["get"]["operationId"].to_string()), "{path}");
+            for (status, response) in object(&item["get"]["responses"]) {
+                described(&path, &status, &response);
+            }
             for parameter in item["get"]["parameters"].as_array().into_iter().flatten() {
                 let name = parameter["name"].as_str().unwrap_or_default();
                 described(&path, name, parameter);
