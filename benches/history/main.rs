@@ -162,7 +162,8 @@ async fn compare(store: &Store, history: &History) -> Outcome<()> {
         let rows = session.stats(&StatsRequest { filter: everywhere, ..request.clone() }).await.map_err(text)?;
         let took = began.elapsed().as_secs_f64() * 1e3;
         let figures = |g: &StatsGroup| {
-            (g.key.clone(), g.streams, g.packets, g.lost, g.pdv.clone(), g.late.clone(), g.mos.clone())
+            let mos: Vec<_> = g.mos.iter().map(|m| (m.scale, m.p5.to_bits(), m.p50.to_bits(), m.intervals)).collect();
+            (g.key.clone(), g.streams, g.packets, g.lost, g.pdv.clone(), g.late.clone(), mos)
         };
         let equal = sums.source == Source::Groups
             && sums.groups.len() == rows.groups.len()

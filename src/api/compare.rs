@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 #[derive(Serialize, ToSchema)]
 pub struct CompareJson {
     figure: &'static str,
-    /// `pct` of streams or calls, or `ms`.
+    /// `pct` (of calls or streams; for `loss_p50` and `loss_p95` of a stream's packets), `ms` or `mos`.
     unit: &'static str,
     /// `calls` or `streams`: what the samples are of. Packets and intervals of one stream share its fate and are no sample.
     of: &'static str,

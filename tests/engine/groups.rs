@@ -13,7 +13,7 @@ const SECOND: i64 = 1_000_000_000;
 
 fn labels() -> Labels {
     let trunk = |cidr: &str, name: &str| (cidr.parse().expect(cidr), name.to_owned());
-    Labels { trunks: vec![trunk("10.0.0.0/9", "wide"), trunk("172.16.0.0/12", "other side")], ..Labels::default() }
+    Labels { trunks: vec![trunk("192.0.2.0/24", "wide"), trunk("198.51.100.0/24", "other side")], ..Labels::default() }
 }
 
 /// The facts of a world and the groups made of them.

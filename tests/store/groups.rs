@@ -7,8 +7,8 @@ use auscult::engine::Engine;
 use auscult::groups::Groups;
 use auscult::model::{CallClass, CallState, Event, Labels, Limits, Policy, TimestampSource};
 use auscult::store::query::{
-    AddressRange, CallFilter, CallGroup, CallSort, CallTimeline, Cost, GroupBy, OutcomeFilter, OutcomeGroup,
-    OutcomeRequest, Outcomes, PhoneNumber, Reader, Source, Spans, StatsGroup, StatsRequest, StreamFilter, Window,
+    AddressRange, CallFilter, CallGroup, CallSort, CallTimeline, Cost, Figure, GroupBy, OutcomeFilter, OutcomeGroup,
+    OutcomeRequest, Outcomes, PhoneNumber, Reader, Side, Source, Spans, StatsGroup, StatsRequest, StreamFilter, Window,
 };
 use auscult::store::rowbinary::RowBinary;
 use auscult::store::rows::{CallRow, IntervalRow, Record};
@@ -131,7 +131,7 @@ async fn filled(dir: &std::path::Path) -> Option<(Store, Vec<i64>)> {
     let labels = Labels {
         probe: "p".to_owned(),
         site: "s".to_owned(),
-        trunks: vec![trunk("10.0.0.0/9", "wide"), trunk("172.16.0.0/12", "other side")],
+        trunks: vec![trunk("192.0.2.0/24", "wide"), trunk("198.51.100.0/24", "other side")],
     };
     let policy = Policy { interval: Nanos::from_secs(2), ..Policy::default() };
     let (sender, writer) = StoreWriter::start(store.clone(), &dir.join("spool"), labels.clone(), quick()).unwrap();
@@ -360,6 +360,75 @@ async fn calls_over_time_from_counts_are_those_of_single_calls() {
         assert_eq!(same, single, "{filter:?} {window:?} {bucket:?} {group_by:?}");
     }
     assert!(calls > 10_000, "{calls}");
+}
+
+/// MOS of one scale from sums, loss from the rows of streams: each stream is one observation.
+#[tokio::test(flavor = "multi_thread")]
+async fn mos_and_loss_are_compared_over_streams() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some((store, starts)) = filled(dir.path()).await else { return };
+    let reader = Reader::new(store.reader());
+    let session = reader.session(Cost::Scan, None).await.map_err(|e| e.to_string()).unwrap();
+    let window = Window { from: Timestamp(starts[0]), to: Timestamp(starts[starts.len() - 1]) };
+    let side = |trunk: &str| Side {
+        window,
+        codec: None,
+        filter: OutcomeFilter { trunk: Some(trunk.to_owned()), ..OutcomeFilter::default() },
+    };
+    let (wide, other) = (side("wide"), side("other side"));
+    let rows: Vec<(u64, String, u64, u64)> = store
+        .reader()
+        .query(
+            "SELECT stream_id, toString(trunk), toUInt64(sum(expected)), toUInt64(sumIf(lost, loss_source != 'capture')) \
+             FROM stream_intervals GROUP BY ALL HAVING sum(expected) > 0",
+        )
+        .fetch_all()
+        .await
+        .unwrap();
+    let count = |trunk: &str| rows.iter().filter(|row| row.1 == trunk).count();
+    assert!(count("wide") > 20 && count("other side") > 20);
+    let mut rated = 0;
+    for figure in Figure::ALL.into_iter().filter(|figure| !figure.is_of_calls()) {
+        let compared = session.compare(figure, &wide, &other).await.unwrap();
+        let of = |trunk: &str| rows.iter().filter(|row| row.1 == trunk).map(|row| row.3 as f64 / row.2 as f64).collect();
+        let (mut first, second): (Vec<f64>, Vec<f64>) = (of("wide"), of("other side"));
+        first.sort_by(f64::total_cmp);
+        let estimate = compared.comparison.first;
+        match figure.name() {
+            "loss_p50" | "loss_p95" | "loss_over_1_pct" => {
+                assert_eq!(compared.sizes, [first.len() as u64, second.len() as u64], "{figure:?}");
+                let over = first.iter().filter(|loss| (*loss * 1e4).round() > 100.0).count();
+                let at = |q: f64| (first[(q * first.len() as f64).ceil() as usize - 1] * 1e4).round() / 100.0;
+                let expected = match figure {
+                    Figure::LossP50 => at(0.5),
+                    Figure::LossP95 => at(0.95),
+                    _ => 100.0 * over as f64 / first.len() as f64,
+                };
+                assert!((estimate.unwrap().value - expected).abs() < 1e-9, "{figure:?} {estimate:?} {expected}");
+            }
+            name if name.starts_with("mos_nb") || name.starts_with("mos_wb") || name.starts_with("mos_fb") => {
+                let request = StatsRequest {
+                    window,
+                    filter: StreamFilter { trunk: Some("wide".to_owned()), ..StreamFilter::default() },
+                    group_by: vec![GroupBy::MosScale],
+                    bucket: None,
+                };
+                let page = session.stats(&request).await.unwrap();
+                let Some(group) = page.groups.iter().find(|group| group.key == [&name[4..6]]) else {
+                    assert_eq!((estimate, compared.sizes[0]), (None, 0), "{figure:?}");
+                    continue;
+                };
+                rated += 1;
+                let estimate = estimate.unwrap();
+                let (low, value, high) = (estimate.low, estimate.value, estimate.high);
+                assert!(1.0 <= low && low <= value && value <= high && high <= 4.6, "{figure:?} {estimate:?}");
+                let expected = if name.ends_with("p50") { group.mos[0].p50 } else { group.mos[0].p5 };
+                assert!((value - f64::from(expected)).abs() < 1e-6 && compared.sizes[0] == group.streams, "{figure:?}");
+            }
+            _ => {}
+        }
+    }
+    assert!(rated >= 2, "{rated}");
 }
 
 /// Lists in one order.

@@ -174,7 +174,7 @@ function timeline(world, query) {
     into.calls++;
     into[call.class]++;
   }
-  return { from, to, bucket_s: bucket, buckets };
+  return { from, to, bucket_s: bucket, source: "groups", buckets, group_by: [], groups: [], truncated: false };
 }
 
 function stats(world, query) {

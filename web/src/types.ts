@@ -25,7 +25,12 @@ export interface Timeline {
   from: string;
   to: string;
   bucket_s: number;
+  /** What was read: counts of calls (`groups`) or single calls (`raw`). */
+  source: "groups" | "raw";
   buckets: TimelineBucket[];
+  group_by: string[];
+  groups: { key: Record<string, string>; calls: number; buckets: TimelineBucket[] }[];
+  truncated: boolean;
 }
 
 export interface Party {

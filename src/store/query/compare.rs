@@ -2,8 +2,9 @@
 //! over packets: packets of one stream share its fate.
 
 use super::coverage::Sums;
-use super::stats::{StatsGroup, StatsRequest};
-use super::{OutcomeFilter, OutcomeRequest, Outcomes, QueryError, Session, Spans, StreamFilter, Window};
+use super::statement::{Statement, Value};
+use super::stats::{GroupBy, StatsGroup, StatsRequest};
+use super::{MAX_DETAIL_DAYS, OutcomeFilter, OutcomeRequest, Outcomes, QueryError, Session, Spans, StreamFilter, Window};
 use crate::units::{DelayHistogram, span_bucket_middle};
 
 /// Two-sided 95 %.
@@ -142,10 +143,21 @@ pub enum Figure {
     MosUnder36,
     MosUnder31,
     OneSided,
+    MosNbP5,
+    MosNbP50,
+    MosWbP5,
+    MosWbP50,
+    MosFbP5,
+    MosFbP50,
+    /// Packets that a stream lost, percent, without those that the capture lost.
+    LossP50,
+    LossP95,
+    /// Streams that lost more than 1 % so.
+    LossOver1Pct,
 }
 
 impl Figure {
-    pub const ALL: [Figure; 20] = [
+    pub const ALL: [Figure; 29] = [
         Figure::Asr,
         Figure::Ner,
         Figure::Ser,
@@ -166,6 +178,15 @@ impl Figure {
         Figure::MosUnder36,
         Figure::MosUnder31,
         Figure::OneSided,
+        Figure::MosNbP5,
+        Figure::MosNbP50,
+        Figure::MosWbP5,
+        Figure::MosWbP50,
+        Figure::MosFbP5,
+        Figure::MosFbP50,
+        Figure::LossP50,
+        Figure::LossP95,
+        Figure::LossOver1Pct,
     ];
 
     pub fn name(self) -> &'static str {
@@ -190,16 +211,44 @@ impl Figure {
             Figure::MosUnder36 => "mos_under_3_6",
             Figure::MosUnder31 => "mos_under_3_1",
             Figure::OneSided => "one_sided",
+            Figure::MosNbP5 => "mos_nb_p5",
+            Figure::MosNbP50 => "mos_nb_p50",
+            Figure::MosWbP5 => "mos_wb_p5",
+            Figure::MosWbP50 => "mos_wb_p50",
+            Figure::MosFbP5 => "mos_fb_p5",
+            Figure::MosFbP50 => "mos_fb_p50",
+            Figure::LossP50 => "loss_p50",
+            Figure::LossP95 => "loss_p95",
+            Figure::LossOver1Pct => "loss_over_1_pct",
         }
     }
 
-    /// `pct` of streams or calls, or `ms`.
+    /// `pct` (of calls or streams; of a stream's packets for quantiles of loss), `ms` or `mos`.
     pub fn unit(self) -> &'static str {
-        if self.quantile().is_some() { "ms" } else { "pct" }
+        match self {
+            _ if self.scale().is_some() => "mos",
+            Figure::LossP50 | Figure::LossP95 => "pct",
+            _ if self.quantile().is_some() => "ms",
+            _ => "pct",
+        }
     }
 
     pub fn more_is_better(self) -> bool {
-        matches!(self, Figure::Asr | Figure::Ner | Figure::Ser | Figure::Seer)
+        matches!(self, Figure::Asr | Figure::Ner | Figure::Ser | Figure::Seer) || self.scale().is_some()
+    }
+
+    /// Scale of a MOS; values on different scales are not comparable.
+    fn scale(self) -> Option<&'static str> {
+        match self {
+            Figure::MosNbP5 | Figure::MosNbP50 => Some("nb"),
+            Figure::MosWbP5 | Figure::MosWbP50 => Some("wb"),
+            Figure::MosFbP5 | Figure::MosFbP50 => Some("fb"),
+            _ => None,
+        }
+    }
+
+    fn is_of_loss(self) -> bool {
+        matches!(self, Figure::LossP50 | Figure::LossP95 | Figure::LossOver1Pct)
     }
 
     /// Whether it counts calls; the others count streams.
@@ -209,8 +258,14 @@ impl Figure {
 
     fn quantile(self) -> Option<f64> {
         match self {
-            Figure::PddP50 | Figure::SetupP50 | Figure::DelayVariationP50 | Figure::JitterP50 => Some(0.5),
-            Figure::PddP95 | Figure::SetupP95 | Figure::DelayVariationP95 | Figure::JitterP95 => Some(0.95),
+            Figure::PddP50 | Figure::SetupP50 | Figure::DelayVariationP50 | Figure::JitterP50 | Figure::LossP50 => {
+                Some(0.5)
+            }
+            Figure::PddP95 | Figure::SetupP95 | Figure::DelayVariationP95 | Figure::JitterP95 | Figure::LossP95 => {
+                Some(0.95)
+            }
+            Figure::MosNbP5 | Figure::MosWbP5 | Figure::MosFbP5 => Some(0.05),
+            Figure::MosNbP50 | Figure::MosWbP50 | Figure::MosFbP50 => Some(0.5),
             Figure::DelayVariationP99 | Figure::JitterP99 => Some(0.99),
             _ => None,
         }
@@ -254,6 +309,14 @@ impl Figure {
                 .collect(),
             independent: of.streams,
         };
+        if let Some(wanted) = self.scale() {
+            let scale = of.mos.iter().find(|scale| scale.scale == wanted);
+            let counts = scale.map_or(&[][..], |scale| &scale.counts);
+            return Sample::Values {
+                counts: counts.iter().map(|(mos, n)| (f64::from(*mos) / 100.0, *n)).collect(),
+                independent: of.streams,
+            };
+        }
         let rated = of.mos.iter().map(|scale| scale.intervals).sum();
         match self {
             Figure::MosUnder36 => share(of.mos_under_3_6, rated),
@@ -313,10 +376,47 @@ impl Session {
         }
         let OutcomeFilter { trunk, trunk_direction, site } = filter.clone();
         let filter = StreamFilter { codec: codec.clone(), trunk, trunk_direction, site, ..StreamFilter::default() };
-        let request = StatsRequest { window: *window, filter, group_by: Vec::new(), bucket: None };
-        let page = self.stats(&request).await?;
+        if figure.is_of_loss() {
+            return self.loss(figure, &filter, *window).await;
+        }
+        let scale = figure.scale();
+        // The streams of one scale are counted by themselves.
+        let group_by = scale.map_or_else(Vec::new, |_| vec![GroupBy::MosScale]);
+        let page = self.stats(&StatsRequest { window: *window, filter, group_by, bucket: None }).await?;
+        let group = page.groups.iter().find(|group| scale.is_none_or(|scale| group.key == [scale]));
         let nothing = Sample::Share { part: 0, of: 0 };
-        Ok(page.groups.first().map_or(nothing, |group| figure.of_streams(group)))
+        Ok(group.map_or(nothing, |group| figure.of_streams(group)))
+    }
+
+    /// Loss of each stream in the window, from the rows of its intervals: sums do not know single streams.
+    async fn loss(&self, figure: Figure, filter: &StreamFilter, window: Window) -> Result<Sample, QueryError> {
+        if window.length() > Window::MAX_DETAIL {
+            return Err(QueryError::BadRequest(format!(
+                "the loss of single streams is compared over at most {MAX_DETAIL_DAYS} days; ask for a shorter time range"
+            )));
+        }
+        // Hundredths of a percent.
+        let rows: Vec<(u16, u64)> = Statement::new(
+            "SELECT toUInt16(round(10000 * least(lost_of, expected_of) / expected_of)) AS loss, count() AS n FROM (\
+             SELECT stream_id, sumIf(lost, loss_source != 'capture') AS lost_of, sum(expected) AS expected_of \
+             FROM stream_intervals",
+        )
+        .conditions(filter.interval_conditions(window))
+        .text(" GROUP BY stream_id HAVING expected_of > 0) GROUP BY loss ORDER BY loss LIMIT {limit:UInt32}")
+        .value("limit", Value::Uint(10_001))
+        .fetch_all(&self.client)
+        .await?;
+        let streams = rows.iter().map(|(_, n)| n).sum();
+        Ok(match figure {
+            Figure::LossOver1Pct => {
+                let over = rows.iter().filter(|(loss, _)| *loss > 100).map(|(_, n)| n).sum();
+                Sample::Share { part: over, of: streams }
+            }
+            _ => Sample::Values {
+                counts: rows.into_iter().map(|(loss, n)| (f64::from(loss) / 100.0, n)).collect(),
+                independent: streams,
+            },
+        })
     }
 }
 

@@ -186,6 +186,7 @@ impl SumRow {
                 p5: mos_quantile(counts, 0.05),
                 p50: mos_quantile(counts, 0.5),
                 intervals: counts.iter().map(|(_, n)| n).sum(),
+                counts: std::mem::take(counts),
             }
         });
         let jitter = |q| super::quantile(&self.jitter, q).map(|jitter| jitter.as_millis_f64());

@@ -86,6 +86,8 @@ pub struct ScaleMos {
     pub p5: f32,
     pub p50: f32,
     pub intervals: u64,
+    /// Intervals by MOS in hundredths, ascending; empty where single streams were read.
+    pub counts: Vec<(u16, u64)>,
 }
 
 /// The figures of one group, or of one group during one bucket.
@@ -315,7 +317,7 @@ pub(super) fn bucket_seconds(bucket: Nanos, window: Window) -> Result<u64, Query
 impl GroupRow {
     fn into_group(self, request: &StatsRequest) -> StatsGroup {
         let scale = |scale, quantiles: &[f32], intervals| match quantiles {
-            [p5, p50] if intervals > 0 => Some(ScaleMos { scale, p5: *p5, p50: *p50, intervals }),
+            [p5, p50] if intervals > 0 => Some(ScaleMos { scale, p5: *p5, p50: *p50, intervals, counts: Vec::new() }),
             _ => None,
         };
         let mos = [
