@@ -5,6 +5,9 @@
 #[path = "../../../src/engine/mod.rs"]
 pub mod engine;
 #[cfg(not(test))]
+#[path = "../../../src/groups/mod.rs"]
+pub mod groups;
+#[cfg(not(test))]
 #[path = "../../../src/media/mod.rs"]
 pub mod media;
 #[cfg(not(test))]

@@ -9,7 +9,8 @@ mod frames;
 
 use frames::{Frames, Plan};
 use gate::engine::{Engine, With};
-use gate::model::{Event, Limits, Policy, TimestampSource};
+use gate::groups::Groups;
+use gate::model::{Event, Labels, Limits, Policy, TimestampSource};
 use gate::units::Timestamp;
 use gate::wire::LinkType;
 use std::hint::black_box;
@@ -23,22 +24,28 @@ struct Case {
     plan: Plan,
     /// Packets of each stream before counting begins; the rest is counted.
     warm_up: u32,
+    /// Whether the facts are added up by group, as the program does.
+    sums: bool,
 }
 
 /// An interval has 500 packets of a stream.
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     // A whole interval and its end.
-    Case { name: "clean_400", plan: Plan { rounds: 1_001, ..plan(400) }, warm_up: 501 },
+    Case { name: "clean_400", plan: Plan { rounds: 1_001, ..plan(400) }, warm_up: 501, sums: false },
+    // The same with sums by group: the difference is what the sums cost.
+    Case { name: "sums_400", plan: Plan { rounds: 1_001, ..plan(400) }, warm_up: 501, sums: true },
     // Packets only, no end of an interval, in a larger table.
-    Case { name: "clean_4000", plan: Plan { rounds: 164, ..plan(4_000) }, warm_up: 100 },
-    Case { name: "loss_400", plan: Plan { rounds: 1_001, lose_every: 20, ..plan(400) }, warm_up: 501 },
+    Case { name: "clean_4000", plan: Plan { rounds: 164, ..plan(4_000) }, warm_up: 100, sums: false },
+    Case { name: "loss_400", plan: Plan { rounds: 1_001, lose_every: 20, ..plan(400) }, warm_up: 501, sums: false },
     // Each packet is of a stream not seen before.
-    Case { name: "flood", plan: Plan { rounds: 1, ..plan(50_000) }, warm_up: 0 },
-    Case { name: "tunnel_400", plan: Plan { rounds: 200, tunnel: true, ..plan(400) }, warm_up: 100 },
+    Case { name: "flood", plan: Plan { rounds: 1, ..plan(50_000) }, warm_up: 0, sums: false },
+    Case { name: "tunnel_400", plan: Plan { rounds: 200, tunnel: true, ..plan(400) }, warm_up: 100, sums: false },
 ];
 
 /// Short calls: seven SIP messages and twenty packets each; what is counted is all of a call, its end and its verdict too.
 const CALLS: &str = "short_calls";
+/// The same with sums by group.
+const CALLS_SUMMED: &str = "sums_short_calls";
 const WARM_UP_CALLS: u32 = 2_000;
 const COUNTED_CALLS: u32 = 2_000;
 
@@ -51,11 +58,11 @@ fn main() -> ExitCode {
         for case in &CASES {
             println!("{}", case.name);
         }
-        println!("{CALLS}");
+        println!("{CALLS}\n{CALLS_SUMMED}");
         return ExitCode::SUCCESS;
     };
-    if wanted == CALLS {
-        let mut engine = engine();
+    if wanted == CALLS || wanted == CALLS_SUMMED {
+        let mut engine = measuring(wanted == CALLS_SUMMED);
         // As long as a call is held after its end, so that as many end as begin.
         take(&mut engine, &calls::calls(0..WARM_UP_CALLS));
         let rest = calls::calls(WARM_UP_CALLS..WARM_UP_CALLS + COUNTED_CALLS);
@@ -68,7 +75,7 @@ fn main() -> ExitCode {
         eprintln!("gate: there is no case {wanted}; `gate` alone names them");
         return ExitCode::from(2);
     };
-    let mut engine = engine();
+    let mut engine = measuring(case.sums);
     take(&mut engine, &Frames::of(&case.plan, 0..case.warm_up));
     let rest = Frames::of(&case.plan, case.warm_up..case.plan.rounds);
     counted_part(&mut engine, &rest);
@@ -78,22 +85,46 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn engine() -> Engine {
+/// An engine and, if wanted, the sums of its facts.
+struct Measuring {
+    engine: Engine,
+    groups: Option<Groups>,
+    labels: Labels,
+}
+
+fn measuring(sums: bool) -> Measuring {
     let mut engine = Engine::new(Limits::default(), Policy::default(), 1, SEED);
     engine.set_source("gate", TimestampSource::CaptureFile, 1);
-    engine
+    let trunk = |net: &str, name: &str| net.parse().ok().map(|net| (net, name.to_owned()));
+    let trunks = [trunk("10.0.0.0/8", "a"), trunk("172.16.0.0/12", "b"), trunk("192.168.0.0/16", "c")];
+    let labels = Labels { trunks: trunks.into_iter().flatten().collect(), ..Labels::default() };
+    Measuring { engine, groups: sums.then(|| Groups::new(&Limits::default(), &Policy::default())), labels }
 }
 
 #[inline(never)]
-fn counted_part(engine: &mut Engine, frames: &Frames) {
-    take(engine, frames);
+fn counted_part(measuring: &mut Measuring, frames: &Frames) {
+    take(measuring, frames);
 }
 
-fn take(engine: &mut Engine, frames: &Frames) {
-    let mut sink = With(|event: Event| {
-        black_box(&event);
-    });
+fn take(Measuring { engine, groups, labels }: &mut Measuring, frames: &Frames) {
+    let mut stated = |group| {
+        black_box(&group);
+    };
     for (at, bytes) in frames.iter() {
+        let mut sink = With(|event: Event| {
+            if let Some(groups) = groups.as_mut() {
+                let trunk = match &event {
+                    Event::CallChanged(call) | Event::CallEnded(call) => labels.trunk_of_call(call),
+                    Event::Interval(interval) => labels.trunk_of(interval.src, interval.dst),
+                    _ => Default::default(),
+                };
+                groups.event(&event, trunk, &mut stated);
+            }
+            black_box(&event);
+        });
         engine.frame(Timestamp(at), LinkType::ETHERNET, bytes, bytes.len(), &mut sink);
+        if let Some(groups) = groups.as_mut() {
+            groups.close_before(engine.interval_end(), &mut stated);
+        }
     }
 }
