@@ -5,6 +5,11 @@ use crate::embedded;
 use crate::endpoint::{open, request};
 use auscult::store::Store;
 use auscult::store::endpoint::Access;
+use auscult::store::query::{
+    AddressRange, CallFilter, CallGroup, CallSort, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest,
+    PhoneNumber, Reader, Source, StatsRequest, StreamFilter, Window,
+};
+use auscult::units::{Nanos, Timestamp};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use testkit::history::History;
@@ -322,4 +327,50 @@ async fn every_query_is_answered_as_the_plugin_sends_it() {
     }
     assert!(wrong.is_empty(), "{} queries are wrong:\n{}", wrong.len(), wrong.join("\n"));
     assert!(asked > 150, "{asked}");
+    questions_of_the_api_read_few_rows(&store, &history).await;
+}
+
+/// The engine refuses a statement that would read more rows than this. A day has a million rows of intervals and 125,000 calls.
+const MOST_ROWS: u64 = 100_000;
+
+async fn questions_of_the_api_read_few_rows(store: &Store, history: &History) {
+    // The rows are older than the schema, as those of a program without sums are.
+    let sql = "ALTER TABLE schema_migrations UPDATE applied_at = toDateTime(0) WHERE 1";
+    store.writer().query(sql).with_setting("mutations_sync", "2").execute().await.unwrap();
+    let reader = Reader::new(store.reader().with_setting("max_rows_to_read", MOST_ROWS.to_string()));
+    let session = async |cost| reader.session(cost, None).await.map_err(|e| e.to_string()).unwrap();
+    let day = Window {
+        from: Timestamp::from_secs(history.from_s + 130),
+        to: Timestamp::from_secs(history.until_s() - 10),
+    };
+    let stats = |group_by: Vec<GroupBy>, filter| StatsRequest { window: day, filter, group_by, bucket: None };
+    for by in [GroupBy::Trunk, GroupBy::Codec, GroupBy::Site] {
+        let page = session(Cost::Scan).await.stats(&stats(vec![by], StreamFilter::default())).await.unwrap();
+        let streams: u64 = page.groups.iter().map(|group| group.streams).sum();
+        assert!(page.source == Source::Groups && streams > 80_000, "{by:?} {streams}");
+    }
+    let single = StreamFilter { address: AddressRange::parse("::/0").ok(), ..StreamFilter::default() };
+    let refused = session(Cost::Scan).await.stats(&stats(vec![GroupBy::Trunk], single)).await;
+    assert!(refused.is_err(), "the rows of streams are more than the engine may read here");
+    let outcomes = OutcomeRequest {
+        window: day,
+        filter: OutcomeFilter::default(),
+        group_by: vec![OutcomeGroup::Trunk],
+        bucket: None,
+    };
+    let page = session(Cost::Scan).await.outcomes(&outcomes).await.unwrap();
+    assert!(page.groups.iter().map(|group| group.attempts).sum::<u64>() > 100_000);
+    let calls = CallFilter::default();
+    let groups = [CallGroup::FinalCode];
+    let timeline = session(Cost::Scan).await.timeline(&calls, day, Nanos::from_secs(900), &groups).await.unwrap();
+    assert!(timeline.buckets.iter().map(|bucket| bucket.calls).sum::<u64>() > 100_000);
+    assert_eq!(timeline.groups.len(), 7, "{:?}", timeline.groups.iter().map(|g| &g.key).collect::<Vec<_>>());
+    let sql = format!("SELECT caller_user FROM calls WHERE call_uid = {}", history.call_of_middle());
+    let number: String = store.reader().query(&sql).fetch_one().await.unwrap();
+    let filter = CallFilter { number: PhoneNumber::parse(&number).ok(), ..CallFilter::default() };
+    let page = session(Cost::Scan).await.calls(&filter, day, CallSort::Newest, 50, None).await.unwrap();
+    assert!(!page.calls.is_empty() && page.calls.iter().all(|call| call.caller_user == number), "{number}");
+    let uid: u64 = store.reader().query(&format!("SELECT {}", history.call_of_middle())).fetch_one().await.unwrap();
+    let detail = session(Cost::Lookup).await.call(uid).await.unwrap().expect("the call");
+    assert_eq!((detail.streams.len(), detail.intervals.len()), (2, 24));
 }

@@ -90,8 +90,8 @@ impl From<ClientError> for QueryError {
             ClientError::BadResponse(text) => match exception_code(&text) {
                 // TIMEOUT_EXCEEDED, TOO_SLOW
                 Some(159 | 160) => QueryError::TooSlow,
-                // MEMORY_LIMIT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES
-                Some(241 | 396) => QueryError::TooLarge,
+                // TOO_MANY_ROWS, MEMORY_LIMIT_EXCEEDED, TOO_MANY_ROWS_OR_BYTES
+                Some(158 | 241 | 396) => QueryError::TooLarge,
                 // TOO_MANY_SIMULTANEOUS_QUERIES
                 Some(202) => QueryError::Busy,
                 _ => QueryError::Engine(first_line(&text)),
