@@ -2,7 +2,7 @@
 
 use assert_cmd::Command;
 use serde_json::Value;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 /// Where a file of `testdata/` is, as a user in the project's directory would name it.
@@ -243,6 +243,42 @@ fn several_files_are_one_timeline() {
     assert_eq!(measured(&[&first, &second]), expected);
     assert_eq!(measured(&[&second, &first]), expected);
     assert_ne!(measured(&[&first]), expected);
+}
+
+/// A ring of files, whose names say nothing about their order: `dumpcap -b files:5` begins anew with the first.
+#[test]
+fn files_of_a_ring_are_read_in_the_order_of_their_times() {
+    let whole = sample("06-hold-transfer-dtmf.pcap.gz");
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(root().join(&whole)).unwrap()).read_to_end(&mut bytes).unwrap();
+    let (header, mut rest) = bytes.split_at(24);
+    let (mut files, piece) = (vec![header.to_vec()], rest.len() / 5);
+    while let Some((head, body)) = rest.split_at_checked(16) {
+        let length = u32::from_le_bytes(head[8..12].try_into().unwrap()) as usize;
+        if files[files.len() - 1].len() > piece {
+            files.push(header.to_vec());
+        }
+        files.last_mut().unwrap().extend_from_slice(&rest[..16 + length]);
+        rest = &body[length..];
+    }
+    assert_eq!(files.len(), 5);
+    let expected = measured(&[&whole]);
+    let dir = tempfile::tempdir().unwrap();
+    // The ring began anew after the second file: the first names hold the last times.
+    let name = |n: usize| dir.path().join(format!("ring_{:05}.pcap", (n + 3) % 5)).to_str().unwrap().to_owned();
+    for (n, file) in files.iter().enumerate() {
+        std::fs::write(name(n), file).unwrap();
+    }
+    let mut names: Vec<String> = (0..5).map(name).collect();
+    names.sort();
+    for _ in 0..2 {
+        let names_of: Vec<&str> = names.iter().map(String::as_str).collect();
+        assert_eq!(measured(&names_of), expected, "{names:?}");
+        names = (0..5).rev().map(name).collect();
+    }
+    let without: Vec<String> = [0, 1, 3, 4].map(name).to_vec();
+    let without: Vec<&str> = without.iter().map(String::as_str).collect();
+    assert_ne!(measured(&without), expected, "a file that is missing is missed");
 }
 
 #[test]

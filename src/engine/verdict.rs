@@ -7,10 +7,12 @@ use super::join::Unnegotiated;
 use super::one_way::{MediaWitness, missing_media};
 use crate::model::{
     CallRecord, CallState, Diagnosis, DiagnosisCode, GOOD_MOS, IntervalReport, LossSource, PayloadKind, ReleasedBy,
-    StreamReport, Transport, is_a_persons_outcome,
+    StreamReport, Transport, endpoint_text, is_a_persons_outcome,
 };
 use crate::signal::Side;
 use crate::units::{Nanos, Timestamp};
+use std::fmt;
+use std::net::SocketAddr;
 
 /// Loss worth a reason, percent of the expected packets (NOC practice: warn at 1 %).
 const LOSS_PCT: f64 = 1.0;
@@ -105,8 +107,8 @@ pub fn diagnose(call: &CallRecord, evidence: &Evidence<'_>) -> Vec<Diagnosis> {
         stream_reasons(call, stream, evidence, &mut found);
     }
     for stream in evidence.unnegotiated {
-        let (src, dst) = (crate::model::endpoint_text(stream.src), crate::model::endpoint_text(stream.dst));
-        let evidence = format!("{src} to {dst}: payload type {} is in neither SDP", stream.payload_type.0);
+        let which = Ends(stream.src, stream.dst);
+        let evidence = format!("{which}: payload type {} is in neither SDP", stream.payload_type.0);
         add(&mut found, 90, DiagnosisCode::UnnegotiatedPayload, 0.8, evidence);
     }
     low_mos(call, evidence, &mut found);
@@ -119,6 +121,16 @@ pub fn diagnose(call: &CallRecord, evidence: &Evidence<'_>) -> Vec<Diagnosis> {
         }
     });
     found.into_iter().map(|(_, d)| d).collect()
+}
+
+/// Both ends of a stream. Most calls need no text: it is written only where a reason is found.
+#[derive(Clone, Copy)]
+struct Ends(SocketAddr, SocketAddr);
+
+impl fmt::Display for Ends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", endpoint_text(self.0), endpoint_text(self.1))
+    }
 }
 
 /// Reasons with their weight.
@@ -201,7 +213,7 @@ fn signalling(call: &CallRecord, found: &mut Found) {
 
 fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<'_>, found: &mut Found) {
     let n = &stream.numbers;
-    let which = format!("{} to {}", crate::model::endpoint_text(stream.src), crate::model::endpoint_text(stream.dst));
+    let which = Ends(stream.src, stream.dst);
     if n.expected < ENOUGH {
         return;
     }
@@ -225,7 +237,7 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
             _ => add(found, weight, DiagnosisCode::RandomLoss, 0.9, numbers),
         }
     }
-    movement(stream, &which, found);
+    movement(stream, which, found);
     let late = 100.0 * n.discarded_adaptive as f64 / n.pdv.total().max(1) as f64;
     let p95 = n.pdv.quantile(0.95).unwrap_or(Nanos::ZERO);
     // A delay that moved, or that began anew after a pause, lies above the base for a while, but no receiver waits for it.
@@ -260,7 +272,7 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
         let evidence = format!("{which}: SDP says {}/{said}, timestamps run at {shown} Hz", stream.codec);
         add(found, 50, DiagnosisCode::ClockMismatch, 0.95, evidence);
     }
-    interruption(call, stream, evidence, &which, found);
+    interruption(call, stream, evidence, which, found);
 }
 
 /// A MOS that dissatisfies (G.109: many users) never stands without a cause: what was found, or else what was ruled out.
@@ -274,7 +286,7 @@ fn low_mos(call: &CallRecord, evidence: &Evidence<'_>, found: &mut Found) {
     let worst = evidence.streams.iter().find(|stream| stream.mos_worst_minute == Some(lq));
     let Some(stream) = worst else { return };
     let n = &stream.numbers;
-    let which = format!("{} to {}", crate::model::endpoint_text(stream.src), crate::model::endpoint_text(stream.dst));
+    let which = Ends(stream.src, stream.dst);
     let evidence = format!(
         "{which}: MOS-LQ {lq:.2} in the worst minute; over the call {:.1} % lost (longest run {}), {:.1} % discarded by the jitter \
          buffer, codec impairment Ie {:.0}: none by itself enough",
@@ -297,7 +309,7 @@ fn above_base_by_movement(stream: &StreamReport) -> Nanos {
 }
 
 /// The delay itself moved: no loss, but a queue that fills or a route that changed.
-fn movement(stream: &StreamReport, which: &str, found: &mut Found) {
+fn movement(stream: &StreamReport, which: Ends, found: &mut Found) {
     let n = &stream.numbers;
     let (rise, fall) = (n.base_rise.as_millis_f64(), n.base_fall.as_millis_f64());
     if n.base_steps > 0 {
@@ -323,7 +335,7 @@ fn why_capture(stream: &StreamReport) -> String {
 }
 
 /// Media that stopped, or had a hole, while the call went on and was not on hold.
-fn interruption(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<'_>, which: &str, found: &mut Found) {
+fn interruption(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<'_>, which: Ends, found: &mut Found) {
     let ptime = stream.ptime.unwrap_or(Nanos::from_millis(20));
     let hole = Nanos(ptime.0 * i64::from(stream.numbers.loss_runs.longest));
     let captures = matches!(stream.quality.loss_source, LossSource::Capture | LossSource::SuspectedCapture);

@@ -489,3 +489,29 @@ async fn a_very_long_call_is_cut_and_says_so() {
     assert_eq!(detail["truncated"], true);
     assert_eq!(detail["intervals"][&hex(&[70])[0]].as_array().map(Vec::len), Some(5000));
 }
+
+/// A call's row names some of its streams, and media may go on for hours after the last message that was seen.
+#[tokio::test]
+async fn all_intervals_of_a_call_are_shown_wherever_its_streams_are_named() {
+    let Some(world) = World::new("late_media").await else { return };
+    world.insert("calls", &[call(1, 0, json!({"streams": [70]}))]).await;
+    let end = sql_time(START + Nanos::from_secs(3 * 3600));
+    world
+        .insert(
+            "streams",
+            &[stream(70, 1, 0, json!({"last_at": end.clone()})), stream(71, 1, 5, json!({"last_at": end}))],
+        )
+        .await;
+    let starts = [(70, 0), (71, 10), (70, 3_650), (70, 7_200), (71, 10_790)];
+    let rows: Vec<_> = starts.iter().map(|(id, second)| interval(*id, 1, *second, json!({}))).collect();
+    world.insert("stream_intervals", &rows).await;
+    let detail = world.get("/api/v1/calls/0000000000000001").await;
+    let of = |id: u64| {
+        let intervals = detail["intervals"][&hex(&[id])[0]].as_array().cloned().unwrap_or_default();
+        intervals.iter().map(|i| i["start_at"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let at = |second: i64| (START + Nanos::from_secs(second)).to_rfc3339();
+    assert_eq!(of(70), [0, 3_650, 7_200].map(at));
+    assert_eq!(of(71), [10, 10_790].map(at));
+    assert_eq!(detail["truncated"], false);
+}

@@ -339,10 +339,8 @@ async fn questions_of_the_api_read_few_rows(store: &Store, history: &History) {
     store.writer().query(sql).with_setting("mutations_sync", "2").execute().await.unwrap();
     let reader = Reader::new(store.reader().with_setting("max_rows_to_read", MOST_ROWS.to_string()));
     let session = async |cost| reader.session(cost, None).await.map_err(|e| e.to_string()).unwrap();
-    let day = Window {
-        from: Timestamp::from_secs(history.from_s + 130),
-        to: Timestamp::from_secs(history.until_s() - 10),
-    };
+    let day =
+        Window { from: Timestamp::from_secs(history.from_s + 130), to: Timestamp::from_secs(history.until_s() - 10) };
     let stats = |group_by: Vec<GroupBy>, filter| StatsRequest { window: day, filter, group_by, bucket: None };
     for by in [GroupBy::Trunk, GroupBy::Codec, GroupBy::Site] {
         let page = session(Cost::Scan).await.stats(&stats(vec![by], StreamFilter::default())).await.unwrap();

@@ -390,7 +390,8 @@ async fn mos_and_loss_are_compared_over_streams() {
     let mut rated = 0;
     for figure in Figure::ALL.into_iter().filter(|figure| !figure.is_of_calls()) {
         let compared = session.compare(figure, &wide, &other).await.unwrap();
-        let of = |trunk: &str| rows.iter().filter(|row| row.1 == trunk).map(|row| row.3 as f64 / row.2 as f64).collect();
+        let of =
+            |trunk: &str| rows.iter().filter(|row| row.1 == trunk).map(|row| row.3 as f64 / row.2 as f64).collect();
         let (mut first, second): (Vec<f64>, Vec<f64>) = (of("wide"), of("other side"));
         first.sort_by(f64::total_cmp);
         let estimate = compared.comparison.first;

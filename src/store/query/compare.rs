@@ -4,7 +4,9 @@
 use super::coverage::Sums;
 use super::statement::{Statement, Value};
 use super::stats::{GroupBy, StatsGroup, StatsRequest};
-use super::{MAX_DETAIL_DAYS, OutcomeFilter, OutcomeRequest, Outcomes, QueryError, Session, Spans, StreamFilter, Window};
+use super::{
+    MAX_DETAIL_DAYS, OutcomeFilter, OutcomeRequest, Outcomes, QueryError, Session, Spans, StreamFilter, Window,
+};
 use crate::units::{DelayHistogram, span_bucket_middle};
 
 /// Two-sided 95 %.
