@@ -194,21 +194,30 @@ impl Session {
             )));
         }
         let empty = timeline.buckets.clone();
-        let mut groups: BTreeMap<Vec<String>, CallSeries> = BTreeMap::new();
-        for row in rows {
-            let Some(at) = usize::try_from(row.bucket).ok().filter(|at| *at < empty.len()) else { continue };
+        let at = |row: &CellRow| usize::try_from(row.bucket).ok().filter(|at| *at < empty.len());
+        let mut totals: BTreeMap<&[String], u64> = BTreeMap::new();
+        for row in &rows {
+            let Some(at) = at(row) else { continue };
             timeline.buckets[at].add(&row.of_class, row.n);
-            if !group_by.is_empty() {
-                let new = || CallSeries { key: row.keys.clone(), calls: 0, buckets: empty.clone() };
-                let series = groups.entry(row.keys.clone()).or_insert_with(new);
-                series.calls += row.n;
-                series.buckets[at].add(&row.of_class, row.n);
+            *totals.entry(&row.keys).or_default() += row.n;
+        }
+        if group_by.is_empty() {
+            return Ok(timeline);
+        }
+        // Only the groups that are answered get buckets: there may be as many groups as rows.
+        let mut largest: Vec<(&[String], u64)> = totals.into_iter().collect();
+        largest.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
+        timeline.truncated = largest.len() > MAX_GROUPS;
+        largest.truncate(MAX_GROUPS);
+        let series =
+            |(key, calls): &(&[String], u64)| CallSeries { key: key.to_vec(), calls: *calls, buckets: empty.clone() };
+        timeline.groups = largest.iter().map(series).collect();
+        let places: BTreeMap<&[String], usize> = largest.iter().enumerate().map(|(n, (key, _))| (*key, n)).collect();
+        for row in &rows {
+            if let (Some(at), Some(place)) = (at(row), places.get(&row.keys[..])) {
+                timeline.groups[*place].buckets[at].add(&row.of_class, row.n);
             }
         }
-        timeline.groups = groups.into_values().collect();
-        timeline.groups.sort_by_key(|series| std::cmp::Reverse(series.calls));
-        timeline.truncated = timeline.groups.len() > MAX_GROUPS;
-        timeline.groups.truncate(MAX_GROUPS);
         Ok(timeline)
     }
 }
