@@ -282,9 +282,9 @@ async fn with_calls(store: &Store) -> Vec<i64> {
     let mut calls = Vec::new();
     for n in 0..3_000 {
         let mut call = crate::samples::call(n);
-        let second = rng.range(0, 3 * 3600) as i64;
+        let second = rng.range(0, 3 * 3600);
         // Some at the very bounds of five minutes.
-        let nanos = if rng.chance(0.1) { 0 } else { rng.range(0, 1_000_000_000) as i64 };
+        let nanos = if rng.chance(0.1) { 0 } else { rng.range(0, 1_000_000_000) };
         let second = if nanos == 0 { second / 300 * 300 } else { second };
         call.first_at = Timestamp((begin + second) * 1_000_000_000 + nanos);
         (call.state, call.final_code) = *rng.pick(&[
