@@ -3,6 +3,7 @@
 //! Frames and their times go into a pure machine ([`engine`]), facts come out ([`model::Event`]);
 //! everything with an effect hangs off the two ends. `ARCHITECTURE.md` tells the house.
 
+pub mod alert;
 pub mod api;
 pub mod app;
 pub mod capture;

@@ -44,10 +44,10 @@ const ROOMS: &[Room] = &[
     pure("engine", &[]),
     pure("groups", MACHINE),
     pure("live", MACHINE),
-    io("capture", &["model", "quality", "media", "signal", "engine", "live"]),
-    io("http", &["units", "model", "wire", "quality", "media", "signal", "engine", "live", "capture"]),
+    pure("alert", MACHINE),
+    io("capture", &["model", "quality", "media", "signal", "engine", "live", "alert"]),
+    io("http", &["units", "model", "wire", "quality", "media", "signal", "engine", "live", "alert", "capture"]),
     io("store", &["wire", "media", "signal", "engine", "live", "capture"]),
-    io("alert", MACHINE_AND_CAPTURE),
     io("api", MACHINE_AND_CAPTURE),
     io("app", &[]),
 ];

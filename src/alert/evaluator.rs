@@ -1,0 +1,720 @@
+//! Rules over windows: what each group of each rule is at a time. Time is an argument, so that live evaluation, tests of rules
+//! and backtests are one loop.
+
+use super::baseline;
+use super::measure::{Figure, Kind, SampleUnit, Source};
+use super::rule::{Hold, NoData, Rule, Side, Test};
+use super::sums::{CaptureFact, Coverage, Fact, GroupKey, Label, Measured, OVERFLOW, Origin, Probes, Series};
+use crate::units::{Nanos, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// What a group of a rule is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    #[default]
+    Ok,
+    /// Beyond the limit, and not yet for as long as the rule wants.
+    Pending,
+    Firing,
+    /// Cleared, and still told as firing (`keep_firing_for`).
+    Keeping,
+    /// The capture missed frames, or the probe saw none: not judged.
+    Blind,
+    /// Fewer samples than the rule needs: not judged.
+    Few,
+    /// Nothing to measure.
+    NoData,
+    /// The statement of the rule failed.
+    Error,
+}
+
+impl State {
+    pub const ALL: [State; 8] = [
+        State::Ok,
+        State::Pending,
+        State::Firing,
+        State::Keeping,
+        State::Blind,
+        State::Few,
+        State::NoData,
+        State::Error,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Ok => "ok",
+            State::Pending => "pending",
+            State::Firing => "firing",
+            State::Keeping => "keeping",
+            State::Blind => "blind",
+            State::Few => "few",
+            State::NoData => "no_data",
+            State::Error => "error",
+        }
+    }
+
+    /// Whether receivers are told of it.
+    pub fn is_firing(self) -> bool {
+        matches!(self, State::Firing | State::Keeping)
+    }
+}
+
+/// One evaluation of one group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    pub rule: Arc<Rule>,
+    pub group: GroupKey,
+    pub at: Timestamp,
+    pub state: State,
+    pub previous: State,
+    /// What this window alone says: `ok` within the limit, `firing` beyond it, or why it is not judged.
+    pub judgement: State,
+    /// When the group became pending, or fired.
+    pub since: Option<Timestamp>,
+    /// The window, after widening.
+    pub from: Timestamp,
+    pub until: Timestamp,
+    pub measured: Option<Measured>,
+    pub limit: Option<f64>,
+    /// Percent of frames or packets that the capture missed, the larger.
+    pub capture_loss_pct: f64,
+    /// Median and deviation of the same hour in the weeks before.
+    pub baseline: Option<(f64, f64)>,
+    /// The rule that says this already.
+    pub inhibited_by: Option<String>,
+    /// The value farthest beyond the limit since the group became pending.
+    pub peak: Option<f64>,
+    /// Why a statement failed.
+    pub error: Option<String>,
+}
+
+impl Evaluation {
+    pub fn changed(&self) -> bool {
+        self.state != self.previous
+    }
+
+    /// The bound that has to be beyond the limit.
+    pub fn bound(&self) -> Option<f64> {
+        let measured = self.measured?;
+        match self.rule.side() {
+            Side::Above => Some(measured.low),
+            Side::Below => measured.high,
+        }
+    }
+}
+
+/// What has to outlive a restart of one group of a rule.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Memory {
+    pub state: State,
+    /// Becoming pending or firing.
+    pub since: Option<i64>,
+    pub clear_since: Option<i64>,
+    /// The newest evaluation is the lowest bit: whether it was beyond the limit.
+    pub hits: u64,
+    /// When the group was judged last.
+    pub judged: i64,
+    pub peak: Option<f64>,
+    /// Spans in which the group fired, which baselines leave out.
+    #[serde(default)]
+    pub fired: Vec<(i64, i64)>,
+}
+
+/// An alert that fires is held over windows that are not judged for so long, then it ends: nobody knows any more.
+pub const HELD: Nanos = Nanos::from_secs(12 * 3600);
+
+/// Spans of firing that are remembered for each group.
+const FIRED: usize = 200;
+
+/// One row of the answer to a rule's statement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SqlRow {
+    pub labels: Vec<(String, String)>,
+    pub value: Option<f64>,
+    pub bound: Option<f64>,
+    pub samples: u64,
+    pub drops_pct: f64,
+}
+
+pub(super) struct Judged {
+    judgement: State,
+    measured: Option<Measured>,
+    limit: Option<f64>,
+    from: Timestamp,
+    capture_loss_pct: f64,
+    baseline: Option<(f64, f64)>,
+    /// Within the clear limit.
+    clear: bool,
+    error: Option<String>,
+}
+
+/// All rules and what they are evaluated from.
+pub struct Evaluator {
+    rules: Vec<Ruled>,
+    series: Vec<Series>,
+    probes: Probes,
+    /// How long the oldest row of a probe has waited for the store, seconds.
+    store_lag: BTreeMap<(Arc<str>, Arc<str>), u64>,
+    sql: BTreeMap<String, Result<Vec<SqlRow>, String>>,
+    span: Nanos,
+}
+
+struct Ruled {
+    rule: Arc<Rule>,
+    /// Of the window, and of the short window of a burn rate.
+    series: Option<usize>,
+    short: Option<usize>,
+    groups: BTreeMap<GroupKey, Memory>,
+}
+
+impl Evaluator {
+    pub fn new(rules: Vec<Rule>) -> Evaluator {
+        let mut all = Evaluator {
+            rules: Vec::new(),
+            series: Vec::new(),
+            probes: Probes::default(),
+            store_lag: BTreeMap::new(),
+            sql: BTreeMap::new(),
+            span: Nanos::from_secs(3600),
+        };
+        for rule in rules {
+            let hours = match &rule.test {
+                Test::Baseline(baseline) => (baseline.weeks + 1) * 168 + 2,
+                _ => 0,
+            };
+            let longest = rule.widen_to.max(rule.window) + rule.delay + Nanos::from_secs(3600);
+            all.span = all.span.max(longest);
+            let series = all.series_of(&rule, rule.widen_to.max(rule.window), longest, hours);
+            let short = match &rule.test {
+                Test::Burn { short, .. } => all.series_of(&rule, *short, *short + rule.delay + Nanos::from_secs(3600), 0),
+                _ => None,
+            };
+            all.rules.push(Ruled { rule: Arc::new(rule), series, short, groups: BTreeMap::new() });
+        }
+        all
+    }
+
+    fn series_of(&mut self, rule: &Rule, window: Nanos, span: Nanos, hours: u32) -> Option<usize> {
+        let key = rule.series(window)?;
+        let index = match self.series.iter().position(|series| series.is_of(&key)) {
+            Some(index) => index,
+            None => {
+                self.series.push(Series::new(&key));
+                self.series.len() - 1
+            }
+        };
+        self.series[index].keep(span, hours);
+        Some(index)
+    }
+
+    pub fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
+        self.rules.iter().map(|ruled| &ruled.rule)
+    }
+
+    /// Adds a row. `now` is when it came.
+    pub fn fact(&mut self, fact: &Fact<'_>, origin: Origin<'_>, now: Timestamp) {
+        if let Fact::Capture(capture) = fact {
+            self.probes.add(origin, capture);
+        }
+        for series in &mut self.series {
+            series.add(fact, origin, now);
+        }
+    }
+
+    /// Says how long the oldest row of this probe has waited for the store.
+    pub fn store_lag(&mut self, origin: Origin<'_>, lag: Nanos) {
+        let seconds = (lag.0 / 1_000_000_000).max(0) as u64;
+        self.store_lag.insert((origin.probe.into(), origin.site.into()), seconds);
+    }
+
+    /// The answer to the statement of a rule, for its next evaluation.
+    pub fn sql_answer(&mut self, rule: &str, answer: Result<Vec<SqlRow>, String>) {
+        self.sql.insert(rule.to_owned(), answer);
+    }
+
+    /// How far back rows are needed.
+    pub fn span(&self) -> Nanos {
+        self.span
+    }
+
+    /// Whether a rule has a baseline, which needs hours of the weeks before.
+    pub fn needs_hours(&self) -> bool {
+        self.rules.iter().any(|ruled| matches!(ruled.rule.test, Test::Baseline(_)))
+    }
+
+    /// Rows that went to a group of all others, because there were more than `max_groups`.
+    pub fn overflowed(&self) -> u64 {
+        self.series.iter().map(Series::overflowed).sum()
+    }
+
+    /// The first time after `at` at which a rule is due.
+    pub fn next_after(&self, at: Timestamp) -> Option<Timestamp> {
+        let next = |rule: &Rule| Timestamp((at.0.div_euclid(rule.every.0) + 1) * rule.every.0);
+        self.rules.iter().map(|ruled| next(&ruled.rule)).min()
+    }
+
+    /// What outlives a restart, by rule and group.
+    pub fn memories(&self) -> impl Iterator<Item = (&Arc<Rule>, &GroupKey, &Memory)> {
+        self.rules.iter().flat_map(|ruled| ruled.groups.iter().map(|(group, memory)| (&ruled.rule, group, memory)))
+    }
+
+    /// Carries on the state of a group. False where there is no such rule any more, or it groups by something else.
+    pub fn restore(&mut self, rule: &str, group: &[(Label, Arc<str>)], memory: Memory) -> bool {
+        let by: Vec<Label> = group.iter().map(|(label, _)| *label).collect();
+        let found = self.rules.iter_mut().find(|ruled| ruled.rule.name == rule && ruled.rule.by == by);
+        found.is_some_and(|ruled| ruled.groups.insert(group.into(), memory).is_none())
+    }
+
+    /// Evaluates the rules that are due at `at`: groups that are not ok, were not, or are watched.
+    pub fn evaluate(&mut self, at: Timestamp, out: &mut Vec<Evaluation>) {
+        let first = out.len();
+        for index in 0..self.rules.len() {
+            if at.0.rem_euclid(self.rules[index].rule.every.0) == 0 {
+                self.evaluate_rule(index, at, out);
+            }
+        }
+        self.inhibit(&mut out[first..]);
+        for series in &mut self.series {
+            series.trim(at);
+        }
+        self.probes.trim(at, self.span);
+    }
+
+    fn evaluate_rule(&mut self, index: usize, at: Timestamp, out: &mut Vec<Evaluation>) {
+        let rule = self.rules[index].rule.clone();
+        let mut keys: BTreeSet<GroupKey> = self.rules[index].groups.keys().cloned().collect();
+        keys.extend(self.keys(index));
+        for key in keys {
+            let memory = self.rules[index].groups.get(&key).cloned().unwrap_or_default();
+            let judged = self.judge(index, &key, &memory, at);
+            let mut next = memory.clone();
+            let side = rule.side();
+            advance(&rule, &mut next, &judged, at, side);
+            out.push(Evaluation {
+                rule: rule.clone(),
+                group: key.clone(),
+                at,
+                state: next.state,
+                previous: memory.state,
+                judgement: judged.judgement,
+                since: next.since.map(Timestamp),
+                from: judged.from,
+                until: at - rule.delay,
+                measured: judged.measured,
+                limit: judged.limit,
+                capture_loss_pct: judged.capture_loss_pct,
+                baseline: judged.baseline,
+                inhibited_by: None,
+                peak: next.peak,
+                error: judged.error,
+            });
+            // A group that is gone for good is forgotten.
+            let gone = self.series_group(index, &key).is_none() && !matches!(rule.what, super::rule::What::Sql(_));
+            if gone && matches!(next.state, State::Ok | State::NoData) && rule.measure().is_some_and(|m| m.source != Source::Program && m.figure != Figure::Silence) {
+                self.rules[index].groups.remove(&key);
+            } else {
+                self.rules[index].groups.insert(key, next);
+            }
+        }
+    }
+
+    fn series_group(&self, index: usize, key: &GroupKey) -> Option<&super::sums::Group> {
+        self.rules[index].series.and_then(|series| self.series[series].group(key))
+    }
+
+    /// Groups that rows, probes or the answer to a statement name.
+    fn keys(&self, index: usize) -> Vec<GroupKey> {
+        let ruled = &self.rules[index];
+        let rule = &ruled.rule;
+        let of_probe = |probe: &Arc<str>, site: &Arc<str>| -> GroupKey {
+            let value = |label: &Label| if *label == Label::Site { site.clone() } else { probe.clone() };
+            rule.by.iter().map(|label| (*label, value(label))).collect()
+        };
+        match (&rule.what, ruled.series) {
+            (super::rule::What::Sql(_), _) => {
+                let rows = self.sql.get(&rule.name).and_then(|answer| answer.as_ref().ok());
+                match rows {
+                    // Labels of a statement are no columns of ours: a group is their text.
+                    Some(rows) => rows.iter().take(rule.max_groups).map(sql_key).collect(),
+                    None => vec![Arc::from([])],
+                }
+            }
+            (_, Some(series)) => self.series[series].groups().map(|(key, _)| key.clone()).collect(),
+            (super::rule::What::Measure(measure), None) => match measure.figure {
+                Figure::Silence => self.probes.heard().map(|(probe, site, _)| of_probe(probe, site)).collect(),
+                Figure::StoreLag => self.store_lag.keys().map(|(probe, site)| of_probe(probe, site)).collect(),
+                _ => vec![Arc::from([])],
+            },
+        }
+    }
+
+    fn judge(&self, index: usize, key: &GroupKey, memory: &Memory, at: Timestamp) -> Judged {
+        let ruled = &self.rules[index];
+        let rule = &ruled.rule;
+        let until = at - rule.delay;
+        let nothing = Judged {
+            judgement: State::NoData,
+            measured: None,
+            limit: rule.fixed_limit(),
+            from: until - rule.window,
+            capture_loss_pct: 0.0,
+            baseline: None,
+            clear: false,
+            error: None,
+        };
+        let super::rule::What::Measure(measure) = &rule.what else { return self.judge_sql(rule, key, nothing) };
+        let exact = |value: u64| Measured {
+            value: value as f64,
+            low: value as f64,
+            high: Some(value as f64),
+            samples: 1,
+        };
+        match measure.figure {
+            Figure::Alive => return compare(rule, nothing, exact(1), 1),
+            Figure::StoreLag => {
+                let of = |label| key.iter().find(|(l, _)| *l == label).map(|(_, value)| value);
+                let worst = self.store_lag.iter().filter(|((probe, site), _)| {
+                    of(Label::Probe).is_none_or(|p| p == probe) && of(Label::Site).is_none_or(|s| s == site)
+                });
+                return match worst.map(|(_, lag)| *lag).max() {
+                    Some(lag) => compare(rule, nothing, exact(lag), 1),
+                    None => nothing,
+                };
+            }
+            Figure::Silence => {
+                let of = |label| key.iter().find(|(l, _)| *l == label).map(|(_, value)| value);
+                let heard = self.probes.heard().filter(|(probe, site, _)| {
+                    of(Label::Probe).is_none_or(|p| p == *probe) && of(Label::Site).is_none_or(|s| s == *site)
+                });
+                return match heard.map(|(.., until)| until).min() {
+                    Some(heard) => compare(rule, nothing, exact(((until - heard).0 / 1_000_000_000).max(0) as u64), 1),
+                    None => nothing,
+                };
+            }
+            _ => {}
+        }
+        let Some((series, group)) =
+            ruled.series.and_then(|series| Some((&self.series[series], self.series[series].group(key)?)))
+        else {
+            return nothing;
+        };
+        let mut window = rule.window;
+        loop {
+            let from = until - window;
+            let coverage = self.probes.coverage(group.probes(), from, until);
+            let sums = series.window(group, from, until, measure);
+            let own_loss = if measure.is_of_media() { sums.sums.capture_loss_pct().unwrap_or(0.0) } else { 0.0 };
+            let capture_loss_pct = coverage.missed_pct.max(own_loss);
+            let minutes = window.as_secs_f64() / 60.0 * if coverage.known { coverage.covered.max(0.01) } else { 1.0 };
+            let measured = sums.measure(measure, minutes, rule.confidence);
+            let judged = Judged { from, capture_loss_pct, measured, ..Judged { error: None, ..nothing_of(&nothing) } };
+            if is_blind(rule, measure.source, &coverage, capture_loss_pct, window) {
+                return Judged { judgement: State::Blind, ..judged };
+            }
+            let Some(measured) = measured else { return judged };
+            let judged = match &rule.test {
+                Test::Fixed { .. } => compare(rule, judged, measured, measured.samples),
+                Test::Burn { factor, goal_pct, short } => {
+                    let limit = factor * (100.0 - goal_pct);
+                    let short = ruled.short.and_then(|index| {
+                        let series = &self.series[index];
+                        let sums = series.window(series.group(key)?, until - *short, until, measure);
+                        sums.measure(measure, 1.0, rule.confidence)
+                    });
+                    burn(rule, Judged { limit: Some(limit), ..judged }, measured, short, limit)
+                }
+                Test::Baseline(test) => {
+                    let middle = Timestamp(from.0 / 2 + until.0 / 2);
+                    let fired = |hour: i64| {
+                        let (from, to) = (hour * 3_600_000_000_000, (hour + 1) * 3_600_000_000_000);
+                        memory.fired.iter().any(|(a, b)| *a < to && *b > from)
+                    };
+                    match baseline::of(test, measure.kind, group, middle, &fired) {
+                        Some((median, spread)) => {
+                            let judged = Judged { baseline: Some((median, spread)), ..judged };
+                            baseline::compare(rule, test, judged, measured, (median, spread))
+                        }
+                        None => Judged { judgement: State::Few, ..judged },
+                    }
+                }
+            };
+            // The value is beyond the limit and its bound is not: more samples may tell.
+            let open = judged.judgement != State::Firing && judged.limit.is_some_and(|limit| beyond(rule.side(), measured.value, limit))
+                || judged.judgement == State::Few;
+            if open && Nanos(window.0 * 2) <= rule.widen_to {
+                window = Nanos(window.0 * 2);
+                continue;
+            }
+            return judged;
+        }
+    }
+
+    fn judge_sql(&self, rule: &Rule, key: &GroupKey, nothing: Judged) -> Judged {
+        let rows = match self.sql.get(&rule.name) {
+            Some(Ok(rows)) => rows,
+            Some(Err(error)) => return Judged { judgement: State::Error, error: Some(error.clone()), ..nothing },
+            None => return nothing,
+        };
+        let Some(row) = rows.iter().find(|row| sql_key(row) == *key) else { return nothing };
+        let Some(value) = row.value.filter(|value| value.is_finite()) else { return nothing };
+        let bound = row.bound.unwrap_or(value);
+        let measured = Measured { value, low: bound, high: Some(bound), samples: row.samples };
+        if row.drops_pct > rule.max_capture_loss_pct {
+            return Judged { judgement: State::Blind, measured: Some(measured), capture_loss_pct: row.drops_pct, ..nothing };
+        }
+        compare(rule, nothing, measured, row.samples)
+    }
+
+    /// Marks groups of which another rule that fires says the same, and more.
+    fn inhibit(&self, evaluations: &mut [Evaluation]) {
+        let firing: Vec<(&Arc<Rule>, &GroupKey)> = self
+            .rules
+            .iter()
+            .filter(|ruled| !ruled.rule.inhibits.is_empty())
+            .flat_map(|ruled| ruled.groups.iter().map(move |(key, memory)| (ruled, key, memory)))
+            .filter(|(_, _, memory)| memory.state.is_firing())
+            .map(|(ruled, key, _)| (&ruled.rule, key))
+            .collect();
+        for evaluation in evaluations {
+            let same = |key: &GroupKey| {
+                key.iter().all(|(label, value)| {
+                    evaluation.group.iter().find(|(other, _)| other == label).is_none_or(|(_, other)| other == value)
+                })
+            };
+            let by = firing.iter().find(|(rule, key)| rule.inhibits.contains(&evaluation.rule.name) && same(key));
+            evaluation.inhibited_by = by.map(|(rule, _)| rule.name.clone());
+        }
+    }
+}
+
+impl Rule {
+    pub fn side(&self) -> Side {
+        match &self.test {
+            Test::Fixed { side, .. } => *side,
+            Test::Baseline(baseline) => baseline.side,
+            Test::Burn { .. } => Side::Above,
+        }
+    }
+
+    fn fixed_limit(&self) -> Option<f64> {
+        match &self.test {
+            Test::Fixed { fire, .. } => Some(*fire),
+            Test::Burn { factor, goal_pct, .. } => Some(factor * (100.0 - goal_pct)),
+            Test::Baseline(_) => None,
+        }
+    }
+
+    /// Samples as a text has them.
+    pub fn sample_unit(&self) -> &'static str {
+        self.measure().map_or("samples", |measure| match measure.samples {
+            SampleUnit::Probes => "probes",
+            unit => unit.name(),
+        })
+    }
+}
+
+fn nothing_of(judged: &Judged) -> Judged {
+    Judged {
+        judgement: judged.judgement,
+        measured: None,
+        limit: judged.limit,
+        from: judged.from,
+        capture_loss_pct: 0.0,
+        baseline: None,
+        clear: false,
+        error: None,
+    }
+}
+
+/// A group of a statement: its labels as one text.
+fn sql_key(row: &SqlRow) -> GroupKey {
+    let text: Vec<String> = row.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    if text.is_empty() { Arc::from([]) } else { Arc::from([(Label::Statement, Arc::from(text.join(", ")))]) }
+}
+
+pub(super) fn beyond(side: Side, value: f64, limit: f64) -> bool {
+    match side {
+        Side::Above => value > limit,
+        Side::Below => value < limit,
+    }
+}
+
+/// How long before the end of a window the last frame may have come.
+const SILENT: Nanos = Nanos::from_secs(60);
+
+fn is_blind(rule: &Rule, source: Source, coverage: &Coverage, capture_loss_pct: f64, window: Nanos) -> bool {
+    if source == Source::Capture || !coverage.known {
+        return false;
+    }
+    // Long windows cannot be seen whole while their first part has not been measured.
+    let covered = window > Nanos::from_secs(3600) || coverage.covered >= 0.5;
+    capture_loss_pct > rule.max_capture_loss_pct || !covered || coverage.silent > SILENT
+}
+
+fn compare(rule: &Rule, judged: Judged, measured: Measured, samples: u64) -> Judged {
+    let Test::Fixed { side, fire, clear } = rule.test else { return judged };
+    let judged = Judged { measured: Some(measured), limit: Some(fire), ..judged };
+    if samples < rule.need {
+        return Judged { judgement: State::Few, ..judged };
+    }
+    let bound = match side {
+        Side::Above => Some(measured.low),
+        Side::Below => measured.high,
+    };
+    let is_over = beyond(side, measured.value, fire) && bound.is_some_and(|bound| beyond(side, bound, fire));
+    let cleared = !beyond(side, measured.value, clear) && measured.value != clear
+        || measured.value == clear && clear != fire;
+    Judged { judgement: if is_over { State::Firing } else { State::Ok }, clear: cleared, ..judged }
+}
+
+fn burn(rule: &Rule, judged: Judged, long: Measured, short: Option<Measured>, limit: f64) -> Judged {
+    let judged = Judged { measured: Some(long), ..judged };
+    let Some(short) = short.filter(|short| short.samples >= rule.need.min(20)) else {
+        return Judged { judgement: State::Few, ..judged };
+    };
+    if long.samples < rule.need {
+        return Judged { judgement: State::Few, ..judged };
+    }
+    let is_over = long.low > limit && short.value > limit;
+    Judged { judgement: if is_over { State::Firing } else { State::Ok }, clear: short.value < limit, ..judged }
+}
+
+pub(super) use judged::finish;
+mod judged {
+    use super::{Judged, Measured, Rule, State, beyond};
+
+    /// Compares with a limit and a clear limit that depend on the time.
+    pub(in crate::alert) fn finish(rule: &Rule, judged: Judged, measured: Measured, fire: f64, clear: f64) -> Judged {
+        let side = rule.side();
+        let judged = Judged { measured: Some(measured), limit: Some(fire), ..judged };
+        let counts = matches!(rule.measure().map(|m| m.kind), Some(super::Kind::PerMinute));
+        if !counts && measured.samples < rule.need {
+            return Judged { judgement: State::Few, ..judged };
+        }
+        let bound = match side {
+            super::Side::Above => Some(measured.low),
+            super::Side::Below => measured.high,
+        };
+        let is_over = beyond(side, measured.value, fire) && bound.is_some_and(|bound| beyond(side, bound, fire));
+        let judgement = if is_over { State::Firing } else { State::Ok };
+        Judged { judgement, clear: !beyond(side, measured.value, clear), ..judged }
+    }
+}
+
+/// The one place where a group changes its state.
+fn advance(rule: &Rule, memory: &mut Memory, judged: &Judged, at: Timestamp, side: Side) {
+    let judgement = match (judged.judgement, rule.no_data) {
+        (State::NoData, NoData::Ok) => State::Ok,
+        (State::NoData, NoData::Fire) => State::Firing,
+        (judgement, _) => judgement,
+    };
+    let cleared = judged.clear || judged.judgement == State::NoData && rule.no_data == NoData::Ok;
+    let is_judged = matches!(judgement, State::Ok | State::Firing);
+    let hit = judgement == State::Firing;
+    if is_judged {
+        memory.judged = at.0;
+        memory.hits = memory.hits << 1 | u64::from(hit);
+    }
+    match memory.state {
+        State::Firing | State::Keeping => {
+            if !is_judged {
+                // Nothing is known of it: held, but not for ever.
+                if at.0 - memory.judged >= HELD.0 {
+                    end_firing(memory, at);
+                    memory.state = judgement;
+                }
+            } else if hit || !cleared {
+                memory.state = State::Firing;
+                memory.clear_since = None;
+            } else {
+                let since = *memory.clear_since.get_or_insert(at.0);
+                if at.0 - since >= rule.keep_firing_for.0 {
+                    end_firing(memory, at);
+                } else {
+                    memory.state = State::Keeping;
+                }
+            }
+        }
+        _ => {
+            let enough = match rule.hold {
+                Hold::For(length) => {
+                    if hit && memory.state != State::Pending {
+                        memory.since = Some(at.0);
+                    }
+                    hit && at.0 - memory.since.unwrap_or(at.0) >= length.0
+                }
+                Hold::Hits { at_least, of } => {
+                    let recent = memory.hits & (u64::MAX >> (64 - of));
+                    if recent == 0 {
+                        memory.since = None;
+                    } else if hit && memory.since.is_none() {
+                        memory.since = Some(at.0);
+                    }
+                    hit && recent.count_ones() >= at_least
+                }
+            };
+            let waits = match rule.hold {
+                Hold::For(_) => hit,
+                Hold::Hits { of, .. } => memory.hits & (u64::MAX >> (64 - of)) != 0,
+            };
+            memory.state = match (is_judged, enough, waits) {
+                (true, true, _) => {
+                    // From the first evaluation beyond the limit on it was so; the alert begins now.
+                    memory.since = Some(at.0);
+                    memory.clear_since = None;
+                    State::Firing
+                }
+                (true, false, true) => State::Pending,
+                (true, false, false) => State::Ok,
+                // A blind window neither starts an alert nor forgets what was pending before it.
+                (false, ..) if memory.state == State::Pending && judgement == State::Blind => {
+                    memory.since = memory.since.map(|since| since + rule.every.0);
+                    State::Pending
+                }
+                (false, ..) => judgement,
+            };
+            if !matches!(memory.state, State::Pending | State::Firing) {
+                memory.since = None;
+                memory.peak = None;
+            }
+        }
+    }
+    if let Some(measured) = judged.measured.filter(|_| hit) {
+        let farther = memory.peak.is_none_or(|peak| beyond(side, measured.value, peak));
+        if farther {
+            memory.peak = Some(measured.value);
+        }
+    }
+}
+
+fn end_firing(memory: &mut Memory, at: Timestamp) {
+    if let Some(since) = memory.since.take() {
+        memory.fired.push((since, at.0));
+        let over = memory.fired.len().saturating_sub(FIRED);
+        memory.fired.drain(..over);
+    }
+    memory.state = State::Ok;
+    memory.clear_since = None;
+    memory.hits = 0;
+    memory.peak = None;
+}
+
+/// Whether a group takes what was over `max_groups`.
+pub fn is_overflow(group: &GroupKey) -> bool {
+    group.iter().any(|(_, value)| &**value == OVERFLOW)
+}
+
+/// Frames of an interval as a fact.
+impl From<&crate::model::CaptureInterval> for CaptureFact {
+    fn from(interval: &crate::model::CaptureInterval) -> CaptureFact {
+        CaptureFact {
+            start: interval.start,
+            length: interval.length,
+            frames: interval.frames,
+            missed: interval.dropped_ring + interval.dropped_interface + interval.dropped_queue,
+            shed: interval.shedding.counts().iter().map(|(_, n)| n).sum(),
+        }
+    }
+}
