@@ -63,6 +63,7 @@ test-tools:
 	@command -v ip >/dev/null || tools/apt-install "tests of live capture" iproute2 || true
 	@command -v tshark >/dev/null || tools/apt-install "comparison with tshark" tshark
 	@command -v valgrind >/dev/null || tools/apt-install "instruction counts" valgrind
+	@command -v prometheus-alertmanager >/dev/null || tools/apt-install "tests of alerts" prometheus-alertmanager || true
 
 check-format:
 	cargo fmt --all --check

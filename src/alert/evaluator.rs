@@ -188,7 +188,9 @@ impl Evaluator {
             all.span = all.span.max(longest);
             let series = all.series_of(&rule, rule.widen_to.max(rule.window), longest, hours);
             let short = match &rule.test {
-                Test::Burn { short, .. } => all.series_of(&rule, *short, *short + rule.delay + Nanos::from_secs(3600), 0),
+                Test::Burn { short, .. } => {
+                    all.series_of(&rule, *short, *short + rule.delay + Nanos::from_secs(3600), 0)
+                }
                 _ => None,
             };
             all.rules.push(Ruled { rule: Arc::new(rule), series, short, groups: BTreeMap::new() });
@@ -312,7 +314,10 @@ impl Evaluator {
             });
             // A group that is gone for good is forgotten.
             let gone = self.series_group(index, &key).is_none() && !matches!(rule.what, super::rule::What::Sql(_));
-            if gone && matches!(next.state, State::Ok | State::NoData) && rule.measure().is_some_and(|m| m.source != Source::Program && m.figure != Figure::Silence) {
+            if gone
+                && matches!(next.state, State::Ok | State::NoData)
+                && rule.measure().is_some_and(|m| m.source != Source::Program && m.figure != Figure::Silence)
+            {
                 self.rules[index].groups.remove(&key);
             } else {
                 self.rules[index].groups.insert(key, next);
@@ -365,12 +370,8 @@ impl Evaluator {
             error: None,
         };
         let super::rule::What::Measure(measure) = &rule.what else { return self.judge_sql(rule, key, nothing) };
-        let exact = |value: u64| Measured {
-            value: value as f64,
-            low: value as f64,
-            high: Some(value as f64),
-            samples: 1,
-        };
+        let exact =
+            |value: u64| Measured { value: value as f64, low: value as f64, high: Some(value as f64), samples: 1 };
         match measure.figure {
             Figure::Alive => return compare(rule, nothing, exact(1), 1),
             Figure::StoreLag => {
@@ -441,7 +442,8 @@ impl Evaluator {
                 }
             };
             // The value is beyond the limit and its bound is not: more samples may tell.
-            let open = judged.judgement != State::Firing && judged.limit.is_some_and(|limit| beyond(rule.side(), measured.value, limit))
+            let open = judged.judgement != State::Firing
+                && judged.limit.is_some_and(|limit| beyond(rule.side(), measured.value, limit))
                 || judged.judgement == State::Few;
             if open && Nanos(window.0 * 2) <= rule.widen_to {
                 window = Nanos(window.0 * 2);
@@ -462,7 +464,12 @@ impl Evaluator {
         let bound = row.bound.unwrap_or(value);
         let measured = Measured { value, low: bound, high: Some(bound), samples: row.samples };
         if row.drops_pct > rule.max_capture_loss_pct {
-            return Judged { judgement: State::Blind, measured: Some(measured), capture_loss_pct: row.drops_pct, ..nothing };
+            return Judged {
+                judgement: State::Blind,
+                measured: Some(measured),
+                capture_loss_pct: row.drops_pct,
+                ..nothing
+            };
         }
         compare(rule, nothing, measured, row.samples)
     }
@@ -564,8 +571,8 @@ fn compare(rule: &Rule, judged: Judged, measured: Measured, samples: u64) -> Jud
         Side::Below => measured.high,
     };
     let is_over = beyond(side, measured.value, fire) && bound.is_some_and(|bound| beyond(side, bound, fire));
-    let cleared = !beyond(side, measured.value, clear) && measured.value != clear
-        || measured.value == clear && clear != fire;
+    let cleared =
+        !beyond(side, measured.value, clear) && measured.value != clear || measured.value == clear && clear != fire;
     Judged { judgement: if is_over { State::Firing } else { State::Ok }, clear: cleared, ..judged }
 }
 

@@ -1,9 +1,7 @@
 //! The closed list of what rules can measure.
 
 use super::sums::Sums;
-use crate::model::{
-    CallClass, CallFigures, DISCARD_BUFFERS_MS, DiagnosisCode, MediaFigures, is_a_persons_outcome,
-};
+use crate::model::{CallClass, CallFigures, DISCARD_BUFFERS_MS, DiagnosisCode, MediaFigures, is_a_persons_outcome};
 use crate::units::{BUCKETS, DelayHistogram, SPAN_BUCKETS, span_bucket_middle};
 
 /// Rows a measure is taken from.
@@ -243,20 +241,8 @@ pub const MEASURES: &[Measure] = &[
         Figure::NoResponse,
         "share of attempts without a final response in time (408, or none before the timeout)",
     ),
-    calls(
-        "server_error_pct",
-        "%",
-        Kind::Share,
-        Figure::ServerErrors,
-        "share of attempts with a 5xx final response",
-    ),
-    calls(
-        "short_calls_pct",
-        "%",
-        Kind::Share,
-        Figure::ShortCalls,
-        "share of ended answered calls shorter than 20 s",
-    ),
+    calls("server_error_pct", "%", Kind::Share, Figure::ServerErrors, "share of attempts with a 5xx final response"),
+    calls("short_calls_pct", "%", Kind::Share, Figure::ShortCalls, "share of ended answered calls shorter than 20 s"),
     calls(
         "pdd_p50_ms",
         "ms",

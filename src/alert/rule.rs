@@ -69,10 +69,18 @@ pub enum Side {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Test {
-    Fixed { side: Side, fire: f64, clear: f64 },
+    Fixed {
+        side: Side,
+        fire: f64,
+        clear: f64,
+    },
     Baseline(Baseline),
     /// Both windows use up the budget `factor` times as fast as it lasts.
-    Burn { factor: f64, goal_pct: f64, short: Nanos },
+    Burn {
+        factor: f64,
+        goal_pct: f64,
+        short: Nanos,
+    },
 }
 
 /// The same hour of the week in the weeks before: median and 1.4826 times the median absolute deviation.
@@ -138,6 +146,8 @@ pub struct RuleError {
 pub struct RuleSet {
     pub rules: Vec<Rule>,
     pub errors: Vec<RuleError>,
+    /// Rules with `enabled = false`.
+    pub disabled: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -258,6 +268,10 @@ const BURN_PAIRS: [(f64, Nanos, Nanos, &str, &str); 4] = [
 /// Longest window of a rule.
 pub const MAX_WINDOW: Nanos = Nanos::from_secs(3 * 86_400);
 
+/// Of the bounds. A rule looks at thousands of windows a week for each group: of windows of nothing but chance one in a thousand may
+/// be beyond the limit, and `for` asks for several in a row.
+pub const USUAL_CONFIDENCE: f64 = 0.999;
+
 /// Most rules of all files.
 pub const MAX_RULES: usize = 500;
 
@@ -303,7 +317,10 @@ impl RuleSet {
                 let is = |line: &&str| {
                     let line = line.trim_start().trim_start_matches('[');
                     line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(['=', '.', ']']))
-                        || line.strip_prefix("rule.").and_then(|l| l.strip_prefix(key)).is_some_and(|r| r.starts_with(']'))
+                        || line
+                            .strip_prefix("rule.")
+                            .and_then(|l| l.strip_prefix(key))
+                            .is_some_and(|r| r.starts_with(']'))
                 };
                 own.iter().position(is).map_or(first, |at| first + at)
             };
@@ -320,6 +337,10 @@ impl RuleSet {
                 }
             };
             let place = Place { file: file.to_owned(), line: first };
+            if file == DEFAULT_RULES_FILE && seen.contains_key(&raw.name) {
+                // The operator's own rule replaces it.
+                continue;
+            }
             if let Some(other) = seen.get(&raw.name) {
                 let what = format!("{called}: {}:{} has a rule of this name already", other.file, other.line);
                 self.errors.push(error(line_of("name"), what));
@@ -330,8 +351,10 @@ impl RuleSet {
                 self.errors.push(error(first, format!("{called}: there are {MAX_RULES} rules already")));
                 continue;
             }
+            let disabled = (!raw.enabled).then(|| raw.name.clone());
             match check(raw, interval, hash, place) {
-                Ok(rules) => self.rules.extend(rules),
+                Ok(rules) if disabled.is_none() => self.rules.extend(rules),
+                Ok(_) => self.disabled.extend(disabled),
                 Err((key, what)) => self.errors.push(error(line_of(key), format!("{called}: {what}"))),
             }
         }
@@ -434,7 +457,10 @@ fn check(raw: RawRule, interval: Nanos, hash: String, place: Place) -> Result<Ve
             Some(measure) => What::Measure(measure),
             None => {
                 let near = nearest(name);
-                return refuse("measure", format!("there is no measure {name:?}{near}; `auscult alerts list --measures` names all"));
+                return refuse(
+                    "measure",
+                    format!("there is no measure {name:?}{near}; `auscult alerts list --measures` names all"),
+                );
             }
         },
         (None, Some(sql)) => What::Sql(checked_sql(sql)?),
@@ -458,7 +484,10 @@ fn check(raw: RawRule, interval: Nanos, hash: String, place: Place) -> Result<Ve
     for (key, length) in [("window", window), ("every", every), ("delay", delay)] {
         if length.0 % interval.0 != 0 || length.0 == 0 && key != "delay" {
             let (length, interval) = (write_span(length), write_span(interval));
-            return refuse(key, format!("{key} = {length:?} is no multiple of the interval of {interval} (measure.interval_s)"));
+            return refuse(
+                key,
+                format!("{key} = {length:?} is no multiple of the interval of {interval} (measure.interval_s)"),
+            );
         }
     }
     if window > MAX_WINDOW {
@@ -471,14 +500,16 @@ fn check(raw: RawRule, interval: Nanos, hash: String, place: Place) -> Result<Ve
     if widen_to < window || widen_to > MAX_WINDOW || widen_to.0 % interval.0 != 0 {
         return refuse("widen_to", "widen_to must be from the window to 3d, in whole intervals");
     }
-    let confidence = raw.confidence.unwrap_or(0.95);
+    let confidence = raw.confidence.unwrap_or(USUAL_CONFIDENCE);
     if !(0.5..=0.9999).contains(&confidence) {
         return refuse("confidence", "confidence must be from 0.5 to 0.9999");
     }
     let hold = match (&raw.r#for, raw.hits) {
         (Some(_), Some(_)) => return refuse("hits", "a rule has either for or hits"),
         (text, None) => Hold::For(span("for", text.as_ref(), Nanos(0))?),
-        (None, Some(RawHits { at_least, of })) if at_least >= 1 && at_least <= of && of <= 60 => Hold::Hits { at_least, of },
+        (None, Some(RawHits { at_least, of })) if at_least >= 1 && at_least <= of && of <= 60 => {
+            Hold::Hits { at_least, of }
+        }
         (None, Some(_)) => return refuse("hits", "hits needs 1 <= at_least <= of <= 60"),
     };
     let keep_firing_for = span("keep_firing_for", raw.keep_firing_for.as_ref(), Nanos(0))?;
@@ -495,14 +526,21 @@ fn check(raw: RawRule, interval: Nanos, hash: String, place: Place) -> Result<Ve
     }
     for name in raw.labels.keys() {
         if !is_label_name(name) || ["alertname", "severity"].contains(&name.as_str()) || Label::parse(name).is_some() {
-            return refuse("labels", format!("labels.{name} cannot be set: the program sets it, or it is no name of a label"));
+            return refuse(
+                "labels",
+                format!("labels.{name} cannot be set: the program sets it, or it is no name of a label"),
+            );
         }
     }
-    let summary = raw.summary.unwrap_or_else(|| "{measure} is {value} {unit}, limit {limit} {unit}, over {samples}".into());
+    let summary =
+        raw.summary.unwrap_or_else(|| "{measure} is {value} {unit}, limit {limit} {unit}, over {samples}".into());
     for placeholder in placeholders(&summary) {
         let known = PLACEHOLDERS.contains(&placeholder) || Label::parse(placeholder).is_some();
         if !known && matches!(what, What::Measure(_)) {
-            return refuse("summary", format!("summary: there is no {{{placeholder}}}: use {}", PLACEHOLDERS.join(", ")));
+            return refuse(
+                "summary",
+                format!("summary: there is no {{{placeholder}}}: use {}", PLACEHOLDERS.join(", ")),
+            );
         }
     }
     let base = Rule {
@@ -542,7 +580,7 @@ fn check(raw: RawRule, interval: Nanos, hash: String, place: Place) -> Result<Ve
         }
         (Some(_), Some(_)) => return refuse("burn", "a rule has either baseline or burn"),
     };
-    Ok(if raw.enabled { rules } else { Vec::new() })
+    Ok(rules)
 }
 
 /// Words in braces of a summary, besides the labels of the rule.
@@ -589,7 +627,12 @@ fn fixed(fire: Option<RawLimit>, clear: Option<RawLimit>) -> Result<Test, Refusa
     let (side, limit) = match fire {
         Some(RawLimit { above: Some(limit), below: None }) => (Side::Above, limit),
         Some(RawLimit { above: None, below: Some(limit) }) => (Side::Below, limit),
-        _ => return refuse("fire", "a rule needs fire = { above = ... } or fire = { below = ... }, or baseline, or burn"),
+        _ => {
+            return refuse(
+                "fire",
+                "a rule needs fire = { above = ... } or fire = { below = ... }, or baseline, or burn",
+            );
+        }
     };
     let usual = match side {
         Side::Above => 0.8 * limit,
@@ -600,10 +643,20 @@ fn fixed(fire: Option<RawLimit>, clear: Option<RawLimit>) -> Result<Test, Refusa
         (Side::Above, Some(RawLimit { above: None, below: Some(at) })) if at <= limit => at,
         (Side::Below, Some(RawLimit { above: Some(at), below: None })) if at >= limit => at,
         (Side::Above, Some(_)) => {
-            return refuse("clear", format!("clear is on the wrong side: fire is above {limit}, so clear is below it: clear = {{ below = ... }}, at most {limit}"));
+            return refuse(
+                "clear",
+                format!(
+                    "clear is on the wrong side: fire is above {limit}, so clear is below it: clear = {{ below = ... }}, at most {limit}"
+                ),
+            );
         }
         (Side::Below, Some(_)) => {
-            return refuse("clear", format!("clear is on the wrong side: fire is below {limit}, so clear is above it: clear = {{ above = ... }}, at least {limit}"));
+            return refuse(
+                "clear",
+                format!(
+                    "clear is on the wrong side: fire is below {limit}, so clear is above it: clear = {{ above = ... }}, at least {limit}"
+                ),
+            );
         }
     };
     if !limit.is_finite() || !cleared.is_finite() {
@@ -630,12 +683,12 @@ fn checked_baseline(raw: RawBaseline, rule: &Rule) -> Result<Baseline, Refusal> 
         "below" => Side::Below,
         _ => return refuse(key, "baseline.side is \"above\" or \"below\""),
     };
-    let kind = match &rule.what {
-        What::Measure(measure) => Some(measure.kind),
-        What::Sql(_) => None,
-    };
-    if !matches!(kind, Some(Kind::Share | Kind::PerMinute)) || rule.window > Nanos::from_secs(3600) {
-        return refuse(key, "a baseline needs a measure that is a share or a rate, and a window of at most 1h");
+    let of_calls = rule.measure().filter(|measure| measure.source == Source::Calls).map(|measure| measure.kind);
+    if !matches!(of_calls, Some(Kind::Share | Kind::PerMinute)) || rule.window > Nanos::from_secs(3600) {
+        return refuse(
+            key,
+            "a baseline needs a measure of calls that is a share or a rate, and a window of at most 1h",
+        );
     }
     let (weeks, min_weeks) = (raw.weeks.unwrap_or(4), raw.min_weeks.unwrap_or(3));
     if !(1..=8).contains(&weeks) || min_weeks < 1 || min_weeks > weeks {
@@ -649,7 +702,10 @@ fn checked_baseline(raw: RawBaseline, rule: &Rule) -> Result<Baseline, Refusal> 
     };
     let timezone = raw.timezone.unwrap_or_else(|| "UTC".to_owned());
     if jiff::tz::TimeZone::get(&timezone).is_err() {
-        return refuse(key, format!("baseline.timezone = {timezone:?} is unknown: write one such as \"Europe/Berlin\""));
+        return refuse(
+            key,
+            format!("baseline.timezone = {timezone:?} is unknown: write one such as \"Europe/Berlin\""),
+        );
     }
     Ok(Baseline { side, weeks, min_weeks, limit, timezone })
 }
@@ -695,7 +751,8 @@ fn nearest(name: &str) -> String {
         2.0 * own.intersection(&other).count() as f64 / (own.len() + other.len()).max(1) as f64
     };
     let best = MEASURES.iter().map(|m| (likeness(m.name), m.name)).max_by(|a, b| a.0.total_cmp(&b.0));
-    best.filter(|(likeness, _)| *likeness > 0.5).map_or_else(String::new, |(_, name)| format!(" (did you mean {name}?)"))
+    best.filter(|(likeness, _)| *likeness > 0.5)
+        .map_or_else(String::new, |(_, name)| format!(" (did you mean {name}?)"))
 }
 
 impl Rule {

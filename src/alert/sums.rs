@@ -238,17 +238,20 @@ impl WindowSums {
     /// The value over `minutes` with its bounds; `None` where the window has nothing to measure.
     pub fn measure(&self, measure: &Measure, minutes: f64, confidence: f64) -> Option<Measured> {
         let (sums, samples) = (&self.sums, self.samples);
+        // Streams weigh by their length, which varies: exponential lengths (variance equal to the squared mean) halve the number of
+        // independent samples (Kish 1965, effective sample size).
+        let independent = if measure.source == Source::Media { samples.div_ceil(2) } else { samples };
         match measure.kind {
             Kind::Share => {
                 if sums.den == 0 {
                     return None;
                 }
                 let share = sums.num as f64 / sums.den as f64;
-                let (low, high) = stat::wilson(share, samples, confidence);
+                let (low, high) = stat::wilson(share, independent, confidence);
                 Some(Measured { value: 100.0 * share, low: 100.0 * low, high: Some(100.0 * high), samples })
             }
             Kind::Quantile(q) => {
-                let (low, high) = stat::rank_bounds(q, samples, confidence);
+                let (low, high) = stat::rank_bounds(q, independent, confidence);
                 let read = |q| sums.bucket_at(q).map(|bucket| measure.bucket_middle(bucket));
                 Some(Measured { value: read(q)?, low: read(low)?, high: high.and_then(read), samples })
             }
@@ -434,7 +437,8 @@ impl Series {
         let begin = first * self.step.0 / 1_000_000_000;
         let mut streams = 0;
         for (_, slot) in group.slots.range(first..end.max(first)) {
-            streams += slot.present.iter().filter(|(at, _)| **at == 0 || i64::from(**at) < begin).map(|(_, n)| n).sum::<u64>();
+            streams +=
+                slot.present.iter().filter(|(at, _)| **at == 0 || i64::from(**at) < begin).map(|(_, n)| n).sum::<u64>();
             sums.merge(slot);
         }
         let samples = match (measure.source, measure.kind) {
@@ -529,13 +533,19 @@ impl Probes {
         }
     }
 
-    pub fn coverage<'a>(&self, probes: impl Iterator<Item = &'a Arc<str>>, from: Timestamp, until: Timestamp) -> Coverage {
+    pub fn coverage<'a>(
+        &self,
+        probes: impl Iterator<Item = &'a Arc<str>>,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Coverage {
         let (mut frames, mut missed) = (0, 0);
         let mut coverage = Coverage { covered: 1.0, ..Coverage::default() };
         for probe in probes.filter_map(|name| self.probes.get(name)) {
             coverage.known = true;
             let mut covered = 0;
-            for (_, minute) in probe.minutes.range(slot(from, MINUTE)..ceil_slot(until, MINUTE).max(slot(from, MINUTE))) {
+            for (_, minute) in probe.minutes.range(slot(from, MINUTE)..ceil_slot(until, MINUTE).max(slot(from, MINUTE)))
+            {
                 covered += minute.0;
                 frames += minute.1;
                 missed += minute.2;

@@ -1,8 +1,9 @@
 //! What an alert says: labels, which identify it, and texts, which may change.
 
 use super::evaluator::{Evaluation, State, is_overflow};
-use super::rule::{Side, Test, write_span};
+use super::rule::{Rule, Side, Test, write_span};
 use super::sums::GroupKey;
+use crate::units::{Nanos, Timestamp};
 use std::collections::BTreeMap;
 
 /// An alert as receivers get it.
@@ -24,6 +25,11 @@ pub fn group_text(group: &GroupKey) -> String {
     if parts.is_empty() { "all".to_owned() } else { parts.join(", ") }
 }
 
+/// A time in whole seconds.
+fn clock(at: Timestamp) -> String {
+    at.floor_to(Nanos::from_secs(1)).to_rfc3339().replace(".000000000", "")
+}
+
 fn number(value: f64) -> String {
     match value.abs() {
         _ if !value.is_finite() => "-".to_owned(),
@@ -33,19 +39,26 @@ fn number(value: f64) -> String {
     }
 }
 
+/// The labels of an alert: its identity for receivers.
+pub fn labels_of(rule: &Rule, group: &GroupKey) -> BTreeMap<String, String> {
+    let mut labels: BTreeMap<String, String> = rule.labels.clone();
+    labels.insert("alertname".to_owned(), rule.name.clone());
+    labels.insert("severity".to_owned(), rule.severity.clone());
+    for (label, value) in group.iter().filter(|(_, value)| !value.is_empty()) {
+        labels.insert(label.name().to_owned(), value.to_string());
+    }
+    labels
+}
+
 impl Evaluation {
     /// The texts of this evaluation.
     pub fn told(&self) -> Told {
         let rule = &self.rule;
-        let mut labels: BTreeMap<String, String> = rule.labels.clone();
-        labels.insert("alertname".to_owned(), rule.name.clone());
-        labels.insert("severity".to_owned(), rule.severity.clone());
-        for (label, value) in self.group.iter().filter(|(_, value)| !value.is_empty()) {
-            labels.insert(label.name().to_owned(), value.to_string());
-        }
+        let labels = labels_of(rule, &self.group);
         let samples = self.measured.map_or(0, |measured| measured.samples);
         let unit = rule.sample_unit();
-        let samples = if samples == 1 { format!("1 {}", unit.trim_end_matches('s')) } else { format!("{samples} {unit}") };
+        let samples =
+            if samples == 1 { format!("1 {}", unit.trim_end_matches('s')) } else { format!("{samples} {unit}") };
         let window = write_span(self.until - self.from);
         let or_none = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
         let value = or_none(self.measured.map(|measured| measured.value));
@@ -80,9 +93,10 @@ impl Evaluation {
         let side = if rule.side() == Side::Above { "above" } else { "below" };
         let mut description = format!("{}: {} {value}{unit}", group_text(&self.group), rule.measure_name());
         if self.bound().is_some() && self.bound() != self.measured.map(|measured| measured.value) {
-            description += &format!(" (at {:.0} % confidence {side} {bound}{unit})", 100.0 * rule.confidence);
+            description +=
+                &format!(" (at {} % confidence {side} {bound}{unit})", (1e4 * rule.confidence).round() / 100.0);
         }
-        description += &format!(", limit {side} {limit}{unit}, over {samples} in {window} to {}", self.until.to_rfc3339());
+        description += &format!(", limit {side} {limit}{unit}, over {samples} in {window} to {}", clock(self.until));
         if let Some((middle, spread)) = self.baseline {
             description += &format!("; usual at this hour of the week: {} +- {}{unit}", number(middle), number(spread));
         }
@@ -94,7 +108,7 @@ impl Evaluation {
             );
         }
         if let Some(since) = self.since.filter(|_| self.state.is_firing()) {
-            description += &format!("; since {}", since.to_rfc3339());
+            description += &format!("; since {}", clock(since));
         }
         if self.capture_loss_pct > 0.0 {
             description += &format!("; the capture missed {} %", number(self.capture_loss_pct));

@@ -1,5 +1,7 @@
 //! The command line. Stable: other tools read it.
 
+use super::alerts;
+use super::alerts::command::AlertsCommand;
 use super::analyze::{self, AnalyzeArgs};
 use super::config::Config;
 use super::doctor::{self, DoctorArgs};
@@ -44,6 +46,11 @@ pub enum Command {
         #[command(subcommand)]
         command: SpoolCommand,
     },
+    /// Rules of alerts: list them, check files, test them, run them over history.
+    Alerts {
+        #[command(subcommand)]
+        command: AlertsCommand,
+    },
     /// Print shell completions.
     Completions { shell: clap_complete::Shell },
     /// Print the manual page (roff).
@@ -84,6 +91,11 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Doctor(args) => doctor::run(&args, &mut out),
         Command::Spool { command } => {
             let done = spool_command::run(&command, &mut out);
+            out.flush()?;
+            done
+        }
+        Command::Alerts { command } => {
+            let done = alerts::command::run(&command, &mut out);
             out.flush()?;
             done
         }

@@ -1,5 +1,7 @@
 //! The configuration file in two steps: [`Raw`] as written, [`Config`] as checked. Flags override it.
 
+use super::alerts::{Receiver, Receivers, Settings, read_rules};
+use crate::alert::rule::parse_span;
 use crate::http::HttpLimits;
 use crate::model::{Cidr, JitterBuffer, Labels, Limits, Policy};
 use crate::store::StoreError;
@@ -32,6 +34,7 @@ pub struct Raw {
     limits: RawLimits,
     store: RawStore,
     api: RawApi,
+    alerts: RawAlerts,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -135,6 +138,23 @@ struct RawApi {
     max_connections_per_address: Option<usize>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawAlerts {
+    enabled: Option<bool>,
+    rules: Vec<PathBuf>,
+    default_rules: Option<bool>,
+    alertmanagers: Vec<String>,
+    webhooks: Vec<String>,
+    bearer_file: Option<PathBuf>,
+    user: Option<String>,
+    password_file: Option<PathBuf>,
+    ca_file: Option<PathBuf>,
+    webhook_secret_file: Option<PathBuf>,
+    external_url: Option<String>,
+    repeat_interval: Option<String>,
+}
+
 /// What the program runs with.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -150,6 +170,8 @@ pub struct Config {
     pub written: toml::Table,
     /// Bounds of the connections to the API.
     pub http: HttpLimits,
+    /// Rules and receivers; `None` when alerts are off.
+    pub alerts: Option<Settings>,
     /// What works and should be changed all the same, one line each.
     pub warnings: Vec<String>,
 }
@@ -252,8 +274,11 @@ impl Config {
             Some(address) => address,
             None => DEFAULT_LISTEN.parse()?,
         };
+        let policy = Policy { keep_headers: kept_headers(raw.privacy.keep_headers)?, ..policy(raw.measure)? };
+        let alerts = alerts(raw.alerts, listen, policy.interval, beside, &mut warnings)?;
         Ok(Config {
-            policy: Policy { keep_headers: kept_headers(raw.privacy.keep_headers)?, ..policy(raw.measure)? },
+            policy,
+            alerts,
             limits: limits(&raw.limits)?,
             labels,
             capture: Capture {
@@ -385,15 +410,90 @@ pub fn memory(limits: &Limits) -> String {
     format!("{} MiB at worst with all tables full ({}, ...)", mib(limits.worst_bytes()), largest.join(", "))
 }
 
-fn store(raw: RawStore, beside: &Path, warnings: &mut Vec<String>) -> anyhow::Result<Store> {
-    let mut secret = |what: &str, path: &Path| -> anyhow::Result<String> {
-        let unreadable = || format!("cannot read {what} {}", path.display());
-        let text = std::fs::read_to_string(path).with_context(unreadable)?;
-        if let Some(problem) = private::exposure(path).with_context(unreadable)? {
-            warnings.push(format!("{what} {} {problem}: chmod go-w,o-r {}", path.display(), path.display()));
+/// The first line of a file with a secret; what is wrong with its mode is a warning.
+fn secret(what: &str, path: &Path, warnings: &mut Vec<String>) -> anyhow::Result<String> {
+    let unreadable = || format!("cannot read {what} {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(unreadable)?;
+    if let Some(problem) = private::exposure(path).with_context(unreadable)? {
+        warnings.push(format!("{what} {} {problem}: chmod go-w,o-r {}", path.display(), path.display()));
+    }
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn alerts(
+    raw: RawAlerts,
+    listen: SocketAddr,
+    interval: Nanos,
+    beside: &Path,
+    warnings: &mut Vec<String>,
+) -> anyhow::Result<Option<Settings>> {
+    for (key, urls) in [("alertmanagers", &raw.alertmanagers), ("webhooks", &raw.webhooks)] {
+        for url in urls {
+            let parsed: axum::http::Uri = url.parse().map_err(|e| anyhow!("alerts.{key}: {url:?} is no URL: {e}"))?;
+            if !matches!(parsed.scheme_str(), Some("http" | "https")) || parsed.host().is_none() {
+                bail!("alerts.{key}: {url:?} must start with http:// or https:// and name a host");
+            }
         }
-        Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    }
+    let authorization = match (raw.bearer_file, raw.user, raw.password_file) {
+        (None, None, None) => None,
+        (Some(path), None, None) => Some(format!("Bearer {}", secret("alerts.bearer_file", &path, warnings)?)),
+        (None, Some(user), Some(path)) => {
+            let password = secret("alerts.password_file", &path, warnings)?;
+            Some(format!("Basic {}", base64(format!("{user}:{password}").as_bytes())))
+        }
+        _ => bail!("alerts: set either bearer_file, or user and password_file"),
     };
+    if authorization.as_deref().is_some_and(|value| !value.bytes().all(|b| (0x20..0x7f).contains(&b))) {
+        bail!("alerts.bearer_file must be one line of printable characters");
+    }
+    let authorities = match &raw.ca_file {
+        None => None,
+        Some(path) => {
+            Some(std::fs::read(path).with_context(|| format!("cannot read alerts.ca_file {}", path.display()))?)
+        }
+    };
+    let secret =
+        raw.webhook_secret_file.map(|path| secret("alerts.webhook_secret_file", &path, warnings)).transpose()?;
+    let receivers =
+        Receivers { alertmanagers: raw.alertmanagers, webhooks: raw.webhooks, authorization, authorities, secret };
+    Receiver::new(&receivers)?;
+    let repeat = raw.repeat_interval.as_deref().unwrap_or("4h");
+    let repeat = parse_span(repeat)
+        .filter(|repeat| *repeat >= Nanos::from_secs(60))
+        .ok_or_else(|| anyhow!("alerts.repeat_interval = {repeat:?}: write 1m or longer, such as 4h"))?;
+    let mut paths = Vec::new();
+    for path in &raw.rules {
+        let path = beside.join(path);
+        match path.exists() {
+            true => paths.push(path),
+            false => warnings.push(format!("alerts.rules: there is no {}", path.display())),
+        }
+    }
+    let set = read_rules(&paths, raw.default_rules.unwrap_or(true), interval)?;
+    warnings.extend(set.errors.iter().map(|error| format!("{error}; the other rules go on")));
+    let external_url = raw.external_url.unwrap_or_else(|| format!("http://{listen}"));
+    let settings =
+        Settings { rules: set.rules, receivers, external_url: external_url.trim_end_matches('/').to_owned(), repeat };
+    Ok(raw.enabled.unwrap_or(true).then_some(settings))
+}
+
+/// Base64 (RFC 4648 section 4), for basic authentication.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
+        for position in 0..4 {
+            let digit = DIGITS[(word >> (18 - 6 * position)) as usize & 63];
+            text.push(if position <= chunk.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
+fn store(raw: RawStore, beside: &Path, warnings: &mut Vec<String>) -> anyhow::Result<Store> {
+    let mut secret = |what: &str, path: &Path| secret(what, path, warnings);
     let password =
         raw.password_file.as_deref().map(|path| secret("store.password_file", path)).transpose()?.unwrap_or_default();
     let listen = match (raw.listen, raw.token_file) {
@@ -512,6 +612,8 @@ mod tests {
             .map(|line| match line.strip_prefix('#') {
                 Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => {
                     match rest.split_once("_file = ") {
+                        // Either a token or a password, and no certificate at hand.
+                        Some(("bearer" | "ca", _)) => line.to_owned(),
                         Some((key, _)) => format!("{key}_file = {:?}", secret.path()),
                         None => rest.to_owned(),
                     }
@@ -550,7 +652,7 @@ mod tests {
             expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
         };
         let sections = keys("unknown = 1");
-        assert_eq!(sections.len(), 8, "{sections:?}");
+        assert_eq!(sections.len(), 9, "{sections:?}");
         for section in sections {
             let header = if section == "trunk" { "[[trunk]]".to_owned() } else { format!("[{section}]") };
             let (_, body) = EXAMPLE.split_once(&format!("\n{header}\n")).expect(&header);

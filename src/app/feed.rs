@@ -1,11 +1,13 @@
 //! The one loop between frames and facts, for replay and live alike.
 
+use super::alerts::{AlertService, OwnedFact};
 use super::config::{self, Config};
 use super::fail_point::FailPoint;
 use super::progress::Doing;
 use super::reload::{Handover, Settings};
 use super::replay::Stored;
 use super::telemetry::ProgramTelemetry;
+use crate::alert::CaptureFact;
 use crate::api::LiveFeed;
 use crate::capture::Timeline;
 use crate::capture::pace::{Pacer, SystemClock};
@@ -79,6 +81,14 @@ impl Source {
         Source::live(capture)
     }
 
+    /// Whether frames come as time goes by.
+    pub fn is_live(&self) -> bool {
+        #[cfg(feature = "live")]
+        return matches!(self, Source::Live(_));
+        #[cfg(not(feature = "live"))]
+        return false;
+    }
+
     /// Gives a replay the name its rows have since it was begun, however the files are called now.
     pub fn rename(&mut self, name: String) {
         if let Source::Replay(replay) = self {
@@ -132,6 +142,8 @@ struct Outlet {
     news: bool,
     /// The store's writer has not got the labels yet.
     relabel: bool,
+    /// Rules of alerts; a replay has its own times and none.
+    alerts: Option<AlertService>,
 }
 
 impl Feed {
@@ -159,6 +171,7 @@ impl Feed {
                 last_wait_ms: 0,
                 news: false,
                 relabel: false,
+                alerts: None,
             },
             telemetry,
             stop,
@@ -168,6 +181,12 @@ impl Feed {
             #[cfg(feature = "live")]
             measure_cpu: config.capture.measure_cpu,
         }
+    }
+
+    /// Hands sums of live capture to the rules of alerts, too.
+    pub fn with_alerts(mut self, alerts: Option<AlertService>) -> Feed {
+        self.out.alerts = alerts;
+        self
     }
 
     /// Set to end the loop; what is open is then finished and handed over.
@@ -378,6 +397,9 @@ impl Sink for Outlet {
         self.live.publish(&event, trunk.name);
         let mut full = Vec::new();
         self.groups.event(&event, trunk, &mut |group| full.push(group));
+        if let (Some(alerts), Event::Capture(capture)) = (&self.alerts, &event) {
+            alerts.send(OwnedFact::Capture(CaptureFact::from(&**capture)));
+        }
         if let Some(record) = Record::from_event(event) {
             self.hand_over(record);
         }
@@ -391,7 +413,15 @@ impl Outlet {
     #[cold]
     fn hand_over_groups(&mut self, groups: Vec<Group>) {
         self.telemetry.grouped_as_other(self.groups.in_other());
-        groups.into_iter().for_each(|group| self.hand_over(group.into()));
+        for group in groups {
+            if let Some(alerts) = &self.alerts {
+                alerts.send(match &group {
+                    Group::Media(group) => OwnedFact::Media(group.clone()),
+                    Group::Calls(group) => OwnedFact::Calls(group.clone()),
+                });
+            }
+            self.hand_over(group.into());
+        }
     }
 
     fn hand_over(&mut self, record: Record) {
@@ -433,7 +463,7 @@ impl Default for Frames {
 }
 
 /// The trunk of an event.
-fn trunk<'a>(labels: &'a Labels, event: &Event) -> TrunkMatch<'a> {
+pub(super) fn trunk<'a>(labels: &'a Labels, event: &Event) -> TrunkMatch<'a> {
     match event {
         Event::CallChanged(call) | Event::CallEnded(call) => labels.trunk_of_call(call),
         Event::StreamStarted(stream) | Event::StreamEnded(stream) => labels.trunk_of(stream.src, stream.dst),

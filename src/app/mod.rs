@@ -1,5 +1,6 @@
 //! Command line, configuration and threads: everything that ties the rooms to a running program.
 
+mod alerts;
 pub mod analyze;
 pub mod cli;
 pub mod config;

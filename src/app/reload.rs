@@ -3,6 +3,7 @@
 //! A file that cannot be used changes nothing. What the measuring thread has to know ([`Settings`]) it takes at the next
 //! boundary between two intervals, so that no interval has rows by two sets of settings.
 
+use super::alerts::{self, AlertService};
 use super::config::Config;
 use crate::model::Labels;
 use crate::store::endpoint::Token;
@@ -20,6 +21,9 @@ pub struct Settings {
 
 /// Keys that SIGHUP applies; a change of any other is only reported.
 const APPLIED: [&str; 2] = ["trunk", "store.token_file"];
+
+/// The section whose keys SIGHUP applies, but for `enabled`.
+const ALERTS: &str = "alerts.";
 
 /// Settings on their way to the measuring thread; newer ones replace those it has not taken yet.
 #[derive(Default)]
@@ -57,11 +61,19 @@ pub struct Reload {
     /// Of the store's endpoint, while that is open.
     token: Option<Token>,
     handover: Arc<Handover>,
+    /// Rules and receivers, while alerts are on; and what they were read as.
+    alerts: Option<(AlertService, alerts::Settings)>,
 }
 
 impl Reload {
     /// `config` is what the program was started with, from the file at `path`.
-    pub fn new(path: Option<PathBuf>, config: &Config, token: Option<Token>, handover: Arc<Handover>) -> Reload {
+    pub fn new(
+        path: Option<PathBuf>,
+        config: &Config,
+        token: Option<Token>,
+        handover: Arc<Handover>,
+        alerts: Option<AlertService>,
+    ) -> Reload {
         Reload {
             path,
             running: config.written.clone(),
@@ -70,6 +82,7 @@ impl Reload {
             password: config.store.server.as_ref().map(|server| server.password.clone()),
             token,
             handover,
+            alerts: alerts.zip(config.alerts.clone()),
         }
     }
 
@@ -101,8 +114,18 @@ impl Reload {
             self.token_text = Some(text.clone());
             said.push("a new token for store.listen".to_owned());
         }
+        if let (Some((service, running)), Some(settings)) = (&mut self.alerts, &config.alerts)
+            && running != settings
+        {
+            service.reload(settings.clone());
+            *running = settings.clone();
+            said.push(format!("{} rules of alerts", settings.rules.len()));
+        }
+        let applied = |key: &str| {
+            APPLIED.contains(&key) || self.alerts.is_some() && key.starts_with(ALERTS) && key != "alerts.enabled"
+        };
         let mut restart = changed(&self.running, &config.written);
-        restart.retain(|key| !APPLIED.contains(&key.as_str()));
+        restart.retain(|key| !applied(key));
         let password = config.store.server.as_ref().map(|server| &server.password);
         if let (Some(old), Some(new)) = (&self.password, password)
             && old != new
@@ -116,6 +139,8 @@ impl Reload {
         if said.is_empty() {
             said.push("nothing changed".to_owned());
         }
+        let wrong = config.warnings.iter().filter(|warning| warning.contains("the other rules go on"));
+        said.extend(wrong.cloned());
         Ok(format!("SIGHUP: {} read again: {}", path.display(), said.join("; ")))
     }
 }
@@ -162,7 +187,7 @@ mod tests {
             std::fs::write(&path, text.replace("TOKEN", &token_file.display().to_string())).unwrap();
             let config = Config::load(&path).unwrap();
             let (handover, token) = (Arc::new(Handover::default()), Token::new("first"));
-            let reload = Reload::new(Some(path), &config, Some(token.clone()), handover.clone());
+            let reload = Reload::new(Some(path), &config, Some(token.clone()), handover.clone(), None);
             Rig { dir, reload, handover, token }
         }
 
@@ -238,7 +263,7 @@ mod tests {
     #[test]
     fn without_a_file_there_is_nothing_to_read() {
         let config = Config::default_config().unwrap();
-        let mut reload = Reload::new(None, &config, None, Arc::default());
+        let mut reload = Reload::new(None, &config, None, Arc::default(), None);
         assert!(reload.reload().unwrap().contains("no configuration file"));
     }
 }

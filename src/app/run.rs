@@ -3,6 +3,7 @@
 //! One thread feeds the engine, whatever the source: replay and live are the same loop. Facts go to the store's
 //! writer and to the live view; the API reads the store. Live capture never waits for either; a replay does.
 
+use super::alerts::{AlertService, Past};
 use super::config::{self, Config};
 use super::feed::{Ended, Feed, Source};
 use super::progress::{Doing, LOOK_EVERY, STANDS_STILL};
@@ -202,15 +203,18 @@ async fn serve(
         StoreWriter::start(store.clone(), &config.store.data.join("spool"), config.labels.clone(), options)?;
     say_resanitised(&writer.counters().snapshot().resanitised);
     let live = Arc::new(LiveFeed::new(&config.limits));
+    let reader = Reader::new(store.reader());
+    let alerts = start_alerts(config, &source, reader.clone(), &writer)?;
     let http = HttpServer::new(config.http);
     let store_http = HttpServer::new(reader_limits());
     let telemetry = Arc::new(
         ProgramTelemetry::new(writer.counters(), writer.disk(), config)
-            .with_servers([("api", http.counters()), ("store", store_http.counters())]),
+            .with_servers([("api", http.counters()), ("store", store_http.counters())])
+            .with_alerts(alerts.as_ref().map(AlertService::counters)),
     );
     let address = doors.api.local_addr()?;
     let state = AppState {
-        reader: Reader::new(store.reader()),
+        reader,
         live: live.clone(),
         telemetry: telemetry.clone(),
         hosts: if address.ip().is_loopback() { HostPolicy::Only(config.hosts.clone()) } else { HostPolicy::Any },
@@ -224,13 +228,13 @@ async fn serve(
         stopping.when_it_ends("the server of the API", async move { http.serve(listener, app(state), closing).await });
     let token = open_store_endpoint(config, doors.store, &store, store_http, &stopping)?;
     let handover = Arc::new(Handover::default());
-    let reload = Reload::new(args.config.clone(), config, token, handover.clone());
+    let reload = Reload::new(args.config.clone(), config, token, handover.clone(), alerts.clone());
     signals::reload_on(hangups, reload, stopping.clone());
     watch_parts(&writer, &telemetry, &stopping);
     super::say(format_args!("auscult {} on http://{address}", env!("CARGO_PKG_VERSION")));
 
     let work = Work::default();
-    let mut program = Program { args, config, store, writer, sender, live, telemetry, handover, origin, work };
+    let mut program = Program { args, config, store, writer, sender, live, telemetry, handover, origin, work, alerts };
     let ended = tokio::select! {
         prepared = program.prepare() => Some(prepared),
         () = stopped(&mut stop) => None,
@@ -252,6 +256,9 @@ async fn serve(
         }
     }
     stopping.ends_now();
+    if let Some(alerts) = &program.alerts {
+        alerts.stop();
+    }
     program.live.close();
     let _ = close.send(true);
     let signalled = *stop.borrow();
@@ -260,6 +267,25 @@ async fn serve(
         Some(failure) => bail!(failure.to_owned()),
         None => result,
     }
+}
+
+/// Starts the evaluation of rules over live capture. A replay has its own times: `auscult alerts backtest` is for those.
+fn start_alerts(
+    config: &Config,
+    source: &Source,
+    reader: Reader,
+    writer: &StoreWriter,
+) -> anyhow::Result<Option<AlertService>> {
+    let Some(settings) = config.alerts.clone().filter(|_| source.is_live()) else { return Ok(None) };
+    let (rules, receivers) = (settings.rules.len(), &settings.receivers);
+    let to = match receivers.alertmanagers.len() + receivers.webhooks.len() {
+        0 => "shown in /metrics and the log only, as no receiver is set".to_owned(),
+        1 => "sent to 1 receiver".to_owned(),
+        n => format!("sent to {n} receivers"),
+    };
+    super::say(format_args!("{rules} rules of alerts, {to}"));
+    let past = Past { reader, runtime: tokio::runtime::Handle::current(), waiting: Box::new(writer.waiting_numbers()) };
+    AlertService::start(settings, &config.store.data, &config.labels, past).map(Some)
 }
 
 /// Looks at the measuring thread now and then, and stops the program when a part of the store's writer fails.
@@ -414,6 +440,7 @@ struct Program<'a> {
     /// Marks the rows of a replay with its entry in the ledger.
     origin: Arc<OnceLock<String>>,
     work: Work,
+    alerts: Option<AlertService>,
 }
 
 /// What the ledger says about this replay.
@@ -519,7 +546,8 @@ impl Program<'_> {
             source.rename(name);
         }
         let (sender, live, telemetry) = (self.sender.clone(), self.live.clone(), self.telemetry.clone());
-        let feed = Feed::new(self.config, sender, live, telemetry, self.work.stored.take(), self.handover.clone());
+        let feed = Feed::new(self.config, sender, live, telemetry, self.work.stored.take(), self.handover.clone())
+            .with_alerts(self.alerts.clone());
         let handle = feed.stop_handle();
         let thread = std::thread::Builder::new()
             .name(MEASURING.to_owned())

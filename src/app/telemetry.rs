@@ -1,5 +1,6 @@
 //! What the program says about itself: metric families and readiness checks beyond those the API folds from facts.
 
+use super::alerts::AlertCounters;
 use super::config::Config;
 use super::progress::{Progress, STUCK};
 use crate::api::{Check, MetricFamily, MetricValue, Sample, Telemetry};
@@ -36,6 +37,7 @@ pub struct ProgramTelemetry {
     started: Timestamp,
     /// Connections by server.
     servers: Vec<(&'static str, Arc<ConnectionCounters>)>,
+    alerts: Option<Arc<AlertCounters>>,
 }
 
 impl ProgramTelemetry {
@@ -56,6 +58,7 @@ impl ProgramTelemetry {
             progress: Progress::new(),
             started: super::wall_clock(),
             servers: Vec::new(),
+            alerts: None,
         }
     }
 
@@ -65,6 +68,12 @@ impl ProgramTelemetry {
         servers: [(&'static str, Arc<ConnectionCounters>); N],
     ) -> ProgramTelemetry {
         self.servers.extend(servers);
+        self
+    }
+
+    /// With what the rules of alerts count.
+    pub fn with_alerts(mut self, alerts: Option<Arc<AlertCounters>>) -> ProgramTelemetry {
+        self.alerts = alerts;
         self
     }
 
@@ -250,6 +259,7 @@ impl Telemetry for ProgramTelemetry {
             ),
         ];
         families.extend(of_connections(self.servers.iter().map(|(name, counters)| (*name, counters.snapshot()))));
+        families.extend(self.alerts.iter().flat_map(|alerts| alerts.families()));
         families.extend(of_engine(&self.engine.lock().unwrap_or_else(PoisonError::into_inner)));
         families
     }

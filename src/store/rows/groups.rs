@@ -2,9 +2,10 @@
 
 use super::{CallGroupRow, MediaGroupRow, RowId, Table, finite, millis, seconds, whole_millis};
 use crate::model::{
-    CallFigures, CallGroup, GroupPart, GroupTrunk, Labels, MediaFigures, MediaGroup, SpanHistogram, TrunkDirection,
+    CallClass, CallFigures, CallGroup, DiagnosisCode, GroupPart, GroupTrunk, Labels, MediaFigures, MediaGroup,
+    SpanHistogram, TrunkDirection,
 };
-use crate::units::{DelayHistogram, Timestamp};
+use crate::units::{DelayHistogram, Nanos, Timestamp};
 use std::collections::BTreeMap;
 
 impl MediaGroupRow {
@@ -97,6 +98,112 @@ impl CallGroupRow {
             row_id: id.finish(),
         }
     }
+}
+
+impl MediaGroupRow {
+    /// The sum this row was made of. Part and order of its writing are not in the row.
+    pub fn group(&self) -> MediaGroup {
+        let mut late = [0; crate::model::DISCARD_BUFFERS_MS.len()];
+        late.iter_mut().zip(&self.late).for_each(|(to, from)| *to = *from);
+        let mut loss_runs = [0; crate::model::LossRuns::BINS];
+        loss_runs.iter_mut().zip(&self.loss_runs).for_each(|(to, from)| *to = *from);
+        let millis = |ms: Option<f32>| Nanos((f64::from(ms.unwrap_or(0.0)) * 1e6) as i64);
+        MediaGroup {
+            start: Timestamp::from_secs(i64::from(self.start_at)),
+            length: Nanos::from_millis(i64::from(self.length_ms)),
+            trunk: trunk_of(&self.trunk, &self.trunk_direction),
+            codec: self.codec.as_str().into(),
+            mos_scale: ["nb", "wb", "fb"].into_iter().find(|scale| *scale == self.mos_scale).unwrap_or(""),
+            part: GroupPart::default(),
+            figures: MediaFigures {
+                streams: self.streams,
+                streams_begun: self.streams_begun,
+                present_before: map(&self.present_before),
+                present_before_codec: map(&self.present_before_codec),
+                present_before_scale: map(&self.present_before_scale),
+                present_before_codec_scale: map(&self.present_before_codec_scale),
+                packets: self.packets,
+                unique: self.unique_packets,
+                expected: self.expected,
+                lost_network: self.lost_network,
+                lost_capture: self.lost_capture,
+                lost_suspected_capture: self.lost_suspected_capture,
+                reordered: self.reordered,
+                duplicates_probe: self.duplicates_probe,
+                duplicates_network: self.duplicates_network,
+                payload_bytes: self.payload_bytes,
+                late,
+                loss_runs,
+                longest_loss_run: self.longest_loss_run,
+                pdv: histogram(&self.pdv),
+                pdv_max: millis(self.pdv_max_ms),
+                jitter: histogram(&self.jitter),
+                jitter_max_ns: f64::from(self.jitter_max_ms.unwrap_or(0.0)) * 1e6,
+                mos: map(&self.mos),
+                mos_under_3_6: self.mos_under_3_6,
+                mos_under_3_1: self.mos_under_3_1,
+                concealed_seconds: self.concealed_seconds,
+                severely_concealed_seconds: self.severely_concealed_seconds,
+                r_rated: self.r_rated,
+                r_clean_max_milli: self.r_clean_max_milli,
+                r_cost_codec_milli: self.r_cost_codec_milli,
+                r_cost_loss_milli: self.r_cost_loss_milli,
+                r_cost_late_milli: self.r_cost_late_milli,
+                r_cost_delay_milli: self.r_cost_delay_milli,
+                one_sided: self.one_sided,
+                capture_drops: self.capture_drops,
+            },
+        }
+    }
+}
+
+impl CallGroupRow {
+    /// The sum this row was made of. Part and order of its writing are not in the row; names a newer program wrote are left out.
+    pub fn group(&self) -> CallGroup {
+        let spans = |pairs: &[(u8, u64)]| SpanHistogram(map(pairs));
+        let known = |pairs: &[(String, u64)], names: &[&'static str]| {
+            let find = |name: &str| names.iter().copied().find(|known| *known == name);
+            pairs.iter().filter_map(|(name, n)| Some((find(name)?, *n))).collect()
+        };
+        CallGroup {
+            start: Timestamp::from_secs(i64::from(self.start_at)),
+            length: Nanos::from_millis(i64::from(self.length_ms)),
+            trunk: trunk_of(&self.trunk, &self.trunk_direction),
+            part: GroupPart::default(),
+            figures: CallFigures {
+                attempts: self.attempts,
+                answers: self.answers,
+                final_codes: map(&self.final_codes),
+                cancelled: self.cancelled,
+                setup_timeouts: self.setup_timeouts,
+                pdd: spans(&self.pdd),
+                setup: spans(&self.setup),
+                srd_failed: spans(&self.srd_failed),
+                ended: self.ended,
+                classes: known(&self.classes, &CallClass::ALL.map(CallClass::name)),
+                diagnoses: known(&self.diagnoses, &DiagnosisCode::ALL.map(DiagnosisCode::name)),
+                completed: self.completed,
+                short: self.short,
+                duration: spans(&self.duration),
+                sdd: spans(&self.sdd),
+                up_ms: self.up_ms,
+                up_max: self.up_max,
+            },
+        }
+    }
+}
+
+fn trunk_of(name: &str, direction: &str) -> GroupTrunk {
+    GroupTrunk { name: name.into(), direction: TrunkDirection::parse(direction) }
+}
+
+fn map<K: Copy + Ord>(pairs: &[(K, u64)]) -> BTreeMap<K, u64> {
+    pairs.iter().copied().collect()
+}
+
+fn histogram(counts: &[u64]) -> DelayHistogram {
+    let counts: Vec<u32> = counts.iter().map(|n| u32::try_from(*n).unwrap_or(u32::MAX)).collect();
+    DelayHistogram::from(counts)
 }
 
 impl RowId {

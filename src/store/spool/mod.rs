@@ -313,6 +313,11 @@ impl Spool {
         }
     }
 
+    /// Numbers of the oldest and the newest segment that wait.
+    pub fn waiting_numbers(&self) -> Option<(u64, u64)> {
+        Some((*self.waiting.first_key_value()?.0, *self.waiting.last_key_value()?.0))
+    }
+
     fn bury_damaged(&mut self, segment: &Segment, damage: BadSegment) -> Loaded {
         self.bury(segment.number, &damage.to_string());
         Loaded::Damaged(damage)

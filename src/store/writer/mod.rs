@@ -346,6 +346,12 @@ impl StoreWriter {
         self.shared.spool().size()
     }
 
+    /// Says at any time which segments wait: numbers of the oldest and the newest.
+    pub fn waiting_numbers(&self) -> impl Fn() -> Option<(u64, u64)> + Send + 'static {
+        let shared = self.shared.clone();
+        move || shared.spool().waiting_numbers()
+    }
+
     /// Takes no more facts, makes all of them safe, and delivers for at most `timeout`.
     /// Afterwards end the process with `_exit`: exit handlers of the embedded engine crash on work in flight.
     pub async fn drain(mut self, timeout: Duration) -> Leftover {

@@ -1,0 +1,247 @@
+//! Alerts to their receivers: Alertmanager (API v2), and webhooks in its format (version 4).
+
+use super::memory::{Active, Notification};
+use crate::units::Timestamp;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use ureq::Agent;
+use ureq::http::StatusCode;
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+
+/// Longest wait for one answer of a receiver.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Most alerts in one request.
+const BATCH: usize = 100;
+
+/// Addresses of receivers and what they want to see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receivers {
+    pub alertmanagers: Vec<String>,
+    pub webhooks: Vec<String>,
+    /// Value of the header `Authorization`, for all of them.
+    pub authorization: Option<String>,
+    /// Certificates of authorities in PEM instead of the public ones.
+    pub authorities: Option<Vec<u8>>,
+    /// Key of the signature of webhooks.
+    pub secret: Option<String>,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Taken,
+    /// It will not be taken later either.
+    Refused(String),
+    /// No answer, or one that says later.
+    Later(String),
+}
+
+impl Outcome {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Outcome::Taken => "taken",
+            Outcome::Refused(_) => "refused",
+            Outcome::Later(_) => "failed",
+        }
+    }
+}
+
+impl Receivers {
+    pub fn is_empty(&self) -> bool {
+        self.alertmanagers.is_empty() && self.webhooks.is_empty()
+    }
+}
+
+/// Sends to receivers; blocks.
+pub struct Receiver {
+    agent: Agent,
+    authorization: Option<String>,
+    secret: Option<String>,
+}
+
+impl Receiver {
+    /// # Errors
+    /// Certificates that cannot be read.
+    pub fn new(receivers: &Receivers) -> anyhow::Result<Receiver> {
+        let mut tls = TlsConfig::builder();
+        if let Some(pem) = &receivers.authorities {
+            let mut found = Vec::new();
+            for item in parse_pem(pem) {
+                if let Ok(PemItem::Certificate(certificate)) = item {
+                    found.push(certificate);
+                }
+            }
+            anyhow::ensure!(!found.is_empty(), "alerts.ca_file has no certificate in PEM");
+            tls = tls.root_certs(RootCerts::new_with_certs(&found));
+        }
+        let agent = Agent::config_builder()
+            .timeout_global(Some(PATIENCE))
+            .http_status_as_error(false)
+            // A redirect would carry the credentials to another host.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .tls_config(tls.build())
+            .user_agent(concat!("auscult/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .new_agent();
+        Ok(Receiver { agent, authorization: receivers.authorization.clone(), secret: receivers.secret.clone() })
+    }
+
+    fn post(&self, url: &str, body: &str, headers: &[(&str, &str)]) -> Outcome {
+        let mut request = self.agent.post(url).header("content-type", "application/json");
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        match request.send(body) {
+            Ok(mut answer) => {
+                let status = answer.status();
+                let text = answer.body_mut().with_config().limit(2_048).read_to_string().unwrap_or_default();
+                let text: String = text.chars().take(200).collect();
+                match status {
+                    _ if status.is_success() => Outcome::Taken,
+                    StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Outcome::Later(status.to_string()),
+                    _ if status.is_server_error() => Outcome::Later(format!("{status} {text}")),
+                    _ => Outcome::Refused(format!("{status} {text}")),
+                }
+            }
+            Err(e) => Outcome::Later(e.to_string()),
+        }
+    }
+
+    /// Tells an Alertmanager of alerts that fire and that ended lately. Of a batch with a bad alert it takes the good ones and says
+    /// 400, so that such a batch is not sent again.
+    pub fn alertmanager(&self, base: &str, alerts: &[&Active], now: Timestamp) -> Vec<Outcome> {
+        let url = format!("{}/api/v2/alerts", base.trim_end_matches('/'));
+        let batches = alerts.chunks(BATCH).map(|batch| {
+            let body: Vec<Value> = batch
+                .iter()
+                .map(|alert| {
+                    let ends = alert.ends_at.unwrap_or(now.0 + alert.lease_ns);
+                    json!({
+                        "labels": alert.labels,
+                        "annotations": { "summary": alert.summary, "description": alert.description },
+                        "startsAt": Timestamp(alert.starts_at).to_rfc3339(),
+                        "endsAt": Timestamp(ends.max(alert.starts_at)).to_rfc3339(),
+                        "generatorURL": alert.url,
+                    })
+                })
+                .collect();
+            self.post(&url, &Value::from(body).to_string(), &[])
+        });
+        batches.collect()
+    }
+
+    /// Sends a notification; the receiver tells a repetition by its delivery id.
+    pub fn webhook(&self, notification: &Notification) -> Outcome {
+        let signature = self.secret.as_deref().map(|secret| format!("sha256={}", sign(secret, &notification.body)));
+        let mut headers = vec![("x-auscult-delivery", notification.id.as_str())];
+        if let Some(signature) = &signature {
+            headers.push(("x-auscult-signature", signature));
+        }
+        self.post(&notification.url, &notification.body, &headers)
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// HMAC-SHA256 of a body, as receivers compute it.
+fn sign(secret: &str, body: &str) -> String {
+    // Every length is a key of HMAC (RFC 2104 section 2).
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
+    mac.update(body.as_bytes());
+    hex(&mac.finalize().into_bytes())
+}
+
+/// The body of a webhook for the alerts of one rule, in the format of Alertmanager, version 4.
+pub fn notification(url: &str, rule: &str, alerts: &[&Active], external_url: &str, now: Timestamp) -> Notification {
+    let status = |alert: &Active| if alert.ends_at.is_some() { "resolved" } else { "firing" };
+    let all = if alerts.iter().any(|alert| alert.ends_at.is_none()) { "firing" } else { "resolved" };
+    let mut common: BTreeMap<&String, &String> =
+        alerts.first().map(|alert| alert.labels.iter().collect()).unwrap_or_default();
+    common.retain(|name, value| alerts.iter().all(|alert| alert.labels.get(*name) == Some(value)));
+    let list: Vec<Value> = alerts
+        .iter()
+        .map(|alert| {
+            json!({
+                "status": status(alert),
+                "labels": alert.labels,
+                "annotations": { "summary": alert.summary, "description": alert.description },
+                "startsAt": Timestamp(alert.starts_at).to_rfc3339(),
+                "endsAt": alert.ends_at.map_or_else(|| "0001-01-01T00:00:00Z".to_owned(), |at| Timestamp(at).to_rfc3339()),
+                "generatorURL": alert.url,
+                "fingerprint": fingerprint(&alert.labels),
+            })
+        })
+        .collect();
+    let body = json!({
+        "version": "4",
+        "groupKey": format!("{{alertname=\"{rule}\"}}"),
+        "truncatedAlerts": 0,
+        "status": all,
+        "receiver": "auscult",
+        "groupLabels": { "alertname": rule },
+        "commonLabels": common,
+        "commonAnnotations": {},
+        "externalURL": external_url,
+        "alerts": list,
+    })
+    .to_string();
+    let id = hex(&Sha256::digest(format!("{url}\n{}\n{body}", now.0)).as_slice()[..16]);
+    Notification { id, url: url.to_owned(), body, made_at: now.0 }
+}
+
+/// Identifies a set of labels.
+pub fn fingerprint(labels: &BTreeMap<String, String>) -> String {
+    let text: String = labels.iter().map(|(name, value)| format!("{name}\u{ff}{value}\u{ff}")).collect();
+    hex(&Sha256::digest(text).as_slice()[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_are_those_of_rfc_4231() {
+        let expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        assert_eq!(sign("Jefe", "what do ya want for nothing?"), expected);
+    }
+
+    #[test]
+    fn a_webhook_has_the_format_of_version_4() {
+        let labels: BTreeMap<String, String> =
+            [("alertname", "loss"), ("trunk", "a")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        let firing = Active {
+            rule: "loss".into(),
+            labels,
+            summary: "s".into(),
+            description: "d".into(),
+            url: "http://x/".into(),
+            starts_at: 5_000_000_000,
+            ends_at: None,
+            lease_ns: 1,
+        };
+        let mut other = Active { ends_at: Some(9_000_000_000), ..firing.clone() };
+        other.labels.insert("trunk".into(), "b".into());
+        let now = Timestamp::from_secs(10);
+        let made = notification("http://hook/", "loss", &[&firing, &other], "http://x", now);
+        let body: Value = serde_json::from_str(&made.body).unwrap();
+        assert_eq!((&body["version"], &body["status"]), (&json!("4"), &json!("firing")));
+        assert_eq!(body["commonLabels"], json!({ "alertname": "loss" }));
+        assert_eq!(body["alerts"][0]["endsAt"], "0001-01-01T00:00:00Z");
+        assert_eq!(body["alerts"][1]["status"], "resolved");
+        assert_ne!(body["alerts"][0]["fingerprint"], body["alerts"][1]["fingerprint"]);
+        let ended = notification("http://hook/", "loss", &[&other], "http://x", now);
+        assert_ne!(made.id, ended.id);
+        assert!(ended.body.contains("\"status\":\"resolved\""));
+    }
+}

@@ -1,0 +1,120 @@
+//! What outlives a restart, as one file in the data directory: written whole, synced, and put in place of the one before, so that a
+//! crash leaves the old file or the new one.
+
+use crate::alert::{Evaluator, GroupKey, Label, Memory, State};
+use crate::store::private;
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// States of groups, alerts that receivers know of, and notifications on their way.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Remembered {
+    #[serde(default)]
+    pub groups: Vec<RememberedGroup>,
+    /// By labels as text.
+    #[serde(default)]
+    pub active: BTreeMap<String, Active>,
+    #[serde(default)]
+    pub queue: Vec<Notification>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RememberedGroup {
+    pub rule: String,
+    pub group: Vec<(String, String)>,
+    pub memory: Memory,
+}
+
+/// An alert as receivers have it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Active {
+    pub rule: String,
+    pub labels: BTreeMap<String, String>,
+    pub summary: String,
+    pub description: String,
+    pub url: String,
+    /// Nanoseconds since 1970.
+    pub starts_at: i64,
+    pub ends_at: Option<i64>,
+    /// How long a receiver may believe it without hearing of it again.
+    pub lease_ns: i64,
+}
+
+/// A body for one webhook, until that has taken it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Notification {
+    pub id: String,
+    pub url: String,
+    pub body: String,
+    pub made_at: i64,
+}
+
+pub struct MemoryFile {
+    path: PathBuf,
+}
+
+impl MemoryFile {
+    /// Reads the file of a data directory; an absent one is empty.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is damaged: it is named, and nothing of it is overwritten.
+    pub fn open(data: &Path) -> anyhow::Result<(MemoryFile, Remembered)> {
+        let path = data.join("alerts.json");
+        let remembered = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| {
+                format!("{} is damaged: remove it, and alerts that fire are told once more", path.display())
+            })?,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Remembered::default(),
+            Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+        };
+        Ok((MemoryFile { path }, remembered))
+    }
+
+    pub fn save(&self, remembered: &Remembered) -> anyhow::Result<()> {
+        let save = || -> std::io::Result<()> {
+            let scratch = self.path.with_extension("json.new");
+            let mut file = private::create_file(&scratch)?;
+            file.write_all(&serde_json::to_vec(remembered)?)?;
+            file.sync_all()?;
+            std::fs::rename(&scratch, &self.path)?;
+            if let Some(parent) = self.path.parent() {
+                std::fs::File::open(parent)?.sync_all()?;
+            }
+            Ok(())
+        };
+        save().with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+/// Groups worth remembering: those that are pending or fire, and those that fired.
+pub fn groups_of(evaluator: &Evaluator) -> Vec<RememberedGroup> {
+    let worth =
+        |memory: &Memory| memory.state.is_firing() || memory.state == State::Pending || !memory.fired.is_empty();
+    let named =
+        |group: &GroupKey| group.iter().map(|(label, value)| (label.name().to_owned(), value.to_string())).collect();
+    evaluator
+        .memories()
+        .filter(|(_, _, memory)| worth(memory))
+        .map(|(rule, group, memory)| RememberedGroup {
+            rule: rule.name.clone(),
+            group: named(group),
+            memory: memory.clone(),
+        })
+        .collect()
+}
+
+/// Carries states on. Those of rules that are gone or group by something else are left out.
+pub fn restore(evaluator: &mut Evaluator, groups: &[RememberedGroup]) {
+    for group in groups {
+        let labels = group.group.iter().map(|(name, value)| {
+            let label = if name == Label::Statement.name() { Some(Label::Statement) } else { Label::parse(name) };
+            label.map(|label| (label, value.as_str().into()))
+        });
+        if let Some(key) = labels.collect::<Option<Vec<_>>>() {
+            evaluator.restore(&group.rule, &key, group.memory.clone());
+        }
+    }
+}

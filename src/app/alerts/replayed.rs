@@ -1,0 +1,37 @@
+//! Rows of a store as facts.
+
+use crate::alert::{CaptureFact, Evaluator, Fact, Origin, SqlRow};
+use crate::store::query::{CaptureSeen, GroupRows, RuleRow};
+use crate::units::{Nanos, Timestamp};
+
+/// How far back single rows are read at a start; longer windows fill as time goes on.
+pub const DETAIL: Nanos = Nanos::from_secs(6 * 3600);
+
+/// Adds rows in the order of their intervals.
+pub fn add(evaluator: &mut Evaluator, rows: &GroupRows, now: Timestamp) {
+    for row in &rows.capture {
+        let origin = Origin { probe: &row.probe, site: &row.site };
+        evaluator.fact(&Fact::Capture(capture_fact(row)), origin, now);
+    }
+    for (row, _) in &rows.media {
+        evaluator.fact(&Fact::Media(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
+    }
+    for (row, _) in &rows.calls {
+        evaluator.fact(&Fact::Calls(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
+    }
+}
+
+pub fn capture_fact(row: &CaptureSeen) -> CaptureFact {
+    CaptureFact {
+        start: Timestamp::from_secs(row.start_s),
+        length: Nanos::from_millis(i64::from(row.length_ms)),
+        frames: row.frames,
+        missed: row.missed,
+        shed: row.shed,
+    }
+}
+
+/// A row of a statement as the evaluator takes it.
+pub fn sql_row(row: RuleRow) -> SqlRow {
+    SqlRow { labels: row.labels, value: row.value, bound: row.bound, samples: row.samples, drops_pct: row.drops_pct }
+}

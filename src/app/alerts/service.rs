@@ -1,0 +1,571 @@
+//! The thread that evaluates rules as facts come, and the one that delivers.
+
+use super::deliver::{Outcome, Receiver, Receivers, notification};
+use super::memory::{Active, MemoryFile, Remembered, groups_of, restore};
+use super::replayed;
+use crate::alert::{CaptureFact, Evaluation, Evaluator, Fact, Label, Origin, Rule, State, history, labels_of};
+use crate::api::{MetricFamily, Sample};
+use crate::model::{CallGroup, Labels, MediaGroup};
+use crate::store::query::{Cost, Reader};
+use crate::units::{Nanos, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver as Facts, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A fact on its way to the evaluator.
+pub enum OwnedFact {
+    Media(Box<MediaGroup>),
+    Calls(Box<CallGroup>),
+    Capture(CaptureFact),
+}
+
+/// Facts that wait at most: those of an hour of a busy probe.
+const QUEUE: usize = 65_536;
+
+/// Notifications that wait for webhooks at most.
+const MAX_QUEUE: usize = 1_000;
+
+/// How often Alertmanagers are told again.
+const RESEND: Nanos = Nanos::from_secs(60);
+
+/// How long they are told that an alert has ended.
+const RESOLVED_FOR: Nanos = Nanos::from_secs(15 * 60);
+
+/// Longest time between looks at the clock.
+const NAP: Duration = Duration::from_millis(250);
+
+/// What the service is told at its start, and again on SIGHUP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    pub rules: Vec<Rule>,
+    pub receivers: Receivers,
+    /// Where the page is reached, without a slash at its end.
+    pub external_url: String,
+    pub repeat: Nanos,
+}
+
+/// Counted since the start.
+#[derive(Debug, Default)]
+pub struct AlertCounters {
+    facts_dropped: AtomicU64,
+    evaluations: AtomicU64,
+    late: AtomicU64,
+    notifications_dropped: AtomicU64,
+    memory_failures: AtomicU64,
+    overflowed: AtomicU64,
+    states: Mutex<BTreeMap<(String, State), u64>>,
+    deliveries: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+}
+
+/// Kinds of receivers and outcomes, so that every counter is there from the start.
+const DELIVERIES: [(&str, &str); 6] = [
+    ("alertmanager", "taken"),
+    ("alertmanager", "refused"),
+    ("alertmanager", "failed"),
+    ("webhook", "taken"),
+    ("webhook", "refused"),
+    ("webhook", "failed"),
+];
+
+impl AlertCounters {
+    pub fn families(&self) -> Vec<MetricFamily> {
+        let states = lock(&self.states);
+        let deliveries = lock(&self.deliveries);
+        let counter = |name, help, n: &AtomicU64| MetricFamily {
+            name,
+            help,
+            samples: vec![Sample::counter([], n.load(Relaxed))],
+        };
+        vec![
+            MetricFamily {
+                name: "auscult_alerts",
+                help: "Groups of each rule by state, groups that are ok left out",
+                samples: states
+                    .iter()
+                    .map(|((rule, state), n)| Sample::gauge([("rule", rule), ("state", state.name())], *n as f64))
+                    .collect(),
+            },
+            MetricFamily {
+                name: "auscult_alert_deliveries",
+                help: "Requests to receivers of alerts by what became of them",
+                samples: DELIVERIES
+                    .iter()
+                    .map(|key| {
+                        let n = deliveries.get(key).copied().unwrap_or(0);
+                        Sample::counter([("receiver", key.0), ("outcome", key.1)], n)
+                    })
+                    .collect(),
+            },
+            counter("auscult_alert_evaluations", "Evaluations of groups of rules", &self.evaluations),
+            counter(
+                "auscult_alert_evaluations_late",
+                "Times at which rules were due and not evaluated in time",
+                &self.late,
+            ),
+            counter("auscult_alert_facts_dropped", "Sums that found the queue to the rules full", &self.facts_dropped),
+            counter(
+                "auscult_alert_groups_overflowed",
+                "Sums counted in a group of all others (max_groups)",
+                &self.overflowed,
+            ),
+            counter(
+                "auscult_alert_notifications_dropped",
+                "Notifications to webhooks that were given up because too many waited",
+                &self.notifications_dropped,
+            ),
+            counter(
+                "auscult_alert_memory_failures",
+                "Times the states of alerts could not be written",
+                &self.memory_failures,
+            ),
+        ]
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What both threads share.
+struct Shared {
+    state: Mutex<Remembered>,
+    changed: Condvar,
+    file: MemoryFile,
+    settings: Mutex<Settings>,
+    /// Newer rules wait for the evaluating thread.
+    reloaded: AtomicBool,
+    stopped: AtomicBool,
+    counters: Arc<AlertCounters>,
+}
+
+/// The door to both threads.
+#[derive(Clone)]
+pub struct AlertService {
+    facts: SyncSender<OwnedFact>,
+    shared: Arc<Shared>,
+}
+
+/// What the evaluating thread reads the past from.
+pub struct Past {
+    pub reader: Reader,
+    pub runtime: tokio::runtime::Handle,
+    /// Numbers of the oldest and the newest batch that wait for the store.
+    pub waiting: Box<dyn Fn() -> Option<(u64, u64)> + Send>,
+}
+
+impl AlertService {
+    /// Starts both threads.
+    ///
+    /// # Errors
+    /// States of before that cannot be read, certificates that cannot be read.
+    pub fn start(settings: Settings, data: &Path, labels: &Labels, past: Past) -> anyhow::Result<AlertService> {
+        Receiver::new(&settings.receivers)?;
+        let (file, remembered) = MemoryFile::open(data)?;
+        let counters = Arc::new(AlertCounters::default());
+        let shared = Arc::new(Shared {
+            state: Mutex::new(remembered),
+            changed: Condvar::new(),
+            file,
+            settings: Mutex::new(settings),
+            reloaded: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            counters,
+        });
+        let (facts, incoming) = sync_channel(QUEUE);
+        let (probe, site) = (labels.probe.clone(), labels.site.clone());
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let own = shared.clone();
+        thread("alerts").spawn(move || Evaluating::new(own, probe, site, past).run(&incoming))?;
+        let own = shared.clone();
+        thread("alert-delivery").spawn(move || deliver(&own))?;
+        Ok(AlertService { facts, shared })
+    }
+
+    /// Hands a fact over; never waits.
+    pub fn send(&self, fact: OwnedFact) {
+        if let Err(TrySendError::Full(_)) = self.facts.try_send(fact) {
+            self.shared.counters.facts_dropped.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub fn counters(&self) -> Arc<AlertCounters> {
+        self.shared.counters.clone()
+    }
+
+    /// Takes over rules and receivers at the next evaluation.
+    pub fn reload(&self, settings: Settings) {
+        *lock(&self.shared.settings) = settings;
+        self.shared.reloaded.store(true, Relaxed);
+        self.shared.changed.notify_all();
+    }
+
+    /// Ends both threads without waiting; what they have to remember is on disk.
+    pub fn stop(&self) {
+        self.shared.stopped.store(true, Relaxed);
+        self.shared.changed.notify_all();
+    }
+}
+
+struct Evaluating {
+    shared: Arc<Shared>,
+    evaluator: Evaluator,
+    probe: String,
+    site: String,
+    past: Past,
+    /// When webhooks were told of the alerts of a rule last.
+    told: BTreeMap<String, Timestamp>,
+    /// When a batch of which number was the newest, as far as older ones may wait.
+    batches: VecDeque<(Timestamp, u64)>,
+}
+
+impl Evaluating {
+    fn new(shared: Arc<Shared>, probe: String, site: String, past: Past) -> Evaluating {
+        let mut evaluator = Evaluator::new(lock(&shared.settings).rules.clone());
+        restore(&mut evaluator, &lock(&shared.state).groups);
+        // Webhooks know of alerts that went on over a restart.
+        let now = crate::app::wall_clock();
+        let told = lock(&shared.state).active.values().map(|active| (active.rule.clone(), now)).collect();
+        Evaluating { shared, evaluator, probe, site, past, told, batches: VecDeque::new() }
+    }
+
+    fn run(mut self, incoming: &Facts<OwnedFact>) {
+        self.read_past();
+        // Rules may have gone since the last run.
+        self.remember(crate::app::wall_clock(), &[]);
+        let mut next = self.evaluator.next_after(crate::app::wall_clock());
+        loop {
+            match incoming.recv_timeout(NAP) {
+                Ok(fact) => {
+                    self.take(&fact);
+                    // Many come at once where an interval ends.
+                    while let Ok(fact) = incoming.try_recv() {
+                        self.take(&fact);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(NAP),
+            }
+            if self.shared.stopped.load(Relaxed) {
+                return;
+            }
+            if self.shared.reloaded.swap(false, Relaxed) {
+                let groups = groups_of(&self.evaluator);
+                self.evaluator = Evaluator::new(lock(&self.shared.settings).rules.clone());
+                restore(&mut self.evaluator, &groups);
+                self.read_past();
+                self.remember(crate::app::wall_clock(), &[]);
+                next = self.evaluator.next_after(crate::app::wall_clock());
+            }
+            let now = crate::app::wall_clock();
+            let Some(due) = next.filter(|due| *due <= now) else { continue };
+            // A machine that slept has not evaluated what was due, and does not make up for it.
+            let latest = self.evaluator.next_after(now - Nanos::from_secs(60)).filter(|at| *at <= now).unwrap_or(due);
+            if latest > due {
+                self.shared.counters.late.fetch_add(1, Relaxed);
+            }
+            self.evaluate(latest.max(due));
+            next = self.evaluator.next_after(latest.max(due));
+        }
+    }
+
+    fn take(&mut self, fact: &OwnedFact) {
+        let now = crate::app::wall_clock();
+        let origin = Origin { probe: &self.probe, site: &self.site };
+        match fact {
+            OwnedFact::Media(group) => self.evaluator.fact(&Fact::Media(group), origin, now),
+            OwnedFact::Calls(group) => self.evaluator.fact(&Fact::Calls(group), origin, now),
+            OwnedFact::Capture(capture) => self.evaluator.fact(&Fact::Capture(*capture), origin, now),
+        }
+    }
+
+    /// Fills the windows with what the store has: of the last hours single rows, of the weeks before hours. Without an answer the
+    /// windows fill as time goes on, and say `few` until then.
+    fn read_past(&mut self) {
+        let now = crate::app::wall_clock();
+        let weeks = if self.evaluator.needs_hours() { 8 } else { 0 };
+        let (probe, reader) = (self.probe.clone(), self.past.reader.clone());
+        let from = now - self.evaluator.span().min(replayed::DETAIL);
+        let read = self.past.runtime.block_on(async move {
+            let session = reader.session(Cost::Scan, None).await?;
+            let hours = match weeks {
+                0 => Vec::new(),
+                weeks => {
+                    let hour = Timestamp(from.0.div_euclid(3_600_000_000_000) * 3_600_000_000_000);
+                    session.call_hours(now - history(weeks), hour, &probe).await?
+                }
+            };
+            Ok::<_, crate::store::query::QueryError>((hours, session.group_rows(from, now, &probe).await?))
+        });
+        match read {
+            Ok((hours, rows)) => {
+                for row in &hours {
+                    let group = row.group();
+                    let origin = Origin { probe: &row.probe, site: &row.site };
+                    self.evaluator.fact(&Fact::Calls(&group), origin, now);
+                }
+                replayed::add(&mut self.evaluator, &rows, now);
+            }
+            Err(e) => crate::app::say(format_args!(
+                "alerts: the past is not known, because the store does not answer ({e}); windows fill as time goes on"
+            )),
+        }
+    }
+
+    fn evaluate(&mut self, at: Timestamp) {
+        let lag = self.store_lag(at);
+        self.evaluator.store_lag(Origin { probe: &self.probe, site: &self.site }, lag);
+        self.ask_statements(at);
+        let mut evaluations = Vec::new();
+        self.evaluator.evaluate(at, &mut evaluations);
+        let counters = &self.shared.counters;
+        counters.evaluations.fetch_add(evaluations.len() as u64, Relaxed);
+        counters.overflowed.store(self.evaluator.overflowed(), Relaxed);
+        let mut states = BTreeMap::new();
+        for (rule, _, memory) in self.evaluator.memories().filter(|(_, _, memory)| memory.state != State::Ok) {
+            *states.entry((rule.name.clone(), memory.state)).or_default() += 1;
+        }
+        *lock(&counters.states) = states;
+        self.remember(at, &evaluations);
+    }
+
+    /// How long the oldest batch has waited for the store, as far as evaluations saw it.
+    fn store_lag(&mut self, at: Timestamp) -> Nanos {
+        let Some((oldest, newest)) = (self.past.waiting)() else {
+            self.batches.clear();
+            return Nanos(0);
+        };
+        self.batches.push_back((at, newest));
+        while self.batches.front().is_some_and(|(_, newest)| *newest < oldest) {
+            self.batches.pop_front();
+        }
+        self.batches.front().map_or(Nanos(0), |(since, _)| at - *since)
+    }
+
+    /// Runs the statements of rules that are due, one after the other.
+    fn ask_statements(&mut self, at: Timestamp) {
+        let due: Vec<Arc<Rule>> =
+            self.evaluator.rules().filter(|rule| at.0.rem_euclid(rule.every.0) == 0).cloned().collect();
+        for rule in due {
+            let crate::alert::rule::What::Sql(sql) = &rule.what else { continue };
+            let (reader, until) = (self.past.reader.clone(), at - rule.delay);
+            let answer = self.past.runtime.block_on(async {
+                let session = reader.session(Cost::Scan, None).await?;
+                session.rule_rows(sql, until - rule.window, until).await
+            });
+            let rows = answer.map_err(|e| e.to_string()).map(|rows| rows.into_iter().map(replayed::sql_row).collect());
+            self.evaluator.sql_answer(&rule.name, rows);
+        }
+    }
+
+    /// Writes down what has changed, and then lets it be sent.
+    fn remember(&mut self, at: Timestamp, evaluations: &[Evaluation]) {
+        let settings = lock(&self.shared.settings).clone();
+        let mut state = lock(&self.shared.state);
+        let before = state.active.clone();
+        for evaluation in evaluations {
+            if evaluation.changed() {
+                tracing::info!(
+                    rule = %evaluation.rule.name,
+                    group = %crate::alert::group_text(&evaluation.group),
+                    from = evaluation.previous.name(),
+                    to = evaluation.state.name(),
+                    "alert"
+                );
+            }
+            let told = evaluation.told();
+            let key = key_of(&told.labels);
+            if evaluation.state.is_firing() && evaluation.inhibited_by.is_none() {
+                let starts_at = evaluation.since.unwrap_or(at).0;
+                state.active.insert(
+                    key,
+                    Active {
+                        rule: evaluation.rule.name.clone(),
+                        labels: told.labels,
+                        summary: told.summary,
+                        description: told.description,
+                        url: page_url(&settings.external_url, evaluation),
+                        starts_at,
+                        ends_at: None,
+                        lease_ns: 4 * evaluation.rule.every.max(RESEND).0,
+                    },
+                );
+            } else if let Some(active) = state.active.get_mut(&key).filter(|active| active.ends_at.is_none()) {
+                active.ends_at = Some(at.0);
+            }
+        }
+        // Alerts of rules and groups that are gone have ended.
+        let known: BTreeSet<String> = self
+            .evaluator
+            .memories()
+            .filter(|(_, _, memory)| memory.state.is_firing())
+            .map(|(rule, group, _)| key_of(&labels_of(rule, group)))
+            .collect();
+        for (_, active) in
+            state.active.iter_mut().filter(|(key, active)| active.ends_at.is_none() && !known.contains(*key))
+        {
+            active.ends_at = Some(at.0);
+        }
+        state.active.retain(|_, active| active.ends_at.is_none_or(|ended| ended + RESOLVED_FOR.0 > at.0));
+        let is_new = |key: &String, active: &Active| match before.get(key) {
+            Some(old) => old.ends_at != active.ends_at || old.starts_at != active.starts_at,
+            None => true,
+        };
+        let mut rules: Vec<String> = state
+            .active
+            .iter()
+            .filter(|(key, active)| is_new(key, active))
+            .map(|(_, active)| active.rule.clone())
+            .collect();
+        for active in state.active.values().filter(|active| active.ends_at.is_none()) {
+            if self.told.get(&active.rule).is_some_and(|told| at - *told >= settings.repeat) {
+                rules.push(active.rule.clone());
+            }
+        }
+        rules.sort();
+        rules.dedup();
+        let mut news = Vec::new();
+        for rule in &rules {
+            self.told.insert(rule.clone(), at);
+            let alerts: Vec<&Active> = state
+                .active
+                .iter()
+                .filter(|(key, active)| active.rule == *rule && (active.ends_at.is_none() || is_new(key, active)))
+                .map(|(_, active)| active)
+                .collect();
+            for url in &settings.receivers.webhooks {
+                news.push(notification(url, rule, &alerts, &settings.external_url, at));
+            }
+        }
+        state.queue.extend(news);
+        let over = state.queue.len().saturating_sub(MAX_QUEUE);
+        state.queue.drain(..over);
+        self.shared.counters.notifications_dropped.fetch_add(over as u64, Relaxed);
+        let any = evaluations.iter().any(Evaluation::changed) || !rules.is_empty() || state.active != before;
+        if any {
+            state.groups = groups_of(&self.evaluator);
+            save(&self.shared, &state);
+        }
+        drop(state);
+        self.shared.changed.notify_all();
+    }
+}
+
+/// Labels as the key of an alert.
+fn key_of(labels: &BTreeMap<String, String>) -> String {
+    serde_json::to_string(labels).unwrap_or_default()
+}
+
+fn save(shared: &Shared, state: &Remembered) {
+    if let Err(e) = shared.file.save(state) {
+        // It goes on in memory: an alert that is told twice after a crash is better than one that is not told.
+        if shared.counters.memory_failures.fetch_add(1, Relaxed) == 0 {
+            crate::app::say(format_args!("alerts: {e:#}; alerts go on, and a restart may tell some again"));
+        }
+    }
+}
+
+/// The list of calls behind an alert: same trunk, same window, worst first.
+fn page_url(external_url: &str, evaluation: &Evaluation) -> String {
+    let escape = |text: &str| -> String {
+        text.bytes()
+            .map(|byte| match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+                other => format!("%{other:02X}"),
+            })
+            .collect()
+    };
+    let mut url = format!(
+        "{external_url}/?from={}&to={}&sort=worst",
+        escape(&evaluation.from.to_rfc3339()),
+        escape(&evaluation.until.to_rfc3339())
+    );
+    for (label, value) in evaluation.group.iter().filter(|(label, value)| *label == Label::Trunk && !value.is_empty()) {
+        url += &format!("&{}={}", label.name(), escape(value));
+    }
+    url
+}
+
+/// Sends what is to be sent until the program ends.
+fn deliver(shared: &Shared) {
+    let mut told: Option<(Timestamp, Vec<(i64, Option<i64>)>)> = None;
+    let mut retry_at = Timestamp::MIN;
+    let mut failures = 0u32;
+    let mut said: BTreeMap<String, String> = BTreeMap::new();
+    while !shared.stopped.load(Relaxed) {
+        let settings = lock(&shared.settings).clone();
+        let receiver = match Receiver::new(&settings.receivers) {
+            Ok(receiver) => receiver,
+            Err(_) => return,
+        };
+        let now = crate::app::wall_clock();
+        let (active, queued) = {
+            let state = lock(&shared.state);
+            let active: Vec<Active> = state.active.values().cloned().collect();
+            (active, state.queue.first().cloned())
+        };
+        let shape: Vec<(i64, Option<i64>)> = active.iter().map(|alert| (alert.starts_at, alert.ends_at)).collect();
+        let due = told.as_ref().is_none_or(|(at, known)| now - *at >= RESEND || *known != shape);
+        if due && !active.is_empty() {
+            let alerts: Vec<&Active> = active.iter().collect();
+            for base in &settings.receivers.alertmanagers {
+                for outcome in receiver.alertmanager(base, &alerts, now) {
+                    count(shared, "alertmanager", base, &outcome, &mut said);
+                }
+            }
+            told = Some((now, shape));
+        }
+        if let Some(notification) = queued.filter(|_| now >= retry_at) {
+            // A receiver that was taken out of the configuration is not waited for.
+            let wanted = settings.receivers.webhooks.contains(&notification.url);
+            let outcome =
+                if wanted { receiver.webhook(&notification) } else { Outcome::Refused("not configured".into()) };
+            if wanted {
+                count(shared, "webhook", &notification.url, &outcome, &mut said);
+            }
+            let mut state = lock(&shared.state);
+            state.queue.retain(|other| other.id != notification.id);
+            if let Outcome::Later(_) = outcome {
+                // To the end: one receiver that is away does not hold the others up.
+                state.queue.push(notification);
+                failures += 1;
+                retry_at = now + Nanos::from_secs(1 << failures.min(6));
+            } else {
+                failures = 0;
+                save(shared, &state);
+            }
+            if failures == 0 && !state.queue.is_empty() {
+                continue;
+            }
+        }
+        let state = lock(&shared.state);
+        let wait = if state.queue.is_empty() { Duration::from_secs(5) } else { Duration::from_secs(1) };
+        drop(shared.changed.wait_timeout(state, wait));
+    }
+}
+
+/// Counts a request, and says once what is wrong with a receiver.
+fn count(shared: &Shared, kind: &'static str, url: &str, outcome: &Outcome, said: &mut BTreeMap<String, String>) {
+    *lock(&shared.counters.deliveries).entry((kind, outcome.name())).or_default() += 1;
+    let problem = match outcome {
+        Outcome::Taken => String::new(),
+        Outcome::Refused(why) => format!("refuses alerts: {why}"),
+        Outcome::Later(why) => format!("does not take alerts: {why}; they are sent again"),
+    };
+    let before = said.insert(url.to_owned(), problem.clone()).unwrap_or_default();
+    if before != problem {
+        match problem.as_str() {
+            "" => crate::app::say(format_args!("alerts: {kind} {} takes alerts again", without_secrets(url))),
+            problem => crate::app::say(format_args!("alerts: {kind} {} {problem}", without_secrets(url))),
+        }
+    }
+}
+
+/// An address without what may be a secret in it: its scheme and host.
+pub(super) fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    format!("{scheme}://{}", host.rsplit('@').next().unwrap_or_default())
+}

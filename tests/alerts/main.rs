@@ -1,0 +1,5 @@
+//! Rules of alerts: those the program comes with on made-up traffic and over simulated months.
+
+mod defaults;
+mod month;
+mod rules;

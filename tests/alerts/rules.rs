@@ -1,0 +1,96 @@
+//! What is wrong with a rule is said in one line, with file and line, and the other rules go on.
+
+use auscult::alert::{RuleSet, rule::Test};
+use auscult::units::Nanos;
+
+fn parse(text: &str) -> RuleSet {
+    RuleSet::parse([("r.toml", text)], Nanos::from_secs(10))
+}
+
+const GOOD: &str = "[[rule]]\nname = \"good\"\nmeasure = \"loss_pct\"\nfire = { above = 1 }\n";
+
+#[track_caller]
+fn refused(rule: &str, line: usize, says: &str) {
+    let text = format!("{GOOD}\n[[rule]]\n{rule}");
+    let set = parse(&text);
+    assert_eq!(set.rules.len(), 1, "the other rule goes on: {:?}", set.errors);
+    let [error] = set.errors.as_slice() else { panic!("{:?}", set.errors) };
+    assert!(error.what.contains(says), "{error}");
+    assert_eq!((error.file.as_str(), error.line), ("r.toml", line), "{error}");
+    assert_eq!(error.to_string().lines().count(), 1);
+}
+
+#[test]
+fn errors_name_file_line_and_reason() {
+    refused(
+        "name = \"x\"\nmeasure = \"los_pct\"\nfire = { above = 1 }",
+        8,
+        "no measure \"los_pct\" (did you mean loss_pct?)",
+    );
+    refused("name = \"x\"\nmeasure = \"loss_pct\"\nby = [\"dst_ip\"]\nfire = { above = 1 }", 9, "no column \"dst_ip\"");
+    refused("name = \"x\"\nmeasure = \"asr_pct\"\nby = [\"codec\"]\nfire = { below = 1 }", 9, "has no codec");
+    refused(
+        "name = \"x\"\nmeasure = \"loss_pct\"\nwindow = \"65s\"\nfire = { above = 1 }",
+        9,
+        "no multiple of the interval",
+    );
+    refused(
+        "name = \"x\"\nmeasure = \"loss_pct\"\nfire = { above = 1 }\nclear = { above = 2 }",
+        10,
+        "clear is on the wrong side",
+    );
+    refused("name = \"x\"\nmeasure = \"loss_pct\"\nfire = { above = 1 }\nclear = { below = 2 }", 10, "at most 1");
+    refused(
+        "name = \"good\"\nmeasure = \"loss_pct\"\nfire = { above = 1 }",
+        7,
+        "r.toml:1 has a rule of this name already",
+    );
+    refused("name = \"x\"\nmeasure = \"loss_pct\"\nfires = { above = 1 }", 9, "unknown field `fires`");
+    refused("name = \"x\"\nfire = { above = 1 }", 6, "either a measure or sql");
+    refused("name = \"x y\"\nmeasure = \"loss_pct\"\nfire = { above = 1 }", 7, "letters, digits and _");
+    refused(
+        "name = \"x\"\nmeasure = \"loss_pct\"\nfire = { above = 1 }\nsummary = \"{volume}\"",
+        10,
+        "there is no {volume}",
+    );
+    refused("name = \"x\"\nsql = \"DROP TABLE calls\"\nfire = { above = 1 }", 8, "one SELECT");
+    refused("name = \"x\"\nsql = \"SELECT 1 AS value\"\nfire = { above = 1 }", 8, "{from:");
+    refused(
+        "name = \"x\"\nmeasure = \"loss_pct\"\nbaseline = { side = \"above\", k = 3 }",
+        9,
+        "needs a measure of calls",
+    );
+    refused("name = \"x\"\nmeasure = \"pdv_p95_ms\"\nburn = { goal_pct = 99 }", 9, "share of what is bad");
+    refused(
+        "name = \"x\"\nmeasure = \"asr_pct\"\nbaseline = { side = \"below\", k = 3, timezone = \"Mars\" }",
+        9,
+        "\"Mars\" is unknown",
+    );
+    refused("name = \"x\"\nmeasure = \"loss_pct\"\nfire = { above = 1 }\ninterval = \"\"", 10, "unknown field");
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_named_with_its_line() {
+    let set = parse("[[rule]]\nname = \"x\n");
+    assert_eq!((set.rules.len(), set.errors.len(), set.errors[0].line), (0, 1, 2), "{:?}", set.errors);
+}
+
+#[test]
+fn a_rule_of_the_operator_replaces_the_one_that_ships() {
+    let own = "[[rule]]\nname = \"trunk_loss\"\nmeasure = \"network_loss_pct\"\nfire = { above = 7 }\n\
+               [[rule]]\nname = \"trunk_jitter\"\nmeasure = \"jitter_p95_ms\"\nfire = { above = 7 }\nenabled = false\n";
+    let shipped = (auscult::alert::DEFAULT_RULES_FILE, auscult::alert::DEFAULT_RULES);
+    let set = RuleSet::parse([("own.toml", own), shipped], Nanos::from_secs(10));
+    assert_eq!(set.errors, []);
+    let named = |name: &str| set.rules.iter().filter(|rule| rule.name == name).collect::<Vec<_>>();
+    assert!(matches!(named("trunk_loss")[..], [rule] if matches!(rule.test, Test::Fixed { fire: 7.0, .. })));
+    assert!(named("trunk_jitter").is_empty() && set.disabled == ["trunk_jitter"]);
+}
+
+#[test]
+fn a_burn_rate_is_four_rules() {
+    let set = parse("[[rule]]\nname = \"b\"\nmeasure = \"bad_calls_pct\"\nburn = { goal_pct = 99 }\n");
+    let names: Vec<&str> = set.rules.iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(names, ["b_1h", "b_6h", "b_1d", "b_3d"]);
+    assert_eq!(set.rules[0].inhibits, ["b_6h", "b_1d", "b_3d"]);
+}

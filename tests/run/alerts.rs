@@ -1,0 +1,196 @@
+//! Alerts of live capture, delivered to a webhook that is away at first and to a real Alertmanager.
+
+use crate::program::{Program, reaches};
+use crate::{engine, temporary};
+use auscult::capture::CaptureError;
+use auscult::capture::live::{LiveCapture, LiveConfig};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+const WAIT: Duration = Duration::from_secs(90);
+
+/// A rule that fires without any traffic, and one that cannot be read.
+const RULES: &str = "[[rule]]\nname = \"evaluated\"\nmeasure = \"watchdog\"\nevery = \"10s\"\nwindow = \"10s\"\nfire = { above = 0 }\n\
+    labels = { team = \"voice\" }\n[[rule]]\nname = \"broken\"\nmeasure = \"nothing\"\nfire = { above = 0 }\n";
+
+fn can_capture() -> bool {
+    match LiveCapture::open(&LiveConfig::new("lo")) {
+        Err(e @ CaptureError::NotPermitted { .. }) => {
+            println!("skipped: {e}");
+            false
+        }
+        _ => true,
+    }
+}
+
+fn write(dir: &Path, rules: &str, receivers: &str) -> String {
+    std::fs::write(dir.join("rules.toml"), rules).unwrap();
+    let file = dir.join("auscult.toml");
+    std::fs::write(&file, format!("[alerts]\ndefault_rules = false\nrules = [\"rules.toml\"]\n{receivers}")).unwrap();
+    file.display().to_string()
+}
+
+/// A request a webhook got.
+#[derive(Debug)]
+struct Got {
+    headers: BTreeMap<String, String>,
+    body: Value,
+}
+
+/// Answers with these codes, then 200.
+fn webhook(mut codes: Vec<u16>) -> (SocketAddr, Receiver<Got>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, got) = channel();
+    codes.reverse();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut headers = BTreeMap::new();
+            loop {
+                let mut line = String::new();
+                if stream.read_line(&mut line).unwrap_or(0) == 0 || line.trim().is_empty() {
+                    break;
+                }
+                if let Some((name, value)) = line.split_once(':') {
+                    headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+                }
+            }
+            let length = headers.get("content-length").and_then(|n| n.parse().ok()).unwrap_or(0);
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            let code = codes.pop().unwrap_or(200);
+            let _ = write!(stream.get_mut(), "HTTP/1.1 {code} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+            let body = serde_json::from_slice(&body).unwrap_or_default();
+            if sender.send(Got { headers, body }).is_err() {
+                return;
+            }
+        }
+    });
+    (address, got)
+}
+
+#[test]
+fn a_webhook_that_is_away_gets_the_alert_later_and_once() {
+    if !engine() || !can_capture() {
+        return;
+    }
+    let dir = temporary();
+    let (hook, got) = webhook(vec![503]);
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "key\n").unwrap();
+    let receivers = format!("webhooks = [\"http://{hook}/x\"]\nwebhook_secret_file = {secret:?}\n");
+    let config = write(dir.path(), RULES, &receivers);
+    let mut program = Program::run(dir.path(), &["-i", "lo", "-c", &config]);
+    program.until("rules.toml:10: rule broken: there is no measure \"nothing\"");
+    program.until("1 rules of alerts, sent to 1 receiver");
+    let api = program.api();
+    let first = got.recv_timeout(WAIT).unwrap();
+    let second = got.recv_timeout(WAIT).unwrap();
+    let id = |got: &Got| got.headers["x-auscult-delivery"].clone();
+    assert_eq!((id(&first), &first.body), (id(&second), &second.body), "the same delivery again");
+    assert!(first.headers["x-auscult-signature"].starts_with("sha256="));
+    let alert = &second.body["alerts"][0];
+    assert_eq!((&second.body["version"], &second.body["status"]), (&Value::from("4"), &Value::from("firing")));
+    assert_eq!((&alert["labels"]["alertname"], &alert["labels"]["team"]), (&"evaluated".into(), &"voice".into()));
+    assert!(reaches(api, "auscult_alert_deliveries_total{receiver=\"webhook\",outcome=\"taken\"}", 1));
+    program.kill();
+
+    // Nothing that was taken is sent again after a crash; the end of the rule is.
+    let mut program = Program::run(dir.path(), &["-i", "lo", "-c", &config]);
+    let api = program.api();
+    assert!(reaches(api, "auscult_alert_evaluations_total", 2), "rules are evaluated");
+    assert!(got.try_recv().is_err(), "an alert that was taken is sent once");
+    write(dir.path(), "", &receivers);
+    program.hang_up();
+    program.until("0 rules of alerts");
+    let ended = got.recv_timeout(WAIT).unwrap();
+    assert_eq!((&ended.body["status"], &ended.body["alerts"][0]["status"]), (&"resolved".into(), &"resolved".into()));
+    let end = program.terminate();
+    assert_eq!(end.code, 0, "{end:?}");
+}
+
+/// Killed when dropped.
+struct Alertmanager(Child, SocketAddr);
+
+impl Drop for Alertmanager {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Alertmanager {
+    /// `None` where it is not installed.
+    fn start(dir: &Path) -> Option<Alertmanager> {
+        let config = dir.join("alertmanager.yml");
+        std::fs::write(&config, "route:\n  receiver: none\nreceivers:\n  - name: none\n").unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let child = Command::new("prometheus-alertmanager")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!("--storage.path={}", dir.join("am").display()))
+            .arg(format!("--web.listen-address={address}"))
+            .arg("--cluster.listen-address=")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        match child {
+            Ok(child) => Some(Alertmanager(child, address)),
+            Err(e) => {
+                println!("skipped: prometheus-alertmanager cannot be started: {e}");
+                None
+            }
+        }
+    }
+
+    /// What `amtool` says of alerts that are active.
+    fn alerts(&self) -> Vec<Value> {
+        let url = format!("--alertmanager.url=http://{}", self.1);
+        let out = Command::new("amtool").args([&url, "alert", "query", "-o", "json"]).output().expect("amtool runs");
+        serde_json::from_slice(&out.stdout).unwrap_or_default()
+    }
+
+    fn until(&self, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let alerts = self.alerts();
+            if wanted(&alerts) {
+                return alerts;
+            }
+            assert!(waited < WAIT, "{alerts:?}");
+            std::thread::sleep(Duration::from_millis(200));
+            waited += Duration::from_millis(200);
+        }
+    }
+}
+
+#[test]
+fn a_real_alertmanager_has_the_alert_until_it_ends() {
+    if !engine() || !can_capture() {
+        return;
+    }
+    let dir = temporary();
+    let Some(manager) = Alertmanager::start(dir.path()) else { return };
+    let receivers =
+        format!("alertmanagers = [\"http://{}\"]\nexternal_url = \"https://calls.example.com/\"\n", manager.1);
+    let rules = RULES.replace("nothing", "watchdog").replace("broken", "other");
+    let config = write(dir.path(), &rules, &receivers);
+    let mut program = Program::run(dir.path(), &["-i", "lo", "-c", &config]);
+    program.api();
+    let alerts = manager.until(|alerts| alerts.len() == 2);
+    let found = alerts.iter().find(|alert| alert["labels"]["alertname"] == "evaluated").expect("the alert");
+    assert_eq!(found["labels"]["severity"], "warning");
+    assert!(found["annotations"]["description"].as_str().unwrap().contains("watchdog"), "{found}");
+    assert!(found["generatorURL"].as_str().unwrap().starts_with("https://calls.example.com/?from="), "{found}");
+    write(dir.path(), "", &receivers);
+    program.hang_up();
+    manager.until(|alerts| alerts.is_empty());
+    let end = program.terminate();
+    assert_eq!(end.code, 0, "{end:?}");
+}
