@@ -3,6 +3,7 @@
 //! [`app`] is the whole of it and is tested without a port. Answers are read-only; every one under `/api/v1` is
 //! JSON, errors included. Everything outside (sockets, TLS, tokens) belongs to the program that serves it.
 
+mod alerts;
 mod caller;
 mod calls;
 mod compare;
@@ -25,6 +26,7 @@ mod stats;
 mod streams;
 mod vocabulary;
 
+pub use alerts::{AlertJson, AlertView};
 pub use error::ApiError;
 pub use guard::HostPolicy;
 pub use health::Check;
@@ -45,6 +47,10 @@ pub trait Telemetry: Send + Sync {
     fn families(&self) -> Vec<MetricFamily>;
     /// Checks of `/readyz` beyond the store's answer, such as capture open and spool below its limit.
     fn checks(&self) -> Vec<Check>;
+    /// Groups of rules that are not ok; `None` when no rules are evaluated.
+    fn alerts(&self) -> Option<AlertView> {
+        None
+    }
     /// Why only a restart helps, for `/healthz`; `None` while the program is alive.
     fn stuck(&self) -> Option<String> {
         None
@@ -77,6 +83,7 @@ pub fn app(state: AppState) -> Router {
         .route("/stats", get(stats::stats))
         .route("/outcomes", get(outcomes::outcomes))
         .route("/compare", get(compare::compare))
+        .route("/alerts", get(alerts::alerts))
         .route("/live", get(live::events))
         .route("/openapi.json", get(openapi::document))
         .fallback(error::no_such_route)

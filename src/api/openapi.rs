@@ -1,7 +1,7 @@
 //! The OpenAPI document, written from the handlers and types themselves.
 
 use super::vocabulary::{MEANINGS, shape};
-use super::{calls, compare, export, health, live, metrics, outcomes, stats, streams};
+use super::{alerts, calls, compare, export, health, live, metrics, outcomes, stats, streams};
 use crate::model::{CallClass, CallState, DiagnosisCode, TrunkDirection};
 use crate::store::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
 use crate::store::query::{
@@ -33,6 +33,7 @@ use utoipa::openapi::{OpenApi as Documented, RefOr, Schema};
         stats::stats,
         outcomes::outcomes,
         compare::compare,
+        alerts::alerts,
         live::events,
         document,
         health::alive,

@@ -3,7 +3,7 @@
 use super::alerts::AlertCounters;
 use super::config::Config;
 use super::progress::{Progress, STUCK};
-use crate::api::{Check, MetricFamily, MetricValue, Sample, Telemetry};
+use crate::api::{AlertView, Check, MetricFamily, MetricValue, Sample, Telemetry};
 use crate::engine::EngineCounters;
 #[cfg(feature = "live")]
 use crate::engine::Missed;
@@ -295,6 +295,10 @@ impl Telemetry for ProgramTelemetry {
             ));
         }
         checks
+    }
+
+    fn alerts(&self) -> Option<AlertView> {
+        self.alerts.as_ref().map(|alerts| alerts.view())
     }
 
     fn stuck(&self) -> Option<String> {

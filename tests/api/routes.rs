@@ -107,6 +107,7 @@ const MATRIX: &[(&str, &str, u16)] = &[
     ("/api/v1/intervals", "/api/v1/intervals?ssrc=1", 400),
     ("/api/v1/calls", "/api/v1/calls?format=json", 200),
     ("/api/v1/calls", "/api/v1/calls?format=csv&sort=newest", 400),
+    ("/api/v1/alerts", "/api/v1/alerts", 200),
     ("/api/v1/outcomes", "/api/v1/outcomes", 200),
     ("/api/v1/outcomes", "/api/v1/outcomes?group_by=trunk,trunk_direction,site&bucket_s=300&trunk=a&site=b", 200),
     ("/api/v1/outcomes", "/api/v1/outcomes?group_by=codec", 400),

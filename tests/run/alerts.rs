@@ -1,6 +1,6 @@
 //! Alerts of live capture, delivered to a webhook that is away at first and to a real Alertmanager.
 
-use crate::program::{Program, reaches};
+use crate::program::{Program, json, reaches};
 use crate::{engine, temporary};
 use auscult::capture::CaptureError;
 use auscult::capture::live::{LiveCapture, LiveConfig};
@@ -99,6 +99,12 @@ fn a_webhook_that_is_away_gets_the_alert_later_and_once() {
     let alert = &second.body["alerts"][0];
     assert_eq!((&second.body["version"], &second.body["status"]), (&Value::from("4"), &Value::from("firing")));
     assert_eq!((&alert["labels"]["alertname"], &alert["labels"]["team"]), (&"evaluated".into(), &"voice".into()));
+    let shown = json(api, "/api/v1/alerts");
+    let alert = &shown["alerts"][0];
+    assert_eq!(
+        (&shown["evaluated"], &shown["rules"], &alert["rule"], &alert["state"]),
+        (&true.into(), &1.into(), &"evaluated".into(), &"firing".into())
+    );
     assert!(reaches(api, "auscult_alert_deliveries_total{receiver=\"webhook\",outcome=\"taken\"}", 1));
     program.kill();
 

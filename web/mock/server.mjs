@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import { makeWorld } from "./data.mjs";
+import { HOSTILE, makeWorld } from "./data.mjs";
 import { bufferFor } from "./figures.mjs";
 
 const DIST = fileURLToPath(new URL("../dist", import.meta.url));
@@ -56,7 +56,7 @@ async function answer(world, request, response) {
     }
     const stray = [...url.searchParams.keys()].find((name) => !(KNOWN[path] ?? []).includes(name));
     if (stray) throw new Refused(400, "bad_request", `unknown field \`${stray}\``);
-    const of = { "/range": range, "/timeline": timeline, "/calls": calls, "/stats": stats }[path];
+    const of = { "/range": range, "/timeline": timeline, "/calls": calls, "/stats": stats, "/alerts": alerts }[path];
     if (!of) throw new Refused(404, "not_found", `no such resource: ${path}`);
     send(response, 200, of(world, url.searchParams));
   } catch (error) {
@@ -86,6 +86,27 @@ async function page(path, response) {
     response.writeHead(404, { "content-type": "text/plain" });
     response.end("not found");
   }
+}
+
+/** One alert that fires, one pending, and one that cannot be judged; a codec's name comes from the wire. */
+export function alerts() {
+  const one = (rule, severity, state, group, summary) => ({
+    rule, severity, state, group, summary,
+    judgement: state === "firing" ? "firing" : state, measure: "network_loss_pct", unit: "%",
+    since: state === "firing" || state === "pending" ? "2026-03-01T10:05:00Z" : null,
+    from: "2026-03-01T10:00:00Z", to: "2026-03-01T10:05:00Z", value: 7.5, bound: 5.6, limit: 5, samples: 80, sample_unit: "streams",
+    capture_loss_pct: state === "blind" ? 3.5 : 0, inhibited_by: null,
+    description: `${summary}, over 80 streams in 5m`, calls: "/?from=2026-03-01T10%3A00%3A00Z&to=2026-03-01T10%3A05%3A00Z&sort=worst",
+  });
+  return {
+    alerts: [
+      one("trunk_loss_critical", "critical", "firing", { trunk: "carrier-a", trunk_direction: "from" }, "Packet loss on carrier-a: 7.50 %"),
+      one("codec_loss", "warning", "pending", { codec: HOSTILE }, "Packet loss"),
+      one("trunk_mos", "warning", "blind", { trunk: "" }, "Speech quality on (none)"),
+    ],
+    evaluated: true,
+    rules: 27,
+  };
 }
 
 function range(world) {

@@ -1,6 +1,6 @@
 // The API as functions. A failure is one line for the reader: the server's own where it gave one.
 
-import type { CallDetail, CallPageOf, Range, Stats, Timeline } from "./types";
+import type { Alerts, CallDetail, CallPageOf, Range, Stats, Timeline } from "./types";
 
 export const API = "/api/v1";
 
@@ -42,3 +42,4 @@ export const timeline = (query: URLSearchParams, signal: AbortSignal) => get<Tim
 export const calls = (query: URLSearchParams, signal: AbortSignal) => get<CallPageOf>("/calls", query, signal);
 export const call = (id: string, signal: AbortSignal) => get<CallDetail>(`/calls/${encodeURIComponent(id)}`, null, signal);
 export const stats = (query: URLSearchParams, signal: AbortSignal) => get<Stats>("/stats", query, signal);
+export const alerts = (signal: AbortSignal) => get<Alerts>("/alerts", null, signal);

@@ -1,9 +1,10 @@
-// Entry: one shell, four pages by path.
+// Entry: one shell, five pages by path.
 
 import "uplot/dist/uPlot.min.css";
 import "./styles.css";
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
+import { AlertsPage } from "./alerts/page";
 import { CallPage } from "./call/page";
 import { CallsPage } from "./calls/page";
 import { MetricsPage } from "./docs/page";
@@ -24,6 +25,7 @@ function App() {
 function page(path: string, query: URLSearchParams) {
   if (path === "/") return <CallsPage query={query} />;
   if (path === "/stats") return <StatsPage query={query} />;
+  if (path === "/alerts") return <AlertsPage />;
   if (path === "/docs/metrics") return <MetricsPage />;
   const call = path.match(/^\/calls\/([0-9a-f]{16})\/?$/);
   if (call?.[1]) return <CallPage key={call[1]} id={call[1]} />;

@@ -2,9 +2,9 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { API } from "./api";
+import { API, alerts as loadAlerts } from "./api";
 import { count, number, plural } from "./format";
-import { setTheme, type Theme, useTheme } from "./hooks";
+import { setTheme, type Theme, useLoad, useTheme } from "./hooks";
 import type { LiveCall, LiveSnapshot } from "./types";
 import { ACTIVE } from "./words";
 
@@ -98,6 +98,10 @@ export function Shell({ path, children }: { path: string; children: ComponentChi
           <a href="/stats" aria-current={path === "/stats" ? "page" : undefined}>
             Statistics
           </a>
+          <a href="/alerts" aria-current={path === "/alerts" ? "page" : undefined}>
+            Alerts
+            <Badge />
+          </a>
           <a href="/docs/metrics" aria-current={path === "/docs/metrics" ? "page" : undefined}>
             Figures
           </a>
@@ -117,6 +121,26 @@ export function Shell({ path, children }: { path: string; children: ComponentChi
       </main>
     </>
   );
+}
+
+const ALERTS_EVERY_MS = 15_000;
+
+/** How many alerts fire, on every page. */
+function Badge() {
+  const { data, retry } = useLoad("alerts", loadAlerts);
+  useEffect(() => {
+    const timer = setInterval(() => {
+      if (!document.hidden) retry();
+    }, ALERTS_EVERY_MS);
+    return () => clearInterval(timer);
+  }, [retry]);
+  const firing = data?.alerts.filter((each) => each.state === "firing" || each.state === "keeping").length ?? 0;
+  return firing > 0 ? (
+    <b class="badge" role="status">
+      {number(firing)}
+      <span class="sr"> firing</span>
+    </b>
+  ) : null;
 }
 
 function LiveStrip() {

@@ -449,3 +449,33 @@ export interface LiveCall {
   /** The call is over; its row is in the store within seconds. */
   ended: boolean;
 }
+
+/** A group of a rule that is not ok. */
+export interface Alert {
+  rule: string;
+  severity: string;
+  state: string;
+  judgement: string;
+  measure: string;
+  unit: string;
+  group: Record<string, string>;
+  since: string | null;
+  from: string;
+  to: string;
+  value: number | null;
+  bound: number | null;
+  limit: number | null;
+  samples: number;
+  sample_unit: string;
+  capture_loss_pct: number;
+  inhibited_by: string | null;
+  summary: string;
+  description: string;
+  calls: string;
+}
+
+export interface Alerts {
+  alerts: Alert[];
+  evaluated: boolean;
+  rules: number;
+}

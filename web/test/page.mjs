@@ -114,6 +114,26 @@ test("the list opens on the data that is there, worst first", async () => {
   await clean(page);
 });
 
+test("alerts say what fires, and what cannot be judged", async () => {
+  const { alerts, evaluated } = await api("/alerts");
+  for (const width of [1440, 900, 390]) {
+    const page = await open("/alerts", { width });
+    if (!evaluated) {
+      await page.getByText("No rules are evaluated.").waitFor();
+    } else {
+      await page.locator("article.alert.firing").first().waitFor();
+      assert.equal(await page.locator("article.alert").count(), alerts.length);
+      assert.match(await page.locator(".top .badge").innerText(), /^1/);
+      assert.match(await page.locator("article.alert.firing").innerText(), /trunk carrier-a/);
+      assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, "wider than the screen");
+    }
+    assert.deepEqual(await seriousViolations(page), []);
+    await page.screenshot({ path: join(shots, `alerts-${width}.png`), fullPage: true });
+    await clean(page);
+    await context.close();
+  }
+});
+
 test("at 900 px no filter's name is cut, and evidence shows its figures", async () => {
   const page = await open("/", { width: 900 });
   await rows(page);

@@ -3,8 +3,10 @@
 use super::deliver::{Outcome, Receiver, Receivers, notification};
 use super::memory::{Active, MemoryFile, Remembered, groups_of, restore};
 use super::replayed;
-use crate::alert::{CaptureFact, Evaluation, Evaluator, Fact, Label, Origin, Rule, State, history, labels_of};
-use crate::api::{MetricFamily, Sample};
+use crate::alert::{
+    CaptureFact, Evaluation, Evaluator, Fact, Label, Origin, Rule, State, group_text, history, labels_of,
+};
+use crate::api::{AlertJson, AlertView, MetricFamily, Sample};
 use crate::model::{CallGroup, Labels, MediaGroup};
 use crate::store::query::{Cost, Reader};
 use crate::units::{Nanos, Timestamp};
@@ -58,6 +60,8 @@ pub struct AlertCounters {
     overflowed: AtomicU64,
     states: Mutex<BTreeMap<(String, State), u64>>,
     deliveries: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+    /// Groups that are not ok, by rule and labels, and how many rules there are.
+    view: Mutex<(BTreeMap<(String, String), AlertJson>, u64)>,
 }
 
 /// Kinds of receivers and outcomes, so that every counter is there from the start.
@@ -71,6 +75,24 @@ const DELIVERIES: [(&str, &str); 6] = [
 ];
 
 impl AlertCounters {
+    /// Groups that are not ok at their last evaluation.
+    pub fn view(&self) -> AlertView {
+        let view = lock(&self.view);
+        AlertView { alerts: view.0.values().cloned().collect(), rules: view.1 }
+    }
+
+    fn show(&self, rules: u64, evaluations: &[Evaluation]) {
+        let mut view = lock(&self.view);
+        view.1 = rules;
+        for evaluation in evaluations {
+            let key = (evaluation.rule.name.clone(), group_text(&evaluation.group));
+            match evaluation.state {
+                State::Ok => view.0.remove(&key),
+                _ => view.0.insert(key, shown(evaluation)),
+            };
+        }
+    }
+
     pub fn families(&self) -> Vec<MetricFamily> {
         let states = lock(&self.states);
         let deliveries = lock(&self.deliveries);
@@ -122,6 +144,32 @@ impl AlertCounters {
                 &self.memory_failures,
             ),
         ]
+    }
+}
+
+fn shown(evaluation: &Evaluation) -> AlertJson {
+    let (rule, told) = (&evaluation.rule, evaluation.told());
+    AlertJson {
+        rule: rule.name.clone(),
+        severity: rule.severity.clone(),
+        state: evaluation.state.name().to_owned(),
+        judgement: evaluation.judgement.name().to_owned(),
+        measure: rule.measure_name().to_owned(),
+        unit: rule.unit().to_owned(),
+        group: evaluation.group.iter().map(|(label, value)| (label.name().to_owned(), value.to_string())).collect(),
+        since: evaluation.since.map(Timestamp::to_rfc3339),
+        from: evaluation.from.to_rfc3339(),
+        to: evaluation.until.to_rfc3339(),
+        value: evaluation.measured.map(|measured| measured.value),
+        bound: evaluation.bound(),
+        limit: evaluation.limit.filter(|limit| limit.is_finite()),
+        samples: evaluation.measured.map_or(0, |measured| measured.samples),
+        sample_unit: rule.sample_unit().to_owned(),
+        capture_loss_pct: evaluation.capture_loss_pct,
+        inhibited_by: evaluation.inhibited_by.clone(),
+        summary: told.summary,
+        description: told.description,
+        calls: page_url("", evaluation),
     }
 }
 
@@ -235,6 +283,7 @@ impl Evaluating {
         self.read_past();
         // Rules may have gone since the last run.
         self.remember(crate::app::wall_clock(), &[]);
+        self.shared.counters.show(self.evaluator.rules().count() as u64, &[]);
         let mut next = self.evaluator.next_after(crate::app::wall_clock());
         loop {
             match incoming.recv_timeout(NAP) {
@@ -257,6 +306,9 @@ impl Evaluating {
                 restore(&mut self.evaluator, &groups);
                 self.read_past();
                 self.remember(crate::app::wall_clock(), &[]);
+                // Rules that went are not shown any more.
+                *lock(&self.shared.counters.view) = Default::default();
+                self.shared.counters.show(self.evaluator.rules().count() as u64, &[]);
                 next = self.evaluator.next_after(crate::app::wall_clock());
             }
             let now = crate::app::wall_clock();
@@ -328,6 +380,7 @@ impl Evaluating {
             *states.entry((rule.name.clone(), memory.state)).or_default() += 1;
         }
         *lock(&counters.states) = states;
+        counters.show(self.evaluator.rules().count() as u64, &evaluations);
         self.remember(at, &evaluations);
     }
 
@@ -369,7 +422,7 @@ impl Evaluating {
             if evaluation.changed() {
                 tracing::info!(
                     rule = %evaluation.rule.name,
-                    group = %crate::alert::group_text(&evaluation.group),
+                    group = %group_text(&evaluation.group),
                     from = evaluation.previous.name(),
                     to = evaluation.state.name(),
                     "alert"
