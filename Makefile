@@ -64,6 +64,7 @@ test-tools:
 	@command -v tshark >/dev/null || tools/apt-install "comparison with tshark" tshark
 	@command -v valgrind >/dev/null || tools/apt-install "instruction counts" valgrind
 	@command -v prometheus-alertmanager >/dev/null || tools/apt-install "tests of alerts" prometheus-alertmanager || true
+	@command -v promtool >/dev/null || tools/apt-install "tests of alerts" prometheus || true
 
 check-format:
 	cargo fmt --all --check

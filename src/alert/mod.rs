@@ -8,6 +8,7 @@ mod baseline;
 mod evaluator;
 pub mod measure;
 pub mod rule;
+mod sql;
 pub mod stat;
 pub mod sums;
 mod text;

@@ -102,3 +102,30 @@ fn the_page_lists_measures_and_an_example_of_each_rule() {
         assert!(text == written, "docs/alerts.md is not of these rules: run with AUSCULT_WRITE_DOCS=1");
     }
 }
+
+/// The rules for Prometheus hold in the real promtool, and ask for metrics that there are.
+#[test]
+fn rules_for_prometheus_pass_their_tests() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dir = root.join("alerts/prometheus");
+    let text = std::fs::read_to_string(dir.join("auscult.yml")).unwrap();
+    let mut sources = String::new();
+    for file in ["src/app/telemetry.rs", "src/app/alerts/service.rs"] {
+        sources += &std::fs::read_to_string(root.join(file)).unwrap();
+    }
+    let words =
+        text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("auscult_"));
+    for metric in words {
+        let family = metric.strip_suffix("_total").unwrap_or(metric);
+        assert!(sources.contains(&format!("\"{family}\"")), "there is no metric {metric}");
+    }
+    let out = match std::process::Command::new("promtool")
+        .args(["test", "rules", "auscult.test.yml"])
+        .current_dir(dir)
+        .output()
+    {
+        Ok(out) => out,
+        Err(e) => return println!("skipped: promtool cannot be started: {e}"),
+    };
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}

@@ -125,7 +125,7 @@ fn figures(group: &StatsGroup) -> (String, [Option<f64>; 3]) {
 }
 
 /// A store with the rows and the sums of some worlds, and the starts of its intervals.
-async fn filled(dir: &std::path::Path) -> Option<(Store, Vec<i64>)> {
+pub(crate) async fn filled(dir: &std::path::Path) -> Option<(Store, Vec<i64>)> {
     let store = embedded(dir).await?;
     let trunk = |cidr: &str, name: &str| (cidr.parse().expect(cidr), name.to_owned());
     let labels = Labels {

@@ -2,6 +2,7 @@
 //!
 //! Each test needs its own process (the engine takes one directory per process): run them with `cargo nextest run`.
 
+mod alerts;
 mod child;
 mod damage;
 mod dashboards;

@@ -29,6 +29,9 @@ pub enum AlertsCommand {
         /// Print what rules can measure instead.
         #[arg(long)]
         measures: bool,
+        /// With each measure a statement that says what it would say, by trunk, from {from} to {to}.
+        #[arg(long, requires = "measures")]
+        sql: bool,
     },
     /// Check files of rules; a line for each error, and exit code 1 when there is one.
     Check {
@@ -82,15 +85,18 @@ pub struct BacktestArgs {
 
 pub fn run(command: &AlertsCommand, out: &mut impl Write) -> anyhow::Result<()> {
     match command {
-        AlertsCommand::List { measures: true, .. } => {
+        AlertsCommand::List { measures: true, sql, .. } => {
             for measure in MEASURES {
                 let unit = if measure.unit.is_empty() { "-" } else { measure.unit };
                 let (source, samples) = (measure.source.name(), measure.samples.name());
                 writeln!(out, "{:<20} {unit:<5} {samples:<8} {source:<20} {}", measure.name, measure.help)?;
+                if let Some(statement) = measure.sql().filter(|_| *sql) {
+                    writeln!(out, "    {statement}")?;
+                }
             }
             Ok(())
         }
-        AlertsCommand::List { files, measures: false } => {
+        AlertsCommand::List { files, measures: false, .. } => {
             let set = read_rules(files, files.is_empty(), Nanos::from_secs(10))?;
             for rule in &set.rules {
                 list(rule, out)?;

@@ -61,7 +61,13 @@ pub struct AlertCounters {
     states: Mutex<BTreeMap<(String, State), u64>>,
     deliveries: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     /// Groups that are not ok, by rule and labels, and how many rules there are.
-    view: Mutex<(BTreeMap<(String, String), AlertJson>, u64)>,
+    view: Mutex<Shown>,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    groups: BTreeMap<(String, String), AlertJson>,
+    rules: u64,
 }
 
 /// Kinds of receivers and outcomes, so that every counter is there from the start.
@@ -78,17 +84,17 @@ impl AlertCounters {
     /// Groups that are not ok at their last evaluation.
     pub fn view(&self) -> AlertView {
         let view = lock(&self.view);
-        AlertView { alerts: view.0.values().cloned().collect(), rules: view.1 }
+        AlertView { alerts: view.groups.values().cloned().collect(), rules: view.rules }
     }
 
     fn show(&self, rules: u64, evaluations: &[Evaluation]) {
         let mut view = lock(&self.view);
-        view.1 = rules;
+        view.rules = rules;
         for evaluation in evaluations {
             let key = (evaluation.rule.name.clone(), group_text(&evaluation.group));
             match evaluation.state {
-                State::Ok => view.0.remove(&key),
-                _ => view.0.insert(key, shown(evaluation)),
+                State::Ok => view.groups.remove(&key),
+                _ => view.groups.insert(key, shown(evaluation)),
             };
         }
     }
@@ -307,7 +313,7 @@ impl Evaluating {
                 self.read_past();
                 self.remember(crate::app::wall_clock(), &[]);
                 // Rules that went are not shown any more.
-                *lock(&self.shared.counters.view) = Default::default();
+                *lock(&self.shared.counters.view) = Shown::default();
                 self.shared.counters.show(self.evaluator.rules().count() as u64, &[]);
                 next = self.evaluator.next_after(crate::app::wall_clock());
             }
@@ -541,9 +547,12 @@ fn page_url(external_url: &str, evaluation: &Evaluation) -> String {
     url
 }
 
+/// Begin and end of an alert.
+type Times = (i64, Option<i64>);
+
 /// Sends what is to be sent until the program ends.
 fn deliver(shared: &Shared) {
-    let mut told: Option<(Timestamp, Vec<(i64, Option<i64>)>)> = None;
+    let mut told: Option<(Timestamp, Vec<Times>)> = None;
     let mut retry_at = Timestamp::MIN;
     let mut failures = 0u32;
     let mut said: BTreeMap<String, String> = BTreeMap::new();
@@ -559,7 +568,7 @@ fn deliver(shared: &Shared) {
             let active: Vec<Active> = state.active.values().cloned().collect();
             (active, state.queue.first().cloned())
         };
-        let shape: Vec<(i64, Option<i64>)> = active.iter().map(|alert| (alert.starts_at, alert.ends_at)).collect();
+        let shape: Vec<Times> = active.iter().map(|alert| (alert.starts_at, alert.ends_at)).collect();
         let due = told.as_ref().is_none_or(|(at, known)| now - *at >= RESEND || *known != shape);
         if due && !active.is_empty() {
             let alerts: Vec<&Active> = active.iter().collect();

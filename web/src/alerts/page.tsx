@@ -86,8 +86,8 @@ function One({ alert }: { alert: Alert }) {
         )}
       </p>
       <p>{alert.summary}</p>
-      <p class="more">{alert.description}</p>
-      {alert.inhibited_by && <p class="more">Not sent: {alert.inhibited_by} says the same.</p>}
+      <p class="told">{alert.description}</p>
+      {alert.inhibited_by && <p class="told">Not sent: {alert.inhibited_by} says the same.</p>}
       <p>
         <a href={alert.calls}>Calls of this window, worst first</a>
       </p>
