@@ -241,9 +241,13 @@ impl Evaluator {
         self.span
     }
 
-    /// Whether a rule has a baseline, which needs hours of the weeks before.
-    pub fn needs_hours(&self) -> bool {
-        self.rules.iter().any(|ruled| matches!(ruled.rule.test, Test::Baseline(_)))
+    /// Weeks before of which hours of calls are needed; 0 without a rule that has a baseline.
+    pub fn baseline_weeks(&self) -> u32 {
+        let weeks = |rule: &Rule| match &rule.test {
+            Test::Baseline(baseline) => baseline.weeks,
+            _ => 0,
+        };
+        self.rules.iter().map(|ruled| weeks(&ruled.rule)).max().unwrap_or(0)
     }
 
     /// Rows that went to a group of all others, because there were more than `max_groups`.

@@ -480,7 +480,10 @@ fn check(raw: RawRule, interval: Nanos, hash: String, place: Place) -> Result<Ve
     }
     let window = span("window", raw.window.as_ref(), Nanos::from_secs(300))?;
     let every = span("every", raw.every.as_ref(), Nanos::from_secs(60))?;
-    let delay = span("delay", raw.delay.as_ref(), Nanos::from_secs(30).max(interval))?;
+    let delay = span("delay", raw.delay.as_ref(), whole(Nanos::from_secs(30), interval))?;
+    // The rules that ship fit every interval; an operator's own say what they mean.
+    let fit = |length: Nanos| if place.file == DEFAULT_RULES_FILE { whole(length, interval) } else { length };
+    let (window, every) = (fit(window), fit(every));
     for (key, length) in [("window", window), ("every", every), ("delay", delay)] {
         if length.0 % interval.0 != 0 || length.0 == 0 && key != "delay" {
             let (length, interval) = (write_span(length), write_span(interval));
@@ -496,7 +499,7 @@ fn check(raw: RawRule, interval: Nanos, hash: String, place: Place) -> Result<Ve
     if every < Nanos::from_secs(10) || every > Nanos::from_secs(3600) {
         return refuse("every", "every must be from 10s to 1h");
     }
-    let widen_to = span("widen_to", raw.widen_to.as_ref(), window)?;
+    let widen_to = fit(span("widen_to", raw.widen_to.as_ref(), window)?);
     if widen_to < window || widen_to > MAX_WINDOW || widen_to.0 % interval.0 != 0 {
         return refuse("widen_to", "widen_to must be from the window to 3d, in whole intervals");
     }
@@ -581,6 +584,11 @@ fn check(raw: RawRule, interval: Nanos, hash: String, place: Place) -> Result<Ve
         (Some(_), Some(_)) => return refuse("burn", "a rule has either baseline or burn"),
     };
     Ok(rules)
+}
+
+/// The shortest multiple of the interval that is not shorter than `length`.
+fn whole(length: Nanos, interval: Nanos) -> Nanos {
+    Nanos((length.0 + interval.0 - 1).div_euclid(interval.0) * interval.0)
 }
 
 /// Words in braces of a summary, besides the labels of the rule.

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 /// One group of one rule at its last evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct AlertJson {
+    /// Name of the rule.
     pub rule: String,
     /// `critical`, `warning` or `info`.
     pub severity: String,

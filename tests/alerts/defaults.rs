@@ -20,6 +20,15 @@ fn rules_that_ship_are_good_and_say_what_to_do() {
 }
 
 #[test]
+fn rules_that_ship_fit_every_interval() {
+    let all = defaults().rules.len();
+    for interval in 1..=60 {
+        let set = RuleSet::parse([(DEFAULT_RULES_FILE, DEFAULT_RULES)], Nanos::from_secs(interval));
+        assert!(set.errors.is_empty() && set.rules.len() == all, "{interval} s: {:?}", set.errors);
+    }
+}
+
+#[test]
 fn rules_that_ship_keep_to_their_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = ["alerts/tests/default.toml", "alerts/tests/usual.toml"];

@@ -373,9 +373,6 @@ fn add_fact(evaluator: &mut Evaluator, fact: &OwnedGroup, origin: Origin<'_>, no
     }
 }
 
-/// One range of rows at a time.
-const CHUNK: Nanos = Nanos::from_secs(6 * 3600);
-
 fn over_store(
     args: &BacktestArgs,
     config: &Config,
@@ -404,12 +401,12 @@ fn over_store(
         let store = backend.open()?;
         let reader = Reader::new(store.reader());
         let ask = || reader.session(Cost::Scan, None);
-        let hour = |at: Timestamp| Timestamp(at.0.div_euclid(3_600_000_000_000) * 3_600_000_000_000);
         // Rows of before fill the windows and baselines of the first evaluations.
         let longest = runs.iter().map(|(evaluator, _)| evaluator.span()).max().unwrap_or(Nanos(0));
-        let warm = hour(from - longest);
-        if runs.iter().any(|(evaluator, _)| evaluator.needs_hours()) {
-            for row in ask().await?.call_hours(warm - history(8), warm, "").await? {
+        let warm = (from - longest).floor_to(replayed::HOUR);
+        let weeks = runs.iter().map(|(evaluator, _)| evaluator.baseline_weeks()).max().unwrap_or(0);
+        if weeks > 0 {
+            for row in ask().await?.call_hours(warm - history(weeks), warm, "").await? {
                 let fact = OwnedGroup::Group(Group::Calls(Box::new(row.group())));
                 let origin = Origin { probe: &row.probe, site: &row.site };
                 runs.iter_mut().for_each(|(evaluator, _)| add_fact(evaluator, &fact, origin, warm));
@@ -419,7 +416,7 @@ fn over_store(
         // Rows that arrive after the evaluations of their chunk wait for theirs.
         let mut waiting: Known = Vec::new();
         while begin < to {
-            let end = (begin + CHUNK).min(to);
+            let end = (begin + replayed::CHUNK).min(to);
             let rows = ask().await?.group_rows(begin, end, "").await?;
             known(rows, args.hindsight, &mut waiting)?;
             waiting.sort_by_key(|(known, ..)| *known);

@@ -7,6 +7,11 @@ use crate::units::{Nanos, Timestamp};
 /// How far back single rows are read at a start; longer windows fill as time goes on.
 pub const DETAIL: Nanos = Nanos::from_secs(6 * 3600);
 
+/// Rows that are read at once: of a busy probe some tens of megabytes.
+pub const CHUNK: Nanos = Nanos::from_secs(900);
+
+pub const HOUR: Nanos = Nanos::from_secs(3600);
+
 /// Adds rows in the order of their intervals.
 pub fn add(evaluator: &mut Evaluator, rows: &GroupRows, now: Timestamp) {
     for row in &rows.capture {

@@ -8,7 +8,7 @@ use crate::alert::{
 };
 use crate::api::{AlertJson, AlertView, MetricFamily, Sample};
 use crate::model::{CallGroup, Labels, MediaGroup};
-use crate::store::query::{Cost, Reader};
+use crate::store::query::{Cost, QueryError, Reader};
 use crate::units::{Nanos, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
@@ -24,8 +24,8 @@ pub enum OwnedFact {
     Capture(CaptureFact),
 }
 
-/// Facts that wait at most: those of an hour of a busy probe.
-const QUEUE: usize = 65_536;
+/// Facts that wait at most, each of some kilobytes: those of minutes of a busy probe.
+const QUEUE: usize = 16_384;
 
 /// Notifications that wait for webhooks at most.
 const MAX_QUEUE: usize = 1_000;
@@ -342,34 +342,35 @@ impl Evaluating {
     /// Fills the windows with what the store has: of the last hours single rows, of the weeks before hours. Without an answer the
     /// windows fill as time goes on, and say `few` until then.
     fn read_past(&mut self) {
-        let now = crate::app::wall_clock();
-        let weeks = if self.evaluator.needs_hours() { 8 } else { 0 };
-        let (probe, reader) = (self.probe.clone(), self.past.reader.clone());
-        let from = now - self.evaluator.span().min(replayed::DETAIL);
-        let read = self.past.runtime.block_on(async move {
-            let session = reader.session(Cost::Scan, None).await?;
-            let hours = match weeks {
-                0 => Vec::new(),
-                weeks => {
-                    let hour = Timestamp(from.0.div_euclid(3_600_000_000_000) * 3_600_000_000_000);
-                    session.call_hours(now - history(weeks), hour, &probe).await?
-                }
-            };
-            Ok::<_, crate::store::query::QueryError>((hours, session.group_rows(from, now, &probe).await?))
-        });
-        match read {
-            Ok((hours, rows)) => {
-                for row in &hours {
-                    let group = row.group();
-                    let origin = Origin { probe: &row.probe, site: &row.site };
-                    self.evaluator.fact(&Fact::Calls(&group), origin, now);
-                }
-                replayed::add(&mut self.evaluator, &rows, now);
-            }
-            Err(e) => crate::app::say(format_args!(
+        if let Err(e) = self.try_read_past() {
+            crate::app::say(format_args!(
                 "alerts: the past is not known, because the store does not answer ({e}); windows fill as time goes on"
-            )),
+            ));
         }
+    }
+
+    fn try_read_past(&mut self) -> Result<(), QueryError> {
+        let now = crate::app::wall_clock();
+        let (probe, reader, runtime) = (self.probe.clone(), self.past.reader.clone(), self.past.runtime.clone());
+        let mut from = (now - self.evaluator.span().min(replayed::DETAIL)).floor_to(replayed::HOUR);
+        let weeks = self.evaluator.baseline_weeks();
+        if weeks > 0 {
+            let hours = runtime.block_on(async {
+                reader.session(Cost::Scan, None).await?.call_hours(from - history(weeks), from, &probe).await
+            })?;
+            for row in &hours {
+                let origin = Origin { probe: &row.probe, site: &row.site };
+                self.evaluator.fact(&Fact::Calls(&row.group()), origin, now);
+            }
+        }
+        while from < now {
+            let to = from + replayed::CHUNK;
+            let rows = runtime
+                .block_on(async { reader.session(Cost::Scan, None).await?.group_rows(from, to, &probe).await })?;
+            replayed::add(&mut self.evaluator, &rows, now);
+            from = to;
+        }
+        Ok(())
     }
 
     fn evaluate(&mut self, at: Timestamp) {
@@ -550,62 +551,73 @@ fn page_url(external_url: &str, evaluation: &Evaluation) -> String {
 /// Begin and end of an alert.
 type Times = (i64, Option<i64>);
 
+/// When a webhook is tried again, and how often it failed in a row.
+type Backoff = BTreeMap<String, (Timestamp, u32)>;
+
 /// Sends what is to be sent until the program ends.
 fn deliver(shared: &Shared) {
     let mut told: Option<(Timestamp, Vec<Times>)> = None;
-    let mut retry_at = Timestamp::MIN;
-    let mut failures = 0u32;
+    let mut backoff = Backoff::new();
     let mut said: BTreeMap<String, String> = BTreeMap::new();
+    let mut receiver: Option<(Receivers, Receiver)> = None;
     while !shared.stopped.load(Relaxed) {
-        let settings = lock(&shared.settings).clone();
-        let receiver = match Receiver::new(&settings.receivers) {
-            Ok(receiver) => receiver,
-            Err(_) => return,
-        };
+        let wanted = lock(&shared.settings).receivers.clone();
+        if receiver.as_ref().is_none_or(|(of, _)| *of != wanted) {
+            // What cannot be used was refused when the settings were read.
+            let Ok(made) = Receiver::new(&wanted) else { return };
+            receiver = Some((wanted.clone(), made));
+            told = None;
+        }
+        let Some((_, receiver)) = &receiver else { return };
         let now = crate::app::wall_clock();
-        let (active, queued) = {
-            let state = lock(&shared.state);
-            let active: Vec<Active> = state.active.values().cloned().collect();
-            (active, state.queue.first().cloned())
-        };
+        let active: Vec<Active> = lock(&shared.state).active.values().cloned().collect();
         let shape: Vec<Times> = active.iter().map(|alert| (alert.starts_at, alert.ends_at)).collect();
         let due = told.as_ref().is_none_or(|(at, known)| now - *at >= RESEND || *known != shape);
         if due && !active.is_empty() {
             let alerts: Vec<&Active> = active.iter().collect();
-            for base in &settings.receivers.alertmanagers {
+            for base in &wanted.alertmanagers {
                 for outcome in receiver.alertmanager(base, &alerts, now) {
                     count(shared, "alertmanager", base, &outcome, &mut said);
                 }
             }
             told = Some((now, shape));
         }
-        if let Some(notification) = queued.filter(|_| now >= retry_at) {
-            // A receiver that was taken out of the configuration is not waited for.
-            let wanted = settings.receivers.webhooks.contains(&notification.url);
-            let outcome =
-                if wanted { receiver.webhook(&notification) } else { Outcome::Refused("not configured".into()) };
-            if wanted {
-                count(shared, "webhook", &notification.url, &outcome, &mut said);
-            }
-            let mut state = lock(&shared.state);
-            state.queue.retain(|other| other.id != notification.id);
-            if let Outcome::Later(_) = outcome {
-                // To the end: one receiver that is away does not hold the others up.
-                state.queue.push(notification);
-                failures += 1;
-                retry_at = now + Nanos::from_secs(1 << failures.min(6));
-            } else {
-                failures = 0;
-                save(shared, &state);
-            }
-            if failures == 0 && !state.queue.is_empty() {
-                continue;
-            }
+        if notify(shared, receiver, &wanted, now, &mut backoff, &mut said) {
+            continue;
         }
         let state = lock(&shared.state);
         let wait = if state.queue.is_empty() { Duration::from_secs(5) } else { Duration::from_secs(1) };
         drop(shared.changed.wait_timeout(state, wait));
     }
+}
+
+/// Sends the oldest notification whose webhook is not waited for; the order of those of one webhook stays. True when more may follow.
+fn notify(
+    shared: &Shared,
+    receiver: &Receiver,
+    wanted: &Receivers,
+    now: Timestamp,
+    backoff: &mut Backoff,
+    said: &mut BTreeMap<String, String>,
+) -> bool {
+    let ready = |url: &String| backoff.get(url).is_none_or(|(at, _)| now >= *at);
+    let next = lock(&shared.state).queue.iter().find(|notification| ready(&notification.url)).cloned();
+    let Some(notification) = next else { return false };
+    // A webhook that was taken out of the configuration is not waited for.
+    let outcome = wanted.webhooks.contains(&notification.url).then(|| receiver.webhook(&notification));
+    if let Some(Outcome::Later(_)) = outcome {
+        let failures = backoff.get(&notification.url).map_or(0, |(_, failures)| *failures) + 1;
+        backoff.insert(notification.url.clone(), (now + Nanos::from_secs(1 << failures.min(6)), failures));
+    } else {
+        backoff.remove(&notification.url);
+        let mut state = lock(&shared.state);
+        state.queue.retain(|other| other.id != notification.id);
+        save(shared, &state);
+    }
+    if let Some(outcome) = outcome {
+        count(shared, "webhook", &notification.url, &outcome, said);
+    }
+    true
 }
 
 /// Counts a request, and says once what is wrong with a receiver.
