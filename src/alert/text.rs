@@ -26,7 +26,7 @@ pub fn group_text(group: &GroupKey) -> String {
 }
 
 /// A time in whole seconds.
-fn clock(at: Timestamp) -> String {
+pub fn clock(at: Timestamp) -> String {
     at.floor_to(Nanos::from_secs(1)).to_rfc3339().replace(".000000000", "")
 }
 

@@ -2,7 +2,8 @@
 
 use super::{read_rules, replayed};
 use crate::alert::{
-    CaptureFact, Evaluation, Evaluator, Fact, GroupKey, MEASURES, Origin, Rule, RuleSet, State, group_text, history,
+    CaptureFact, Evaluation, Evaluator, Fact, GroupKey, MEASURES, Origin, Rule, RuleSet, State, clock, group_text,
+    history,
     rule::{BaselineLimit, Hold, Side, Test, parse_span, write_span},
 };
 use crate::app::config::Config;
@@ -489,7 +490,7 @@ fn write_firing(firing: &Firing, out: &mut impl Write) -> std::io::Result<()> {
     let lasted = firing.to.map_or_else(|| "to the end".to_owned(), |to| write_span(to - firing.from));
     let peak = firing.peak.map_or_else(String::new, |peak| format!(", peak {peak:.2} {}", firing.unit));
     let (rule, group) = (&firing.rule, crate::units::text::clean(&firing.group, usize::MAX));
-    writeln!(out, "{}  {:<8} {rule}  {group}  {lasted}{peak}", firing.from.to_rfc3339(), firing.severity)
+    writeln!(out, "{}  {:<8} {rule}  {group}  {lasted}{peak}", clock(firing.from), firing.severity)
 }
 
 fn write_log(log: &Log, (from, to): (Timestamp, Timestamp), as_json: bool, out: &mut impl Write) -> anyhow::Result<()> {
@@ -510,13 +511,7 @@ fn write_log(log: &Log, (from, to): (Timestamp, Timestamp), as_json: bool, out: 
     for firing in &log.firings {
         write_firing(firing, out)?;
     }
-    writeln!(
-        out,
-        "{} alerts, {pages} of them critical, from {} to {}",
-        log.firings.len(),
-        from.to_rfc3339(),
-        to.to_rfc3339()
-    )?;
+    writeln!(out, "{} alerts, {pages} of them critical, from {} to {}", log.firings.len(), clock(from), clock(to))?;
     if weeks >= 1.0 {
         writeln!(
             out,
@@ -526,7 +521,7 @@ fn write_log(log: &Log, (from, to): (Timestamp, Timestamp), as_json: bool, out: 
         )?;
     }
     for (rule, time) in &log.blind {
-        writeln!(out, "{rule} was blind for {} of groups and time", write_span(*time))?;
+        writeln!(out, "{rule} was blind for {}, all groups together", write_span(*time))?;
     }
     Ok(())
 }
