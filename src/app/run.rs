@@ -279,7 +279,7 @@ fn start_alerts(
     let Some(settings) = config.alerts.clone().filter(|_| source.is_live()) else { return Ok(None) };
     let (rules, receivers) = (settings.rules.len(), &settings.receivers);
     let to = match receivers.alertmanagers.len() + receivers.webhooks.len() {
-        0 => "shown in /metrics and the log only, as no receiver is set".to_owned(),
+        0 => "shown on the page and in /metrics only, as no receiver is set".to_owned(),
         1 => "sent to 1 receiver".to_owned(),
         n => format!("sent to {n} receivers"),
     };

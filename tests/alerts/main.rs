@@ -2,4 +2,5 @@
 
 mod defaults;
 mod month;
+mod restart;
 mod rules;
