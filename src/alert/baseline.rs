@@ -1,6 +1,6 @@
 //! What is usual at this hour of the week.
 
-use super::evaluator::{Judged, finish};
+use super::evaluator::{self, Judged};
 use super::measure::Kind;
 use super::rule::{Baseline, BaselineLimit, Rule, Side};
 use super::stat::median;
@@ -73,14 +73,14 @@ pub(super) fn compare(
         }
         // Where little is usual, little less of it says nothing.
         BaselineLimit::Percent { floor, .. } if middle < floor => {
-            return finish(rule, judged, measured, sign * f64::INFINITY, sign * f64::INFINITY);
+            return evaluator::compare(rule, judged, measured, sign * f64::INFINITY, sign * f64::INFINITY);
         }
         BaselineLimit::Percent { percent, .. } => {
             let limit = middle * percent / 100.0;
             (limit, limit + (middle - limit) * 0.2)
         }
     };
-    finish(rule, judged, measured, fire, clear)
+    evaluator::compare(rule, judged, measured, fire, clear)
 }
 
 /// How long hours have to be kept for a baseline of so many weeks.

@@ -3,7 +3,7 @@
 
 use super::baseline;
 use super::measure::{Figure, Kind, SampleUnit, Source};
-use super::rule::{Hold, NoData, Rule, Side, Test};
+use super::rule::{Hold, NoData, Rule, Side, Test, What};
 use super::sums::{CaptureFact, Coverage, Fact, GroupKey, Label, Measured, OVERFLOW, Origin, Probes, Series};
 use crate::units::{Nanos, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -122,7 +122,7 @@ pub struct Memory {
     pub fired: Vec<(i64, i64)>,
 }
 
-/// An alert that fires is held over windows that are not judged for so long, then it ends: nobody knows any more.
+/// An alert that fires is held for so long while its windows are not judged. Then it ends, because its cause is unknown by then.
 pub const HELD: Nanos = Nanos::from_secs(12 * 3600);
 
 /// Spans of firing that are remembered for each group.
@@ -138,6 +138,7 @@ pub struct SqlRow {
     pub drops_pct: f64,
 }
 
+#[derive(Clone)]
 pub(super) struct Judged {
     judgement: State,
     measured: Option<Measured>,
@@ -184,9 +185,9 @@ impl Evaluator {
                 Test::Baseline(baseline) => (baseline.weeks + 1) * 168 + 2,
                 _ => 0,
             };
-            let longest = rule.widen_to.max(rule.window) + rule.delay + Nanos::from_secs(3600);
+            let longest = rule.widen_to + rule.delay + Nanos::from_secs(3600);
             all.span = all.span.max(longest);
-            let series = all.series_of(&rule, rule.widen_to.max(rule.window), longest, hours);
+            let series = all.series_of(&rule, rule.window, longest, hours);
             let short = match &rule.test {
                 Test::Burn { short, .. } => {
                     all.series_of(&rule, *short, *short + rule.delay + Nanos::from_secs(3600), 0)
@@ -231,9 +232,22 @@ impl Evaluator {
         self.store_lag.insert((origin.probe.into(), origin.site.into()), seconds);
     }
 
-    /// The answer to the statement of a rule, for its next evaluation.
+    /// The answer to the statement of a rule, for its next evaluation. One with more than `max_groups` rows is an error: which of
+    /// them matter is for the statement to say.
     pub fn sql_answer(&mut self, rule: &str, answer: Result<Vec<SqlRow>, String>) {
+        let most = self.rules.iter().find(|ruled| ruled.rule.name == rule).map_or(0, |ruled| ruled.rule.max_groups);
+        let answer = match answer {
+            Ok(rows) if rows.len() > most => {
+                Err(format!("it gives more than {most} groups (max_groups): group by less, or add a LIMIT"))
+            }
+            answer => answer,
+        };
         self.sql.insert(rule.to_owned(), answer);
+    }
+
+    /// Says that a probe is measuring: from then on it counts as silent while it sees no frame.
+    pub fn probe_began(&mut self, origin: Origin<'_>, at: Timestamp) {
+        self.probes.began(origin, at);
     }
 
     /// How far back rows are needed.
@@ -291,7 +305,7 @@ impl Evaluator {
     fn evaluate_rule(&mut self, index: usize, at: Timestamp, out: &mut Vec<Evaluation>) {
         let rule = self.rules[index].rule.clone();
         let mut keys: BTreeSet<GroupKey> = self.rules[index].groups.keys().cloned().collect();
-        keys.extend(self.keys(index));
+        keys.extend(self.keys(index, at));
         for key in keys {
             let memory = self.rules[index].groups.get(&key).cloned().unwrap_or_default();
             let judged = self.judge(index, &key, &memory, at);
@@ -316,11 +330,9 @@ impl Evaluator {
                 peak: next.peak,
                 error: judged.error,
             });
-            // A group that is gone for good is forgotten.
-            let gone = self.series_group(index, &key).is_none() && !matches!(rule.what, super::rule::What::Sql(_));
-            if gone
-                && matches!(next.state, State::Ok | State::NoData)
-                && rule.measure().is_some_and(|m| m.source != Source::Program && m.figure != Figure::Silence)
+            if matches!(next.state, State::Ok | State::NoData)
+                && next.fired.is_empty()
+                && !self.has_rows(index, &key, at)
             {
                 self.rules[index].groups.remove(&key);
             } else {
@@ -329,12 +341,22 @@ impl Evaluator {
         }
     }
 
-    fn series_group(&self, index: usize, key: &GroupKey) -> Option<&super::sums::Group> {
-        self.rules[index].series.and_then(|series| self.series[series].group(key))
+    /// Whether rows of the last seven days, or the last answer to the statement, have this group.
+    fn has_rows(&self, index: usize, key: &GroupKey, at: Timestamp) -> bool {
+        let ruled = &self.rules[index];
+        match (&ruled.rule.what, ruled.series) {
+            (What::Sql(_), _) => match self.sql.get(&ruled.rule.name) {
+                Some(Ok(rows)) => rows.iter().any(|row| sql_key(row) == *key),
+                _ => false,
+            },
+            (_, Some(series)) => self.series[series].group(key).is_some_and(|group| group.is_remembered(at)),
+            // Probes are few, and forgotten by themselves.
+            (What::Measure(_), None) => true,
+        }
     }
 
     /// Groups that rows, probes or the answer to a statement name.
-    fn keys(&self, index: usize) -> Vec<GroupKey> {
+    fn keys(&self, index: usize, at: Timestamp) -> Vec<GroupKey> {
         let ruled = &self.rules[index];
         let rule = &ruled.rule;
         let of_probe = |probe: &Arc<str>, site: &Arc<str>| -> GroupKey {
@@ -342,16 +364,19 @@ impl Evaluator {
             rule.by.iter().map(|label| (*label, value(label))).collect()
         };
         match (&rule.what, ruled.series) {
-            (super::rule::What::Sql(_), _) => {
+            (What::Sql(_), _) => {
                 let rows = self.sql.get(&rule.name).and_then(|answer| answer.as_ref().ok());
                 match rows {
                     // Labels of a statement are no columns of ours: a group is their text.
-                    Some(rows) => rows.iter().take(rule.max_groups).map(sql_key).collect(),
+                    Some(rows) => rows.iter().map(sql_key).collect(),
                     None => vec![Arc::from([])],
                 }
             }
-            (_, Some(series)) => self.series[series].groups().map(|(key, _)| key.clone()).collect(),
-            (super::rule::What::Measure(measure), None) => match measure.figure {
+            (_, Some(series)) => {
+                let known = self.series[series].groups().filter(|(_, group)| group.is_remembered(at));
+                known.map(|(key, _)| key.clone()).collect()
+            }
+            (What::Measure(measure), None) => match measure.figure {
                 Figure::Silence => self.probes.heard().map(|(probe, site, _)| of_probe(probe, site)).collect(),
                 Figure::StoreLag => self.store_lag.keys().map(|(probe, site)| of_probe(probe, site)).collect(),
                 _ => vec![Arc::from([])],
@@ -373,18 +398,18 @@ impl Evaluator {
             clear: false,
             error: None,
         };
-        let super::rule::What::Measure(measure) = &rule.what else { return self.judge_sql(rule, key, nothing) };
+        let What::Measure(measure) = &rule.what else { return self.judge_sql(rule, key, nothing) };
         let exact =
             |value: u64| Measured { value: value as f64, low: value as f64, high: Some(value as f64), samples: 1 };
         match measure.figure {
-            Figure::Alive => return compare(rule, nothing, exact(1), 1),
+            Figure::Alive => return compare_fixed(rule, nothing, exact(1)),
             Figure::StoreLag => {
                 let of = |label| key.iter().find(|(l, _)| *l == label).map(|(_, value)| value);
                 let worst = self.store_lag.iter().filter(|((probe, site), _)| {
                     of(Label::Probe).is_none_or(|p| p == probe) && of(Label::Site).is_none_or(|s| s == site)
                 });
                 return match worst.map(|(_, lag)| *lag).max() {
-                    Some(lag) => compare(rule, nothing, exact(lag), 1),
+                    Some(lag) => compare_fixed(rule, nothing, exact(lag)),
                     None => nothing,
                 };
             }
@@ -394,14 +419,16 @@ impl Evaluator {
                     of(Label::Probe).is_none_or(|p| p == *probe) && of(Label::Site).is_none_or(|s| s == *site)
                 });
                 return match heard.map(|(.., until)| until).min() {
-                    Some(heard) => compare(rule, nothing, exact(((until - heard).0 / 1_000_000_000).max(0) as u64), 1),
+                    Some(heard) => compare_fixed(rule, nothing, exact(((at - heard).0 / 1_000_000_000).max(0) as u64)),
                     None => nothing,
                 };
             }
             _ => {}
         }
-        let Some((series, group)) =
-            ruled.series.and_then(|series| Some((&self.series[series], self.series[series].group(key)?)))
+        let Some((series, group)) = ruled
+            .series
+            .and_then(|series| Some((&self.series[series], self.series[series].group(key)?)))
+            .filter(|(_, group)| group.is_remembered(at))
         else {
             return nothing;
         };
@@ -414,13 +441,13 @@ impl Evaluator {
             let capture_loss_pct = coverage.missed_pct.max(own_loss);
             let minutes = window.as_secs_f64() / 60.0 * if coverage.known { coverage.covered.max(0.01) } else { 1.0 };
             let measured = sums.measure(measure, minutes, rule.confidence);
-            let judged = Judged { from, capture_loss_pct, measured, ..Judged { error: None, ..nothing_of(&nothing) } };
+            let judged = Judged { from, capture_loss_pct, measured, ..nothing.clone() };
             if is_blind(rule, measure.source, &coverage, capture_loss_pct, window) {
                 return Judged { judgement: State::Blind, ..judged };
             }
             let Some(measured) = measured else { return judged };
             let judged = match &rule.test {
-                Test::Fixed { .. } => compare(rule, judged, measured, measured.samples),
+                Test::Fixed { .. } => compare_fixed(rule, judged, measured),
                 Test::Burn { factor, goal_pct, short } => {
                     let limit = factor * (100.0 - goal_pct);
                     let short = ruled.short.and_then(|index| {
@@ -475,7 +502,7 @@ impl Evaluator {
                 ..nothing
             };
         }
-        compare(rule, nothing, measured, row.samples)
+        compare_fixed(rule, nothing, measured)
     }
 
     /// Marks groups of which another rule that fires says the same, and more.
@@ -526,19 +553,6 @@ impl Rule {
     }
 }
 
-fn nothing_of(judged: &Judged) -> Judged {
-    Judged {
-        judgement: judged.judgement,
-        measured: None,
-        limit: judged.limit,
-        from: judged.from,
-        capture_loss_pct: 0.0,
-        baseline: None,
-        clear: false,
-        error: None,
-    }
-}
-
 /// A group of a statement: its labels as one text.
 fn sql_key(row: &SqlRow) -> GroupKey {
     let text: Vec<String> = row.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -564,10 +578,12 @@ fn is_blind(rule: &Rule, source: Source, coverage: &Coverage, capture_loss_pct: 
     capture_loss_pct > rule.max_capture_loss_pct || !covered || coverage.silent > SILENT
 }
 
-fn compare(rule: &Rule, judged: Judged, measured: Measured, samples: u64) -> Judged {
-    let Test::Fixed { side, fire, clear } = rule.test else { return judged };
+/// Compares value and bound with a limit. A rate is judged by its own bound, however few the events are.
+pub(super) fn compare(rule: &Rule, judged: Judged, measured: Measured, fire: f64, clear: f64) -> Judged {
+    let side = rule.side();
     let judged = Judged { measured: Some(measured), limit: Some(fire), ..judged };
-    if samples < rule.need {
+    let is_rate = rule.measure().is_some_and(|measure| measure.kind == Kind::PerMinute);
+    if !is_rate && measured.samples < rule.need {
         return Judged { judgement: State::Few, ..judged };
     }
     let bound = match side {
@@ -575,9 +591,16 @@ fn compare(rule: &Rule, judged: Judged, measured: Measured, samples: u64) -> Jud
         Side::Below => measured.high,
     };
     let is_over = beyond(side, measured.value, fire) && bound.is_some_and(|bound| beyond(side, bound, fire));
-    let cleared =
-        !beyond(side, measured.value, clear) && measured.value != clear || measured.value == clear && clear != fire;
-    Judged { judgement: if is_over { State::Firing } else { State::Ok }, clear: cleared, ..judged }
+    let judgement = if is_over { State::Firing } else { State::Ok };
+    Judged { judgement, clear: !beyond(side, measured.value, clear), ..judged }
+}
+
+/// [`compare`] with the limits of a rule that has fixed ones.
+fn compare_fixed(rule: &Rule, judged: Judged, measured: Measured) -> Judged {
+    match rule.test {
+        Test::Fixed { fire, clear, .. } => compare(rule, judged, measured, fire, clear),
+        _ => judged,
+    }
 }
 
 fn burn(rule: &Rule, judged: Judged, long: Measured, short: Option<Measured>, limit: f64) -> Judged {
@@ -590,28 +613,6 @@ fn burn(rule: &Rule, judged: Judged, long: Measured, short: Option<Measured>, li
     }
     let is_over = long.low > limit && short.value > limit;
     Judged { judgement: if is_over { State::Firing } else { State::Ok }, clear: short.value < limit, ..judged }
-}
-
-pub(super) use judged::finish;
-mod judged {
-    use super::{Judged, Measured, Rule, State, beyond};
-
-    /// Compares with a limit and a clear limit that depend on the time.
-    pub(in crate::alert) fn finish(rule: &Rule, judged: Judged, measured: Measured, fire: f64, clear: f64) -> Judged {
-        let side = rule.side();
-        let judged = Judged { measured: Some(measured), limit: Some(fire), ..judged };
-        let counts = matches!(rule.measure().map(|m| m.kind), Some(super::Kind::PerMinute));
-        if !counts && measured.samples < rule.need {
-            return Judged { judgement: State::Few, ..judged };
-        }
-        let bound = match side {
-            super::Side::Above => Some(measured.low),
-            super::Side::Below => measured.high,
-        };
-        let is_over = beyond(side, measured.value, fire) && bound.is_some_and(|bound| beyond(side, bound, fire));
-        let judgement = if is_over { State::Firing } else { State::Ok };
-        Judged { judgement, clear: !beyond(side, measured.value, clear), ..judged }
-    }
 }
 
 /// The one place where a group changes its state.

@@ -1,7 +1,7 @@
 //! The closed list of what rules can measure.
 
 use super::sums::Sums;
-use crate::model::{CallClass, CallFigures, DISCARD_BUFFERS_MS, DiagnosisCode, MediaFigures, is_a_persons_outcome};
+use crate::model::{CallClass, CallFigures, DiagnosisCode, MediaFigures, is_a_persons_outcome};
 use crate::units::{BUCKETS, DelayHistogram, SPAN_BUCKETS, span_bucket_middle};
 
 /// Rows a measure is taken from.
@@ -162,7 +162,13 @@ pub const MEASURES: &[Measure] = &[
         Figure::Jitter,
         "99th percentile over streams of mean interarrival jitter (RFC 3550) in an interval",
     ),
-    media("loss_pct", "%", Kind::Share, Figure::Loss, "lost share of expected packets, whoever lost them"),
+    media(
+        "loss_pct",
+        "%",
+        Kind::Share,
+        Figure::Loss,
+        "lost share of expected packets, of network and capture together",
+    ),
     media(
         "network_loss_pct",
         "%",
@@ -389,7 +395,16 @@ impl Figure {
     }
 }
 
-/// Names of late shares by buffer, so that the list and the buffers stay in step.
-pub fn late_name(index: usize) -> Option<String> {
-    DISCARD_BUFFERS_MS.get(index).map(|ms| format!("late_pct_{ms}"))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::DISCARD_BUFFERS_MS;
+
+    #[test]
+    fn late_shares_are_named_by_their_buffers() {
+        for (index, ms) in DISCARD_BUFFERS_MS.iter().enumerate() {
+            let measure = Measure::named(&format!("late_pct_{ms}")).expect("a measure for each buffer");
+            assert_eq!(measure.figure, Figure::Late(index));
+        }
+    }
 }

@@ -268,6 +268,9 @@ const BURN_PAIRS: [(f64, Nanos, Nanos, &str, &str); 4] = [
 /// Longest window of a rule.
 pub const MAX_WINDOW: Nanos = Nanos::from_secs(3 * 86_400);
 
+/// Longest `widen_to` of a window of up to an hour, whose sums are kept in slots of seconds.
+const WIDEST: Nanos = Nanos::from_secs(6 * 3600);
+
 /// Of the bounds. A rule looks at thousands of windows a week for each group: of windows of nothing but chance one in a thousand may
 /// be beyond the limit, and `for` asks for several in a row.
 pub const USUAL_CONFIDENCE: f64 = 0.999;
@@ -283,6 +286,7 @@ impl RuleSet {
         for (file, text) in files {
             set.file(file, text, interval, &mut seen);
         }
+        set.expand_inhibits();
         let names: BTreeSet<String> = set.rules.iter().map(|rule| rule.name.clone()).collect();
         let bases: BTreeSet<String> = seen.into_keys().collect();
         for rule in &set.rules {
@@ -295,6 +299,21 @@ impl RuleSet {
             }
         }
         set
+    }
+
+    /// The name of a rule with a burn rate means all of its pairs.
+    fn expand_inhibits(&mut self) {
+        let pairs: Vec<(String, String)> = self
+            .rules
+            .iter()
+            .filter(|rule| matches!(rule.test, Test::Burn { .. }))
+            .filter_map(|rule| Some((rule.name.rsplit_once('_')?.0.to_owned(), rule.name.clone())))
+            .collect();
+        for rule in &mut self.rules {
+            let named: Vec<String> =
+                pairs.iter().filter(|(base, _)| rule.inhibits.contains(base)).map(|(_, name)| name.clone()).collect();
+            rule.inhibits.extend(named);
+        }
     }
 
     fn file(&mut self, file: &str, text: &str, interval: Nanos, seen: &mut BTreeMap<String, Place>) {
@@ -500,8 +519,13 @@ fn check(raw: RawRule, interval: Nanos, hash: String, place: Place) -> Result<Ve
         return refuse("every", "every must be from 10s to 1h");
     }
     let widen_to = fit(span("widen_to", raw.widen_to.as_ref(), window)?);
-    if widen_to < window || widen_to > MAX_WINDOW || widen_to.0 % interval.0 != 0 {
-        return refuse("widen_to", "widen_to must be from the window to 3d, in whole intervals");
+    let widest = if window > Nanos::from_secs(3600) { MAX_WINDOW } else { WIDEST };
+    if widen_to < window || widen_to > widest || widen_to.0 % interval.0 != 0 {
+        let (window, widest) = (write_span(window), write_span(widest));
+        return refuse(
+            "widen_to",
+            format!("widen_to must be from the window of {window} to {widest}, in whole intervals"),
+        );
     }
     let confidence = raw.confidence.unwrap_or(USUAL_CONFIDENCE);
     if !(0.5..=0.9999).contains(&confidence) {

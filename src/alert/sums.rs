@@ -457,7 +457,7 @@ impl Series {
         self.groups.retain(|_, group| {
             group.slots = group.slots.split_off(&oldest);
             group.hours = group.hours.split_off(&oldest_hour);
-            group.last_seen + REMEMBERED >= now || !group.hours.is_empty()
+            group.is_remembered(now) || !group.hours.is_empty()
         });
     }
 }
@@ -465,6 +465,11 @@ impl Series {
 const HOUR: Nanos = Nanos::from_secs(3600);
 
 impl Group {
+    /// Whether it had a row within [`REMEMBERED`].
+    pub fn is_remembered(&self, now: Timestamp) -> bool {
+        self.last_seen + REMEMBERED >= now
+    }
+
     pub fn probes(&self) -> impl Iterator<Item = &Arc<str>> {
         self.probes.iter()
     }
@@ -530,6 +535,13 @@ impl Probes {
         }
         if capture.frames > 0 {
             probe.heard_until = probe.heard_until.max(capture.start + capture.length);
+        }
+    }
+
+    pub fn began(&mut self, origin: Origin<'_>, at: Timestamp) {
+        if !self.probes.contains_key(origin.probe) {
+            let probe = Probe { site: origin.site.into(), heard_until: at, ..Probe::default() };
+            self.probes.insert(origin.probe.into(), probe);
         }
     }
 

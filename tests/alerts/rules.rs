@@ -1,7 +1,7 @@
 //! What is wrong with a rule is said in one line, with file and line, and the other rules go on.
 
-use auscult::alert::{RuleSet, rule::Test};
-use auscult::units::Nanos;
+use auscult::alert::{Evaluator, Origin, RuleSet, SqlRow, State, rule::Test};
+use auscult::units::{Nanos, Timestamp};
 
 fn parse(text: &str) -> RuleSet {
     RuleSet::parse([("r.toml", text)], Nanos::from_secs(10))
@@ -93,4 +93,51 @@ fn a_burn_rate_is_four_rules() {
     let names: Vec<&str> = set.rules.iter().map(|rule| rule.name.as_str()).collect();
     assert_eq!(names, ["b_1h", "b_6h", "b_1d", "b_3d"]);
     assert_eq!(set.rules[0].inhibits, ["b_6h", "b_1d", "b_3d"]);
+}
+
+#[test]
+fn the_name_of_a_burn_rate_inhibits_all_of_its_pairs() {
+    let set = parse(
+        "[[rule]]\nname = \"b\"\nmeasure = \"bad_calls_pct\"\nburn = { goal_pct = 99 }\n\
+         [[rule]]\nname = \"x\"\nmeasure = \"loss_pct\"\nfire = { above = 1 }\ninhibits = [\"b\"]\n",
+    );
+    assert_eq!(set.errors, []);
+    assert_eq!(set.rules[4].inhibits, ["b", "b_1h", "b_6h", "b_1d", "b_3d"]);
+}
+
+/// Groups of a statement come from what strangers send: they are bounded, and gone ones are forgotten.
+#[test]
+fn groups_of_a_statement_are_bounded_and_forgotten() {
+    let sql = "SELECT caller_agent, 1 AS value, 1 AS samples FROM calls WHERE first_at >= {from:DateTime('UTC')} AND \
+               first_at < {to:DateTime('UTC')}";
+    let set = parse(&format!("[[rule]]\nname = \"s\"\nsql = \"{sql}\"\nfire = {{ above = 5 }}\nmax_groups = 3\n"));
+    assert_eq!(set.errors, []);
+    let mut evaluator = Evaluator::new(set.rules);
+    let row = |name: String| SqlRow {
+        labels: vec![("agent".to_owned(), name)],
+        value: Some(1.0),
+        bound: None,
+        samples: 1,
+        drops_pct: 0.0,
+    };
+    for minute in 0..50 {
+        evaluator.sql_answer("s", Ok((0..3).map(|n| row(format!("{minute} {n}"))).collect()));
+        evaluator.evaluate(Timestamp::from_secs(60 * minute), &mut Vec::new());
+    }
+    assert!(evaluator.memories().count() <= 6, "{}", evaluator.memories().count());
+    evaluator.sql_answer("s", Ok((0..4).map(|n| row(n.to_string())).collect()));
+    let mut told = Vec::new();
+    evaluator.evaluate(Timestamp::from_secs(60 * 50), &mut told);
+    assert!(told.iter().all(|e| e.state == State::Error), "{told:?}");
+    assert!(told[0].error.as_ref().is_some_and(|error| error.contains("more than 3 groups")), "{told:?}");
+}
+
+#[test]
+fn a_probe_that_never_saw_a_frame_is_silent() {
+    let set = parse("[[rule]]\nname = \"s\"\nmeasure = \"probe_silence_s\"\nby = [\"probe\"]\nfire = { above = 90 }\n");
+    let mut evaluator = Evaluator::new(set.rules);
+    evaluator.probe_began(Origin { probe: "p", site: "" }, Timestamp::from_secs(0));
+    let mut told = Vec::new();
+    (1..=2).for_each(|minute| evaluator.evaluate(Timestamp::from_secs(60 * minute), &mut told));
+    assert_eq!(told.iter().map(|e| e.state).collect::<Vec<_>>(), [State::Ok, State::Firing]);
 }

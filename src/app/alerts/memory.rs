@@ -57,19 +57,32 @@ pub struct MemoryFile {
 }
 
 impl MemoryFile {
-    /// Reads the file of a data directory; an absent one is empty.
+    /// Reads the file of a data directory; an absent one is empty. A damaged one is set aside: measuring goes on, and alerts that
+    /// fire are told once more.
     ///
     /// # Errors
-    /// A file that cannot be read or is damaged: it is named, and nothing of it is overwritten.
+    /// A file that cannot be read.
     pub fn open(data: &Path) -> anyhow::Result<(MemoryFile, Remembered)> {
         let path = data.join("alerts.json");
-        let remembered = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| {
-                format!("{} is damaged: remove it, and alerts that fire are told once more", path.display())
-            })?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Remembered::default(),
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Ok((MemoryFile { path }, Remembered::default()));
+            }
             Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
         };
+        let remembered = serde_json::from_slice(&bytes).unwrap_or_else(|e| {
+            let aside = path.with_extension("json.damaged");
+            let kept = match std::fs::rename(&path, &aside) {
+                Ok(()) => format!("it is kept as {}", aside.display()),
+                Err(e) => format!("it cannot be kept ({e})"),
+            };
+            crate::app::say(format_args!(
+                "alerts: {} is damaged ({e}): {kept}, and alerts that fire are told once more",
+                path.display()
+            ));
+            Remembered::default()
+        });
         Ok((MemoryFile { path }, remembered))
     }
 
@@ -116,5 +129,23 @@ pub fn restore(evaluator: &mut Evaluator, groups: &[RememberedGroup]) {
         if let Some(key) = labels.collect::<Option<Vec<_>>>() {
             evaluator.restore(&group.rule, &key, group.memory.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_file_is_set_aside_and_a_whole_one_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("alerts.json"), "{\"groups\": [").unwrap();
+        let (file, mut remembered) = MemoryFile::open(dir.path()).unwrap();
+        assert!(remembered.active.is_empty() && dir.path().join("alerts.json.damaged").exists());
+        let made_at = 7;
+        remembered.queue.push(Notification { id: "i".into(), url: "u".into(), body: "b".into(), made_at });
+        file.save(&remembered).unwrap();
+        let (_, again) = MemoryFile::open(dir.path()).unwrap();
+        assert_eq!(again.queue, remembered.queue);
     }
 }

@@ -195,7 +195,7 @@ struct Shared {
     counters: Arc<AlertCounters>,
 }
 
-/// The door to both threads.
+/// Hands facts and settings to both threads.
 #[derive(Clone)]
 pub struct AlertService {
     facts: SyncSender<OwnedFact>,
@@ -351,6 +351,7 @@ impl Evaluating {
 
     fn try_read_past(&mut self) -> Result<(), QueryError> {
         let now = crate::app::wall_clock();
+        self.evaluator.probe_began(Origin { probe: &self.probe, site: &self.site }, now);
         let (probe, reader, runtime) = (self.probe.clone(), self.past.reader.clone(), self.past.runtime.clone());
         let mut from = (now - self.evaluator.span().min(replayed::DETAIL)).floor_to(replayed::HOUR);
         let weeks = self.evaluator.baseline_weeks();
@@ -435,9 +436,9 @@ impl Evaluating {
                     "alert"
                 );
             }
-            let told = evaluation.told();
-            let key = key_of(&told.labels);
+            let key = key_of(&labels_of(&evaluation.rule, &evaluation.group));
             if evaluation.state.is_firing() && evaluation.inhibited_by.is_none() {
+                let told = evaluation.told();
                 let starts_at = evaluation.since.unwrap_or(at).0;
                 state.active.insert(
                     key,
@@ -527,7 +528,7 @@ fn save(shared: &Shared, state: &Remembered) {
     }
 }
 
-/// The list of calls behind an alert: same trunk, same window, worst first.
+/// The list of calls behind an alert: same trunk, site and codec, same window, worst first.
 fn page_url(external_url: &str, evaluation: &Evaluation) -> String {
     let escape = |text: &str| -> String {
         text.bytes()
@@ -542,7 +543,9 @@ fn page_url(external_url: &str, evaluation: &Evaluation) -> String {
         escape(&evaluation.from.to_rfc3339()),
         escape(&evaluation.until.to_rfc3339())
     );
-    for (label, value) in evaluation.group.iter().filter(|(label, value)| *label == Label::Trunk && !value.is_empty()) {
+    let filters = [Label::Trunk, Label::Site, Label::Codec];
+    for (label, value) in evaluation.group.iter().filter(|(label, value)| filters.contains(label) && !value.is_empty())
+    {
         url += &format!("&{}={}", label.name(), escape(value));
     }
     url
@@ -575,12 +578,15 @@ fn deliver(shared: &Shared) {
         let due = told.as_ref().is_none_or(|(at, known)| now - *at >= RESEND || *known != shape);
         if due && !active.is_empty() {
             let alerts: Vec<&Active> = active.iter().collect();
+            let mut failed = false;
             for base in &wanted.alertmanagers {
                 for outcome in receiver.alertmanager(base, &alerts, now) {
+                    failed |= matches!(outcome, Outcome::Later(_));
                     count(shared, "alertmanager", base, &outcome, &mut said);
                 }
             }
-            told = Some((now, shape));
+            // One that did not answer is told again at the next look.
+            told = (!failed).then_some((now, shape));
         }
         if notify(shared, receiver, &wanted, now, &mut backoff, &mut said) {
             continue;
