@@ -10,7 +10,7 @@ use auscult::model::Labels;
 use auscult::model::{Event, Limits, Policy, TimestampSource, TrunkMatch};
 use auscult::store::query::Reader;
 use auscult::store::rows::{
-    CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow, Table,
+    AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow, Table,
 };
 use auscult::units::Timestamp;
 use axum::body::{Body, to_bytes};
@@ -328,6 +328,7 @@ fn no_row_holds_any_of_it() {
             Record::Capture(r) => serde_json::to_value(CaptureRow::new(r, &labels, at)),
             Record::CallGroup(r) => serde_json::to_value(CallGroupRow::new(r, &labels, at)),
             Record::MediaGroup(r) => serde_json::to_value(MediaGroupRow::new(r, &labels, at)),
+            Record::Alert(r) => serde_json::to_value(AlertRow::new(r, &labels, at)),
         };
         judge.json(record.table().name(), &row.unwrap());
         rows[record.table() as usize] += 1;

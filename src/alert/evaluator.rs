@@ -73,6 +73,8 @@ pub struct Evaluation {
     pub judgement: State,
     /// When the group became pending, or fired.
     pub since: Option<Timestamp>,
+    /// When the alert fired that goes on, or ends with this evaluation.
+    pub fired_at: Option<Timestamp>,
     /// The window, after widening.
     pub from: Timestamp,
     pub until: Timestamp,
@@ -91,6 +93,29 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// What a window alone says.
+    fn of(rule: &Arc<Rule>, group: &GroupKey, judged: Judged, at: Timestamp) -> Evaluation {
+        Evaluation {
+            rule: rule.clone(),
+            group: group.clone(),
+            at,
+            state: State::Ok,
+            previous: State::Ok,
+            judgement: judged.judgement,
+            since: None,
+            fired_at: None,
+            from: judged.from,
+            until: at - rule.delay,
+            measured: judged.measured,
+            limit: judged.limit,
+            capture_loss_pct: judged.capture_loss_pct,
+            baseline: judged.baseline,
+            inhibited_by: None,
+            peak: None,
+            error: judged.error,
+        }
+    }
+
     pub fn changed(&self) -> bool {
         self.state != self.previous
     }
@@ -124,6 +149,9 @@ pub struct Memory {
 
 /// An alert that fires is held for so long while its windows are not judged. Then it ends, because its cause is unknown by then.
 pub const HELD: Nanos = Nanos::from_secs(12 * 3600);
+
+/// Evaluations before an alert that [`Evaluator::lead_up`] gives.
+const LEAD: i64 = 30;
 
 /// Spans of firing that are remembered for each group.
 const FIRED: usize = 200;
@@ -312,23 +340,14 @@ impl Evaluator {
             let mut next = memory.clone();
             let side = rule.side();
             advance(&rule, &mut next, &judged, at, side);
+            let fired = [&next, &memory].into_iter().find(|memory| memory.state.is_firing());
             out.push(Evaluation {
-                rule: rule.clone(),
-                group: key.clone(),
-                at,
                 state: next.state,
                 previous: memory.state,
-                judgement: judged.judgement,
                 since: next.since.map(Timestamp),
-                from: judged.from,
-                until: at - rule.delay,
-                measured: judged.measured,
-                limit: judged.limit,
-                capture_loss_pct: judged.capture_loss_pct,
-                baseline: judged.baseline,
-                inhibited_by: None,
-                peak: next.peak,
-                error: judged.error,
+                fired_at: fired.and_then(|memory| memory.since).map(Timestamp),
+                peak: next.peak.or(memory.peak),
+                ..Evaluation::of(&rule, &key, judged, at)
             });
             if matches!(next.state, State::Ok | State::NoData)
                 && next.fired.is_empty()
@@ -339,6 +358,27 @@ impl Evaluator {
                 self.rules[index].groups.insert(key, next);
             }
         }
+    }
+
+    /// What the evaluations before the time of this one found, as far as rows are still held: the way to an alert, of which nothing
+    /// was kept while all was well. Those from `after` on are left out; at most [`LEAD`], the oldest first.
+    pub fn lead_up(&self, evaluation: &Evaluation, after: Timestamp) -> Vec<Evaluation> {
+        let (rule, key) = (&evaluation.rule, &evaluation.group);
+        let Some(index) = self.rules.iter().position(|ruled| Arc::ptr_eq(&ruled.rule, rule)) else { return Vec::new() };
+        if self.rules[index].series.is_none() {
+            return Vec::new();
+        }
+        let memory = self.rules[index].groups.get(key).cloned().unwrap_or_default();
+        let steps = LEAD.min((3600 * 1_000_000_000 / rule.every.0).max(1));
+        let times = (1..=steps).rev().map(|step| evaluation.at - Nanos(step * rule.every.0));
+        times
+            .filter(|at| *at > after)
+            .map(|at| {
+                let judged = self.judge(index, key, &memory, at);
+                let state = if judged.judgement == State::Firing { State::Ok } else { judged.judgement };
+                Evaluation { state, previous: state, ..Evaluation::of(rule, key, judged, at) }
+            })
+            .collect()
     }
 
     /// Whether rows of the last seven days, or the last answer to the statement, have this group.

@@ -52,6 +52,8 @@ pub struct Rule {
 pub struct Place {
     pub file: String,
     pub line: usize,
+    /// Its lines.
+    pub text: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -355,7 +357,10 @@ impl RuleSet {
                     continue;
                 }
             };
-            let place = Place { file: file.to_owned(), line: first };
+            let is_of_the_next = |line: &&&str| line.trim().is_empty() || line.trim_start().starts_with('#');
+            let after = own.iter().rev().take_while(is_of_the_next).count();
+            let text = own[..own.len() - after].join("\n");
+            let place = Place { file: file.to_owned(), line: first, text };
             if file == DEFAULT_RULES_FILE && seen.contains_key(&raw.name) {
                 // The operator's own rule replaces it.
                 continue;

@@ -3,8 +3,11 @@
 use super::evaluator::{Evaluation, State, is_overflow};
 use super::rule::{Rule, Side, Test, write_span};
 use super::sums::GroupKey;
+use crate::model::AlertRecord;
 use crate::units::{Nanos, Timestamp};
+use siphasher::sip::SipHasher24;
 use std::collections::BTreeMap;
+use std::hash::Hasher;
 
 /// An alert as receivers get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +53,63 @@ pub fn labels_of(rule: &Rule, group: &GroupKey) -> BTreeMap<String, String> {
     labels
 }
 
+/// Identity of a rule's group, the same for every evaluator, run and version.
+pub fn fingerprint(rule: &str, group: &GroupKey) -> u64 {
+    let mut hash = SipHasher24::new();
+    let mut text = |text: &str| {
+        hash.write(&(text.len() as u64).to_le_bytes());
+        hash.write(text.as_bytes());
+    };
+    text(rule);
+    for (label, value) in group.iter() {
+        text(label.name());
+        text(value);
+    }
+    hash.finish()
+}
+
 impl Evaluation {
+    /// Identity of rule and group.
+    pub fn fingerprint(&self) -> u64 {
+        fingerprint(&self.rule.name, &self.group)
+    }
+
+    /// As it is stored; silences and calls are not known here.
+    pub fn record(&self) -> AlertRecord {
+        let (rule, measured) = (&self.rule, self.measured);
+        AlertRecord {
+            at: self.at,
+            fingerprint: self.fingerprint(),
+            rule: rule.name.clone(),
+            rule_hash: rule.hash.clone(),
+            severity: rule.severity.clone(),
+            group: self.group.iter().map(|(label, value)| (label.name().to_owned(), value.to_string())).collect(),
+            state: self.state.name(),
+            previous: self.previous.name(),
+            judgement: self.judgement.name(),
+            measure: rule.measure_name().to_owned(),
+            unit: rule.unit().to_owned(),
+            fired_at: self.fired_at,
+            from: self.from,
+            until: self.until,
+            value: measured.map(|measured| measured.value),
+            low: measured.map(|measured| measured.low),
+            high: measured.and_then(|measured| measured.high),
+            limit: self.limit,
+            samples: measured.map_or(0, |measured| measured.samples),
+            sample_unit: rule.sample_unit().to_owned(),
+            capture_loss_pct: self.capture_loss_pct,
+            baseline: self.baseline.map(|(median, _)| median),
+            baseline_spread: self.baseline.map(|(_, spread)| spread),
+            peak: self.peak,
+            inhibited_by: self.inhibited_by.clone().unwrap_or_default(),
+            silenced_by: String::new(),
+            error: self.error.clone().unwrap_or_default(),
+            summary: self.told().summary,
+            worst_calls: Vec::new(),
+        }
+    }
+
     /// The texts of this evaluation.
     pub fn told(&self) -> Told {
         let rule = &self.rule;

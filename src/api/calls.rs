@@ -83,6 +83,9 @@ pub(super) async fn list(
     let limit = limit(&params.limit)?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
     if params.state.as_deref().is_some_and(is_active) {
+        if filter.trunk_direction.is_some() {
+            return Err(ApiError::bad_request("`trunk_direction` narrows calls that ended, not those that are up"));
+        }
         let after = given(&params.cursor).map(|text| RunningList::cursor(text, sort)).transpose()?;
         return active(&state, (from, to), (filter, sort), limit as usize, after)
             .await

@@ -1,6 +1,6 @@
 //! The service's HTTP face: REST with OpenAPI, server-sent events, health, metrics and the embedded page.
 //!
-//! [`app`] is the whole of it and is tested without a port. Answers are read-only; every one under `/api/v1` is
+//! [`app`] is the whole of it and is tested without a port. Answers are read-only but for silences of alerts; every one under `/api/v1` is
 //! JSON, errors included. Everything outside (sockets, TLS, tokens) belongs to the program that serves it.
 
 mod alerts;
@@ -25,8 +25,9 @@ mod params;
 mod stats;
 mod streams;
 mod vocabulary;
+mod writes;
 
-pub use alerts::{AlertJson, AlertView};
+pub use alerts::{AlertJson, AlertView, NewSilence, SilenceError, SilenceJson};
 pub use error::ApiError;
 pub use guard::HostPolicy;
 pub use health::Check;
@@ -38,7 +39,7 @@ pub use page::page_is_built;
 use crate::store::query::Reader;
 use crate::units::Timestamp;
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{delete, get, post};
 use std::sync::Arc;
 
 /// What the program around the API knows and the API shows: its own counters, and whether it can work.
@@ -50,6 +51,20 @@ pub trait Telemetry: Send + Sync {
     /// Groups of rules that are not ok; `None` when no rules are evaluated.
     fn alerts(&self) -> Option<AlertView> {
         None
+    }
+    /// Begins a silence of alerts.
+    ///
+    /// # Errors
+    /// No rules are evaluated, what is asked for makes no sense, or it cannot be kept.
+    fn silence(&self, _asked: &NewSilence) -> Result<SilenceJson, SilenceError> {
+        Err(SilenceError::NotEvaluated)
+    }
+    /// Ends a silence before its time.
+    ///
+    /// # Errors
+    /// No rules are evaluated, there is none of this id, or the change cannot be kept.
+    fn end_silence(&self, _id: &str) -> Result<SilenceJson, SilenceError> {
+        Err(SilenceError::NotEvaluated)
     }
     /// Why only a restart helps, for `/healthz`; `None` while the program is alive.
     fn stuck(&self) -> Option<String> {
@@ -84,6 +99,10 @@ pub fn app(state: AppState) -> Router {
         .route("/outcomes", get(outcomes::outcomes))
         .route("/compare", get(compare::compare))
         .route("/alerts", get(alerts::alerts))
+        .route("/alerts/history", get(alerts::past))
+        .route("/alerts/{id}/evaluations", get(alerts::evaluations))
+        .route("/alerts/silences", post(alerts::begin_silence))
+        .route("/alerts/silences/{id}", delete(alerts::end_silence))
         .route("/live", get(live::events))
         .route("/openapi.json", get(openapi::document))
         .fallback(error::no_such_route)

@@ -2,6 +2,7 @@
 
 use super::vocabulary::{MEANINGS, shape};
 use super::{alerts, calls, compare, export, health, live, metrics, outcomes, stats, streams};
+use crate::alert::State;
 use crate::model::{CallClass, CallState, DiagnosisCode, TrunkDirection};
 use crate::store::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
 use crate::store::query::{
@@ -34,6 +35,10 @@ use utoipa::openapi::{OpenApi as Documented, RefOr, Schema};
         outcomes::outcomes,
         compare::compare,
         alerts::alerts,
+        alerts::past,
+        alerts::evaluations,
+        alerts::begin_silence,
+        alerts::end_silence,
         live::events,
         document,
         health::alive,
@@ -64,20 +69,21 @@ pub fn openapi_json() -> String {
 /// Adds what the types do not say: the meaning of each name, formats, closed lists and examples.
 fn describe(document: &mut Documented) {
     for (path, item) in &mut document.paths.paths {
-        if let Some(operation) = &mut item.get {
-            operation.operation_id = Some(operation_id(path));
-        }
-        for (status, response) in item.get.iter_mut().flat_map(|operation| operation.responses.responses.iter_mut()) {
-            if let RefOr::T(response) = response
-                && response.description.is_empty()
-            {
-                response.description = meaning_of_status(status).to_owned();
+        let operations = [("get", &mut item.get), ("post", &mut item.post), ("delete", &mut item.delete)];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            operation.operation_id = Some(operation_id(method, path));
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    response.description = meaning_of_status(status).to_owned();
+                }
             }
-        }
-        let operation = item.get.iter_mut();
-        for parameter in operation.flat_map(|operation| operation.parameters.iter_mut().flatten()) {
-            if let RefOr::T(parameter) = parameter {
-                describe_parameter(path, parameter);
+            for parameter in operation.parameters.iter_mut().flatten() {
+                if let RefOr::T(parameter) = parameter {
+                    describe_parameter(path, parameter);
+                }
             }
         }
     }
@@ -91,15 +97,16 @@ fn describe(document: &mut Documented) {
 }
 
 /// Unique, and fit for the name of a function: `get_calls_by_id` for `/api/v1/calls/{id}`.
-fn operation_id(path: &str) -> String {
+fn operation_id(method: &str, path: &str) -> String {
     let path = path.strip_prefix("/api/v1").unwrap_or(path).replace("{id}", "by_id");
-    format!("get{}", path.replace(['/', '.'], "_"))
+    format!("{method}{}", path.replace(['/', '.'], "_"))
 }
 
 /// Each response has a description (OpenAPI 3.1 section 4.8.17).
 fn meaning_of_status(status: &str) -> &'static str {
     match status {
         "200" => "The answer",
+        "201" => "It has begun",
         "400" => "A parameter is not as described; `parameter` names it where one alone is at fault",
         "404" => "Nothing is stored under this id",
         _ => "The service cannot do its work",
@@ -188,6 +195,9 @@ fn describe_parameter(path: &str, parameter: &mut Parameter) {
     }
 }
 
+/// Shapes whose `state` is one of an alert.
+const OF_ALERTS: [&str; 2] = ["AlertJson", "EvaluationJson"];
+
 fn describe_field(schema: &str, name: &str, property: &mut RefOr<Schema>) {
     let text = meaning(schema, name);
     let description = match property {
@@ -204,6 +214,7 @@ fn describe_field(schema: &str, name: &str, property: &mut RefOr<Schema>) {
             }
             let closed = match name {
                 "class" => names(&CallClass::ALL, CallClass::name),
+                "state" | "judgement" if OF_ALERTS.contains(&schema) => names(&State::ALL, State::name),
                 "state" => names(&CallState::ALL, CallState::name),
                 _ => Vec::new(),
             };
@@ -249,14 +260,16 @@ mod tests {
             named.extend([name.to_owned(), format!("{schema}.{name}")]);
         };
         let mut ids = BTreeSet::new();
-        for (path, item) in object(&document["paths"]) {
-            assert!(ids.insert(item["get"]["operationId"].to_string()), "{path}");
-            for (status, response) in object(&item["get"]["responses"]) {
-                described(&path, &status, &response);
+        let items = object(&document["paths"]);
+        let operations = items.iter().flat_map(|(path, item)| object(item).into_iter().map(move |(_, of)| (path, of)));
+        for (path, operation) in operations {
+            assert!(ids.insert(operation["operationId"].to_string()), "{path}");
+            for (status, response) in object(&operation["responses"]) {
+                described(path, &status, &response);
             }
-            for parameter in item["get"]["parameters"].as_array().into_iter().flatten() {
+            for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 let name = parameter["name"].as_str().unwrap_or_default();
-                described(&path, name, parameter);
+                described(path, name, parameter);
                 let example = parameter.get("example").or_else(|| parameter["schema"]["examples"].get(0));
                 assert!(example.is_some_and(|example| !example.is_null()), "{path} {name}: {parameter}");
             }

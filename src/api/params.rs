@@ -74,7 +74,11 @@ pub(super) struct CallsParams {
     /// One or several diagnosis codes, such as `one_way_media,no_media`, separated by commas: calls that have one of them.
     pub diagnosis: Option<String>,
     pub trunk: Option<String>,
+    /// Calls that come `from` their trunk, or go `toward` it.
+    pub trunk_direction: Option<String>,
     pub site: Option<String>,
+    /// RFC 3339: calls of which a message or packet came then or later.
+    pub seen_from: Option<String>,
     /// `worst` (default), `newest`, `oldest`, `longest`, `mos` (lowest first), `delay_variation` or `loss` (largest first; calls without
     /// the figure come last). `worst` is by badness, 0 to 1000, the larger of two figures:
     /// 1 + 999 (clean - MOS) / (clean - 1) with clean 4.41 on the narrowband scale and 4.5 on the others, 0 without MOS;
@@ -121,7 +125,11 @@ pub(super) struct TimelineParams {
     pub loss_above: Option<String>,
     pub diagnosis: Option<String>,
     pub trunk: Option<String>,
+    /// Calls that come `from` their trunk, or go `toward` it.
+    pub trunk_direction: Option<String>,
     pub site: Option<String>,
+    /// RFC 3339: calls of which a message or packet came then or later.
+    pub seen_from: Option<String>,
 }
 
 /// Parameters of `/streams`.
@@ -150,6 +158,37 @@ pub(super) struct StreamsParams {
     /// `json` (default), `csv` or `parquet`; also by `Accept`. A file has all rows in the order of time (up to 1,000,000, of Parquet
     /// 100,000; more are an error) and takes neither `sort`, `limit` nor `cursor`.
     pub format: Option<String>,
+}
+
+/// Parameters of `/alerts/history`.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AlertHistoryParams {
+    /// RFC 3339; seven days before `to` by default.
+    pub from: Option<String>,
+    /// RFC 3339, at most 92 days after `from`; now by default.
+    pub to: Option<String>,
+    /// Name of the rule.
+    pub rule: Option<String>,
+    /// Identity of rule and group, 16 hexadecimal digits.
+    pub id: Option<String>,
+    /// Alerts whose group has this trunk, and those of all trunks.
+    pub trunk: Option<String>,
+    /// 1 to 1000, 50 by default.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    pub limit: Option<String>,
+}
+
+/// Parameters of `/alerts/{id}/evaluations`.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EvaluationsParams {
+    /// RFC 3339; six hours before `to` by default.
+    pub from: Option<String>,
+    /// RFC 3339, at most 92 days after `from`; now by default.
+    pub to: Option<String>,
 }
 
 /// Parameters of `/intervals`.
@@ -284,7 +323,16 @@ impl OutcomesParams {
 impl CallsParams {
     pub fn filter(&self) -> Result<CallFilter, ApiError> {
         call_filter(
-            [&self.number, &self.call_id, &self.address, &self.codec, &self.trunk, &self.site],
+            [
+                &self.number,
+                &self.call_id,
+                &self.address,
+                &self.codec,
+                &self.trunk,
+                &self.trunk_direction,
+                &self.site,
+                &self.seen_from,
+            ],
             [&self.state, &self.class, &self.final_code, &self.diagnosis],
             [&self.mos_below, &self.pdv_p95_above, &self.loss_above],
         )
@@ -294,7 +342,16 @@ impl CallsParams {
 impl TimelineParams {
     pub fn filter(&self) -> Result<CallFilter, ApiError> {
         call_filter(
-            [&self.number, &self.call_id, &self.address, &self.codec, &self.trunk, &self.site],
+            [
+                &self.number,
+                &self.call_id,
+                &self.address,
+                &self.codec,
+                &self.trunk,
+                &self.trunk_direction,
+                &self.site,
+                &self.seen_from,
+            ],
             [&self.state, &self.class, &self.final_code, &self.diagnosis],
             [&self.mos_below, &self.pdv_p95_above, &self.loss_above],
         )
@@ -362,11 +419,11 @@ impl StatsParams {
 }
 
 fn call_filter(
-    texts: [&Option<String>; 6],
+    texts: [&Option<String>; 8],
     lists: [&Option<String>; 4],
     numbers: [&Option<String>; 3],
 ) -> Result<CallFilter, ApiError> {
-    let [number, call_id, at, codec, trunk, site] = texts;
+    let [number, call_id, at, codec, trunk, trunk_direction, site, seen_from] = texts;
     let [state, class, final_code, diagnosis] = lists;
     let [mos_below, pdv_p95_above, loss_above] = numbers;
     Ok(CallFilter {
@@ -384,7 +441,9 @@ fn call_filter(
         loss_above: finite("loss_above", loss_above)?,
         diagnoses: closed("diagnosis", diagnosis.as_ref(), &DiagnosisCode::ALL, DiagnosisCode::name)?,
         trunk: text("trunk", trunk)?,
+        trunk_direction: parsed("trunk_direction", trunk_direction, "from or toward", TrunkDirection::parse)?,
         site: text("site", site)?,
+        seen_from: time("seen_from", seen_from)?,
     })
 }
 
@@ -452,7 +511,7 @@ fn address(value: &Option<String>) -> Result<Option<AddressRange>, ApiError> {
     Ok(given(value).map(AddressRange::parse).transpose()?)
 }
 
-fn text(name: &str, value: &Option<String>) -> Result<Option<String>, ApiError> {
+pub(super) fn text(name: &str, value: &Option<String>) -> Result<Option<String>, ApiError> {
     parsed(name, value, &format!("at most {MAX_TEXT} bytes"), |text| (text.len() <= MAX_TEXT).then(|| text.to_owned()))
 }
 

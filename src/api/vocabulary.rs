@@ -257,8 +257,9 @@ pub(super) fn shape(name: &str) -> Option<(Option<&'static str>, &'static str)> 
     const ID: &str = "00c0ffee00c0ffee";
     Some(match name.strip_prefix("against_").unwrap_or(name) {
         "from" | "to" | "at" | "first_at" | "last_at" | "start_at" | "stop_at" | "invite_at" | "ringing_at"
-        | "answered_at" | "ended_at" | "worst_minute_at" => (Some("date-time"), TIME),
-        "id" | "call" | "retry_of" => (None, ID),
+        | "answered_at" | "ended_at" | "worst_minute_at" | "seen_from" | "fired_at" | "since" => (Some("date-time"), TIME),
+        "id" | "call" | "retry_of" | "silenced_by" => (None, ID),
+        "rule" => (None, "trunk_loss"),
         "address" => (None, "192.0.2.0/24"),
         "src" | "dst" | "signalling_src" | "signalling_dst" => (None, "192.0.2.10:5060"),
         "number" => (None, "+4930123456"),

@@ -5,7 +5,7 @@
 
 use crate::model::Labels;
 use crate::store::rows::{
-    CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow, row_spans,
+    AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow, row_spans,
 };
 use crate::store::spool::{Files, dead_letters, removed_rows, thaw};
 use crate::store::{Table, private};
@@ -262,6 +262,7 @@ impl Stored {
             Record::Capture(r) => CaptureRow::new(r, &self.labels, at).row_id,
             Record::CallGroup(r) => CallGroupRow::new(r, &self.labels, at).row_id,
             Record::MediaGroup(r) => MediaGroupRow::new(r, &self.labels, at).row_id,
+            Record::Alert(r) => AlertRow::new(r, &self.labels, at).row_id,
         };
         self.rows.contains(&id)
     }

@@ -3,7 +3,7 @@
 //! One thread feeds the engine, whatever the source: replay and live are the same loop. Facts go to the store's
 //! writer and to the live view; the API reads the store. Live capture never waits for either; a replay does.
 
-use super::alerts::{AlertService, Past};
+use super::alerts::{AlertService, StoreHandles};
 use super::config::{self, Config};
 use super::feed::{Ended, Feed, Source};
 use super::progress::{Doing, LOOK_EVERY, STANDS_STILL};
@@ -204,13 +204,13 @@ async fn serve(
     say_resanitised(&writer.counters().snapshot().resanitised);
     let live = Arc::new(LiveFeed::new(&config.limits));
     let reader = Reader::new(store.reader());
-    let alerts = start_alerts(config, &source, reader.clone(), &writer)?;
+    let alerts = start_alerts(config, &source, reader.clone(), &writer, &sender)?;
     let http = HttpServer::new(config.http);
     let store_http = HttpServer::new(reader_limits());
     let telemetry = Arc::new(
         ProgramTelemetry::new(writer.counters(), writer.disk(), config)
             .with_servers([("api", http.counters()), ("store", store_http.counters())])
-            .with_alerts(alerts.as_ref().map(AlertService::counters)),
+            .with_alerts(alerts.clone()),
     );
     let address = doors.api.local_addr()?;
     let state = AppState {
@@ -275,6 +275,7 @@ fn start_alerts(
     source: &Source,
     reader: Reader,
     writer: &StoreWriter,
+    rows: &StoreSender,
 ) -> anyhow::Result<Option<AlertService>> {
     let Some(settings) = config.alerts.clone().filter(|_| source.is_live()) else { return Ok(None) };
     let (rules, receivers) = (settings.rules.len(), &settings.receivers);
@@ -284,8 +285,9 @@ fn start_alerts(
         n => format!("sent to {n} receivers"),
     };
     super::say(format_args!("{rules} rules of alerts, {to}"));
-    let past = Past { reader, runtime: tokio::runtime::Handle::current(), waiting: Box::new(writer.waiting_numbers()) };
-    AlertService::start(settings, &config.store.data, &config.labels, past).map(Some)
+    let runtime = tokio::runtime::Handle::current();
+    let store = StoreHandles { reader, rows: rows.clone(), runtime, waiting: Box::new(writer.waiting_numbers()) };
+    AlertService::start(settings, &config.store.data, &config.labels, store).map(Some)
 }
 
 /// Looks at the measuring thread now and then, and stops the program when a part of the store's writer fails.

@@ -1,9 +1,9 @@
 //! What the program says about itself: metric families and readiness checks beyond those the API folds from facts.
 
-use super::alerts::AlertCounters;
+use super::alerts::AlertService;
 use super::config::Config;
 use super::progress::{Progress, STUCK};
-use crate::api::{AlertView, Check, MetricFamily, MetricValue, Sample, Telemetry};
+use crate::api::{AlertView, NewSilence, SilenceError, SilenceJson, Check, MetricFamily, MetricValue, Sample, Telemetry};
 use crate::engine::EngineCounters;
 #[cfg(feature = "live")]
 use crate::engine::Missed;
@@ -37,7 +37,7 @@ pub struct ProgramTelemetry {
     started: Timestamp,
     /// Connections by server.
     servers: Vec<(&'static str, Arc<ConnectionCounters>)>,
-    alerts: Option<Arc<AlertCounters>>,
+    alerts: Option<AlertService>,
 }
 
 impl ProgramTelemetry {
@@ -72,7 +72,7 @@ impl ProgramTelemetry {
     }
 
     /// With what the rules of alerts count.
-    pub fn with_alerts(mut self, alerts: Option<Arc<AlertCounters>>) -> ProgramTelemetry {
+    pub fn with_alerts(mut self, alerts: Option<AlertService>) -> ProgramTelemetry {
         self.alerts = alerts;
         self
     }
@@ -298,7 +298,15 @@ impl Telemetry for ProgramTelemetry {
     }
 
     fn alerts(&self) -> Option<AlertView> {
-        self.alerts.as_ref().map(|alerts| alerts.view())
+        self.alerts.as_ref().map(AlertService::view)
+    }
+
+    fn silence(&self, asked: &NewSilence) -> Result<SilenceJson, SilenceError> {
+        self.alerts.as_ref().ok_or(SilenceError::NotEvaluated)?.silence(asked)
+    }
+
+    fn end_silence(&self, id: &str) -> Result<SilenceJson, SilenceError> {
+        self.alerts.as_ref().ok_or(SilenceError::NotEvaluated)?.end_silence(id)
     }
 
     fn stuck(&self) -> Option<String> {

@@ -3,6 +3,7 @@
 //! Plain data without behaviour beyond merging and naming. What is here is stable: the store, the API and
 //! the JSON documents are written from these types.
 
+mod alert;
 pub mod burst;
 mod call;
 mod class;
@@ -14,6 +15,7 @@ mod settings;
 mod signalling;
 mod stream;
 
+pub use alert::AlertRecord;
 pub use call::{
     CallRecord, CallState, Cut, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips, UndeliveredRequest,
 };

@@ -139,6 +139,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0019_call_counts.sql"),
         cluster_sql: include_str!("../../schemas/0019_call_counts.cluster.sql"),
     },
+    Migration {
+        version: 20,
+        name: "alerts",
+        sql: include_str!("../../schemas/0020_alerts.sql"),
+        cluster_sql: include_str!("../../schemas/0020_alerts.cluster.sql"),
+    },
 ];
 
 /// The step since which probes store sums of streams and calls.

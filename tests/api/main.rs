@@ -1,6 +1,7 @@
 //! The HTTP face over the real engine: every route, bounds, paging, percentiles, and hostile text that stays data.
 
 mod active;
+mod alerts;
 mod answers;
 mod conditional;
 mod export;

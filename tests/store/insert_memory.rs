@@ -2,7 +2,7 @@
 //! docs/performance.md is printed by `cargo nextest run --test store --run-ignored only --no-capture insert_memory`.
 
 use crate::refused::narrow;
-use crate::samples::{call, call_group, capture, interval, labels, media_group, rtcp, sip, stream};
+use crate::samples::{alert, call, call_group, capture, interval, labels, media_group, rtcp, sip, stream};
 use crate::{counts, embedded, now, quick};
 use auscult::store::rowbinary::RowBinary;
 use auscult::store::rows::{INSERT_MEMORY, Record, Table};
@@ -22,6 +22,7 @@ fn record(table: Table, n: u64) -> Record {
         Table::RtcpReports => Record::Rtcp(Box::new(rtcp(n as u32))),
         Table::CallGroups => Record::CallGroup(Box::new(call_group(n))),
         Table::MediaGroups => Record::MediaGroup(Box::new(media_group(n))),
+        Table::Alerts => Record::Alert(Box::new(alert(n))),
         Table::StreamIntervals => Record::Interval(Box::new(interval(n, 0))),
     }
 }

@@ -436,3 +436,38 @@ pub fn call_group(n: u64) -> CallGroup {
         },
     }
 }
+
+/// An evaluation with something in every figure; of another time for each `n`.
+pub fn alert(n: u64) -> AlertRecord {
+    AlertRecord {
+        at: Timestamp::from_secs(1_790_000_000 + 60 * n as i64),
+        fingerprint: 0xfeed_0000_0000_0000 + n,
+        rule: "trunk_loss".to_owned(),
+        rule_hash: "00ff".to_owned(),
+        severity: "critical".to_owned(),
+        group: vec![("trunk".to_owned(), format!("carrier-{n}")), ("codec".to_owned(), String::new())],
+        state: "firing",
+        previous: "pending",
+        judgement: "firing",
+        measure: "network_loss_pct".to_owned(),
+        unit: "%".to_owned(),
+        fired_at: Some(at(3)),
+        from: at(1),
+        until: at(2),
+        value: Some(7.5),
+        low: Some(5.5),
+        high: Some(9.5),
+        limit: Some(5.0),
+        samples: 80,
+        sample_unit: "streams".to_owned(),
+        capture_loss_pct: 0.25,
+        baseline: Some(1.5),
+        baseline_spread: Some(0.5),
+        peak: Some(9.0),
+        inhibited_by: "site_loss".to_owned(),
+        silenced_by: "s1".to_owned(),
+        error: "none".to_owned(),
+        summary: "Packet loss".to_owned(),
+        worst_calls: vec![n + 1, n + 2],
+    }
+}

@@ -102,6 +102,7 @@ async fn every_column_of_every_row_comes_back() {
             Record::Capture(Box::new(samples::capture(k))),
             Record::CallGroup(Box::new(samples::call_group(u64::from(n)))),
             Record::MediaGroup(Box::new(samples::media_group(u64::from(n)))),
+            Record::Alert(Box::new(samples::alert(u64::from(n)))),
         ] {
             assert!(sender.try_send(record));
         }
@@ -124,6 +125,7 @@ async fn every_column_of_every_row_comes_back() {
     check!("capture_intervals", |n| CaptureRow::new(&samples::capture(n), l, stored_at));
     check!("call_groups", |n| CallGroupRow::new(&samples::call_group(n), l, stored_at));
     check!("media_groups", |n| MediaGroupRow::new(&samples::media_group(n), l, stored_at));
+    check!("alerts", |n| AlertRow::new(&samples::alert(n), l, stored_at));
     let call = CallRow::new(&samples::call(1), l, stored_at);
     assert_eq!((call.trunk.as_str(), call.loss_pct_worst, call.pdd_ms), ("carrier", None, Some(1000.0)));
     assert_eq!(counts(&store, "calls").await, (3, 3));
@@ -145,6 +147,7 @@ fn no_figure_of_the_samples_is_left_at_its_default() {
     assert_eq!(unset(json(&StreamRow::new(&samples::stream(1), l, now()))), ["mos_cq", "r"]);
     assert_eq!(unset(json(&MediaGroupRow::new(&samples::media_group(1), l, now()))), [] as [&str; 0]);
     assert_eq!(unset(json(&CallGroupRow::new(&samples::call_group(1), l, now()))), [] as [&str; 0]);
+    assert_eq!(unset(json(&AlertRow::new(&samples::alert(1), l, now()))), [] as [&str; 0]);
     let call_unknown = ["call_id", "call_uid", "mos_cq", "r"];
     assert_eq!(unset(json(&IntervalRow::new(&samples::interval(1, 10), l, now()))), call_unknown);
 }

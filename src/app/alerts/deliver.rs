@@ -50,6 +50,20 @@ impl Outcome {
     }
 }
 
+/// The text of an answer that took something, or what became of it.
+fn judged(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<String, Outcome> {
+    let mut answer = answer.map_err(|e| Outcome::Later(e.to_string()))?;
+    let status = answer.status();
+    let text = answer.body_mut().with_config().limit(2_048).read_to_string().unwrap_or_default();
+    let short: String = text.chars().take(200).collect();
+    match status {
+        _ if status.is_success() => Ok(text),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(Outcome::Later(status.to_string())),
+        _ if status.is_server_error() => Err(Outcome::Later(format!("{status} {short}"))),
+        _ => Err(Outcome::Refused(format!("{status} {short}"))),
+    }
+}
+
 impl Receivers {
     pub fn is_empty(&self) -> bool {
         self.alertmanagers.is_empty() && self.webhooks.is_empty()
@@ -93,6 +107,11 @@ impl Receiver {
     }
 
     fn post(&self, url: &str, body: &str, headers: &[(&str, &str)]) -> Outcome {
+        self.exchange(url, body, headers).err().unwrap_or(Outcome::Taken)
+    }
+
+    /// The answer of a receiver that took what it was sent; no longer than it matters.
+    fn exchange(&self, url: &str, body: &str, headers: &[(&str, &str)]) -> Result<String, Outcome> {
         let mut request = self.agent.post(url).header("content-type", "application/json");
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
@@ -100,19 +119,31 @@ impl Receiver {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        match request.send(body) {
-            Ok(mut answer) => {
-                let status = answer.status();
-                let text = answer.body_mut().with_config().limit(2_048).read_to_string().unwrap_or_default();
-                let text: String = text.chars().take(200).collect();
-                match status {
-                    _ if status.is_success() => Outcome::Taken,
-                    StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Outcome::Later(status.to_string()),
-                    _ if status.is_server_error() => Outcome::Later(format!("{status} {text}")),
-                    _ => Outcome::Refused(format!("{status} {text}")),
-                }
-            }
-            Err(e) => Outcome::Later(e.to_string()),
+        judged(request.send(body))
+    }
+
+    /// Begins a silence at an Alertmanager; its id there.
+    ///
+    /// # Errors
+    /// It does not take it, now or ever.
+    pub fn begin_silence(&self, base: &str, body: &Value) -> Result<String, Outcome> {
+        let url = format!("{}/api/v2/silences", base.trim_end_matches('/'));
+        let answer = self.exchange(&url, &body.to_string(), &[])?;
+        let answer: Value = serde_json::from_str(&answer).unwrap_or_default();
+        let id = answer.get("silenceID").and_then(Value::as_str).map(str::to_owned);
+        id.ok_or_else(|| Outcome::Refused("its answer has no silenceID".to_owned()))
+    }
+
+    /// Ends a silence at an Alertmanager. One that it does not know has ended.
+    pub fn end_silence(&self, base: &str, id: &str) -> Outcome {
+        let mut request = self.agent.delete(format!("{}/api/v2/silence/{id}", base.trim_end_matches('/')));
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        match judged(request.call()) {
+            Ok(_) => Outcome::Taken,
+            Err(Outcome::Refused(why)) if why.starts_with("404") => Outcome::Taken,
+            Err(outcome) => outcome,
         }
     }
 
@@ -229,6 +260,8 @@ mod tests {
             starts_at: 5_000_000_000,
             ends_at: None,
             lease_ns: 1,
+            silenced_by: None,
+            told: true,
         };
         let mut other = Active { ends_at: Some(9_000_000_000), ..firing.clone() };
         other.labels.insert("trunk".into(), "b".into());

@@ -1,6 +1,7 @@
 //! What outlives a restart, as one file in the data directory: written whole, synced, and put in place of the one before, so that a
 //! crash leaves the old file or the new one.
 
+use super::silences::Silence;
 use crate::alert::{Evaluator, GroupKey, Label, Memory, State};
 use crate::store::private;
 use anyhow::Context;
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// States of groups, alerts that receivers know of, and notifications on their way.
+/// States of groups, alerts that receivers know of, notifications on their way, and silences.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Remembered {
     #[serde(default)]
@@ -19,6 +20,8 @@ pub struct Remembered {
     pub active: BTreeMap<String, Active>,
     #[serde(default)]
     pub queue: Vec<Notification>,
+    #[serde(default)]
+    pub silences: Vec<Silence>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,6 +44,17 @@ pub struct Active {
     pub ends_at: Option<i64>,
     /// How long a receiver may believe it without hearing of it again.
     pub lease_ns: i64,
+    /// The silence that keeps it from webhooks.
+    #[serde(default)]
+    pub silenced_by: Option<String>,
+    /// Webhooks were told that it fires.
+    #[serde(default = "yes")]
+    pub told: bool,
+}
+
+/// An alert of a version without silences was told.
+fn yes() -> bool {
+    true
 }
 
 /// A body for one webhook, until that has taken it.

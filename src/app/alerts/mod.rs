@@ -1,14 +1,17 @@
 //! Alerts in the running program: rules from files, facts from the measuring thread, memory on disk, delivery.
 
+mod behind;
 pub mod command;
 mod deliver;
+mod history;
 mod memory;
 mod replayed;
 mod service;
+mod silences;
 mod testing;
 
 pub use deliver::{Receiver, Receivers};
-pub use service::{AlertCounters, AlertService, OwnedFact, Past, Settings};
+pub use service::{AlertService, OwnedFact, Settings, StoreHandles};
 
 use crate::alert::{DEFAULT_RULES, DEFAULT_RULES_FILE, RuleSet};
 use crate::units::Nanos;

@@ -1,14 +1,19 @@
 //! The thread that evaluates rules as facts come, and the one that delivers.
 
+use super::behind::CallsBehind;
 use super::deliver::{Outcome, Receiver, Receivers, notification};
+use super::history::History;
 use super::memory::{Active, MemoryFile, Remembered, groups_of, restore};
 use super::replayed;
+use super::silences::{self, Forwarded, Silence};
 use crate::alert::{
-    CaptureFact, Evaluation, Evaluator, Fact, Label, Origin, Rule, State, group_text, history, labels_of,
+    CaptureFact, Evaluation, Evaluator, Fact, Origin, Rule, State, group_text, history, labels_of,
 };
-use crate::api::{AlertJson, AlertView, MetricFamily, Sample};
+use crate::api::{AlertJson, AlertView, MetricFamily, NewSilence, Sample, SilenceError, SilenceJson};
 use crate::model::{CallGroup, Labels, MediaGroup};
+use crate::store::StoreSender;
 use crate::store::query::{Cost, QueryError, Reader};
+use crate::store::rows::Record;
 use crate::units::{Nanos, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
@@ -58,17 +63,21 @@ pub struct AlertCounters {
     notifications_dropped: AtomicU64,
     memory_failures: AtomicU64,
     overflowed: AtomicU64,
+    rows_left_out: AtomicU64,
     states: Mutex<BTreeMap<(String, State), u64>>,
     deliveries: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
-    /// Groups that are not ok, by rule and labels, and how many rules there are.
+    /// Groups that are not ok, by fingerprint, and how many rules there are.
     view: Mutex<Shown>,
 }
 
 #[derive(Debug, Default)]
 struct Shown {
-    groups: BTreeMap<(String, String), AlertJson>,
+    groups: BTreeMap<u64, (AlertJson, Shape)>,
     rules: u64,
 }
+
+/// What silences look at.
+type Shape = (Arc<Rule>, crate::alert::GroupKey);
 
 /// Kinds of receivers and outcomes, so that every counter is there from the start.
 const DELIVERIES: [(&str, &str); 6] = [
@@ -81,20 +90,17 @@ const DELIVERIES: [(&str, &str); 6] = [
 ];
 
 impl AlertCounters {
-    /// Groups that are not ok at their last evaluation.
-    pub fn view(&self) -> AlertView {
-        let view = lock(&self.view);
-        AlertView { alerts: view.groups.values().cloned().collect(), rules: view.rules }
-    }
-
-    fn show(&self, rules: u64, evaluations: &[Evaluation]) {
+    fn show(&self, rules: u64, evaluations: &[Evaluation], history: &History) {
         let mut view = lock(&self.view);
         view.rules = rules;
         for evaluation in evaluations {
-            let key = (evaluation.rule.name.clone(), group_text(&evaluation.group));
+            let key = evaluation.fingerprint();
             match evaluation.state {
                 State::Ok => view.groups.remove(&key),
-                _ => view.groups.insert(key, shown(evaluation)),
+                _ => {
+                    let shape = (evaluation.rule.clone(), evaluation.group.clone());
+                    view.groups.insert(key, (shown(evaluation, history.calls_of(key)), shape))
+                }
             };
         }
     }
@@ -140,6 +146,11 @@ impl AlertCounters {
                 &self.overflowed,
             ),
             counter(
+                "auscult_alert_rows_left_out",
+                "Evaluations that were not stored, because there were too many at once",
+                &self.rows_left_out,
+            ),
+            counter(
                 "auscult_alert_notifications_dropped",
                 "Notifications to webhooks that were given up because too many waited",
                 &self.notifications_dropped,
@@ -153,9 +164,10 @@ impl AlertCounters {
     }
 }
 
-fn shown(evaluation: &Evaluation) -> AlertJson {
+fn shown(evaluation: &Evaluation, calls: &[u64]) -> AlertJson {
     let (rule, told) = (&evaluation.rule, evaluation.told());
     AlertJson {
+        id: hex(evaluation.fingerprint()),
         rule: rule.name.clone(),
         severity: rule.severity.clone(),
         state: evaluation.state.name().to_owned(),
@@ -175,8 +187,15 @@ fn shown(evaluation: &Evaluation) -> AlertJson {
         inhibited_by: evaluation.inhibited_by.clone(),
         summary: told.summary,
         description: told.description,
-        calls: page_url("", evaluation),
+        calls: CallsBehind::of(evaluation).url(""),
+        worst_calls: calls.iter().copied().map(hex).collect(),
+        silenced_by: None,
+        rule_text: rule.place.text.clone(),
     }
+}
+
+fn hex(id: u64) -> String {
+    format!("{id:016x}")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -202,9 +221,10 @@ pub struct AlertService {
     shared: Arc<Shared>,
 }
 
-/// What the evaluating thread reads the past from.
-pub struct Past {
+/// What the evaluating thread reads the past from, and where its history goes.
+pub struct StoreHandles {
     pub reader: Reader,
+    pub rows: StoreSender,
     pub runtime: tokio::runtime::Handle,
     /// Numbers of the oldest and the newest batch that wait for the store.
     pub waiting: Box<dyn Fn() -> Option<(u64, u64)> + Send>,
@@ -215,7 +235,7 @@ impl AlertService {
     ///
     /// # Errors
     /// States of before that cannot be read, certificates that cannot be read.
-    pub fn start(settings: Settings, data: &Path, labels: &Labels, past: Past) -> anyhow::Result<AlertService> {
+    pub fn start(settings: Settings, data: &Path, labels: &Labels, store: StoreHandles) -> anyhow::Result<AlertService> {
         Receiver::new(&settings.receivers)?;
         let (file, remembered) = MemoryFile::open(data)?;
         let counters = Arc::new(AlertCounters::default());
@@ -232,7 +252,7 @@ impl AlertService {
         let (probe, site) = (labels.probe.clone(), labels.site.clone());
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let own = shared.clone();
-        thread("alerts").spawn(move || Evaluating::new(own, probe, site, past).run(&incoming))?;
+        thread("alerts").spawn(move || Evaluating::new(own, probe, site, store).run(&incoming))?;
         let own = shared.clone();
         thread("alert-delivery").spawn(move || deliver(&own))?;
         Ok(AlertService { facts, shared })
@@ -245,8 +265,73 @@ impl AlertService {
         }
     }
 
-    pub fn counters(&self) -> Arc<AlertCounters> {
-        self.shared.counters.clone()
+    /// Groups that are not ok at their last evaluation, and silences.
+    pub fn view(&self) -> AlertView {
+        let now = crate::app::wall_clock();
+        let silences = lock(&self.shared.state).silences.clone();
+        let view = lock(&self.shared.counters.view);
+        let with_silence = |(alert, (rule, group)): &(AlertJson, Shape)| AlertJson {
+            silenced_by: silences::of(&silences, rule, group, now).map(|silence| silence.id.clone()),
+            ..alert.clone()
+        };
+        let alerts = view.groups.values().map(with_silence).collect();
+        AlertView { alerts, rules: view.rules, silences: silences.iter().map(|silence| silence.json(now)).collect() }
+    }
+
+    pub fn families(&self) -> Vec<MetricFamily> {
+        let now = crate::app::wall_clock();
+        let active = lock(&self.shared.state).silences.iter().filter(|silence| silence.is_active(now)).count();
+        let mut families = self.shared.counters.families();
+        families.push(MetricFamily {
+            name: "auscult_alert_silences",
+            help: "Silences that hold now",
+            samples: vec![Sample::gauge([], active as f64)],
+        });
+        families
+    }
+
+    /// Begins a silence. It is on disk before this returns, and reaches Alertmanagers soon after.
+    ///
+    /// # Errors
+    /// What is asked for makes no sense, or cannot be kept.
+    pub fn silence(&self, asked: &NewSilence) -> Result<SilenceJson, SilenceError> {
+        let now = crate::app::wall_clock();
+        let silence = Silence::new(asked, now).map_err(SilenceError::Refused)?;
+        let shown = silence.json(now);
+        tracing::info!(id = %silence.id, rule = %silence.rule, labels = ?silence.labels, "silence begins");
+        self.change_silences(|silences| silences::add(silences, silence, now).map_err(SilenceError::Refused))?;
+        Ok(shown)
+    }
+
+    /// Ends a silence before its time.
+    ///
+    /// # Errors
+    /// There is none of this id that holds, or the change cannot be kept.
+    pub fn end_silence(&self, id: &str) -> Result<SilenceJson, SilenceError> {
+        let now = crate::app::wall_clock();
+        self.change_silences(|silences| {
+            let found = silences.iter_mut().find(|silence| silence.id == id && silence.is_active(now));
+            let silence = found.ok_or(SilenceError::Unknown)?;
+            silence.ends_at = now.0;
+            tracing::info!(id = %silence.id, rule = %silence.rule, "silence ends");
+            Ok(silence.json(now))
+        })
+    }
+
+    fn change_silences<T>(
+        &self,
+        change: impl FnOnce(&mut Vec<Silence>) -> Result<T, SilenceError>,
+    ) -> Result<T, SilenceError> {
+        let mut state = lock(&self.shared.state);
+        let before = state.silences.clone();
+        let changed = change(&mut state.silences)?;
+        if let Err(e) = self.shared.file.save(&state) {
+            state.silences = before;
+            return Err(SilenceError::Unkept(format!("{e:#}")));
+        }
+        drop(state);
+        self.shared.changed.notify_all();
+        Ok(changed)
     }
 
     /// Takes over rules and receivers at the next evaluation.
@@ -268,7 +353,8 @@ struct Evaluating {
     evaluator: Evaluator,
     probe: String,
     site: String,
-    past: Past,
+    store: StoreHandles,
+    history: History,
     /// When webhooks were told of the alerts of a rule last.
     told: BTreeMap<String, Timestamp>,
     /// When a batch of which number was the newest, as far as older ones may wait.
@@ -276,20 +362,21 @@ struct Evaluating {
 }
 
 impl Evaluating {
-    fn new(shared: Arc<Shared>, probe: String, site: String, past: Past) -> Evaluating {
+    fn new(shared: Arc<Shared>, probe: String, site: String, store: StoreHandles) -> Evaluating {
         let mut evaluator = Evaluator::new(lock(&shared.settings).rules.clone());
         restore(&mut evaluator, &lock(&shared.state).groups);
         // Webhooks know of alerts that went on over a restart.
         let now = crate::app::wall_clock();
         let told = lock(&shared.state).active.values().map(|active| (active.rule.clone(), now)).collect();
-        Evaluating { shared, evaluator, probe, site, past, told, batches: VecDeque::new() }
+        let history = History::default();
+        Evaluating { shared, evaluator, probe, site, store, history, told, batches: VecDeque::new() }
     }
 
     fn run(mut self, incoming: &Facts<OwnedFact>) {
         self.read_past();
         // Rules may have gone since the last run.
         self.remember(crate::app::wall_clock(), &[]);
-        self.shared.counters.show(self.evaluator.rules().count() as u64, &[]);
+        self.shared.counters.show(self.evaluator.rules().count() as u64, &[], &self.history);
         let mut next = self.evaluator.next_after(crate::app::wall_clock());
         loop {
             match incoming.recv_timeout(NAP) {
@@ -314,7 +401,7 @@ impl Evaluating {
                 self.remember(crate::app::wall_clock(), &[]);
                 // Rules that went are not shown any more.
                 *lock(&self.shared.counters.view) = Shown::default();
-                self.shared.counters.show(self.evaluator.rules().count() as u64, &[]);
+                self.shared.counters.show(self.evaluator.rules().count() as u64, &[], &self.history);
                 next = self.evaluator.next_after(crate::app::wall_clock());
             }
             let now = crate::app::wall_clock();
@@ -352,7 +439,7 @@ impl Evaluating {
     fn try_read_past(&mut self) -> Result<(), QueryError> {
         let now = crate::app::wall_clock();
         self.evaluator.probe_began(Origin { probe: &self.probe, site: &self.site }, now);
-        let (probe, reader, runtime) = (self.probe.clone(), self.past.reader.clone(), self.past.runtime.clone());
+        let (probe, reader, runtime) = (self.probe.clone(), self.store.reader.clone(), self.store.runtime.clone());
         let mut from = (now - self.evaluator.span().min(replayed::DETAIL)).floor_to(replayed::HOUR);
         let weeks = self.evaluator.baseline_weeks();
         if weeks > 0 {
@@ -388,13 +475,21 @@ impl Evaluating {
             *states.entry((rule.name.clone(), memory.state)).or_default() += 1;
         }
         *lock(&counters.states) = states;
-        counters.show(self.evaluator.rules().count() as u64, &evaluations);
+        self.history.look_up(&evaluations, &self.store.reader, &self.store.runtime);
+        self.shared.counters.show(self.evaluator.rules().count() as u64, &evaluations, &self.history);
         self.remember(at, &evaluations);
+        let silences = lock(&self.shared.state).silences.clone();
+        let (rows, left_out) = self.history.rows(&self.evaluator, &evaluations, &silences);
+        self.shared.counters.rows_left_out.fetch_add(left_out, Relaxed);
+        for row in rows {
+            // The writer counts what it does not take.
+            self.store.rows.try_send(Record::Alert(Box::new(row)));
+        }
     }
 
     /// How long the oldest batch has waited for the store, as far as evaluations saw it.
     fn store_lag(&mut self, at: Timestamp) -> Nanos {
-        let Some((oldest, newest)) = (self.past.waiting)() else {
+        let Some((oldest, newest)) = (self.store.waiting)() else {
             self.batches.clear();
             return Nanos(0);
         };
@@ -411,8 +506,8 @@ impl Evaluating {
             self.evaluator.rules().filter(|rule| at.0.rem_euclid(rule.every.0) == 0).cloned().collect();
         for rule in due {
             let crate::alert::rule::What::Sql(sql) = &rule.what else { continue };
-            let (reader, until) = (self.past.reader.clone(), at - rule.delay);
-            let answer = self.past.runtime.block_on(async {
+            let (reader, until) = (self.store.reader.clone(), at - rule.delay);
+            let answer = self.store.runtime.block_on(async {
                 let session = reader.session(Cost::Scan, None).await?;
                 session.rule_rows(sql, until - rule.window, until).await
             });
@@ -439,20 +534,23 @@ impl Evaluating {
             let key = key_of(&labels_of(&evaluation.rule, &evaluation.group));
             if evaluation.state.is_firing() && evaluation.inhibited_by.is_none() {
                 let told = evaluation.told();
-                let starts_at = evaluation.since.unwrap_or(at).0;
-                state.active.insert(
-                    key,
-                    Active {
-                        rule: evaluation.rule.name.clone(),
-                        labels: told.labels,
-                        summary: told.summary,
-                        description: told.description,
-                        url: page_url(&settings.external_url, evaluation),
-                        starts_at,
-                        ends_at: None,
-                        lease_ns: 4 * evaluation.rule.every.max(RESEND).0,
-                    },
-                );
+                let calls = self.history.calls_of(evaluation.fingerprint());
+                let silence = silences::of(&state.silences, &evaluation.rule, &evaluation.group, at);
+                let silenced_by = silence.map(|silence| silence.id.clone());
+                let known = state.active.get(&key).filter(|active| active.ends_at.is_none());
+                let active = Active {
+                    rule: evaluation.rule.name.clone(),
+                    labels: told.labels,
+                    summary: told.summary,
+                    description: told.description + &worst_calls(&settings.external_url, calls),
+                    url: CallsBehind::of(evaluation).url(&settings.external_url),
+                    starts_at: evaluation.since.unwrap_or(at).0,
+                    ends_at: None,
+                    lease_ns: 4 * evaluation.rule.every.max(RESEND).0,
+                    told: silenced_by.is_none() || known.is_some_and(|active| active.told),
+                    silenced_by,
+                };
+                state.active.insert(key, active);
             } else if let Some(active) = state.active.get_mut(&key).filter(|active| active.ends_at.is_none()) {
                 active.ends_at = Some(at.0);
             }
@@ -471,16 +569,21 @@ impl Evaluating {
         }
         state.active.retain(|_, active| active.ends_at.is_none_or(|ended| ended + RESOLVED_FOR.0 > at.0));
         let is_new = |key: &String, active: &Active| match before.get(key) {
-            Some(old) => old.ends_at != active.ends_at || old.starts_at != active.starts_at,
+            // A silence that ended over an alert that goes on makes it news.
+            Some(old) => {
+                old.ends_at != active.ends_at || old.starts_at != active.starts_at || old.told != active.told
+            }
             None => true,
         };
+        // Of silenced alerts nothing is told but the end of what was told before.
+        let is_told = |active: &Active| active.told && (active.ends_at.is_some() || active.silenced_by.is_none());
         let mut rules: Vec<String> = state
             .active
             .iter()
-            .filter(|(key, active)| is_new(key, active))
+            .filter(|(key, active)| is_told(active) && is_new(key, active))
             .map(|(_, active)| active.rule.clone())
             .collect();
-        for active in state.active.values().filter(|active| active.ends_at.is_none()) {
+        for active in state.active.values().filter(|active| is_told(active) && active.ends_at.is_none()) {
             if self.told.get(&active.rule).is_some_and(|told| at - *told >= settings.repeat) {
                 rules.push(active.rule.clone());
             }
@@ -493,7 +596,8 @@ impl Evaluating {
             let alerts: Vec<&Active> = state
                 .active
                 .iter()
-                .filter(|(key, active)| active.rule == *rule && (active.ends_at.is_none() || is_new(key, active)))
+                .filter(|(_, active)| active.rule == *rule && is_told(active))
+                .filter(|(key, active)| active.ends_at.is_none() || is_new(key, active))
                 .map(|(_, active)| active)
                 .collect();
             for url in &settings.receivers.webhooks {
@@ -528,27 +632,17 @@ fn save(shared: &Shared, state: &Remembered) {
     }
 }
 
-/// The list of calls behind an alert: same trunk, site and codec, same window, worst first.
-fn page_url(external_url: &str, evaluation: &Evaluation) -> String {
-    let escape = |text: &str| -> String {
-        text.bytes()
-            .map(|byte| match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-                other => format!("%{other:02X}"),
-            })
-            .collect()
-    };
-    let mut url = format!(
-        "{external_url}/?from={}&to={}&sort=worst",
-        escape(&evaluation.from.to_rfc3339()),
-        escape(&evaluation.until.to_rfc3339())
-    );
-    let filters = [Label::Trunk, Label::Site, Label::Codec];
-    for (label, value) in evaluation.group.iter().filter(|(label, value)| filters.contains(label) && !value.is_empty())
-    {
-        url += &format!("&{}={}", label.name(), escape(value));
+/// Calls that a text names.
+const NAMED_CALLS: usize = 3;
+
+/// The worst calls as addresses of the page.
+fn worst_calls(external_url: &str, calls: &[u64]) -> String {
+    let links: Vec<String> =
+        calls.iter().take(NAMED_CALLS).map(|uid| format!("{external_url}/calls/{}", hex(*uid))).collect();
+    match links.is_empty() {
+        true => String::new(),
+        false => format!(" Worst calls: {}", links.join(" , ")),
     }
-    url
 }
 
 /// Begin and end of an alert.
@@ -573,6 +667,8 @@ fn deliver(shared: &Shared) {
         }
         let Some((_, receiver)) = &receiver else { return };
         let now = crate::app::wall_clock();
+        // Before the alerts, so that nobody is told of what is silenced.
+        forward_silences(shared, receiver, &wanted, now, &mut said);
         let active: Vec<Active> = lock(&shared.state).active.values().cloned().collect();
         let shape: Vec<Times> = active.iter().map(|alert| (alert.starts_at, alert.ends_at)).collect();
         let due = told.as_ref().is_none_or(|(at, known)| now - *at >= RESEND || *known != shape);
@@ -594,6 +690,51 @@ fn deliver(shared: &Shared) {
         let state = lock(&shared.state);
         let wait = if state.queue.is_empty() { Duration::from_secs(5) } else { Duration::from_secs(1) };
         drop(shared.changed.wait_timeout(state, wait));
+    }
+}
+
+/// Begins and ends silences at the Alertmanagers; one that does not answer is tried again at the next look.
+fn forward_silences(
+    shared: &Shared,
+    receiver: &Receiver,
+    wanted: &Receivers,
+    now: Timestamp,
+    said: &mut BTreeMap<String, String>,
+) {
+    for base in &wanted.alertmanagers {
+        let silences = lock(&shared.state).silences.clone();
+        for silence in silences {
+            let outcome = if silence.is_to_begin_at(base, now) {
+                let body = silence.forwarded_body();
+                receiver.begin_silence(base, &body).map(|id| Some(Forwarded { id, ends_at: silence.ends_at }))
+            } else if let Some(id) = silence.is_to_end_at(base) {
+                match receiver.end_silence(base, id) {
+                    Outcome::Taken => Ok(None),
+                    outcome => Err(outcome),
+                }
+            } else {
+                continue;
+            };
+            let mut state = lock(&shared.state);
+            if let Some(kept) = state.silences.iter_mut().find(|kept| kept.id == silence.id) {
+                match &outcome {
+                    Ok(Some(forwarded)) => drop(kept.forwarded.insert(base.clone(), forwarded.clone())),
+                    Ok(None) => drop(kept.forwarded.remove(base)),
+                    Err(Outcome::Refused(why)) => {
+                        kept.forwarded.remove(base);
+                        kept.refused.insert(base.clone(), why.clone());
+                    }
+                    Err(_) => {}
+                }
+            }
+            save(shared, &state);
+            drop(state);
+            let outcome = outcome.err().unwrap_or(Outcome::Taken);
+            count(shared, "alertmanager", base, &outcome, said);
+            if matches!(outcome, Outcome::Later(_)) {
+                break;
+            }
+        }
     }
 }
 

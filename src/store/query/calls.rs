@@ -172,6 +172,11 @@ struct CodecRow {
     codecs: Vec<String>,
 }
 
+#[derive(Row, Deserialize)]
+struct UidRow {
+    call_uid: u64,
+}
+
 impl Session {
     /// One page of calls. `limit` is 1..=[`MAX_ROWS`]. Rows stored while somebody pages do not repeat or hide calls that were there.
     pub async fn calls(
@@ -207,6 +212,22 @@ impl Session {
         Ok(CallPage { calls: rows, next })
     }
 
+    /// Identities of the first calls of a list; no other column is read.
+    ///
+    /// # Errors
+    /// As every question to the store.
+    pub async fn call_uids(
+        &self,
+        filter: &CallFilter,
+        window: Window,
+        sort: CallSort,
+        limit: u32,
+    ) -> Result<Vec<u64>, QueryError> {
+        let rows: Vec<UidRow> = uid_statement(filter, window, sort, limit).fetch_all(&self.client).await?;
+        let mut seen = HashSet::new();
+        Ok(rows.into_iter().map(|row| row.call_uid).filter(|uid| seen.insert(*uid)).collect())
+    }
+
     /// Reads a cursor given out by [`Session::calls`] for the same order.
     pub fn call_cursor(text: &str, sort: CallSort) -> Result<Cursor, QueryError> {
         Cursor::decode(text, sort.order())
@@ -234,6 +255,23 @@ impl Session {
         }
         Ok(())
     }
+}
+
+fn uid_statement(filter: &CallFilter, window: Window, sort: CallSort, limit: u32) -> Statement {
+    let order = match sort {
+        CallSort::Worst => " ORDER BY badness DESC, call_uid DESC",
+        CallSort::Newest => " ORDER BY first_at DESC, call_uid DESC",
+        CallSort::Oldest => " ORDER BY first_at ASC, call_uid ASC",
+        CallSort::Longest => " ORDER BY duration_ms DESC NULLS LAST, call_uid DESC",
+        CallSort::Mos => " ORDER BY mos_worst ASC NULLS LAST, call_uid DESC",
+        CallSort::DelayVariation => " ORDER BY pdv_p95_worst_ms DESC NULLS LAST, call_uid DESC",
+        CallSort::Loss => " ORDER BY loss_pct_worst DESC NULLS LAST, call_uid DESC",
+    };
+    Statement::new("SELECT call_uid FROM calls")
+        .conditions(filter.conditions(window))
+        .text(order)
+        .text(" LIMIT {limit:UInt32}")
+        .value("limit", Value::Uint(u64::from(limit.clamp(1, MAX_ROWS))))
 }
 
 fn page_statement(

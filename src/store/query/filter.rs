@@ -184,7 +184,11 @@ pub struct CallFilter {
     /// The call has one of these among its diagnoses.
     pub diagnoses: Vec<DiagnosisCode>,
     pub trunk: Option<String>,
+    /// Of the first INVITE, seen from its trunk.
+    pub trunk_direction: Option<TrunkDirection>,
     pub site: Option<String>,
+    /// The last message or packet came then or later.
+    pub seen_from: Option<Timestamp>,
 }
 
 impl CallFilter {
@@ -226,13 +230,17 @@ impl CallFilter {
             && above(self.loss_above, record.loss_pct_worst)
             && (self.diagnoses.is_empty() || record.diagnoses.iter().any(|d| self.diagnoses.contains(&d.code)))
             && is(&self.trunk, &call.trunk)
+            // The direction is written when a call has ended.
+            && self.trunk_direction.is_none()
             && is(&self.site, site)
+            && self.seen_from.is_none_or(|from| record.last_at >= from)
     }
 
     /// Whether counts of calls can be narrowed so.
     pub(super) fn is_of_counts(&self) -> bool {
         let CallFilter { number, call_id, address, codec, mos_below, pdv_p95_above, loss_above, diagnoses, .. } = self;
-        number.is_none()
+        self.seen_from.is_none()
+            && number.is_none()
             && call_id.is_none()
             && address.is_none()
             && codec.is_none()
@@ -272,7 +280,12 @@ impl CallFilter {
         let clause = "hasAny(tupleElement(diagnoses, 1), {diagnoses:Array(String)})";
         names(&mut all, clause, "diagnoses", &self.diagnoses, DiagnosisCode::name);
         text(&mut all, "trunk = {trunk:String}", "trunk", &self.trunk);
+        let direction = self.trunk_direction.map(|direction| direction.name().to_owned());
+        text(&mut all, "trunk_direction = {trunk_direction:String}", "trunk_direction", &direction);
         text(&mut all, "site = {site:String}", "site", &self.site);
+        if let Some(from) = self.seen_from {
+            all.and("last_at >= fromUnixTimestamp64Nano({seen_from:Int64})", [("seen_from", Value::Int(from.0))]);
+        }
         all
     }
 }

@@ -3,6 +3,7 @@
 //! Nothing a caller sends ever becomes SQL text: statements are put together from fixed fragments, values travel
 //! as bound parameters. Every question has a bound on time span, rows, run time, memory and how many run at once.
 
+mod alerts;
 mod calls;
 mod compare;
 mod coverage;
@@ -22,6 +23,7 @@ mod stats;
 mod streams;
 mod timeline;
 
+pub use alerts::{AlertFilter, MAX_EVALUATIONS, PastAlert, PastEvaluation};
 pub use calls::{CallPage, CallRow, CallSort};
 pub use compare::{Compared, Comparison, Estimate, Figure, LEAST, Side, Verdict};
 pub use cursor::Cursor;

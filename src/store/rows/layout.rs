@@ -2,7 +2,7 @@
 //! the types of the columns, which are read off the row structs themselves. By the same widths texts are replaced in place.
 
 use super::Table;
-use super::tables::{CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, RtcpRow, SipMessageRow, StreamRow};
+use super::tables::{AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, RtcpRow, SipMessageRow, StreamRow};
 use crate::store::rowbinary::RowKey;
 use serde::de::value::Error;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};
@@ -190,6 +190,7 @@ fn shapes(table: Table) -> Vec<(&'static str, Shape)> {
     let traced = match table {
         Table::Calls => trace::<CallRow>(&mut columns),
         Table::Streams => trace::<StreamRow>(&mut columns),
+        Table::Alerts => trace::<AlertRow>(&mut columns),
         Table::CallGroups => trace::<CallGroupRow>(&mut columns),
         Table::MediaGroups => trace::<MediaGroupRow>(&mut columns),
         Table::CaptureIntervals => trace::<CaptureRow>(&mut columns),

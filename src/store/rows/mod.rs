@@ -6,12 +6,12 @@ mod media;
 mod tables;
 
 pub use layout::{RowSpan, replace_texts, row_spans};
-pub use tables::{CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, RtcpRow, SipMessageRow, StreamRow};
+pub use tables::{AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, RtcpRow, SipMessageRow, StreamRow};
 
 use super::rowbinary::{RowBinary, RowKey, Unencodable};
 use crate::groups::Group;
 use crate::model::{
-    CallGroup, CallRecord, CaptureInterval, Event, IntervalReport, Labels, MediaGroup, Party, ReleasedBy, RtcpKind,
+    AlertRecord, CallGroup, CallRecord, CaptureInterval, Event, IntervalReport, Labels, MediaGroup, Party, ReleasedBy, RtcpKind,
     RtcpRecord, SipDirection, SipMessageRecord, StreamId, StreamReport, VqSide, mapped,
 };
 use crate::units::{BUCKETS, Nanos, Timestamp};
@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 pub enum Table {
     Calls,
     Streams,
+    Alerts,
     CallGroups,
     MediaGroups,
     CaptureIntervals,
@@ -33,9 +34,10 @@ pub enum Table {
 }
 
 impl Table {
-    pub const ALL: [Table; 8] = [
+    pub const ALL: [Table; 9] = [
         Table::Calls,
         Table::Streams,
+        Table::Alerts,
         Table::CallGroups,
         Table::MediaGroups,
         Table::CaptureIntervals,
@@ -48,6 +50,7 @@ impl Table {
         match self {
             Table::Calls => "calls",
             Table::Streams => "streams",
+            Table::Alerts => "alerts",
             Table::CallGroups => "call_groups",
             Table::MediaGroups => "media_groups",
             Table::CaptureIntervals => "capture_intervals",
@@ -66,16 +69,16 @@ impl Table {
     pub fn insert_limit(self) -> InsertLimit {
         // Measured per table in docs/performance.md: about 15 MiB and 1.5 to 3 bytes for each byte of RowBinary.
         let rows = match self {
-            Table::Calls | Table::Streams | Table::CaptureIntervals => 10_000,
+            Table::Calls | Table::Streams | Table::Alerts | Table::CaptureIntervals => 10_000,
             Table::CallGroups | Table::MediaGroups => 5_000,
             Table::SipMessages | Table::RtcpReports | Table::StreamIntervals => 20_000,
         };
         InsertLimit { rows, bytes: 12 << 20 }
     }
 
-    /// One row per finished call or stream, or for many of them: delivered first, dropped last.
+    /// One row per finished call or stream, per alert, or for many of them: delivered first, dropped last.
     pub fn is_summary(self) -> bool {
-        matches!(self, Table::Calls | Table::Streams | Table::CallGroups | Table::MediaGroups)
+        matches!(self, Table::Calls | Table::Streams | Table::Alerts | Table::CallGroups | Table::MediaGroups)
     }
 }
 
@@ -101,6 +104,7 @@ pub enum Record {
     Capture(Box<CaptureInterval>),
     CallGroup(Box<CallGroup>),
     MediaGroup(Box<MediaGroup>),
+    Alert(Box<AlertRecord>),
 }
 
 impl From<Group> for Record {
@@ -136,6 +140,7 @@ impl Record {
             Record::Capture(_) => Table::CaptureIntervals,
             Record::CallGroup(_) => Table::CallGroups,
             Record::MediaGroup(_) => Table::MediaGroups,
+            Record::Alert(_) => Table::Alerts,
         }
     }
 
@@ -171,6 +176,7 @@ impl Record {
                 Record::Capture(r) => size_of_val(&**r) + r.interface.capacity() + 64 * r.outcomes.0.len(),
                 Record::CallGroup(r) => size_of_val(&**r) + groups::held_by_calls(&r.figures),
                 Record::MediaGroup(r) => size_of_val(&**r) + 2 * HISTOGRAM + groups::held_by_media(&r.figures),
+                Record::Alert(r) => size_of_val(&**r) + r.held_bytes(),
             }
     }
 
@@ -191,6 +197,7 @@ impl Record {
             Record::Capture(r) => add!(CaptureRow::new(r, labels, stored_at)),
             Record::CallGroup(r) => add!(CallGroupRow::new(r, labels, stored_at)),
             Record::MediaGroup(r) => add!(MediaGroupRow::new(r, labels, stored_at)),
+            Record::Alert(r) => add!(AlertRow::new(r, labels, stored_at)),
         }
     }
 }
@@ -427,6 +434,49 @@ impl CaptureRow {
             streams_refused: Some(capture.shedding.streams_refused),
             calls_shed: Some(capture.shedding.calls_shed),
             calls_refused: Some(capture.shedding.calls_refused),
+        }
+    }
+}
+
+impl AlertRow {
+    pub fn new(alert: &AlertRecord, labels: &Labels, stored_at: Timestamp) -> AlertRow {
+        let mut id = RowId::new(Table::Alerts, labels);
+        id.number(alert.fingerprint).time(alert.at);
+        let known = |value: Option<f64>| value.filter(|value| value.is_finite());
+        AlertRow {
+            stored_at: seconds(stored_at),
+            probe: labels.probe.clone(),
+            site: labels.site.clone(),
+            at: seconds(alert.at),
+            fingerprint: alert.fingerprint,
+            rule: alert.rule.clone(),
+            rule_hash: alert.rule_hash.clone(),
+            severity: alert.severity.clone(),
+            labels: alert.group.clone(),
+            state: alert.state.to_owned(),
+            previous: alert.previous.to_owned(),
+            judgement: alert.judgement.to_owned(),
+            measure: alert.measure.clone(),
+            unit: alert.unit.clone(),
+            fired_at: alert.fired_at.map(seconds),
+            window_from: seconds(alert.from),
+            window_to: seconds(alert.until),
+            value: known(alert.value),
+            low: known(alert.low),
+            high: known(alert.high),
+            fire_limit: known(alert.limit),
+            samples: alert.samples,
+            sample_unit: alert.sample_unit.clone(),
+            capture_loss_pct: known(Some(alert.capture_loss_pct)).unwrap_or(0.0),
+            baseline: known(alert.baseline),
+            baseline_spread: known(alert.baseline_spread),
+            peak: known(alert.peak),
+            inhibited_by: alert.inhibited_by.clone(),
+            silenced_by: alert.silenced_by.clone(),
+            error: alert.error.clone(),
+            summary: alert.summary.clone(),
+            worst_calls: alert.worst_calls.clone(),
+            row_id: id.finish(),
         }
     }
 }

@@ -458,6 +458,45 @@ pub struct CaptureRow {
     pub calls_refused: Option<u64>,
 }
 
+/// A row of `alerts`.
+#[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
+pub struct AlertRow {
+    pub stored_at: u32,
+    /// Of the evaluator, as `site`.
+    pub probe: String,
+    pub site: String,
+    pub at: u32,
+    pub fingerprint: u64,
+    pub rule: String,
+    pub rule_hash: String,
+    pub severity: String,
+    pub labels: Vec<(String, String)>,
+    pub state: String,
+    pub previous: String,
+    pub judgement: String,
+    pub measure: String,
+    pub unit: String,
+    pub fired_at: Option<u32>,
+    pub window_from: u32,
+    pub window_to: u32,
+    pub value: Option<f64>,
+    pub low: Option<f64>,
+    pub high: Option<f64>,
+    pub fire_limit: Option<f64>,
+    pub samples: u64,
+    pub sample_unit: String,
+    pub capture_loss_pct: f64,
+    pub baseline: Option<f64>,
+    pub baseline_spread: Option<f64>,
+    pub peak: Option<f64>,
+    pub inhibited_by: String,
+    pub silenced_by: String,
+    pub error: String,
+    pub summary: String,
+    pub worst_calls: Vec<u64>,
+    pub row_id: u64,
+}
+
 /// A row of `media_groups`.
 #[derive(Clone, Debug, PartialEq, Row, Serialize, Deserialize)]
 pub struct MediaGroupRow {

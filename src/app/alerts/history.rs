@@ -1,0 +1,129 @@
+//! What goes into table `alerts`: which evaluations, the way to an alert, and the calls behind it.
+
+use super::behind::CallsBehind;
+use super::silences::{self, Silence};
+use crate::alert::{Evaluation, Evaluator, State};
+use crate::alert::measure::Source;
+use crate::model::AlertRecord;
+use crate::store::query::{QueryError, Reader};
+use crate::units::{Nanos, Timestamp};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Rows of one evaluation at most: what is over it is counted. Alerts go first.
+const MAX_ROWS: usize = 5_000;
+
+/// States in which nothing is judged are stored when they change, and so often while they last.
+const UNJUDGED_EVERY: Nanos = Nanos::from_secs(3600);
+
+/// Calls behind an alert that are kept.
+const CALLS: u32 = 20;
+
+/// How long the calls behind an alert are believed while it goes on.
+const CALLS_EVERY: Nanos = Nanos::from_secs(15 * 60);
+
+/// Alerts whose calls are looked up in one evaluation, and how long that may take in all: delivery waits for it.
+const LOOKUPS: usize = 10;
+const LOOKUP_TIME: Duration = Duration::from_secs(3);
+
+/// What was stored of each group, so that no evaluation is stored twice.
+#[derive(Default)]
+pub struct History {
+    stored: BTreeMap<u64, Timestamp>,
+    calls: BTreeMap<u64, (Timestamp, Vec<u64>)>,
+}
+
+impl History {
+    /// Looks up the calls behind alerts that fire. What is not found in time is left out: an alert does not wait for it.
+    pub fn look_up(&mut self, evaluations: &[Evaluation], reader: &Reader, runtime: &tokio::runtime::Handle) {
+        let fires = |evaluation: &&Evaluation| {
+            let of_calls = evaluation.rule.measure().map(|measure| measure.source);
+            evaluation.state.is_firing()
+                && evaluation.inhibited_by.is_none()
+                && matches!(of_calls, Some(Source::Media | Source::Calls))
+        };
+        let firing: BTreeMap<u64, &Evaluation> =
+            evaluations.iter().filter(fires).map(|evaluation| (evaluation.fingerprint(), evaluation)).collect();
+        for ended in evaluations.iter().filter(|evaluation| !evaluation.state.is_firing()) {
+            self.calls.remove(&ended.fingerprint());
+        }
+        let began = Instant::now();
+        let mut asked = 0;
+        for (id, evaluation) in firing {
+            let known = self.calls.get(&id).is_some_and(|(at, _)| evaluation.at - *at < CALLS_EVERY);
+            // A window that is held or clears has no calls of its own.
+            if known || evaluation.judgement != State::Firing || asked == LOOKUPS {
+                continue;
+            }
+            let left = LOOKUP_TIME.saturating_sub(began.elapsed());
+            asked += 1;
+            let behind = CallsBehind::of(evaluation);
+            let calls = runtime.block_on(async {
+                tokio::time::timeout(left, worst(reader, &behind)).await.unwrap_or(Err(QueryError::TooSlow))
+            });
+            match calls {
+                Ok(calls) => {
+                    self.calls.insert(id, (evaluation.at, calls));
+                }
+                Err(e) => tracing::debug!(error = %e, "the calls behind an alert are not known"),
+            }
+        }
+    }
+
+    /// Identities of the worst calls behind an alert; empty when they are not known.
+    pub fn calls_of(&self, fingerprint: u64) -> &[u64] {
+        self.calls.get(&fingerprint).map_or(&[], |(_, calls)| calls)
+    }
+
+    /// The rows of some evaluations, and how many were left out.
+    pub fn rows(
+        &mut self,
+        evaluator: &Evaluator,
+        evaluations: &[Evaluation],
+        silences: &[Silence],
+    ) -> (Vec<AlertRecord>, u64) {
+        let Some(at) = evaluations.first().map(|evaluation| evaluation.at) else { return (Vec::new(), 0) };
+        let mut wanted: Vec<&Evaluation> = evaluations.iter().filter(|evaluation| self.is_stored(evaluation)).collect();
+        wanted.sort_by_key(|evaluation| (!evaluation.state.is_firing(), !evaluation.changed()));
+        let mut rows = Vec::new();
+        let mut left_out = 0;
+        for evaluation in wanted {
+            if rows.len() >= MAX_ROWS {
+                left_out += 1;
+                continue;
+            }
+            let id = evaluation.fingerprint();
+            let begins = evaluation.changed() && matches!(evaluation.previous, State::Ok | State::Few | State::NoData);
+            let told = matches!(evaluation.state, State::Pending | State::Firing | State::Keeping | State::Blind);
+            if begins && told {
+                let after = self.stored.get(&id).copied().unwrap_or(Timestamp::MIN);
+                rows.extend(evaluator.lead_up(evaluation, after).iter().map(Evaluation::record));
+            }
+            self.stored.insert(id, evaluation.at);
+            let silenced = silences::of(silences, &evaluation.rule, &evaluation.group, at);
+            rows.push(AlertRecord {
+                silenced_by: silenced.map(|silence| silence.id.clone()).unwrap_or_default(),
+                worst_calls: if evaluation.state.is_firing() { self.calls_of(id).to_vec() } else { Vec::new() },
+                ..evaluation.record()
+            });
+        }
+        self.stored.retain(|_, stored| at - *stored <= UNJUDGED_EVERY);
+        (rows, left_out)
+    }
+
+    fn is_stored(&self, evaluation: &Evaluation) -> bool {
+        let last = || self.stored.get(&evaluation.fingerprint());
+        match evaluation.state {
+            State::Ok => evaluation.changed(),
+            State::Few | State::NoData => {
+                evaluation.changed() || last().is_none_or(|last| evaluation.at - *last >= UNJUDGED_EVERY)
+            }
+            State::Pending | State::Firing | State::Keeping | State::Blind | State::Error => true,
+        }
+    }
+}
+
+async fn worst(reader: &Reader, behind: &CallsBehind) -> Result<Vec<u64>, QueryError> {
+    let session = reader.session(behind.filter.cost(), None).await?;
+    session.call_uids(&behind.filter, behind.window, behind.sort, CALLS).await
+}
