@@ -637,13 +637,11 @@ fn records_take_what_the_queue_counts() {
             record.held_bytes()
         );
     }
-    for record in
-        [
-            Record::MediaGroup(Box::new(samples::media_group(1))),
-            Record::CallGroup(Box::new(samples::call_group(1))),
-            Record::Alert(Box::new(samples::alert(1))),
-        ]
-    {
+    for record in [
+        Record::MediaGroup(Box::new(samples::media_group(1))),
+        Record::CallGroup(Box::new(samples::call_group(1))),
+        Record::Alert(Box::new(samples::alert(1))),
+    ] {
         let (copy, heap) = peak(|| record.clone());
         assert!(
             copy.held_bytes() + 4_096 >= heap,

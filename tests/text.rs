@@ -10,7 +10,8 @@ use auscult::model::Labels;
 use auscult::model::{Event, Limits, Policy, TimestampSource, TrunkMatch};
 use auscult::store::query::Reader;
 use auscult::store::rows::{
-    AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow, Table,
+    AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow,
+    Table,
 };
 use auscult::units::Timestamp;
 use axum::body::{Body, to_bytes};

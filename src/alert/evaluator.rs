@@ -311,7 +311,12 @@ impl Evaluator {
     /// Carries on the state of a group. False where there is no such rule any more, or it groups by something else.
     pub fn restore(&mut self, rule: &str, group: &[(Label, Arc<str>)], memory: Memory) -> bool {
         let by: Vec<Label> = group.iter().map(|(label, _)| *label).collect();
-        let found = self.rules.iter_mut().find(|ruled| ruled.rule.name == rule && ruled.rule.by == by);
+        let groups_so = |rule: &Rule| match rule.what {
+            // The labels of a statement are one text, and none where it has none.
+            What::Sql(_) => by.iter().all(|label| *label == Label::Statement),
+            What::Measure(_) => rule.by == by,
+        };
+        let found = self.rules.iter_mut().find(|ruled| ruled.rule.name == rule && groups_so(&ruled.rule));
         found.is_some_and(|ruled| ruled.groups.insert(group.into(), memory).is_none())
     }
 

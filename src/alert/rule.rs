@@ -210,28 +210,28 @@ fn yes() -> bool {
 
 /// One value or several.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a text or a list of texts, such as `only = { trunk = [\"a\", \"b\"] }`")]
 enum Values {
     One(String),
     Several(Vec<String>),
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as `fire = { above = 5 }`")]
 struct RawLimit {
     above: Option<f64>,
     below: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as `hits = { at_least = 3, of = 5 }`")]
 struct RawHits {
     at_least: u32,
     of: u32,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as `need = { streams = 20 }`")]
 struct RawNeed {
     streams: Option<u64>,
     calls: Option<u64>,
@@ -239,7 +239,7 @@ struct RawNeed {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as `baseline = { side = \"above\", k = 6 }`")]
 struct RawBaseline {
     side: String,
     season: Option<String>,
@@ -252,7 +252,7 @@ struct RawBaseline {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table such as `burn = { goal_pct = 99.5 }`")]
 struct RawBurn {
     goal_pct: f64,
     period: Option<String>,
@@ -352,8 +352,10 @@ impl RuleSet {
                 Ok(raw) => raw,
                 Err(e) => {
                     let what = e.message().replace('\n', " ");
-                    let key = what.split('`').nth(1).unwrap_or_default().to_owned();
-                    self.errors.push(error(line_of(&key), format!("{called}: {what}")));
+                    // The key stands in the text, or in the example of what was expected.
+                    let named = what.split('`').skip(1).step_by(2).filter_map(|part| part.split(' ').next());
+                    let line = named.map(line_of).find(|line| *line != first).unwrap_or(first);
+                    self.errors.push(error(line, format!("{called}: {what}")));
                     continue;
                 }
             };

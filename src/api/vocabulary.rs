@@ -257,7 +257,9 @@ pub(super) fn shape(name: &str) -> Option<(Option<&'static str>, &'static str)> 
     const ID: &str = "00c0ffee00c0ffee";
     Some(match name.strip_prefix("against_").unwrap_or(name) {
         "from" | "to" | "at" | "first_at" | "last_at" | "start_at" | "stop_at" | "invite_at" | "ringing_at"
-        | "answered_at" | "ended_at" | "worst_minute_at" | "seen_from" | "fired_at" | "since" => (Some("date-time"), TIME),
+        | "answered_at" | "ended_at" | "worst_minute_at" | "seen_from" | "fired_at" | "since" => {
+            (Some("date-time"), TIME)
+        }
         "id" | "call" | "retry_of" | "silenced_by" => (None, ID),
         "rule" => (None, "trunk_loss"),
         "address" => (None, "192.0.2.0/24"),

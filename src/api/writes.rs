@@ -21,7 +21,8 @@ pub(super) struct LocalWriter(());
 impl LocalWriter {
     fn check(peer: Option<&PeerAddress>, headers: &HeaderMap) -> Result<LocalWriter, ApiError> {
         let refused = |why: &str| {
-            let message = format!("{why}; until there is sign-in, only a client on the host of the probe may change something");
+            let message =
+                format!("{why}; until there is sign-in, only a client on the host of the probe may change something");
             Err(ApiError::new(StatusCode::FORBIDDEN, "not_local", message))
         };
         if !peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback()) {

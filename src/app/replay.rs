@@ -5,7 +5,8 @@
 
 use crate::model::Labels;
 use crate::store::rows::{
-    AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow, row_spans,
+    AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow,
+    row_spans,
 };
 use crate::store::spool::{Files, dead_letters, removed_rows, thaw};
 use crate::store::{Table, private};

@@ -3,7 +3,9 @@
 use super::alerts::AlertService;
 use super::config::Config;
 use super::progress::{Progress, STUCK};
-use crate::api::{AlertView, NewSilence, SilenceError, SilenceJson, Check, MetricFamily, MetricValue, Sample, Telemetry};
+use crate::api::{
+    AlertView, Check, MetricFamily, MetricValue, NewSilence, Sample, SilenceError, SilenceJson, Telemetry,
+};
 use crate::engine::EngineCounters;
 #[cfg(feature = "live")]
 use crate::engine::Missed;

@@ -46,6 +46,13 @@ fn errors_name_file_line_and_reason() {
         "r.toml:1 has a rule of this name already",
     );
     refused("name = \"x\"\nmeasure = \"loss_pct\"\nfires = { above = 1 }", 9, "unknown field `fires`");
+    refused(
+        "name = \"x\"\nmeasure = \"loss_pct\"\nfire = { above = 1 }\nneed = 20",
+        10,
+        "such as `need = { streams = 20 }`",
+    );
+    refused("name = \"x\"\nmeasure = \"loss_pct\"\nfire = 5", 9, "such as `fire = { above = 5 }`");
+    refused("name = \"x\"\nmeasure = \"loss_pct\"\nfire = { above = 1 }\nonly = { trunk = 3 }", 10, "a list of texts");
     refused("name = \"x\"\nfire = { above = 1 }", 6, "either a measure or sql");
     refused("name = \"x y\"\nmeasure = \"loss_pct\"\nfire = { above = 1 }", 7, "letters, digits and _");
     refused(

@@ -1,6 +1,6 @@
 //! Alerts of live capture, delivered to a webhook that is away at first and to a real Alertmanager.
 
-use crate::program::{Program, json, reaches};
+use crate::program::{Program, http, json, reaches};
 use crate::{engine, temporary};
 use auscult::capture::CaptureError;
 use auscult::capture::live::{LiveCapture, LiveConfig};
@@ -197,6 +197,87 @@ fn a_real_alertmanager_has_the_alert_until_it_ends() {
     write(dir.path(), "", &receivers);
     program.hang_up();
     manager.until(|alerts| alerts.is_empty());
+    let end = program.terminate();
+    assert_eq!(end.code, 0, "{end:?}");
+}
+
+/// A statement that always gives a group beyond the limit.
+const STATEMENT: &str = "[[rule]]\nname = \"busy\"\nsql = \"SELECT 'a' AS trunk, 5.0 AS value, toUInt64(10) AS samples \
+    WHERE {from:DateTime('UTC')} < {to:DateTime('UTC')}\"\nevery = \"10s\"\nwindow = \"10s\"\ndelay = \"0s\"\nneed = { samples = 1 }\nfire = { above = 1 }\n";
+
+/// Waits until `wanted` holds of what a path answers.
+fn until(api: SocketAddr, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let mut waited = Duration::ZERO;
+    loop {
+        let found = json(api, path);
+        if wanted(&found) {
+            return found;
+        }
+        assert!(waited < WAIT, "{path}: {found}");
+        std::thread::sleep(Duration::from_millis(200));
+        waited += Duration::from_millis(200);
+    }
+}
+
+#[test]
+fn a_silence_holds_the_webhook_outlives_a_crash_and_reaches_alertmanager() {
+    if !engine() || !can_capture() {
+        return;
+    }
+    let dir = temporary();
+    let Some(manager) = Alertmanager::start(dir.path()) else { return };
+    let (hook, got) = webhook(vec![]);
+    let receivers = format!(
+        "alertmanagers = [\"http://{}\"]\nwebhooks = [\"http://{hook}/x\"]\nrepeat_interval = \"1m\"\n",
+        manager.1
+    );
+    let config = write(dir.path(), STATEMENT, &receivers);
+    let mut program = Program::run(dir.path(), &["-i", "lo", "-c", &config]);
+    let api = program.api();
+    assert_eq!(got.recv_timeout(WAIT).unwrap().body["status"], "firing");
+    manager.until(|alerts| alerts.len() == 1);
+
+    // What the page sends.
+    let own = "Content-Type: application/json\r\nOrigin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n";
+    let body = r#"{"rule": "busy", "hours": 1, "reason": "carrier works on it", "by": "noc"}"#;
+    let (status, answer) = http(api, "POST", "/api/v1/alerts/silences", own, body);
+    assert_eq!(status, 201, "{answer}");
+    let begun: Value = serde_json::from_str(&answer).unwrap();
+    let id = begun["id"].as_str().unwrap().to_owned();
+    let view = json(api, "/api/v1/alerts");
+    assert_eq!((&view["alerts"][0]["silenced_by"], &view["may_silence"]), (&Value::from(id.clone()), &true.into()));
+    manager.until(|alerts| alerts.iter().all(|alert| alert["status"]["state"] == "suppressed"));
+    assert!(reaches(api, "auscult_alert_silences", 1));
+    program.kill();
+
+    // After a crash it holds, and nothing is told again, though the interval of repetitions passes.
+    let mut program = Program::run(dir.path(), &["-i", "lo", "-c", &config]);
+    let api = program.api();
+    let view = until(api, "/api/v1/alerts", |view| view["alerts"][0]["state"] == "firing");
+    assert_eq!(
+        (&view["alerts"][0]["silenced_by"], &view["silences"][0]["reason"]),
+        (&Value::from(id.clone()), &"carrier works on it".into())
+    );
+    let history = until(api, "/api/v1/alerts/history", |history| history["alerts"][0]["silenced_by"].is_string());
+    let past = &history["alerts"][0];
+    assert_eq!(
+        (&past["rule"], &past["ended_at"], &past["peak"]),
+        (&"busy".into(), &Value::Null, &5.0.into()),
+        "{past}"
+    );
+    let series = json(api, &format!("/api/v1/alerts/{}/evaluations", past["id"].as_str().unwrap()));
+    let last = series["evaluations"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["state"], &last["value"], &last["limit"]), (&"firing".into(), &5.0.into(), &1.0.into()));
+    if let Ok(told) = got.recv_timeout(Duration::from_secs(65)) {
+        panic!("a silenced alert is not repeated: {}", told.body);
+    }
+
+    // Its end is news for the webhook.
+    let (status, answer) = http(api, "DELETE", &format!("/api/v1/alerts/silences/{id}"), "", "");
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(http(api, "DELETE", &format!("/api/v1/alerts/silences/{id}"), "", "").0, 404, "it has ended");
+    assert_eq!(got.recv_timeout(WAIT).unwrap().body["status"], "firing");
+    manager.until(|alerts| alerts.iter().all(|alert| alert["status"]["state"] == "active"));
     let end = program.terminate();
     assert_eq!(end.code, 0, "{end:?}");
 }

@@ -51,7 +51,10 @@ impl CallsBehind {
             _ => CallSort::Worst,
         };
         // A call has the direction of its first INVITE, a stream its own: only sums of calls narrow by it.
-        if let (Some(direction), false) = (value(Label::TrunkDirection), evaluation.rule.measure().is_none_or(|measure| measure.source != Source::Calls)) {
+        if let (Some(direction), false) = (
+            value(Label::TrunkDirection),
+            evaluation.rule.measure().is_none_or(|measure| measure.source != Source::Calls),
+        ) {
             filter.trunk_direction = TrunkDirection::parse(&direction);
         }
         CallsBehind { filter, window: Window { from: evaluation.from - BEFORE, to: evaluation.until }, sort }

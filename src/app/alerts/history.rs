@@ -2,8 +2,8 @@
 
 use super::behind::CallsBehind;
 use super::silences::{self, Silence};
-use crate::alert::{Evaluation, Evaluator, State};
 use crate::alert::measure::Source;
+use crate::alert::{Evaluation, Evaluator, State};
 use crate::model::AlertRecord;
 use crate::store::query::{QueryError, Reader};
 use crate::units::{Nanos, Timestamp};

@@ -6,9 +6,7 @@ use super::history::History;
 use super::memory::{Active, MemoryFile, Remembered, groups_of, restore};
 use super::replayed;
 use super::silences::{self, Forwarded, Silence};
-use crate::alert::{
-    CaptureFact, Evaluation, Evaluator, Fact, Origin, Rule, State, group_text, history, labels_of,
-};
+use crate::alert::{CaptureFact, Evaluation, Evaluator, Fact, Origin, Rule, State, group_text, history, labels_of};
 use crate::api::{AlertJson, AlertView, MetricFamily, NewSilence, Sample, SilenceError, SilenceJson};
 use crate::model::{CallGroup, Labels, MediaGroup};
 use crate::store::StoreSender;
@@ -235,7 +233,12 @@ impl AlertService {
     ///
     /// # Errors
     /// States of before that cannot be read, certificates that cannot be read.
-    pub fn start(settings: Settings, data: &Path, labels: &Labels, store: StoreHandles) -> anyhow::Result<AlertService> {
+    pub fn start(
+        settings: Settings,
+        data: &Path,
+        labels: &Labels,
+        store: StoreHandles,
+    ) -> anyhow::Result<AlertService> {
         Receiver::new(&settings.receivers)?;
         let (file, remembered) = MemoryFile::open(data)?;
         let counters = Arc::new(AlertCounters::default());
@@ -570,9 +573,7 @@ impl Evaluating {
         state.active.retain(|_, active| active.ends_at.is_none_or(|ended| ended + RESOLVED_FOR.0 > at.0));
         let is_new = |key: &String, active: &Active| match before.get(key) {
             // A silence that ended over an alert that goes on makes it news.
-            Some(old) => {
-                old.ends_at != active.ends_at || old.starts_at != active.starts_at || old.told != active.told
-            }
+            Some(old) => old.ends_at != active.ends_at || old.starts_at != active.starts_at || old.told != active.told,
             None => true,
         };
         // Of silenced alerts nothing is told but the end of what was told before.

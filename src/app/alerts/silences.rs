@@ -91,9 +91,8 @@ impl Silence {
     }
 
     pub fn takes(&self, rule: &Rule, group: &GroupKey) -> bool {
-        let has = |name: &String, value: &String| {
-            group.iter().any(|(label, own)| label.name() == name && **own == **value)
-        };
+        let has =
+            |name: &String, value: &String| group.iter().any(|(label, own)| label.name() == name && **own == **value);
         (self.rule.is_empty() || self.rule == rule.name) && self.labels.iter().all(|(name, value)| has(name, value))
     }
 

@@ -2,7 +2,9 @@
 //! the types of the columns, which are read off the row structs themselves. By the same widths texts are replaced in place.
 
 use super::Table;
-use super::tables::{AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, RtcpRow, SipMessageRow, StreamRow};
+use super::tables::{
+    AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, RtcpRow, SipMessageRow, StreamRow,
+};
 use crate::store::rowbinary::RowKey;
 use serde::de::value::Error;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, SeqAccess, Visitor};

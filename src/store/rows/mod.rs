@@ -6,13 +6,15 @@ mod media;
 mod tables;
 
 pub use layout::{RowSpan, replace_texts, row_spans};
-pub use tables::{AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, RtcpRow, SipMessageRow, StreamRow};
+pub use tables::{
+    AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, RtcpRow, SipMessageRow, StreamRow,
+};
 
 use super::rowbinary::{RowBinary, RowKey, Unencodable};
 use crate::groups::Group;
 use crate::model::{
-    AlertRecord, CallGroup, CallRecord, CaptureInterval, Event, IntervalReport, Labels, MediaGroup, Party, ReleasedBy, RtcpKind,
-    RtcpRecord, SipDirection, SipMessageRecord, StreamId, StreamReport, VqSide, mapped,
+    AlertRecord, CallGroup, CallRecord, CaptureInterval, Event, IntervalReport, Labels, MediaGroup, Party, ReleasedBy,
+    RtcpKind, RtcpRecord, SipDirection, SipMessageRecord, StreamId, StreamReport, VqSide, mapped,
 };
 use crate::units::{BUCKETS, Nanos, Timestamp};
 use siphasher::sip::SipHasher24;
