@@ -12,9 +12,9 @@ const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 const CALL_ENDS_AFTER_MS = 2500;
 const LONGEST_MS = 92 * 86_400_000;
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".md": "text/plain; charset=utf-8" };
-const FILTERS = ["from", "to", "number", "call_id", "address", "codec", "state", "class", "final_code", "mos_below", "pdv_p95_above", "loss_above", "diagnosis", "trunk", "site"];
+const FILTERS = ["from", "to", "number", "call_id", "address", "codec", "state", "class", "final_code", "mos_below", "pdv_p95_above", "loss_above", "diagnosis", "trunk", "trunk_direction", "site", "seen_from"];
 /** Parameters per resource; any other is refused, as the real server does. */
-const KNOWN = { "/range": [], "/timeline": [...FILTERS, "buckets"], "/calls": [...FILTERS, "sort", "limit", "cursor"], "/stats": ["from", "to", "group_by", "bucket_s", "codec", "trunk", "site", "address"] };
+const KNOWN = { "/range": [], "/timeline": [...FILTERS, "buckets"], "/calls": [...FILTERS, "sort", "limit", "cursor"], "/alerts/history": ["from", "to", "rule", "id", "trunk", "limit"], "/stats": ["from", "to", "group_by", "bucket_s", "codec", "trunk", "site", "address"] };
 export const CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 /** Serves until `close()`. Port 0 takes a free one. */
@@ -47,6 +47,9 @@ async function answer(world, request, response) {
   const path = url.pathname.slice("/api/v1".length);
   try {
     if (path === "/live") return live(world, request, response);
+    if (path.startsWith("/alerts/silences")) return await silence(request, path, response);
+    const evaluated = path.match(/^\/alerts\/([0-9a-f]{16})\/evaluations$/);
+    if (evaluated) return send(response, 200, evaluations(url.searchParams));
     const call = path.match(/^\/calls\/([^/]+)$/);
     if (call) {
       if (!/^[0-9a-f]{16}$/.test(call[1])) throw new Refused(400, "bad_request", "id: expected 16 hex digits");
@@ -56,7 +59,7 @@ async function answer(world, request, response) {
     }
     const stray = [...url.searchParams.keys()].find((name) => !(KNOWN[path] ?? []).includes(name));
     if (stray) throw new Refused(400, "bad_request", `unknown field \`${stray}\``);
-    const of = { "/range": range, "/timeline": timeline, "/calls": calls, "/stats": stats, "/alerts": alerts }[path];
+    const of = { "/range": range, "/timeline": timeline, "/calls": calls, "/stats": stats, "/alerts": alerts, "/alerts/history": alertHistory }[path];
     if (!of) throw new Refused(404, "not_found", `no such resource: ${path}`);
     send(response, 200, of(world, url.searchParams));
   } catch (error) {
@@ -88,25 +91,83 @@ async function page(path, response) {
   }
 }
 
+let silences = [];
+
 /** One alert that fires, one pending, and one that cannot be judged; a codec's name comes from the wire. */
 export function alerts() {
-  const one = (rule, severity, state, group, summary) => ({
-    rule, severity, state, group, summary,
+  const one = (id, rule, severity, state, group, summary) => ({
+    id, rule, severity, state, group, summary,
     judgement: state === "firing" ? "firing" : state, measure: "network_loss_pct", unit: "%",
     since: state === "firing" || state === "pending" ? "2026-03-01T10:05:00Z" : null,
     from: "2026-03-01T10:00:00Z", to: "2026-03-01T10:05:00Z", value: 7.5, bound: 5.6, limit: 5, samples: 80, sample_unit: "streams",
     capture_loss_pct: state === "blind" ? 3.5 : 0, inhibited_by: null,
     description: `${summary}, over 80 streams in 5m`, calls: "/?from=2026-03-01T10%3A00%3A00Z&to=2026-03-01T10%3A05%3A00Z&sort=worst",
+    worst_calls: state === "firing" ? ["0000000000000001"] : [],
+    silenced_by: silences.find((each) => each.active && each.rule === rule)?.id ?? null,
+    rule_text: `[[rule]]\nname = "${rule}"\nmeasure = "network_loss_pct"\nfire = { above = 5 }`,
   });
   return {
     alerts: [
-      one("trunk_loss_critical", "critical", "firing", { trunk: "carrier-a", trunk_direction: "from" }, "Packet loss on carrier-a: 7.50 %"),
-      one("codec_loss", "warning", "pending", { codec: HOSTILE }, "Packet loss"),
-      one("trunk_mos", "warning", "blind", { trunk: "" }, "Speech quality on (none)"),
+      one("00000000000000a1", "trunk_loss_critical", "critical", "firing", { trunk: "carrier-a", trunk_direction: "from" }, "Packet loss on carrier-a: 7.50 %"),
+      one("00000000000000a2", "codec_loss", "warning", "pending", { codec: HOSTILE }, "Packet loss"),
+      one("00000000000000a3", "trunk_mos", "warning", "blind", { trunk: "" }, "Speech quality on (none)"),
     ],
     evaluated: true,
     rules: 27,
+    silences,
+    may_silence: true,
   };
+}
+
+/** An alert that fires and one that ended; the name of the trunk is a stranger's. */
+export function alertHistory() {
+  const one = (id, fired_at, ended_at, group) => ({
+    id, probe: "probe-1", site: "site-1", rule: "trunk_loss_critical", severity: "critical", measure: "network_loss_pct", unit: "%", group,
+    fired_at, ended_at, last_at: ended_at ?? "2026-03-01T10:05:00Z", peak: 9.25, limit: 5, samples: 80, sample_unit: "streams",
+    summary: "Packet loss: 7.50 %", inhibited_by: null, silenced_by: null, worst_calls: ["0000000000000001"],
+  });
+  return {
+    window: { from: "2026-02-22T10:05:00Z", to: "2026-03-01T10:05:00Z" },
+    alerts: [
+      one("00000000000000a1", "2026-03-01T10:05:00Z", null, { trunk: "carrier-a", trunk_direction: "from" }),
+      one("00000000000000a4", "2026-03-01T08:00:00Z", "2026-03-01T08:42:00Z", { trunk: HOSTILE }),
+    ],
+  };
+}
+
+/** An hour, once a minute: quiet, blind for five minutes, then beyond the limit. */
+export function evaluations(query) {
+  const end = Date.parse(query.get("to") ?? "2026-03-01T10:05:00Z");
+  const rows = [...Array(60).keys()].map((i) => {
+    const blind = i >= 20 && i < 25;
+    const value = blind ? null : i < 40 ? 1 + Math.sin(i / 5) / 2 : 7 + Math.sin(i);
+    return {
+      at: new Date(end - (60 - i) * 60_000).toISOString(), probe: "probe-1", state: blind ? "blind" : i < 40 ? "ok" : "firing", judgement: blind ? "blind" : i < 40 ? "ok" : "firing",
+      value, low: value === null ? null : value * 0.8, high: value === null ? null : value * 1.3, limit: 5, samples: 80, capture_loss_pct: blind ? 3.5 : 0, baseline: 1.1, baseline_spread: 0.2,
+    };
+  });
+  return { window: { from: rows[0].at, to: rows.at(-1).at }, evaluations: rows };
+}
+
+async function silence(request, path, response) {
+  if (request.method === "POST" && path === "/alerts/silences") {
+    if (request.headers["content-type"] !== "application/json") throw new Refused(415, "not_json", "the body must be JSON, with Content-Type: application/json");
+    let body = "";
+    for await (const piece of request) body += piece;
+    const asked = JSON.parse(body);
+    if (!asked.reason?.trim()) throw new Refused(400, "bad_request", "`reason` must say why: others read it");
+    const begun = {
+      id: "00000000000000b1", rule: asked.rule, labels: asked.labels, from: "2026-03-01T10:05:00Z", to: "2026-03-01T14:05:00Z",
+      reason: asked.reason, by: asked.by, active: true, forwarded: 1, refused: null,
+    };
+    silences = [begun];
+    return send(response, 201, begun);
+  }
+  if (request.method === "DELETE" && silences.length > 0) {
+    silences = silences.map((each) => ({ ...each, active: false, to: "2026-03-01T10:06:00Z" }));
+    return send(response, 200, silences[0]);
+  }
+  throw new Refused(405, "method_not_allowed", "only GET and HEAD are answered here");
 }
 
 function range(world) {
@@ -140,6 +201,7 @@ function matching(world, query) {
   return world.filter(({ call, streams }) => {
     const at = Date.parse(call.first_at);
     if (at < Date.parse(from) || at >= Date.parse(to)) return false;
+    if (text("seen_from") && Date.parse(call.last_at) < Date.parse(text("seen_from"))) return false;
     const addresses = [call.signalling_src, call.signalling_dst, ...streams.flatMap((s) => [s.src, s.dst])];
     return (
       (!number || [call.caller.user, call.callee.user].some((user) => bare(user) === number || (number.length >= 3 && bare(user).endsWith(number)))) &&

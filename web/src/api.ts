@@ -1,6 +1,6 @@
 // The API as functions. A failure is one line for the reader: the server's own where it gave one.
 
-import type { Alerts, CallDetail, CallPageOf, Range, Stats, Timeline } from "./types";
+import type { AlertEvaluations, AlertHistory, Alerts, CallDetail, CallPageOf, NewSilence, Range, Silence, Stats, Timeline } from "./types";
 
 export const API = "/api/v1";
 
@@ -14,11 +14,16 @@ export class ApiError extends Error {
   }
 }
 
-async function get<T>(path: string, query: URLSearchParams | null, signal: AbortSignal): Promise<T> {
+function get<T>(path: string, query: URLSearchParams | null, signal: AbortSignal): Promise<T> {
   const text = query?.toString() ?? "";
+  return ask<T>(`${path}${text ? `?${text}` : ""}`, { signal, headers: { accept: "application/json" } });
+}
+
+async function ask<T>(path: string, init: RequestInit): Promise<T> {
+  const signal = init.signal ?? new AbortController().signal;
   let response: Response;
   try {
-    response = await fetch(`${API}${path}${text ? `?${text}` : ""}`, { signal, headers: { accept: "application/json" } });
+    response = await fetch(`${API}${path}`, init);
   } catch (error) {
     if (signal.aborted) throw error;
     throw new ApiError(0, "unreachable", "The server does not answer. Check that auscult runs and that this host reaches it, then retry.");
@@ -43,3 +48,7 @@ export const calls = (query: URLSearchParams, signal: AbortSignal) => get<CallPa
 export const call = (id: string, signal: AbortSignal) => get<CallDetail>(`/calls/${encodeURIComponent(id)}`, null, signal);
 export const stats = (query: URLSearchParams, signal: AbortSignal) => get<Stats>("/stats", query, signal);
 export const alerts = (signal: AbortSignal) => get<Alerts>("/alerts", null, signal);
+export const alertHistory = (query: URLSearchParams, signal: AbortSignal) => get<AlertHistory>("/alerts/history", query, signal);
+export const evaluations = (id: string, query: URLSearchParams, signal: AbortSignal) => get<AlertEvaluations>(`/alerts/${encodeURIComponent(id)}/evaluations`, query, signal);
+export const beginSilence = (silence: NewSilence) => ask<Silence>("/alerts/silences", { method: "POST", headers: { accept: "application/json", "content-type": "application/json" }, body: JSON.stringify(silence) });
+export const endSilence = (id: string) => ask<Silence>(`/alerts/silences/${encodeURIComponent(id)}`, { method: "DELETE", headers: { accept: "application/json" } });

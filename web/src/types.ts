@@ -452,6 +452,7 @@ export interface LiveCall {
 
 /** A group of a rule that is not ok. */
 export interface Alert {
+  id: string;
   rule: string;
   severity: string;
   state: string;
@@ -472,10 +473,84 @@ export interface Alert {
   summary: string;
   description: string;
   calls: string;
+  worst_calls: string[];
+  silenced_by: string | null;
+  rule_text: string;
+}
+
+export interface Silence {
+  id: string;
+  rule: string;
+  labels: Record<string, string>;
+  from: string;
+  to: string;
+  reason: string;
+  by: string;
+  active: boolean;
+  forwarded: number;
+  refused: string | null;
+}
+
+export interface NewSilence {
+  rule: string;
+  labels: Record<string, string>;
+  hours: number;
+  reason: string;
+  by: string;
 }
 
 export interface Alerts {
   alerts: Alert[];
   evaluated: boolean;
   rules: number;
+  silences: Silence[];
+  may_silence: boolean;
+}
+
+/** An alert that fired, from its firing to its end. */
+export interface PastAlert {
+  id: string;
+  probe: string;
+  site: string;
+  rule: string;
+  severity: string;
+  measure: string;
+  unit: string;
+  group: Record<string, string>;
+  fired_at: string;
+  ended_at: string | null;
+  last_at: string;
+  peak: number | null;
+  limit: number | null;
+  samples: number;
+  sample_unit: string;
+  summary: string;
+  inhibited_by: string | null;
+  silenced_by: string | null;
+  worst_calls: string[];
+}
+
+export interface AlertHistory {
+  window: { from: string; to: string };
+  alerts: PastAlert[];
+}
+
+export interface AlertEvaluation {
+  at: string;
+  probe: string;
+  state: string;
+  judgement: string;
+  value: number | null;
+  low: number | null;
+  high: number | null;
+  limit: number | null;
+  samples: number;
+  capture_loss_pct: number;
+  baseline: number | null;
+  baseline_spread: number | null;
+}
+
+export interface AlertEvaluations {
+  window: { from: string; to: string };
+  evaluations: AlertEvaluation[];
 }

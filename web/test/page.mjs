@@ -122,9 +122,18 @@ test("alerts say what fires, and what cannot be judged", async () => {
       await page.getByText("No rules are evaluated.").waitFor();
     } else {
       await page.locator("article.alert.firing").first().waitFor();
-      assert.equal(await page.locator("article.alert").count(), alerts.length);
+      assert.equal(await page.locator("article.alert:not(.past)").count(), alerts.length);
       assert.match(await page.locator(".top .badge").innerText(), /^1/);
       assert.match(await page.locator("article.alert.firing").innerText(), /trunk carrier-a/);
+      await page.locator("article.alert.firing .charts canvas").waitFor();
+      assert.match(await page.locator("article.alert.firing .charts").getAttribute("aria-label"), /trunk_loss_critical: .* firing/);
+      await page.locator("article.alert.firing .rule summary").click();
+      assert.match(await page.locator("article.alert.firing .rule pre").innerText(), /fire = \{ above = 5 \}/);
+      const past = page.locator("article.alert.past");
+      assert.equal(await past.count(), 1, "one that fires is not recent");
+      assert.match(await past.innerText(), /for 42/);
+      await past.getByRole("button", { name: "Chart" }).click();
+      await past.locator(".charts canvas").waitFor();
       assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, "wider than the screen");
     }
     assert.deepEqual(await seriousViolations(page), []);
@@ -132,6 +141,24 @@ test("alerts say what fires, and what cannot be judged", async () => {
     await clean(page);
     await context.close();
   }
+});
+
+test("an alert is silenced with a reason, and the silence ended", { skip: real !== undefined }, async () => {
+  const page = await open("/alerts");
+  const firing = page.locator("article.alert.firing");
+  await firing.getByRole("button", { name: "Silence" }).click();
+  const send = firing.getByRole("button", { name: "Silence it" });
+  assert.equal(await send.isDisabled(), true, "not without a reason");
+  await firing.getByLabel("Reason, which others read").fill("<b>carrier</b> works on it");
+  assert.deepEqual(await seriousViolations(page), []);
+  await send.click();
+  await firing.getByText("Silenced until").waitFor();
+  assert.match(await page.locator(".silences").innerText(), /<b>carrier<\/b> works on it/);
+  assert.equal(await firing.getByRole("button", { name: "Silence" }).count(), 0);
+  await page.getByRole("button", { name: "End it now" }).click();
+  await page.locator(".silences .over").waitFor();
+  await firing.getByRole("button", { name: "Silence" }).waitFor();
+  await clean(page);
 });
 
 test("at 900 px no filter's name is cut, and evidence shows its figures", async () => {

@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import { createServer } from "vite";
 import { render } from "../metrics-page.js";
 import { makeWorld } from "../mock/data.mjs";
-import { alerts } from "../mock/server.mjs";
+import { alertHistory, alerts, evaluations } from "../mock/server.mjs";
 import { breaches } from "./contract.mjs";
 
 let vite;
@@ -114,6 +114,8 @@ test("the mock server keeps to the contract, to every field", () => {
   const world = makeWorld({ calls: 200 });
   for (const detail of world) assert.deepEqual(breaches("DetailJson", detail).slice(0, 3), [], detail.call.id);
   assert.deepEqual(breaches("AlertsJson", alerts()), []);
+  assert.deepEqual(breaches("AlertHistoryJson", alertHistory()), []);
+  assert.deepEqual(breaches("EvaluationsJson", evaluations(new URLSearchParams())), []);
   assert.ok(breaches("RemoteJson", { reports: "2" }).length > 1, "the check itself finds breaches");
   assert.equal(breaches("BudgetJson", { clean_max: 1, codec: 0, loss: 0, late: 0, delay: 0, more: 1 }).length, 1);
   const sides = new Set(world.flatMap(({ streams }) => streams.map(({ remote }) => remote?.loss_side ?? "unknown")));

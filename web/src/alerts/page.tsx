@@ -1,11 +1,13 @@
-// Groups of rules that are not ok: what fires, what is about to, and what cannot be judged and why.
+// Groups of rules that are not ok, alerts that were, and silences.
 
-import { useEffect } from "preact/hooks";
-import { alerts as loadAlerts } from "../api";
-import { number, plural } from "../format";
+import { useEffect, useState } from "preact/hooks";
+import { alertHistory, alerts as loadAlerts, endSilence } from "../api";
+import { duration, epochMs, number, plural } from "../format";
 import { useLoad, useTitle } from "../hooks";
 import { Failure, Notice, Time } from "../parts";
-import type { Alert } from "../types";
+import type { Alert, PastAlert, Silence } from "../types";
+import { AlertChart } from "./chart";
+import { SilenceForm } from "./silence";
 
 const EVERY_MS = 10_000;
 
@@ -23,62 +25,81 @@ const STATES: Record<string, { word: string; means: string }> = {
 export function AlertsPage() {
   useTitle("Alerts");
   const loaded = useLoad("alerts", loadAlerts);
+  const past = useLoad("alert history", (signal) => alertHistory(new URLSearchParams({ limit: "50" }), signal));
+  const reload = (): void => {
+    loaded.retry();
+    past.retry();
+  };
   useEffect(() => {
     const timer = setInterval(() => {
-      if (!document.hidden) loaded.retry();
+      if (!document.hidden) reload();
     }, EVERY_MS);
     return () => clearInterval(timer);
-  }, [loaded.retry]);
+  }, [loaded.retry, past.retry]);
   if (loaded.error) return <Failure error={loaded.error} retry={loaded.retry} />;
   if (!loaded.data) return <p class="loading">Loading …</p>;
-  const { alerts, evaluated, rules } = loaded.data;
-  if (!evaluated) {
-    return (
-      <Notice kind="empty" title="No rules are evaluated.">
-        <p>Rules are evaluated on live capture. This program replays captures, captures nothing, or has alerts turned off.</p>
-      </Notice>
-    );
-  }
+  const { alerts, evaluated, rules, silences, may_silence } = loaded.data;
   const told = alerts.filter((each) => each.state === "firing" || each.state === "keeping");
   const rest = Object.keys(STATES).filter((state) => !["firing", "keeping"].includes(state));
+  const ended = (past.data?.alerts ?? []).filter((each) => each.ended_at !== null || !told.some((now) => now.id === each.id));
   return (
     <div class="alerts">
-      <h1>
-        {told.length === 0 ? "No alert fires" : `${plural(told.length, "alert fires", "alerts fire")}`}
-        <span class="of">{plural(rules, "rule")} evaluated</span>
-      </h1>
+      {evaluated ? (
+        <h1>
+          {told.length === 0 ? "No alert fires" : `${plural(told.length, "alert fires", "alerts fire")}`}
+          <span class="of">{plural(rules, "rule")} evaluated</span>
+        </h1>
+      ) : (
+        <Notice kind="empty" title="No rules are evaluated.">
+          <p>Rules are evaluated on live capture. This program replays captures, captures nothing, or has alerts turned off.</p>
+        </Notice>
+      )}
       {told.map((each) => (
-        <One key={keyOf(each)} alert={each} />
+        <One key={each.id} alert={each} silences={silences} may={may_silence} reload={reload} />
       ))}
       {rest.map((state) => {
         const some = alerts.filter((each) => each.state === state);
         if (some.length === 0) return null;
         return (
-          <details key={state} open={state === "pending" || state === "error" || state === "blind"}>
+          <details key={state} class="of-state" open={state === "pending" || state === "error" || state === "blind"}>
             <summary>
               {STATES[state]?.word} <b>{number(some.length)}</b> <span class="of">{STATES[state]?.means}</span>
             </summary>
             {some.map((each) => (
-              <One key={keyOf(each)} alert={each} />
+              <One key={each.id} alert={each} silences={silences} may={may_silence} reload={reload} />
             ))}
           </details>
         );
       })}
+      <Silences silences={silences} may={may_silence} reload={reload} />
+      {past.error ? <Failure error={past.error} retry={past.retry} /> : <Recent alerts={ended} />}
     </div>
   );
 }
 
-function keyOf(alert: Alert): string {
-  return `${alert.rule} ${JSON.stringify(alert.group)}`;
+function groupText(group: Record<string, string>): string {
+  return (
+    Object.entries(group)
+      .map(([label, value]) => `${label.replaceAll("_", " ")} ${value || "(none)"}`)
+      .join(", ") || "all"
+  );
 }
 
-function One({ alert }: { alert: Alert }) {
-  const group = Object.entries(alert.group).map(([label, value]) => `${label.replaceAll("_", " ")} ${value || "(none)"}`);
+interface OneProps {
+  alert: Alert;
+  silences: Silence[];
+  may: boolean;
+  reload: () => void;
+}
+
+function One({ alert, silences, may, reload }: OneProps) {
+  const [asking, setAsking] = useState(false);
+  const silence = silences.find((each) => each.id === alert.silenced_by);
+  const chart = ["firing", "keeping", "pending", "blind"].includes(alert.state);
   return (
-    <article class={`alert ${alert.severity} ${alert.state}`}>
+    <article class={`alert ${alert.severity} ${alert.state}${silence ? " silenced" : ""}`}>
       <p class="head">
-        <b class="state">{STATES[alert.state]?.word ?? alert.state}</b> <span>{alert.severity}</span> <b>{alert.rule}</b>{" "}
-        <span>{group.join(", ") || "all"}</span>
+        <b class="state">{STATES[alert.state]?.word ?? alert.state}</b> <span>{alert.severity}</span> <b>{alert.rule}</b> <span>{groupText(alert.group)}</span>
         {alert.since && (
           <span>
             since <Time at={alert.since} />
@@ -88,9 +109,133 @@ function One({ alert }: { alert: Alert }) {
       <p>{alert.summary}</p>
       <p class="told">{alert.description}</p>
       {alert.inhibited_by && <p class="told">Not sent: {alert.inhibited_by} says the same.</p>}
-      <p>
-        <a href={alert.calls}>Calls of this window, worst first</a>
-      </p>
+      {silence && (
+        <p class="told">
+          Silenced until <Time at={silence.to} />: {silence.reason}
+          {silence.by && ` (${silence.by})`}
+        </p>
+      )}
+      {chart && <Chart alert={alert} open={alert.state === "firing"} to={alert.to} />}
+      <div class="actions">
+        <a href={alert.calls}>Calls behind it, worst first</a>
+        {alert.worst_calls.slice(0, 3).map((id, i) => (
+          <a key={id} href={`/calls/${id}`}>
+            Worst call {i + 1}
+          </a>
+        ))}
+        {may && !silence && (
+          <button type="button" class="plain" aria-expanded={asking} onClick={() => setAsking(!asking)}>
+            Silence
+          </button>
+        )}
+        <details class="rule">
+          <summary>Rule</summary>
+          <pre>{alert.rule_text}</pre>
+        </details>
+      </div>
+      {asking && (
+        <SilenceForm
+          alert={alert}
+          done={() => {
+            setAsking(false);
+            reload();
+          }}
+        />
+      )}
     </article>
+  );
+}
+
+/** The chart of one group, loaded when it is opened. */
+function Chart({ alert, open, to }: { alert: { id: string; rule: string; unit: string }; open: boolean; to: string }) {
+  const [isOpen, setOpen] = useState(open);
+  return (
+    <details class="chart" open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>Chart</summary>
+      {isOpen && <AlertChart alert={alert} to={to} />}
+    </details>
+  );
+}
+
+function Silences({ silences, may, reload }: { silences: Silence[]; may: boolean; reload: () => void }) {
+  const [failed, setFailed] = useState<Error | null>(null);
+  if (silences.length === 0) return null;
+  const end = (id: string): void => {
+    endSilence(id).then(
+      () => {
+        setFailed(null);
+        reload();
+      },
+      (error: Error) => setFailed(error),
+    );
+  };
+  return (
+    <section aria-label="Silences">
+      <h2>Silences</h2>
+      {failed && <Notice kind="error" title={failed.message} />}
+      <ul class="silences">
+        {silences.map((each) => (
+          <li key={each.id} class={each.active ? "" : "over"}>
+            <b>{each.rule || "every rule"}</b> {groupText(each.labels)}: {each.reason}
+            {each.by && ` (${each.by})`}, <Time at={each.from} /> to <Time at={each.to} />
+            {each.active ? "" : ", over"}
+            {each.forwarded > 0 && `, at ${plural(each.forwarded, "Alertmanager")} too`}
+            {each.refused && `; an Alertmanager refused it: ${each.refused}`}{" "}
+            {may && each.active && (
+              <button type="button" class="plain" onClick={() => end(each.id)}>
+                End it now
+              </button>
+            )}
+          </li>
+        ))}
+      </ul>
+      {!may && <p class="hint">Silences can be changed on the host of the probe only: there is no sign-in yet.</p>}
+    </section>
+  );
+}
+
+function Recent({ alerts }: { alerts: PastAlert[] }) {
+  const [open, setOpen] = useState<string | null>(null);
+  return (
+    <section aria-label="Recent alerts">
+      <h2>
+        Recent <span class="of">alerts of seven days that ended</span>
+      </h2>
+      {alerts.length === 0 && <p class="hint">None.</p>}
+      {alerts.map((each) => {
+        const key = `${each.probe} ${each.id} ${each.fired_at}`;
+        const end = each.ended_at ?? each.last_at;
+        return (
+          <article key={key} class={`alert past ${each.severity}`}>
+            <p class="head">
+              <Time at={each.fired_at} /> <span>{each.ended_at ? `for ${duration(epochMs(end) - epochMs(each.fired_at))}` : "its end is not stored"}</span> <span>{each.severity}</span> <b>{each.rule}</b>{" "}
+              <span>{groupText(each.group)}</span>
+            </p>
+            <p>
+              {each.summary}
+              {each.peak !== null && each.measure !== "sql" && (
+                <span class="told">
+                  {" "}
+                  Peak {number(each.peak, 2)} {each.unit}
+                  {each.limit !== null && `, limit ${number(each.limit, 2)} ${each.unit}`}, over {number(each.samples)} {each.sample_unit} when it fired.
+                </span>
+              )}
+            </p>
+            {(each.silenced_by || each.inhibited_by) && <p class="told">{each.silenced_by ? "It was silenced." : `Not sent: ${each.inhibited_by} said the same.`}</p>}
+            <div class="actions">
+              <button type="button" class="plain" aria-expanded={open === key} onClick={() => setOpen(open === key ? null : key)}>
+                Chart
+              </button>
+              {each.worst_calls.slice(0, 3).map((id, i) => (
+                <a key={id} href={`/calls/${id}`}>
+                  Worst call {i + 1}
+                </a>
+              ))}
+            </div>
+            {open === key && <AlertChart alert={each} from={each.fired_at} to={end} />}
+          </article>
+        );
+      })}
+    </section>
   );
 }

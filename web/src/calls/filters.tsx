@@ -75,10 +75,19 @@ export function Filters({ query, from, to }: { query: URLSearchParams; from: str
         <TextField name="final_code" label="Final code" hint="One or several: 486 or 500,503; 0 is none" query={query} />
         <TextField name="codec" label="Codec" query={query} known={known.codec} />
         <TextField name="trunk" label="Trunk" query={query} known={known.trunk} />
+        <label class="field">
+          <span>Direction</span>
+          <select value={query.get("trunk_direction") ?? ""} onChange={(event) => set({ trunk_direction: event.currentTarget.value })}>
+            <option value="">Any</option>
+            <option value="from">From the trunk</option>
+            <option value="toward">Toward it</option>
+          </select>
+        </label>
         <TextField name="site" label="Site" query={query} known={known.site} />
         <TextField name="mos_below" label="MOS below" query={query} numeric />
         <TextField name="pdv_p95_above" label="p95 over, ms" hint="95th percentile of delay variation, worst direction" query={query} numeric />
         <TextField name="loss_above" label="Loss over, %" query={query} numeric />
+        {query.get("seen_from") && <MomentField label="Seen from, UTC" value={query.get("seen_from")} onChange={(value) => set({ seen_from: value })} />}
         <button type="button" class="plain" disabled={active.length === 0} onClick={() => set(clear)}>
           Clear filters
         </button>

@@ -14,7 +14,9 @@ export const FILTERS = [
   "pdv_p95_above",
   "loss_above",
   "trunk",
+  "trunk_direction",
   "site",
+  "seen_from",
 ] as const;
 
 export type Filter = (typeof FILTERS)[number];

@@ -2,9 +2,10 @@
 
 import { useEffect } from "preact/hooks";
 import uPlot from "uplot";
-import { clock, day, epochMs, ms, percent } from "../format";
+import { clock, day, epochMs, ms, percent, plural } from "../format";
 import { useTheme, useWidth } from "../hooks";
-import type { Stats, StatsGroup } from "../types";
+import { Time } from "../parts";
+import type { PastAlert, Stats, StatsGroup } from "../types";
 
 export interface Figure {
   id: string;
@@ -51,9 +52,11 @@ interface Props {
   keys: string[];
   keyOf: (group: StatsGroup) => string;
   figure: Figure;
+  /** Alerts that fired in the window. */
+  alerts: PastAlert[];
 }
 
-export function OverTime({ series, keys, keyOf, figure }: Props) {
+export function OverTime({ series, keys, keyOf, figure, alerts }: Props) {
   const [box, width] = useWidth<HTMLDivElement>();
   const { isDark } = useTheme();
   useEffect(() => {
@@ -105,6 +108,23 @@ export function OverTime({ series, keys, keyOf, figure }: Props) {
         ],
         series: [{}, ...keys.map((_, i): uPlot.Series => ({ stroke: colour(`--line-${i}`), width: 1.75, dash: DASHES[i] ?? [], points: { show: x.length <= FEW_POINTS, size: 5, fill: colour(`--line-${i}`) }, spanGaps: false }))],
         hooks: {
+          // Alerts lie behind the lines, each as long as it fired.
+          drawClear: [
+            (self) => {
+              const { ctx, bbox } = self;
+              ctx.save();
+              for (const alert of alerts) {
+                const left = Math.max(self.valToPos(epochMs(alert.fired_at) / 1000, "x", true), bbox.left);
+                const right = Math.min(self.valToPos(epochMs(alert.ended_at ?? alert.last_at) / 1000, "x", true), bbox.left + bbox.width);
+                if (right < bbox.left || left > bbox.left + bbox.width) continue;
+                ctx.fillStyle = colour(alert.severity === "critical" ? "--error-bg" : "--warn-bg");
+                ctx.fillRect(left, bbox.top, Math.max(right - left, 2), bbox.height);
+                ctx.fillStyle = colour(alert.severity === "critical" ? "--error-line" : "--warn-line");
+                ctx.fillRect(left, bbox.top, 2, bbox.height);
+              }
+              ctx.restore();
+            },
+          ],
           setCursor: [
             (self) => {
               const target = host.parentElement?.querySelector(".legend");
@@ -122,7 +142,7 @@ export function OverTime({ series, keys, keyOf, figure }: Props) {
       host,
     );
     return () => plot.destroy();
-  }, [width, isDark, series, keys, figure]);
+  }, [width, isDark, series, keys, figure, alerts]);
   return (
     <section class="panel overtime" aria-label={`${figure.label} over time`}>
       <div class="head">
@@ -140,6 +160,18 @@ export function OverTime({ series, keys, keyOf, figure }: Props) {
         </p>
       </div>
       <div class="charts" ref={box} aria-hidden="true" />
+      {alerts.length > 0 && (
+        <details class="bands">
+          <summary>{plural(alerts.length, "alert")} in this window, as bands</summary>
+          <ul>
+            {alerts.map((alert) => (
+              <li key={`${alert.probe} ${alert.id} ${alert.fired_at}`}>
+                <Time at={alert.fired_at} /> to {alert.ended_at ? <Time at={alert.ended_at} /> : "now"}: {alert.rule}, {alert.summary}
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
     </section>
   );
 }

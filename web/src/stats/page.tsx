@@ -1,13 +1,13 @@
 // Percentiles over any grouping: a table of groups and the same figure over time.
 
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { range as loadRange, stats as loadStats } from "../api";
+import { alertHistory, range as loadRange, stats as loadStats } from "../api";
 import { changed } from "../calls/query";
 import { count, epochMs, mos, ms, number, percent, plural, scaleLong, scaleShort, UNKNOWN } from "../format";
 import { useLoad, useTitle } from "../hooks";
 import { Failure, MomentField, Notice, Term } from "../parts";
 import { navigate } from "../router";
-import type { Stats, StatsGroup } from "../types";
+import type { PastAlert, Stats, StatsGroup } from "../types";
 import { FIGURES, type Figure, figureOf, OverTime } from "./chart";
 
 const GROUPINGS = ["codec", "trunk", "trunk_direction", "site", "probe", "src", "dst"] as const;
@@ -47,6 +47,8 @@ function Groups({ query }: { query: URLSearchParams }) {
   const window = total.data?.window ?? null;
   const overTime = window ? timeQuery(asked, window, total.data?.groups.length ?? 1) : null;
   const series = useLoad(overTime?.toString() ?? null, (signal) => loadStats(overTime ?? asked, signal));
+  const bands = useLoad(window ? `bands ${bandsQuery(asked, window)}` : null, (signal) => alertHistory(bandsQuery(asked, window), signal));
+  const alerts = useMemo(() => (bands.data?.alerts ?? []).filter((each) => concerns(each, asked)), [bands.data, asked.toString()]);
   const set = (changes: Record<string, string | null>): void => navigate(changed(query, "/stats", changes));
   if (!figure) return null;
   return (
@@ -66,7 +68,7 @@ function Groups({ query }: { query: URLSearchParams }) {
           </p>
         </Notice>
       ) : (
-        <Shown stats={total.data} series={series.data} by={by} figure={figure} />
+        <Shown stats={total.data} series={series.data} by={by} figure={figure} alerts={alerts} />
       )}
     </>
   );
@@ -132,7 +134,24 @@ function Controls({ query, by, figure, window, set }: ControlsProps) {
   );
 }
 
-function Shown({ stats, series, by, figure }: { stats: Stats; series: Stats | null; by: string[]; figure: Figure }) {
+/** Alerts of the window, of the trunk asked for. */
+function bandsQuery(asked: URLSearchParams, window: { from: string; to: string } | null): URLSearchParams {
+  const out = new URLSearchParams({ limit: "100" });
+  if (window) {
+    out.set("from", window.from);
+    out.set("to", window.to);
+  }
+  const trunk = asked.get("trunk");
+  if (trunk) out.set("trunk", trunk);
+  return out;
+}
+
+/** Whether an alert is about the streams asked for: what both narrow by is the same. */
+function concerns(alert: PastAlert, asked: URLSearchParams): boolean {
+  return ["codec", "site"].every((name) => !asked.get(name) || alert.group[name] === undefined || alert.group[name]?.toLowerCase() === asked.get(name)?.toLowerCase());
+}
+
+function Shown({ stats, series, by, figure, alerts }: { stats: Stats; series: Stats | null; by: string[]; figure: Figure; alerts: PastAlert[] }) {
   const sorted = useMemo(() => [...stats.groups].sort((a, b) => (figureOf(b, figure) ?? -1) - (figureOf(a, figure) ?? -1)), [stats, figure]);
   const keys = sorted.map((group) => keyText(group.key, by));
   // Sums over streams do not know different calls.
@@ -143,7 +162,7 @@ function Shown({ stats, series, by, figure }: { stats: Stats; series: Stats | nu
   const toggle = (key: string): void => setChosen((before) => (before.includes(key) ? before.filter((each) => each !== key) : before.length < CHART_LINES ? [...before, key] : before));
   return (
     <>
-      {series && series.groups.length > 0 && <OverTime series={series} keys={chosen} keyOf={(group) => keyText(group.key, by)} figure={figure} />}
+      {series && series.groups.length > 0 && <OverTime series={series} keys={chosen} keyOf={(group) => keyText(group.key, by)} figure={figure} alerts={alerts} />}
       {(stats.truncated || series?.truncated) && (
         <Notice kind="warn" title={`More than ${number(MOST_ROWS)} rows: the rest is left out. Group by less or narrow the window.`} />
       )}
