@@ -188,6 +188,8 @@ pub struct Evaluator {
     store_lag: BTreeMap<(Arc<str>, Arc<str>), u64>,
     sql: BTreeMap<String, Result<Vec<SqlRow>, String>>,
     span: Nanos,
+    /// The first evaluation: of the time before nothing is said.
+    began: Option<Timestamp>,
 }
 
 struct Ruled {
@@ -207,6 +209,7 @@ impl Evaluator {
             store_lag: BTreeMap::new(),
             sql: BTreeMap::new(),
             span: Nanos::from_secs(3600),
+            began: None,
         };
         for rule in rules {
             let hours = match &rule.test {
@@ -323,6 +326,7 @@ impl Evaluator {
     /// Evaluates the rules that are due at `at`: groups that are not ok, were not, or are watched.
     pub fn evaluate(&mut self, at: Timestamp, out: &mut Vec<Evaluation>) {
         let first = out.len();
+        self.began.get_or_insert(at);
         for index in 0..self.rules.len() {
             if at.0.rem_euclid(self.rules[index].rule.every.0) == 0 {
                 self.evaluate_rule(index, at, out);
@@ -366,7 +370,8 @@ impl Evaluator {
     }
 
     /// What the evaluations before the time of this one found, as far as rows are still held: the way to an alert, of which nothing
-    /// was kept while all was well. Those from `after` on are left out; at most [`LEAD`], the oldest first.
+    /// was kept while all was well. Those up to `after` and those before the first evaluation are left out; at most [`LEAD`], the
+    /// oldest first.
     pub fn lead_up(&self, evaluation: &Evaluation, after: Timestamp) -> Vec<Evaluation> {
         let (rule, key) = (&evaluation.rule, &evaluation.group);
         let Some(index) = self.rules.iter().position(|ruled| Arc::ptr_eq(&ruled.rule, rule)) else { return Vec::new() };
@@ -377,7 +382,7 @@ impl Evaluator {
         let steps = LEAD.min((3600 * 1_000_000_000 / rule.every.0).max(1));
         let times = (1..=steps).rev().map(|step| evaluation.at - Nanos(step * rule.every.0));
         times
-            .filter(|at| *at > after)
+            .filter(|at| *at > after && self.began.is_some_and(|began| *at >= began))
             .map(|at| {
                 let judged = self.judge(index, key, &memory, at);
                 let state = if judged.judgement == State::Firing { State::Ok } else { judged.judgement };

@@ -127,3 +127,84 @@ async fn worst(reader: &Reader, behind: &CallsBehind) -> Result<Vec<u64>, QueryE
     let session = reader.session(behind.filter.cost(), None).await?;
     session.call_uids(&behind.filter, behind.window, behind.sort, CALLS).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::{Origin, RuleSet, SqlRow};
+
+    fn row(value: f64, samples: u64) -> Vec<SqlRow> {
+        vec![SqlRow { labels: Vec::new(), value: Some(value), bound: None, samples, drops_pct: 0.0 }]
+    }
+
+    /// States that are stored when the statement gives these values and samples, a minute each.
+    fn stored(minutes: &[(f64, u64)]) -> Vec<Vec<(&'static str, i64)>> {
+        let text = "[[rule]]\nname = \"s\"\nsql = \"SELECT 1 AS value, {from:DateTime('UTC')}, {to:DateTime('UTC')}\"\n\
+                    need = { samples = 10 }\nfire = { above = 5 }\nfor = \"2m\"\nkeep_firing_for = \"0s\"\ndelay = \"0s\"\n";
+        let set = RuleSet::parse([("r.toml", text)], Nanos::from_secs(10));
+        assert!(set.errors.is_empty(), "{:?}", set.errors);
+        let mut evaluator = Evaluator::new(set.rules);
+        let mut history = History::default();
+        let start = Timestamp::from_secs(1_790_000_040);
+        let evaluate = |(minute, (value, samples)): (usize, &(f64, u64))| {
+            let at = start + Nanos::from_secs(60 * minute as i64);
+            evaluator.sql_answer("s", Ok(row(*value, *samples)));
+            let mut evaluations = Vec::new();
+            evaluator.evaluate(at, &mut evaluations);
+            let (rows, left_out) = history.rows(&evaluator, &evaluations, &[]);
+            assert_eq!(left_out, 0);
+            rows.iter().map(|row| (row.state, (row.at - start).0 / 60_000_000_000)).collect()
+        };
+        minutes.iter().enumerate().map(evaluate).collect()
+    }
+
+    #[test]
+    fn what_matters_is_stored_at_each_evaluation_and_what_is_not_judged_by_the_hour() {
+        let mut minutes = vec![(1.0, 20), (9.0, 20), (9.0, 20), (9.0, 20), (1.0, 20), (1.0, 20), (1.0, 3)];
+        minutes.extend([(1.0, 3); 61]);
+        let stored = stored(&minutes);
+        let expected: [&[(&str, i64)]; 7] =
+            [&[], &[("pending", 1)], &[("pending", 2)], &[("firing", 3)], &[("ok", 4)], &[], &[("few", 6)]];
+        assert_eq!(stored[..7], expected);
+        let later: Vec<_> = stored[7..].concat();
+        assert_eq!(later, [("few", 66)]);
+    }
+
+    #[test]
+    fn the_way_to_an_alert_is_stored_once() {
+        let text = "[[rule]]\nname = \"shed\"\nmeasure = \"shed_count\"\nwindow = \"5m\"\nfire = { above = 0 }\nfor = \"0s\"\n\
+                    keep_firing_for = \"0s\"\ndelay = \"0s\"\n";
+        let set = RuleSet::parse([("r.toml", text)], Nanos::from_secs(10));
+        assert!(set.errors.is_empty(), "{:?}", set.errors);
+        let mut evaluator = Evaluator::new(set.rules);
+        let mut history = History::default();
+        let start = Timestamp::from_secs(1_790_000_040);
+        let mut rows = Vec::new();
+        for minute in 0..60 {
+            let at = start + Nanos::from_secs(60 * minute);
+            // Something is given up in minute 20 and in minute 35.
+            let shed = u64::from(minute == 20 || minute == 35);
+            let (length, frames) = (Nanos::from_secs(60), 1_000);
+            let fact = crate::alert::CaptureFact { start: at - length, length, frames, missed: 0, shed };
+            evaluator.fact(&crate::alert::Fact::Capture(fact), Origin { probe: "p", site: "s" }, at);
+            let mut evaluations = Vec::new();
+            evaluator.evaluate(at, &mut evaluations);
+            rows.extend(history.rows(&evaluator, &evaluations, &[]).0);
+        }
+        let minute = |row: &AlertRecord| (row.at - start).0 / 60_000_000_000;
+        let mut minutes: Vec<i64> = rows.iter().map(minute).collect();
+        let all = minutes.len();
+        minutes.sort_unstable();
+        minutes.dedup();
+        assert_eq!(minutes.len(), all, "no evaluation twice");
+        let firing: Vec<i64> = rows.iter().filter(|row| row.state == "firing").map(minute).collect();
+        assert_eq!(firing, (20..25).chain(35..40).collect::<Vec<_>>());
+        let before: Vec<i64> =
+            rows.iter().filter(|row| row.state == "ok" && row.previous == "ok").map(minute).collect();
+        assert_eq!((before.first(), before.last()), (Some(&0), Some(&34)), "{before:?}");
+        let ends: Vec<i64> =
+            rows.iter().filter(|row| row.previous == "firing" && row.state == "ok").map(minute).collect();
+        assert_eq!(ends, [25, 40]);
+        assert!(rows.iter().filter(|row| row.previous == "firing").all(|row| row.fired_at.is_some()));
+    }
+}
