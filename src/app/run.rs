@@ -14,7 +14,7 @@ use super::signals::{self, Stop};
 use super::telemetry::ProgramTelemetry;
 use crate::api::{AppState, HostPolicy, LiveFeed, app};
 use crate::http::HttpServer;
-use crate::store::endpoint::{Access, Token, reader_limits, serve_endpoint_on};
+use crate::store::endpoint::{Access, LocalSocket, Token, reader_limits, serve_endpoint_on, serve_local};
 use crate::store::library::{PINNED_SHA256, PINNED_VERSION, checksum, find_library};
 use crate::store::private;
 use crate::store::query::Reader;
@@ -226,6 +226,7 @@ async fn serve(
     let listener = tokio::net::TcpListener::from_std(doors.api)?;
     let server =
         stopping.when_it_ends("the server of the API", async move { http.serve(listener, app(state), closing).await });
+    let _socket = open_socket(config, &store);
     let token = open_store_endpoint(config, doors.store, &store, store_http, &stopping)?;
     let handover = Arc::new(Handover::default());
     let reload = Reload::new(args.config.clone(), config, token, handover.clone(), alerts.clone());
@@ -267,6 +268,16 @@ async fn serve(
         Some(failure) => bail!(failure.to_owned()),
         None => result,
     }
+}
+
+/// Lets commands of this user read the embedded store while this program has it.
+fn open_socket(config: &Config, store: &Store) -> Option<LocalSocket> {
+    let engine = store.engine()?.clone();
+    serve_local(engine, &config.store.data)
+        .inspect_err(|e| {
+            super::say(format_args!("{e}; commands such as `auscult alerts backtest` need this program stopped"))
+        })
+        .ok()
 }
 
 /// Starts the evaluation of rules over live capture. A replay has its own times: `auscult alerts backtest` is for those.

@@ -6,6 +6,8 @@
 mod alerts;
 mod api;
 #[cfg(feature = "live")]
+mod backtest;
+#[cfg(feature = "live")]
 mod cable;
 mod crash;
 mod facts;

@@ -1,5 +1,6 @@
 //! `auscult alerts`: rules listed, checked, tested, and run over history.
 
+use super::behind::CallsBehind;
 use super::{read_rules, replayed};
 use crate::alert::{
     CaptureFact, Evaluation, Evaluator, Fact, GroupKey, MEASURES, Origin, Rule, RuleSet, State, clock, group_text,
@@ -10,14 +11,15 @@ use crate::app::config::Config;
 use crate::capture::Timeline;
 use crate::engine::{Engine, Sink};
 use crate::groups::{Group, Groups};
-use crate::model::{Event, Labels, TimestampSource};
+use crate::model::{Event, Labels, RunningCall, RunningStream, StreamId, TimestampSource};
 use crate::store::Backend;
-use crate::store::query::{Cost, Reader};
+use crate::store::endpoint::local_client;
+use crate::store::query::{CallFilter, Cost, Reader, RunningList};
 use crate::units::{Nanos, Timestamp};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,6 +66,9 @@ pub struct BacktestArgs {
     /// Configuration: trunks, interval, and where the store is.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Directory of the embedded store, as for `run`. A program that runs on it is asked.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
     /// Begin, as 2026-03-01T00:00:00Z.
     #[arg(long, value_name = "TIME")]
     pub from: Option<String>,
@@ -189,6 +194,9 @@ pub struct Firing {
     pub peak: Option<f64>,
     pub unit: &'static str,
     pub description: String,
+    /// Which calls are behind it, by the window in which it fired; and the worst of them.
+    pub behind: CallsBehind,
+    pub calls: Vec<u64>,
 }
 
 /// What rules did over a span of time.
@@ -221,6 +229,8 @@ impl Log {
                         peak: evaluation.peak,
                         unit: evaluation.rule.unit(),
                         description: evaluation.told().description,
+                        behind: CallsBehind::of(evaluation),
+                        calls: Vec::new(),
                     });
                 }
                 (true, Some(index)) => self.firings[index].peak = evaluation.peak.or(self.firings[index].peak),
@@ -234,6 +244,13 @@ impl Log {
     }
 }
 
+/// Alerts whose calls are looked up, and how many of each.
+const LOOKUPS: usize = 500;
+const CALLS: u32 = 20;
+
+/// Calls of captures that are kept to be found behind alerts.
+const KEPT_CALLS: usize = 200_000;
+
 /// Facts by the time they were known.
 type Known = Vec<(Timestamp, Arc<str>, Arc<str>, OwnedGroup)>;
 
@@ -243,10 +260,14 @@ enum OwnedGroup {
 }
 
 fn backtest(args: &BacktestArgs, out: &mut impl Write) -> anyhow::Result<()> {
-    let config = match &args.config {
+    let mut config = match &args.config {
         Some(path) => Config::load(path)?,
         None => Config::default_config()?,
     };
+    if let Some(data) = &args.data {
+        config.store.data = data.clone();
+        config.store.server = None;
+    }
     let set = read_rules(&args.files, args.files.is_empty(), config.policy.interval)?;
     fail_on_errors(&set)?;
     let old = match &args.diff {
@@ -278,6 +299,10 @@ fn backtest(args: &BacktestArgs, out: &mut impl Write) -> anyhow::Result<()> {
     } else {
         over_captures(args, &config, from, to, &mut runs)?
     };
+    let unknown: usize = runs.iter().map(|(_, log)| log.firings.len().saturating_sub(LOOKUPS)).sum();
+    if unknown > 0 {
+        eprintln!("the calls behind {unknown} alerts were not looked up: more than {LOOKUPS} fired");
+    }
     let logs: Vec<Log> = runs.into_iter().map(|(_, log)| log).collect();
     match logs.as_slice() {
         [log] => write_log(log, span, args.json, out),
@@ -311,10 +336,26 @@ fn over_captures(
         labels: &'a Labels,
         groups: Groups,
         found: Vec<OwnedGroup>,
+        calls: Vec<RunningCall>,
+        codecs: HashMap<StreamId, RunningStream>,
+        forgotten: u64,
     }
     impl Sink for Collect<'_> {
         fn push(&mut self, event: Event) {
             let trunk = crate::app::feed::trunk(self.labels, &event);
+            match &event {
+                Event::CallEnded(call) if self.calls.len() < KEPT_CALLS => {
+                    let streams = call.streams.iter().filter_map(|id| self.codecs.remove(id)).collect();
+                    let record = Arc::new((**call).clone());
+                    self.calls.push(RunningCall { record, trunk: trunk.name.into(), streams });
+                }
+                Event::CallEnded(_) => self.forgotten += 1,
+                Event::StreamEnded(stream) if self.codecs.len() < KEPT_CALLS => {
+                    let (src, dst, codec) = (stream.src, stream.dst, stream.codec.clone());
+                    self.codecs.insert(stream.id, RunningStream { src, dst, codec });
+                }
+                _ => {}
+            }
             let found = &mut self.found;
             self.groups.event(&event, trunk, &mut |group| found.push(OwnedGroup::Group(group)));
             if let Event::Capture(capture) = &event {
@@ -326,7 +367,14 @@ fn over_captures(
     let policy = crate::model::Policy { keep_sip_messages: false, ..config.policy.clone() };
     let mut engine = Engine::new(config.limits.clone(), policy.clone(), 1, crate::app::random_seed());
     engine.set_source("backtest", TimestampSource::CaptureFile, timeline.resolution_ns());
-    let mut sink = Collect { labels: &config.labels, groups: Groups::new(&config.limits, &policy), found: Vec::new() };
+    let mut sink = Collect {
+        labels: &config.labels,
+        groups: Groups::new(&config.limits, &policy),
+        found: Vec::new(),
+        calls: Vec::new(),
+        codecs: HashMap::new(),
+        forgotten: 0,
+    };
     let origin = Origin { probe: &config.labels.probe, site: &config.labels.site };
     let (mut begin, mut at, mut last) = (None, Timestamp::default(), Timestamp::default());
     let add = |runs: &mut [(Evaluator, Log)], found: &mut Vec<OwnedGroup>, now: Timestamp| {
@@ -363,6 +411,18 @@ fn over_captures(
     let end = last + Nanos::from_secs(60);
     evaluate_until(runs, &mut at, end);
     let begin = begin.context("the captures have no frame in this time")?;
+    if sink.forgotten > 0 {
+        eprintln!("{} of the calls were not kept, and are not named behind alerts", sink.forgotten);
+    }
+    for firing in runs.iter_mut().flat_map(|(_, log)| log.firings.iter_mut().take(LOOKUPS)) {
+        let CallsBehind { filter, window, sort } = firing.behind.clone();
+        // The direction is not among what is kept of a call here.
+        let filter = CallFilter { trunk_direction: None, ..filter };
+        let site = config.labels.site.clone();
+        let mut found = RunningList { filter, sort, site, window, limit: CALLS as usize, after: None }.begin();
+        sink.calls.iter().for_each(|call| found.add(call.clone()));
+        firing.calls = found.end().0.iter().map(|call| call.record.uid).collect();
+    }
     Ok((begin, last))
 }
 
@@ -399,8 +459,16 @@ fn over_store(
                 cluster: server.cluster.clone(),
             },
         };
-        let store = backend.open()?;
-        let reader = Reader::new(store.reader());
+        // The embedded engine has its files for itself: a program that runs on them is asked.
+        let running = match config.store.server {
+            None => local_client(&config.store.data)?,
+            Some(_) => None,
+        };
+        let client = match running {
+            Some(client) => client,
+            None => backend.open()?.reader(),
+        };
+        let reader = Reader::new(client);
         let ask = || reader.session(Cost::Scan, None);
         // Rows of before fill the windows and baselines of the first evaluations.
         let longest = runs.iter().map(|(evaluator, _)| evaluator.span()).max().unwrap_or(Nanos(0));
@@ -433,6 +501,10 @@ fn over_store(
                 evaluate_until(runs, &mut at, end);
             }
             begin = end;
+        }
+        for firing in runs.iter_mut().flat_map(|(_, log)| log.firings.iter_mut().take(LOOKUPS)) {
+            let CallsBehind { filter, window, sort } = &firing.behind;
+            firing.calls = ask().await?.call_uids(filter, *window, *sort, CALLS).await?;
         }
         anyhow::Ok(())
     })?;
@@ -483,6 +555,7 @@ fn firing_json(firing: &Firing) -> serde_json::Value {
         "peak": firing.peak,
         "unit": firing.unit,
         "description": firing.description,
+        "calls": firing.calls.iter().map(|uid| format!("{uid:016x}")).collect::<Vec<_>>(),
     })
 }
 
@@ -490,7 +563,16 @@ fn write_firing(firing: &Firing, out: &mut impl Write) -> std::io::Result<()> {
     let lasted = firing.to.map_or_else(|| "to the end".to_owned(), |to| write_span(to - firing.from));
     let peak = firing.peak.map_or_else(String::new, |peak| format!(", peak {peak:.2} {}", firing.unit));
     let (rule, group) = (&firing.rule, crate::units::text::clean(&firing.group, usize::MAX));
-    writeln!(out, "{}  {:<8} {rule}  {group}  {lasted}{peak}", clock(firing.from), firing.severity)
+    writeln!(out, "{}  {:<8} {rule}  {group}  {lasted}{peak}", clock(firing.from), firing.severity)?;
+    match firing.calls.is_empty() {
+        true => Ok(()),
+        false => {
+            let worst: Vec<String> = firing.calls.iter().take(5).map(|uid| format!("{uid:016x}")).collect();
+            let more = firing.calls.len() - worst.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            writeln!(out, "    calls: {}{more}", worst.join(" "))
+        }
+    }
 }
 
 fn write_log(log: &Log, (from, to): (Timestamp, Timestamp), as_json: bool, out: &mut impl Write) -> anyhow::Result<()> {

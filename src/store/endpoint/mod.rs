@@ -11,12 +11,14 @@
 pub mod check;
 pub mod frames;
 mod hello;
+mod local;
 mod names;
 mod reader;
 pub mod request;
 mod run;
 
 pub use check::check;
+pub use local::{LocalSocket, SOCKET, local_client, serve_local};
 pub use request::{literal, quoted_name};
 
 use super::StoreError;
