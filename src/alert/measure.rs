@@ -1,7 +1,7 @@
 //! The closed list of what rules can measure.
 
 use super::sums::Sums;
-use crate::model::{CallClass, CallFigures, DiagnosisCode, MediaFigures, is_a_persons_outcome};
+use crate::model::{CallClass, CallFigures, DiagnosisCode, MediaFigures};
 use crate::units::{BUCKETS, DelayHistogram, SPAN_BUCKETS, span_bucket_middle};
 
 /// Rows a measure is taken from.
@@ -362,11 +362,6 @@ impl Figure {
         let diagnosed = |code: DiagnosisCode| row.diagnoses.get(code.name()).copied().unwrap_or(0);
         // Calls that were answered and ended have a duration.
         let talked = || row.duration.0.values().sum::<u64>();
-        let effective = || {
-            let persons = code(&is_a_persons_outcome);
-            let unsaid = row.cancelled.saturating_sub(code(&|code| code == 487));
-            (row.answers + persons + unsaid).min(row.attempts)
-        };
         let spans = |h: &std::collections::BTreeMap<u8, u64>, sums: &mut Sums| {
             for (bucket, count) in h {
                 sums.count(usize::from(*bucket), *count, SPAN_BUCKETS);
@@ -379,8 +374,8 @@ impl Figure {
             }
             Figure::OneWay => sums.share(diagnosed(DiagnosisCode::OneWayMedia), talked()),
             Figure::NoMedia => sums.share(diagnosed(DiagnosisCode::NoMedia), talked()),
-            Figure::SetupFailure => sums.share(row.attempts - effective(), row.attempts),
-            Figure::Ineffective => sums.share(effective(), row.attempts),
+            Figure::SetupFailure => sums.share(row.setup_failures(), row.attempts),
+            Figure::Ineffective => sums.share(row.effective(), row.attempts),
             Figure::Answered => sums.share(row.answers, row.attempts),
             Figure::NoResponse => {
                 sums.share((row.setup_timeouts + code(&|code| code == 408)).min(row.attempts), row.attempts);

@@ -5,6 +5,7 @@ use super::caller::Caller;
 use super::json::hex_id;
 use super::listeners::{ListenerPlace, Listeners};
 use super::metrics::MetricFamily;
+use crate::groups::Group;
 use crate::live::{LiveCall, LiveView, Snapshot};
 use crate::model::{Event as Fact, Limits, RunningCall};
 use crate::store::query::{Cursor, RunningList};
@@ -104,6 +105,11 @@ impl LiveFeed {
             // An error only says that nobody listens.
             let _ = self.changes.send(change);
         }
+    }
+
+    /// Folds the sums of one group in.
+    pub fn publish_group(&self, group: &Group) {
+        self.view().group(group);
     }
 
     /// What came after the event with this `id`; `None` where it is none of this run.

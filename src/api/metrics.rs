@@ -1,15 +1,17 @@
-//! `/metrics`: OpenMetrics text of what was folded from events and of what the program adds.
+//! `/metrics`: what was folded from events and what the program adds, as Prometheus text or as OpenMetrics.
 
 use super::AppState;
-use crate::live::{DelayTotals, LiveView};
-use crate::units::{BUCKETS, DelayHistogram, bucket_bounds_ns};
+use crate::live::{DelayTotals, LiveView, SpanTotals, TrunkLabel, TrunkTotals};
+use crate::model::{CallClass, CallState, DiagnosisCode};
+use crate::units::{DelayHistogram, bucket_bounds_ns, span_bucket_bounds_ns, span_bucket_middle};
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 
 /// One metric with all its label combinations. Labels must be bounded: never numbers, Call-IDs or addresses.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,18 +51,70 @@ impl Sample {
     }
 }
 
-/// Counters and gauges of the probe as OpenMetrics text; the figures since the start, with bounded labels only.
+/// Counters and gauges of the probe; the figures since the start unless they say otherwise, with bounded labels only. Prometheus
+/// text (0.0.4), or OpenMetrics (1.0.0) for clients whose `Accept` prefers it.
 #[utoipa::path(get, path = "/metrics", tag = "operations",
-    responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
-pub(super) async fn render(State(state): State<AppState>) -> Response {
-    let mut families = of_view(&state.live.view());
+    responses((status = 200, content(
+        (String = "text/plain; version=0.0.4"),
+        (String = "application/openmetrics-text; version=1.0.0"),
+    ))))]
+pub(super) async fn render(State(state): State<AppState>, headers: HeaderMap) -> Response {
+    let mut families = {
+        let view = state.live.view();
+        let mut families = of_view(&view);
+        families.extend(of_trunks(view.of_trunks()));
+        families
+    };
     families.extend(state.live.families());
     families.extend(state.telemetry.families());
+    let openmetrics = prefers_openmetrics(&headers);
     match encode(families) {
-        Ok(text) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
-            .into_response(),
+        Ok((text, _)) if openmetrics => with_type("application/openmetrics-text; version=1.0.0; charset=utf-8", text),
+        Ok((text, counters)) => {
+            with_type("text/plain; version=0.0.4; charset=utf-8", as_prometheus_text(&text, &counters))
+        }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+fn with_type(kind: &'static str, text: String) -> Response {
+    ([(header::CONTENT_TYPE, kind), (header::VARY, "accept")], text).into_response()
+}
+
+/// Whether `Accept` names OpenMetrics with a weight no lower than that of plain text.
+fn prefers_openmetrics(headers: &HeaderMap) -> bool {
+    let accept: Vec<&str> = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let weight = |wanted: &str| {
+        let of_one = |range: &str| {
+            let mut parts = range.split(';').map(str::trim);
+            let named = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case(wanted));
+            let weight = parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok());
+            named.then_some(weight.unwrap_or(1.0))
+        };
+        accept.iter().flat_map(|value| value.split(',')).filter_map(of_one).fold(0.0, f32::max)
+    };
+    let openmetrics = weight("application/openmetrics-text");
+    openmetrics > 0.0 && openmetrics >= weight("text/plain")
+}
+
+/// OpenMetrics text in the form that came before it: the names of counters have their suffix in `HELP` and `TYPE` too, and there is
+/// no mark of the end. Help texts here have neither quotes nor line breaks, which the two escape differently.
+fn as_prometheus_text(text: &str, counters: &[&str]) -> String {
+    let mut out = String::with_capacity(text.len() + 8 * counters.len());
+    for line in text.lines().filter(|line| *line != "# EOF") {
+        let about = line.strip_prefix("# HELP ").or_else(|| line.strip_prefix("# TYPE "));
+        match about.and_then(|rest| rest.split_once(' ')) {
+            Some((name, rest)) if counters.contains(&name) => {
+                out.push_str(&line[..7]);
+                out.push_str(name);
+                out.push_str("_total ");
+                out.push_str(rest);
+            }
+            _ => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
 }
 
 fn of_view(view: &LiveView) -> Vec<MetricFamily> {
@@ -73,9 +127,15 @@ fn of_view(view: &LiveView) -> Vec<MetricFamily> {
         by_reason.map(|(reason, n)| Sample::counter([("interface", interface), ("reason", reason)], *n))
     });
     let shed = totals.shedding.counts().map(|(what, n)| Sample::counter([("what", what)], n));
-    let states = totals.calls_ended.iter().map(|(state, n)| Sample::counter([("state", state)], *n)).collect();
-    let classes = totals.calls_by_class.iter().map(|(class, n)| Sample::counter([("class", class)], *n)).collect();
-    let verdicts = totals.calls_bad.iter().map(|(code, n)| Sample::counter([("diagnosis", code)], *n)).collect();
+    // Counters of closed lists are there from the start: a rate over one that appears with its first event misses that event.
+    let closed = |label, names: Vec<&'static str>, counted: &BTreeMap<&'static str, u64>| {
+        let count = |name: &&'static str| Sample::counter([(label, *name)], counted.get(name).copied().unwrap_or(0));
+        names.iter().map(count).collect()
+    };
+    let states = closed("state", CallState::ALL.map(CallState::name).to_vec(), &totals.calls_ended);
+    let classes = closed("class", CallClass::ALL.map(CallClass::name).to_vec(), &totals.calls_by_class);
+    let codes = DiagnosisCode::ALL.iter().map(|code| code.name()).chain(["none"]).collect();
+    let verdicts = closed("diagnosis", codes, &totals.calls_bad);
     let delay = totals.delay.iter().map(|((codec, trunk), totals)| Sample {
         labels: vec![("codec", (*codec).to_owned()), ("trunk", trunk.clone())],
         value: histogram(totals),
@@ -123,19 +183,160 @@ fn of_view(view: &LiveView) -> Vec<MetricFamily> {
     ]
 }
 
+/// What each trunk did. Each direction stands by itself.
+fn of_trunks(trunks: &TrunkTotals) -> Vec<MetricFamily> {
+    let labelled = |label: &TrunkLabel, more: &[(&'static str, &str)], value| Sample {
+        labels: [("trunk", label.0.as_str()), ("trunk_direction", label.1)]
+            .iter()
+            .chain(more)
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect(),
+        value,
+    };
+    let mut families: Vec<MetricFamily> = Vec::new();
+    let mut add = |name, help, sample: Sample| match families.iter_mut().find(|family| family.name == name) {
+        Some(family) => family.samples.push(sample),
+        None => families.push(MetricFamily { name, help, samples: vec![sample] }),
+    };
+    for (label, minute) in trunks.last_minute() {
+        let gauge = |more: &[(&'static str, &str)], value: f64| labelled(label, more, MetricValue::Gauge(value));
+        add(
+            "auscult_last_minute_streams",
+            "RTP streams present in an interval of the last minute, the most",
+            gauge(&[], minute.streams as f64),
+        );
+        for (percentile, q) in [("50", 0.5), ("95", 0.95), ("99", 0.99)] {
+            if let Some(pdv) = minute.pdv.quantile(q) {
+                let sample = gauge(&[("percentile", percentile)], pdv.as_secs_f64());
+                add(
+                    "auscult_last_minute_delay_variation_seconds",
+                    "Delay variation of packets of the last minute (RFC 5481)",
+                    sample,
+                );
+            }
+            if let Some(jitter) = minute.jitter.quantile(q) {
+                let sample = gauge(&[("percentile", percentile)], jitter.as_secs_f64());
+                let help = "Mean interarrival jitter (RFC 3550) of each stream in each interval of the last minute";
+                add("auscult_last_minute_jitter_seconds", help, sample);
+            }
+        }
+        let ratio = |part: u64, of: u64| (of > 0).then(|| part as f64 / of as f64);
+        for (by, lost) in [("network", minute.lost_network), ("capture", minute.lost_capture)] {
+            if let Some(ratio) = ratio(lost, minute.expected) {
+                add(
+                    "auscult_last_minute_loss_ratio",
+                    "Share of expected packets of the last minute that the network lost, and that the capture lost",
+                    gauge(&[("by", by)], ratio),
+                );
+            }
+        }
+        if let Some(ratio) = ratio(minute.late_60, minute.pdv.total()) {
+            add(
+                "auscult_last_minute_late_ratio",
+                "Share of packets of the last minute too late for a jitter buffer of 60 ms",
+                gauge(&[("buffer_ms", "60")], ratio),
+            );
+        }
+        if let Some(ratio) = ratio(minute.mos_under_3_6, minute.rated) {
+            add(
+                "auscult_last_minute_mos_under_3_6_ratio",
+                "Share of rated stream intervals of the last minute with a listening MOS under 3.6",
+                gauge(&[], ratio),
+            );
+        }
+        for (what, calls) in
+            [("attempts", minute.attempts), ("answers", minute.answers), ("setup_failures", minute.setup_failures)]
+        {
+            add(
+                "auscult_last_minute_calls",
+                "Call attempts with a final response in the last minute, those answered, and those that failed other than by what a person decides",
+                gauge(&[("what", what)], calls as f64),
+            );
+        }
+    }
+    for (label, since) in trunks.since_start() {
+        let counter = |more: &[(&'static str, &str)], value: u64| labelled(label, more, MetricValue::Counter(value));
+        add(
+            "auscult_trunk_packets_expected",
+            "RTP packets that should have come, by trunk",
+            counter(&[], since.expected),
+        );
+        for (by, lost) in [("network", since.lost_network), ("capture", since.lost_capture)] {
+            add(
+                "auscult_trunk_packets_lost",
+                "RTP packets lost, by trunk and by who lost them",
+                counter(&[("by", by)], lost),
+            );
+        }
+        add("auscult_trunk_attempts", "Call attempts with a final response, by trunk", counter(&[], since.attempts));
+        add("auscult_trunk_answers", "Call attempts that were answered, by trunk", counter(&[], since.answers));
+        add(
+            "auscult_trunk_setup_failures",
+            "Call attempts that neither were answered nor ended by what a person decides, by trunk",
+            counter(&[], since.setup_failures),
+        );
+        for class in CallClass::ALL {
+            let calls = since.ended.get(class.name()).copied().unwrap_or(0);
+            add(
+                "auscult_trunk_calls_ended",
+                "Calls that ended, by trunk and class",
+                counter(&[("class", class.name())], calls),
+            );
+        }
+        add(
+            "auscult_trunk_jitter_seconds",
+            "Mean interarrival jitter (RFC 3550) of each stream in each interval, by trunk",
+            labelled(label, &[], histogram(&since.jitter)),
+        );
+        add(
+            "auscult_trunk_post_dial_delay_seconds",
+            "INVITE to the first response that is not 100, by trunk",
+            labelled(label, &[], spans(&since.pdd)),
+        );
+        add("auscult_trunk_setup_seconds", "INVITE to 2xx, by trunk", labelled(label, &[], spans(&since.setup)));
+        for (scale, mos) in &since.mos {
+            add(
+                "auscult_trunk_mos",
+                "Listening MOS (G.107) of each stream in each interval, by trunk and scale",
+                labelled(label, &[("mos_scale", scale)], mos_histogram(mos)),
+            );
+        }
+    }
+    families
+}
+
 /// Upper bounds at octaves from 0.5 ms to 4.3 s: they are bounds of the stored histogram too, so counts are exact.
 fn histogram(totals: &DelayTotals) -> MetricValue {
-    const FIRST_NS: u64 = 1 << 19;
+    octaves(&totals.counts, 1 << 19, bucket_bounds_ns, |bucket| DelayHistogram::middle(bucket).as_secs_f64())
+}
+
+/// As [`histogram`], from 34 ms to 137 s: set-up times are longer than delays.
+fn spans(totals: &SpanTotals) -> MetricValue {
+    const LAST_NS: u64 = 1 << 37;
+    let bounds = |bucket| match span_bucket_bounds_ns(bucket) {
+        (low, high) if high > LAST_NS => (low, u64::MAX),
+        bounds => bounds,
+    };
+    octaves(&totals.0, 1 << 25, bounds, |bucket| span_bucket_middle(bucket as u8).as_secs_f64())
+}
+
+/// A histogram with a bound at each power of two of nanoseconds from `first` on that is a bound of a bucket.
+fn octaves(
+    counts: &[u64],
+    first_ns: u64,
+    bounds: impl Fn(usize) -> (u64, u64),
+    middle: impl Fn(usize) -> f64,
+) -> MetricValue {
     let mut buckets: Vec<(f64, u64)> = Vec::new();
     let mut sum = 0.0;
     let mut pending = 0;
-    for (bucket, count) in totals.counts.iter().enumerate() {
-        let (_, high) = bucket_bounds_ns(bucket);
+    for (bucket, count) in counts.iter().enumerate() {
+        let (_, high) = bounds(bucket);
         pending += count;
-        sum += DelayHistogram::middle(bucket).as_secs_f64() * *count as f64;
-        if bucket + 1 == BUCKETS {
+        sum += middle(bucket) * *count as f64;
+        if bucket + 1 == counts.len() {
             buckets.push((f64::INFINITY, pending));
-        } else if high >= FIRST_NS && high.is_power_of_two() {
+        } else if high >= first_ns && high.is_power_of_two() {
             buckets.push((high as f64 / 1e9, pending));
             pending = 0;
         }
@@ -143,12 +344,33 @@ fn histogram(totals: &DelayTotals) -> MetricValue {
     MetricValue::Histogram { sum, buckets }
 }
 
-fn encode(families: Vec<MetricFamily>) -> Result<String, std::fmt::Error> {
+/// Upper bounds of MOS; those below which users are dissatisfied (3.6 and 3.1) are told by hundredths: 3.59 is the largest below.
+const MOS_BOUNDS: [u16; 9] = [200, 250, 309, 330, 359, 380, 400, 420, 440];
+
+fn mos_histogram(mos: &BTreeMap<u16, u64>) -> MetricValue {
+    let between = |low: u16, high: u16| mos.iter().filter(|(at, _)| **at > low && **at <= high).map(|(_, n)| n).sum();
+    let mut low = 0;
+    let mut buckets = Vec::new();
+    for high in MOS_BOUNDS {
+        buckets.push((f64::from(high) / 100.0, between(low, high)));
+        low = high;
+    }
+    buckets.push((f64::INFINITY, between(low, u16::MAX)));
+    let sum = mos.iter().map(|(at, n)| f64::from(*at) / 100.0 * *n as f64).sum();
+    MetricValue::Histogram { sum, buckets }
+}
+
+/// OpenMetrics text, and which families are counters.
+fn encode(families: Vec<MetricFamily>) -> Result<(String, Vec<&'static str>), std::fmt::Error> {
+    let is_counter = |family: &&MetricFamily| {
+        family.samples.first().is_some_and(|sample| matches!(sample.value, MetricValue::Counter(_)))
+    };
+    let counters = families.iter().filter(is_counter).map(|family| family.name).collect();
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Families(families)));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
-    Ok(out)
+    Ok((out, counters))
 }
 
 #[derive(Debug)]
@@ -193,6 +415,7 @@ fn write(metric: &mut MetricEncoder<'_>, value: &MetricValue) -> Result<(), std:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::BUCKETS;
 
     #[test]
     fn text_form() {
@@ -218,7 +441,47 @@ mod tests {
             "auscult_calls 2.0\n",
             "# EOF\n",
         );
-        assert_eq!(text.as_deref(), Ok(expected));
+        let (text, counters) = text.unwrap();
+        assert_eq!(text, expected);
+        let plain = expected.replace("_rows Rows", "_rows_total Rows").replace("_rows counter", "_rows_total counter");
+        assert_eq!(as_prometheus_text(&text, &counters), plain.replace("# EOF\n", ""));
+    }
+
+    #[test]
+    fn openmetrics_is_for_those_who_ask_for_it() {
+        let prefers = |accept: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            accept.map(|accept| headers.insert(header::ACCEPT, accept.parse().unwrap()));
+            prefers_openmetrics(&headers)
+        };
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+                          text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        assert!(prefers(Some(prometheus)) && prefers(Some("application/openmetrics-text")));
+        for accept in [
+            None,
+            Some("*/*"),
+            Some("text/html,application/xhtml+xml"),
+            Some("text/plain;version=0.0.4;q=0.5,application/openmetrics-text;q=0.4"),
+            Some("application/openmetrics-text;q=0"),
+        ] {
+            assert!(!prefers(accept), "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn bounds_of_mos_and_of_spans_keep_every_count() {
+        let mos: BTreeMap<u16, u64> = (100..=450).map(|mos| (mos, 1)).collect();
+        let MetricValue::Histogram { buckets, sum } = mos_histogram(&mos) else { unreachable!("a histogram") };
+        assert_eq!(buckets.iter().map(|(_, n)| n).sum::<u64>(), 351);
+        assert!((sum / 351.0 - 2.75).abs() < 1e-9);
+        let below_3_6: u64 = buckets.iter().filter(|(le, _)| *le < 3.6).map(|(_, n)| n).sum();
+        assert_eq!(below_3_6, 260);
+        let mut totals = SpanTotals::default();
+        totals.0.fill(1);
+        let MetricValue::Histogram { buckets, .. } = spans(&totals) else { unreachable!("a histogram") };
+        assert_eq!(buckets.iter().map(|(_, n)| n).sum::<u64>(), totals.0.len() as u64);
+        assert_eq!((buckets.len(), buckets[0].0), (14, 0.033_554_432));
+        assert!(buckets.is_sorted_by(|a, b| a.0 < b.0));
     }
 
     #[test]

@@ -414,6 +414,7 @@ impl Outlet {
     fn hand_over_groups(&mut self, groups: Vec<Group>) {
         self.telemetry.grouped_as_other(self.groups.in_other());
         for group in groups {
+            self.live.publish_group(&group);
             if let Some(alerts) = &self.alerts {
                 alerts.send(match &group {
                     Group::Media(group) => OwnedFact::Media(group.clone()),

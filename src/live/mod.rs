@@ -4,9 +4,12 @@
 //! by fixed caps on every label.
 
 mod totals;
+mod trunks;
 
 pub use totals::{DelayTotals, Totals};
+pub use trunks::{SpanTotals, TrunkLabel, TrunkMinute, TrunkSince, TrunkTotals};
 
+use crate::groups::Group;
 use crate::model::{CallClass, CallRecord, CallState, Event, Limits, RunningCall, RunningStream, StreamId};
 use crate::units::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -53,6 +56,7 @@ pub struct LiveView {
     trunks: BTreeSet<Arc<str>>,
     frame_rates: BTreeMap<String, f64>,
     totals: Totals,
+    of_trunks: TrunkTotals,
     max_calls: usize,
     max_streams: usize,
 }
@@ -73,6 +77,7 @@ impl LiveView {
             trunks: BTreeSet::new(),
             frame_rates: BTreeMap::new(),
             totals: Totals::default(),
+            of_trunks: TrunkTotals::default(),
             max_calls: limits.calls,
             max_streams: limits.streams,
         }
@@ -126,6 +131,7 @@ impl LiveView {
             }
             Event::Capture(capture) => {
                 self.see(capture.start + capture.length);
+                self.of_trunks.advance(capture.start);
                 let known = self.frame_rates.contains_key(&capture.interface);
                 if capture.length.0 > 0 && (known || self.frame_rates.len() < MAX_INTERFACES) {
                     let rate = capture.frames as f64 / capture.length.as_secs_f64();
@@ -168,6 +174,15 @@ impl LiveView {
     fn running(&self, record: &Arc<CallRecord>, trunk: &Arc<str>) -> RunningCall {
         let streams = record.streams.iter().filter_map(|id| self.streams.get(id)).cloned().collect();
         RunningCall { record: record.clone(), trunk: trunk.clone(), streams }
+    }
+
+    /// Takes the sums of one group in.
+    pub fn group(&mut self, group: &Group) {
+        self.of_trunks.add(group);
+    }
+
+    pub fn of_trunks(&self) -> &TrunkTotals {
+        &self.of_trunks
     }
 
     pub fn totals(&self) -> &Totals {

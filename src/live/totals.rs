@@ -26,7 +26,7 @@ impl Default for DelayTotals {
 }
 
 impl DelayTotals {
-    fn add(&mut self, histogram: &DelayHistogram) {
+    pub(super) fn add(&mut self, histogram: &DelayHistogram) {
         for (total, count) in self.counts.iter_mut().zip(histogram.trimmed()) {
             *total += u64::from(*count);
         }
@@ -97,7 +97,7 @@ impl Totals {
 }
 
 /// The label itself while it is known or there is room, `other` from then on.
-fn bounded<'a>(label: &str, most: usize, known: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn bounded<'a>(label: &str, most: usize, known: impl Iterator<Item = &'a str>) -> String {
     let mut seen: Vec<&str> = known.collect();
     seen.sort_unstable();
     seen.dedup();

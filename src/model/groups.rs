@@ -129,6 +129,23 @@ impl SpanHistogram {
     }
 }
 
+impl CallFigures {
+    /// Attempts that were answered, or ended by what a person or a directory decides (the numerator of NER, E.425).
+    pub fn effective(&self) -> u64 {
+        let code = |wanted: &dyn Fn(u16) -> bool| -> u64 {
+            self.final_codes.iter().filter(|(code, _)| wanted(**code)).map(|(_, n)| n).sum()
+        };
+        let persons = code(&super::is_a_persons_outcome);
+        let unsaid = self.cancelled.saturating_sub(code(&|code| code == 487));
+        (self.answers + persons + unsaid).min(self.attempts)
+    }
+
+    /// All other attempts.
+    pub fn setup_failures(&self) -> u64 {
+        self.attempts - self.effective()
+    }
+}
+
 /// What is counted over calls. Attempts, with all that their final response tells, count in the interval of that response; what
 /// only the end tells counts in the interval of the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

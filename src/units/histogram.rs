@@ -108,6 +108,11 @@ pub fn span_bucket_middle(bucket: u8) -> Nanos {
     SPANS.middle(usize::from(bucket))
 }
 
+/// Lower (inclusive) and upper (exclusive) bound of a bucket of spans in nanoseconds; the last has no upper bound (`u64::MAX`).
+pub fn span_bucket_bounds_ns(bucket: usize) -> (u64, u64) {
+    SPANS.bounds_ns(bucket)
+}
+
 /// The bucket a delay falls into. Negative delays count as zero.
 #[inline]
 pub fn bucket_of(delay: Nanos) -> usize {

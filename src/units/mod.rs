@@ -11,8 +11,8 @@ mod time;
 
 pub use hash::{Seeded, SeededHasher};
 pub use histogram::{
-    BUCKETS, DelayHistogram, HISTOGRAM_VERSION, SPAN_BUCKETS, bucket_bounds_ns, bucket_of, span_bucket_middle,
-    span_bucket_of,
+    BUCKETS, DelayHistogram, HISTOGRAM_VERSION, SPAN_BUCKETS, bucket_bounds_ns, bucket_of, span_bucket_bounds_ns,
+    span_bucket_middle, span_bucket_of,
 };
 pub use time::{Nanos, NtpTime, Timestamp};
 

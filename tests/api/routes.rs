@@ -2,8 +2,12 @@
 
 use crate::world::{World, call, get, send, service, service_over};
 use auscult::api::{LiveFeed, openapi_json};
+use auscult::groups::Group;
 use auscult::http::PeerAddress;
-use auscult::model::{CallRecord, CallState, Diagnosis, DiagnosisCode, Event, Limits};
+use auscult::model::{
+    CallRecord, CallState, Diagnosis, DiagnosisCode, Event, GroupPart, GroupTrunk, Limits, MediaFigures, MediaGroup,
+    TrunkDirection,
+};
 use auscult::store::budget::{
     ENGINE_BASE_BYTES, ENGINE_MEMORY_BYTES, INSERT_MEMORY_BYTES, LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES,
     SCANS_AT_ONCE,
@@ -11,7 +15,7 @@ use auscult::store::budget::{
 use auscult::store::chdb::EngineLimits;
 use auscult::store::endpoint::Access;
 use auscult::store::query::{Cost, Reader};
-use auscult::units::Timestamp;
+use auscult::units::{Nanos, Timestamp};
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use clickhouse::Client;
@@ -432,19 +436,59 @@ fn changed(uid: u64, state: CallState, diagnosis: Option<DiagnosisCode>) -> Even
 async fn metrics_carry_totals_and_nothing_personal() {
     let live = Arc::new(LiveFeed::new(&Limits::default()));
     live.publish(&changed(1, CallState::Established, Some(DiagnosisCode::NoMedia)), "");
+    let trunk = GroupTrunk { name: "carrier \"a\"".into(), direction: Some(TrunkDirection::From) };
+    let mut figures = MediaFigures { streams: 3, expected: 1_000, lost_network: 50, ..MediaFigures::default() };
+    figures.mos = [(350, 1), (440, 2)].into();
+    figures.pdv.record(Nanos::from_millis(20));
+    live.publish_group(&Group::Media(Box::new(MediaGroup {
+        start: Timestamp::from_secs(0),
+        length: Nanos::from_secs(10),
+        trunk,
+        codec: "PCMU".into(),
+        mos_scale: "nb",
+        part: GroupPart::default(),
+        figures,
+    })));
     let router = service(Client::default(), live, true);
     let answer = get(&router, "/metrics").await;
-    assert!(
-        answer.headers[header::CONTENT_TYPE].to_str().unwrap_or_default().starts_with("application/openmetrics-text")
-    );
+    let kind =
+        |answer: &crate::world::Answer| answer.headers[header::CONTENT_TYPE].to_str().unwrap_or_default().to_owned();
+    assert_eq!(kind(&answer), "text/plain; version=0.0.4; charset=utf-8");
     assert!(answer.text.contains("\nauscult_calls 1.0\n"), "{}", answer.text);
-    assert!(
-        answer.text.contains("auscult_store_rows_total{table=\"calls\",state=\"delivered\"} 12"),
-        "{}",
-        answer.text
-    );
-    assert!(answer.text.ends_with("# EOF\n"));
+    for line in [
+        "auscult_store_rows_total{table=\"calls\",state=\"delivered\"} 12",
+        "# TYPE auscult_store_rows_total counter",
+        "auscult_last_minute_streams{trunk=\"carrier \\\"a\\\"\",trunk_direction=\"from\"} 3.0",
+        "auscult_last_minute_loss_ratio{trunk=\"carrier \\\"a\\\"\",trunk_direction=\"from\",by=\"network\"} 0.05",
+        "auscult_trunk_mos_count{trunk=\"carrier \\\"a\\\"\",trunk_direction=\"from\",mos_scale=\"nb\"} 3",
+        // There before the first call ends: a rate over a counter that appears with its first event misses it.
+        "auscult_calls_ended_total{state=\"failed\"} 0",
+        "auscult_calls_bad_total{diagnosis=\"one_way_media\"} 0",
+    ] {
+        assert!(answer.text.lines().any(|own| own == line), "{line}\n{}", answer.text);
+    }
+    assert!(!answer.text.contains("# EOF"));
     assert!(!answer.text.contains("4917") && !answer.text.contains("198.51"), "{}", answer.text);
+    let asked = Request::get("/metrics").header(header::HOST, "localhost");
+    let openmetrics = send(&router, asked.header(header::ACCEPT, "application/openmetrics-text")).await;
+    assert_eq!(kind(&openmetrics), "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(openmetrics.text.ends_with("# EOF\n") && openmetrics.text.contains("# TYPE auscult_store_rows counter"));
+    let samples =
+        |text: &str| text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(samples(&answer.text), samples(&openmetrics.text), "the same samples in both");
+    promtool_takes(&answer.text);
+}
+
+/// Prometheus' own check of names, types and help texts.
+fn promtool_takes(text: &str) {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let check =
+        Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let Ok(mut check) = check else { return println!("skipped: promtool is not installed") };
+    check.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("promtool reads");
+    let out = check.wait_with_output().expect("promtool ends");
+    assert!(out.status.success(), "{}\n{text}", String::from_utf8_lossy(&out.stderr));
 }
 
 /// Reads server-sent events until `enough` says so.
