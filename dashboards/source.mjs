@@ -104,6 +104,11 @@ const CAPTURE_LOSS = {
   name: "Capture lost frames", datasource: DATA_SOURCE, enable: true, iconColor: "red",
   target: { refId: "Anno", editorType: "sql", format: 1, queryType: "table", rawSql: "SELECT start_at AS time, start_at + INTERVAL 10 SECOND AS timeEnd, concat(probe, ' ', interface, ': ', toString(dropped_ring + dropped_interface + dropped_queue), ' frames lost by the capture: figures are in doubt') AS text FROM capture_intervals WHERE $__timeFilter(start_at) AND dropped_ring + dropped_interface + dropped_queue > 0 ORDER BY time LIMIT 500" },
 };
+/** Alerts as bands, each from its firing to its last evaluation. */
+const ALERTS = {
+  name: "Alerts", datasource: DATA_SOURCE, enable: true, iconColor: "orange",
+  target: { refId: "Anno", editorType: "sql", format: 1, queryType: "table", rawSql: "SELECT assumeNotNull(fired_at) AS time, max(at) AS timeEnd, concat(any(rule), ': ', argMax(summary, at)) AS text FROM alerts WHERE $__timeFilter(at) AND fired_at IS NOT NULL AND measure != 'watchdog' GROUP BY probe, fingerprint, fired_at ORDER BY time LIMIT 500" },
+};
 const OTHERS = [["auscult-noc", "NOC wall"], ["auscult-trunk", "Trunk"], ["auscult-codec-site", "Codec and site"], ["auscult-call", "Call"], ["auscult-probe", "Probe health"]];
 
 function dashboard(uid, title, description, variables, make, time = "now-3h") {
@@ -112,7 +117,7 @@ function dashboard(uid, title, description, variables, make, time = "now-3h") {
     id: null, uid, title, description, tags: ["auscult"], schemaVersion: 41, editable: true, timezone: "utc", refresh: "30s", time: { from: time, to: "now" },
     __requires: [{ type: "grafana", id: "grafana", name: "Grafana", version: "11.6.0" }, { type: "datasource", id: "grafana-clickhouse-datasource", name: "ClickHouse", version: "4.20.0" }],
     templating: { list: [DATA, ...variables] },
-    annotations: { list: [CAPTURE_LOSS] },
+    annotations: { list: [CAPTURE_LOSS, ALERTS] },
     links: OTHERS.filter(([other]) => other !== uid).map(([other, name]) => ({ type: "link", title: name, url: `/d/${other}`, keepTime: true, includeVars: false, asDropdown: false, icon: "dashboard", tags: [], targetBlank: false, tooltip: "" })),
     panels: make(),
   };
@@ -136,6 +141,7 @@ export const dashboards = {
     series("Attempts", "INVITEs and answers per minute, at the time of the final response.", { x: 12, y: 12, w: 6, unit: "cpm", sql: `SELECT time, ${perMinute("attempts")} AS attempts, ${perMinute("answers")} AS answers FROM ${sums("call_groups", { columns: OUTCOMES, where: CALLS })} GROUP BY time ORDER BY time` }),
     series("NER, ASR, SEER", "Ratios of E.425 and RFC 6076, and the attempts they stand on (dotted, right).", { x: 18, y: 12, w: 6, unit: "percent", streams: "attempts", sql: ratios(CALLS) }),
     panel("table", "Trunks", "Each trunk over the window: outcomes and media.", { x: 0, y: 20, w: 24, h: 8, unit: "short", overrides: [linkOf("trunk", trunkLink), unitOf("NER", "percent"), unitOf("ASR", "percent"), unitOf("network loss", "percent"), unitOf("p95", "ms")], sql: `WITH ${MIDDLE} AS middle SELECT trunk, attempts, ${NER} AS NER, ${ASR} AS ASR, ${at(0.95, "c", "middle")} AS p95, ${pct("network", "expected")} AS "network loss", streams AS "intervals of streams" FROM (SELECT label AS trunk, ${OUTCOME_SUMS} FROM ${sums("call_groups", { columns: OUTCOMES, label: "trunk", where: CALLS })} GROUP BY trunk) AS calls FULL JOIN (SELECT label AS trunk, arrayCumSum(sumForEach(pdv)) AS c, sum(network) AS network, sum(expected) AS expected, sum(streams) AS streams FROM ${sums("media_groups", { columns: { ...LOSS, ...DELAYS }, label: "trunk", where: MEDIA })} GROUP BY trunk) AS media USING (trunk) ORDER BY attempts DESC LIMIT 100` }),
+    panel("table", "Alerts", "Alerts that fired in the window, the newest first: how far beyond which limit, over how many streams or calls.", { x: 0, y: 38, w: 24, h: 8, sql: `SELECT assumeNotNull(a.fired_at) AS fired, if(max(a.state IN ('firing', 'keeping') AND a.at >= now() - INTERVAL 3 MINUTE), 'firing', 'over') AS now, any(a.severity) AS severity, any(a.rule) AS rule, arrayStringConcat(arrayMap((name, value) -> concat(name, ' ', value), mapKeys(any(a.labels)), mapValues(any(a.labels))), ', ') AS what, argMax(a.peak, a.at) AS peak, any(a.fire_limit) AS fire_limit, any(a.unit) AS unit, argMin(a.samples, a.at) AS samples, any(a.sample_unit) AS of, argMin(a.summary, a.at) AS summary, a.probe FROM alerts AS a WHERE $__timeFilter(a.at) AND a.fired_at IS NOT NULL AND a.measure != 'watchdog' GROUP BY a.probe, a.fingerprint, a.fired_at ORDER BY fired DESC LIMIT 100` }),
     panel("table", "Worst calls", "By badness, 0 to 1000: the verdict and the worst minute. A row leads to the call.", { x: 0, y: 28, w: 24, h: 10, overrides: [linkOf("id", callLink), unitOf("duration_ms", "ms"), unitOf("pdv_p95_worst_ms", "ms"), unitOf("loss_pct_worst", "percent")], sql: `SELECT ${CALL_COLUMNS}, badness FROM calls WHERE $__timeFilter_ms(first_at) AND ${CALLS} ORDER BY badness DESC, call_uid DESC LIMIT 20` }),
   ]),
   "trunk.json": dashboard("auscult-trunk", "Auscult: trunk", "One trunk: what becomes of its calls, and its media each way.", [SITE, TRUNK, CODEC, PROBE, BASE], () => [
@@ -188,9 +194,80 @@ function ofCapture(figure, name) {
   return `SELECT $__timeInterval(start_at) AS time, concat(probe, ' ', interface) AS label, ${figure} AS ${name} FROM capture_intervals WHERE $__timeFilter(start_at) AND ${all("site", "probe")} GROUP BY time, label ORDER BY time`;
 }
 
+/** 99.9 %, one-sided: a rule looks at thousands of windows a week. */
+const Z = 3.09;
+/** The value that the true share is above with that confidence (Wilson), percent, of a share `p` over `n` samples. */
+const wilson = (p, n) => `100 * greatest(0, (${p} + ${Z * Z} / (2 * ${n}) - ${Z} * sqrt(${p} * (1 - ${p}) / ${n} + ${Z * Z} / (4 * ${n} * ${n}))) / (1 + ${Z * Z} / ${n}))`;
+/** Different streams of the window. Two of them count as one sample, as they last differently long. */
+const STREAMS = "arraySum((at, n) -> if(at = 0 OR at < toUnixTimestamp(now() - INTERVAL 10 MINUTE), n, 0), mapKeys(sumMap(present_before)), mapValues(sumMap(present_before)))";
+/** Loss of the capture looks like loss of the network: then nothing is said. */
+const SEEN = "sum(lost_capture + lost_suspected_capture) <= 0.001 * sum(expected) AND sum(expected) > 0";
+
+/** A rule of Grafana. `sql` has one number; its other columns are labels. Off, unless Auscult has no such rule itself. */
+function alertRule(uid, title, { sql, above, seconds = 600, wait = "5m", severity = "warning", summary, description, paused = true }) {
+  const range = { from: seconds, to: 0 };
+  return {
+    uid, title, condition: "B", for: wait, isPaused: paused, noDataState: "OK", execErrState: "Error",
+    labels: { severity }, annotations: { summary, description },
+    data: [
+      { refId: "A", relativeTimeRange: range, datasourceUid: "auscult", model: { refId: "A", editorType: "sql", queryType: "table", format: 1, rawSql: sql } },
+      { refId: "B", relativeTimeRange: range, datasourceUid: "__expr__", model: { refId: "B", type: "threshold", expression: "A", conditions: [{ evaluator: { type: "gt", params: [above] } }] } },
+    ],
+  };
+}
+
+/** In texts of provisioning a dollar sign is written twice. */
+export const alerting = {
+  apiVersion: 1,
+  groups: [
+    {
+      orgId: 1, name: "auscult", folder: "Auscult", interval: "1m",
+      rules: [
+        alertRule("auscult-silent", "Auscult stores nothing", {
+          paused: false, severity: "critical", seconds: 86400, above: 180, wait: "1m",
+          sql: "SELECT probe, toFloat64(dateDiff('second', max(start_at), now())) AS silent_s FROM capture_intervals WHERE $__timeFilter(start_at) GROUP BY probe ORDER BY probe",
+          summary: "{{ $$labels.probe }} has stored nothing for three minutes", description: "The program, its link to the store or the probe is down, and no alert of it can come. Look at its log.",
+        }),
+        alertRule("auscult-fires", "An alert of Auscult fires", {
+          severity: "critical", seconds: 300, above: 0, wait: "0s",
+          sql: "SELECT probe, rule, severity AS level, labels['trunk'] AS trunk, labels['trunk_direction'] AS trunk_direction, 1 AS firing FROM alerts WHERE $__timeFilter(at) AND at >= now() - INTERVAL 3 MINUTE AND state IN ('firing', 'keeping') AND silenced_by = '' AND inhibited_by = '' AND measure != 'watchdog' GROUP BY probe, rule, level, trunk, trunk_direction ORDER BY rule, trunk LIMIT 100",
+          summary: "{{ $$labels.rule }} {{ $$labels.trunk }} {{ $$labels.trunk_direction }}", description: "Auscult's own evaluation, by table alerts. Turn it on where Grafana sends what Auscult finds.",
+        }),
+        alertRule("auscult-capture-loss", "The capture loses frames", {
+          above: 0.1, wait: "2m",
+          sql: "SELECT probe, 100 * sum(dropped_ring + dropped_interface + dropped_queue) / sum(frames + dropped_ring + dropped_interface + dropped_queue) AS lost_pct FROM capture_intervals WHERE $__timeFilter(start_at) GROUP BY probe HAVING sum(frames) > 0 ORDER BY probe",
+          summary: "{{ $$labels.probe }} misses frames", description: "Figures of loss and delay are in doubt. auscult doctor says which ring, interface or queue drops.",
+        }),
+        alertRule("auscult-trunk-loss", "Packet loss on a trunk", {
+          severity: "critical", above: 5,
+          sql: `SELECT trunk, trunk_direction, ${wilson("p", "n")} AS loss_at_least_pct FROM (SELECT trunk, trunk_direction, sum(lost_network) / sum(expected) AS p, ${STREAMS} / 2 AS n FROM media_groups WHERE $__timeFilter(start_at) GROUP BY trunk, trunk_direction HAVING ${SEEN}) WHERE n >= 15 ORDER BY trunk, trunk_direction LIMIT 1000`,
+          summary: "Packet loss {{ $$labels.trunk_direction }} {{ $$labels.trunk }}", description: "Above 5 % with 99.9 % confidence over at least 30 streams of ten minutes.",
+        }),
+        alertRule("auscult-trunk-delay-variation", "Delay variation on a trunk", {
+          above: 50,
+          sql: `WITH ${MIDDLE} AS middle SELECT trunk, trunk_direction, middle[arrayFirstIndex(x -> x >= greatest(1, ceil((0.95 - ${Z} * sqrt(0.95 * 0.05 / n)) * c[-1])), c)] AS p95_at_least_ms FROM (SELECT trunk, trunk_direction, arrayCumSum(sumForEach(pdv)) AS c, ${STREAMS} / 2 AS n FROM media_groups WHERE $__timeFilter(start_at) AND notEmpty(pdv) GROUP BY trunk, trunk_direction HAVING ${SEEN}) WHERE n >= 10 AND c[-1] > 0 ORDER BY trunk, trunk_direction LIMIT 1000`,
+          summary: "Delay variation {{ $$labels.trunk_direction }} {{ $$labels.trunk }}", description: "The 95th percentile is above 50 ms with 99.9 % confidence over at least 20 streams of ten minutes.",
+        }),
+        alertRule("auscult-setup-failures", "Calls on a trunk cannot be set up", {
+          severity: "critical", above: 20,
+          sql: `SELECT trunk, ${wilson("p", "attempts")} AS failed_at_least_pct FROM (SELECT trunk, attempts, 1 - least(attempts, answers + ${withCode(PERSONS)} + greatest(toInt64(cancelled) - toInt64(codes[487]), 0)) / attempts AS p FROM (SELECT trunk, sum(attempts) AS attempts, sum(answers) AS answers, sumMap(final_codes) AS codes, sum(cancelled) AS cancelled FROM call_groups WHERE $__timeFilter(start_at) GROUP BY trunk)) WHERE attempts >= 50 ORDER BY trunk LIMIT 1000`,
+          summary: "Calls over {{ $$labels.trunk }} fail", description: "More than 20 % of attempts end by neither an answer nor a person's decision, with 99.9 % confidence over at least 50 attempts of ten minutes.",
+        }),
+      ],
+    },
+  ],
+};
+
+/** YAML takes JSON as it is. */
+export const alertingText = `# Rules of Grafana over the store of Auscult. Only the first is on: Auscult has the others itself (docs/alerts.md). Set isPaused to false
+# where Grafana is to alert instead, and have one of the two send. Written by dashboards/source.mjs.
+${JSON.stringify(alerting, null, 2)}
+`;
+
 /** A dashboard as its file has it. */
 export const text = (dashboard) => `${JSON.stringify(dashboard, null, 2)}\n`;
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const [file, dashboard] of Object.entries(dashboards)) writeFileSync(new URL(file, import.meta.url), text(dashboard));
+  writeFileSync(new URL("provisioning/alerting/auscult.yaml", import.meta.url), alertingText);
 }

@@ -242,8 +242,102 @@ async fn fill(store: &Store, history: &History) {
              toIPv6('10.0.0.2'), 1.5, 1",
             history.call_of_middle()
         ),
+        // An alert that fires around noon.
+        format!(
+            "INSERT INTO alerts (stored_at, probe, site, at, fingerprint, rule, severity, labels, state, measure, unit, fired_at, value, \
+             fire_limit, samples, sample_unit, peak, summary, row_id) SELECT toDateTime({from} + 42000 + 60 * number), 'probe-north', \
+             'north', toDateTime({from} + 42000 + 60 * number), 7, 'trunk_loss', 'critical', map('trunk', 'trunk-07'), 'firing', \
+             'network_loss_pct', '%', toDateTime({from} + 42000), 7.5, 5, 80, 'streams', 8, 'Packet loss', number FROM numbers(60)"
+        ),
     ] {
         store.writer().query_raw(&statement).execute().await.unwrap_or_else(|e| panic!("{e}\n{statement}"));
+    }
+}
+
+/// The rules of Grafana. The file is JSON behind a comment, which YAML takes.
+fn alert_rules() -> Vec<Value> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/dashboards/provisioning/alerting/auscult.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let json: String = text.lines().filter(|line| !line.starts_with('#')).collect();
+    let file: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&file["apiVersion"], file["groups"].as_array().map(Vec::len)), (&1.into(), Some(1)));
+    list(&file, "/groups/0/rules").to_vec()
+}
+
+#[test]
+fn rules_of_grafana_are_whole_and_off_where_auscult_has_them() {
+    let rules = alert_rules();
+    let uids: BTreeSet<&str> = rules.iter().map(|rule| string(rule, "/uid")).collect();
+    assert_eq!(uids.len(), rules.len());
+    for rule in &rules {
+        // What the API of the older form spelled otherwise is not read from a file.
+        let known = [
+            "uid",
+            "title",
+            "condition",
+            "for",
+            "isPaused",
+            "noDataState",
+            "execErrState",
+            "labels",
+            "annotations",
+            "data",
+        ];
+        assert!(rule.as_object().unwrap().keys().all(|key| known.contains(&key.as_str())), "{rule}");
+        assert_eq!(rule["isPaused"], rule["uid"] != "auscult-silent", "{rule}");
+        assert_eq!((string(rule, "/condition"), string(rule, "/data/1/datasourceUid")), ("B", "__expr__"));
+        assert_eq!(string(rule, "/data/0/datasourceUid"), "auscult", "the one that is provisioned");
+        assert!(rule["data"][1]["model"]["conditions"][0]["evaluator"]["params"][0].is_number());
+        for text in ["/annotations/summary", "/annotations/description"] {
+            let text = string(rule, text);
+            assert!(text.len() > 10 && !text.replace("$$", "").contains('$'), "{text}: a dollar sign is written twice");
+        }
+    }
+}
+
+/// Labels as texts, and one number: what Grafana makes an alert of each row from. A trunk that is bad in all ways fires, and none of
+/// the others; a small one that is as bad does not.
+async fn rules_of_grafana_fire_where_they_should(store: &Store, address: &str, now: i64) {
+    let at = now - 300;
+    for (trunk, streams, attempts) in [("bad", 100, 200), ("small", 4, 10)] {
+        for statement in [
+            // Bucket 110 of delay variation is above 100 ms.
+            format!(
+                "INSERT INTO media_groups (stored_at, probe, site, trunk, trunk_direction, codec, mos_scale, start_at, length_ms, streams, \
+                 streams_begun, present_before, packets, unique_packets, expected, lost_network, pdv, row_id) SELECT toDateTime({at}), \
+                 'p', 's', '{trunk}', 'from', 'PCMA', 'nb', toDateTime({at}), 10000, {streams}, {streams}, map(0, {streams}), \
+                 {streams} * 400, {streams} * 400, {streams} * 500, {streams} * 100, arrayResize([], 110, 0)::Array(UInt64) || [{streams} * 400], 1"
+            ),
+            format!(
+                "INSERT INTO call_groups (stored_at, probe, site, trunk, trunk_direction, start_at, length_ms, attempts, answers, final_codes, \
+                 row_id) SELECT toDateTime({at}), 'p', 's', '{trunk}', 'toward', toDateTime({at}), 10000, {attempts}, {attempts} / 2, \
+                 map(200, {attempts} / 2, 503, {attempts} / 2), 1"
+            ),
+        ] {
+            store.writer().query_raw(&statement).execute().await.unwrap_or_else(|e| panic!("{e}\n{statement}"));
+        }
+    }
+    for rule in alert_rules() {
+        let uid = string(&rule, "/uid");
+        let seconds = rule["data"][0]["relativeTimeRange"]["from"].as_i64().unwrap();
+        let view = View { from: now - seconds, to: now, step: 60, chosen: Vec::new() };
+        let sql = expand(string(&rule, "/data/0/model/rawSql"), &view).replace("now()", &format!("toDateTime({now})"));
+        let (answer, _) = ask(address, &sql).await.unwrap_or_else(|e| panic!("{uid}: {e}\n{sql}"));
+        let columns: Vec<(&str, &str)> =
+            list(&answer, "/meta").iter().map(|c| (string(c, "/name"), string(c, "/type"))).collect();
+        let numbers = columns.iter().filter(|(_, kind)| kind.contains("Int") || kind.contains("Float")).count();
+        assert_eq!(numbers, 1, "{uid}: {columns:?}");
+        assert!(columns[..columns.len() - 1].iter().all(|(_, kind)| kind.contains("String")), "{uid}: {columns:?}");
+        let limit = rule["data"][1]["model"]["conditions"][0]["evaluator"]["params"][0].as_f64().unwrap();
+        let rows = list(&answer, "/data");
+        assert!(!rows.is_empty(), "{uid}: no row\n{sql}");
+        let fires = rows.iter().filter(|row| row[columns.len() - 1].as_f64().is_some_and(|value| value > limit));
+        let fires: Vec<String> = fires.map(Value::to_string).collect();
+        match uid {
+            "auscult-fires" => assert!(fires.len() == 1 && fires[0].contains("trunk_loss"), "{fires:?}"),
+            "auscult-silent" | "auscult-capture-loss" => assert_eq!(fires, [] as [String; 0], "{uid}"),
+            _ => assert!(fires.len() == 1 && fires[0].contains("\"bad\""), "{uid}: {fires:?}"),
+        }
     }
 }
 
@@ -328,6 +422,7 @@ async fn every_query_is_answered_as_the_plugin_sends_it() {
     assert!(wrong.is_empty(), "{} queries are wrong:\n{}", wrong.len(), wrong.join("\n"));
     assert!(asked > 150, "{asked}");
     questions_of_the_api_read_few_rows(&store, &history).await;
+    rules_of_grafana_fire_where_they_should(&store, &address, noon).await;
 }
 
 /// The engine refuses a statement that would read more rows than this. A day has a million rows of intervals and 125,000 calls.

@@ -294,7 +294,8 @@ test("every figure named on the page is explained in docs/metrics.md, at an anch
 });
 
 test("the dashboards are those of their source", async () => {
-  const { dashboards, text } = await import("../../dashboards/source.mjs");
+  const { alertingText, dashboards, text } = await import("../../dashboards/source.mjs");
+  assert.equal(readFileSync(new URL("../../dashboards/provisioning/alerting/auscult.yaml", import.meta.url), "utf8"), alertingText, "run node dashboards/source.mjs");
   const files = readdirSync(new URL("../../dashboards/", import.meta.url)).filter((name) => name.endsWith(".json"));
   assert.deepEqual(files.sort(), Object.keys(dashboards).sort());
   for (const [file, dashboard] of Object.entries(dashboards)) {
