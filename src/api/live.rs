@@ -7,7 +7,7 @@ use super::listeners::{ListenerPlace, Listeners};
 use super::metrics::MetricFamily;
 use crate::groups::Group;
 use crate::live::{LiveCall, LiveView, Snapshot};
-use crate::model::{Event as Fact, Limits, RunningCall};
+use crate::model::{Event as Fact, Labels, Limits, RunningCall};
 use crate::store::query::{Cursor, RunningList};
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -105,6 +105,11 @@ impl LiveFeed {
             // An error only says that nobody listens.
             let _ = self.changes.send(change);
         }
+    }
+
+    /// Says which trunks there are.
+    pub fn expect_trunks(&self, labels: &Labels) {
+        self.view().expect_trunks(labels.trunks.iter().map(|(_, name)| name.as_str()));
     }
 
     /// Folds the sums of one group in.

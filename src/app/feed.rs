@@ -157,6 +157,7 @@ impl Feed {
     ) -> Feed {
         let stop = Arc::new(AtomicBool::new(false));
         let labels = config.labels.clone();
+        live.expect_trunks(&labels);
         Feed {
             engine: Engine::new(config.limits.clone(), config.policy.clone(), 1, super::random_seed()),
             out: Outlet {
@@ -297,6 +298,7 @@ impl Feed {
             self.engine.tick(from, &mut self.out);
             self.close_groups();
             self.out.groups.relabelled();
+            self.out.live.expect_trunks(&settings.labels);
             self.out.labels = settings.labels;
             self.out.relabel = true;
         }

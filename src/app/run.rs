@@ -14,7 +14,8 @@ use super::signals::{self, Stop};
 use super::telemetry::ProgramTelemetry;
 use crate::api::{AppState, HostPolicy, LiveFeed, app};
 use crate::http::HttpServer;
-use crate::store::endpoint::{Access, LocalSocket, Token, reader_limits, serve_endpoint_on, serve_local};
+use crate::store::budget::ENDPOINT_QUERIES_AT_ONCE;
+use crate::store::endpoint::{Access, LocalSocket, Token, Turns, reader_limits, serve_endpoint_on, serve_local};
 use crate::store::library::{PINNED_SHA256, PINNED_VERSION, checksum, find_library};
 use crate::store::private;
 use crate::store::query::Reader;
@@ -226,8 +227,9 @@ async fn serve(
     let listener = tokio::net::TcpListener::from_std(doors.api)?;
     let server =
         stopping.when_it_ends("the server of the API", async move { http.serve(listener, app(state), closing).await });
-    let _socket = open_socket(config, &store);
-    let token = open_store_endpoint(config, doors.store, &store, store_http, &stopping)?;
+    let turns = Turns::new(ENDPOINT_QUERIES_AT_ONCE);
+    let _socket = open_socket(config, &store, turns.clone());
+    let token = open_store_endpoint(config, doors.store, &store, (store_http, turns), &stopping)?;
     let handover = Arc::new(Handover::default());
     let reload = Reload::new(args.config.clone(), config, token, handover.clone(), alerts.clone());
     signals::reload_on(hangups, reload, stopping.clone());
@@ -271,9 +273,9 @@ async fn serve(
 }
 
 /// Lets commands of this user read the embedded store while this program has it.
-fn open_socket(config: &Config, store: &Store) -> Option<LocalSocket> {
+fn open_socket(config: &Config, store: &Store, turns: Turns) -> Option<LocalSocket> {
     let engine = store.engine()?.clone();
-    serve_local(engine, &config.store.data)
+    serve_local(engine, &config.store.data, turns)
         .inspect_err(|e| {
             super::say(format_args!("{e}; commands such as `auscult alerts backtest` need this program stopped"))
         })
@@ -422,7 +424,7 @@ fn open_store_endpoint(
     config: &Config,
     door: Option<std::net::TcpListener>,
     store: &Store,
-    server: HttpServer,
+    (server, turns): (HttpServer, Turns),
     stopping: &Stop,
 ) -> anyhow::Result<Option<Token>> {
     let (Some(door), Some((_, token)), Some(engine)) = (door, &config.store.listen, store.engine()) else {
@@ -433,7 +435,7 @@ fn open_store_endpoint(
         "the store answers ClickHouse's HTTP interface, read-only, on http://{}",
         listener.local_addr()?
     ));
-    let access = Access::reader(Some(token.clone()));
+    let access = Access { turns, ..Access::reader(Some(token.clone())) };
     let (token, engine) = (access.token.clone(), engine.clone());
     let serve = async move { serve_endpoint_on(&server, engine, access, listener).await };
     drop(stopping.when_it_ends("the server of the store", serve));

@@ -181,6 +181,11 @@ impl LiveView {
         self.of_trunks.add(group);
     }
 
+    /// Says which trunks there are.
+    pub fn expect_trunks<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        names.for_each(|name| self.of_trunks.expect(name));
+    }
+
     pub fn of_trunks(&self) -> &TrunkTotals {
         &self.of_trunks
     }

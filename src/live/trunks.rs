@@ -111,6 +111,13 @@ impl TrunkTotals {
         }
     }
 
+    /// Counts from 0 for a trunk that nothing was seen of yet: a rate over a counter that appears with its first event misses it.
+    pub fn expect(&mut self, name: &str) {
+        for direction in [TrunkDirection::From, TrunkDirection::Toward] {
+            self.trunk(&GroupTrunk { name: name.into(), direction: Some(direction) });
+        }
+    }
+
     /// Says that an interval began then, whether or not anything was in it.
     pub fn advance(&mut self, start: Timestamp) {
         if self.newest.is_some_and(|newest| newest >= start) {
@@ -246,6 +253,10 @@ mod tests {
         trunks.advance(Timestamp::from_secs(170));
         assert_eq!(minute(&trunks, "a"), TrunkMinute::default());
         assert_eq!(trunks.since_start().count(), 1);
+        trunks.expect("b");
+        trunks.expect("a");
+        let names: Vec<&TrunkLabel> = trunks.since_start().map(|(label, _)| label).collect();
+        assert_eq!(names.len(), 4, "{names:?}");
     }
 
     #[test]

@@ -194,10 +194,23 @@ fn a_real_alertmanager_has_the_alert_until_it_ends() {
     assert_eq!(found["labels"]["severity"], "warning");
     assert!(found["annotations"]["description"].as_str().unwrap().contains("watchdog"), "{found}");
     assert!(found["generatorURL"].as_str().unwrap().starts_with("https://calls.example.com/?from="), "{found}");
-    write(dir.path(), "", &receivers);
-    program.hang_up();
+
+    // Another probe with the same rules, which has the same labels: they are one alert.
+    let other_dir = temporary();
+    let other_config = write(other_dir.path(), &rules, &format!("{receivers}[probe]\nname = \"other\"\n"));
+    let mut other = Program::run(other_dir.path(), &["-i", "lo", "-c", &other_config]);
+    let api = other.api();
+    assert!(reaches(api, "auscult_alert_deliveries_total{receiver=\"alertmanager\",outcome=\"taken\"}", 1));
+    assert_eq!(manager.alerts().len(), 2);
+    // Each evaluates its own.
+    until(api, "/api/v1/alerts", |view| view["alerts"].as_array().is_some_and(|alerts| alerts.len() == 2));
+    // One of them dies: the other's lease goes on.
+    program.kill();
+    manager.until(|alerts| alerts.len() == 2);
+    write(other_dir.path(), "", &format!("{receivers}[probe]\nname = \"other\"\n"));
+    other.hang_up();
     manager.until(|alerts| alerts.is_empty());
-    let end = program.terminate();
+    let end = other.terminate();
     assert_eq!(end.code, 0, "{end:?}");
 }
 

@@ -8,7 +8,7 @@ use crate::model::AlertRecord;
 use crate::store::query::{QueryError, Reader};
 use crate::units::{Nanos, Timestamp};
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Rows of one evaluation at most: what is over it is counted. Alerts go first.
 const MAX_ROWS: usize = 5_000;
@@ -47,26 +47,27 @@ impl History {
         for ended in evaluations.iter().filter(|evaluation| !evaluation.state.is_firing()) {
             self.calls.remove(&ended.fingerprint());
         }
-        let began = Instant::now();
-        let mut asked = 0;
-        for (id, evaluation) in firing {
-            let known = self.calls.get(&id).is_some_and(|(at, _)| evaluation.at - *at < CALLS_EVERY);
-            // A window that is held or clears has no calls of its own.
-            if known || evaluation.judgement != State::Firing || asked == LOOKUPS {
-                continue;
+        // A window that is held or clears has no calls of its own.
+        let known = |id: &u64, at: Timestamp| self.calls.get(id).is_some_and(|(asked, _)| at - *asked < CALLS_EVERY);
+        let asked: Vec<(u64, &Evaluation)> = firing
+            .into_iter()
+            .filter(|(id, evaluation)| evaluation.judgement == State::Firing && !known(id, evaluation.at))
+            .take(LOOKUPS)
+            .collect();
+        if asked.is_empty() {
+            return;
+        }
+        let calls = &mut self.calls;
+        let look_up = async {
+            for (id, evaluation) in asked {
+                let found = worst(reader, &CallsBehind::of(evaluation)).await?;
+                calls.insert(id, (evaluation.at, found));
             }
-            let left = LOOKUP_TIME.saturating_sub(began.elapsed());
-            asked += 1;
-            let behind = CallsBehind::of(evaluation);
-            let calls = runtime.block_on(async {
-                tokio::time::timeout(left, worst(reader, &behind)).await.unwrap_or(Err(QueryError::TooSlow))
-            });
-            match calls {
-                Ok(calls) => {
-                    self.calls.insert(id, (evaluation.at, calls));
-                }
-                Err(e) => tracing::debug!(error = %e, "the calls behind an alert are not known"),
-            }
+            Ok::<(), QueryError>(())
+        };
+        let ended = runtime.block_on(async { tokio::time::timeout(LOOKUP_TIME, look_up).await });
+        if let Err(e) = ended.unwrap_or(Err(QueryError::TooSlow)) {
+            tracing::debug!(error = %e, "the calls behind an alert are not known");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The embedded engine opens its files for one process. A command reaches them through the process that has them, read-only.
 
-use super::{Access, router};
+use super::{Access, Turns, router};
 use crate::store::StoreError;
 use crate::store::chdb::Engine;
 use hyper_util::client::legacy::Client as HttpClient;
@@ -45,11 +45,12 @@ impl Drop for LocalSocket {
     }
 }
 
-/// Serves reads of `engine` on the socket of a data directory, which this process alone uses. Must be called inside a tokio runtime.
+/// Serves reads of `engine` on the socket of a data directory, which this process alone uses. `turns` are those of other readers: the
+/// engine's memory is for so many. Must be called inside a tokio runtime.
 ///
 /// # Errors
 /// The socket cannot be made.
-pub fn serve_local(engine: Engine, data: &Path) -> Result<LocalSocket, StoreError> {
+pub fn serve_local(engine: Engine, data: &Path, turns: Turns) -> Result<LocalSocket, StoreError> {
     let failed = |source| StoreError::Io { what: "make the socket for commands in", path: data.to_path_buf(), source };
     let place = Place::open(data).map_err(failed)?;
     let socket = place.socket();
@@ -61,7 +62,7 @@ pub fn serve_local(engine: Engine, data: &Path) -> Result<LocalSocket, StoreErro
     // Until its mode is set the umask and the mode of the directory keep others out.
     let listener = UnixListener::bind(&socket).map_err(failed)?;
     std::fs::set_permissions(&socket, Permissions::from_mode(0o600)).map_err(failed)?;
-    let app = router(engine, Access::reader(None));
+    let app = router(engine, Access { turns, ..Access::reader(None) });
     let task = tokio::spawn(async move {
         let _ = axum::serve(listener, app).await;
     });

@@ -86,9 +86,19 @@ pub struct Access {
     /// Memory of one read, bytes; callers can ask for less, not for more.
     pub max_memory_usage: u64,
     /// Requests that run at once; more wait.
-    pub concurrency: usize,
+    pub turns: Turns,
     /// The database that a reader with a token may read.
     pub database: String,
+}
+
+/// Places of requests. Clones share them, and so do endpoints that are given clones.
+#[derive(Clone)]
+pub struct Turns(Arc<Semaphore>);
+
+impl Turns {
+    pub fn new(places: usize) -> Turns {
+        Turns(Arc::new(Semaphore::new(places.max(1))))
+    }
 }
 
 /// The database of the embedded store.
@@ -108,7 +118,7 @@ impl Access {
             writable: false,
             max_execution_time: MAX_EXECUTION_S,
             max_memory_usage: QUERY_MEMORY_BYTES,
-            concurrency: ENDPOINT_QUERIES_AT_ONCE,
+            turns: Turns::new(ENDPOINT_QUERIES_AT_ONCE),
             database: DATABASE.to_owned(),
         }
     }
@@ -116,7 +126,7 @@ impl Access {
     /// For the API, which bounds its queries itself: a lookup may run two at once, each with half of the memory. Two more are for
     /// pings and questions of the program.
     pub fn api() -> Access {
-        Access { concurrency: SCANS_AT_ONCE + 2 * LOOKUPS_AT_ONCE + 2, ..Access::reader(None) }
+        Access { turns: Turns::new(SCANS_AT_ONCE + 2 * LOOKUPS_AT_ONCE + 2), ..Access::reader(None) }
     }
 
     pub fn writer(token: Option<String>) -> Access {
@@ -126,7 +136,7 @@ impl Access {
             writable: true,
             max_execution_time: 0,
             max_memory_usage: 0,
-            concurrency: 4,
+            turns: Turns::new(4),
             database: DATABASE.to_owned(),
         }
     }
@@ -225,7 +235,7 @@ pub fn run_endpoint(args: &EndpointArgs) -> Result<(), StoreError> {
 /// The HTTP interface as a router: `/ping`, and every other path runs statements.
 pub fn router(engine: Engine, access: Access) -> Router {
     let endpoint = Endpoint {
-        turns: Arc::new(Semaphore::new(access.concurrency.max(1))),
+        turns: access.turns.0.clone(),
         checks: Arc::new(Semaphore::new(reader::CHECKS)),
         waiting: AtomicUsize::new(0),
         names: Arc::new(NamesCache::new(&access.database)),
