@@ -3,10 +3,11 @@
 use super::caller::Caller;
 use super::error::ErrorBody;
 use super::json::WindowJson;
-use super::params::{AlertHistoryParams, EvaluationsParams, Params, given, limit, text, time};
+use super::params::{AlertHistoryParams, AlertsParams, EvaluationsParams, Params, closed, given, limit, text, time};
 use super::writes::LocalWriter;
 use super::{ApiError, AppState};
-use crate::store::query::{AlertFilter, Cost, MAX_EVALUATIONS, PastAlert, PastEvaluation, Window};
+use crate::alert::State as Group;
+use crate::store::query::{AlertFilter, Cost, MAX_EVALUATIONS, MAX_ROWS, PastAlert, PastEvaluation, Window};
 use crate::units::{Nanos, Timestamp};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -70,8 +71,6 @@ pub struct AlertJson {
     /// The silence that keeps it from receivers; null without.
     #[schema(required)]
     pub silenced_by: Option<String>,
-    /// The rule as its file has it (TOML).
-    pub rule_text: String,
 }
 
 /// A silence: alerts of its rule and labels are shown, and not sent.
@@ -153,10 +152,16 @@ impl From<SilenceError> for ApiError {
 pub struct AlertsJson {
     /// Firing ones first, then by severity and name.
     alerts: Vec<AlertJson>,
+    /// Groups by state, of all states but `ok`.
+    counts: BTreeMap<&'static str, u64>,
+    /// Whether there are more in these states than are listed.
+    truncated: bool,
     /// Whether rules are evaluated: they are on live capture, unless turned off.
     evaluated: bool,
     /// Rules that are evaluated.
     rules: u64,
+    /// The rules of these alerts as their files have them (TOML), by name.
+    rule_texts: BTreeMap<String, String>,
     /// Silences that hold or ended lately, the newest first.
     silences: Vec<SilenceJson>,
     /// Whether this client may begin and end silences.
@@ -166,25 +171,36 @@ pub struct AlertsJson {
 /// What the program around the API knows of alerts.
 #[derive(Clone, Debug, Default)]
 pub struct AlertView {
+    /// Firing ones first, then by severity.
     pub alerts: Vec<AlertJson>,
+    pub counts: BTreeMap<&'static str, u64>,
+    pub truncated: bool,
     pub rules: u64,
+    pub rule_texts: BTreeMap<String, String>,
     pub silences: Vec<SilenceJson>,
 }
 
+/// States that are listed when none is named: what somebody may have to do something about.
+const LISTED: [Group; 5] = [Group::Firing, Group::Keeping, Group::Pending, Group::Error, Group::Blind];
+
 /// Groups of rules that are not ok at their last evaluation: firing, pending, or not judged and why.
-#[utoipa::path(get, path = "/api/v1/alerts", tag = "alerts", responses((status = 200, body = AlertsJson)))]
-pub(super) async fn alerts(State(state): State<AppState>, writer: Result<LocalWriter, ApiError>) -> Json<AlertsJson> {
-    let view = state.telemetry.alerts();
+#[utoipa::path(get, path = "/api/v1/alerts", tag = "alerts", params(AlertsParams),
+    responses((status = 200, body = AlertsJson), (status = 400, body = ErrorBody, content_type = "application/problem+json")))]
+pub(super) async fn alerts(
+    State(state): State<AppState>,
+    writer: Result<LocalWriter, ApiError>,
+    Params(params): Params<AlertsParams>,
+) -> Result<Json<AlertsJson>, ApiError> {
+    let mut states = closed("state", params.state.as_ref(), &Group::ALL, Group::name)?;
+    if states.is_empty() {
+        states = LISTED.to_vec();
+    }
+    let view = state.telemetry.alerts(&states, MAX_ROWS as usize);
     let evaluated = view.is_some();
-    let AlertView { mut alerts, rules, mut silences } = view.unwrap_or_default();
-    let rank = |alert: &AlertJson| {
-        let state = ["firing", "keeping", "pending", "error", "blind"].iter().position(|s| *s == alert.state);
-        let severity = ["critical", "warning", "info"].iter().position(|s| *s == alert.severity);
-        (state.unwrap_or(9), severity.unwrap_or(9))
-    };
-    alerts.sort_by(|a, b| (rank(a), &a.rule, &a.group).cmp(&(rank(b), &b.rule, &b.group)));
+    let AlertView { alerts, counts, truncated, rules, rule_texts, mut silences } = view.unwrap_or_default();
     silences.sort_by(|a, b| b.from.cmp(&a.from));
-    Json(AlertsJson { alerts, evaluated, rules, silences, may_silence: evaluated && writer.is_ok() })
+    let may_silence = evaluated && writer.is_ok();
+    Ok(Json(AlertsJson { alerts, counts, truncated, evaluated, rules, rule_texts, silences, may_silence }))
 }
 
 /// An alert that fired.

@@ -36,6 +36,7 @@ pub use metrics::{MetricFamily, MetricValue, Sample};
 pub use openapi::openapi_json;
 pub use page::page_is_built;
 
+use crate::alert;
 use crate::store::query::Reader;
 use crate::units::Timestamp;
 use axum::Router;
@@ -48,8 +49,8 @@ pub trait Telemetry: Send + Sync {
     fn families(&self) -> Vec<MetricFamily>;
     /// Checks of `/readyz` beyond the store's answer, such as capture open and spool below its limit.
     fn checks(&self) -> Vec<Check>;
-    /// Groups of rules that are not ok; `None` when no rules are evaluated.
-    fn alerts(&self) -> Option<AlertView> {
+    /// Groups of rules that are not ok, those in these states and at most so many; `None` when no rules are evaluated.
+    fn alerts(&self, _states: &[alert::State], _most: usize) -> Option<AlertView> {
         None
     }
     /// Begins a silence of alerts.

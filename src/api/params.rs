@@ -160,6 +160,16 @@ pub(super) struct StreamsParams {
     pub format: Option<String>,
 }
 
+/// Parameters of `/alerts`.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AlertsParams {
+    /// One or several of `pending`, `firing`, `keeping`, `blind`, `few`, `no_data`, `error`, separated by commas; all but `few` and
+    /// `no_data` by default.
+    pub state: Option<String>,
+}
+
 /// Parameters of `/alerts/history`.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
@@ -453,7 +463,7 @@ pub(super) fn is_active(state: &str) -> bool {
 }
 
 /// Values of a closed list, separated by commas.
-fn closed<T: Copy>(
+pub(super) fn closed<T: Copy>(
     name: &str,
     value: Option<&String>,
     all: &[T],

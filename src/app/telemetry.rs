@@ -3,6 +3,7 @@
 use super::alerts::AlertService;
 use super::config::Config;
 use super::progress::{Progress, STUCK};
+use crate::alert::State;
 use crate::api::{
     AlertView, Check, MetricFamily, MetricValue, NewSilence, Sample, SilenceError, SilenceJson, Telemetry,
 };
@@ -299,8 +300,8 @@ impl Telemetry for ProgramTelemetry {
         checks
     }
 
-    fn alerts(&self) -> Option<AlertView> {
-        self.alerts.as_ref().map(AlertService::view)
+    fn alerts(&self, states: &[State], most: usize) -> Option<AlertView> {
+        self.alerts.as_ref().map(|alerts| alerts.view(states, most))
     }
 
     fn silence(&self, asked: &NewSilence) -> Result<SilenceJson, SilenceError> {

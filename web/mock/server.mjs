@@ -14,7 +14,7 @@ const LONGEST_MS = 92 * 86_400_000;
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".md": "text/plain; charset=utf-8" };
 const FILTERS = ["from", "to", "number", "call_id", "address", "codec", "state", "class", "final_code", "mos_below", "pdv_p95_above", "loss_above", "diagnosis", "trunk", "trunk_direction", "site", "seen_from"];
 /** Parameters per resource; any other is refused, as the real server does. */
-const KNOWN = { "/range": [], "/timeline": [...FILTERS, "buckets"], "/calls": [...FILTERS, "sort", "limit", "cursor"], "/alerts/history": ["from", "to", "rule", "id", "trunk", "limit"], "/stats": ["from", "to", "group_by", "bucket_s", "codec", "trunk", "site", "address"] };
+const KNOWN = { "/range": [], "/alerts": ["state"], "/timeline": [...FILTERS, "buckets"], "/calls": [...FILTERS, "sort", "limit", "cursor"], "/alerts/history": ["from", "to", "rule", "id", "trunk", "limit"], "/stats": ["from", "to", "group_by", "bucket_s", "codec", "trunk", "site", "address"] };
 export const CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 /** Serves until `close()`. Port 0 takes a free one. */
@@ -94,7 +94,7 @@ async function page(path, response) {
 let silences = [];
 
 /** One alert that fires, one pending, and one that cannot be judged; a codec's name comes from the wire. */
-export function alerts() {
+export function alerts(_world, query) {
   const one = (id, rule, severity, state, group, summary) => ({
     id, rule, severity, state, group, summary,
     judgement: state === "firing" ? "firing" : state, measure: "network_loss_pct", unit: "%",
@@ -104,14 +104,20 @@ export function alerts() {
     description: `${summary}, over 80 streams in 5m`, calls: "/?from=2026-03-01T10%3A00%3A00Z&to=2026-03-01T10%3A05%3A00Z&sort=worst",
     worst_calls: state === "firing" ? ["0000000000000001"] : [],
     silenced_by: silences.find((each) => each.active && each.rule === rule)?.id ?? null,
-    rule_text: `[[rule]]\nname = "${rule}"\nmeasure = "network_loss_pct"\nfire = { above = 5 }`,
   });
+  const asked = query?.get("state")?.split(",") ?? ["firing", "keeping", "pending", "error", "blind"];
+  const text = (rule) => `[[rule]]\nname = "${rule}"\nmeasure = "network_loss_pct"\nfire = { above = 5 }`;
+  const rules = ["trunk_loss_critical", "codec_loss", "trunk_mos", "trunk_jitter"];
   return {
     alerts: [
       one("00000000000000a1", "trunk_loss_critical", "critical", "firing", { trunk: "carrier-a", trunk_direction: "from" }, "Packet loss on carrier-a: 7.50 %"),
       one("00000000000000a2", "codec_loss", "warning", "pending", { codec: HOSTILE }, "Packet loss"),
       one("00000000000000a3", "trunk_mos", "warning", "blind", { trunk: "" }, "Speech quality on (none)"),
-    ],
+      one("00000000000000a5", "trunk_jitter", "warning", "few", { trunk: "carrier-b" }, "Jitter on carrier-b"),
+    ].filter((each) => asked.includes(each.state)),
+    counts: { firing: 1, pending: 1, blind: 1, few: 1 },
+    truncated: false,
+    rule_texts: Object.fromEntries(rules.map((rule) => [rule, text(rule)])),
     evaluated: true,
     rules: 27,
     silences,

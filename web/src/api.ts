@@ -47,7 +47,7 @@ export const timeline = (query: URLSearchParams, signal: AbortSignal) => get<Tim
 export const calls = (query: URLSearchParams, signal: AbortSignal) => get<CallPageOf>("/calls", query, signal);
 export const call = (id: string, signal: AbortSignal) => get<CallDetail>(`/calls/${encodeURIComponent(id)}`, null, signal);
 export const stats = (query: URLSearchParams, signal: AbortSignal) => get<Stats>("/stats", query, signal);
-export const alerts = (signal: AbortSignal) => get<Alerts>("/alerts", null, signal);
+export const alerts = (query: URLSearchParams | null, signal: AbortSignal) => get<Alerts>("/alerts", query, signal);
 export const alertHistory = (query: URLSearchParams, signal: AbortSignal) => get<AlertHistory>("/alerts/history", query, signal);
 export const evaluations = (id: string, query: URLSearchParams, signal: AbortSignal) => get<AlertEvaluations>(`/alerts/${encodeURIComponent(id)}/evaluations`, query, signal);
 export const beginSilence = (silence: NewSilence) => ask<Silence>("/alerts/silences", { method: "POST", headers: { accept: "application/json", "content-type": "application/json" }, body: JSON.stringify(silence) });

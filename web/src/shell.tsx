@@ -124,17 +124,18 @@ export function Shell({ path, children }: { path: string; children: ComponentChi
 }
 
 const ALERTS_EVERY_MS = 15_000;
+const FIRING = new URLSearchParams({ state: "firing,keeping" });
 
 /** How many alerts fire, on every page. */
 function Badge() {
-  const { data, retry } = useLoad("alerts", loadAlerts);
+  const { data, retry } = useLoad("badge", (signal) => loadAlerts(FIRING, signal));
   useEffect(() => {
     const timer = setInterval(() => {
       if (!document.hidden) retry();
     }, ALERTS_EVERY_MS);
     return () => clearInterval(timer);
   }, [retry]);
-  const firing = data?.alerts.filter((each) => each.state === "firing" || each.state === "keeping").length ?? 0;
+  const firing = (data?.counts.firing ?? 0) + (data?.counts.keeping ?? 0);
   return firing > 0 ? (
     <b class="badge" role="status">
       {number(firing)}

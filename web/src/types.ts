@@ -475,7 +475,6 @@ export interface Alert {
   calls: string;
   worst_calls: string[];
   silenced_by: string | null;
-  rule_text: string;
 }
 
 export interface Silence {
@@ -501,8 +500,11 @@ export interface NewSilence {
 
 export interface Alerts {
   alerts: Alert[];
+  counts: Record<string, number>;
+  truncated: boolean;
   evaluated: boolean;
   rules: number;
+  rule_texts: Record<string, string>;
   silences: Silence[];
   may_silence: boolean;
 }

@@ -129,6 +129,10 @@ test("alerts say what fires, and what cannot be judged", async () => {
       assert.match(await page.locator("article.alert.firing .charts").getAttribute("aria-label"), /trunk_loss_critical: .* firing/);
       await page.locator("article.alert.firing .rule summary").click();
       assert.match(await page.locator("article.alert.firing .rule pre").innerText(), /fire = \{ above = 5 \}/);
+      const few = page.locator("details.of-state", { hasText: "too few streams" });
+      assert.equal(await few.locator("article").count(), 0, "loaded when it is opened");
+      await few.locator("summary").first().click();
+      await few.locator("article", { hasText: "carrier-b" }).first().waitFor();
       const past = page.locator("article.alert.past");
       assert.equal(await past.count(), 1, "one that fires is not recent");
       assert.match(await past.innerText(), /for 42/);

@@ -70,12 +70,9 @@ pub struct AlertCounters {
 
 #[derive(Debug, Default)]
 struct Shown {
-    groups: BTreeMap<u64, (AlertJson, Shape)>,
+    groups: BTreeMap<u64, (Evaluation, Vec<u64>)>,
     rules: u64,
 }
-
-/// What silences look at.
-type Shape = (Arc<Rule>, crate::alert::GroupKey);
 
 /// Kinds of receivers and outcomes, so that every counter is there from the start.
 const DELIVERIES: [(&str, &str); 6] = [
@@ -95,10 +92,8 @@ impl AlertCounters {
             let key = evaluation.fingerprint();
             match evaluation.state {
                 State::Ok => view.groups.remove(&key),
-                _ => {
-                    let shape = (evaluation.rule.clone(), evaluation.group.clone());
-                    view.groups.insert(key, (shown(evaluation, history.calls_of(key)), shape))
-                }
+                // A thousand quiet trunks have 20,000 groups that are not judged: they are formatted when somebody asks.
+                _ => view.groups.insert(key, (evaluation.clone(), history.calls_of(key).to_vec())),
             };
         }
     }
@@ -162,7 +157,7 @@ impl AlertCounters {
     }
 }
 
-fn shown(evaluation: &Evaluation, calls: &[u64]) -> AlertJson {
+fn shown(evaluation: &Evaluation, calls: &[u64], silences: &[Silence], now: Timestamp) -> AlertJson {
     let (rule, told) = (&evaluation.rule, evaluation.told());
     AlertJson {
         id: hex(evaluation.fingerprint()),
@@ -187,9 +182,18 @@ fn shown(evaluation: &Evaluation, calls: &[u64]) -> AlertJson {
         description: told.description,
         calls: CallsBehind::of(evaluation).url(""),
         worst_calls: calls.iter().copied().map(hex).collect(),
-        silenced_by: None,
-        rule_text: rule.place.text.clone(),
+        silenced_by: silences::of(silences, rule, &evaluation.group, now).map(|silence| silence.id.clone()),
     }
+}
+
+/// Firing ones first, then what is about to, then what is not judged.
+fn rank(state: State) -> usize {
+    use State::*;
+    [Firing, Keeping, Pending, Error, Blind].iter().position(|one| *one == state).unwrap_or(9)
+}
+
+fn severity(name: &str) -> usize {
+    ["critical", "warning", "info"].iter().position(|one| *one == name).unwrap_or(9)
 }
 
 fn hex(id: u64) -> String {
@@ -268,17 +272,29 @@ impl AlertService {
         }
     }
 
-    /// Groups that are not ok at their last evaluation, and silences.
-    pub fn view(&self) -> AlertView {
+    /// Groups that are not ok at their last evaluation, those in the states asked for and at most so many, and silences.
+    pub fn view(&self, states: &[State], most: usize) -> AlertView {
         let now = crate::app::wall_clock();
         let silences = lock(&self.shared.state).silences.clone();
         let view = lock(&self.shared.counters.view);
-        let with_silence = |(alert, (rule, group)): &(AlertJson, Shape)| AlertJson {
-            silenced_by: silences::of(&silences, rule, group, now).map(|silence| silence.id.clone()),
-            ..alert.clone()
-        };
-        let alerts = view.groups.values().map(with_silence).collect();
-        AlertView { alerts, rules: view.rules, silences: silences.iter().map(|silence| silence.json(now)).collect() }
+        let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for (evaluation, _) in view.groups.values() {
+            *counts.entry(evaluation.state.name()).or_default() += 1;
+        }
+        let mut wanted: Vec<&(Evaluation, Vec<u64>)> =
+            view.groups.values().filter(|(evaluation, _)| states.contains(&evaluation.state)).collect();
+        wanted.sort_by_key(|(evaluation, _)| (rank(evaluation.state), severity(&evaluation.rule.severity)));
+        let truncated = wanted.len() > most;
+        wanted.truncate(most);
+        let text = |evaluation: &Evaluation| (evaluation.rule.name.clone(), evaluation.rule.place.text.clone());
+        AlertView {
+            rule_texts: wanted.iter().map(|(evaluation, _)| text(evaluation)).collect(),
+            alerts: wanted.iter().map(|(evaluation, calls)| shown(evaluation, calls, &silences, now)).collect(),
+            counts,
+            truncated,
+            rules: view.rules,
+            silences: silences.iter().map(|silence| silence.json(now)).collect(),
+        }
     }
 
     pub fn families(&self) -> Vec<MetricFamily> {
@@ -408,6 +424,7 @@ impl Evaluating {
                 next = self.evaluator.next_after(crate::app::wall_clock());
             }
             let now = crate::app::wall_clock();
+            next = not_after(next, self.evaluator.next_after(now));
             let Some(due) = next.filter(|due| *due <= now) else { continue };
             // A machine that slept has not evaluated what was due, and does not make up for it.
             let latest = self.evaluator.next_after(now - Nanos::from_secs(60)).filter(|at| *at <= now).unwrap_or(due);
@@ -619,6 +636,14 @@ impl Evaluating {
     }
 }
 
+/// The next evaluation: no later than the first that is due after now, as it would be when the clock was set back.
+fn not_after(next: Option<Timestamp>, first: Option<Timestamp>) -> Option<Timestamp> {
+    match (next, first) {
+        (Some(next), Some(first)) => Some(next.min(first)),
+        (next, first) => next.or(first),
+    }
+}
+
 /// Labels as the key of an alert.
 fn key_of(labels: &BTreeMap<String, String>) -> String {
     serde_json::to_string(labels).unwrap_or_default()
@@ -790,4 +815,25 @@ pub(super) fn without_secrets(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
     format!("{scheme}://{}", host.rsplit('@').next().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_stop_the_rules() {
+        let at = |seconds| Some(Timestamp::from_secs(seconds));
+        assert_eq!(not_after(at(120), at(120)), at(120));
+        assert_eq!(not_after(at(60), at(120)), at(60), "due, and not evaluated yet");
+        assert_eq!(not_after(at(7_260), at(3_660)), at(3_660), "an hour back");
+        assert_eq!((not_after(None, at(60)), not_after(at(60), None)), (at(60), at(60)));
+    }
+
+    #[test]
+    fn what_matters_comes_first_in_a_list_that_is_cut() {
+        let order = [State::Firing, State::Keeping, State::Pending, State::Error, State::Blind, State::Few];
+        assert!(order.is_sorted_by_key(|state| rank(*state)));
+        assert!(["critical", "warning", "info", "page"].is_sorted_by_key(|name| severity(name)));
+    }
 }

@@ -24,7 +24,7 @@ const STATES: Record<string, { word: string; means: string }> = {
 
 export function AlertsPage() {
   useTitle("Alerts");
-  const loaded = useLoad("alerts", loadAlerts);
+  const loaded = useLoad("alerts", (signal) => loadAlerts(null, signal));
   const past = useLoad("alert history", (signal) => alertHistory(new URLSearchParams({ limit: "50" }), signal));
   const reload = (): void => {
     loaded.retry();
@@ -38,9 +38,10 @@ export function AlertsPage() {
   }, [loaded.retry, past.retry]);
   if (loaded.error) return <Failure error={loaded.error} retry={loaded.retry} />;
   if (!loaded.data) return <p class="loading">Loading …</p>;
-  const { alerts, evaluated, rules, silences, may_silence } = loaded.data;
+  const { alerts, counts, evaluated, rules, rule_texts, silences, may_silence } = loaded.data;
+  const shared = { silences, may: may_silence, reload };
   const told = alerts.filter((each) => each.state === "firing" || each.state === "keeping");
-  const rest = Object.keys(STATES).filter((state) => !["firing", "keeping"].includes(state));
+  const rest = Object.keys(STATES).filter((state) => !["firing", "keeping"].includes(state) && (counts[state] ?? 0) > 0);
   const ended = (past.data?.alerts ?? []).filter((each) => each.ended_at !== null || !told.some((now) => now.id === each.id));
   return (
     <div class="alerts">
@@ -55,25 +56,42 @@ export function AlertsPage() {
         </Notice>
       )}
       {told.map((each) => (
-        <One key={each.id} alert={each} silences={silences} may={may_silence} reload={reload} />
+        <One key={each.id} alert={each} text={rule_texts[each.rule]} {...shared} />
       ))}
-      {rest.map((state) => {
-        const some = alerts.filter((each) => each.state === state);
-        if (some.length === 0) return null;
-        return (
-          <details key={state} class="of-state" open={state === "pending" || state === "error" || state === "blind"}>
-            <summary>
-              {STATES[state]?.word} <b>{number(some.length)}</b> <span class="of">{STATES[state]?.means}</span>
-            </summary>
-            {some.map((each) => (
-              <One key={each.id} alert={each} silences={silences} may={may_silence} reload={reload} />
-            ))}
-          </details>
-        );
-      })}
+      {rest.map((state) => (
+        <OfState key={state} state={state} count={counts[state] ?? 0} listed={alerts.filter((each) => each.state === state)} texts={rule_texts} {...shared} />
+      ))}
       <Silences silences={silences} may={may_silence} reload={reload} />
       {past.error ? <Failure error={past.error} retry={past.retry} /> : <Recent alerts={ended} />}
     </div>
+  );
+}
+
+/** What comes by itself; the others are loaded when they are opened, as a thousand quiet trunks have many. */
+const LISTED = ["pending", "error", "blind"];
+
+interface OfStateProps extends Shared {
+  state: string;
+  count: number;
+  listed: Alert[];
+  texts: Record<string, string>;
+}
+
+function OfState({ state, count, listed, texts, ...shared }: OfStateProps) {
+  const isListed = LISTED.includes(state);
+  const [open, setOpen] = useState(isListed);
+  const query = new URLSearchParams({ state });
+  const more = useLoad(open && !isListed ? `alerts ${state} ${count}` : null, (signal) => loadAlerts(query, signal));
+  const some = isListed ? listed : (more.data?.alerts ?? []);
+  return (
+    <details class="of-state" open={open} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>
+        {STATES[state]?.word} <b>{number(count)}</b> <span class="of">{STATES[state]?.means}</span>
+      </summary>
+      {more.error && <Failure error={more.error} retry={more.retry} />}
+      {open && some.map((each) => <One key={each.id} alert={each} text={texts[each.rule] ?? more.data?.rule_texts[each.rule]} {...shared} />)}
+      {open && some.length < count && some.length > 0 && <p class="hint">{number(count - some.length)} more are not listed.</p>}
+    </details>
   );
 }
 
@@ -85,14 +103,18 @@ function groupText(group: Record<string, string>): string {
   );
 }
 
-interface OneProps {
-  alert: Alert;
+interface Shared {
   silences: Silence[];
   may: boolean;
   reload: () => void;
 }
 
-function One({ alert, silences, may, reload }: OneProps) {
+interface OneProps extends Shared {
+  alert: Alert;
+  text: string | undefined;
+}
+
+function One({ alert, text, silences, may, reload }: OneProps) {
   const [asking, setAsking] = useState(false);
   const silence = silences.find((each) => each.id === alert.silenced_by);
   const chart = ["firing", "keeping", "pending", "blind"].includes(alert.state);
@@ -128,10 +150,12 @@ function One({ alert, silences, may, reload }: OneProps) {
             Silence
           </button>
         )}
-        <details class="rule">
-          <summary>Rule</summary>
-          <pre>{alert.rule_text}</pre>
-        </details>
+        {text && (
+          <details class="rule">
+            <summary>Rule</summary>
+            <pre>{text}</pre>
+          </details>
+        )}
       </div>
       {asking && (
         <SilenceForm
