@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS {database}.alerts{local} {on_cluster}
     peak               Nullable(Float64) COMMENT 'farthest beyond the limit so far',
     inhibited_by       LowCardinality(String),
     silenced_by        LowCardinality(String),
-    error              String CODEC(ZSTD),
+    error              String COMMENT 'why the window was not judged: what a statement said, or what the capture did not see' CODEC(ZSTD),
     summary            String CODEC(ZSTD),
     worst_calls        Array(UInt64) COMMENT 'call_uid, the worst first',
     row_id             UInt64,

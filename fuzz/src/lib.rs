@@ -132,6 +132,8 @@ const URL: &[&str] = &[
     "/api/v1/streams?",
     "/api/v1/stats?",
     "/api/v1/timeline?",
+    "/api/v1/alerts/history?",
+    "/api/v1/alerts/00c0ffee00c0ffee/evaluations?",
     "/metrics",
     "from=",
     "to=",

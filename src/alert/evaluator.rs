@@ -88,8 +88,8 @@ pub struct Evaluation {
     pub inhibited_by: Option<String>,
     /// The value farthest beyond the limit since the group became pending.
     pub peak: Option<f64>,
-    /// Why a statement failed.
-    pub error: Option<String>,
+    /// Why the window was not judged: what a statement said, or what the capture did not see.
+    pub why: Option<String>,
 }
 
 impl Evaluation {
@@ -112,7 +112,7 @@ impl Evaluation {
             baseline: judged.baseline,
             inhibited_by: None,
             peak: None,
-            error: judged.error,
+            why: judged.why,
         }
     }
 
@@ -176,7 +176,7 @@ pub(super) struct Judged {
     baseline: Option<(f64, f64)>,
     /// Within the clear limit.
     clear: bool,
-    error: Option<String>,
+    why: Option<String>,
 }
 
 /// All rules and what they are evaluated from.
@@ -446,7 +446,7 @@ impl Evaluator {
             capture_loss_pct: 0.0,
             baseline: None,
             clear: false,
-            error: None,
+            why: None,
         };
         let What::Measure(measure) = &rule.what else { return self.judge_sql(rule, key, nothing) };
         let exact =
@@ -492,8 +492,8 @@ impl Evaluator {
             let minutes = window.as_secs_f64() / 60.0 * if coverage.known { coverage.covered.max(0.01) } else { 1.0 };
             let measured = sums.measure(measure, minutes, rule.confidence);
             let judged = Judged { from, capture_loss_pct, measured, ..nothing.clone() };
-            if is_blind(rule, measure.source, &coverage, capture_loss_pct, window) {
-                return Judged { judgement: State::Blind, ..judged };
+            if let Some(why) = blindness(rule, measure.source, &coverage, capture_loss_pct, window) {
+                return Judged { judgement: State::Blind, why: Some(why), ..judged };
             }
             let Some(measured) = measured else { return judged };
             let judged = match &rule.test {
@@ -537,7 +537,7 @@ impl Evaluator {
     fn judge_sql(&self, rule: &Rule, key: &GroupKey, nothing: Judged) -> Judged {
         let rows = match self.sql.get(&rule.name) {
             Some(Ok(rows)) => rows,
-            Some(Err(error)) => return Judged { judgement: State::Error, error: Some(error.clone()), ..nothing },
+            Some(Err(error)) => return Judged { judgement: State::Error, why: Some(error.clone()), ..nothing },
             None => return nothing,
         };
         let Some(row) = rows.iter().find(|row| sql_key(row) == *key) else { return nothing };
@@ -549,6 +549,10 @@ impl Evaluator {
                 judgement: State::Blind,
                 measured: Some(measured),
                 capture_loss_pct: row.drops_pct,
+                why: Some(format!(
+                    "the capture missed {:.2} %, more than {} %",
+                    row.drops_pct, rule.max_capture_loss_pct
+                )),
                 ..nothing
             };
         }
@@ -619,13 +623,21 @@ pub(super) fn beyond(side: Side, value: f64, limit: f64) -> bool {
 /// How long before the end of a window the last frame may have come.
 const SILENT: Nanos = Nanos::from_secs(60);
 
-fn is_blind(rule: &Rule, source: Source, coverage: &Coverage, capture_loss_pct: f64, window: Nanos) -> bool {
+/// Why a window is not judged.
+fn blindness(rule: &Rule, source: Source, coverage: &Coverage, capture_loss_pct: f64, window: Nanos) -> Option<String> {
     if source == Source::Capture || !coverage.known {
-        return false;
+        return None;
+    }
+    let most = rule.max_capture_loss_pct;
+    if capture_loss_pct > most {
+        return Some(format!("the capture missed {capture_loss_pct:.2} %, more than {most} %"));
+    }
+    if coverage.silent > SILENT {
+        return Some(format!("the probe saw no frame in its last {} s", coverage.silent.0 / 1_000_000_000));
     }
     // Long windows cannot be seen whole while their first part has not been measured.
     let covered = window > Nanos::from_secs(3600) || coverage.covered >= 0.5;
-    capture_loss_pct > rule.max_capture_loss_pct || !covered || coverage.silent > SILENT
+    (!covered).then(|| format!("the probe saw {:.0} % of the window, less than half", 100.0 * coverage.covered))
 }
 
 /// Compares value and bound with a limit. A rate is judged by its own bound, however few the events are.

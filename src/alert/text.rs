@@ -104,7 +104,7 @@ impl Evaluation {
             peak: self.peak,
             inhibited_by: self.inhibited_by.clone().unwrap_or_default(),
             silenced_by: String::new(),
-            error: self.error.clone().unwrap_or_default(),
+            error: self.why.clone().unwrap_or_default(),
             summary: self.told().summary,
             worst_calls: Vec::new(),
         }
@@ -169,16 +169,19 @@ impl Evaluation {
         if let Some(since) = self.since.filter(|_| self.state.is_firing()) {
             description += &format!("; since {}", clock(since));
         }
-        if self.capture_loss_pct > 0.0 {
+        if self.capture_loss_pct > 0.0 && self.judgement != State::Blind {
             description += &format!("; the capture missed {} %", number(self.capture_loss_pct));
         }
         if self.state.is_firing() && !matches!(self.judgement, State::Ok | State::Firing) {
             description += &format!("; held, the present window is not judged ({})", self.judgement.name());
         }
+        if let (State::Blind, Some(why)) = (self.judgement, &self.why) {
+            description += &format!("; not judged: {why}");
+        }
         if is_overflow(&self.group) {
             description += &format!("; this is all beyond the first {} groups together (max_groups)", rule.max_groups);
         }
-        if let Some(error) = &self.error {
+        if let (State::Error, Some(error)) = (self.judgement, &self.why) {
             description += &format!("; the statement failed: {error}");
         }
         if !rule.runbook.is_empty() {

@@ -45,7 +45,7 @@ pub struct AlertRecord {
     pub inhibited_by: String,
     /// The silence that kept it from webhooks; empty without.
     pub silenced_by: String,
-    /// Why a statement failed; empty otherwise.
+    /// Why the window was not judged: what a statement said, or what the capture did not see; empty otherwise.
     pub error: String,
     /// What happened, one line.
     pub summary: String,

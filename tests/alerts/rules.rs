@@ -1,6 +1,7 @@
 //! What is wrong with a rule is said in one line, with file and line, and the other rules go on.
 
-use auscult::alert::{Evaluator, Origin, RuleSet, SqlRow, State, rule::Test};
+use auscult::alert::{CaptureFact, Evaluator, Fact, Origin, RuleSet, SqlRow, State, rule::Test};
+use auscult::model::{GroupPart, GroupTrunk, MediaFigures, MediaGroup};
 use auscult::units::{Nanos, Timestamp};
 
 fn parse(text: &str) -> RuleSet {
@@ -136,7 +137,7 @@ fn groups_of_a_statement_are_bounded_and_forgotten() {
     let mut told = Vec::new();
     evaluator.evaluate(Timestamp::from_secs(60 * 50), &mut told);
     assert!(told.iter().all(|e| e.state == State::Error), "{told:?}");
-    assert!(told[0].error.as_ref().is_some_and(|error| error.contains("more than 3 groups")), "{told:?}");
+    assert!(told[0].why.as_ref().is_some_and(|why| why.contains("more than 3 groups")), "{told:?}");
 }
 
 #[test]
@@ -147,4 +148,40 @@ fn a_probe_that_never_saw_a_frame_is_silent() {
     let mut told = Vec::new();
     (1..=2).for_each(|minute| evaluator.evaluate(Timestamp::from_secs(60 * minute), &mut told));
     assert_eq!(told.iter().map(|e| e.state).collect::<Vec<_>>(), [State::Ok, State::Firing]);
+}
+
+/// A window that is not judged says why.
+#[test]
+fn a_blind_window_names_what_was_not_seen() {
+    let rule = "[[rule]]\nname = \"loss\"\nmeasure = \"loss_pct\"\nwindow = \"5m\"\nwiden_to = \"5m\"\ndelay = \"0s\"\nneed = { streams = 1 }\n\
+                fire = { above = 1 }\nno_data = \"ok\"\n";
+    let says = |missed: u64, measured_s: i64, quiet_s: i64| {
+        let mut evaluator = Evaluator::new(parse(rule).rules);
+        let origin = Origin { probe: "p", site: "s" };
+        let end = Timestamp::from_secs(1_790_000_400);
+        let length = Nanos::from_secs(10);
+        for n in (1..=measured_s / 10).rev() {
+            let start = end - Nanos::from_secs(quiet_s + 10 * n);
+            let fact = CaptureFact { start, length, frames: 1_000, missed, shed: 0 };
+            evaluator.fact(&Fact::Capture(fact), origin, end);
+            let figures =
+                MediaFigures { streams: 1, present_before: [(0, 1)].into(), expected: 500, ..Default::default() };
+            let (codec, mos_scale, part, trunk) = ("PCMA".into(), "", GroupPart::default(), GroupTrunk::default());
+            let group = MediaGroup { start, length, trunk, codec, mos_scale, part, figures };
+            evaluator.fact(&Fact::Media(&group), origin, end);
+        }
+        let mut told = Vec::new();
+        evaluator.evaluate(end, &mut told);
+        told.first().map(|evaluation| (evaluation.state, evaluation.told().description)).unwrap_or_default()
+    };
+    let (state, text) = says(0, 300, 0);
+    assert!(state == State::Ok && !text.contains("not judged"), "{state:?} {text}");
+    for (missed, measured, quiet, why) in [
+        (10, 300, 0, "not judged: the capture missed 0.99 %, more than 0.1 %"),
+        (0, 100, 0, "not judged: the probe saw 33 % of the window, less than half"),
+        (0, 240, 70, "not judged: the probe saw no frame in its last 70 s"),
+    ] {
+        let (state, text) = says(missed, measured, quiet);
+        assert!(state == State::Blind && text.contains(why), "{state:?} {text}");
+    }
 }

@@ -10,6 +10,8 @@ import { AlertChart } from "./chart";
 import { SilenceForm } from "./silence";
 
 const EVERY_MS = 10_000;
+/** Rules are evaluated once a minute. */
+const PAST_EVERY_MS = 60_000;
 
 /** States in the order of the page, with what they mean. */
 const STATES: Record<string, { word: string; means: string }> = {
@@ -31,10 +33,9 @@ export function AlertsPage() {
     past.retry();
   };
   useEffect(() => {
-    const timer = setInterval(() => {
-      if (!document.hidden) reload();
-    }, EVERY_MS);
-    return () => clearInterval(timer);
+    const every = (ms: number, retry: () => void): number => window.setInterval(() => !document.hidden && retry(), ms);
+    const timers = [every(EVERY_MS, loaded.retry), every(PAST_EVERY_MS, past.retry)];
+    return () => timers.forEach(clearInterval);
   }, [loaded.retry, past.retry]);
   if (loaded.error) return <Failure error={loaded.error} retry={loaded.retry} />;
   if (!loaded.data) return <p class="loading">Loading …</p>;
