@@ -4,7 +4,7 @@ use super::measure::{Figure, Kind, Measure, Source};
 use super::stat;
 use crate::model::{CallGroup, MediaGroup, Presence};
 use crate::units::{Nanos, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// What a group of streams or calls is told apart by.
@@ -178,16 +178,17 @@ impl Sums {
         }
     }
 
-    fn merge(&mut self, other: &Sums) {
-        self.num += other.num;
-        self.den += other.den;
-        if self.counts.len() < other.counts.len() {
-            self.counts.resize(other.counts.len(), 0);
+    fn merge(&mut self, slot: &Slot) {
+        self.num += slot.num;
+        self.den += slot.den;
+        let end = slot.first + slot.counts.len();
+        if self.counts.len() < end {
+            self.counts.resize(end, 0);
         }
-        self.counts.iter_mut().zip(&other.counts).for_each(|(a, b)| *a += b);
-        other.present.iter().for_each(|(at, n)| *self.present.entry(*at).or_default() += n);
-        self.capture_lost += other.capture_lost;
-        self.expected += other.expected;
+        self.counts[slot.first..end].iter_mut().zip(&slot.counts).for_each(|(a, b)| *a += b);
+        slot.present.iter().for_each(|(at, n)| *self.present.entry(*at).or_default() += n);
+        self.capture_lost += slot.capture_lost;
+        self.expected += slot.expected;
     }
 
     fn has_any(&self) -> bool {
@@ -213,6 +214,54 @@ impl Sums {
     /// Percent of the expected packets that the capture lost.
     pub fn capture_loss_pct(&self) -> Option<f64> {
         (self.expected > 0).then(|| 100.0 * self.capture_lost as f64 / self.expected as f64)
+    }
+}
+
+/// [`Sums`] of one slot, kept small: a thousand trunks have millions of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Slot {
+    at: i64,
+    num: u64,
+    den: u64,
+    /// The first bucket of `counts`; those before it are empty.
+    first: usize,
+    counts: Vec<u64>,
+    /// As [`Presence`], in order.
+    present: Vec<(u32, u64)>,
+    capture_lost: u64,
+    expected: u64,
+}
+
+impl Slot {
+    fn add(&mut self, sums: &Sums) {
+        self.num += sums.num;
+        self.den += sums.den;
+        self.capture_lost += sums.capture_lost;
+        self.expected += sums.expected;
+        self.add_counts(&sums.counts);
+        for (at, n) in &sums.present {
+            match self.present.binary_search_by_key(at, |(at, _)| *at) {
+                Ok(index) => self.present[index].1 += n,
+                Err(index) => {
+                    self.present.reserve_exact(1);
+                    self.present.insert(index, (*at, *n));
+                }
+            }
+        }
+    }
+
+    fn add_counts(&mut self, counts: &[u64]) {
+        let Some(first) = counts.iter().position(|count| *count > 0) else { return };
+        let end = counts.len().max(self.first + self.counts.len());
+        if self.counts.is_empty() || first < self.first || end > self.first + self.counts.len() {
+            let begin = if self.counts.is_empty() { first } else { first.min(self.first) };
+            let mut wider = vec![0; end - begin];
+            wider[self.first.saturating_sub(begin)..][..self.counts.len()].copy_from_slice(&self.counts);
+            (self.first, self.counts) = (begin, wider);
+        }
+        for (index, count) in counts.iter().enumerate().skip(first) {
+            self.counts[index - self.first] += count;
+        }
     }
 }
 
@@ -289,7 +338,8 @@ pub struct Series {
 /// One group of a series.
 #[derive(Debug, Default)]
 pub struct Group {
-    slots: BTreeMap<i64, Sums>,
+    /// In order.
+    slots: VecDeque<Slot>,
     hours: BTreeMap<i64, (u64, u64)>,
     probes: BTreeSet<Arc<str>>,
     pub last_seen: Timestamp,
@@ -412,7 +462,7 @@ impl Series {
             hour.1 += sums.den;
         }
         if fact.length() <= step && start + self.span + step > now {
-            group.slots.entry(slot(start, step)).or_default().merge(&sums);
+            group.slot(slot(start, step)).add(&sums);
         }
     }
 
@@ -436,9 +486,9 @@ impl Series {
         let (first, end) = (ceil_slot(from, self.step), ceil_slot(until, self.step));
         let begin = first * self.step.0 / 1_000_000_000;
         let mut streams = 0;
-        for (_, slot) in group.slots.range(first..end.max(first)) {
+        for slot in group.slots_of(first, end) {
             streams +=
-                slot.present.iter().filter(|(at, _)| **at == 0 || i64::from(**at) < begin).map(|(_, n)| n).sum::<u64>();
+                slot.present.iter().filter(|(at, _)| *at == 0 || i64::from(*at) < begin).map(|(_, n)| n).sum::<u64>();
             sums.merge(slot);
         }
         let samples = match (measure.source, measure.kind) {
@@ -455,7 +505,9 @@ impl Series {
         let oldest = slot(now - self.span, self.step) - 1;
         let oldest_hour = now.0.div_euclid(HOUR.0) - i64::from(self.hours);
         self.groups.retain(|_, group| {
-            group.slots = group.slots.split_off(&oldest);
+            while group.slots.front().is_some_and(|slot| slot.at < oldest) {
+                group.slots.pop_front();
+            }
             group.hours = group.hours.split_off(&oldest_hour);
             group.is_remembered(now) || !group.hours.is_empty()
         });
@@ -465,6 +517,21 @@ impl Series {
 const HOUR: Nanos = Nanos::from_secs(3600);
 
 impl Group {
+    /// The slot of this number, made where there is none. Rows come nearly in order, so that it is one of the last.
+    fn slot(&mut self, at: i64) -> &mut Slot {
+        let index = self.slots.partition_point(|slot| slot.at < at);
+        if self.slots.get(index).is_none_or(|slot| slot.at != at) {
+            self.slots.insert(index, Slot { at, ..Slot::default() });
+        }
+        &mut self.slots[index]
+    }
+
+    fn slots_of(&self, first: i64, end: i64) -> impl Iterator<Item = &Slot> {
+        let begin = self.slots.partition_point(|slot| slot.at < first);
+        let end = self.slots.partition_point(|slot| slot.at < end).max(begin);
+        self.slots.range(begin..end)
+    }
+
     /// Whether it had a row within [`REMEMBERED`].
     pub fn is_remembered(&self, now: Timestamp) -> bool {
         self.last_seen + REMEMBERED >= now
@@ -584,5 +651,47 @@ impl Probes {
             probe.minutes = probe.minutes.split_off(&oldest);
             probe.heard_until + REMEMBERED >= now
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// A slot holds what was added, whichever rows came first and wherever their buckets lie.
+        #[test]
+        fn a_slot_adds_up_as_the_plain_sums_do(
+            rows in prop::collection::vec((prop::collection::vec((0usize..130, 1u64..9), 0..6), 0u32..5, 1u64..9), 0..12),
+        ) {
+            let (mut slot, mut counts, mut present) = (Slot::default(), vec![0; 130], BTreeMap::new());
+            for (buckets, at, streams) in &rows {
+                let mut sums = Sums::default();
+                for (bucket, count) in buckets {
+                    sums.count(*bucket, *count, 130);
+                    counts[*bucket] += count;
+                }
+                sums.present.insert(*at, *streams);
+                *present.entry(*at).or_insert(0) += streams;
+                slot.add(&sums);
+            }
+            let mut read = Sums::default();
+            read.merge(&slot);
+            read.counts.resize(130, 0);
+            prop_assert_eq!(read.counts, counts);
+            prop_assert_eq!(read.present, present);
+        }
+    }
+
+    #[test]
+    fn slots_stay_in_order_when_rows_come_late() {
+        let mut group = Group::default();
+        for at in [5, 3, 9, 3, 7, 5] {
+            group.slot(at).num += 1;
+        }
+        let of = |first, end| group.slots_of(first, end).map(|slot| (slot.at, slot.num)).collect::<Vec<_>>();
+        assert_eq!(of(0, 99), [(3, 2), (5, 2), (7, 1), (9, 1)]);
+        assert_eq!((of(4, 9), of(9, 9), of(10, 4)), (vec![(5, 2), (7, 1)], vec![], vec![]));
     }
 }

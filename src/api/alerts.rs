@@ -64,8 +64,9 @@ pub struct AlertJson {
     pub summary: String,
     /// The same with limit, bound, samples, window and what to do.
     pub description: String,
-    /// The list of calls behind it, a path of this service.
-    pub calls: String,
+    /// The list of calls behind it, a path of this service; null for rules about the probe itself.
+    #[schema(required)]
+    pub calls: Option<String>,
     /// Ids of the worst of them, the worst first; empty while it does not fire.
     pub worst_calls: Vec<String>,
     /// The silence that keeps it from receivers; null without.

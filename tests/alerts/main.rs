@@ -4,3 +4,4 @@ mod defaults;
 mod month;
 mod restart;
 mod rules;
+mod scale;

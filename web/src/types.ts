@@ -472,7 +472,7 @@ export interface Alert {
   inhibited_by: string | null;
   summary: string;
   description: string;
-  calls: string;
+  calls: string | null;
   worst_calls: string[];
   silenced_by: string | null;
 }

@@ -60,6 +60,14 @@ impl CallsBehind {
         CallsBehind { filter, window: Window { from: evaluation.from - BEFORE, to: evaluation.until }, sort }
     }
 
+    /// The address of the page that shows them; that of the alerts where a rule is about the probe itself.
+    pub fn url_of(evaluation: &Evaluation, external_url: &str) -> String {
+        match has_calls(evaluation) {
+            true => CallsBehind::of(evaluation).url(external_url),
+            false => format!("{external_url}/alerts"),
+        }
+    }
+
     /// The list as an address of the page.
     pub fn url(&self, external_url: &str) -> String {
         let mut url = format!(
@@ -88,6 +96,12 @@ impl CallsBehind {
     }
 }
 
+/// Whether calls are behind a rule, and not the probe alone.
+pub fn has_calls(evaluation: &Evaluation) -> bool {
+    let source = evaluation.rule.measure().map(|measure| measure.source);
+    source.is_none_or(|source| matches!(source, Source::Media | Source::Calls))
+}
+
 fn escape(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
@@ -95,4 +109,64 @@ fn escape(text: &str) -> String {
             other => format!("%{other:02X}"),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::{CaptureFact, Evaluator, Fact, Origin, RuleSet};
+    use crate::model::{CallFigures, CallGroup, GroupPart, GroupTrunk, MediaFigures, MediaGroup};
+    use crate::units::Timestamp;
+
+    /// Where an alert of this measure leads to.
+    fn url(measure: &str, by: &str) -> String {
+        let text = format!(
+            "[[rule]]\nname = \"r\"\nmeasure = \"{measure}\"\nby = [{by}]\nwindow = \"5m\"\ndelay = \"0s\"\nneed = {{ samples = 1 }}\n\
+             fire = {{ above = 1000 }}\n"
+        );
+        let set = RuleSet::parse([("r.toml", text.as_str())], Nanos::from_secs(10));
+        assert!(set.errors.is_empty(), "{:?}", set.errors);
+        let mut evaluator = Evaluator::new(set.rules);
+        let origin = Origin { probe: "p", site: "s" };
+        let (start, length) = (Timestamp::from_secs(1_790_000_400), Nanos::from_secs(10));
+        let trunk = GroupTrunk { name: "carrier & a".into(), direction: Some(TrunkDirection::Toward) };
+        let part = GroupPart::default();
+        let figures = MediaFigures { streams: 1, present_before: [(0, 1)].into(), expected: 9, ..Default::default() };
+        let (codec, mos_scale) = ("PCMA".into(), "");
+        let media = MediaGroup { start, length, trunk: trunk.clone(), codec, mos_scale, part, figures };
+        let figures = CallFigures { attempts: 5, ended: 5, classes: [("good", 5)].into(), ..Default::default() };
+        let calls = CallGroup { start, length, trunk, part, figures };
+        let capture = CaptureFact { start, length, frames: 9, missed: 0, shed: 0 };
+        for fact in [Fact::Media(&media), Fact::Calls(&calls), Fact::Capture(capture)] {
+            evaluator.fact(&fact, origin, start + length);
+        }
+        let mut evaluations = Vec::new();
+        evaluator.evaluate(Timestamp::from_secs(1_790_000_460), &mut evaluations);
+        CallsBehind::url_of(&evaluations[0], "http://x")
+    }
+
+    #[test]
+    fn an_alert_leads_to_the_calls_that_were_seen_in_its_window() {
+        let window = "from=2026-09-21T10%3A16%3A00.000000000Z&to=2026-09-21T14%3A21%3A00.000000000Z\
+                      &seen_from=2026-09-21T14%3A16%3A00.000000000Z";
+        for (measure, by, rest) in [
+            // A call has the direction of its INVITE, a stream its own.
+            ("loss_pct", "\"trunk\", \"trunk_direction\"", "&sort=loss&trunk=carrier%20%26%20a"),
+            ("loss_pct", "\"codec\"", "&sort=loss&codec=PCMA"),
+            (
+                "bad_calls_pct",
+                "\"trunk\", \"trunk_direction\"",
+                "&sort=worst&trunk=carrier%20%26%20a&trunk_direction=toward&class=poor,failed",
+            ),
+            ("setup_failure_pct", "\"site\"", "&sort=worst&site=s&class=failed"),
+            ("no_response_pct", "", "&sort=worst&final_code=0%2C408"),
+        ] {
+            assert_eq!(
+                url(measure, by).replace("poor%2Cfailed", "poor,failed"),
+                format!("http://x/?{window}{rest}"),
+                "{measure}"
+            );
+        }
+        assert_eq!(url("capture_loss_pct", "\"probe\""), "http://x/alerts");
+    }
 }

@@ -1,8 +1,7 @@
 //! What goes into table `alerts`: which evaluations, the way to an alert, and the calls behind it.
 
-use super::behind::CallsBehind;
+use super::behind::{CallsBehind, has_calls};
 use super::silences::{self, Silence};
-use crate::alert::measure::Source;
 use crate::alert::{Evaluation, Evaluator, State};
 use crate::model::AlertRecord;
 use crate::store::query::{QueryError, Reader};
@@ -36,11 +35,10 @@ pub struct History {
 impl History {
     /// Looks up the calls behind alerts that fire. What is not found in time is left out: an alert does not wait for it.
     pub fn look_up(&mut self, evaluations: &[Evaluation], reader: &Reader, runtime: &tokio::runtime::Handle) {
+        // The labels of a statement are its own: which calls they mean is not known.
         let fires = |evaluation: &&Evaluation| {
-            let of_calls = evaluation.rule.measure().map(|measure| measure.source);
-            evaluation.state.is_firing()
-                && evaluation.inhibited_by.is_none()
-                && matches!(of_calls, Some(Source::Media | Source::Calls))
+            let of_calls = evaluation.rule.measure().is_some() && has_calls(evaluation);
+            evaluation.state.is_firing() && evaluation.inhibited_by.is_none() && of_calls
         };
         let firing: BTreeMap<u64, &Evaluation> =
             evaluations.iter().filter(fires).map(|evaluation| (evaluation.fingerprint(), evaluation)).collect();

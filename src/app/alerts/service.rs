@@ -1,6 +1,6 @@
 //! The thread that evaluates rules as facts come, and the one that delivers.
 
-use super::behind::CallsBehind;
+use super::behind::{CallsBehind, has_calls};
 use super::deliver::{Outcome, Receiver, Receivers, notification};
 use super::history::History;
 use super::memory::{Active, MemoryFile, Remembered, groups_of, restore};
@@ -180,7 +180,7 @@ fn shown(evaluation: &Evaluation, calls: &[u64], silences: &[Silence], now: Time
         inhibited_by: evaluation.inhibited_by.clone(),
         summary: told.summary,
         description: told.description,
-        calls: CallsBehind::of(evaluation).url(""),
+        calls: has_calls(evaluation).then(|| CallsBehind::of(evaluation).url("")),
         worst_calls: calls.iter().copied().map(hex).collect(),
         silenced_by: silences::of(silences, rule, &evaluation.group, now).map(|silence| silence.id.clone()),
     }
@@ -563,7 +563,7 @@ impl Evaluating {
                     labels: told.labels,
                     summary: told.summary,
                     description: told.description + &worst_calls(&settings.external_url, calls),
-                    url: CallsBehind::of(evaluation).url(&settings.external_url),
+                    url: CallsBehind::url_of(evaluation, &settings.external_url),
                     starts_at: evaluation.since.unwrap_or(at).0,
                     ends_at: None,
                     lease_ns: 4 * evaluation.rule.every.max(RESEND).0,

@@ -70,6 +70,7 @@ export function AlertsPage() {
 
 /** What comes by itself; the others are loaded when they are opened, as a thousand quiet trunks have many. */
 const LISTED = ["pending", "error", "blind"];
+const MOST_BLIND = 3;
 
 interface OfStateProps extends Shared {
   state: string;
@@ -80,7 +81,8 @@ interface OfStateProps extends Shared {
 
 function OfState({ state, count, listed, texts, ...shared }: OfStateProps) {
   const isListed = LISTED.includes(state);
-  const [open, setOpen] = useState(isListed);
+  // A probe that sees nothing makes every group blind, and one of its alerts says so.
+  const [open, setOpen] = useState(isListed && (state !== "blind" || count <= MOST_BLIND));
   const query = new URLSearchParams({ state });
   const more = useLoad(open && !isListed ? `alerts ${state} ${count}` : null, (signal) => loadAlerts(query, signal));
   const some = isListed ? listed : (more.data?.alerts ?? []);
@@ -140,7 +142,7 @@ function One({ alert, text, silences, may, reload }: OneProps) {
       )}
       {chart && <Chart alert={alert} open={alert.state === "firing"} to={alert.to} />}
       <div class="actions">
-        <a href={alert.calls}>Calls behind it, worst first</a>
+        {alert.calls && <a href={alert.calls}>Calls behind it, worst first</a>}
         {alert.worst_calls.slice(0, 3).map((id, i) => (
           <a key={id} href={`/calls/${id}`}>
             Worst call {i + 1}
