@@ -1,11 +1,12 @@
 //! Text of strangers: every field of a capture that can carry it, every character that a terminal, a browser or a log
 //! reader obeys or does not show, and every way out of the program.
 
+use auscult::alert::{Evaluator, Fact, Origin, RuleSet};
 use auscult::api::{AppState, Check, HostPolicy, LiveFeed, MetricFamily, Telemetry, app};
 use auscult::app::analyze::{AnalyzeArgs, Format, run};
 use auscult::capture::Timeline;
 use auscult::engine::Engine;
-use auscult::groups::Groups;
+use auscult::groups::{Group, Groups};
 use auscult::model::Labels;
 use auscult::model::{Event, Limits, Policy, TimestampSource, TrunkMatch};
 use auscult::store::query::Reader;
@@ -13,7 +14,7 @@ use auscult::store::rows::{
     AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow,
     Table,
 };
-use auscult::units::Timestamp;
+use auscult::units::{Nanos, Timestamp};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use futures_util::StreamExt;
@@ -335,8 +336,41 @@ fn no_row_holds_any_of_it() {
         rows[record.table() as usize] += 1;
     }
     let calls = chunks().len();
+    // A replay evaluates no rules: those of live capture are, over the same sums, whose codecs were named by the sender.
+    rows[Table::Alerts as usize] = alerts(dir.path(), &judge);
     assert!(rows.iter().all(|n| *n > 0) && rows[0] == calls && rows[1] == 2 * calls, "{rows:?}");
     assert!(rows[Table::SipMessages as usize] >= 8 * calls, "{rows:?}");
+}
+
+/// Rows of alerts of a rule that groups by codec; how many.
+fn alerts(dir: &Path, judge: &Judge) -> usize {
+    let rule = "[[rule]]\nname = \"loss\"\nmeasure = \"loss_pct\"\nby = [\"codec\"]\nwindow = \"1h\"\ndelay = \"0s\"\n\
+                need = { streams = 1 }\nfire = { above = 99 }\n";
+    let set = RuleSet::parse([("r.toml", rule)], Nanos::from_secs(10));
+    assert!(set.errors.is_empty(), "{:?}", set.errors);
+    let mut evaluator = Evaluator::new(set.rules);
+    let mut groups = Groups::new(&Limits::default(), &Policy::default());
+    let mut found = Vec::new();
+    for event in events(&file(dir)) {
+        groups.event(&event, TrunkMatch::default(), &mut |group| found.push(group));
+    }
+    groups.finish(&mut |group| found.push(group));
+    let mut last = Timestamp::default();
+    for group in &found {
+        if let Group::Media(group) = group {
+            last = last.max(group.start + group.length);
+            evaluator.fact(&Fact::Media(group), Origin { probe: "p", site: "s" }, group.start + group.length);
+        }
+    }
+    let mut evaluations = Vec::new();
+    evaluator.evaluate(last.floor_to(Nanos::from_secs(60)) + Nanos::from_secs(60), &mut evaluations);
+    for evaluation in &evaluations {
+        let told = evaluation.told();
+        judge.text("alert", &format!("{} {}", told.summary, told.description));
+        let row = AlertRow::new(&evaluation.record(), &Labels::default(), last);
+        judge.json("alerts", &serde_json::to_value(row).unwrap());
+    }
+    evaluations.len()
 }
 
 struct NoTelemetry;

@@ -5,6 +5,7 @@ use crate::http::PeerAddress;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 
@@ -14,8 +15,9 @@ const MAX_BODY: usize = 8 << 10;
 /// Headers by which a proxy says that the client is somebody else.
 const FORWARDED: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
 
-/// A client that may change something: its address is a loopback address, no proxy stands between, and a browser says that the
-/// request comes from a page of this service. Host and Origin were checked for every request.
+/// A client that may change something: its address is a loopback address, no proxy stands between, it names the service as
+/// `localhost` or by an address (a name that a stranger points at this host, DNS rebinding, is neither), and a browser says that the
+/// request comes from a page of this service. Origin was held to Host for every request.
 pub(super) struct LocalWriter(());
 
 impl LocalWriter {
@@ -30,6 +32,13 @@ impl LocalWriter {
         }
         if FORWARDED.iter().any(|name| headers.contains_key(*name)) {
             return refused("the request comes through a proxy");
+        }
+        let named = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
+        let is_own = |host: &str| {
+            host.eq_ignore_ascii_case("localhost") || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
+        };
+        if !named.is_some_and(|named| is_own(named.host())) {
+            return refused("the request names this service by neither localhost nor an address");
         }
         match headers.get("sec-fetch-site").map(|site| site.as_bytes()) {
             None | Some(b"same-origin" | b"none") => Ok(LocalWriter(())),
@@ -72,6 +81,7 @@ mod tests {
         let verdict = |peer: Option<&str>, headers: &[(&str, &str)]| {
             let peer = peer.map(|peer| PeerAddress(peer.parse().unwrap()));
             let mut map = HeaderMap::new();
+            map.insert(header::HOST, "localhost:8642".parse().unwrap());
             for (name, value) in headers {
                 map.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
             }
@@ -86,6 +96,18 @@ mod tests {
         assert!(!verdict(None, &[]), "a connection that nobody knows");
         for name in FORWARDED {
             assert!(!verdict(Some("127.0.0.1:9"), &[(name, "192.0.2.1")]), "{name}");
+        }
+        for (host, expected) in [
+            ("LOCALHOST", true),
+            ("127.0.0.1:8642", true),
+            ("[::1]:8642", true),
+            ("192.0.2.7", true),
+            ("evil.example", false),
+            ("localhost.evil.example", false),
+            ("127.0.0.1.evil.example:8642", false),
+            ("", false),
+        ] {
+            assert_eq!(verdict(Some("127.0.0.1:9"), &[("host", host)]), expected, "{host}");
         }
         assert!(verdict(Some("127.0.0.1:9"), &[("sec-fetch-site", "same-origin")]));
         for site in ["cross-site", "same-site", "x"] {

@@ -563,7 +563,7 @@ impl Join {
         found
     }
 
-    pub fn stream_ended(&mut self, mut report: StreamReport, out: &mut dyn Sink) {
+    pub fn stream_ended(&mut self, mut report: Box<StreamReport>, out: &mut dyn Sink) {
         let worst = self.complete(&mut report);
         report.relation = self.relations.ended(report.id);
         if let Some(stream) = self.forget(report.id)
@@ -576,10 +576,12 @@ impl Join {
             } else {
                 self.ended += 1;
                 // The call knows its own identity.
-                call.ended.push(StreamReport { call_id: String::new(), ..report.clone() });
+                let call_id = std::mem::take(&mut report.call_id);
+                call.ended.push((*report).clone());
+                report.call_id = call_id;
             }
         }
-        out.push(Event::StreamEnded(Box::new(report)));
+        out.push(Event::StreamEnded(report));
     }
 
     /// Gives a report of a stream, ended or not, its call, rating and trust. Returns its lowest interval and minute.

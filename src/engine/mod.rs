@@ -733,7 +733,7 @@ impl Engine {
                 }
                 media::Fact::Ended(report) => {
                     self.shard_of.remove(&report.id);
-                    self.join.stream_ended(*report, out);
+                    self.join.stream_ended(report, out);
                 }
             }
         }

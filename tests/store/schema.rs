@@ -59,7 +59,7 @@ async fn the_text_for_each_dialect_is_sql() {
                 .await
                 .unwrap();
             // Beside rows and sums their views by five minutes and by hours.
-            assert_eq!(tables, 9 + 2 + 2 * 4 + 2 * 2);
+            assert_eq!(tables, 10 + 2 + 2 * 4 + 2 * 2);
         }
     }
 }
