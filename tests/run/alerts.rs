@@ -251,6 +251,11 @@ fn a_silence_holds_the_webhook_outlives_a_crash_and_reaches_alertmanager() {
     assert_eq!(got.recv_timeout(WAIT).unwrap().body["status"], "firing");
     manager.until(|alerts| alerts.len() == 1);
 
+    // What is no rule is no silence either.
+    let json_type = "Content-Type: application/json\r\n";
+    let (status, answer) =
+        http(api, "POST", "/api/v1/alerts/silences", json_type, r#"{"rule": "buzy", "hours": 1, "reason": "r"}"#);
+    assert!(status == 400 && answer.contains("there is no rule"), "{status} {answer}");
     // What the page sends.
     let own = "Content-Type: application/json\r\nOrigin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n";
     let body = r#"{"rule": "busy", "hours": 1, "reason": "carrier works on it", "by": "noc"}"#;

@@ -12,8 +12,10 @@ use std::time::Duration;
 /// Rows of one evaluation at most: what is over it is counted. Alerts go first.
 const MAX_ROWS: usize = 5_000;
 
-/// States in which nothing is judged are stored when they change, and so often while they last.
+/// States in which nothing is judged are stored when they change, and so often while they last: a probe that sees nothing makes every
+/// group blind, and a thousand quiet trunks have 20,000 groups with too few calls.
 const UNJUDGED_EVERY: Nanos = Nanos::from_secs(3600);
+const BLIND_EVERY: Nanos = Nanos::from_secs(600);
 
 /// Calls behind an alert that are kept.
 const CALLS: u32 = 20;
@@ -83,7 +85,8 @@ impl History {
     ) -> (Vec<AlertRecord>, u64) {
         let Some(at) = evaluations.first().map(|evaluation| evaluation.at) else { return (Vec::new(), 0) };
         let mut wanted: Vec<&Evaluation> = evaluations.iter().filter(|evaluation| self.is_stored(evaluation)).collect();
-        wanted.sort_by_key(|evaluation| (!evaluation.state.is_firing(), !evaluation.changed()));
+        let is_pending = |evaluation: &Evaluation| evaluation.state == State::Pending;
+        wanted.sort_by_key(|e| (!e.state.is_firing(), !is_pending(e), !e.changed()));
         let mut rows = Vec::new();
         let mut left_out = 0;
         for evaluation in wanted {
@@ -93,8 +96,7 @@ impl History {
             }
             let id = evaluation.fingerprint();
             let begins = evaluation.changed() && matches!(evaluation.previous, State::Ok | State::Few | State::NoData);
-            let told = matches!(evaluation.state, State::Pending | State::Firing | State::Keeping | State::Blind);
-            if begins && told {
+            if begins && matches!(evaluation.state, State::Pending | State::Firing) {
                 let after = self.stored.get(&id).copied().unwrap_or(Timestamp::MIN);
                 rows.extend(evaluator.lead_up(evaluation, after).iter().map(Evaluation::record));
             }
@@ -111,13 +113,15 @@ impl History {
     }
 
     fn is_stored(&self, evaluation: &Evaluation) -> bool {
-        let last = || self.stored.get(&evaluation.fingerprint());
+        let is_due = |every: Nanos| {
+            let last = self.stored.get(&evaluation.fingerprint());
+            evaluation.changed() || last.is_none_or(|last| evaluation.at - *last >= every)
+        };
         match evaluation.state {
             State::Ok => evaluation.changed(),
-            State::Few | State::NoData => {
-                evaluation.changed() || last().is_none_or(|last| evaluation.at - *last >= UNJUDGED_EVERY)
-            }
-            State::Pending | State::Firing | State::Keeping | State::Blind | State::Error => true,
+            State::Few | State::NoData => is_due(UNJUDGED_EVERY),
+            State::Blind => is_due(BLIND_EVERY),
+            State::Pending | State::Firing | State::Keeping | State::Error => true,
         }
     }
 }

@@ -88,6 +88,10 @@ impl AlertCounters {
     fn show(&self, rules: u64, evaluations: &[Evaluation], history: &History) {
         let mut view = lock(&self.view);
         view.rules = rules;
+        // A group that is forgotten is not evaluated any more.
+        if let Some(at) = evaluations.first().map(|evaluation| evaluation.at) {
+            view.groups.retain(|_, (old, _)| at - old.at <= Nanos(2 * old.rule.every.0));
+        }
         for evaluation in evaluations {
             let key = evaluation.fingerprint();
             match evaluation.state {
@@ -316,6 +320,11 @@ impl AlertService {
     pub fn silence(&self, asked: &NewSilence) -> Result<SilenceJson, SilenceError> {
         let now = crate::app::wall_clock();
         let silence = Silence::new(asked, now).map_err(SilenceError::Refused)?;
+        let is_known = |name: &str| lock(&self.shared.settings).rules.iter().any(|rule| rule.name == name);
+        if !silence.rule.is_empty() && !is_known(&silence.rule) {
+            let name: String = silence.rule.chars().take(60).collect();
+            return Err(SilenceError::Refused(format!("`rule`: there is no rule {name:?}, or it is turned off")));
+        }
         let shown = silence.json(now);
         tracing::info!(id = %silence.id, rule = %silence.rule, labels = ?silence.labels, "silence begins");
         self.change_silences(|silences| silences::add(silences, silence, now).map_err(SilenceError::Refused))?;
@@ -590,7 +599,10 @@ impl Evaluating {
         state.active.retain(|_, active| active.ends_at.is_none_or(|ended| ended + RESOLVED_FOR.0 > at.0));
         let is_new = |key: &String, active: &Active| match before.get(key) {
             // A silence that ended over an alert that goes on makes it news.
-            Some(old) => old.ends_at != active.ends_at || old.starts_at != active.starts_at || old.told != active.told,
+            Some(old) => {
+                let unsilenced = old.silenced_by.is_some() && active.silenced_by.is_none();
+                old.ends_at != active.ends_at || old.starts_at != active.starts_at || unsilenced
+            }
             None => true,
         };
         // Of silenced alerts nothing is told but the end of what was told before.

@@ -2,6 +2,7 @@
 
 use crate::alert::{GroupKey, Label, Rule};
 use crate::api::{NewSilence, SilenceJson};
+use crate::units::text::clean;
 use crate::units::{Nanos, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -59,7 +60,8 @@ impl Silence {
         }
         let text = |name: &str, text: &str| match text.trim() {
             text if text.chars().count() > MAX_TEXT => Err(format!("`{name}` takes at most {MAX_TEXT} characters")),
-            text if text.chars().any(char::is_control) => Err(format!("`{name}` must be one line of text")),
+            // What turns a line around or is not seen would show another text than what is kept.
+            text if clean(text, usize::MAX) != text => Err(format!("`{name}` must be one line of plain text")),
             text => Ok(text.to_owned()),
         };
         let reason = text("reason", &asked.reason)?;
@@ -194,7 +196,10 @@ mod tests {
             assert!(why(&asked(hours, "carrier works on it")).contains("`hours`"), "{hours}");
         }
         assert!(why(&asked(1.0, "  ")).contains("`reason`"));
-        assert!(why(&asked(1.0, "a\nb")).contains("`reason`"));
+        for text in ["a\nb", "\u{202e}gnp.exe", "a\u{200b}b", "\u{1b}[31m"] {
+            assert!(why(&asked(1.0, text)).contains("`reason`"), "{text:?}");
+        }
+        assert_eq!(why(&asked(1.0, "Störung bei carrier-a, Ticket 4711 <https://x>")), "");
         assert!(why(&asked(1.0, &"x".repeat(501))).contains("`reason`"));
         let other = NewSilence { labels: [("caller".to_owned(), "x".to_owned())].into(), ..asked(1.0, "r") };
         assert!(why(&other).contains("`labels`"));

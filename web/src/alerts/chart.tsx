@@ -70,8 +70,13 @@ function Drawn({ alert, rows }: { alert: { rule: string; unit: string }; rows: A
     const colour = (name: string): string => css.getPropertyValue(name).trim();
     const font = `11px ${css.fontFamily}`;
     const { x, value, low, high, limit, baseline: usual } = columns(rows);
-    // Times at which nothing was judged are shaded.
-    const unjudged = rows.filter((row) => row.judgement !== "ok" && row.judgement !== "firing").map((row) => epochMs(row.at) / 1000);
+    // Times at which nothing was judged are shaded, each to the next evaluation that is stored.
+    const unjudged = rows.flatMap((row, i) => {
+      const at = epochMs(row.at) / 1000;
+      const next = rows[i + 1];
+      const until = next ? epochMs(next.at) / 1000 : at + 30;
+      return row.judgement === "ok" || row.judgement === "firing" ? [] : [{ at, until: until - at > GAP_S ? at + 30 : until }];
+    });
     const mark = (v: number): string => `${Number(v.toPrecision(3))}${alert.unit ? `\u202f${alert.unit}` : ""}`;
     const plot = new uPlot(
       {
@@ -100,9 +105,9 @@ function Drawn({ alert, rows }: { alert: { rule: string; unit: string }; rows: A
               const { ctx } = self;
               ctx.save();
               ctx.fillStyle = colour("--sunk");
-              for (const at of unjudged) {
-                const left = self.valToPos(at - 30, "x", true);
-                ctx.fillRect(left, self.bbox.top, Math.max(self.valToPos(at + 30, "x", true) - left, 1), self.bbox.height);
+              for (const { at, until } of unjudged) {
+                const left = self.valToPos(at, "x", true);
+                ctx.fillRect(left, self.bbox.top, Math.max(self.valToPos(until, "x", true) - left, 1), self.bbox.height);
               }
               ctx.restore();
             },
