@@ -1,5 +1,5 @@
--- Evaluations of rules of alerts: each change of state, and each evaluation of a group that fires, is pending or failed; states in which
--- nothing is judged now and then. States live in the probe; this is their history.
+-- Evaluations of rules of alerts: each change of state, and each evaluation of a group that is not ok; fewer where very many groups
+-- are not judged. States live in the probe; this is their history.
 
 CREATE TABLE IF NOT EXISTS {database}.alerts{local} {on_cluster}
 (

@@ -554,10 +554,11 @@ fn check(raw: RawRule, interval: Nanos, hash: String, place: Place) -> Result<Ve
     if !(0.0..=100.0).contains(&max_capture_loss_pct) {
         return refuse("max_capture_loss_pct", "max_capture_loss_pct must be from 0 to 100");
     }
-    // Names of trunks and sites are the operator's, those of codecs a stranger's.
+    // Names of trunks and sites are the operator's. Those of codecs, and labels of a statement, may be a stranger's.
     let is_operators =
         |label: &Label| matches!(label, Label::Probe | Label::Site | Label::Trunk | Label::TrunkDirection);
-    let usual_groups = if by.iter().all(is_operators) { 2_000 } else { 200 };
+    let is_bounded = matches!(what, What::Measure(_)) && by.iter().all(is_operators);
+    let usual_groups = if is_bounded { 2_000 } else { 200 };
     let max_groups = raw.max_groups.unwrap_or(usual_groups);
     if !(1..=10_000).contains(&max_groups) {
         return refuse("max_groups", "max_groups must be from 1 to 10000");

@@ -87,7 +87,7 @@ pub struct SilenceJson {
     pub from: String,
     /// When it ends, or ended.
     pub to: String,
-    /// Why, as somebody wrote it.
+    /// The reason that was given.
     pub reason: String,
     /// Who, as they wrote it; empty when they did not.
     pub by: String,
@@ -181,7 +181,7 @@ pub struct AlertView {
     pub silences: Vec<SilenceJson>,
 }
 
-/// States that are listed when none is named: what somebody may have to do something about.
+/// States that are listed when the request names none: those that may need action.
 const LISTED: [Group; 5] = [Group::Firing, Group::Keeping, Group::Pending, Group::Error, Group::Blind];
 
 /// Groups of rules that are not ok at their last evaluation: firing, pending, or not judged and why.

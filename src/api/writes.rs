@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 /// Largest body.
 const MAX_BODY: usize = 8 << 10;
 
-/// Headers by which a proxy says that the client is somebody else.
+/// Headers that a proxy adds.
 const FORWARDED: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
 
 /// A client that may change something: its address is a loopback address, no proxy stands between, it names the service as

@@ -12,8 +12,9 @@ use std::time::Duration;
 /// Rows of one evaluation at most: what is over it is counted. Alerts go first.
 const MAX_ROWS: usize = 5_000;
 
-/// States in which nothing is judged are stored when they change, and so often while they last: a probe that sees nothing makes every
-/// group blind, and a thousand quiet trunks have 20,000 groups with too few calls.
+/// So many groups that are not judged are stored at each evaluation. Where there are more, each is stored when its state changes and
+/// then by these intervals: a thousand quiet trunks have 20,000 groups with too few calls.
+const MAX_UNJUDGED: usize = 500;
 const UNJUDGED_EVERY: Nanos = Nanos::from_secs(3600);
 const BLIND_EVERY: Nanos = Nanos::from_secs(600);
 
@@ -84,7 +85,10 @@ impl History {
         silences: &[Silence],
     ) -> (Vec<AlertRecord>, u64) {
         let Some(at) = evaluations.first().map(|evaluation| evaluation.at) else { return (Vec::new(), 0) };
-        let mut wanted: Vec<&Evaluation> = evaluations.iter().filter(|evaluation| self.is_stored(evaluation)).collect();
+        let is_unjudged = |e: &&Evaluation| matches!(e.state, State::Few | State::NoData | State::Blind);
+        let are_few = evaluations.iter().filter(is_unjudged).count() <= MAX_UNJUDGED;
+        let is_wanted = |e: &&Evaluation| are_few && e.state != State::Ok || self.is_stored(e);
+        let mut wanted: Vec<&Evaluation> = evaluations.iter().filter(is_wanted).collect();
         let is_pending = |evaluation: &Evaluation| evaluation.state == State::Pending;
         wanted.sort_by_key(|e| (!e.state.is_firing(), !is_pending(e), !e.changed()));
         let mut rows = Vec::new();
@@ -136,14 +140,10 @@ mod tests {
     use super::*;
     use crate::alert::{Origin, RuleSet, SqlRow};
 
-    fn row(value: f64, samples: u64) -> Vec<SqlRow> {
-        vec![SqlRow { labels: Vec::new(), value: Some(value), bound: None, samples, drops_pct: 0.0 }]
-    }
-
-    /// States that are stored when the statement gives these values and samples, a minute each.
-    fn stored(minutes: &[(f64, u64)]) -> Vec<Vec<(&'static str, i64)>> {
+    /// States that are stored of the first of `groups` equal groups, when the statement gives these values and samples, a minute each.
+    fn stored(groups: usize, minutes: &[(f64, u64)]) -> Vec<Vec<(&'static str, i64)>> {
         let text = "[[rule]]\nname = \"s\"\nsql = \"SELECT 1 AS value, {from:DateTime('UTC')}, {to:DateTime('UTC')}\"\n\
-                    need = { samples = 10 }\nfire = { above = 5 }\nfor = \"2m\"\nkeep_firing_for = \"0s\"\ndelay = \"0s\"\n";
+                    need = { samples = 10 }\nfire = { above = 5 }\nfor = \"2m\"\nkeep_firing_for = \"0s\"\ndelay = \"0s\"\nmax_groups = 1000\n";
         let set = RuleSet::parse([("r.toml", text)], Nanos::from_secs(10));
         assert!(set.errors.is_empty(), "{:?}", set.errors);
         let mut evaluator = Evaluator::new(set.rules);
@@ -151,26 +151,37 @@ mod tests {
         let start = Timestamp::from_secs(1_790_000_040);
         let evaluate = |(minute, (value, samples)): (usize, &(f64, u64))| {
             let at = start + Nanos::from_secs(60 * minute as i64);
-            evaluator.sql_answer("s", Ok(row(*value, *samples)));
+            let row = |n: usize| SqlRow {
+                labels: vec![("n".to_owned(), format!("{n:04}"))],
+                value: Some(*value),
+                bound: None,
+                samples: *samples,
+                drops_pct: 0.0,
+            };
+            evaluator.sql_answer("s", Ok((0..groups).map(row).collect()));
             let mut evaluations = Vec::new();
             evaluator.evaluate(at, &mut evaluations);
             let (rows, left_out) = history.rows(&evaluator, &evaluations, &[]);
             assert_eq!(left_out, 0);
-            rows.iter().map(|row| (row.state, (row.at - start).0 / 60_000_000_000)).collect()
+            let first = rows.iter().filter(|row| row.group.iter().all(|(_, value)| value == "n=0000"));
+            first.map(|row| (row.state, (row.at - start).0 / 60_000_000_000)).collect()
         };
         minutes.iter().enumerate().map(evaluate).collect()
     }
 
     #[test]
-    fn what_matters_is_stored_at_each_evaluation_and_what_is_not_judged_by_the_hour() {
+    fn each_evaluation_that_is_not_ok_is_stored_and_of_many_that_are_not_judged_some() {
         let mut minutes = vec![(1.0, 20), (9.0, 20), (9.0, 20), (9.0, 20), (1.0, 20), (1.0, 20), (1.0, 3)];
         minutes.extend([(1.0, 3); 61]);
-        let stored = stored(&minutes);
-        let expected: [&[(&str, i64)]; 7] =
-            [&[], &[("pending", 1)], &[("pending", 2)], &[("firing", 3)], &[("ok", 4)], &[], &[("few", 6)]];
-        assert_eq!(stored[..7], expected);
-        let later: Vec<_> = stored[7..].concat();
-        assert_eq!(later, [("few", 66)]);
+        for (groups, many) in [(1, false), (MAX_UNJUDGED + 1, true)] {
+            let stored = stored(groups, &minutes);
+            let expected: [&[(&str, i64)]; 7] =
+                [&[], &[("pending", 1)], &[("pending", 2)], &[("firing", 3)], &[("ok", 4)], &[], &[("few", 6)]];
+            assert_eq!(stored[..7], expected, "{groups} groups");
+            let later: Vec<i64> = stored[7..].concat().into_iter().map(|(_, minute)| minute).collect();
+            let wanted: Vec<i64> = if many { vec![66] } else { (7..68).collect() };
+            assert_eq!(later, wanted, "{groups} groups");
+        }
     }
 
     #[test]

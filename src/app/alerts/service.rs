@@ -96,7 +96,7 @@ impl AlertCounters {
             let key = evaluation.fingerprint();
             match evaluation.state {
                 State::Ok => view.groups.remove(&key),
-                // A thousand quiet trunks have 20,000 groups that are not judged: they are formatted when somebody asks.
+                // Formatted on request: a thousand quiet trunks have 20,000 groups that are not judged.
                 _ => view.groups.insert(key, (evaluation.clone(), history.calls_of(key).to_vec())),
             };
         }
@@ -705,7 +705,7 @@ fn deliver(shared: &Shared) {
         }
         let Some((_, receiver)) = &receiver else { return };
         let now = crate::app::wall_clock();
-        // Before the alerts, so that nobody is told of what is silenced.
+        // Silences go first, so that the Alertmanager sends no notification of a silenced alert.
         forward_silences(shared, receiver, &wanted, now, &mut said);
         let active: Vec<Active> = lock(&shared.state).active.values().cloned().collect();
         let shape: Vec<Times> = active.iter().map(|alert| (alert.starts_at, alert.ends_at)).collect();

@@ -1,4 +1,4 @@
-//! Silences: alerts that somebody knows of are shown, and not sent, until a time.
+//! Silences: alerts of a rule and group are shown, but not sent to webhooks, until a given time.
 
 use crate::alert::{GroupKey, Label, Rule};
 use crate::api::{NewSilence, SilenceJson};
@@ -49,7 +49,7 @@ pub struct Forwarded {
 }
 
 impl Silence {
-    /// Checks what somebody asks for.
+    /// Makes a silence from a request, and checks the request.
     ///
     /// # Errors
     /// One line: what is wrong, with the name of the field.
@@ -155,7 +155,7 @@ pub fn of<'a>(silences: &'a [Silence], rule: &Rule, group: &GroupKey, at: Timest
 pub fn add(silences: &mut Vec<Silence>, silence: Silence, now: Timestamp) -> Result<(), String> {
     silences.retain(|old| old.ends_at + SHOWN.0 > now.0);
     if silences.len() >= MAX_SILENCES {
-        // Those that ended make room.
+        // An ended silence is removed to make room.
         let ended = silences.iter().position(|old| !old.is_active(now));
         let Some(ended) = ended else { return Err(format!("there are {MAX_SILENCES} silences already: end some")) };
         silences.remove(ended);
