@@ -80,7 +80,7 @@ pub(super) struct CallsParams {
     /// RFC 3339: calls of which a message or packet came then or later.
     pub seen_from: Option<String>,
     /// `worst` (default), `newest`, `oldest`, `longest`, `mos` (lowest first), `delay_variation` or `loss` (largest first; calls without
-    /// the figure come last). `worst` is by badness, 0 to 1000, the larger of two figures:
+    /// the figure come last); of equal calls the later one comes first. `worst` is by badness, 0 to 1000, the larger of two figures:
     /// 1 + 999 (clean - MOS) / (clean - 1) with clean 4.41 on the narrowband scale and 4.5 on the others, 0 without MOS;
     /// and the worst diagnosis: no_media 1000, one_way_media 950, no_response 900, media_interrupted and media_not_seen 800, others 100,
     /// or for a failed call 850 (408, 5xx, no final answer in time) and 350 (other answers such as busy).

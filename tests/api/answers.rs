@@ -94,9 +94,13 @@ async fn pages_visit_each_call_once_in_order_while_others_are_stored() {
     // The same batch delivered twice past the deduplication window.
     world.insert("calls", &old.iter().take(40).map(|uid| row(*uid)).collect::<Vec<_>>()).await;
     let mut next_uid = 5000;
-    for sort in ["worst", "newest", "oldest", "longest"] {
+    for sort in ["worst", "newest", "oldest", "longest", "mos", "delay_variation", "loss"] {
         let whole = world.get(&format!("/api/v1/calls?sort={sort}&limit=1000")).await;
         let expected = ids(&whole, "calls");
+        let calls = whole["calls"].as_array().cloned().unwrap_or_default();
+        let tied = calls.windows(2).filter(|pair| sort == "worst" && pair[0]["badness"] == pair[1]["badness"]);
+        let in_order = tied.clone().filter(|pair| pair[0]["first_at"].as_str() >= pair[1]["first_at"].as_str());
+        assert_eq!(in_order.count(), tied.count(), "of equally bad calls the later comes first");
         assert_eq!(whole["next_cursor"], Value::Null);
         let mut seen: Vec<String> = Vec::new();
         let mut uri = format!("/api/v1/calls?sort={sort}&limit=20");

@@ -2,12 +2,14 @@
 
 use super::statement::{Statement, Value};
 use super::{CallFilter, Cursor, MAX_ROWS, QueryError, Session, Window};
+use crate::units::Timestamp;
 use clickhouse::Row;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv6Addr;
 
-/// Order of a list of calls. Ties are broken by the call's identity, so every order is total.
+/// Order of a list of calls. Of equal ones the later comes first, then the call's identity decides, so every order is total. Ties are
+/// many (all failed calls are equally bad), and the latest of them lie side by side: read in a third of the time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CallSort {
     /// By badness: the larger of how bad it sounded and how its verdict reads, failed calls and calls without media included.
@@ -203,6 +205,7 @@ impl Session {
             order: sort.order(),
             window,
             key: key(row),
+            at: Timestamp(row.first_at),
             id: row.call_uid,
         });
         // A batch delivered twice past the deduplication window leaves equal rows side by side.
@@ -259,13 +262,13 @@ impl Session {
 
 fn uid_statement(filter: &CallFilter, window: Window, sort: CallSort, limit: u32) -> Statement {
     let order = match sort {
-        CallSort::Worst => " ORDER BY badness DESC, call_uid DESC",
+        CallSort::Worst => " ORDER BY badness DESC, first_at DESC, call_uid DESC",
         CallSort::Newest => " ORDER BY first_at DESC, call_uid DESC",
         CallSort::Oldest => " ORDER BY first_at ASC, call_uid ASC",
-        CallSort::Longest => " ORDER BY duration_ms DESC NULLS LAST, call_uid DESC",
-        CallSort::Mos => " ORDER BY mos_worst ASC NULLS LAST, call_uid DESC",
-        CallSort::DelayVariation => " ORDER BY pdv_p95_worst_ms DESC NULLS LAST, call_uid DESC",
-        CallSort::Loss => " ORDER BY loss_pct_worst DESC NULLS LAST, call_uid DESC",
+        CallSort::Longest => " ORDER BY duration_ms DESC NULLS LAST, first_at DESC, call_uid DESC",
+        CallSort::Mos => " ORDER BY mos_worst ASC NULLS LAST, first_at DESC, call_uid DESC",
+        CallSort::DelayVariation => " ORDER BY pdv_p95_worst_ms DESC NULLS LAST, first_at DESC, call_uid DESC",
+        CallSort::Loss => " ORDER BY loss_pct_worst DESC NULLS LAST, first_at DESC, call_uid DESC",
     };
     Statement::new("SELECT call_uid FROM calls")
         .conditions(filter.conditions(window))
@@ -284,24 +287,35 @@ fn page_statement(
     let mut conditions = filter.conditions(window);
     if let Some(cursor) = after {
         let clause = match sort {
-            CallSort::Worst => "(badness, call_uid) < ({key:Int64}, {id:UInt64})",
+            CallSort::Worst => {
+                "(badness, first_at, call_uid) < ({key:Int64}, fromUnixTimestamp64Nano({at:Int64}), {id:UInt64})"
+            }
             CallSort::Newest => "(first_at, call_uid) < (fromUnixTimestamp64Nano({key:Int64}), {id:UInt64})",
             CallSort::Oldest => "(first_at, call_uid) > (fromUnixTimestamp64Nano({key:Int64}), {id:UInt64})",
-            CallSort::Longest => "(duration_us, call_uid) < ({key:Int64}, {id:UInt64})",
-            CallSort::Mos => "(mos_key, call_uid) < ({key:Int64}, {id:UInt64})",
-            CallSort::DelayVariation => "(variation_key, call_uid) < ({key:Int64}, {id:UInt64})",
-            CallSort::Loss => "(loss_key, call_uid) < ({key:Int64}, {id:UInt64})",
+            CallSort::Longest => {
+                "(duration_us, first_at, call_uid) < ({key:Int64}, fromUnixTimestamp64Nano({at:Int64}), {id:UInt64})"
+            }
+            CallSort::Mos => {
+                "(mos_key, first_at, call_uid) < ({key:Int64}, fromUnixTimestamp64Nano({at:Int64}), {id:UInt64})"
+            }
+            CallSort::DelayVariation => {
+                "(variation_key, first_at, call_uid) < ({key:Int64}, fromUnixTimestamp64Nano({at:Int64}), {id:UInt64})"
+            }
+            CallSort::Loss => {
+                "(loss_key, first_at, call_uid) < ({key:Int64}, fromUnixTimestamp64Nano({at:Int64}), {id:UInt64})"
+            }
         };
-        conditions.and(clause, [("key", Value::Int(cursor.key)), ("id", Value::Uint(cursor.id))]);
+        let at = ("at", Value::Int(cursor.at.0));
+        conditions.and(clause, [("key", Value::Int(cursor.key)), at, ("id", Value::Uint(cursor.id))]);
     }
     let order = match sort {
-        CallSort::Worst => " ORDER BY badness DESC, call_uid DESC",
+        CallSort::Worst => " ORDER BY badness DESC, first_at DESC, call_uid DESC",
         CallSort::Newest => " ORDER BY first_at DESC, call_uid DESC",
         CallSort::Oldest => " ORDER BY first_at ASC, call_uid ASC",
-        CallSort::Longest => " ORDER BY duration_us DESC, call_uid DESC",
-        CallSort::Mos => " ORDER BY mos_key DESC, call_uid DESC",
-        CallSort::DelayVariation => " ORDER BY variation_key DESC, call_uid DESC",
-        CallSort::Loss => " ORDER BY loss_key DESC, call_uid DESC",
+        CallSort::Longest => " ORDER BY duration_us DESC, first_at DESC, call_uid DESC",
+        CallSort::Mos => " ORDER BY mos_key DESC, first_at DESC, call_uid DESC",
+        CallSort::DelayVariation => " ORDER BY variation_key DESC, first_at DESC, call_uid DESC",
+        CallSort::Loss => " ORDER BY loss_key DESC, first_at DESC, call_uid DESC",
     };
     Statement::new("SELECT ")
         .text(CALL_COLUMNS)
@@ -315,12 +329,11 @@ fn page_statement(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Timestamp;
 
     #[test]
     fn every_order_is_total_and_every_page_is_bounded() {
         let window = Window { from: Timestamp(0), to: Timestamp(9) };
-        let cursor = Cursor { order: 0, window, key: 1, id: 2 };
+        let cursor = Cursor { order: 0, window, key: 1, at: Timestamp(1), id: 2 };
         for sort in CallSort::ALL {
             let statement = page_statement(&CallFilter::default(), window, sort, 50, Some(&cursor));
             let (_, tail) = statement.sql().split_once("ORDER BY").unwrap_or_default();

@@ -24,8 +24,8 @@ pub struct RunningList {
 /// A list being made: it holds no more than one page.
 pub struct Found {
     list: RunningList,
-    /// By the key of the order and identity, first the first.
-    page: Vec<((i64, u64), RunningCall)>,
+    /// By the key of the order, the later first, and identity.
+    page: Vec<((i64, i64, u64), RunningCall)>,
     more: bool,
 }
 
@@ -64,8 +64,8 @@ impl Found {
         if !within || !list.filter.takes(&call, &list.site) {
             return;
         }
-        let at = (list.key(&call.record), call.record.uid);
-        if list.after.is_some_and(|after| at <= (after.key, after.id)) {
+        let at = (list.key(&call.record), -call.record.first_at.0, call.record.uid);
+        if list.after.is_some_and(|after| at <= (after.key, -after.at.0, after.id)) {
             return;
         }
         let place = self.page.partition_point(|(other, _)| *other < at);
@@ -82,7 +82,7 @@ impl Found {
     pub fn end(self) -> (Vec<RunningCall>, Option<Cursor>) {
         let (order, window) = (ORDERS + self.list.sort.order(), self.list.window);
         let last = self.page.last().filter(|_| self.more).map(|(at, _)| *at);
-        let next = last.map(|(key, id)| Cursor { order, window, key, id });
+        let next = last.map(|(key, at, id)| Cursor { order, window, key, at: Timestamp(-at), id });
         (self.page.into_iter().map(|(_, call)| call).collect(), next)
     }
 }

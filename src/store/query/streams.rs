@@ -2,6 +2,7 @@
 
 use super::statement::{Statement, Value};
 use super::{Cursor, MAX_ROWS, QueryError, Session, StreamFilter, Window};
+use crate::units::Timestamp;
 use clickhouse::{Client, Row};
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -230,13 +231,16 @@ impl Session {
         let mut conditions = filter.conditions(window);
         if let Some(cursor) = after {
             let clause = match sort {
-                StreamSort::Worst => "(badness, stream_id) < ({key:Int64}, {id:UInt64})",
+                StreamSort::Worst => {
+                    "(badness, first_at, stream_id) < ({key:Int64}, fromUnixTimestamp64Nano({at:Int64}), {id:UInt64})"
+                }
                 StreamSort::Newest => "(first_at, stream_id) < (fromUnixTimestamp64Nano({key:Int64}), {id:UInt64})",
             };
-            conditions.and(clause, [("key", Value::Int(cursor.key)), ("id", Value::Uint(cursor.id))]);
+            let at = ("at", Value::Int(cursor.at.0));
+            conditions.and(clause, [("key", Value::Int(cursor.key)), at, ("id", Value::Uint(cursor.id))]);
         }
         let order = match sort {
-            StreamSort::Worst => " ORDER BY badness DESC, stream_id DESC",
+            StreamSort::Worst => " ORDER BY badness DESC, first_at DESC, stream_id DESC",
             StreamSort::Newest => " ORDER BY first_at DESC, stream_id DESC",
         };
         let mut rows: Vec<StreamRow> = Statement::new("SELECT ")
@@ -254,6 +258,7 @@ impl Session {
             order: sort.order(),
             window,
             key: if sort == StreamSort::Worst { row.badness } else { row.first_at },
+            at: Timestamp(row.first_at),
             id: row.stream_id,
         });
         deduplicate(&mut rows);
