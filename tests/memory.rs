@@ -212,7 +212,7 @@ fn wild_streams(rig: &mut Rig, streams: u32, rounds: u16) {
 #[test]
 fn streams() {
     let limits = Limits { streams: 1_800, ..least() };
-    let names = ["streams", "candidates", "rtcp_senders", "gaps", "rtcp_copies"];
+    let names = ["streams", "candidates", "rtcp_senders", "gaps", "missing_packets", "rtcp_copies"];
     let mut rig = holds(&limits, Policy::default(), &names, |rig| wild_streams(rig, 2_000, 64));
     assert_eq!(rig.engine.active_streams(), 1_800);
     assert!(rig.over(OverLimit::Streams) > 0);

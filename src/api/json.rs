@@ -1,7 +1,7 @@
 //! JSON twins of calls and their evidence: the contract with the page and with programs.
 
 use super::json_figures::{RatedJson, RoundTripsJson, SipRttJson};
-use super::json_stream::{IntervalJson, QualityJson, StreamJson};
+use super::json_stream::{IntervalJson, LossAttributionJson, QualityJson, StreamJson};
 use crate::model::{LossRuns, endpoint_text};
 use crate::store::query::{
     CallDetail, CallRow, CallSeries, CallTimeline, RtcpRow, SipRow, StoredRange, TimelineBucket, Window,
@@ -280,6 +280,10 @@ impl From<CallRow> for CallJson {
             timestamp_resolution_ns: c.timestamp_resolution_ns.unwrap_or_default(),
             loss_source: known(c.loss_source.clone()),
             loss_evidence: known(c.loss_evidence),
+            loss_attribution: LossAttributionJson::new(
+                (c.capture_lost, c.network_lost, c.undecided_lost),
+                c.lost_by_evidence,
+            ),
         });
         let time = |ns: Option<i64>| ns.map(rfc3339);
         CallJson {

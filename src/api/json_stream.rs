@@ -8,6 +8,7 @@ use super::json_figures::{
 use crate::store::query::{IntervalRow, StreamRow};
 use crate::units::{DelayHistogram, HISTOGRAM_VERSION, Ssrc, Timestamp};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// Answer of `/streams`.
@@ -187,7 +188,7 @@ pub struct MosJson {
     worst_minute: Option<f32>,
     #[schema(required)]
     worst_minute_at: Option<String>,
-    /// `lq` if all of the loss is the network's, and if none of it is; null where that is not in doubt. See
+    /// `lq` if all of the loss is the network's, and without what the capture may have lost; null where it lost nothing. See
     /// [bounds](/docs/metrics#bounds).
     #[schema(required)]
     bounds: Option<[f32; 2]>,
@@ -242,6 +243,31 @@ fn jitter_buffer(size_ms: Option<u16>) -> Option<&'static str> {
     size_ms.map(|size| if size == 0 { "adaptive" } else { "fixed" })
 }
 
+/// Whose loss is whose, in packets: `capture`, `network` and `undecided` add up to those lost. See
+/// [whose loss it is](/docs/metrics#whose-loss-it-is).
+#[derive(Serialize, ToSchema)]
+pub struct LossAttributionJson {
+    /// Lost by the capture.
+    pub capture: u64,
+    /// Lost in the network.
+    pub network: u64,
+    /// Nothing tells.
+    pub undecided: u64,
+    /// Packets by what speaks for whose loss they are, the names of `loss_evidence`.
+    pub evidence: BTreeMap<String, u64>,
+}
+
+impl LossAttributionJson {
+    /// `None` for rows stored before this was kept.
+    pub fn new(
+        (capture, network, undecided): (Option<u64>, Option<u64>, Option<u64>),
+        evidence: Vec<(String, u64)>,
+    ) -> Option<LossAttributionJson> {
+        let (capture, network, undecided) = (capture?, network?, undecided?);
+        Some(LossAttributionJson { capture, network, undecided, evidence: evidence.into_iter().collect() })
+    }
+}
+
 /// How far to trust the figures: [what these mean](/docs/metrics#how-far-to-trust-a-row).
 #[derive(Serialize, ToSchema)]
 pub struct QualityJson {
@@ -265,6 +291,9 @@ pub struct QualityJson {
     /// null where nothing speaks either way. See [whose loss it is](/docs/metrics#whose-loss-it-is).
     #[schema(required)]
     pub loss_evidence: Option<String>,
+    /// Null for rows stored before this was kept.
+    #[schema(required)]
+    pub loss_attribution: Option<LossAttributionJson>,
 }
 
 /// One stream during one interval.
@@ -386,6 +415,8 @@ pub struct IntervalJson {
     loss_source: Option<String>,
     #[schema(required)]
     loss_evidence: Option<String>,
+    #[schema(required)]
+    loss_attribution: Option<LossAttributionJson>,
 }
 
 impl From<StreamRow> for StreamJson {
@@ -528,6 +559,10 @@ impl From<StreamRow> for StreamJson {
                 timestamp_resolution_ns: s.timestamp_resolution_ns,
                 loss_source: known(s.loss_source),
                 loss_evidence: known(s.loss_evidence),
+                loss_attribution: LossAttributionJson::new(
+                    (s.capture_lost, s.network_lost, s.undecided_lost),
+                    s.lost_by_evidence,
+                ),
             },
             probe: s.probe,
             site: s.site,
@@ -618,6 +653,10 @@ impl IntervalJson {
             timestamp_source: known(i.timestamp_source),
             timestamp_resolution_ns: i.timestamp_resolution_ns,
             loss_evidence: known(i.loss_evidence),
+            loss_attribution: LossAttributionJson::new(
+                (i.capture_lost, i.network_lost, i.undecided_lost),
+                i.lost_by_evidence,
+            ),
             start_at: Timestamp::from_secs(i64::from(i.start_s)).to_rfc3339(),
             length_ms: i.length_ms,
             packets: i.packets,

@@ -132,6 +132,7 @@ pub(super) const MEANINGS: &[(&str, &str)] = &[
     ("limit", "Most rows of the page."),
     ("longest_loss_run", "Most packets lost one after the other."),
     ("loss_above", "Worst loss above this, percent."),
+    ("loss_attribution", "Whose loss is whose, in packets; null for rows stored before this was kept."),
     ("loss_evidence", "Evidence for `loss_source`."),
     ("loss_pct", "Packets lost, percent of those expected."),
     ("loss_pct_worst", "Largest loss of the call's streams, percent."),

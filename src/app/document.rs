@@ -261,7 +261,7 @@ pub struct MosDocument {
     /// MOS of the worst minute's packets, and when that minute began.
     pub worst_minute: Option<f64>,
     pub worst_minute_at: Option<String>,
-    /// If all of the loss is the network's, and if none of it is; null where that is not in doubt.
+    /// If all of the loss is the network's, and without what the capture may have lost; null where it lost nothing.
     pub bounds: Option<[f64; 2]>,
     /// Recommendation followed.
     pub model: Option<&'static str>,
@@ -313,6 +313,16 @@ pub struct BudgetDocument {
     pub delay: f64,
 }
 
+/// Whose loss is whose, in packets.
+#[derive(Debug, Serialize)]
+pub struct LossAttributionDocument {
+    pub capture: u64,
+    pub network: u64,
+    pub undecided: u64,
+    /// By what speaks for whose loss they are.
+    pub evidence: BTreeMap<&'static str, u64>,
+}
+
 #[derive(Debug, Serialize)]
 pub struct QualityDocument {
     pub capture_drops: u64,
@@ -328,6 +338,7 @@ pub struct QualityDocument {
     pub loss_source: &'static str,
     /// What speaks for it; null where nothing does.
     pub loss_evidence: Option<&'static str>,
+    pub loss_attribution: LossAttributionDocument,
     /// Where this was measured: delay and loss up to here, not beyond.
     #[serde(serialize_with = "shared")]
     pub measured_at: Arc<str>,
@@ -648,6 +659,12 @@ impl QualityDocument {
             timestamp_resolution_ns: q.timestamp_resolution_ns,
             loss_source: q.loss_source.name(),
             loss_evidence: text(q.loss_evidence),
+            loss_attribution: LossAttributionDocument {
+                capture: q.loss.capture,
+                network: q.loss.network,
+                undecided: q.loss.undecided,
+                evidence: q.loss.evidence().map(|(evidence, count)| (evidence.name(), count)).collect(),
+            },
             measured_at: measured_at.clone(),
         }
     }

@@ -1,20 +1,24 @@
 //! Joins streams, RTCP and calls: which stream belongs to which call and side, what MOS it deserves, and the verdict.
 
 use super::Sink;
+use super::attribution::LossLedger;
+use super::capture_loss::{CaptureLossDetector, Judged};
 use super::drops::Drops;
 use super::gaps::Gaps;
 use super::late::LateFlows;
+use super::loss_floor::FloorCounter;
 use super::missed::Losses;
 use super::one_way::MediaWitness;
 use super::relations::{COMPARED, Relations};
-use super::remote::{Remote, Word};
+use super::remote::Remote;
 use super::rtcp::Witness;
 use super::verdict::{self, Evidence};
 use super::worst::{MosMinimum, Rated, RatedMinute, lower, lower_minute};
 use crate::media::{Endpoint, FlowKey, Gap, STREAMS_PER_ADDRESS};
 use crate::model::{
-    CallRecord, CallState, CodecId, DiagnosisCode, Event, IntervalReport, JitterBuffer, Limits, LossSource, MosReport,
-    PayloadKind, PayloadMap, Policy, Quality, RtcpRecord, Srtp, StreamId, StreamNumbers, StreamReport, TimestampSource,
+    CallRecord, CallState, CodecId, DiagnosisCode, Event, IntervalReport, JitterBuffer, Limits, LossAttribution,
+    LossFloor, MosReport, PayloadKind, PayloadMap, Policy, Quality, RtcpRecord, Srtp, StreamId, StreamNumbers,
+    StreamReport, TimestampSource,
 };
 use crate::quality::assess::{Media, bounds, nearest_buffer};
 use crate::quality::{CodecTable, DelaySource, MosContext, assess};
@@ -108,15 +112,12 @@ struct Stream {
     remote: Option<Box<Remote>>,
     /// Lost in the intervals so far.
     lost: u64,
-    /// From the first loss on.
-    blamed: Option<Box<Blamed>>,
+    /// From the first gap on.
+    ledger: Option<Box<LossLedger>>,
+    ptime: Option<Nanos>,
     /// A stream the other way between the same addresses was seen meanwhile.
     answered: bool,
 }
-
-/// Packets lost in the intervals so far, by whose loss it was and what spoke for it.
-#[derive(Default)]
-struct Blamed(Vec<(LossSource, &'static str, u64)>);
 
 #[derive(Default)]
 struct Call {
@@ -194,12 +195,15 @@ pub struct Join {
     awaiting_media: BTreeSet<(Timestamp, u64)>,
     pub witness: Witness,
     pub gaps: Gaps,
+    pub capture_loss: CaptureLossDetector,
+    floor_counter: FloorCounter,
+    /// Of the interval that ended last.
+    pub loss_floor: Option<LossFloor>,
     pub relations: Relations,
     pub losses: Losses,
     pub drops: Drops,
-    /// Start of the present interval, and whether the probe missed any frame at a time that overlaps it.
+    /// Start of the present interval.
     pub interval_start: Timestamp,
-    pub interval_missed: bool,
     pub first_frame: Timestamp,
     pub stamped_by: TimestampSource,
     pub resolution_ns: u32,
@@ -233,11 +237,13 @@ impl Join {
             awaiting_media: BTreeSet::new(),
             relations: Relations::new(policy.stream_timeout, hasher.clone()),
             gaps: Gaps::new(policy.interval, limits.gaps(), &hasher),
+            capture_loss: CaptureLossDetector::new(limits.gaps(), &hasher),
+            floor_counter: FloorCounter::new(&hasher),
+            loss_floor: None,
             late: LateFlows::new(limits.late_addresses(), hasher.clone()),
             witness: Witness::new(limits.rtcp_senders(), hasher),
             losses: Losses::default(),
             drops: Drops::new(policy.interval),
-            interval_missed: false,
             interval_start: Timestamp::MIN,
             first_frame: Timestamp::MIN,
             stamped_by: TimestampSource::default(),
@@ -442,10 +448,12 @@ impl Join {
                 first_at: report.first_at,
                 remote: None,
                 lost: 0,
-                blamed: None,
+                ledger: None,
+                ptime: report.ptime,
                 answered: false,
             }),
         );
+        self.capture_loss.stream_started(&key);
         let mut known = remember(self.by_ssrc.entry(report.ssrc).or_default(), report.id);
         for endpoint in [key.src(), key.dst()] {
             known &= remember(self.by_endpoint.entry(endpoint).or_default(), report.id);
@@ -474,17 +482,12 @@ impl Join {
     /// Returns the call the stream belongs to, to keep it alive.
     pub fn interval(&mut self, mut row: IntervalReport, out: &mut dyn Sink) -> Option<u64> {
         self.label(row.stream, &mut row.call_uid, &mut row.call_id);
-        let drops = self.drops.between(row.start, row.start);
-        let missed = match row.start == self.interval_start {
-            true => self.interval_missed,
-            false => self.losses.within(row.start, row.start + row.length),
-        };
-        row.quality.capture_drops = drops;
+        row.quality.capture_drops = self.drops.between(row.start, row.start);
         self.trust(row.stream, &mut row.quality);
         let rtt = self.witness.round_trip(row.ssrc);
         let media = self.media_of(row.stream, &row.codec, row.clock_rate, row.ptime);
         row.mos = self.judge(&row.numbers, &media, rtt);
-        self.blame(&mut row, missed);
+        self.attribute(&mut row);
         let worst = self.streams.get_mut(&row.stream).map(|stream| stream.worst.take());
         if let Some(worst) = worst {
             let mut worst = worst.unwrap_or_else(|| Box::new(MosMinimum::new(self.policy.interval)));
@@ -508,50 +511,81 @@ impl Join {
     }
 
     pub fn gap(&mut self, gap: &Gap) {
-        if let Some(stream) = self.streams.get_mut(&gap.stream) {
-            let remote = stream.remote.get_or_insert_default();
-            remote.gap(gap.noticed, gap.missing, self.losses.explain(gap.at, gap.noticed));
-            self.gaps.note(gap, &stream.key);
+        let Some(stream) = self.streams.get_mut(&gap.stream) else { return };
+        stream.remote.get_or_insert_default().gap(gap.noticed, gap.missing);
+        let ledger = stream.ledger.get_or_insert_default();
+        ledger.gap(gap);
+        let share = ledger.network_share(stream.first_at, gap.noticed, stream.ptime);
+        self.gaps.note(gap);
+        self.capture_loss.gap(gap, &stream.key, share);
+    }
+
+    /// Judges the gaps that were noticed long enough ago.
+    pub fn judge_gaps(&mut self, now: Timestamp) {
+        let Join { streams, capture_loss, .. } = self;
+        capture_loss.judge(now, |judged| judge_gap(streams, &judged));
+    }
+
+    /// Judges what is left of a stream's gaps, or of all streams', by what is known now: it ends.
+    pub fn judge_gaps_now(&mut self, id: Option<StreamId>) {
+        let Join { streams, capture_loss, .. } = self;
+        let ledger = id.and_then(|id| streams.get(&id)?.ledger.as_ref());
+        if id.is_none() || ledger.is_some_and(|ledger| ledger.waits()) {
+            capture_loss.judge_now(id, |judged| judge_gap(streams, &judged));
         }
     }
 
-    /// Whose loss the loss of an interval is. `missed`: the interval overlaps a time in which the probe missed frames.
-    fn blame(&mut self, row: &mut IntervalReport, missed: bool) {
+    /// Counts what a stream lost in the interval that ends, before the first row of it is stated.
+    pub fn count_loss(&mut self, id: StreamId, expected: u32, lost: u32) {
+        let Some(stream) = self.streams.get(&id).filter(|_| expected > 0) else { return };
+        let captured = stream.ledger.as_ref().map_or(0, |ledger| ledger.captured(lost));
+        let way = self.capture_loss.way(&stream.key);
+        self.floor_counter.add(way, u64::from(expected), u64::from(lost.saturating_sub(captured)));
+    }
+
+    /// All streams of the interval have been counted.
+    pub fn close_loss(&mut self) {
+        self.loss_floor = self.floor_counter.take();
+    }
+
+    /// Whose loss the loss of an interval is.
+    fn attribute(&mut self, row: &mut IntervalReport) {
         let lost = row.numbers.lost();
         let Some(stream) = self.streams.get_mut(&row.stream) else { return };
         stream.lost += lost;
-        let (word, explained) = match &mut stream.remote {
-            Some(remote) => (remote.word(stream.lost, row.numbers.duplicates_network), remote.settle(lost, row.start)),
-            None => (Word::Silent, 0),
-        };
-        if lost == 0 {
+        stream.ptime = row.ptime.or(stream.ptime);
+        let decided = (stream.remote.as_mut()).and_then(|r| r.decide(stream.lost, row.numbers.duplicates_network));
+        if lost == 0 && stream.ledger.is_none() {
             return;
         }
         let key = stream.key;
-        let (source, evidence) = match word {
-            _ if missed || 2 * explained >= lost => (LossSource::Capture, "capture_drops"),
-            Word::Lost => (LossSource::Network, "receiver_lost_them"),
-            Word::Received => (LossSource::SuspectedCapture, "receiver_got_them"),
-            Word::Silent => {
-                let reverse = self.reverse(&key);
-                self.compared += reverse.len() as u64;
-                let common = self.gaps.common(row.stream, &key, &reverse);
-                if common.many_streams {
-                    (LossSource::SuspectedCapture, "many_streams_at_once")
-                } else if common.both_directions {
-                    (LossSource::SuspectedCapture, "both_directions_at_once")
-                } else {
-                    (LossSource::Network, "")
-                }
-            }
-        };
-        (row.quality.loss_source, row.quality.loss_evidence) = (source, evidence);
-        if source != LossSource::Network {
-            let media = self.media_of(row.stream, &row.codec, row.clock_rate, row.ptime);
-            row.mos.bounds = self.bounds(&row.numbers, &media);
+        let ledger = stream.ledger.get_or_insert_default();
+        if let Some(decided) = decided {
+            ledger.reported(&decided);
         }
-        if let Some(stream) = self.streams.get_mut(&row.stream) {
-            stream.blamed.get_or_insert_default().add(source, evidence, lost);
+        let mut expected = ledger.take(lost, row.start, &self.losses);
+        if lost == 0 {
+            return;
+        }
+        let can_tell = self.capture_loss.can_tell();
+        if expected.untold() > 0.0 && !can_tell {
+            let reverse = self.reverse(&key);
+            self.compared += reverse.len() as u64;
+            if let Some(share) = self.gaps.both_directions(row.stream, &reverse) {
+                expected.both_directions(share);
+            }
+        }
+        expected.doubt(match self.loss_floor.filter(|_| can_tell) {
+            Some(floor) => f64::from(floor.high) * row.numbers.expected as f64,
+            None => expected.untold(),
+        });
+        row.quality.set_loss(expected.counts(lost));
+        if let Some(ledger) = self.streams.get_mut(&row.stream).and_then(|stream| stream.ledger.as_mut()) {
+            ledger.state(&expected);
+        }
+        if row.quality.loss.capture > 0 {
+            let media = self.media_of(row.stream, &row.codec, row.clock_rate, row.ptime);
+            row.mos.bounds = self.bounds(&row.numbers, row.quality.loss.network, &media);
         }
     }
 
@@ -601,16 +635,14 @@ impl Join {
         let minute = lower_minute(minute, whole.map(|(lq, scale)| (lq, scale, report.first_at)));
         report.mos_worst_minute = minute.map(|(lq, ..)| lq);
         report.mos_worst_minute_at = minute.map(|(.., at)| at);
-        let copies = report.numbers.duplicates_network;
-        let view = |remote: &Remote| remote.view(report.clock_rate, report.numbers.lost(), copies);
-        report.remote = stream.remote.as_deref().and_then(view);
-        if report.numbers.lost() > 0 {
-            let blamed = stream.blamed.as_deref().map(Blamed::most);
-            (report.quality.loss_source, report.quality.loss_evidence) = blamed.unwrap_or((LossSource::Network, ""));
-            if report.quality.loss_source != LossSource::Network {
-                report.mos.bounds = self.bounds(&report.numbers, &media);
-            }
+        let lost = report.numbers.lost();
+        report.quality.set_loss(stream.ledger.as_ref().map_or_else(LossAttribution::default, |l| l.whole(lost)));
+        if report.quality.loss.capture > 0 {
+            report.mos.bounds = self.bounds(&report.numbers, report.quality.loss.network, &media);
         }
+        let copies = report.numbers.duplicates_network;
+        let view = |remote: &Remote| remote.view(report.clock_rate, copies, &report.quality.loss);
+        report.remote = stream.remote.as_deref().and_then(view);
         Worst { interval, minute }
     }
 
@@ -976,6 +1008,7 @@ impl Join {
 
     fn forget(&mut self, id: StreamId) -> Option<Box<Stream>> {
         let stream = self.streams.remove(&id)?;
+        self.capture_loss.stream_ended(&stream.key);
         remove_from(&mut self.by_ssrc, &Ssrc(stream.key.ssrc), id);
         for endpoint in [stream.key.src(), stream.key.dst()] {
             remove_from(&mut self.by_endpoint, &endpoint, id);
@@ -1024,9 +1057,10 @@ impl Join {
         }
     }
 
-    fn bounds(&self, numbers: &StreamNumbers, media: &Media<'_>) -> Option<(f32, f32)> {
+    /// `network`: packets that the network lost without doubt.
+    fn bounds(&self, numbers: &StreamNumbers, network: u64, media: &Media<'_>) -> Option<(f32, f32)> {
         let context = MosContext { jitter_buffer: self.policy.jitter_buffer, ..MosContext::new(&self.codecs) };
-        bounds(numbers, media, &context)
+        bounds(numbers, network, media, &context)
     }
 
     /// Gives the record of a call what its streams say, those that go on among them where it does (`now`).
@@ -1068,11 +1102,9 @@ impl Join {
         record.quality.started_mid_call = record.started_mid_call;
         record.quality.shed = record.shed;
         self.stamped(&mut record.quality);
-        let blamed = streams.iter().map(|s| (s.quality.loss_source, s.quality.loss_evidence));
-        // The gravest source, with what speaks for it in the first stream where anything does.
-        record.quality.loss_source = blamed.clone().map(|(source, _)| source).max().unwrap_or_default();
-        let mut evidence = blamed.filter(|(source, _)| *source == record.quality.loss_source).map(|(_, why)| why);
-        record.quality.loss_evidence = evidence.find(|why| !why.is_empty()).unwrap_or_default();
+        let mut loss = LossAttribution::default();
+        streams.iter().for_each(|s| loss.add(&s.quality.loss));
+        record.quality.set_loss(loss);
         let evidence = Evidence {
             streams,
             from_caller: call.from_caller,
@@ -1170,21 +1202,9 @@ fn index(side: Side) -> usize {
     }
 }
 
-impl Blamed {
-    fn add(&mut self, source: LossSource, evidence: &'static str, lost: u64) {
-        match self.0.iter_mut().find(|(s, e, _)| (*s, *e) == (source, evidence)) {
-            Some((_, _, sum)) => *sum += lost,
-            None => self.0.push((source, evidence, lost)),
-        }
-    }
-
-    /// The source of most of the loss, with the evidence that speaks for most of that.
-    fn most(&self) -> (LossSource, &'static str) {
-        let of = |source| self.0.iter().filter(|(s, ..)| *s == source).map(|(.., lost)| lost).sum::<u64>();
-        let sources = [LossSource::Network, LossSource::SuspectedCapture, LossSource::Capture];
-        let source = sources.into_iter().max_by_key(|s| of(*s)).filter(|s| of(*s) > 0).unwrap_or(LossSource::Network);
-        let evidence = self.0.iter().filter(|(s, ..)| *s == source).max_by_key(|(.., lost)| *lost);
-        (source, evidence.map_or("", |(_, evidence, _)| evidence))
+fn judge_gap(streams: &mut HashMap<StreamId, Box<Stream>, Seeded>, judged: &Judged) {
+    if let Some(ledger) = streams.get_mut(&judged.gap.stream).and_then(|stream| stream.ledger.as_mut()) {
+        ledger.judged(judged);
     }
 }
 

@@ -4,6 +4,8 @@
 //! then it handles the bytes. [`Engine::tick`] may make a fact come sooner, never different. Nothing here reads a
 //! clock, does I/O, logs or fails: bad input is an [`Outcome`] with a counter, and every frame has exactly one.
 
+mod attribution;
+mod capture_loss;
 mod clock;
 mod copies;
 #[cfg(test)]
@@ -14,6 +16,7 @@ mod early;
 mod gaps;
 mod join;
 mod late;
+mod loss_floor;
 mod missed;
 mod one_way;
 mod relations;
@@ -27,6 +30,7 @@ mod verdict;
 mod vq;
 mod worst;
 
+pub use capture_loss::{CaptureLossDetector, Judged};
 pub use counters::EngineCounters;
 pub use missed::Missed;
 
@@ -270,7 +274,11 @@ impl Engine {
 
     /// Time of the next thing that happens by itself; `Timestamp::MAX` before the first frame.
     pub fn next_deadline(&self) -> Timestamp {
-        self.boundary.min(self.signal.next_deadline()).min(self.tcp_deadline()).min(self.clock_deadline())
+        self.boundary
+            .min(self.signal.next_deadline())
+            .min(self.tcp_deadline())
+            .min(self.clock_deadline())
+            .min(self.join.capture_loss.deadline())
     }
 
     /// End of the present interval; [`Timestamp::MAX`] before the first frame.
@@ -304,6 +312,7 @@ impl Engine {
         self.judge_clock();
         self.signal.finish_by(cut, self.watermark, &mut self.signal_facts);
         self.signal_facts(out);
+        self.join.judge_gaps_now(None);
         self.turn(None, out);
         for shard in &mut self.shards {
             shard.finish();
@@ -366,6 +375,8 @@ impl Engine {
             }
             if self.clock_deadline() <= next {
                 self.judge_clock();
+            } else if self.join.capture_loss.deadline() <= next {
+                self.join.judge_gaps(next);
             } else if self.tcp_deadline() <= next {
                 self.release_tcp(next, out);
             } else if self.signal.next_deadline() <= next {
@@ -452,10 +463,12 @@ impl Engine {
             streams.due(boundary, &mut |turn| due.push((turn, shard)), &mut |id| join.fell_silent(id));
         }
         due.sort_unstable_by_key(|(turn, _)| turn.stream);
-        // Of streams that end together each must know how long the others went on.
+        // Of streams that end together each must know how long the others went on, and what all of them lost.
         for (turn, _) in &due {
             self.join.relations.heard(turn.stream, turn.last_at);
+            self.join.count_loss(turn.stream, turn.expected, turn.lost);
         }
+        self.join.close_loss();
         for (at, (turn, shard)) in due.iter().enumerate() {
             if let Some((ahead, shard)) = due.get(at + TURNS_AHEAD) {
                 std::hint::black_box(self.shards[*shard].touch(ahead));
@@ -516,7 +529,6 @@ impl Engine {
             sources[source].missed.add(missed);
         });
         self.join.drops.missed(known);
-        self.join.interval_missed = self.join.losses.within(start, self.boundary);
         self.join.interval_start = start;
     }
 
@@ -556,6 +568,7 @@ impl Engine {
                 dropped_queue: missed.queue,
                 outcomes,
                 shedding: std::mem::take(&mut shedding),
+                loss_floor: self.join.loss_floor,
             })));
         }
     }
@@ -676,13 +689,21 @@ impl Engine {
             let shard = self.shard_index(&packet.key);
             (shard, self.shards[shard].place(*hash, packet))
         }));
+        self.join.capture_loss.packets(batch.iter().map(|packet| packet.at));
+        let mut judged_at = self.join.capture_loss.deadline();
         for (at, (shard, place)) in places.iter().enumerate() {
+            // Whatever is known by then is known however packets were put together.
+            if judged_at < Timestamp::MAX && self.batch.packets[at].at >= judged_at {
+                self.join.judge_gaps(self.batch.packets[at].at);
+                judged_at = self.join.capture_loss.deadline();
+            }
             let before = self.media_facts.len();
             self.shards[*shard].packet(*place, &self.batch.packets[at], &mut self.media_facts);
             // What a new stream is to others depends on where they stand now, not at the end of the batch.
             let new = &self.media_facts[before..];
-            if !new.is_empty() && new.iter().any(|f| matches!(f, media::Fact::Started(_))) {
+            if !new.is_empty() && new.iter().any(|f| matches!(f, media::Fact::Started(_) | media::Fact::Gap(_))) {
                 self.media_facts(out);
+                judged_at = self.join.capture_loss.deadline();
             }
         }
         for shard in &mut self.shards {
@@ -725,7 +746,10 @@ impl Engine {
                     }
                     self.early_reports(&[key.src(), key.dst()], first_at, out);
                 }
-                media::Fact::Gap(gap) => self.join.gap(&gap),
+                media::Fact::Gap(gap) => {
+                    self.join.gap(&gap);
+                    self.deadline = self.deadline.min(self.join.capture_loss.deadline());
+                }
                 media::Fact::Interval(row, last_at) => {
                     if let Some(uid) = self.join.interval(*row, out) {
                         self.media_seen(uid, last_at, out);
@@ -793,6 +817,7 @@ impl Engine {
                     let (streams, endpoints) = self.join.closing(record.uid);
                     for (id, key) in streams {
                         if let Some(shard) = self.shard_of.get(&id).copied() {
+                            self.join.judge_gaps_now(Some(id));
                             self.shards[shard].close(id, key, &mut self.media_facts);
                         }
                     }

@@ -3,8 +3,7 @@
 //! A packet that was lost before the probe never reaches the receiver. So where the receiver misses fewer than the
 //! probe, the capture missed the rest; where it misses more, they were lost behind the probe.
 
-use super::gaps::SETTLE;
-use crate::model::{LossSide, RemoteView, ReportBlock};
+use crate::model::{LossAttribution, LossSide, RemoteView, ReportBlock};
 use crate::units::{ClockRate, Nanos, Timestamp};
 
 /// A gap may pass the probe this long before a report that does not know of it yet.
@@ -25,7 +24,7 @@ struct Heard {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Remote {
     first: Option<Heard>,
-    /// The last report before the present interval.
+    /// The last report that told whose loss it was.
     mark: Heard,
     last: Option<Heard>,
     reports: u32,
@@ -34,42 +33,25 @@ pub struct Remote {
     /// Numbers missing at the probe so far, those that came late included, and the latest gap.
     missing: i64,
     latest: (Timestamp, i64),
-    /// Missing where the probe missed frames and not settled as lost yet, with the time of the last gap of these.
-    unsettled: (u64, Timestamp),
+    /// Packets that the receiver may have counted twice since the mark.
+    copies: i64,
 }
 
-/// What the receiver says of the loss of an interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Word {
-    /// No report, or none that tells.
-    Silent,
-    /// It misses them too.
-    Lost,
-    /// It got most of them.
-    Received,
+/// What the receiver says of the packets that the probe misses of some time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Decided {
+    /// Of gaps noticed after this, ...
+    pub from: Timestamp,
+    /// ... and up to this.
+    pub until: Timestamp,
+    /// Share of the missing packets that it got, so that the capture lost them.
+    pub capture_share: f64,
 }
 
 impl Remote {
-    /// `explained`: the probe itself missed frames meanwhile.
-    pub fn gap(&mut self, noticed: Timestamp, missing: u32, explained: bool) {
+    pub fn gap(&mut self, noticed: Timestamp, missing: u32) {
         self.missing += i64::from(missing);
         self.latest = (noticed, i64::from(missing));
-        if explained {
-            self.unsettled = (self.unsettled.0 + u64::from(missing), noticed);
-        }
-    }
-
-    /// Takes what the probe missed out of the loss of an interval, and returns how much that was. A gap counts as lost
-    /// only when the numbers in it can no longer come, which may be in the interval after it.
-    pub fn settle(&mut self, lost: u64, start: Timestamp) -> u64 {
-        let (missing, noticed) = self.unsettled;
-        if start - noticed > SETTLE {
-            self.unsettled.0 = 0;
-            return 0;
-        }
-        let explained = lost.min(missing);
-        self.unsettled.0 -= explained;
-        explained
     }
 
     pub fn report(&mut self, at: Timestamp, block: &ReportBlock) {
@@ -87,33 +69,43 @@ impl Remote {
         self.jitter_ticks_max = self.jitter_ticks_max.max(block.jitter_ticks);
     }
 
-    /// The receiver's word on what the probe missed since the last call. `lost` is what the stream has lost in all so
-    /// far (gaps that filled late are no loss), `copies` how many packets the receiver may have counted twice since.
-    pub fn word(&mut self, lost: u64, copies: u64) -> Word {
-        let Some(last) = self.last.filter(|l| l.at > self.mark.at) else { return Word::Silent };
-        let from = std::mem::replace(&mut self.mark, last);
-        let ours = self.real(last.ours[0] - from.ours[1], lost);
-        let theirs = (last.lost - from.lost).max(0) + copies as i64;
-        if ours < ENOUGH {
-            Word::Silent
-        } else if 2 * theirs >= ours {
-            Word::Lost
-        } else if ours - theirs >= ENOUGH {
-            Word::Received
-        } else {
-            Word::Silent
+    /// What the receiver says of the packets that the probe misses since the last time it told; `None` where it does not
+    /// tell yet: few packets add up over its reports. `lost` is what the stream has lost in all so far (gaps that filled late are
+    /// no loss), `copies` how many packets the receiver may have counted twice since the last call.
+    pub fn decide(&mut self, lost: u64, copies: u64) -> Option<Decided> {
+        self.copies += copies as i64;
+        let last = self.last.filter(|l| l.at > self.mark.at)?;
+        let ours = self.real(last.ours[0] - self.mark.ours[1], lost);
+        let theirs = (last.lost - self.mark.lost).max(0) + self.copies;
+        if ours < ENOUGH && theirs < ENOUGH {
+            return None;
         }
+        let from = std::mem::replace(&mut self.mark, last);
+        self.copies = 0;
+        if ours < ENOUGH {
+            return None;
+        }
+        // Reports and probe may differ by a packet at either end.
+        let capture = match (ours - theirs).clamp(0, ours) {
+            1 if theirs > 0 => 0,
+            capture => capture,
+        };
+        let reaches = |at: Timestamp| if at == Timestamp::default() { Timestamp::MIN } else { at - ON_THE_WAY };
+        Some(Decided { from: reaches(from.at), until: reaches(last.at), capture_share: capture as f64 / ours as f64 })
     }
 
     /// Both views of the time between the first and the last report; `None` with fewer than two.
-    pub fn view(&self, clock: Option<u32>, lost: u64, copies: u64) -> Option<RemoteView> {
+    /// What the capture lost, by `loss`, was not lost before the probe.
+    pub fn view(&self, clock: Option<u32>, copies: u64, loss: &LossAttribution) -> Option<RemoteView> {
         let (first, last) = (self.first?, self.last.filter(|_| self.reports > 1)?);
         let expected = i64::from(last.highest.wrapping_sub(first.highest).cast_signed());
         if expected <= 0 {
             return None;
         }
         let theirs = last.lost - first.lost + copies as i64;
-        let before = self.real(last.ours[0] - first.ours[0], lost);
+        let missing = self.real(last.ours[0] - first.ours[0], loss.lost());
+        let captured = (missing as f64 * loss.capture as f64 / loss.lost().max(1) as f64).round() as i64;
+        let before = missing - captured;
         let behind = theirs - before;
         let clock = clock.and_then(ClockRate::new);
         let time = |ticks: u32| clock.map(|c| c.ticks_to_nanos(i64::from(ticks)));
@@ -124,13 +116,13 @@ impl Remote {
             loss_pct: (100.0 * (last.lost - first.lost) as f64 / expected as f64) as f32,
             jitter_last: time(self.jitter_ticks),
             jitter_max: time(self.jitter_ticks_max),
-            lost_before_probe: before.cast_unsigned(),
-            lost_behind_probe: behind,
+            lost_before_probe: missing.cast_unsigned(),
+            lost_behind_probe: theirs - missing,
             side: match (before >= ENOUGH, behind >= ENOUGH) {
+                _ if 2 * captured > missing && captured >= ENOUGH && captured > behind => LossSide::Capture,
                 (true, true) if behind >= before / 4 && before >= behind / 4 => LossSide::Both,
                 (_, true) if behind > before => LossSide::BehindProbe,
-                (true, _) if behind > -ENOUGH.max(before / 2) => LossSide::BeforeProbe,
-                (true, _) => LossSide::Capture,
+                (true, _) => LossSide::BeforeProbe,
                 _ => LossSide::None,
             },
         })
@@ -171,23 +163,38 @@ mod tests {
     fn heard(theirs: i32, missing_at: f64) -> Remote {
         let mut remote = Remote::default();
         remote.report(at(5.0), &block(0, 250));
-        remote.gap(at(missing_at), 10, false);
+        remote.gap(at(missing_at), 10);
         remote.report(at(10.0), &block(theirs, 500));
         remote
     }
 
     #[test]
     fn the_receiver_knows_what_the_network_lost() {
-        assert_eq!(heard(0, 7.0).word(10, 0), Word::Received);
-        assert_eq!(heard(10, 7.0).word(10, 0), Word::Lost);
-        assert_eq!(heard(5, 7.0).word(10, 0), Word::Lost, "half of it: more than the capture alone");
-        assert_eq!(heard(0, 9.9).word(10, 0), Word::Silent, "the report was on its way");
-        assert_eq!(heard(0, 7.0).word(10, 10), Word::Lost, "copies hide loss in its count");
-        assert_eq!(heard(0, 7.0).word(0, 0), Word::Silent, "overtaken, not lost");
-        assert_eq!(Remote::default().word(10, 0), Word::Silent);
+        let share = |mut remote: Remote, lost, copies| remote.decide(lost, copies).map(|d| d.capture_share);
+        assert_eq!(share(heard(0, 7.0), 10, 0), Some(1.0));
+        assert_eq!(share(heard(10, 7.0), 10, 0), Some(0.0));
+        assert_eq!(share(heard(5, 7.0), 10, 0), Some(0.5));
+        assert_eq!(share(heard(9, 7.0), 10, 0), Some(0.0), "a packet more or less is chance");
+        assert_eq!(share(heard(0, 9.9), 10, 0), None, "the report was on its way");
+        assert_eq!(share(heard(0, 7.0), 10, 10), Some(0.0), "copies hide loss in its count");
+        assert_eq!(share(heard(0, 7.0), 0, 0), None, "overtaken, not lost");
+        assert_eq!(share(Remote::default(), 10, 0), None);
         let mut once = heard(0, 7.0);
-        assert_eq!(once.word(10, 0), Word::Received);
-        assert_eq!(once.word(10, 0), Word::Silent, "one word a report");
+        let decided = once.decide(10, 0).unwrap();
+        assert_eq!((decided.from, decided.until), (Timestamp::MIN, at(9.8)));
+        assert_eq!(once.decide(10, 0), None, "once a report");
+    }
+
+    #[test]
+    fn few_packets_add_up_over_reports() {
+        let mut remote = Remote::default();
+        let mut decided = Vec::new();
+        for n in 0..9u32 {
+            remote.gap(at(5.0 * f64::from(n) + 2.0), 1);
+            remote.report(at(5.0 * f64::from(n + 1)), &block(0, 250 * n));
+            decided.extend(remote.decide(u64::from(n) + 1, 0).map(|d| (n, d.capture_share)));
+        }
+        assert_eq!(decided, [(2, 1.0), (5, 1.0), (8, 1.0)]);
     }
 
     #[test]
@@ -196,10 +203,12 @@ mod tests {
             let mut remote = Remote::default();
             remote.report(at(5.0), &block(0, 250));
             if ours > 0 {
-                remote.gap(at(7.0), ours, false);
+                remote.gap(at(7.0), ours);
             }
             remote.report(at(10.0), &block(theirs, 500));
-            remote.view(Some(8000), u64::from(ours), 0).unwrap()
+            let capture = u64::from(ours).saturating_sub(u64::try_from(theirs).unwrap_or(0));
+            let loss = LossAttribution { capture, network: u64::from(ours) - capture, ..LossAttribution::default() };
+            remote.view(Some(8000), 0, &loss).unwrap()
         };
         assert_eq!(view(0, 0).side, LossSide::None);
         assert_eq!(view(20, 20).side, LossSide::BeforeProbe);

@@ -6,8 +6,8 @@
 use super::join::Unnegotiated;
 use super::one_way::{MediaWitness, missing_media};
 use crate::model::{
-    CallRecord, CallState, Diagnosis, DiagnosisCode, GOOD_MOS, IntervalReport, LossSource, PayloadKind, ReleasedBy,
-    StreamReport, Transport, endpoint_text, is_a_persons_outcome,
+    CallRecord, CallState, Diagnosis, DiagnosisCode, GOOD_MOS, IntervalReport, LossAttribution, LossEvidence,
+    LossSource, PayloadKind, ReleasedBy, StreamReport, Transport, endpoint_text, is_a_persons_outcome,
 };
 use crate::signal::Side;
 use crate::units::{Nanos, Timestamp};
@@ -211,6 +211,9 @@ fn signalling(call: &CallRecord, found: &mut Found) {
     }
 }
 
+/// Of a verdict on loss most of which may be the capture's as well.
+const UNDECIDED_CONFIDENCE: f32 = 0.6;
+
 fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<'_>, found: &mut Found) {
     let n = &stream.numbers;
     let which = Ends(stream.src, stream.dst);
@@ -228,13 +231,21 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
             n.expected,
             n.loss_runs.longest
         );
-        let weight = 400 + (loss * 10.0).min(300.0) as u32;
-        match stream.quality.loss_source {
-            LossSource::Capture | LossSource::SuspectedCapture => {
-                add(found, weight, DiagnosisCode::CaptureLoss, 0.7, format!("{numbers}; {}", why_capture(stream)))
-            }
-            _ if burst_ratio >= BURSTY => add(found, weight, DiagnosisCode::BurstyLoss, 0.9, numbers),
-            _ => add(found, weight, DiagnosisCode::RandomLoss, 0.9, numbers),
+        let of = &stream.quality.loss;
+        let numbers = format!("{numbers}{}", whose(of));
+        let pct = |lost: u64| 100.0 * lost as f64 / n.expected.max(1) as f64;
+        let weight = |pct: f64| 400 + (pct * 10.0).min(300.0) as u32;
+        let mostly = stream.quality.loss_source != LossSource::Network;
+        let (capture, network) = (pct(of.capture), pct(of.network + of.undecided));
+        // Each by itself; where neither is enough alone, most of the loss.
+        if capture >= LOSS_PCT || mostly {
+            let evidence = format!("{numbers}; {}", why_capture(stream));
+            add(found, weight(if mostly { loss } else { capture }), DiagnosisCode::CaptureLoss, 0.7, evidence);
+        }
+        if network >= LOSS_PCT || !mostly {
+            let code = if burst_ratio >= BURSTY { DiagnosisCode::BurstyLoss } else { DiagnosisCode::RandomLoss };
+            let confidence = if of.undecided > of.network { UNDECIDED_CONFIDENCE } else { 0.9 };
+            add(found, weight(if mostly { network } else { loss }), code, confidence, numbers);
         }
     }
     movement(stream, which, found);
@@ -325,11 +336,19 @@ fn movement(stream: &StreamReport, which: Ends, found: &mut Found) {
     }
 }
 
+/// Whose loss is whose, where it is not all of one.
+fn whose(loss: &LossAttribution) -> String {
+    let parts = [(loss.capture, "by the capture"), (loss.network, "in the network"), (loss.undecided, "undecided")];
+    let parts: Vec<String> =
+        parts.iter().filter(|(count, _)| *count > 0).map(|(count, place)| format!("{count} {place}")).collect();
+    if parts.len() > 1 { format!("; {}", parts.join(", ")) } else { String::new() }
+}
+
 fn why_capture(stream: &StreamReport) -> String {
-    match stream.quality.loss_evidence {
-        "receiver_got_them" => "its receiver reports most of them as received".to_owned(),
-        "many_streams_at_once" => "unrelated streams have gaps at the same moments".to_owned(),
-        "both_directions_at_once" => "both directions have gaps at the same moments".to_owned(),
+    match stream.quality.loss.strongest(true) {
+        Some(LossEvidence::ReceiverGotThem) => "its receiver reports them as received".to_owned(),
+        Some(LossEvidence::ManyStreamsAtOnce) => "unrelated streams have gaps at the same moments".to_owned(),
+        Some(LossEvidence::BothDirectionsAtOnce) => "both directions have gaps at the same moments".to_owned(),
         _ => format!("the probe missed {} frames meanwhile", stream.quality.capture_drops),
     }
 }
@@ -338,7 +357,8 @@ fn why_capture(stream: &StreamReport) -> String {
 fn interruption(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<'_>, which: Ends, found: &mut Found) {
     let ptime = stream.ptime.unwrap_or(Nanos::from_millis(20));
     let hole = Nanos(ptime.0 * i64::from(stream.numbers.loss_runs.longest));
-    let captures = matches!(stream.quality.loss_source, LossSource::Capture | LossSource::SuspectedCapture);
+    let of = &stream.quality.loss;
+    let captures = of.capture > 0 && u64::from(stream.numbers.loss_runs.longest) > of.network + of.undecided;
     if hole >= INTERRUPTION && !captures {
         let evidence = format!("{which}: {:.1} s of media missing in one piece", hole.as_secs_f64());
         add(found, 700, DiagnosisCode::MediaInterrupted, 0.9, evidence);

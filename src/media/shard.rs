@@ -104,6 +104,9 @@ impl Place {
 pub struct Turn {
     pub stream: StreamId,
     pub last_at: Timestamp,
+    /// Packets expected and lost in the interval so far.
+    pub expected: u32,
+    pub lost: u32,
     slot: u32,
     /// It ends, and not only its interval.
     ends: bool,
@@ -364,7 +367,8 @@ impl Shard {
                 None => true,
             };
             if ends || stream.has_news() {
-                to(Turn { stream: stream.id, last_at: stream.last_at, slot, ends });
+                let (expected, lost) = stream.loss_so_far();
+                to(Turn { stream: stream.id, last_at: stream.last_at, expected, lost, slot, ends });
             }
         }
     }

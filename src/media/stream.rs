@@ -455,6 +455,13 @@ impl Stream {
         }
     }
 
+    /// Packets expected and lost in the present interval.
+    pub fn loss_so_far(&mut self) -> (u32, u32) {
+        self.sequence.count(&mut self.interval);
+        let Tally { expected, unique, .. } = self.interval;
+        (expected, expected.saturating_sub(unique))
+    }
+
     /// Whether the present interval has something to report. One that has not is remembered as idle.
     pub fn has_news(&mut self) -> bool {
         self.settle();

@@ -33,9 +33,9 @@ pub use signalling::{
     VoipMetrics, VqMeasured, VqSide,
 };
 pub use stream::{
-    ClockSource, CodecId, DISCARD_BUFFERS_MS, DelayVariation, IntervalReport, JitterStat, LossRuns, LossSide,
-    LossSource, MosReport, Quality, RPoints, Relation, RelationKind, RemoteView, StreamId, StreamNumbers, StreamReport,
-    TimestampSource,
+    ClockSource, CodecId, DISCARD_BUFFERS_MS, DelayVariation, IntervalReport, JitterStat, LossAttribution,
+    LossEvidence, LossRuns, LossSide, LossSource, MosReport, Quality, RPoints, Relation, RelationKind, RemoteView,
+    StreamId, StreamNumbers, StreamReport, TimestampSource,
 };
 
 use crate::units::{Nanos, Timestamp};
@@ -76,6 +76,15 @@ pub struct CaptureInterval {
     pub dropped_queue: u64,
     pub outcomes: OutcomeCounts,
     pub shedding: Shedding,
+    /// `None` where too few far ends were measured.
+    pub loss_floor: Option<LossFloor>,
+}
+
+/// What the capture may have lost of all packets, singly, in an interval: between two shares, 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LossFloor {
+    pub low: f32,
+    pub high: f32,
 }
 
 /// What full tables gave up, over all interfaces, in the order of `docs/operations.md`.

@@ -191,7 +191,7 @@ impl Limits {
     /// What each table may hold at worst. Bytes are those that `tests/memory.rs` counts under content chosen to take most, with
     /// everything that belongs to the unit: tables while they grow by doubling, texts, histograms of a stream's whole life,
     /// identities of every message of a call. Traffic that is no attack takes a fraction.
-    pub fn shares(&self) -> [Share; 19] {
+    pub fn shares(&self) -> [Share; 20] {
         let share = |name, units, bytes| Share { name, units, bytes };
         [
             share("streams", self.streams, STREAM),
@@ -205,6 +205,7 @@ impl Limits {
             share("rtcp_senders", self.rtcp_senders(), RTCP_SENDER),
             share("ended_streams", self.ended_streams(), ENDED_STREAM),
             share("gaps", 2 * self.gaps(), GAP),
+            share("missing_packets", 1, MISSING_PACKETS),
             share("rtcp_copies", 2 * self.rtcp_copies(), RTCP_COPY),
             share("late_addresses", 2 * self.late_addresses(), LATE_ADDRESS),
             share("live_calls", self.calls, LIVE_CALL),
@@ -277,6 +278,8 @@ const TCP_DIRECTION: usize = 8 * 1024;
 const RTCP_SENDER: usize = 288;
 const ENDED_STREAM: usize = 2 * 1024;
 const GAP: usize = 288;
+/// Eight seconds of milliseconds, with a sample of the streams that miss a packet in each.
+const MISSING_PACKETS: usize = 3 * 1024 * 1024;
 const RTCP_COPY: usize = 128;
 const LATE_ADDRESS: usize = 112;
 const LIVE_CALL: usize = 10 * 1024;

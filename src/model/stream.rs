@@ -330,6 +330,105 @@ impl LossSource {
     }
 }
 
+/// What speaks for whose loss it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossEvidence {
+    /// The probe counted frames that it missed meanwhile.
+    CaptureDrops,
+    /// The receiver reports that it got them (RTCP report blocks).
+    ReceiverGotThem,
+    ReceiverLostThem,
+    /// Streams that share no host miss packets at the same moments.
+    ManyStreamsAtOnce,
+    /// Both directions between two addresses miss packets at the same moments.
+    BothDirectionsAtOnce,
+}
+
+impl LossEvidence {
+    pub const ALL: [LossEvidence; 5] = [
+        LossEvidence::CaptureDrops,
+        LossEvidence::ReceiverGotThem,
+        LossEvidence::ReceiverLostThem,
+        LossEvidence::ManyStreamsAtOnce,
+        LossEvidence::BothDirectionsAtOnce,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            LossEvidence::CaptureDrops => "capture_drops",
+            LossEvidence::ReceiverGotThem => "receiver_got_them",
+            LossEvidence::ReceiverLostThem => "receiver_lost_them",
+            LossEvidence::ManyStreamsAtOnce => "many_streams_at_once",
+            LossEvidence::BothDirectionsAtOnce => "both_directions_at_once",
+        }
+    }
+
+    /// Where the loss is that it speaks for.
+    pub fn source(self) -> LossSource {
+        match self {
+            LossEvidence::CaptureDrops => LossSource::Capture,
+            LossEvidence::ReceiverLostThem => LossSource::Network,
+            LossEvidence::ReceiverGotThem | LossEvidence::ManyStreamsAtOnce | LossEvidence::BothDirectionsAtOnce => {
+                LossSource::SuspectedCapture
+            }
+        }
+    }
+}
+
+/// Packets lost, by whose loss it is. The three counts add up to the packets lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LossAttribution {
+    /// The capture missed them: packets for which that is likely beyond doubt (two standard deviations).
+    pub capture: u64,
+    pub network: u64,
+    /// Nothing tells.
+    pub undecided: u64,
+    /// Of the packets lost, those that each of [`LossEvidence::ALL`] speaks for.
+    pub by_evidence: [u64; LossEvidence::ALL.len()],
+}
+
+impl LossAttribution {
+    pub fn lost(&self) -> u64 {
+        self.capture + self.network + self.undecided
+    }
+
+    /// What speaks for how many packets, of those that speak for any.
+    pub fn evidence(&self) -> impl DoubleEndedIterator<Item = (LossEvidence, u64)> + '_ {
+        LossEvidence::ALL.into_iter().zip(self.by_evidence).filter(|(_, count)| *count > 0)
+    }
+
+    pub fn add(&mut self, more: &LossAttribution) {
+        self.capture += more.capture;
+        self.network += more.network;
+        self.undecided += more.undecided;
+        for (all, one) in self.by_evidence.iter_mut().zip(more.by_evidence) {
+            *all += one;
+        }
+    }
+
+    /// What speaks for most of what the capture lost, or of what the network did.
+    pub fn strongest(&self, by_capture: bool) -> Option<LossEvidence> {
+        let same = self.evidence().filter(|(e, _)| (e.source() != LossSource::Network) == by_capture);
+        same.rev().max_by_key(|(_, count)| *count).map(|(evidence, _)| evidence)
+    }
+
+    /// The source of most of the loss, and what speaks for most of that: the capture where it has more than half, else the
+    /// network, for which nothing may speak.
+    pub fn majority(&self) -> (LossSource, Option<LossEvidence>) {
+        let lost = self.lost();
+        let of = |by_capture| self.strongest(by_capture);
+        match (lost, 2 * self.capture > lost) {
+            (0, _) => (LossSource::None, None),
+            (_, true) => {
+                let evidence = of(true);
+                (evidence.map_or(LossSource::SuspectedCapture, LossEvidence::source), evidence)
+            }
+            (_, false) => (LossSource::Network, of(false)),
+        }
+    }
+}
+
 /// On which side of the probe packets were lost, by what the receiver reports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -418,10 +517,20 @@ pub struct Quality {
     /// Resolution of capture times in nanoseconds: 1 or 1000.
     pub timestamp_resolution_ns: u32,
     pub loss_source: LossSource,
-    /// What speaks for it: `capture_drops`, `receiver_lost_them`, `receiver_got_them`, `many_streams_at_once`,
-    /// `both_directions_at_once`; empty where nothing does and the network is taken for granted.
+    /// What speaks for it: the name of a [`LossEvidence`]; empty where nothing does and the network is taken for granted.
     #[serde(skip)]
     pub loss_evidence: &'static str,
+    /// The same by counts; `loss_source` and `loss_evidence` are its majority.
+    pub loss: LossAttribution,
+}
+
+impl Quality {
+    /// Sets whose loss it is, and the majority of it.
+    pub fn set_loss(&mut self, loss: LossAttribution) {
+        let (source, evidence) = loss.majority();
+        (self.loss_source, self.loss_evidence) = (source, evidence.map_or("", LossEvidence::name));
+        self.loss = loss;
+    }
 }
 
 /// What the distance from the clean rating is made of, in points of R on the scale of the rating. The rating without
@@ -479,7 +588,7 @@ pub struct MosReport {
     /// The narrowband model is used where G.107 does not vouch for it: a burst ratio above 2 with 2 % loss or more.
     pub beyond_model: bool,
     pub budget: Option<RPoints>,
-    /// Listening MOS if all of the loss is the network's, and if none of it is. Only where the loss may be the capture's.
+    /// Listening MOS if all of the loss is the network's, and without what the capture may have lost. Only where it lost any.
     pub bounds: Option<(f32, f32)>,
 }
 

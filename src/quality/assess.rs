@@ -147,15 +147,19 @@ pub fn assess(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> M
     }
 }
 
-/// Listening MOS if all of the loss is the network's, and if none of it is: what the capture missed lies between.
-/// `None` where one of the two cannot be rated.
-pub fn bounds(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> Option<(f32, f32)> {
-    let whole = StreamNumbers {
-        expected: numbers.unique,
-        loss_runs: LossRuns::default(),
-        burst: BurstGap::default(),
-        lost_or_late: BurstGap::default(),
-        ..numbers.clone()
+/// Listening MOS if all of the loss is the network's, and if only `network` packets of it are: what the capture missed lies
+/// between. `None` where one of the two cannot be rated.
+pub fn bounds(numbers: &StreamNumbers, network: u64, media: &Media<'_>, ctx: &MosContext) -> Option<(f32, f32)> {
+    let whole = match network.min(numbers.lost()) {
+        0 => StreamNumbers {
+            expected: numbers.unique,
+            loss_runs: LossRuns::default(),
+            burst: BurstGap::default(),
+            lost_or_late: BurstGap::default(),
+            ..numbers.clone()
+        },
+        // How bursty that part of the loss was is not known apart from the rest.
+        network => StreamNumbers { unique: numbers.expected - network, ..numbers.clone() },
     };
     let listening = |n: &StreamNumbers| assess(n, media, ctx).lq;
     Some((listening(numbers)?, listening(&whole)?))
@@ -331,9 +335,9 @@ mod tests {
         let table = CodecTable::default();
         let n = numbers(1000, 50, 40);
         let ctx = fixed(&table);
-        let (low, high) = bounds(&n, &media("PCMU", Some(8000), None), &ctx).unwrap();
+        let (low, high) = bounds(&n, 0, &media("PCMU", Some(8000), None), &ctx).unwrap();
         assert_eq!((Some(low), high), (pcmu(&n, &ctx).lq, 4.409_406));
-        assert_eq!(bounds(&n, &media("G722", Some(8000), None), &ctx), None, "no Bpl: the lower one is not known");
+        assert_eq!(bounds(&n, 0, &media("G722", Some(8000), None), &ctx), None, "no Bpl: the lower one is not known");
     }
 
     #[test]

@@ -145,6 +145,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0020_alerts.sql"),
         cluster_sql: include_str!("../../schemas/0020_alerts.cluster.sql"),
     },
+    Migration {
+        version: 21,
+        name: "loss_attribution",
+        sql: include_str!("../../schemas/0021_loss_attribution.sql"),
+        cluster_sql: include_str!("../../schemas/0021_loss_attribution.cluster.sql"),
+    },
 ];
 
 /// The step since which probes store sums of streams and calls.

@@ -65,6 +65,8 @@ async fn facts_read_back_as_they_were_stated() {
             "capture_drops": 3, "duplicates_removed": 7, "one_sided": true, "snap_cut": true, "started_mid_call": true,
             "shed": true, "clock_steps": 1, "timestamp_source": "adapter", "timestamp_resolution_ns": 1000,
             "loss_source": "network", "loss_evidence": "many_streams_at_once",
+            "loss_attribution": {"capture": 3, "network": 1, "undecided": 2,
+                "evidence": {"many_streams_at_once": 3, "receiver_lost_them": 1}},
         }),
     );
     expect("/call/mos_worst_interval", json!({"lq": 2.5, "scale": "nb"}));
@@ -111,6 +113,10 @@ async fn facts_read_back_as_they_were_stated() {
     expect("/streams/0/mos/delay_ms", json!(131.5));
     expect("/streams/0/mos/jitter_buffer_ms", json!(60));
     expect("/streams/0/quality/loss_evidence", json!("many_streams_at_once"));
+    let attribution = json!({"capture": 3, "network": 1, "undecided": 2,
+        "evidence": {"many_streams_at_once": 3, "receiver_lost_them": 1}});
+    expect("/streams/0/quality/loss_attribution", attribution.clone());
+    expect("/intervals/000000000000000b/0/loss_attribution", attribution);
     expect("/streams/0/strays", json!(8));
     expect("/streams/0/telephone_events", json!(12));
     expect("/streams/0/remote/lost", json!(-6));

@@ -70,9 +70,18 @@ impl Told {
             }
         };
         if about {
-            self.about.push(format!("{event:?}"));
+            self.about.push(without_attribution(format!("{event:?}")));
         }
     }
+}
+
+/// With more streams beside it less of a loss is undecided.
+fn without_attribution(mut text: String) -> String {
+    while let Some(from) = text.find("loss: LossAttribution {") {
+        let length = text[from..].find('}').map_or(0, |end| end + 1);
+        text.replace_range(from..from + length.max(1), "");
+    }
+    text
 }
 
 /// Takes a frame.

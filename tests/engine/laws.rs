@@ -1,7 +1,7 @@
 //! Laws that hold for any traffic.
 
 use super::*;
-use auscult::model::{JitterStat, Relation, StreamId, StreamNumbers};
+use auscult::model::{JitterStat, LossAttribution, Relation, StreamId, StreamNumbers};
 use std::collections::BTreeMap;
 use testkit::rng::Rng;
 use testkit::{World, for_seeds};
@@ -157,7 +157,10 @@ fn the_length_of_intervals_changes_no_stream() {
                 // Grid by definition: the worst interval and minute, and whose loss it is, which is judged per interval. Sums of the same terms in other portions differ in the last bits.
                 (s.mos_worst_interval, s.mos_worst_minute, s.mos.bounds) = (None, None, None);
                 s.mos_worst_minute_at = None;
-                (s.quality.loss_source, s.quality.loss_evidence) = Default::default();
+                s.quality.set_loss(LossAttribution::default());
+                if let Some(remote) = &mut s.remote {
+                    remote.side = Default::default();
+                }
                 s.numbers.jitter = rounded(s.numbers.jitter);
             }
             let mut calls: Vec<CallRecord> = run.calls().into_iter().cloned().collect();
@@ -165,7 +168,7 @@ fn the_length_of_intervals_changes_no_stream() {
                 (c.mos_worst, c.mos_worst_scale) = (None, "");
                 (c.mos_worst_interval, c.mos_worst_minute) = (None, None);
                 c.mos_worst_minute_at = None;
-                (c.quality.loss_source, c.quality.loss_evidence) = Default::default();
+                c.quality.set_loss(LossAttribution::default());
                 c.diagnoses.clear();
             }
             let streams = streams.iter().map(|s| format!("{s:?}"));

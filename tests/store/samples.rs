@@ -182,6 +182,7 @@ fn quality() -> Quality {
         timestamp_resolution_ns: 1000,
         loss_source: LossSource::SuspectedCapture,
         loss_evidence: "many_streams_at_once",
+        loss: LossAttribution { capture: 3, network: 1, undecided: 2, by_evidence: [0, 0, 1, 3, 0] },
     }
 }
 
@@ -351,6 +352,7 @@ pub fn capture(start_s: i64) -> CaptureInterval {
         dropped_queue: 3,
         outcomes,
         shedding: Shedding { streams_shed: 4, streams_refused: 5, calls_shed: 6, calls_refused: 7 },
+        loss_floor: Some(LossFloor { low: 0.001, high: 0.02 }),
     }
 }
 

@@ -3,6 +3,14 @@
 export type Scale = "nb" | "wb" | "fb";
 export type CallClass = "good" | "fair" | "poor" | "failed" | "not_answered" | "unrated";
 
+/** Whose loss is whose, in packets; the three counts add up to those lost. */
+export interface LossAttribution {
+  capture: number;
+  network: number;
+  undecided: number;
+  evidence: Record<string, number>;
+}
+
 export interface Range {
   from: string | null;
   to: string | null;
@@ -222,6 +230,7 @@ export interface MeasurementQuality {
   timestamp_resolution_ns: number | null;
   loss_source: string | null;
   loss_evidence: string | null;
+  loss_attribution: LossAttribution | null;
 }
 
 export interface StreamRow extends CommonFigures {
@@ -316,6 +325,7 @@ export interface IntervalRow extends CommonFigures {
   clock_steps: number | null;
   loss_source: string | null;
   loss_evidence: string | null;
+  loss_attribution: LossAttribution | null;
 }
 
 export interface SipMessage {

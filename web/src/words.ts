@@ -1,7 +1,7 @@
 // Codes of the API in the words of a NOC engineer.
 
 import { mos, number, percent, plural } from "./format";
-import type { CallClass, CallDetail, CallRow, RemoteView, StreamRow } from "./types";
+import type { CallClass, CallDetail, CallRow, LossAttribution, RemoteView, StreamRow } from "./types";
 
 const DIAGNOSES: Record<string, { title: string; hint: string }> = {
   setup_failed: { title: "Setup refused", hint: "A final answer of 300 or above ended the attempt." },
@@ -150,12 +150,24 @@ export function captureBlamed(source: string | null): boolean {
 
 /** Whose loss one direction's is, as a sentence. */
 export function lossSentence({ lost, quality }: StreamRow): string {
-  return lost === 0 ? "Nothing is missing at the probe." : `Lost ${lossBlame(quality.loss_source, quality.loss_evidence)}.`;
+  if (lost === 0) return "Nothing is missing at the probe.";
+  return `Lost ${lossBlame(quality.loss_source, quality.loss_evidence)}.${lossCounts(quality.loss_attribution)}`;
+}
+
+/** Whose loss is whose, in packets, where it is not all of one. */
+function lossCounts(loss: LossAttribution | null): string {
+  if (loss === null) return "";
+  const parts = [
+    [loss.capture, "by the capture"],
+    [loss.network, "in the network"],
+    [loss.undecided, "undecided"],
+  ].filter(([count]) => Number(count) > 0);
+  return parts.length > 1 ? ` Packets: ${parts.map(([count, where]) => `${number(Number(count))} ${where}`).join(", ")}.` : "";
 }
 
 /** How far the blame for the loss moves the MOS. */
 export function boundsSentence({ lost, mos: { lq, bounds, null_reason }, quality }: StreamRow): string {
-  if (bounds) return `${mos(bounds[0])} if all of the loss is the network's, ${mos(bounds[1])} if none of it is.`;
+  if (bounds) return `${mos(bounds[0])} if all of the loss is the network's, ${mos(bounds[1])} without what the capture may have lost.`;
   if (lq === null) return `– no MOS: ${nullReason(null_reason)}.`;
   if (lost === 0) return `– not needed: nothing was lost, so ${mos(lq)} stands.`;
   const doubted = captureBlamed(quality.loss_source) ? "kept for this row" : "needed: all of the loss counts as the network's";

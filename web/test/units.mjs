@@ -75,7 +75,7 @@ test("what speaks against a direction's figures is said, and nothing else is", (
   assert.deepEqual(levels.map((each) => words.trustOf(stream(each))), ["ok", "ok", "ok", "care", "care", "care", "doubt", "doubt"]);
   assert.match(words.lossSentence(stream()), /^Nothing is missing/);
   assert.match(words.lossSentence(stream({ lost: 3, loss_source: "network" })), /taken for granted/);
-  assert.equal(words.boundsSentence(stream({ lost: 9, bounds: [2.5, 4.1] })), "2.50 if all of the loss is the network's, 4.10 if none of it is.");
+  assert.equal(words.boundsSentence(stream({ lost: 9, bounds: [2.5, 4.1] })), "2.50 if all of the loss is the network's, 4.10 without what the capture may have lost.");
   assert.match(words.boundsSentence(stream({ lq: null, null_reason: "too_few_packets" })), /^– no MOS: fewer than 25 packets/);
   assert.match(words.boundsSentence(stream({ lost: 9, loss_source: "network" })), /counts as the network's, so 4.10 stands/);
 });

@@ -379,6 +379,8 @@ mod tests {
             streams_refused: None,
             calls_shed: Some(n),
             calls_refused: n.is_multiple_of(3).then_some(n),
+            loss_floor_low_pct: None,
+            loss_floor_high_pct: Some(n as f32),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Rows of streams and of their intervals.
 
 use super::{IntervalRow, RowId, StreamRow, Table, finite, millis, seconds, whole_millis};
-use crate::model::{ClockSource, IntervalReport, Labels, RPoints, StreamNumbers, StreamReport, mapped};
+use crate::model::{
+    ClockSource, IntervalReport, Labels, LossAttribution, RPoints, StreamNumbers, StreamReport, mapped,
+};
 use crate::units::{DelayHistogram, HISTOGRAM_VERSION, Nanos, Timestamp};
 
 impl StreamRow {
@@ -162,6 +164,10 @@ impl StreamRow {
             base_fall_ms: delay_known(n.base_fall),
             base_steps: (n.pdv.total() > 0).then_some(n.base_steps),
             mos_worst_minute_at: stream.mos_worst_minute_at.map(|at| at.0),
+            capture_lost: Some(stream.quality.loss.capture),
+            network_lost: Some(stream.quality.loss.network),
+            undecided_lost: Some(stream.quality.loss.undecided),
+            lost_by_evidence: by_evidence(&stream.quality.loss),
         }
     }
 }
@@ -286,8 +292,17 @@ impl IntervalRow {
             base_fall_ms: delay_known(n.base_fall),
             base_steps: (n.pdv.total() > 0).then_some(n.base_steps),
             trunk_direction: trunk.direction_name().to_owned(),
+            capture_lost: Some(interval.quality.loss.capture),
+            network_lost: Some(interval.quality.loss.network),
+            undecided_lost: Some(interval.quality.loss.undecided),
+            lost_by_evidence: by_evidence(&interval.quality.loss),
         }
     }
+}
+
+/// Counts above 0 by name.
+pub(super) fn by_evidence(loss: &LossAttribution) -> Vec<(String, u64)> {
+    loss.evidence().map(|(evidence, count)| (evidence.name().to_owned(), count)).collect()
 }
 
 /// Jitter in milliseconds, `None` before the second packet.

@@ -293,6 +293,10 @@ impl CallRow {
             class: call.class().name().to_owned(),
             sdd_ms: call.sdd().map(Nanos::as_millis_f64),
             trunk_direction: labels.trunk_of_call(call).direction_name().to_owned(),
+            capture_lost: Some(call.quality.loss.capture),
+            network_lost: Some(call.quality.loss.network),
+            undecided_lost: Some(call.quality.loss.undecided),
+            lost_by_evidence: media::by_evidence(&call.quality.loss),
         }
     }
 }
@@ -436,6 +440,8 @@ impl CaptureRow {
             streams_refused: Some(capture.shedding.streams_refused),
             calls_shed: Some(capture.shedding.calls_shed),
             calls_refused: Some(capture.shedding.calls_refused),
+            loss_floor_low_pct: capture.loss_floor.map(|floor| 100.0 * floor.low),
+            loss_floor_high_pct: capture.loss_floor.map(|floor| 100.0 * floor.high),
         }
     }
 }

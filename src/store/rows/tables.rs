@@ -85,6 +85,10 @@ pub struct CallRow {
     pub class: String,
     pub sdd_ms: Option<f64>,
     pub trunk_direction: String,
+    pub capture_lost: Option<u64>,
+    pub network_lost: Option<u64>,
+    pub undecided_lost: Option<u64>,
+    pub lost_by_evidence: Vec<(String, u64)>,
 }
 
 /// A row of `streams`.
@@ -236,6 +240,10 @@ pub struct StreamRow {
     pub base_fall_ms: Option<f32>,
     pub base_steps: Option<u32>,
     pub mos_worst_minute_at: Option<i64>,
+    pub capture_lost: Option<u64>,
+    pub network_lost: Option<u64>,
+    pub undecided_lost: Option<u64>,
+    pub lost_by_evidence: Vec<(String, u64)>,
 }
 
 /// A row of `stream_intervals`.
@@ -349,6 +357,10 @@ pub struct IntervalRow {
     pub base_fall_ms: Option<f32>,
     pub base_steps: Option<u32>,
     pub trunk_direction: String,
+    pub capture_lost: Option<u64>,
+    pub network_lost: Option<u64>,
+    pub undecided_lost: Option<u64>,
+    pub lost_by_evidence: Vec<(String, u64)>,
 }
 
 /// A row of `sip_messages`.
@@ -456,6 +468,8 @@ pub struct CaptureRow {
     pub streams_refused: Option<u64>,
     pub calls_shed: Option<u64>,
     pub calls_refused: Option<u64>,
+    pub loss_floor_low_pct: Option<f32>,
+    pub loss_floor_high_pct: Option<f32>,
 }
 
 /// A row of `alerts`.
