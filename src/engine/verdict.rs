@@ -243,7 +243,9 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
             add(found, weight(if mostly { loss } else { capture }), DiagnosisCode::CaptureLoss, 0.7, evidence);
         }
         if network >= LOSS_PCT || !mostly {
-            let code = if burst_ratio >= BURSTY { DiagnosisCode::BurstyLoss } else { DiagnosisCode::RandomLoss };
+            // Long runs may be those of the capture, where it lost most.
+            let bursty = burst_ratio >= BURSTY && !mostly;
+            let code = if bursty { DiagnosisCode::BurstyLoss } else { DiagnosisCode::RandomLoss };
             let confidence = if of.undecided > of.network { UNDECIDED_CONFIDENCE } else { 0.9 };
             add(found, weight(if mostly { network } else { loss }), code, confidence, numbers);
         }

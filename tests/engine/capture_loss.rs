@@ -1,10 +1,14 @@
 //! The detector of loss by the capture against worlds whose truth is known, by gap events: no frame is made. Whole captures
 //! are in `tests/loss_source.rs`.
 
+use super::Setup;
 use auscult::engine::{CaptureLossDetector, Judged};
 use auscult::media::{FlowKey, Gap};
-use auscult::model::StreamId;
+use auscult::model::{DiagnosisCode, LossAttribution, StreamId};
 use auscult::units::{Seeded, Ssrc, Timestamp};
+use testkit::World as TestWorld;
+use testkit::call::{CallSpec, Party};
+use testkit::observe;
 use testkit::rng::Rng;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -314,4 +318,56 @@ fn confusion_matrix() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Calls between hosts of their own by packets: half of them lose 3 % in the network, and a mirror drops 200 frames in one
+/// piece every three seconds.
+#[test]
+fn both_losses_of_a_call_are_told_apart_by_packets() {
+    let call = |n: u32| {
+        let host = |side: u8| format!("10.{side}.{}.{}", n >> 8, n & 255);
+        let caller = Party::new("A", &format!("+1202555{n:04}"), &host(0), 4000);
+        let callee = Party::new("B", &format!("+1312555{n:04}"), &host(1), 5000);
+        CallSpec { rtcp: None, talk_ms: 15_000, ..CallSpec::new(i64::from(n) * 20, caller, callee) }
+    };
+    let frames = TestWorld::new(3).calls((0..40).map(call)).build().frames;
+    let mut rng = Rng::new(9);
+    let (mut by_network, mut by_mirror, mut kept) = (0u64, 0u64, Vec::new());
+    for (index, frame) in frames.into_iter().enumerate() {
+        let media = observe::rtp_of(&frame, &|_| 8000).map(|((src, ..), _)| src);
+        let harmed =
+            media.is_some_and(|src| src.ip().to_string().as_bytes().last().is_some_and(|digit| digit % 2 == 0));
+        if harmed && rng.chance(0.03) {
+            by_network += 1;
+        } else if index % 12_000 >= 11_800 && media.is_some() {
+            by_mirror += 1;
+        } else {
+            kept.push(frame);
+        }
+    }
+    let run = super::run(&kept, &Setup::default());
+    let (streams, calls) = (run.streams(), run.calls());
+    assert_eq!((streams.len(), calls.len()), (80, 40));
+    let mut sum = LossAttribution::default();
+    for stream in &streams {
+        assert_eq!(stream.quality.loss.lost(), stream.numbers.lost());
+        sum.add(&stream.quality.loss);
+    }
+    for row in run.intervals() {
+        assert_eq!(row.quality.loss.lost(), row.numbers.lost());
+    }
+    let mut of_calls = LossAttribution::default();
+    calls.iter().for_each(|call| of_calls.add(&call.quality.loss));
+    assert_eq!(of_calls, sum, "a call's counts are those of its streams");
+    let close = |counted: u64, true_count: u64| 10 * counted.abs_diff(true_count) <= true_count;
+    assert!(close(sum.capture, by_mirror), "{sum:?}: {by_mirror} by the mirror");
+    assert!(close(sum.network + sum.undecided, by_network), "{sum:?}: {by_network} by the network");
+    let with = |code| calls.iter().filter(|c| c.diagnoses.iter().any(|d| d.code == code)).count();
+    let (captured, harmed) = (with(DiagnosisCode::CaptureLoss), with(DiagnosisCode::RandomLoss));
+    assert!(
+        captured > 30 && (18..=22).contains(&harmed),
+        "{captured} with loss by the capture, {harmed} by the network"
+    );
+    let both = calls.iter().flat_map(|c| &c.diagnoses).find(|d| d.evidence.contains("by the capture, "));
+    assert!(both.is_some_and(|d| d.evidence.contains(" in the network")), "both counts are told: {both:?}");
 }
