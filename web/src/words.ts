@@ -155,8 +155,8 @@ export function lossSentence({ lost, quality }: StreamRow): string {
 }
 
 /** Whose loss is whose, in packets, where it is not all of one. */
-function lossCounts(loss: LossAttribution | null): string {
-  if (loss === null) return "";
+function lossCounts(loss: LossAttribution | null | undefined): string {
+  if (!loss) return "";
   const parts = [
     [loss.capture, "by the capture"],
     [loss.network, "in the network"],
@@ -191,9 +191,13 @@ export function trustOf(stream: StreamRow): "ok" | "care" | "doubt" {
 /** What the probe did not see of one direction, or saw with a doubt. */
 export function missing({ lost, quality, clock_source }: StreamRow): string[] {
   const { capture_drops, started_mid_call, shed, one_sided, snap_cut, clock_steps } = quality;
+  const captured = quality.loss_attribution?.capture ?? 0;
   return [
     blameAssumed(lost, quality) && "a word for or against the network: that the loss is its own is the assumption",
     capture_drops > 0 && `${plural(capture_drops, "frame")} that the probe dropped meanwhile: loss may be its own`,
+    capture_drops === 0 &&
+      captured > 0 &&
+      `${plural(captured, "packet")} that the capture lost: they are in the loss and the MOS, the bounds leave them out`,
     started_mid_call && "the start: the first packet seen was not the first of the call",
     shed && "the end: the table of streams was full, and this one made room",
     one_sided && "the other direction: only this one was seen",

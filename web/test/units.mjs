@@ -75,6 +75,12 @@ test("what speaks against a direction's figures is said, and nothing else is", (
   assert.deepEqual(levels.map((each) => words.trustOf(stream(each))), ["ok", "ok", "ok", "care", "care", "care", "doubt", "doubt"]);
   assert.match(words.lossSentence(stream()), /^Nothing is missing/);
   assert.match(words.lossSentence(stream({ lost: 3, loss_source: "network" })), /taken for granted/);
+  const mixed = { capture: 5, network: 3, undecided: 0, evidence: { many_streams_at_once: 5 } };
+  const both = stream({ lost: 8, loss_source: "suspected_capture", loss_evidence: "many_streams_at_once", loss_attribution: mixed });
+  assert.match(words.lossSentence(both), /\. Packets: 5 by the capture, 3 in the network\.$/);
+  assert.match(words.missing(both).join(), /5 packets that the capture lost/);
+  const one = stream({ lost: 3, loss_source: "network", loss_attribution: { capture: 0, network: 3, undecided: 0, evidence: {} } });
+  assert.doesNotMatch(words.lossSentence(one), /Packets:/);
   assert.equal(words.boundsSentence(stream({ lost: 9, bounds: [2.5, 4.1] })), "2.50 if all of the loss is the network's, 4.10 without what the capture may have lost.");
   assert.match(words.boundsSentence(stream({ lq: null, null_reason: "too_few_packets" })), /^– no MOS: fewer than 25 packets/);
   assert.match(words.boundsSentence(stream({ lost: 9, loss_source: "network" })), /counts as the network's, so 4.10 stands/);
