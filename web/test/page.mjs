@@ -536,7 +536,7 @@ test("each direction says whose loss it is, how far the MOS may be off, and what
       const [, whose, bounds, trust] = await texts(page.locator(".lines").nth(i).locator("dd"));
       assert.match(whose, lost === 0 ? /^Nothing is missing at the probe/ : /^Lost .+: .+/);
       if (quality.loss_evidence === "receiver_lost_them") assert.match(whose, /receiver's own reports miss them too/);
-      if (mos.bounds) assert.ok(bounds.startsWith(`${mos.bounds[0].toFixed(2)} if`) && bounds.includes(`${mos.bounds[1].toFixed(2)} if`), bounds);
+      if (mos.bounds) assert.ok(bounds.startsWith(`${mos.bounds[0].toFixed(2)} if`) && bounds.includes(`${mos.bounds[1].toFixed(2)} without`), bounds);
       else assert.match(bounds, /^– \S+/);
       assert.match(trust, /^(Sound|Mind this|Doubtful)\. (Nothing was missing|Missing: .+)\.$/);
       assert.equal(/other direction/.test(trust), quality.one_sided);
