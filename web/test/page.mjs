@@ -366,7 +366,9 @@ async function callsWith(wanted, most = 1) {
   const found = [];
   for (const call of calls.filter((each) => each.stream_ids.length > 0)) {
     const detail = await detailOf(call.id);
-    if (wanted(detail)) found.push(detail);
+    // Streams are found by their SSRC on the page: those of a fork may share one.
+    const distinct = new Set(detail.streams.map(({ ssrc }) => ssrc)).size === detail.streams.length;
+    if (distinct && wanted(detail)) found.push(detail);
     if (found.length === most) break;
   }
   return found;
