@@ -43,6 +43,32 @@ struct Entry {
     verdict: Verdict,
 }
 
+impl Entry {
+    /// What is known of so many of its packets.
+    fn expected(&self, packets: u32, losses: &Losses) -> ExpectedLoss {
+        let packets = f64::from(packets);
+        if losses.explain(self.at, self.noticed) {
+            return ExpectedLoss { dropped: packets, ..ExpectedLoss::default() };
+        }
+        match self.verdict {
+            // It was not compared with others: there were too many gaps.
+            Verdict::Waiting => ExpectedLoss { untold: packets, doubtful: packets, ..ExpectedLoss::default() },
+            Verdict::Judged { capture, variance, doubtful } => ExpectedLoss {
+                many_streams: packets * f64::from(capture),
+                many_streams_variance: packets * f64::from(variance),
+                untold: packets * (1.0 - f64::from(capture)),
+                doubtful: packets * f64::from(doubtful),
+                ..ExpectedLoss::default()
+            },
+            Verdict::Reported { capture } => ExpectedLoss {
+                reported_received: packets * f64::from(capture),
+                reported_lost: packets * (1.0 - f64::from(capture)),
+                ..ExpectedLoss::default()
+            },
+        }
+    }
+}
+
 /// Expected numbers of lost packets, by what speaks for each.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExpectedLoss {
@@ -67,6 +93,20 @@ impl ExpectedLoss {
         self.both_directions += more.both_directions;
         self.untold += more.untold;
         self.doubtful += more.doubtful;
+    }
+
+    /// The same share of each.
+    fn part(&self, share: f64) -> ExpectedLoss {
+        ExpectedLoss {
+            dropped: self.dropped * share,
+            reported_received: self.reported_received * share,
+            reported_lost: self.reported_lost * share,
+            many_streams: self.many_streams * share,
+            many_streams_variance: self.many_streams_variance * share,
+            both_directions: self.both_directions * share,
+            untold: self.untold * share,
+            doubtful: self.doubtful * share,
+        }
     }
 
     /// Packets of which nothing says whose loss they are.
@@ -110,26 +150,48 @@ impl ExpectedLoss {
     }
 }
 
+/// Gaps that found no place by themselves, added up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Joined {
+    missing: u32,
+    expected: ExpectedLoss,
+    /// When the first and the last of them were noticed.
+    from: Timestamp,
+    until: Timestamp,
+}
+
 /// Gaps of one stream whose numbers are not counted as lost yet.
 #[derive(Debug, Default)]
 pub struct LossLedger {
+    /// Older than those in `gaps`.
+    joined: Joined,
     gaps: VecDeque<Entry>,
-    /// Of the stream so far, in the rows that were stated.
+    /// Of the stream so far, in the rows that were stated, and packets lost in them.
     stated: ExpectedLoss,
+    stated_lost: u64,
     /// Missing in judged gaps beyond what the capture lost.
     unexplained: f64,
 }
 
 impl LossLedger {
-    pub fn gap(&mut self, gap: &Gap) {
+    pub fn gap(&mut self, gap: &Gap, losses: &Losses) {
         if self.gaps.len() >= REMEMBERED
             && let Some(oldest) = self.gaps.pop_front()
-            && let Some(next) = self.gaps.front_mut()
         {
-            *next = joined(&oldest, next);
+            self.join(&oldest, losses);
         }
         let Gap { at, noticed, missing, .. } = *gap;
         self.gaps.push_back(Entry { at, noticed, missing, verdict: Verdict::Waiting });
+    }
+
+    fn join(&mut self, oldest: &Entry, losses: &Losses) {
+        let joined = &mut self.joined;
+        if joined.missing == 0 {
+            *joined = Joined { from: oldest.noticed, ..Joined::default() };
+        }
+        joined.missing = joined.missing.saturating_add(oldest.missing);
+        joined.expected.add(&oldest.expected(oldest.missing, losses));
+        joined.until = oldest.noticed;
     }
 
     pub fn judged(&mut self, judged: &Judged) {
@@ -153,8 +215,19 @@ impl LossLedger {
 
     /// The receiver told how many of the packets missing since its report before it misses, too.
     pub fn reported(&mut self, decided: &Decided) {
-        for entry in self.gaps.iter_mut().filter(|e| e.noticed > decided.from && e.noticed <= decided.until) {
+        let told = |noticed: Timestamp| noticed > decided.from && noticed <= decided.until;
+        for entry in self.gaps.iter_mut().filter(|e| told(e.noticed)) {
             entry.verdict = Verdict::Reported { capture: decided.capture_share as f32 };
+        }
+        let Joined { missing, expected, from, until } = &mut self.joined;
+        if *missing > 0 && told(*from) && told(*until) {
+            let packets = (f64::from(*missing) - expected.dropped).max(0.0);
+            *expected = ExpectedLoss {
+                dropped: expected.dropped,
+                reported_received: packets * decided.capture_share,
+                reported_lost: packets * (1.0 - decided.capture_share),
+                ..ExpectedLoss::default()
+            };
         }
     }
 
@@ -167,7 +240,11 @@ impl LossLedger {
 
     /// Of the next so many packets lost: those that the capture lost, as far as known.
     pub fn captured(&self, lost: u32) -> u32 {
-        let (mut left, mut captured) = (lost, 0.0);
+        let of_joined = self.joined.missing.min(lost);
+        let mut left = lost - of_joined;
+        let Joined { missing, expected, .. } = &self.joined;
+        let share = f64::from(of_joined) / f64::from(*missing).max(1.0);
+        let mut captured = share * (expected.dropped + expected.reported_received + expected.many_streams);
         for entry in &self.gaps {
             let count = entry.missing.min(left);
             left -= count;
@@ -186,28 +263,20 @@ impl LossLedger {
     pub fn take(&mut self, lost: u64, start: Timestamp, losses: &Losses) -> ExpectedLoss {
         let mut sum = ExpectedLoss::default();
         let mut left = lost.min(u64::from(u32::MAX)) as u32;
+        let of_joined = self.joined.missing.min(left);
+        if of_joined > 0 {
+            let taken = self.joined.expected.part(f64::from(of_joined) / f64::from(self.joined.missing));
+            let kept = self.joined.expected.part(1.0 - f64::from(of_joined) / f64::from(self.joined.missing));
+            sum.add(&taken);
+            self.joined.expected = kept;
+            self.joined.missing -= of_joined;
+            left -= of_joined;
+        }
         while left > 0
             && let Some(entry) = self.gaps.front_mut()
         {
             let count = entry.missing.min(left);
-            let packets = f64::from(count);
-            if losses.explain(entry.at, entry.noticed) {
-                sum.dropped += packets;
-            } else {
-                match entry.verdict {
-                    Verdict::Waiting => sum.untold += packets,
-                    Verdict::Judged { capture, variance, doubtful } => {
-                        sum.doubtful += packets * f64::from(doubtful);
-                        sum.many_streams += packets * f64::from(capture);
-                        sum.many_streams_variance += packets * f64::from(variance);
-                        sum.untold += packets * (1.0 - f64::from(capture));
-                    }
-                    Verdict::Reported { capture } => {
-                        sum.reported_received += packets * f64::from(capture);
-                        sum.reported_lost += packets * (1.0 - f64::from(capture));
-                    }
-                }
-            }
+            sum.add(&entry.expected(count, losses));
             left -= count;
             entry.missing -= count;
             if entry.missing == 0 {
@@ -215,27 +284,28 @@ impl LossLedger {
             }
         }
         sum.untold += f64::from(left);
+        if start - self.joined.until > SETTLE {
+            self.joined = Joined::default();
+        }
         while self.gaps.front().is_some_and(|e| start - e.noticed > SETTLE) {
             self.gaps.pop_front();
         }
         sum
     }
 
-    /// Adds a row that was stated to those of the stream.
-    pub fn state(&mut self, row: &ExpectedLoss) {
+    /// Adds a row that was stated, with so many packets lost, to those of the stream.
+    pub fn state(&mut self, row: &ExpectedLoss, lost: u64) {
         self.stated.add(row);
+        self.stated_lost += lost;
     }
 
-    /// Of the whole stream, `lost` packets in all.
+    /// Of the whole stream, `lost` packets in all: those of no row yet are undecided.
     pub fn whole(&self, lost: u64) -> LossAttribution {
-        self.stated.counts(lost)
+        let mut sum = self.stated;
+        let more = lost.saturating_sub(self.stated_lost) as f64;
+        (sum.untold, sum.doubtful) = (sum.untold + more, sum.doubtful + more);
+        sum.counts(lost)
     }
-}
-
-/// Two gaps as one, with what is known of the larger.
-fn joined(a: &Entry, b: &Entry) -> Entry {
-    let larger = if a.missing > b.missing { a } else { b };
-    Entry { missing: a.missing.saturating_add(b.missing), at: a.at, noticed: b.noticed, verdict: larger.verdict }
 }
 
 #[cfg(test)]
@@ -253,7 +323,7 @@ mod tests {
 
     fn ledger(gaps: &[(i64, u32)]) -> LossLedger {
         let mut ledger = LossLedger::default();
-        gaps.iter().for_each(|(ms, missing)| ledger.gap(&gap(*ms, *missing)));
+        gaps.iter().for_each(|(ms, missing)| ledger.gap(&gap(*ms, *missing), &Losses::default()));
         ledger
     }
 
@@ -262,6 +332,7 @@ mod tests {
         let mut ledger = ledger(&[(100, 4), (200, 6), (300, 10)]);
         ledger.judged(&Judged { gap: gap(100, 4), capture: 4.0, variance: 0.0, doubtful: 0.0 });
         ledger.judged(&Judged { gap: gap(200, 6), capture: 0.0, variance: 0.0, doubtful: 0.0 });
+        ledger.judged(&Judged { gap: gap(300, 10), capture: 0.0, variance: 0.0, doubtful: 0.0 });
         let counts = |sum: ExpectedLoss, lost| sum.counts(lost);
         let first = counts(ledger.take(5, at(0), &Losses::default()), 5);
         assert_eq!((first.capture, first.network, first.undecided), (4, 1, 0));
@@ -309,8 +380,23 @@ mod tests {
         let mut ledger = ledger(&[(1_000, 5)]);
         ledger.take(0, at(4_001), &Losses::default());
         assert!(ledger.gaps.is_empty());
-        (0..1_000).for_each(|n| ledger.gap(&gap(5_000 + n, 2)));
-        assert_eq!(ledger.gaps.len(), REMEMBERED);
-        assert_eq!(ledger.gaps.iter().map(|e| e.missing).sum::<u32>(), 2_000);
+        for n in 0..1_000 {
+            ledger.gap(&gap(5_000 + n, 2), &Losses::default());
+            let capture = if n < 500 { 2.0 } else { 0.0 };
+            ledger.judged(&Judged { gap: gap(5_000 + n, 2), capture, variance: 0.0, doubtful: 0.0 });
+        }
+        assert_eq!((ledger.gaps.len(), ledger.joined.missing), (REMEMBERED, 2 * (1_000 - REMEMBERED as u32)));
+        let counts = ledger.take(2_000, at(5_000), &Losses::default()).counts(2_000);
+        assert_eq!((counts.capture, counts.network), (1_000, 1_000), "none of it is lost in the sum");
+    }
+
+    #[test]
+    fn what_was_not_compared_and_what_no_row_has_is_undecided() {
+        let mut ledger = ledger(&[(1_000, 5)]);
+        let row = ledger.take(5, at(0), &Losses::default());
+        assert_eq!(row.counts(5).undecided, 5);
+        ledger.state(&ExpectedLoss { untold: 4.0, ..ExpectedLoss::default() }, 4);
+        let whole = ledger.whole(7);
+        assert_eq!((whole.network, whole.undecided), (4, 3));
     }
 }

@@ -40,7 +40,7 @@ impl Engine {
             fragments: self.decoder.as_ref().map(|d| d.counters()).unwrap_or_default(),
             tcp: self.tcp.as_ref().map(|t| t.counters).unwrap_or_default(),
             rtcp_senders_refused: self.join.witness.refused,
-            gaps_left_out: self.join.gaps.left_out(),
+            gaps_left_out: self.join.gaps.left_out() + self.join.capture_loss.left_out,
             streams_compared: self.join.compared,
             compared_in_part: self.join.compared_in_part,
             streams_unjudged: self.join.unjudged,

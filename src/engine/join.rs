@@ -514,7 +514,7 @@ impl Join {
         let Some(stream) = self.streams.get_mut(&gap.stream) else { return };
         stream.remote.get_or_insert_default().gap(gap.noticed, gap.missing);
         let ledger = stream.ledger.get_or_insert_default();
-        ledger.gap(gap);
+        ledger.gap(gap, &self.losses);
         let share = ledger.network_share(stream.first_at, gap.noticed, stream.ptime);
         self.gaps.note(gap);
         self.capture_loss.gap(gap, &stream.key, share);
@@ -581,7 +581,7 @@ impl Join {
         });
         row.quality.set_loss(expected.counts(lost));
         if let Some(ledger) = self.streams.get_mut(&row.stream).and_then(|stream| stream.ledger.as_mut()) {
-            ledger.state(&expected);
+            ledger.state(&expected, lost);
         }
         if row.quality.loss.capture > 0 {
             let media = self.media_of(row.stream, &row.codec, row.clock_rate, row.ptime);
