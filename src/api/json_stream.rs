@@ -253,7 +253,7 @@ pub struct LossAttributionJson {
     pub network: u64,
     /// Nothing tells.
     pub undecided: u64,
-    /// Packets by what speaks for whose loss they are, the names of `loss_evidence`.
+    /// Packets by kind of evidence, the names of `loss_evidence`.
     pub evidence: BTreeMap<String, u64>,
 }
 

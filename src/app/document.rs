@@ -319,7 +319,7 @@ pub struct LossAttributionDocument {
     pub capture: u64,
     pub network: u64,
     pub undecided: u64,
-    /// By what speaks for whose loss they are.
+    /// By kind of evidence.
     pub evidence: BTreeMap<&'static str, u64>,
 }
 
