@@ -5,8 +5,8 @@
 use super::kept::{CallList, Kept, Streams};
 use crate::model::burst::BurstSummary;
 use crate::model::{
-    CallClass, CallRecord, DISCARD_BUFFERS_MS, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints, Relation,
-    RemoteView, RoundTrips, StreamId, StreamReport, endpoint_text,
+    CallClass, CallRecord, CaptureCondition, DISCARD_BUFFERS_MS, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints,
+    Relation, RemoteView, RoundTrips, StreamId, StreamReport, endpoint_text,
 };
 use crate::units::{DelayHistogram, Nanos, Timestamp};
 use serde::{Serialize, Serializer};
@@ -22,8 +22,56 @@ pub struct Document {
     /// A file ended inside a record: everything before it was used.
     pub truncated: bool,
     pub truncations: Vec<String>,
+    pub capture: CaptureDocument,
     pub calls: Calls,
     pub streams: StreamList,
+}
+
+/// The state of the capture: counts over the files, and the worst of each state.
+#[derive(Debug, Serialize)]
+pub struct CaptureDocument {
+    /// What a reader of the figures has to know, gravest first.
+    pub findings: Vec<FindingDocument>,
+    /// Share of all packets that the capture lost one by one, between two bounds; null where it cannot be told.
+    pub loss_floor_low_pct: Option<f64>,
+    pub loss_floor_high_pct: Option<f64>,
+    pub blackout_ms: f64,
+    /// `none`, `clumped`, `coarse`; null where it cannot be told.
+    pub timestamp_fault: Option<&'static str>,
+    pub timestamp_error_ms: Option<f64>,
+    pub timestamp_granularity_ns: Option<u32>,
+    pub clock_steps: u32,
+    /// Share of the streams of all intervals of which no stream the other way was seen.
+    pub one_sided_pct: Option<f64>,
+    pub mirror_copies: u64,
+    pub sampled_one_of: Option<f32>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct FindingDocument {
+    pub code: &'static str,
+    /// What the capture does, without a subject.
+    pub text: String,
+}
+
+impl CaptureDocument {
+    fn new(c: &CaptureCondition) -> CaptureDocument {
+        let pct = |share: f32| round(100.0 * f64::from(share), 4);
+        CaptureDocument {
+            findings: c.findings().into_iter().map(|(code, text)| FindingDocument { code, text }).collect(),
+            loss_floor_low_pct: c.loss_floor.map(|floor| pct(floor.low)),
+            loss_floor_high_pct: c.loss_floor.map(|floor| pct(floor.high)),
+            blackout_ms: ms(c.blackout),
+            timestamp_fault: c.timestamps.map(|check| check.fault.name()),
+            timestamp_error_ms: c.timestamps.map(|check| ms(check.error)),
+            timestamp_granularity_ns: c.timestamp_granularity_ns,
+            clock_steps: c.clock_steps,
+            one_sided_pct: (c.streams > 0)
+                .then(|| round(100.0 * f64::from(c.one_sided_streams) / f64::from(c.streams), 2)),
+            mirror_copies: c.copies,
+            sampled_one_of: c.sampled_one_of,
+        }
+    }
 }
 
 /// Calls in order of time and identity.
@@ -335,6 +383,10 @@ pub struct QualityDocument {
     pub clock_steps: u32,
     pub timestamp_source: &'static str,
     pub timestamp_resolution_ns: u32,
+    /// `none`, `clumped`, `coarse`; null where it cannot be told.
+    pub timestamp_fault: Option<&'static str>,
+    pub timestamp_error_ms: Option<f64>,
+    pub sampled_one_of: Option<f32>,
     pub loss_source: &'static str,
     /// What speaks for it; null where nothing does.
     pub loss_evidence: Option<&'static str>,
@@ -354,7 +406,7 @@ impl Document {
         measured_at: &str,
     ) -> Document {
         let measured_at: Arc<str> = Arc::from(measured_at);
-        let Kept { mut calls, mut streams } = kept;
+        let Kept { mut calls, mut streams, condition } = kept;
         calls.sort_by(|a, b| (a.first_at, &a.call_id, a.uid).cmp(&(b.first_at, &b.call_id, b.uid)));
         streams.sort();
         Document {
@@ -362,6 +414,7 @@ impl Document {
             outcomes: outcomes.0.iter().map(|(o, n)| (o.name(), *n)).collect(),
             truncated: !truncations.is_empty(),
             truncations,
+            capture: CaptureDocument::new(&condition),
             calls: Calls { records: calls, measured_at: measured_at.clone() },
             streams: StreamList { kept: streams, measured_at },
         }
@@ -657,6 +710,9 @@ impl QualityDocument {
             clock_steps: q.clock_steps,
             timestamp_source: q.timestamp_source.name(),
             timestamp_resolution_ns: q.timestamp_resolution_ns,
+            timestamp_fault: q.timestamps.map(|check| check.fault.name()),
+            timestamp_error_ms: q.timestamps.map(|check| ms(check.error)),
+            sampled_one_of: q.sampled_one_of,
             loss_source: q.loss_source.name(),
             loss_evidence: text(q.loss_evidence),
             loss_attribution: LossAttributionDocument {

@@ -2,7 +2,7 @@
 //! A capture of a day has millions.
 
 use crate::engine::Sink;
-use crate::model::{CallRecord, CodecId, Event, StreamId, StreamReport};
+use crate::model::{CallRecord, CaptureCondition, CodecId, Event, StreamId, StreamReport};
 use crate::units::Timestamp;
 use std::collections::HashMap;
 
@@ -10,6 +10,7 @@ use std::collections::HashMap;
 pub struct Kept {
     pub(super) calls: CallList,
     pub(super) streams: Streams,
+    pub(super) condition: CaptureCondition,
 }
 
 /// Boxed: they come so, and a list of a kilobyte each would be copied as it grows.
@@ -20,6 +21,7 @@ impl Sink for Kept {
         match event {
             Event::CallEnded(call) => self.calls.push(call),
             Event::StreamEnded(stream) => self.streams.push(*stream),
+            Event::Capture(interval) => self.condition.merge(&interval.condition),
             _ => {}
         }
     }

@@ -139,6 +139,9 @@ fn summary(document: &Document, out: &mut impl Write) -> io::Result<()> {
     for truncation in &document.truncations {
         writeln!(out, "  cut: {truncation}; everything before it was used")?;
     }
+    for finding in &document.capture.findings {
+        writeln!(out, "  capture: {}", finding.text)?;
+    }
     Ok(())
 }
 
@@ -270,6 +273,8 @@ fn notes(s: &StreamDocument) -> String {
         count(s.sent_elsewhere, "sent elsewhere"),
         count(s.quality.capture_drops, "frames missed by the probe"),
         s.quality.one_sided.then(|| "one direction seen".to_owned()),
+        s.quality.sampled_one_of.map(|one_of| format!("one of {one_of:.1} packets captured")),
+        s.quality.timestamp_error_ms.filter(|ms| *ms > 0.0).map(|ms| format!("times wrong by up to {ms:.1} ms")),
         s.quality.snap_cut.then(|| "cut by snap length".to_owned()),
         (s.clock_source == Some("inferred")).then(|| "clock rate inferred".to_owned()),
         s.clock_rate_signalled.zip(s.clock_rate).map(|(said, shown)| format!("clock {shown} Hz, SDP says {said}")),

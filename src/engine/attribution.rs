@@ -78,6 +78,7 @@ pub struct ExpectedLoss {
     many_streams: f64,
     many_streams_variance: f64,
     both_directions: f64,
+    sampled: f64,
     untold: f64,
     /// Of the untold: those that may be the capture's all the same.
     doubtful: f64,
@@ -91,6 +92,7 @@ impl ExpectedLoss {
         self.many_streams += more.many_streams;
         self.many_streams_variance += more.many_streams_variance;
         self.both_directions += more.both_directions;
+        self.sampled += more.sampled;
         self.untold += more.untold;
         self.doubtful += more.doubtful;
     }
@@ -104,9 +106,15 @@ impl ExpectedLoss {
             many_streams: self.many_streams * share,
             many_streams_variance: self.many_streams_variance * share,
             both_directions: self.both_directions * share,
+            sampled: self.sampled * share,
             untold: self.untold * share,
             doubtful: self.doubtful * share,
         }
+    }
+
+    /// All of the packets are missing because the capture sees one packet of so many.
+    pub fn sampled(packets: u64) -> ExpectedLoss {
+        ExpectedLoss { sampled: packets as f64, ..ExpectedLoss::default() }
     }
 
     /// Packets of which nothing says whose loss they are.
@@ -140,6 +148,7 @@ impl ExpectedLoss {
             take(self.reported_lost),
             take(self.many_streams - spread),
             take(self.both_directions),
+            take(self.sampled),
         ];
         // Within the spread either may be true.
         let undecided = take(self.doubtful + spread.min(self.many_streams) + spread);
@@ -206,6 +215,11 @@ impl LossLedger {
                 doubtful: share(judged.doubtful),
             };
         }
+    }
+
+    /// Of the packets lost so far: those that the receiver reported as received, and as lost.
+    pub fn reports(&self) -> (f64, f64) {
+        (self.stated.reported_received, self.stated.reported_lost)
     }
 
     /// Whether a gap has not been judged yet.
@@ -370,7 +384,7 @@ mod tests {
         let mut losses = Losses::default();
         losses.note(0, at(1_990), at(2_010), super::super::missed::Missed { ring: 1, ..Default::default() });
         let counts = ledger.take(30, at(0), &losses).counts(30);
-        assert_eq!(counts.by_evidence, [10, 2, 8, 10, 0]);
+        assert_eq!(counts.by_evidence, [10, 2, 8, 10, 0, 0]);
         assert_eq!((counts.capture, counts.network, counts.undecided), (22, 8, 0));
         assert_eq!(counts.majority(), (LossSource::Capture, Some(LossEvidence::CaptureDrops)));
     }

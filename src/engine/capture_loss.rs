@@ -5,12 +5,14 @@
 //! would by the loss of that time (Poisson). Loss that strikes everything the probe sees at once, such as a failing uplink
 //! that carries all of it, looks the same. Work is done per gap, never per packet.
 
+use super::timestamps::CommonDivisor;
 use crate::media::{FlowKey, Gap};
 use crate::model::StreamId;
 use crate::units::{Nanos, Seeded, Timestamp};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 const BIN: Nanos = Nanos::from_millis(1);
 /// Bins held, and how far back they are read: packets of a batch may be counted before those of the batch are measured.
@@ -112,6 +114,19 @@ pub struct Way {
     pub toward_near: bool,
 }
 
+/// Streams that a host sends and receives.
+#[derive(Clone, Copy, Debug, Default)]
+struct Host {
+    sends: u32,
+    receives: u32,
+}
+
+impl Host {
+    fn streams(&self) -> u32 {
+        self.sends + self.receives
+    }
+}
+
 /// A gap that waits for its judgement.
 #[derive(Clone, Copy, Debug)]
 struct Pending {
@@ -142,6 +157,8 @@ pub struct CaptureLossDetector {
     /// The bin that packets come in, and how many came.
     present: Timestamp,
     received: u32,
+    /// Of the first time in each bin.
+    divisor: CommonDivisor,
     bins: Vec<Count>,
     /// From the first gap on.
     notes: Vec<Notes>,
@@ -149,7 +166,7 @@ pub struct CaptureLossDetector {
     blocks: Vec<Count>,
     newest: i64,
     /// Streams of each host, and of all.
-    hosts: HashMap<u32, u32, Seeded>,
+    hosts: HashMap<u32, Host, Seeded>,
     streams: u32,
     pending: VecDeque<Pending>,
     most: usize,
@@ -169,6 +186,7 @@ impl CaptureLossDetector {
         CaptureLossDetector {
             present: Timestamp::MIN,
             received: 0,
+            divisor: CommonDivisor::default(),
             bins: vec![Count::NONE; BINS],
             notes: Vec::new(),
             blocks: vec![Count::NONE; BLOCKS],
@@ -187,21 +205,31 @@ impl CaptureLossDetector {
 
     pub fn stream_started(&mut self, key: &FlowKey) {
         self.streams += 1;
-        for host in hosts_of(key) {
-            *self.hosts.entry(host).or_default() += 1;
-        }
+        let [sender, receiver] = hosts_of(key);
+        self.hosts.entry(sender).or_default().sends += 1;
+        self.hosts.entry(receiver).or_default().receives += 1;
     }
 
     pub fn stream_ended(&mut self, key: &FlowKey) {
         self.streams = self.streams.saturating_sub(1);
-        for host in hosts_of(key) {
-            if let Some(streams) = self.hosts.get_mut(&host) {
-                *streams -= 1;
-                if *streams == 0 {
-                    self.hosts.remove(&host);
-                }
+        let [sender, receiver] = hosts_of(key);
+        self.of_host(sender, |host| host.sends = host.sends.saturating_sub(1));
+        self.of_host(receiver, |host| host.receives = host.receives.saturating_sub(1));
+    }
+
+    fn of_host(&mut self, id: u32, change: impl FnOnce(&mut Host)) {
+        if let Some(host) = self.hosts.get_mut(&id) {
+            change(host);
+            if host.streams() == 0 {
+                self.hosts.remove(&id);
             }
         }
+    }
+
+    /// Whether media from `sender`, or to `receiver`, passes the probe.
+    pub fn passes(&self, sender: IpAddr, receiver: IpAddr) -> bool {
+        let host = |address: IpAddr| self.hosts.get(&host_id(address_bits(address))).copied().unwrap_or_default();
+        host(sender).sends > 0 || host(receiver).receives > 0
     }
 
     /// Counts packets that came, in their order.
@@ -226,6 +254,7 @@ impl CaptureLossDetector {
         if at < self.present - BACK {
             self.forget();
         }
+        self.divisor.add(at);
         (self.present, self.received) = (at.floor_to(BIN), 1);
     }
 
@@ -277,6 +306,25 @@ impl CaptureLossDetector {
         for at in noted(gap) {
             self.add(bin_of(at), note);
         }
+    }
+
+    /// The divisor of the times of an interval, and begins the next.
+    pub fn take_divisor(&mut self) -> CommonDivisor {
+        std::mem::take(&mut self.divisor)
+    }
+
+    /// Hosts that have streams.
+    pub fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Packets that came between two times, multiples of 50 ms within the last seconds.
+    pub fn received(&mut self, from: Timestamp, until: Timestamp) -> u64 {
+        self.count_received();
+        let block = |at: Timestamp| bin_of(at).div_euclid(BLOCK);
+        let blocks = (block(from)..block(until)).map(|number| self.blocks[number.rem_euclid(BLOCKS as i64) as usize]);
+        let counts = blocks.zip(block(from)..).filter(|(count, number)| count.number == *number);
+        counts.map(|(count, _)| u64::from(count.received)).sum()
     }
 
     /// Whether enough hosts pass that a loss by the capture would strike several at once.
@@ -538,7 +586,7 @@ impl CaptureLossDetector {
     }
 
     fn streams_of(&self, host: u32) -> u32 {
-        self.hosts.get(&host).copied().unwrap_or(0)
+        self.hosts.get(&host).map_or(0, Host::streams)
     }
 
     /// Packets missing and received in bins.
@@ -561,8 +609,20 @@ fn bin_of(at: Timestamp) -> i64 {
 }
 
 /// Short identities of the two hosts. They are the same in every run, so that what is found does not depend on a seed.
-fn hosts_of(key: &FlowKey) -> [u32; 2] {
-    [key.src_ip, key.dst_ip].map(|ip| mixed(ip as u64 ^ (ip >> 64) as u64))
+pub fn hosts_of(key: &FlowKey) -> [u32; 2] {
+    [key.src_ip, key.dst_ip].map(host_id)
+}
+
+fn host_id(ip: u128) -> u32 {
+    mixed(ip as u64 ^ (ip >> 64) as u64)
+}
+
+/// An address as [`FlowKey`] has it.
+fn address_bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
+        IpAddr::V6(v6) => u128::from(v6),
+    }
 }
 
 fn mixed(n: u64) -> u32 {

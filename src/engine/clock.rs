@@ -9,8 +9,10 @@
 use crate::media::Witness;
 use crate::units::{Nanos, Timestamp};
 
-/// A silence of all frames that is looked at. NTP sets a clock that is off by more than 128 ms.
+/// A silence of all frames that is looked at, whatever passes. NTP sets a clock that is off by more than 128 ms.
 pub const SILENCE: Nanos = Nanos::from_millis(100);
+/// The least that is looked at where so much passes that it is unusual.
+pub const LEAST_SILENCE: Nanos = Nanos::from_millis(30);
 /// Delays are judged after this long: a queue that was held up has begun to empty, and 10 ms packets still fit.
 pub const JUDGED_AFTER: Nanos = Nanos::from_millis(500);
 /// Streams it takes, ...
@@ -19,8 +21,14 @@ pub const STREAMS: usize = 3;
 const HOSTS: usize = 2;
 /// Packets of a stream since the silence without which it says nothing.
 const PACKETS: usize = 5;
-/// Delays that changed by less are no step.
+/// Delays that changed by less are no step, ...
 const LEAST: Nanos = Nanos::from_millis(80);
+/// ... or by less than this where so many streams of so many hosts agree.
+const LEAST_OF_MANY: Nanos = Nanos::from_millis(40);
+const MANY_STREAMS: usize = 8;
+const MANY_HOSTS: usize = 5;
+/// ... or of fewer hosts, where the silence is as long as the step.
+const EXACT: Nanos = Nanos::from_millis(3);
 /// Streams agree when their delays changed alike to within this.
 const TOLERANCE: Nanos = Nanos::from_millis(20);
 
@@ -28,7 +36,7 @@ const TOLERANCE: Nanos = Nanos::from_millis(20);
 /// clocks differ bring such frames all the time.
 pub const DISORDER: Nanos = Nanos::from_secs(60);
 /// Nearer than this is disorder: the least step, less the time to the next frame.
-const LEAST_BACK: Nanos = Nanos(TOLERANCE.0 - LEAST.0);
+const LEAST_BACK: Nanos = Nanos(TOLERANCE.0 - LEAST_OF_MANY.0);
 /// Farther back than this each stream sees by itself.
 const FARTHEST_BACK: Nanos = Nanos::from_secs(1);
 
@@ -45,7 +53,9 @@ impl Suspicion {
     /// Whether a step of the clock would have shown itself like this.
     fn fits(&self, step: Nanos) -> bool {
         if self.after.0 > 0 {
-            return step.0 > 0;
+            // A short silence is not much longer than the step.
+            let short = self.after < SILENCE && (self.after - step).abs() > TOLERANCE;
+            return step.0 > 0 && !short;
         }
         // Some time passed between the two frames.
         let passed = self.after - step;
@@ -53,11 +63,20 @@ impl Suspicion {
     }
 }
 
-/// Whether a frame comes after a silence or before the latest one.
+/// Whether a frame comes after no frame for so long (`gap`), or before the latest one.
 #[inline(always)]
-pub fn is_odd(after: Nanos) -> bool {
+pub fn is_odd(after: Nanos, gap: Nanos) -> bool {
     // One comparison for both.
-    after.0.cast_unsigned() >= SILENCE.0.cast_unsigned()
+    after.0.cast_unsigned() >= gap.0.cast_unsigned()
+}
+
+/// Whether most of the streams that went on miss packets since: how long the capture was interrupted.
+pub fn blackout(suspicion: &Suspicion, witnesses: &[Witness]) -> Option<Nanos> {
+    let mut missing: Vec<u128> = witnesses.iter().filter(|w| !w.next).map(|w| w.sender).collect();
+    let most = missing.len() >= STREAMS && 10 * missing.len() >= 9 * witnesses.len();
+    missing.sort_unstable();
+    missing.dedup();
+    (suspicion.after >= SILENCE && most && missing.len() >= HOSTS).then_some(suspicion.after)
 }
 
 /// Whether a time that went back may be a step of the clock, and not only some disorder.
@@ -79,9 +98,13 @@ pub fn step(suspicion: &Suspicion, witnesses: &[Witness]) -> Option<Nanos> {
         (heard.iter()).filter(|w| w.next && (w.second - shift).abs() <= TOLERANCE).map(|w| w.sender).collect();
     // One in ten may have lost a packet at that very moment.
     let most = agree.len() >= STREAMS && 10 * agree.len() >= 9 * heard.len();
+    let agree_streams = agree.len();
     agree.sort_unstable();
     agree.dedup();
-    let moved = shift.abs() >= LEAST && suspicion.fits(shift);
+    // A longer route in both directions at one moment looks the same between two hosts, but for the moment.
+    let exact = (suspicion.after - shift).abs() <= EXACT && suspicion.after.0 > 0;
+    let many = agree_streams >= MANY_STREAMS && (agree.len() >= MANY_HOSTS || exact);
+    let moved = shift.abs() >= if many { LEAST_OF_MANY } else { LEAST } && suspicion.fits(shift);
     (moved && sinking.abs() <= STEADY && most && agree.len() >= HOSTS).then_some(shift)
 }
 
@@ -120,11 +143,11 @@ mod tests {
 
     #[test]
     fn what_is_looked_at() {
-        let odd = |ms| is_odd(Nanos::from_millis(ms));
+        let odd = |ms| is_odd(Nanos::from_millis(ms), SILENCE);
         assert_eq!([-5_000, -1, 100, 9_000].map(odd), [true; 4]);
         assert_eq!([0, 20, 99].map(odd), [false; 3]);
         let back = |ms| may_be_back(Nanos::from_millis(ms));
-        assert_eq!([-999, -60, -59, -1_000, 100].map(back), [true, true, false, false, false]);
+        assert_eq!([-999, -20, -19, -1_000, 100].map(back), [true, true, false, false, false]);
     }
 
     #[test]
@@ -135,6 +158,36 @@ mod tests {
         assert_eq!(forward(&witnesses(&[60, 61, 60])), None, "jitter may be as much");
         assert_eq!(forward(&witnesses(&[0, 1, 0, 2])), None, "what waited came at once");
         assert_eq!(forward(&[]), None);
+    }
+
+    #[test]
+    fn many_streams_show_a_small_step() {
+        let after = |ms| Suspicion { to: Timestamp(0), after: Nanos::from_millis(ms) };
+        assert_eq!(step(&after(55), &witnesses(&[50; 8])), Some(Nanos::from_millis(50)));
+        assert_eq!(step(&after(55), &witnesses(&[50; 7])), None, "too few for so small a step");
+        assert_eq!(step(&after(35), &witnesses(&[30; 20])), None, "jitter may be as much");
+        assert_eq!(step(&after(99), &witnesses(&[50; 20])), None, "the silence was longer");
+        assert_eq!(step(&after(-45), &witnesses(&[-50; 8])), Some(Nanos::from_millis(-50)));
+        let mut few_hosts = witnesses(&[50; 20]);
+        few_hosts.iter_mut().for_each(|w| w.sender %= 4);
+        assert_eq!(step(&after(55), &few_hosts), None);
+        assert_eq!(step(&after(51), &few_hosts), Some(Nanos::from_millis(50)), "as long as the silence");
+    }
+
+    #[test]
+    fn streams_that_miss_packets_after_a_silence_show_an_interrupted_capture() {
+        let after = |ms| Suspicion { to: Timestamp(0), after: Nanos::from_millis(ms) };
+        let mut ten = witnesses(&[0; 10]);
+        assert_eq!(blackout(&after(6_000), &ten), None, "all went on with the next number");
+        ten.iter_mut().for_each(|w| w.next = false);
+        assert_eq!(blackout(&after(6_000), &ten), Some(Nanos::from_secs(6)));
+        assert_eq!(blackout(&after(60), &ten), None, "a burst of loss");
+        ten[0].next = true;
+        assert!(blackout(&after(6_000), &ten).is_some());
+        ten[1].next = true;
+        assert_eq!(blackout(&after(6_000), &ten), None);
+        ten.truncate(2);
+        assert_eq!(blackout(&after(6_000), &ten), None, "too few");
     }
 
     #[test]

@@ -1,26 +1,28 @@
 //! Joins streams, RTCP and calls: which stream belongs to which call and side, what MOS it deserves, and the verdict.
 
 use super::Sink;
-use super::attribution::LossLedger;
-use super::capture_loss::{CaptureLossDetector, Judged};
+use super::attribution::{ExpectedLoss, LossLedger};
+use super::capture_loss::{CaptureLossDetector, Judged, hosts_of};
 use super::drops::Drops;
 use super::gaps::Gaps;
 use super::late::LateFlows;
-use super::loss_floor::FloorCounter;
+use super::loss_floor::{FloorCounter, ReportSums};
 use super::missed::Losses;
 use super::one_way::MediaWitness;
 use super::relations::{COMPARED, Relations};
 use super::remote::Remote;
 use super::rtcp::Witness;
+use super::sampling::{SamplingDetector, StreamLoss};
+use super::timestamps::TimestampFindings;
 use super::verdict::{self, Evidence};
 use super::worst::{MosMinimum, Rated, RatedMinute, lower, lower_minute};
-use crate::media::{Endpoint, FlowKey, Gap, STREAMS_PER_ADDRESS};
+use crate::media::{Endpoint, FlowKey, Gap, STREAMS_PER_ADDRESS, Turn};
 use crate::model::{
-    CallRecord, CallState, CodecId, DiagnosisCode, Event, IntervalReport, JitterBuffer, Limits, LossAttribution,
-    LossFloor, MosReport, PayloadKind, PayloadMap, Policy, Quality, RtcpRecord, Srtp, StreamId, StreamNumbers,
-    StreamReport, TimestampSource,
+    CallRecord, CallState, CaptureCondition, CodecId, DiagnosisCode, Event, IntervalReport, JitterBuffer, Limits,
+    LossAttribution, MosReport, PayloadKind, PayloadMap, Policy, Quality, RtcpRecord, Srtp, StreamId, StreamNumbers,
+    StreamReport, TimestampCheck, TimestampSource,
 };
-use crate::quality::assess::{Media, bounds, nearest_buffer};
+use crate::quality::assess::{Media, SAMPLED_CAPTURE, bounds, nearest_buffer, without_late};
 use crate::quality::{CodecTable, DelaySource, MosContext, assess};
 use crate::signal::Side;
 use crate::units::{Nanos, PayloadType, Seeded, Ssrc, Timestamp};
@@ -115,6 +117,12 @@ struct Stream {
     /// From the first gap on.
     ledger: Option<Box<LossLedger>>,
     ptime: Option<Nanos>,
+    /// Copies that were taken for the mirror's, and those of them that the receiver counts.
+    copies: u64,
+    network_copies: u64,
+    /// The worst of its rows.
+    timestamps: Option<TimestampCheck>,
+    sampled_one_of: Option<f32>,
     /// A stream the other way between the same addresses was seen meanwhile.
     answered: bool,
 }
@@ -138,6 +146,8 @@ struct Call {
     callee_sends: bool,
     both_send: bool,
     held: bool,
+    /// Media from the side that is not seen, or to its peer, was seen in other calls meanwhile.
+    passes: bool,
     /// It has ended and waits for late messages and media.
     over: bool,
     /// It is over, and its streams are being closed.
@@ -197,8 +207,12 @@ pub struct Join {
     pub gaps: Gaps,
     pub capture_loss: CaptureLossDetector,
     floor_counter: FloorCounter,
-    /// Of the interval that ended last.
-    pub loss_floor: Option<LossFloor>,
+    report_sums: ReportSums,
+    sampling: SamplingDetector,
+    /// Counts of the present interval, and the state that the interval before showed.
+    pub condition: CaptureCondition,
+    /// Most streams of the interval before were seen one way only.
+    one_sided: bool,
     pub relations: Relations,
     pub losses: Losses,
     pub drops: Drops,
@@ -239,7 +253,10 @@ impl Join {
             gaps: Gaps::new(policy.interval, limits.gaps(), &hasher),
             capture_loss: CaptureLossDetector::new(limits.gaps(), &hasher),
             floor_counter: FloorCounter::new(&hasher),
-            loss_floor: None,
+            report_sums: ReportSums::default(),
+            sampling: SamplingDetector::default(),
+            condition: CaptureCondition::default(),
+            one_sided: false,
             late: LateFlows::new(limits.late_addresses(), hasher.clone()),
             witness: Witness::new(limits.rtcp_senders(), hasher),
             losses: Losses::default(),
@@ -450,6 +467,10 @@ impl Join {
                 lost: 0,
                 ledger: None,
                 ptime: report.ptime,
+                copies: 0,
+                network_copies: 0,
+                timestamps: None,
+                sampled_one_of: None,
                 answered: false,
             }),
         );
@@ -484,16 +505,17 @@ impl Join {
         self.label(row.stream, &mut row.call_uid, &mut row.call_id);
         row.quality.capture_drops = self.drops.between(row.start, row.start);
         self.trust(row.stream, &mut row.quality);
+        self.count_condition(&row);
+        self.attribute(&mut row);
         let rtt = self.witness.round_trip(row.ssrc);
         let media = self.media_of(row.stream, &row.codec, row.clock_rate, row.ptime);
-        row.mos = self.judge(&row.numbers, &media, rtt);
-        self.attribute(&mut row);
+        row.mos = self.rate(&row.numbers, &row.quality, &media, rtt);
         let worst = self.streams.get_mut(&row.stream).map(|stream| stream.worst.take());
         if let Some(worst) = worst {
             let mut worst = worst.unwrap_or_else(|| Box::new(MosMinimum::new(self.policy.interval)));
             let media = self.media_of(row.stream, &row.codec, row.clock_rate, row.ptime);
-            worst.add(&row, self.discarded(&row.numbers), |numbers| {
-                let mos = self.judge(numbers, &media, None);
+            worst.add(&row, self.discarded(&row.numbers, &row.quality), |numbers| {
+                let mos = self.judge(numbers, &row.quality, &media, None);
                 (mos.lq, mos.scale)
             });
             if let Some(stream) = self.streams.get_mut(&row.stream) {
@@ -536,16 +558,52 @@ impl Join {
     }
 
     /// Counts what a stream lost in the interval that ends, before the first row of it is stated.
-    pub fn count_loss(&mut self, id: StreamId, expected: u32, lost: u32) {
-        let Some(stream) = self.streams.get(&id).filter(|_| expected > 0) else { return };
-        let captured = stream.ledger.as_ref().map_or(0, |ledger| ledger.captured(lost));
+    /// Returns the host that sends it and its packet time, unless nothing was expected.
+    pub fn count_loss(&mut self, turn: &Turn) -> Option<(u32, Option<Nanos>)> {
+        let Turn { stream: id, expected, lost, runs, .. } = *turn;
+        let stream = self.streams.get(&id).filter(|_| expected > 0)?;
+        let ledger = stream.ledger.as_ref();
+        let captured = ledger.map_or(0, |ledger| ledger.captured(lost));
+        let reports = ledger.map_or((0.0, 0.0), |ledger| ledger.reports());
+        self.sampling.add(&StreamLoss { expected, lost, runs }, reports);
         let way = self.capture_loss.way(&stream.key);
         self.floor_counter.add(way, u64::from(expected), u64::from(lost.saturating_sub(captured)));
+        let [sender, _] = hosts_of(&stream.key);
+        Some((sender, stream.ptime))
     }
 
     /// All streams of the interval have been counted.
-    pub fn close_loss(&mut self) {
-        self.loss_floor = self.floor_counter.take();
+    pub fn close_condition(&mut self, times: &TimestampFindings) {
+        let sampled_one_of = self.sampling.take().filter(|_| self.capture_loss.can_tell());
+        self.condition = CaptureCondition {
+            loss_floor: self.report_sums.take(self.floor_counter.take()),
+            timestamps: times.check,
+            timestamp_granularity_ns: times.granularity_ns,
+            sampled_one_of,
+            ..self.condition
+        };
+    }
+
+    /// Counts a row of the present interval.
+    fn count_condition(&mut self, row: &IntervalReport) {
+        if row.numbers.packets > 0 {
+            self.condition.streams += 1;
+            self.condition.one_sided_streams += u32::from(row.quality.one_sided);
+            self.condition.copies += row.numbers.duplicates_probe;
+        }
+        let CaptureCondition { timestamps, sampled_one_of, .. } = self.condition;
+        if let Some(stream) = self.streams.get_mut(&row.stream) {
+            stream.timestamps = worse_times(stream.timestamps, timestamps);
+            stream.sampled_one_of = most(stream.sampled_one_of, sampled_one_of);
+        }
+    }
+
+    /// The condition of the interval that ends.
+    pub fn take_condition(&mut self) -> CaptureCondition {
+        let condition = self.condition;
+        self.one_sided = condition.is_one_sided();
+        self.condition = condition.without_counts();
+        condition
     }
 
     /// Whose loss the loss of an interval is.
@@ -554,7 +612,17 @@ impl Join {
         let Some(stream) = self.streams.get_mut(&row.stream) else { return };
         stream.lost += lost;
         stream.ptime = row.ptime.or(stream.ptime);
-        let decided = (stream.remote.as_mut()).and_then(|r| r.decide(stream.lost, row.numbers.duplicates_network));
+        let copies = row.numbers.duplicates_probe;
+        stream.copies += copies;
+        if copies > 0 && stream.remote.as_ref().is_some_and(|remote| remote.counts_copies(stream.copies)) {
+            stream.network_copies += copies;
+            move_copies(copies, &mut row.numbers, &mut row.quality);
+        }
+        if let Some(few) = stream.remote.as_mut().and_then(|remote| remote.few(stream.lost)) {
+            self.report_sums.add(&few);
+        }
+        let copies = row.numbers.duplicates_network;
+        let decided = (stream.remote.as_mut()).and_then(|r| r.decide(stream.lost, copies));
         if lost == 0 && stream.ledger.is_none() {
             return;
         }
@@ -568,6 +636,10 @@ impl Join {
             return;
         }
         let can_tell = self.capture_loss.can_tell();
+        let sampled = row.quality.sampled_one_of.is_some();
+        if sampled {
+            expected = ExpectedLoss::sampled(lost);
+        }
         if expected.untold() > 0.0 && !can_tell {
             let reverse = self.reverse(&key);
             self.compared += reverse.len() as u64;
@@ -575,17 +647,13 @@ impl Join {
                 expected.both_directions(share);
             }
         }
-        expected.doubt(match self.loss_floor.filter(|_| can_tell) {
+        expected.doubt(match self.condition.loss_floor.filter(|_| can_tell) {
             Some(floor) => f64::from(floor.high) * row.numbers.expected as f64,
             None => expected.untold(),
         });
         row.quality.set_loss(expected.counts(lost));
         if let Some(ledger) = self.streams.get_mut(&row.stream).and_then(|stream| stream.ledger.as_mut()) {
             ledger.state(&expected, lost);
-        }
-        if row.quality.loss.capture > 0 {
-            let media = self.media_of(row.stream, &row.codec, row.clock_rate, row.ptime);
-            row.mos.bounds = self.bounds(&row.numbers, row.quality.loss.network, &media);
         }
     }
 
@@ -624,10 +692,15 @@ impl Join {
         report.rtt = self.witness.round_trip(report.ssrc);
         let codec = report.codec.clone();
         let media = self.media_of(report.id, &codec, report.clock_rate, report.ptime);
-        report.mos = self.judge(&report.numbers, &media, report.rtt);
         report.quality.capture_drops = self.drops.between(report.first_at, report.last_at);
         self.trust(report.id, &mut report.quality);
         let Some(stream) = self.streams.get(&report.id) else { return Worst::default() };
+        report.quality.timestamps = stream.timestamps;
+        report.quality.sampled_one_of = stream.sampled_one_of;
+        move_copies(stream.network_copies, &mut report.numbers, &mut report.quality);
+        let lost = report.numbers.lost();
+        report.quality.set_loss(stream.ledger.as_ref().map_or_else(LossAttribution::default, |l| l.whole(lost)));
+        report.mos = self.rate(&report.numbers, &report.quality, &media, report.rtt);
         let (interval, minute) = stream.worst.as_ref().map_or((None, None), |w| (w.interval(), w.minute()));
         report.mos_worst_interval = interval.map(|(lq, _)| lq);
         // The rating of the whole may be lower than that of any minute: bursts over a boundary are longer there.
@@ -635,11 +708,6 @@ impl Join {
         let minute = lower_minute(minute, whole.map(|(lq, scale)| (lq, scale, report.first_at)));
         report.mos_worst_minute = minute.map(|(lq, ..)| lq);
         report.mos_worst_minute_at = minute.map(|(.., at)| at);
-        let lost = report.numbers.lost();
-        report.quality.set_loss(stream.ledger.as_ref().map_or_else(LossAttribution::default, |l| l.whole(lost)));
-        if report.quality.loss.capture > 0 {
-            report.mos.bounds = self.bounds(&report.numbers, report.quality.loss.network, &media);
-        }
         let copies = report.numbers.duplicates_network;
         let view = |remote: &Remote| remote.view(report.clock_rate, copies, &report.quality.loss);
         report.remote = stream.remote.as_deref().and_then(view);
@@ -651,12 +719,15 @@ impl Join {
         quality.one_sided = self.is_one_sided(id);
         quality.started_mid_call =
             (self.streams.get(&id)).is_some_and(|s| s.uid.is_none() && s.first_at - self.first_frame < CAPTURE_START);
+        quality.timestamps = self.condition.timestamps;
+        quality.sampled_one_of = self.condition.sampled_one_of;
         self.stamped(quality);
     }
 
     fn stamped(&self, quality: &mut Quality) {
         quality.timestamp_source = self.stamped_by;
-        quality.timestamp_resolution_ns = self.resolution_ns;
+        quality.timestamp_resolution_ns =
+            self.condition.timestamp_granularity_ns.map_or(self.resolution_ns, |shown| shown.max(self.resolution_ns));
     }
 
     /// Calls and addresses remembered.
@@ -778,6 +849,7 @@ impl Join {
             summary.take(&report, worst, call.announced);
             streams.push(report);
         }
+        call.passes |= self.passes(&call);
         self.describe(&mut record, &call, &mut streams, &summary, Some(now));
         let stated = Stated::of(&record, &summary);
         let changed = call.stated.as_deref() != Some(&stated);
@@ -1017,6 +1089,20 @@ impl Join {
         Some(stream)
     }
 
+    /// Whether media from the side of a call that is not seen, or to its peer, is seen in other calls.
+    fn passes(&self, call: &Call) -> bool {
+        let missing = match (call.from_caller, call.from_callee) {
+            (0, 1..) => Side::Caller,
+            (1.., 0) => Side::Callee,
+            _ => return false,
+        };
+        let announced = |side: Side| call.witnesses[index(side)].announced();
+        match (announced(missing), announced(missing.other())) {
+            (Some(sender), Some(receiver)) => self.capture_loss.passes(sender, receiver),
+            _ => false,
+        }
+    }
+
     fn is_one_sided(&self, id: StreamId) -> bool {
         let Some(stream) = self.streams.get(&id) else { return false };
         if stream.answered {
@@ -1039,7 +1125,27 @@ impl Join {
         Media { codec, clock_rate, ptime, srtp: self.streams.get(&id).map(|s| s.srtp).unwrap_or_default() }
     }
 
-    fn judge(&self, numbers: &StreamNumbers, media: &Media<'_>, rtt: Option<Nanos>) -> MosReport {
+    /// The rating of a stream or interval, with its bounds where the capture spoiled what it is made of.
+    fn rate(&self, numbers: &StreamNumbers, quality: &Quality, media: &Media<'_>, rtt: Option<Nanos>) -> MosReport {
+        let mut mos = self.judge(numbers, quality, media, rtt);
+        let late = late_are_known(quality);
+        if quality.sampled_one_of.is_none() && (quality.loss.capture > 0 || !late && numbers.discarded_adaptive > 0) {
+            mos.bounds = self.bounds(numbers, quality, media);
+        }
+        mos
+    }
+
+    fn judge(&self, numbers: &StreamNumbers, quality: &Quality, media: &Media<'_>, rtt: Option<Nanos>) -> MosReport {
+        if quality.sampled_one_of.is_some() {
+            return MosReport { null_reason: SAMPLED_CAPTURE, ..MosReport::default() };
+        }
+        if !late_are_known(quality) {
+            return self.assess(&without_late(numbers), media, rtt);
+        }
+        self.assess(numbers, media, rtt)
+    }
+
+    fn assess(&self, numbers: &StreamNumbers, media: &Media<'_>, rtt: Option<Nanos>) -> MosReport {
         let delay = match (rtt, self.policy.assumed_one_way_delay) {
             (Some(rtt), _) => Some((Nanos(rtt.0 / 2), DelaySource::Measured)),
             (None, Some(assumed)) => Some((assumed, DelaySource::Assumed)),
@@ -1049,18 +1155,27 @@ impl Join {
         assess(numbers, media, &context)
     }
 
-    /// Packets that the jitter buffer of the policy discarded.
-    fn discarded(&self, numbers: &StreamNumbers) -> u64 {
+    /// Packets that the jitter buffer of the policy discarded; 0 where that is not known.
+    fn discarded(&self, numbers: &StreamNumbers, quality: &Quality) -> u64 {
+        if !late_are_known(quality) {
+            return 0;
+        }
         match self.policy.jitter_buffer {
             JitterBuffer::Adaptive => numbers.discarded_adaptive,
             JitterBuffer::Fixed(size) => numbers.late[nearest_buffer(size)],
         }
     }
 
-    /// `network`: packets that the network lost without doubt.
-    fn bounds(&self, numbers: &StreamNumbers, network: u64, media: &Media<'_>) -> Option<(f32, f32)> {
+    /// From the rating if all of the loss is the network's and late packets were late, to that without what the capture may
+    /// have lost and without late packets where the times are wrong.
+    fn bounds(&self, numbers: &StreamNumbers, quality: &Quality, media: &Media<'_>) -> Option<(f32, f32)> {
         let context = MosContext { jitter_buffer: self.policy.jitter_buffer, ..MosContext::new(&self.codecs) };
-        bounds(numbers, network, media, &context)
+        let network = if quality.loss.capture > 0 { quality.loss.network } else { numbers.lost() };
+        let (low, high) = bounds(numbers, network, media, &context)?;
+        match late_are_known(quality) {
+            true => Some((low, high)),
+            false => Some((low, bounds(&without_late(numbers), network, media, &context)?.1)),
+        }
     }
 
     /// Gives the record of a call what its streams say, those that go on among them where it does (`now`).
@@ -1112,6 +1227,8 @@ impl Join {
             both_send: call.both_send,
             media_agreed: !call.endpoints.is_empty(),
             held: call.held,
+            passes: call.passes || self.passes(call),
+            one_sided_capture: self.one_sided,
             unnegotiated: &summary.unnegotiated,
             witnesses: &call.witnesses,
             now,
@@ -1174,6 +1291,8 @@ impl Summary {
         self.media = Some((from.min(stream.first_at), to.max(stream.last_at)));
         self.quality.duplicates_removed += stream.quality.duplicates_removed;
         self.quality.snap_cut |= stream.quality.snap_cut;
+        self.quality.timestamps = worse_times(self.quality.timestamps, stream.quality.timestamps);
+        self.quality.sampled_one_of = most(self.quality.sampled_one_of, stream.quality.sampled_one_of);
         // All streams see the same clock step.
         self.quality.clock_steps = self.quality.clock_steps.max(stream.quality.clock_steps);
     }
@@ -1192,6 +1311,33 @@ impl Summary {
             self.unnegotiated.push(Unnegotiated { src: stream.src, dst: stream.dst, payload_type });
         }
     }
+}
+
+/// Whether the times of packets tell which of them were late.
+fn late_are_known(quality: &Quality) -> bool {
+    quality.timestamps.is_none_or(|check| check.allows_delays())
+}
+
+fn worse_times(a: Option<TimestampCheck>, b: Option<TimestampCheck>) -> Option<TimestampCheck> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.worse(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+fn most(a: Option<f32>, b: Option<f32>) -> Option<f32> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// So many copies are not the mirror's but the network's.
+fn move_copies(copies: u64, numbers: &mut StreamNumbers, quality: &mut Quality) {
+    let copies = copies.min(numbers.duplicates_probe);
+    numbers.duplicates_probe -= copies;
+    numbers.duplicates_network += copies;
+    quality.duplicates_removed = quality.duplicates_removed.saturating_sub(copies);
 }
 
 /// Place of a side in pairs of both.

@@ -7,9 +7,11 @@
 //! interval; it moves no packet to the capture, but leaves open whose loss it is.
 
 use super::capture_loss::Way;
+use super::remote::FewMissing;
 use crate::model::LossFloor;
 use crate::units::Seeded;
 use hashbrown::HashMap;
+use std::collections::VecDeque;
 
 /// Far ends and directions without which nothing is said, and packets of each.
 const ENOUGH: usize = 12;
@@ -45,6 +47,64 @@ impl FloorCounter {
         // The order of a sum of floats is that of the counts, not of a hash.
         sums.sort_unstable();
         floor(&sums)
+    }
+}
+
+/// Intervals over which reports add up.
+const REPORTED_INTERVALS: usize = 6;
+/// Streams whose receiver misses another number than the probe, without which nothing is said.
+const DIFFERENT: f64 = 20.0;
+/// Standard deviations of the sign test: one in thirty thousand.
+const SIGN: f64 = 4.0;
+
+/// What probe and receivers miss of streams that lose next to nothing. A single packet of one stream tells nothing; where many more
+/// streams miss a packet at the probe only than at the receiver only (sign test), the capture lost them.
+#[derive(Debug, Default)]
+pub struct ReportSums {
+    intervals: VecDeque<Reports>,
+    present: Reports,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Reports {
+    more: f64,
+    fewer: f64,
+    ours: f64,
+    theirs: f64,
+    expected: f64,
+}
+
+impl ReportSums {
+    pub fn add(&mut self, few: &FewMissing) {
+        let sum = &mut self.present;
+        sum.more += f64::from(u8::from(few.ours > few.theirs));
+        sum.fewer += f64::from(u8::from(few.ours < few.theirs));
+        sum.ours += f64::from(few.ours);
+        sum.theirs += f64::from(few.theirs);
+        sum.expected += f64::from(few.expected);
+    }
+
+    /// Ends an interval. Where the reports tell, their floor takes the place of the one by far ends.
+    pub fn take(&mut self, by_far_ends: Option<LossFloor>) -> Option<LossFloor> {
+        if self.intervals.len() == REPORTED_INTERVALS {
+            self.intervals.pop_front();
+        }
+        self.intervals.push_back(std::mem::take(&mut self.present));
+        let mut sum = Reports::default();
+        for one in &self.intervals {
+            sum.more += one.more;
+            sum.fewer += one.fewer;
+            sum.ours += one.ours;
+            sum.theirs += one.theirs;
+            sum.expected += one.expected;
+        }
+        let different = sum.more + sum.fewer;
+        if different < DIFFERENT || sum.more - sum.fewer < SIGN * different.sqrt() {
+            return by_far_ends;
+        }
+        let (by, spread) = (sum.ours - sum.theirs, SIGMAS * (sum.ours + sum.theirs).sqrt());
+        let share = |packets: f64| (packets.max(0.0) / sum.expected.max(1.0)).min(1.0) as f32;
+        Some(LossFloor { low: share(by - spread), high: share(by + spread) })
     }
 }
 
@@ -115,6 +175,39 @@ mod tests {
         assert!((0.002..0.01).contains(&floor.low) && (floor.high - 0.01).abs() < 1e-6, "{floor:?}");
         let all = of(0, 400, 25);
         assert!(all.low > 0.005 && (all.high - 0.05).abs() < 1e-6, "{all:?}");
+    }
+
+    #[test]
+    fn reports_of_many_streams_decide_where_those_of_one_do_not() {
+        let mut sums = ReportSums::default();
+        let mut reports = |ours, theirs, count| {
+            (0..count).for_each(|_| sums.add(&FewMissing { ours, theirs, expected: 500 }));
+        };
+        // 0.1 % lost by the capture: in 400 streams of 500 packets.
+        reports(1, 0, 130);
+        reports(2, 0, 35);
+        reports(0, 0, 235);
+        let floor = sums.take(None).unwrap();
+        assert!(floor.low > 0.0005 && floor.high < 0.0015 && floor.low < 0.001 && floor.high > 0.001, "{floor:?}");
+        // The same lost by the network.
+        let mut sums = ReportSums::default();
+        let mut reports = |ours, theirs, count| {
+            (0..count).for_each(|_| sums.add(&FewMissing { ours, theirs, expected: 500 }));
+        };
+        reports(1, 1, 130);
+        reports(1, 0, 12);
+        reports(0, 1, 12);
+        let by_far_ends = Some(LossFloor { low: 0.0, high: 0.002 });
+        assert_eq!(sums.take(by_far_ends), by_far_ends);
+        assert_eq!(sums.take(None), None);
+    }
+
+    #[test]
+    fn reports_are_forgotten_after_some_intervals() {
+        let mut sums = ReportSums::default();
+        (0..100).for_each(|_| sums.add(&FewMissing { ours: 1, theirs: 0, expected: 500 }));
+        assert!((0..REPORTED_INTERVALS).all(|_| sums.take(None).is_some()));
+        assert_eq!(sums.take(None), None);
     }
 
     #[test]

@@ -23,9 +23,11 @@ mod relations;
 mod remote;
 mod reports;
 mod rtcp;
+mod sampling;
 mod tcp;
 #[cfg(test)]
 mod time_tests;
+mod timestamps;
 mod verdict;
 mod vq;
 mod worst;
@@ -56,6 +58,7 @@ use relations::Kin;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use timestamps::TimestampMonitor;
 
 /// Packets decoded before the shards are asked to take them.
 const BATCH: usize = 64;
@@ -119,6 +122,7 @@ pub struct Engine {
     watermark: Timestamp,
     /// Latest time of any frame.
     last_frame: Timestamp,
+    timestamps: TimestampMonitor,
     /// A silence or a time that went back: the clock may have been set.
     suspicion: Option<Suspicion>,
     /// Frames that go back in time are not looked at before.
@@ -172,6 +176,7 @@ impl Engine {
             deadline: Timestamp::MIN,
             watermark: Timestamp::MIN,
             last_frame: Timestamp::MIN,
+            timestamps: TimestampMonitor::new(&hasher),
             suspicion: None,
             disorder_until: Timestamp::MIN,
             interval_outcomes: OutcomeCounts::default(),
@@ -227,8 +232,8 @@ impl Engine {
         if at >= self.deadline {
             self.fire(at, out);
         }
-        if clock::is_odd(at - self.last_frame) {
-            self.suspect(at, out);
+        if clock::is_odd(at - self.last_frame, self.timestamps.odd_gap) {
+            self.odd_time(at, out);
             self.last_frame = self.last_frame.max(at);
         } else {
             self.last_frame = at;
@@ -278,6 +283,7 @@ impl Engine {
             .min(self.signal.next_deadline())
             .min(self.tcp_deadline())
             .min(self.clock_deadline())
+            .min(self.timestamps.deadline)
             .min(self.join.capture_loss.deadline())
     }
 
@@ -344,6 +350,7 @@ impl Engine {
 
     fn begin(&mut self, at: Timestamp) {
         (self.watermark, self.last_frame) = (at, at);
+        self.timestamps.begin(at);
         self.join.first_frame = at;
         self.start_interval(at.floor_to(self.policy.interval));
     }
@@ -373,7 +380,9 @@ impl Engine {
                 self.deadline = next;
                 return;
             }
-            if self.clock_deadline() <= next {
+            if self.timestamps.deadline <= next {
+                self.adapt_to_rate();
+            } else if self.clock_deadline() <= next {
                 self.judge_clock();
             } else if self.join.capture_loss.deadline() <= next {
                 self.join.judge_gaps(next);
@@ -398,9 +407,32 @@ impl Engine {
         }
     }
 
+    /// What is a gap between frames follows the packets of the last moments.
+    fn adapt_to_rate(&mut self) {
+        let until = self.timestamps.deadline;
+        let packets = self.join.capture_loss.received(until - timestamps::ADAPTED_EVERY, until);
+        self.timestamps.adapt(packets, self.join.capture_loss.hosts());
+    }
+
+    /// A frame comes after a gap between all frames, or its time goes back.
+    #[inline(never)]
+    fn odd_time(&mut self, at: Timestamp, out: &mut dyn Sink) {
+        let after = at - self.last_frame;
+        if after.0 > 0 {
+            self.timestamps.gap(after);
+            self.timestamps.begin(at);
+            self.deadline = self.deadline.min(self.timestamps.deadline);
+            // Clumps are silences of everything, too.
+            let silence = if self.timestamps.is_clumped() { clock::SILENCE } else { self.timestamps.silence };
+            if after < silence {
+                return;
+            }
+        }
+        self.suspect(at, out);
+    }
+
     /// Nothing came for a while, and now a frame does, or its time goes back: the streams that were active before keep
     /// their delays back.
-    #[inline(never)]
     fn suspect(&mut self, at: Timestamp, out: &mut dyn Sink) {
         let before = self.last_frame;
         let after = at - before;
@@ -411,6 +443,7 @@ impl Engine {
         self.judge_clock();
         let streams: usize = self.shards.iter_mut().map(|shard| shard.suspect(before)).sum();
         self.suspicion = Some(Suspicion { to: at, after });
+        self.join.witness.begin_clock_check(at);
         if streams < clock::STREAMS {
             self.judge_clock();
         }
@@ -424,6 +457,13 @@ impl Engine {
         let half = to + Nanos(clock::JUDGED_AFTER.0 / 2);
         let witnesses: Vec<Witness> = self.shards.iter_mut().flat_map(|shard| shard.witnesses(to, half)).collect();
         let step = clock::step(&suspicion, &witnesses).map(|by| (to, by));
+        self.join.witness.resolve_clock_check(step.map(|(to, _)| to));
+        self.join.condition.clock_steps += u32::from(step.is_some());
+        if step.is_none()
+            && let Some(blackout) = clock::blackout(&suspicion, &witnesses)
+        {
+            self.join.condition.blackout = self.join.condition.blackout + blackout;
+        }
         if suspicion.after.0 < 0 {
             match step {
                 // Frames go on from there.
@@ -466,9 +506,16 @@ impl Engine {
         // Of streams that end together each must know how long the others went on, and what all of them lost.
         for (turn, _) in &due {
             self.join.relations.heard(turn.stream, turn.last_at);
-            self.join.count_loss(turn.stream, turn.expected, turn.lost);
+            if let Some((host, ptime)) = self.join.count_loss(turn) {
+                self.timestamps.sent(host, turn.expected.saturating_sub(turn.lost), ptime);
+            }
         }
-        self.join.close_loss();
+        let divisor = self.join.capture_loss.take_divisor();
+        let findings = self.timestamps.close(self.policy.interval, divisor);
+        if let (Some(boundary), false) = (boundary, due.is_empty()) {
+            self.timestamps.begin(boundary);
+        }
+        self.join.close_condition(&findings);
         for (at, (turn, shard)) in due.iter().enumerate() {
             if let Some((ahead, shard)) = due.get(at + TURNS_AHEAD) {
                 std::hint::black_box(self.shards[*shard].touch(ahead));
@@ -550,6 +597,7 @@ impl Engine {
         (shedding.calls_shed, shedding.calls_refused) = (calls.0 - before.0, calls.1 - before.1);
         let mut outcomes = std::mem::take(&mut self.interval_outcomes);
         self.outcomes.merge(&outcomes);
+        let mut condition = self.join.take_condition();
         for source in &mut self.sources {
             let outcomes = std::mem::take(&mut outcomes);
             let (frames, bytes) = (std::mem::take(&mut source.frames), std::mem::take(&mut source.bytes));
@@ -568,8 +616,9 @@ impl Engine {
                 dropped_queue: missed.queue,
                 outcomes,
                 shedding: std::mem::take(&mut shedding),
-                loss_floor: self.join.loss_floor,
+                condition,
             })));
+            condition = condition.without_counts();
         }
     }
 

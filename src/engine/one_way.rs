@@ -39,6 +39,11 @@ struct Refused {
 }
 
 impl MediaWitness {
+    /// Where this side wants its media.
+    pub fn announced(&self) -> Option<IpAddr> {
+        self.announced
+    }
+
     pub fn announces(&mut self, address: IpAddr) {
         self.announced = Some(address);
     }
@@ -184,7 +189,12 @@ fn one_direction(
     } else if let Some((announced, seen_at)) = unreachable(of_listener, evidence) {
         let why = format!("the {} wants its media at {announced} and sends from {seen_at}", name(listener));
         not_received(0.8, why);
-    } else {
+    } else if evidence.passes {
+        let why =
+            format!("media from the {} or to the {} passes this probe in other calls", name(sender), name(listener));
+        not_received(0.7, why);
+    } else if !evidence.one_sided_capture {
+        // Where the capture sees most streams one way only, that is no finding about a call.
         let text = format!("{seen} at this probe; no RTCP, ICMP or SDP says whether it was received");
         add(found, 750, DiagnosisCode::MediaNotSeen, sure(0.6), text);
     }

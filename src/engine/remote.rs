@@ -10,6 +10,8 @@ use crate::units::{ClockRate, Nanos, Timestamp};
 const ON_THE_WAY: Nanos = Nanos::from_millis(200);
 /// Fewer packets are within what reports and probe count differently.
 const ENOUGH: i64 = 3;
+/// Late packets lower the cumulative number lost by a few.
+const FELL: i64 = 20;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Heard {
@@ -35,6 +37,16 @@ pub struct Remote {
     latest: (Timestamp, i64),
     /// Packets that the receiver may have counted twice since the mark.
     copies: i64,
+    /// The report up to which [`Remote::few`] told.
+    few_mark: Option<Heard>,
+}
+
+/// Few packets that a stream misses at the probe and at its receiver, over the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FewMissing {
+    pub ours: u32,
+    pub theirs: u32,
+    pub expected: u32,
 }
 
 /// What the receiver says of the packets that the probe misses of some time.
@@ -92,6 +104,29 @@ impl Remote {
         };
         let reaches = |at: Timestamp| if at == Timestamp::default() { Timestamp::MIN } else { at - ON_THE_WAY };
         Some(Decided { from: reaches(from.at), until: reaches(last.at), capture_share: capture as f64 / ours as f64 })
+    }
+
+    /// Whether the receiver counts the copies of the stream so far: its cumulative number of packets lost fell by half of them
+    /// (RFC 3550 section 6.4.1). A mirror's copies do not reach it.
+    pub fn counts_copies(&self, copies: u64) -> bool {
+        let (Some(first), Some(last)) = (self.first, self.last) else { return false };
+        let fell = first.lost.max(0) - last.lost;
+        fell >= FELL && 2 * fell >= copies as i64
+    }
+
+    /// What probe and receiver miss since the last time it was asked; `None` without a report since, and where it is so much that
+    /// the stream tells by itself ([`Remote::decide`]). `lost` as there.
+    pub fn few(&mut self, lost: u64) -> Option<FewMissing> {
+        let last = self.last?;
+        let mark = self.few_mark.replace(last).or(self.first)?;
+        let expected = last.highest.wrapping_sub(mark.highest).cast_signed();
+        let (ours, theirs) = (self.real(last.ours[0] - mark.ours[1], lost), last.lost - mark.lost);
+        let few = 0..ENOUGH;
+        (last.at > mark.at && expected > 0 && few.contains(&ours) && few.contains(&theirs)).then_some(FewMissing {
+            ours: ours as u32,
+            theirs: theirs as u32,
+            expected: expected.cast_unsigned(),
+        })
     }
 
     /// Both views of the time between the first and the last report; `None` with fewer than two.
@@ -183,6 +218,19 @@ mod tests {
         let decided = once.decide(10, 0).unwrap();
         assert_eq!((decided.from, decided.until), (Timestamp::MIN, at(9.8)));
         assert_eq!(once.decide(10, 0), None, "once a report");
+    }
+
+    #[test]
+    fn a_receiver_counts_copies_of_the_network() {
+        let mut remote = Remote::default();
+        assert!(!remote.counts_copies(100), "no report");
+        remote.report(at(5.0), &block(3, 250));
+        assert!(!remote.counts_copies(10));
+        remote.report(at(10.0), &block(0, 500));
+        assert!(!remote.counts_copies(4), "late packets");
+        remote.report(at(15.0), &block(-200, 750));
+        assert!(remote.counts_copies(220));
+        assert!(!remote.counts_copies(500), "most are the mirror's");
     }
 
     #[test]

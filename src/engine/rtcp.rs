@@ -30,6 +30,9 @@ struct Sender {
     last_at: Timestamp,
 }
 
+/// Round trips that wait until it is known whether the clock was set.
+const WAITING: usize = 4_096;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Half {
     sum: i64,
@@ -37,6 +40,11 @@ struct Half {
 }
 
 impl Half {
+    fn add(&mut self, rtt: Nanos) {
+        self.sum += rtt.0;
+        self.count += 1;
+    }
+
     fn mean(&self) -> Option<Nanos> {
         (self.count > 0).then(|| Nanos(self.sum / self.count))
     }
@@ -47,6 +55,9 @@ pub struct Witness {
     max_senders: usize,
     /// Reports that found no room for their sender: no round trip comes of them.
     pub refused: u64,
+    /// The clock may have been set before this time; round trips of the sender that began before it and ended after it.
+    suspicion: Option<Timestamp>,
+    waiting: Vec<(Ssrc, Nanos)>,
 }
 
 /// Fields of a record every kind shares.
@@ -58,7 +69,7 @@ struct Seen {
 
 impl Witness {
     pub fn new(max_senders: usize, hasher: Seeded) -> Witness {
-        Witness { senders: HashMap::with_hasher(hasher), max_senders, refused: 0 }
+        Witness { senders: HashMap::with_hasher(hasher), max_senders, refused: 0, suspicion: None, waiting: Vec::new() }
     }
 
     /// Takes one RTCP packet of a compound; records are pushed without call and stream.
@@ -119,6 +130,30 @@ impl Witness {
         Some(sender.half.mean()? + other.half.mean()?)
     }
 
+    /// The clock may have been set before `to`: round trips over it wait.
+    pub fn begin_clock_check(&mut self, to: Timestamp) {
+        self.suspicion = Some(to);
+    }
+
+    /// The clock was set before `step`, or was not. Times on both sides of a step tell nothing of the time between.
+    pub fn resolve_clock_check(&mut self, step: Option<Timestamp>) {
+        self.suspicion = None;
+        let waiting = std::mem::take(&mut self.waiting);
+        if let Some(to) = step {
+            for sender in self.senders.values_mut() {
+                for report in sender.reports.iter_mut().filter(|(_, at)| *at < to) {
+                    *report = (0, Timestamp::default());
+                }
+            }
+            return;
+        }
+        for (ssrc, rtt) in waiting {
+            if let Some(sender) = self.senders.get_mut(&ssrc) {
+                sender.half.add(rtt);
+            }
+        }
+    }
+
     pub fn expire(&mut self, now: Timestamp) {
         self.senders.retain(|_, s| now - s.last_at < FORGET);
     }
@@ -161,6 +196,7 @@ impl Witness {
         held: u32,
         at: Timestamp,
     ) -> Option<Result<Nanos, &'static str>> {
+        let suspicion = self.suspicion;
         let sender = self.sender(about, at)?;
         sender.receiver = Some(reporter);
         if answered == 0 {
@@ -175,8 +211,13 @@ impl Witness {
         if rtt > MAX_RTT {
             return Some(Err("round trip above 10 s"));
         }
-        sender.half.sum += rtt.0;
-        sender.half.count += 1;
+        if suspicion.is_some_and(|to| sent < to && at >= to) {
+            if self.waiting.len() < WAITING {
+                self.waiting.push((about, rtt));
+            }
+            return None;
+        }
+        sender.half.add(rtt);
         Some(Ok(rtt))
     }
 
@@ -292,6 +333,46 @@ mod tests {
         let entry = DlrrEntry { ssrc: listener, last_rr: 0x5_0000, delay_since_last_rr: 65_536 };
         take(2600, RtcpPacket::Xr { ssrc: talker, blocks: vec![XrBlock::Dlrr(vec![entry])] });
         assert_eq!(witness.round_trip(talker), Some(Nanos::from_millis(100)));
+    }
+
+    /// A report before a step of the clock is answered after it.
+    #[test]
+    fn a_round_trip_over_a_clock_step_is_dropped() {
+        for stepped in [false, true] {
+            let mut witness = Witness::new(10, Seeded::new(1));
+            let (a, b) = (Ssrc(0xa), Ssrc(0xb));
+            let addr: SocketAddr = "192.0.2.1:5001".parse().unwrap();
+            let at = |ms: i64| Timestamp(ms * 1_000_000);
+            let mut out = Vec::new();
+            let report = |ssrc, ntp: u64, about: Ssrc, last_sr: u32, dlsr: u32| RtcpPacket::SenderReport {
+                ssrc,
+                ntp: NtpTime(ntp << 32),
+                rtp_ts: 0,
+                packets: 0,
+                octets: 0,
+                blocks: vec![ReportBlock {
+                    ssrc: about,
+                    fraction_lost: 0,
+                    cumulative_lost: 0,
+                    highest_seq: 0,
+                    jitter_ticks: 0,
+                    last_sr,
+                    delay_since_last_sr: dlsr,
+                }],
+            };
+            witness.packet(at(1_000), addr, addr, &report(a, 1, b, 0, 0), &mut out);
+            // The clock is set forward by 1.5 s, or nothing came for as long.
+            witness.begin_clock_check(at(2_900));
+            witness.packet(at(3_000), addr, addr, &report(b, 2, a, 0x1_0000, 0), &mut out);
+            assert_eq!(out.last().unwrap().rtt_probe_reporter, None);
+            witness.resolve_clock_check(stepped.then_some(at(2_900)));
+            witness.packet(at(3_530), addr, addr, &report(a, 3, b, 0x2_0000, 32_768), &mut out);
+            let expected = if stepped { None } else { Some(Nanos::from_millis(2_030)) };
+            assert_eq!(witness.round_trip(a), expected);
+            // An answer to what was sent before the step comes late.
+            witness.packet(at(3_600), addr, addr, &report(b, 4, a, 0x1_0000, 0), &mut out);
+            assert_eq!(out.last().unwrap().rtt_probe_reporter.is_some(), !stepped);
+        }
     }
 
     #[test]

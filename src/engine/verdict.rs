@@ -57,6 +57,10 @@ pub struct Evidence<'a> {
     pub media_agreed: bool,
     /// The call was on hold at some time.
     pub held: bool,
+    /// Media from the side that is not seen, or to its peer, is seen in other calls.
+    pub passes: bool,
+    /// The capture sees most streams one way only.
+    pub one_sided_capture: bool,
     /// Streams whose payload type is in no description.
     pub unnegotiated: &'a [Unnegotiated],
     /// Of the caller and of the callee.
@@ -141,7 +145,9 @@ pub fn add(found: &mut Found, weight: u32, code: DiagnosisCode, confidence: f32,
 }
 
 fn signalling(call: &CallRecord, found: &mut Found) {
-    let cut = call.released_by.is_some_and(ReleasedBy::is_cut);
+    // What did not come tells nothing where the capture ended, or sees some of the packets only.
+    let sampled = call.quality.sampled_one_of.is_some();
+    let cut = sampled || call.released_by.is_some_and(ReleasedBy::is_cut);
     // A transport error is an answer: 503 to the caller's program (RFC 3261 section 8.1.3.1).
     if let (true, Some(error)) = (call.unanswered, call.undelivered) {
         let evidence = format!(
@@ -159,6 +165,7 @@ fn signalling(call: &CallRecord, found: &mut Found) {
             1.0,
             format!("{} {} after {}", call.final_code, call.final_reason, seconds(call.pdd())),
         ),
+        CallState::SetupTimeout | CallState::Cancelled if sampled => {}
         CallState::SetupTimeout if call.unanswered => {
             // Over UDP a caller repeats its INVITE (timer A): without that the probe may have missed more than the answer.
             let repeated = call.retransmissions > 0 || call.transport != Transport::Udp;
@@ -197,7 +204,7 @@ fn signalling(call: &CallRecord, found: &mut Found) {
     {
         add(found, 150, DiagnosisCode::MissingAck, 0.6, "answered with 2xx, no ACK seen at this probe".to_owned());
     }
-    if call.state == CallState::Unfinished && call.released_by == Some(ReleasedBy::Timeout) {
+    if !sampled && call.state == CallState::Unfinished && call.released_by == Some(ReleasedBy::Timeout) {
         let evidence = format!("no BYE; last sign of life {} after the answer", since(call.answered_at, call.last_at));
         add(found, 100, DiagnosisCode::MissingBye, 0.6, evidence);
     }
@@ -211,6 +218,9 @@ fn signalling(call: &CallRecord, found: &mut Found) {
     }
 }
 
+/// Interarrival jitter (RFC 3550) from which a receiver's report alone speaks for delay variation: that of [`PDV_P95`].
+const REPORTED_JITTER: Nanos = Nanos::from_millis(20);
+
 /// Of a verdict on loss most of which may be the capture's as well.
 const UNDECIDED_CONFIDENCE: f32 = 0.6;
 
@@ -221,7 +231,8 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
         return;
     }
     let loss = n.loss_pct().unwrap_or(0.0);
-    if loss >= LOSS_PCT {
+    let sampled = stream.quality.sampled_one_of.is_some();
+    if loss >= LOSS_PCT && !sampled {
         let runs = n.loss_runs.runs().max(1);
         let mean_run = n.lost() as f64 / runs as f64;
         let burst_ratio = mean_run * (1.0 - loss / 100.0);
@@ -250,12 +261,15 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
             add(found, weight(if mostly { network } else { loss }), code, confidence, numbers);
         }
     }
-    movement(stream, which, found);
+    // By so much each delay may be wrong either way.
+    let error = Nanos(2 * stream.quality.timestamps.map_or(0, |check| check.error.0));
+    movement(stream, which, error, found);
     let late = 100.0 * n.discarded_adaptive as f64 / n.pdv.total().max(1) as f64;
     let p95 = n.pdv.quantile(0.95).unwrap_or(Nanos::ZERO);
     // A delay that moved, or that began anew after a pause, lies above the base for a while, but no receiver waits for it.
     let waits = n.adaptive_size().is_some_and(|size| size > WAITS);
-    if p95 - above_base_by_movement(stream) > PDV_P95 && waits || late >= LATE_PCT {
+    let variation = p95 - above_base_by_movement(stream) - error;
+    if variation > PDV_P95 && waits || late >= LATE_PCT && (error == Nanos::ZERO || variation > PDV_P95) {
         let evidence = format!(
             "{which}: {late:.1} % discarded by an adaptive jitter buffer; delay variation p95 {:.0}, p99 {:.0}, max {:.0} ms",
             p95.as_millis_f64(),
@@ -264,12 +278,13 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
         );
         add(found, 350 + (late * 5.0).min(200.0) as u32, DiagnosisCode::HighDelayVariation, 0.85, evidence);
     }
+    reported_jitter(stream, which, error, found);
     let reordered = 100.0 * n.reordered as f64 / n.unique.max(1) as f64;
     if reordered >= REORDERED_PCT {
         let evidence = format!("{which}: {reordered:.1} % out of order, up to {} places", n.reorder_extent);
         add(found, 250, DiagnosisCode::Reordering, 0.9, evidence);
     }
-    if let Some(rtt) = stream.rtt.filter(|rtt| *rtt > LONG_RTT) {
+    if let Some(rtt) = stream.rtt.filter(|rtt| *rtt - error > LONG_RTT) {
         let evidence = format!("{which}: round trip {:.0} ms by RTCP", rtt.as_millis_f64());
         add(found, 300, DiagnosisCode::LongDelay, 0.8, evidence);
     }
@@ -285,7 +300,22 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
         let evidence = format!("{which}: SDP says {}/{said}, timestamps run at {shown} Hz", stream.codec);
         add(found, 50, DiagnosisCode::ClockMismatch, 0.95, evidence);
     }
-    interruption(call, stream, evidence, which, found);
+    if !sampled {
+        interruption(call, stream, evidence, which, found);
+    }
+}
+
+/// Where the capture's times are wrong, the receiver's report of its own jitter stands for them.
+fn reported_jitter(stream: &StreamReport, which: Ends, error: Nanos, found: &mut Found) {
+    let jitter = stream.remote.as_ref().and_then(|remote| remote.jitter_max).filter(|jitter| *jitter > REPORTED_JITTER);
+    if let (Some(jitter), true) = (jitter, error > Nanos::ZERO) {
+        let evidence = format!(
+            "{which}: the receiver reports jitter up to {:.0} ms; times of this capture are wrong by up to {:.0} ms",
+            jitter.as_millis_f64(),
+            error.as_millis_f64() / 2.0
+        );
+        add(found, 350, DiagnosisCode::HighDelayVariation, 0.7, evidence);
+    }
 }
 
 /// A MOS that dissatisfies (G.109: many users) never stands without a cause: what was found, or else what was ruled out.
@@ -322,9 +352,13 @@ fn above_base_by_movement(stream: &StreamReport) -> Nanos {
 }
 
 /// The delay itself moved: no loss, but a queue that fills or a route that changed.
-fn movement(stream: &StreamReport, which: Ends, found: &mut Found) {
+/// Moves within `error` of the times are none.
+fn movement(stream: &StreamReport, which: Ends, error: Nanos, found: &mut Found) {
     let n = &stream.numbers;
     let (rise, fall) = (n.base_rise.as_millis_f64(), n.base_fall.as_millis_f64());
+    if n.base_rise.max(n.base_fall) <= error {
+        return;
+    }
     if n.base_steps > 0 {
         let evidence = format!(
             "{which}: delay changed at once by 20 ms or more, {} times; {rise:.0} ms up, {fall:.0} ms down",

@@ -107,6 +107,8 @@ pub struct Turn {
     /// Packets expected and lost in the interval so far.
     pub expected: u32,
     pub lost: u32,
+    /// Runs of lost packets.
+    pub runs: u32,
     slot: u32,
     /// It ends, and not only its interval.
     ends: bool,
@@ -367,8 +369,8 @@ impl Shard {
                 None => true,
             };
             if ends || stream.has_news() {
-                let (expected, lost) = stream.loss_so_far();
-                to(Turn { stream: stream.id, last_at: stream.last_at, expected, lost, slot, ends });
+                let (expected, lost, runs) = stream.loss_so_far();
+                to(Turn { stream: stream.id, last_at: stream.last_at, expected, lost, runs, slot, ends });
             }
         }
     }

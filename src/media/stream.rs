@@ -5,7 +5,7 @@ use super::held::Pool;
 use super::packet::Packet;
 use super::past::Past;
 use super::payloads::Payloads;
-use super::recent::Recent;
+use super::recent::{CopiedBy, MadeBy, Recent, UnknownCopies};
 use super::sequence::{Arrival, MAX_DROPOUT, Sequence};
 use super::shard::Witness;
 use super::tally::Tally;
@@ -97,6 +97,7 @@ pub struct Stream {
     pub first_at: Timestamp,
     /// Silent since then by the machine's time, which goes on also for packets that lag behind it.
     quiet_since: Timestamp,
+    unknown_copies: UnknownCopies,
     /// Timestamp of the latest telephone event.
     event: Option<u32>,
     /// Other steps of the timestamp with their packets: those that are most frequent.
@@ -144,6 +145,7 @@ impl Stream {
             ptime_count: 0,
             silent: true,
             noise: false,
+            unknown_copies: UnknownCopies::default(),
             event: None,
             other_steps: [(0, 0); 3],
             step_run: (0, 0, 0),
@@ -455,11 +457,11 @@ impl Stream {
         }
     }
 
-    /// Packets expected and lost in the present interval.
-    pub fn loss_so_far(&mut self) -> (u32, u32) {
+    /// Packets expected and lost in the present interval, and in how many runs.
+    pub fn loss_so_far(&mut self) -> (u32, u32, u32) {
         self.sequence.count(&mut self.interval);
-        let Tally { expected, unique, .. } = self.interval;
-        (expected, expected.saturating_sub(unique))
+        let Tally { expected, unique, ref loss_runs, .. } = self.interval;
+        (expected, expected.saturating_sub(unique), loss_runs.count())
     }
 
     /// Whether the present interval has something to report. One that has not is remembered as idle.
@@ -497,6 +499,8 @@ impl Stream {
     ) -> StreamReport {
         self.acquit(None, pool);
         self.sequence.finish(&mut self.interval);
+        let made = self.unknown_copies.finish();
+        self.count_copies(made);
         self.work_off(pool);
         self.timing.give_up(pool);
         self.take_jitter();
@@ -773,11 +777,19 @@ impl Stream {
 
     #[inline(never)]
     fn duplicate(&mut self, packet: &Packet) {
-        if self.recent.is_copy(packet) {
-            self.interval.duplicates_probe += 1;
-        } else {
-            self.interval.duplicates_network += 1;
+        match self.recent.copied_by(packet) {
+            CopiedBy::Mirror => self.interval.duplicates_probe += 1,
+            CopiedBy::Network => self.interval.duplicates_network += 1,
+            CopiedBy::Unknown => {
+                let made = self.unknown_copies.add(packet.seq);
+                self.count_copies(made);
+            }
         }
+    }
+
+    fn count_copies(&mut self, made: MadeBy) {
+        self.interval.duplicates_probe += made.mirror;
+        self.interval.duplicates_network += made.network;
     }
 
     fn work_off(&mut self, pool: &mut Pool) {

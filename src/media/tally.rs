@@ -53,6 +53,11 @@ pub struct Tally {
 pub struct Runs(Option<Box<LossRuns>>);
 
 impl Runs {
+    /// Runs so far.
+    pub fn count(&self) -> u32 {
+        self.0.as_deref().map_or(0, |runs| u32::try_from(runs.runs()).unwrap_or(u32::MAX))
+    }
+
     /// A run of so many lost numbers; none when 0.
     pub fn record(&mut self, run: u32) {
         if run > 0 {

@@ -6,6 +6,7 @@
 mod alert;
 pub mod burst;
 mod call;
+mod capture;
 mod class;
 mod groups;
 mod labels;
@@ -19,6 +20,7 @@ pub use alert::AlertRecord;
 pub use call::{
     CallRecord, CallState, Cut, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips, UndeliveredRequest,
 };
+pub use capture::{CaptureCondition, CaptureInterval, LossFloor, TimestampCheck, TimestampFault};
 pub use class::{CallClass, FAIR_MOS, GOOD_MOS, is_a_persons_outcome};
 pub use groups::{
     CallFigures, CallGroup, DISSATISFIED_MOS, GroupPart, GroupTrunk, MediaFigures, MediaGroup, OTHER, Presence,
@@ -38,7 +40,6 @@ pub use stream::{
     StreamId, StreamNumbers, StreamReport, TimestampSource,
 };
 
-use crate::units::{Nanos, Timestamp};
 use std::net::SocketAddr;
 
 /// A fact the engine states once. Facts of one stream or call come in the order of their times.
@@ -58,33 +59,6 @@ pub enum Event {
     Rtcp(Box<RtcpRecord>),
     /// What one interface captured and lost during one interval.
     Capture(Box<CaptureInterval>),
-}
-
-/// Frames in, and frames the probe itself missed, on one interface during one interval.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CaptureInterval {
-    pub start: Timestamp,
-    pub length: Nanos,
-    pub interface: String,
-    pub frames: u64,
-    pub bytes: u64,
-    /// Frames the kernel ring refused because it was full.
-    pub dropped_ring: u64,
-    /// Frames the interface itself reported as missed.
-    pub dropped_interface: u64,
-    /// Frames dropped on a full queue inside the program.
-    pub dropped_queue: u64,
-    pub outcomes: OutcomeCounts,
-    pub shedding: Shedding,
-    /// `None` where too few far ends were measured.
-    pub loss_floor: Option<LossFloor>,
-}
-
-/// What the capture may have lost of all packets, singly, in an interval: between two shares, 0 to 1.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LossFloor {
-    pub low: f32,
-    pub high: f32,
 }
 
 /// What full tables gave up, over all interfaces, in the order of `docs/operations.md`.

@@ -1,5 +1,6 @@
 //! One RTP stream: identity, mergeable numbers, quality, and how far to trust them.
 
+use super::TimestampCheck;
 use super::burst::{BurstGap, BurstSummary};
 use crate::units::{DelayHistogram, Nanos, PayloadType, Ssrc, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -343,15 +344,18 @@ pub enum LossEvidence {
     ManyStreamsAtOnce,
     /// Both directions between two addresses miss packets at the same moments.
     BothDirectionsAtOnce,
+    /// All streams miss the same large share: the capture sees one packet of so many.
+    SampledCapture,
 }
 
 impl LossEvidence {
-    pub const ALL: [LossEvidence; 5] = [
+    pub const ALL: [LossEvidence; 6] = [
         LossEvidence::CaptureDrops,
         LossEvidence::ReceiverGotThem,
         LossEvidence::ReceiverLostThem,
         LossEvidence::ManyStreamsAtOnce,
         LossEvidence::BothDirectionsAtOnce,
+        LossEvidence::SampledCapture,
     ];
 
     pub fn name(self) -> &'static str {
@@ -361,13 +365,14 @@ impl LossEvidence {
             LossEvidence::ReceiverLostThem => "receiver_lost_them",
             LossEvidence::ManyStreamsAtOnce => "many_streams_at_once",
             LossEvidence::BothDirectionsAtOnce => "both_directions_at_once",
+            LossEvidence::SampledCapture => "sampled_capture",
         }
     }
 
     /// Where the loss is that it speaks for.
     pub fn source(self) -> LossSource {
         match self {
-            LossEvidence::CaptureDrops => LossSource::Capture,
+            LossEvidence::CaptureDrops | LossEvidence::SampledCapture => LossSource::Capture,
             LossEvidence::ReceiverLostThem => LossSource::Network,
             LossEvidence::ReceiverGotThem | LossEvidence::ManyStreamsAtOnce | LossEvidence::BothDirectionsAtOnce => {
                 LossSource::SuspectedCapture
@@ -514,8 +519,12 @@ pub struct Quality {
     /// Times the clock of the capture was set: back by more than a second, or forward.
     pub clock_steps: u32,
     pub timestamp_source: TimestampSource,
-    /// Resolution of capture times in nanoseconds: 1 or 1000.
+    /// Resolution of capture times in nanoseconds: that of the format, or the one that all times of an interval show.
     pub timestamp_resolution_ns: u32,
+    /// How far these times are wrong, at worst; `None` where too few hosts send to tell.
+    pub timestamps: Option<TimestampCheck>,
+    /// The capture sees one packet of so many, at worst; `None` where it sees all of them, as far as known.
+    pub sampled_one_of: Option<f32>,
     pub loss_source: LossSource,
     /// What speaks for it: the name of a [`LossEvidence`]; empty where nothing does and the network is taken for granted.
     #[serde(skip)]

@@ -18,6 +18,9 @@ pub const CODEC_WITHOUT_LOSS_ROBUSTNESS: &str = "codec_without_loss_robustness";
 /// Video, text, events: nothing the E-model speaks of.
 pub const NOT_AUDIO: &str = "not_audio";
 
+/// The capture sees one packet of several: nothing is known of loss.
+pub const SAMPLED_CAPTURE: &str = "sampled_capture";
+
 /// Half a second of 20 ms packets. Below that one lost packet is 4 % and more: the rating would be noise.
 pub const MIN_EXPECTED: u64 = 25;
 
@@ -163,6 +166,16 @@ pub fn bounds(numbers: &StreamNumbers, network: u64, media: &Media<'_>, ctx: &Mo
     };
     let listening = |n: &StreamNumbers| assess(n, media, ctx).lq;
     Some((listening(numbers)?, listening(&whole)?))
+}
+
+/// The numbers of a stream without late packets: where the times of packets are wrong they are not known.
+pub fn without_late(numbers: &StreamNumbers) -> StreamNumbers {
+    StreamNumbers {
+        discarded_adaptive: 0,
+        late: Default::default(),
+        lost_or_late: BurstGap::default(),
+        ..numbers.clone()
+    }
 }
 
 /// What codec, network loss, late packets and delay cost the same stream, in R points; the delay costs 0 where it

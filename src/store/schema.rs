@@ -151,6 +151,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../schemas/0021_loss_attribution.sql"),
         cluster_sql: include_str!("../../schemas/0021_loss_attribution.cluster.sql"),
     },
+    Migration {
+        version: 22,
+        name: "capture_condition",
+        sql: include_str!("../../schemas/0022_capture_condition.sql"),
+        cluster_sql: include_str!("../../schemas/0022_capture_condition.cluster.sql"),
+    },
 ];
 
 /// The step since which probes store sums of streams and calls.

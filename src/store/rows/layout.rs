@@ -381,6 +381,15 @@ mod tests {
             calls_refused: n.is_multiple_of(3).then_some(n),
             loss_floor_low_pct: None,
             loss_floor_high_pct: Some(n as f32),
+            blackout_ms: Some(n as u32),
+            timestamp_fault: names.concat(),
+            timestamp_error_ms: n.is_multiple_of(5).then_some(n as f32),
+            timestamp_granularity_ns: Some(n as u32),
+            clock_steps: None,
+            streams: Some(n as u32),
+            one_sided_streams: Some(n as u32),
+            mirror_copies: Some(n),
+            sampled_one_of: Some(n as f32),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{IntervalRow, RowId, StreamRow, Table, finite, millis, seconds, whole_millis};
 use crate::model::{
-    ClockSource, IntervalReport, Labels, LossAttribution, RPoints, StreamNumbers, StreamReport, mapped,
+    ClockSource, IntervalReport, Labels, LossAttribution, RPoints, StreamNumbers, StreamReport, TimestampCheck, mapped,
 };
 use crate::units::{DelayHistogram, HISTOGRAM_VERSION, Nanos, Timestamp};
 
@@ -168,6 +168,9 @@ impl StreamRow {
             network_lost: Some(stream.quality.loss.network),
             undecided_lost: Some(stream.quality.loss.undecided),
             lost_by_evidence: by_evidence(&stream.quality.loss),
+            timestamp_fault: timestamp_fault(stream.quality.timestamps),
+            timestamp_error_ms: timestamp_error(stream.quality.timestamps),
+            sampled_one_of: stream.quality.sampled_one_of,
         }
     }
 }
@@ -296,6 +299,9 @@ impl IntervalRow {
             network_lost: Some(interval.quality.loss.network),
             undecided_lost: Some(interval.quality.loss.undecided),
             lost_by_evidence: by_evidence(&interval.quality.loss),
+            timestamp_fault: timestamp_fault(interval.quality.timestamps),
+            timestamp_error_ms: timestamp_error(interval.quality.timestamps),
+            sampled_one_of: interval.quality.sampled_one_of,
         }
     }
 }
@@ -303,6 +309,16 @@ impl IntervalRow {
 /// Counts above 0 by name.
 pub(super) fn by_evidence(loss: &LossAttribution) -> Vec<(String, u64)> {
     loss.evidence().map(|(evidence, count)| (evidence.name().to_owned(), count)).collect()
+}
+
+/// Name of the fault; empty where it cannot be told.
+pub(super) fn timestamp_fault(check: Option<TimestampCheck>) -> String {
+    check.map_or("", |check| check.fault.name()).to_owned()
+}
+
+/// Milliseconds.
+pub(super) fn timestamp_error(check: Option<TimestampCheck>) -> Option<f32> {
+    finite(check.map(|check| check.error.as_millis_f64() as f32))
 }
 
 /// Jitter in milliseconds, `None` before the second packet.

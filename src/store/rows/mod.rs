@@ -297,6 +297,9 @@ impl CallRow {
             network_lost: Some(call.quality.loss.network),
             undecided_lost: Some(call.quality.loss.undecided),
             lost_by_evidence: media::by_evidence(&call.quality.loss),
+            timestamp_fault: media::timestamp_fault(call.quality.timestamps),
+            timestamp_error_ms: media::timestamp_error(call.quality.timestamps),
+            sampled_one_of: call.quality.sampled_one_of,
         }
     }
 }
@@ -422,6 +425,7 @@ impl CaptureRow {
     pub fn new(capture: &CaptureInterval, labels: &Labels, stored_at: Timestamp) -> CaptureRow {
         let mut id = RowId::new(Table::CaptureIntervals, labels);
         id.text(&capture.interface).time(capture.start);
+        let condition = &capture.condition;
         CaptureRow {
             stored_at: seconds(stored_at),
             probe: labels.probe.clone(),
@@ -440,8 +444,17 @@ impl CaptureRow {
             streams_refused: Some(capture.shedding.streams_refused),
             calls_shed: Some(capture.shedding.calls_shed),
             calls_refused: Some(capture.shedding.calls_refused),
-            loss_floor_low_pct: capture.loss_floor.map(|floor| 100.0 * floor.low),
-            loss_floor_high_pct: capture.loss_floor.map(|floor| 100.0 * floor.high),
+            loss_floor_low_pct: condition.loss_floor.map(|floor| 100.0 * floor.low),
+            loss_floor_high_pct: condition.loss_floor.map(|floor| 100.0 * floor.high),
+            blackout_ms: Some(whole_millis(condition.blackout)),
+            timestamp_fault: media::timestamp_fault(condition.timestamps),
+            timestamp_error_ms: media::timestamp_error(condition.timestamps),
+            timestamp_granularity_ns: condition.timestamp_granularity_ns,
+            clock_steps: Some(condition.clock_steps),
+            streams: Some(condition.streams),
+            one_sided_streams: Some(condition.one_sided_streams),
+            mirror_copies: Some(condition.copies),
+            sampled_one_of: condition.sampled_one_of,
         }
     }
 }

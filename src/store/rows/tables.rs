@@ -89,6 +89,10 @@ pub struct CallRow {
     pub network_lost: Option<u64>,
     pub undecided_lost: Option<u64>,
     pub lost_by_evidence: Vec<(String, u64)>,
+    /// `none`, `clumped` or `coarse`; empty where it cannot be told.
+    pub timestamp_fault: String,
+    pub timestamp_error_ms: Option<f32>,
+    pub sampled_one_of: Option<f32>,
 }
 
 /// A row of `streams`.
@@ -244,6 +248,10 @@ pub struct StreamRow {
     pub network_lost: Option<u64>,
     pub undecided_lost: Option<u64>,
     pub lost_by_evidence: Vec<(String, u64)>,
+    /// `none`, `clumped` or `coarse`; empty where it cannot be told.
+    pub timestamp_fault: String,
+    pub timestamp_error_ms: Option<f32>,
+    pub sampled_one_of: Option<f32>,
 }
 
 /// A row of `stream_intervals`.
@@ -361,6 +369,10 @@ pub struct IntervalRow {
     pub network_lost: Option<u64>,
     pub undecided_lost: Option<u64>,
     pub lost_by_evidence: Vec<(String, u64)>,
+    /// `none`, `clumped` or `coarse`; empty where it cannot be told.
+    pub timestamp_fault: String,
+    pub timestamp_error_ms: Option<f32>,
+    pub sampled_one_of: Option<f32>,
 }
 
 /// A row of `sip_messages`.
@@ -470,6 +482,15 @@ pub struct CaptureRow {
     pub calls_refused: Option<u64>,
     pub loss_floor_low_pct: Option<f32>,
     pub loss_floor_high_pct: Option<f32>,
+    pub blackout_ms: Option<u32>,
+    pub timestamp_fault: String,
+    pub timestamp_error_ms: Option<f32>,
+    pub timestamp_granularity_ns: Option<u32>,
+    pub clock_steps: Option<u32>,
+    pub streams: Option<u32>,
+    pub one_sided_streams: Option<u32>,
+    pub mirror_copies: Option<u64>,
+    pub sampled_one_of: Option<f32>,
 }
 
 /// A row of `alerts`.
