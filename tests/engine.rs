@@ -7,6 +7,8 @@ mod adaptive;
 mod buffer;
 #[path = "engine/bundle.rs"]
 mod bundle;
+#[path = "engine/capture_condition.rs"]
+mod capture_condition;
 #[path = "engine/capture_loss.rs"]
 mod capture_loss;
 #[path = "engine/flood.rs"]

@@ -787,7 +787,10 @@ impl From<&crate::model::CaptureInterval> for CaptureFact {
             start: interval.start,
             length: interval.length,
             frames: interval.frames,
-            missed: interval.dropped_ring + interval.dropped_interface + interval.dropped_queue,
+            missed: interval.dropped_ring
+                + interval.dropped_interface
+                + interval.dropped_queue
+                + interval.condition.unseen(interval.frames, interval.length),
             shed: interval.shedding.counts().iter().map(|(_, n)| n).sum(),
         }
     }

@@ -266,7 +266,7 @@ pub const MEASURES: &[Measure] = &[
         kind: Kind::Share,
         figure: Figure::CaptureLoss,
         samples: SampleUnit::Frames,
-        help: "share of frames that ring, interface or queue of the probe dropped",
+        help: "share of frames that ring, interface or queue of the probe dropped, or that a sampled or interrupted capture did not see",
     },
     Measure {
         name: "shed_count",

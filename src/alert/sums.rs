@@ -77,7 +77,7 @@ pub struct CaptureFact {
     pub start: Timestamp,
     pub length: Nanos,
     pub frames: u64,
-    /// Dropped by ring, interface and queue.
+    /// Dropped by ring, interface and queue; with an estimate of those that a sampled or interrupted capture did not see.
     pub missed: u64,
     /// Streams and calls that full tables ended early or refused.
     pub shed: u64,

@@ -278,6 +278,9 @@ impl From<CallRow> for CallJson {
             clock_steps: c.clock_steps.unwrap_or_default(),
             timestamp_source: known(c.timestamp_source),
             timestamp_resolution_ns: c.timestamp_resolution_ns.unwrap_or_default(),
+            timestamp_fault: known(c.timestamp_fault),
+            timestamp_error_ms: c.timestamp_error_ms,
+            sampled_one_of: c.sampled_one_of,
             loss_source: known(c.loss_source.clone()),
             loss_evidence: known(c.loss_evidence),
             loss_attribution: LossAttributionJson::new(

@@ -285,10 +285,20 @@ pub struct QualityJson {
     #[schema(required)]
     pub timestamp_source: Option<String>,
     pub timestamp_resolution_ns: u32,
+    /// What is wrong with these times: `none`, `clumped` (frames of all senders come in clumps) or `coarse`; null where it cannot be
+    /// told. See [the state of the capture](/docs/metrics#the-state-of-the-capture).
+    #[schema(required)]
+    pub timestamp_fault: Option<String>,
+    /// A time may be wrong by so many milliseconds; from 4 on delay variation and late packets are not judged.
+    #[schema(required)]
+    pub timestamp_error_ms: Option<f32>,
+    /// The capture sees one packet of so many; null where it sees all of them, as far as known.
+    #[schema(required)]
+    pub sampled_one_of: Option<f32>,
     #[schema(required)]
     pub loss_source: Option<String>,
-    /// `capture_drops`, `receiver_lost_them`, `receiver_got_them`, `many_streams_at_once`, `both_directions_at_once`;
-    /// null where nothing speaks either way. See [whose loss it is](/docs/metrics#whose-loss-it-is).
+    /// `capture_drops`, `receiver_lost_them`, `receiver_got_them`, `many_streams_at_once`, `both_directions_at_once`,
+    /// `sampled_capture`; null where nothing speaks either way. See [whose loss it is](/docs/metrics#whose-loss-it-is).
     #[schema(required)]
     pub loss_evidence: Option<String>,
     /// Null for rows stored before this was kept.
@@ -411,6 +421,12 @@ pub struct IntervalJson {
     timestamp_source: Option<String>,
     #[schema(required)]
     timestamp_resolution_ns: Option<u32>,
+    #[schema(required)]
+    timestamp_fault: Option<String>,
+    #[schema(required)]
+    timestamp_error_ms: Option<f32>,
+    #[schema(required)]
+    sampled_one_of: Option<f32>,
     #[schema(required)]
     loss_source: Option<String>,
     #[schema(required)]
@@ -557,6 +573,9 @@ impl From<StreamRow> for StreamJson {
                 clock_steps: s.clock_steps,
                 timestamp_source: known(s.timestamp_source),
                 timestamp_resolution_ns: s.timestamp_resolution_ns,
+                timestamp_fault: known(s.timestamp_fault),
+                timestamp_error_ms: s.timestamp_error_ms,
+                sampled_one_of: s.sampled_one_of,
                 loss_source: known(s.loss_source),
                 loss_evidence: known(s.loss_evidence),
                 loss_attribution: LossAttributionJson::new(
@@ -652,6 +671,9 @@ impl IntervalJson {
             clock_steps: i.clock_steps,
             timestamp_source: known(i.timestamp_source),
             timestamp_resolution_ns: i.timestamp_resolution_ns,
+            timestamp_fault: known(i.timestamp_fault),
+            timestamp_error_ms: i.timestamp_error_ms,
+            sampled_one_of: i.sampled_one_of,
             loss_evidence: known(i.loss_evidence),
             loss_attribution: LossAttributionJson::new(
                 (i.capture_lost, i.network_lost, i.undecided_lost),

@@ -189,6 +189,17 @@ pub struct LiveSnapshot {
     capture_drops: u64,
     /// Current calls whose class is poor or failed.
     calls_bad: u64,
+    /// What the capture itself does to the figures, as of the last interval, gravest first; empty where nothing is known.
+    capture_findings: Vec<CaptureFindingJson>,
+}
+
+/// One finding about the capture: see [the state of the capture](/docs/metrics#the-state-of-the-capture).
+#[derive(Serialize, ToSchema)]
+pub struct CaptureFindingJson {
+    /// `sampled`, `blackout`, `clumped`, `coarse`, `one_sided`, `loss` or `clock_steps`.
+    code: &'static str,
+    /// What the capture does, a sentence without its subject.
+    text: String,
 }
 
 /// Data of a `call` event.
@@ -221,6 +232,9 @@ impl From<Snapshot> for LiveSnapshot {
             frames_per_s: s.frames_per_s,
             capture_drops: s.capture_drops,
             calls_bad: s.calls_bad,
+            capture_findings: (s.condition.findings().into_iter())
+                .map(|(code, text)| CaptureFindingJson { code, text })
+                .collect(),
         }
     }
 }

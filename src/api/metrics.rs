@@ -2,7 +2,7 @@
 
 use super::AppState;
 use crate::live::{DelayTotals, LiveView, SpanTotals, TrunkLabel, TrunkTotals};
-use crate::model::{CallClass, CallState, DiagnosisCode};
+use crate::model::{CAPTURE_FINDINGS, CallClass, CallState, DiagnosisCode};
 use crate::units::{DelayHistogram, bucket_bounds_ns, span_bucket_bounds_ns, span_bucket_middle};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -120,6 +120,7 @@ fn as_prometheus_text(text: &str, counters: &[&str]) -> String {
 fn of_view(view: &LiveView) -> Vec<MetricFamily> {
     let now = view.snapshot();
     let totals = view.totals();
+    let findings: Vec<&str> = now.condition.findings().into_iter().map(|(code, _)| code).collect();
     let family = |name, help, samples| MetricFamily { name, help, samples };
     let frames = totals.outcomes.0.iter().map(|(o, n)| Sample::counter([("outcome", &o.name())], *n)).collect();
     let dropped = totals.dropped.iter().flat_map(|(interface, missed)| {
@@ -148,7 +149,30 @@ fn of_view(view: &LiveView) -> Vec<MetricFamily> {
         ),
         family("auscult_frames", "Frames by what became of them", frames),
         family("auscult_capture_dropped", "Frames the probe missed", dropped.collect()),
-        family("auscult_shedding", "Streams and calls that full tables ended early or refused", shed.to_vec()),
+        family(
+            "auscult_capture_finding",
+            "1 where the last interval had this finding about the capture",
+            CAPTURE_FINDINGS
+                .into_iter()
+                .map(|code| Sample::gauge([("finding", code)], f64::from(u8::from(findings.contains(&code)))))
+                .collect(),
+        ),
+        family(
+            "auscult_capture_blackout_seconds",
+            "Whole seconds without any frame while streams went on",
+            vec![Sample::counter([], (totals.blackout.0 / 1_000_000_000).unsigned_abs())],
+        ),
+        family(
+            "auscult_capture_clock_steps",
+            "Times the clock of the capture was set",
+            vec![Sample::counter([], totals.clock_steps)],
+        ),
+        family(
+            "auscult_capture_mirror_copies",
+            "RTP packets that the mirror copied",
+            vec![Sample::counter([], totals.mirror_copies)],
+        ),
+        family("auscult_sheddin", "Streams and calls that full tables ended early or refused", shed.to_vec()),
         family("auscult_calls", "Calls that are up", vec![Sample::gauge([], now.calls as f64)]),
         family(
             "auscult_calls_up_bad",

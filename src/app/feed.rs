@@ -13,7 +13,7 @@ use crate::capture::Timeline;
 use crate::capture::pace::{Pacer, SystemClock};
 use crate::engine::{Engine, Sink};
 use crate::groups::{Group, Groups};
-use crate::model::{Cut, Event, Labels, TimestampSource, TrunkMatch};
+use crate::model::{CaptureInterval, Cut, Event, Labels, TimestampSource, TrunkMatch};
 use crate::store::StoreSender;
 use crate::store::rows::Record;
 use crate::units::{Nanos, Timestamp};
@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tracing::{info, warn};
 
 #[cfg(feature = "live")]
 use super::live_source::{LiveSource, Seen};
@@ -140,6 +141,8 @@ struct Outlet {
     last_wait_ms: u32,
     /// There were facts since telemetry was told.
     news: bool,
+    /// Codes of the findings of the capture that were logged last.
+    findings: Vec<&'static str>,
     /// The store's writer has not got the labels yet.
     relabel: bool,
     /// Rules of alerts; a replay has its own times and none.
@@ -171,6 +174,7 @@ impl Feed {
                 waits: true,
                 last_wait_ms: 0,
                 news: false,
+                findings: Vec::new(),
                 relabel: false,
                 alerts: None,
             },
@@ -399,8 +403,8 @@ impl Sink for Outlet {
         self.live.publish(&event, trunk.name);
         let mut full = Vec::new();
         self.groups.event(&event, trunk, &mut |group| full.push(group));
-        if let (Some(alerts), Event::Capture(capture)) = (&self.alerts, &event) {
-            alerts.send(OwnedFact::Capture(CaptureFact::from(&**capture)));
+        if let Event::Capture(capture) = &event {
+            self.captured(capture);
         }
         if let Some(record) = Record::from_event(event) {
             self.hand_over(record);
@@ -412,6 +416,27 @@ impl Sink for Outlet {
 }
 
 impl Outlet {
+    /// An interval of the capture ended: what changed about it is logged once.
+    fn captured(&mut self, capture: &CaptureInterval) {
+        if let Some(alerts) = &self.alerts {
+            alerts.send(OwnedFact::Capture(CaptureFact::from(capture)));
+        }
+        // Counts are on the row of the first interface.
+        if capture.condition.streams == 0 {
+            return;
+        }
+        let findings = capture.condition.findings();
+        for (code, text) in findings.iter().filter(|(code, _)| !self.findings.contains(code)) {
+            warn!(finding = *code, "this capture {text}; `auscult doctor` says what to do");
+        }
+        // These happen at one moment and do not last.
+        let lasts = |code: &&&str| !matches!(**code, "blackout" | "clock_steps");
+        for code in self.findings.iter().filter(|old| !findings.iter().any(|(code, _)| code == *old)).filter(lasts) {
+            info!(finding = *code, "the capture has this finding no more");
+        }
+        self.findings = findings.into_iter().map(|(code, _)| code).collect();
+    }
+
     #[cold]
     fn hand_over_groups(&mut self, groups: Vec<Group>) {
         self.telemetry.grouped_as_other(self.groups.in_other());

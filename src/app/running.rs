@@ -171,6 +171,13 @@ fn told(at: SocketAddr, samples: &[Sample], limits: &Limits) -> Vec<Line> {
         let what = s.label("what");
         lose("full table".to_owned(), format!("{} {}", s.value, what.replace('_', " ")), &shed(what, limits));
     }
+    for s in all("auscult_capture_finding").filter(|s| s.value > 0.0) {
+        let code = s.label("finding");
+        lose("capture".to_owned(), format!("{code} in the last interval"), finding(code));
+    }
+    for s in all("auscult_capture_blackout_seconds_total").filter(|s| s.value > 0.0) {
+        lose("capture".to_owned(), format!("interrupted for {} s in all", s.value), finding("blackout"));
+    }
     let mut reasons: Vec<&str> = all("auscult_store_dropped_rows_total").map(|s| s.label("reason")).collect();
     reasons.sort_unstable();
     reasons.dedup();
@@ -186,6 +193,27 @@ fn told(at: SocketAddr, samples: &[Sample], limits: &Limits) -> Vec<Line> {
         lines.push(("losses".to_owned(), Found::Good("none since it was started".to_owned())));
     }
     lines
+}
+
+/// What to do about a finding of the capture.
+fn finding(code: &str) -> &'static str {
+    match code {
+        "sampled" => {
+            "the mirror sends one packet of several; turn sampling off, or give the mirror session a port that is fast enough"
+        }
+        "blackout" => "nothing came while streams went on; look at the mirror session and the link to the probe",
+        "clumped" => {
+            "a mirror, tunnel or virtual switch holds frames back; take a tap, or a port with hardware time stamps \
+             (capture.timestamps)"
+        }
+        "coarse" => "what wrote the capture has a coarse clock; delay variation below its step can not be seen",
+        "one_sided" => {
+            "mirror both directions of the ports (rx and tx), or add the other side's interface (capture.interfaces)"
+        }
+        "loss" => "the mirror port drops packets one by one; mirror less to it, or give it a faster port",
+        "clock_steps" => "the clock was set; let NTP or PTP slew it",
+        _ => "see docs/metrics.md, the state of the capture",
+    }
 }
 
 fn missed(place: &str) -> &'static str {
@@ -277,6 +305,9 @@ mod tests {
             "auscult_panics_total 0\n",
             "auscult_shedding_total{what=\"streams_refused\"} 7\n",
             "auscult_shedding_total{what=\"calls_shed\"} 0\n",
+            "auscult_capture_finding{finding=\"sampled\"} 1\n",
+            "auscult_capture_finding{finding=\"loss\"} 0\n",
+            "auscult_capture_blackout_seconds_total 6\n",
             "auscult_store_dropped_rows_total{table=\"calls\",reason=\"refused\"} 1\n",
             "auscult_store_dropped_rows_total{table=\"streams\",reason=\"refused\"} 2\n",
             "auscult_store_dropped_rows_total{table=\"calls\",reason=\"queue_full\"} 0\n",
@@ -287,6 +318,8 @@ mod tests {
             ("eth2 interface", "20 frames missed (2.00 % of all): ", "ethtool -G"),
             ("frames refused", "4 by time out of range: ", "capture.timestamps"),
             ("full table", "7 streams refused: ", "limits.streams"),
+            ("capture", "sampled in the last interval: ", "turn sampling off"),
+            ("capture", "interrupted for 6 s in all: ", "mirror session"),
             ("store", "rows given up, 1 of calls, 2 of streams: ", "dead_letter"),
         ];
         assert_eq!(found.len(), 1 + expected.len(), "{found:?}");

@@ -10,7 +10,9 @@ pub use totals::{DelayTotals, Totals};
 pub use trunks::{SpanTotals, TrunkLabel, TrunkMinute, TrunkSince, TrunkTotals};
 
 use crate::groups::Group;
-use crate::model::{CallClass, CallRecord, CallState, Event, Limits, RunningCall, RunningStream, StreamId};
+use crate::model::{
+    CallClass, CallRecord, CallState, CaptureCondition, Event, Limits, RunningCall, RunningStream, StreamId,
+};
 use crate::units::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -42,6 +44,8 @@ pub struct Snapshot {
     pub capture_drops: u64,
     /// Current calls whose class is poor or failed.
     pub calls_bad: u64,
+    /// Of the last interval.
+    pub condition: CaptureCondition,
 }
 
 /// The fold. One per process, behind one lock: events that reach it are per call and interval, not per packet.
@@ -55,6 +59,8 @@ pub struct LiveView {
     /// Names of trunks that calls share.
     trunks: BTreeSet<Arc<str>>,
     frame_rates: BTreeMap<String, f64>,
+    /// Of the newest interval, and when it began.
+    condition: (Timestamp, CaptureCondition),
     totals: Totals,
     of_trunks: TrunkTotals,
     max_calls: usize,
@@ -76,6 +82,7 @@ impl LiveView {
             bad: BTreeSet::new(),
             trunks: BTreeSet::new(),
             frame_rates: BTreeMap::new(),
+            condition: Default::default(),
             totals: Totals::default(),
             of_trunks: TrunkTotals::default(),
             max_calls: limits.calls,
@@ -132,6 +139,10 @@ impl LiveView {
             Event::Capture(capture) => {
                 self.see(capture.start + capture.length);
                 self.of_trunks.advance(capture.start);
+                match &mut self.condition {
+                    (start, condition) if *start == capture.start => condition.merge(&capture.condition),
+                    newest => *newest = (capture.start, capture.condition),
+                }
                 let known = self.frame_rates.contains_key(&capture.interface);
                 if capture.length.0 > 0 && (known || self.frame_rates.len() < MAX_INTERFACES) {
                     let rate = capture.frames as f64 / capture.length.as_secs_f64();
@@ -150,6 +161,7 @@ impl LiveView {
             frames_per_s: (!self.frame_rates.is_empty()).then(|| self.frame_rates.values().sum()),
             capture_drops: self.totals.capture_drops(),
             calls_bad: self.bad.len() as u64,
+            condition: self.condition.1,
         }
     }
 
@@ -297,6 +309,7 @@ mod tests {
     fn frame_rate_is_that_of_the_last_interval_of_each_interface() {
         let mut view = LiveView::new(&Limits::default());
         assert_eq!(view.snapshot().frames_per_s, None);
+        let sampled = CaptureCondition { sampled_one_of: Some(2.0), ..CaptureCondition::default() };
         for (interface, frames, dropped_ring) in [("eth0", 1000, 0), ("eth1", 500, 3), ("eth0", 2000, 4)] {
             view.apply(
                 &Event::Capture(Box::new(CaptureInterval {
@@ -304,6 +317,7 @@ mod tests {
                     interface: interface.to_owned(),
                     frames,
                     dropped_ring,
+                    condition: if frames == 500 { sampled } else { CaptureCondition::default() },
                     ..CaptureInterval::default()
                 })),
                 "",
@@ -311,5 +325,6 @@ mod tests {
         }
         let now = view.snapshot();
         assert_eq!((now.frames_per_s, now.capture_drops), (Some(250.0), 7));
+        assert_eq!(now.condition, sampled, "of all interfaces of the interval");
     }
 }

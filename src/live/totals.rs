@@ -2,7 +2,7 @@
 
 use crate::model::{Event, IntervalReport, OutcomeCounts, Shedding};
 use crate::quality::codecs::listed_name;
-use crate::units::{BUCKETS, DelayHistogram};
+use crate::units::{BUCKETS, DelayHistogram, Nanos};
 use std::collections::BTreeMap;
 
 /// Trunk and interface names are the operator's: beyond this many the rest is counted as `other`.
@@ -53,6 +53,11 @@ pub struct Totals {
     /// Calls and streams left out of the live view because it was full.
     pub not_shown: u64,
     pub shedding: Shedding,
+    /// Time without any frame while streams went on.
+    pub blackout: Nanos,
+    /// Times the clock of the capture was set.
+    pub clock_steps: u64,
+    pub mirror_copies: u64,
 }
 
 impl Totals {
@@ -72,6 +77,9 @@ impl Totals {
             Event::Capture(capture) => {
                 self.outcomes.merge(&capture.outcomes);
                 self.shedding.merge(&capture.shedding);
+                self.blackout = self.blackout + capture.condition.blackout;
+                self.clock_steps += u64::from(capture.condition.clock_steps);
+                self.mirror_copies += capture.condition.copies;
                 let interface = bounded(&capture.interface, MAX_INTERFACES, self.dropped.keys().map(String::as_str));
                 let dropped = self.dropped.entry(interface).or_default();
                 let missed = [capture.dropped_ring, capture.dropped_interface, capture.dropped_queue];

@@ -65,7 +65,21 @@ const ENOUGH_STREAMS: u32 = 8;
 /// Loss by the capture that is worth a finding: a share that moves MOS.
 const LOSS_WORTH: f32 = 0.001;
 
+/// Codes of [`CaptureCondition::findings`].
+pub const CAPTURE_FINDINGS: [&str; 7] =
+    ["sampled", "blackout", "clumped", "coarse", "one_sided", "loss", "clock_steps"];
+
 impl CaptureCondition {
+    /// Frames of an interval that passed unseen while `frames` were seen, besides those that drop counters have: those that were
+    /// not sampled, and those of the time of a blackout at the rate of the rest.
+    pub fn unseen(&self, frames: u64, length: Nanos) -> u64 {
+        let seen = frames as f64;
+        let sampled = self.sampled_one_of.map_or(0.0, |one_of| seen * f64::from((one_of - 1.0).max(0.0)));
+        let dark = self.blackout.min(length);
+        let light = (length - dark).max(Nanos::from_millis(1));
+        (sampled + seen * dark.0 as f64 / light.0 as f64) as u64
+    }
+
     /// Adds a later interval: counts add up, of states the worst stays.
     pub fn merge(&mut self, later: &CaptureCondition) {
         let greater = |a: Option<f32>, b: Option<f32>| a.into_iter().chain(b).reduce(f32::max);
@@ -121,7 +135,7 @@ impl CaptureCondition {
             let text = format!("sees one direction of {one} of {all} streams: media that is not seen says nothing");
             found.push(("one_sided", text));
         }
-        if let Some(floor) = self.loss_floor.filter(|floor| floor.low >= LOSS_WORTH) {
+        if let Some(floor) = self.loss_floor.filter(|floor| floor.low >= LOSS_WORTH && self.sampled_one_of.is_none()) {
             let (low, high) = (100.0 * floor.low, 100.0 * floor.high);
             found.push(("loss", format!("may lose {low:.2} to {high:.2} % of all packets, one by one")));
         }
@@ -191,7 +205,9 @@ mod tests {
     use super::*;
 
     fn codes(condition: &CaptureCondition) -> Vec<&'static str> {
-        condition.findings().into_iter().map(|(code, _)| code).collect()
+        let codes: Vec<&str> = condition.findings().into_iter().map(|(code, _)| code).collect();
+        assert!(codes.iter().all(|code| CAPTURE_FINDINGS.contains(code)));
+        codes
     }
 
     #[test]
@@ -208,6 +224,17 @@ mod tests {
         assert_eq!(codes(&clean), Vec::<&str>::new());
         let few = CaptureCondition { streams: 7, one_sided_streams: 7, ..clean };
         assert_eq!(codes(&few), Vec::<&str>::new(), "too few streams");
+    }
+
+    #[test]
+    fn frames_that_passed_unseen_are_estimated() {
+        let interval = Nanos::from_secs(10);
+        assert_eq!(CaptureCondition::default().unseen(1_000, interval), 0);
+        let sampled = CaptureCondition { sampled_one_of: Some(4.0), ..CaptureCondition::default() };
+        assert_eq!(sampled.unseen(1_000, interval), 3_000);
+        let dark = |s| CaptureCondition { blackout: Nanos::from_secs(s), ..CaptureCondition::default() };
+        assert_eq!(dark(6).unseen(400, interval), 600);
+        assert!(dark(3_600).unseen(1, interval) > 0, "a blackout of several intervals");
     }
 
     #[test]
@@ -231,7 +258,9 @@ mod tests {
             ..CaptureCondition::default()
         });
         assert_eq!((all.timestamps, all.timestamp_granularity_ns), (Some(clumped), Some(1)));
-        assert_eq!(codes(&all), ["sampled", "blackout", "clumped", "one_sided", "loss", "clock_steps"]);
+        assert_eq!(codes(&all), ["sampled", "blackout", "clumped", "one_sided", "clock_steps"]);
+        all.sampled_one_of = None;
+        assert_eq!(codes(&all), ["blackout", "clumped", "one_sided", "loss", "clock_steps"]);
         let coarse = TimestampCheck { fault: TimestampFault::Coarse, error: Nanos::from_millis(1) };
         let coarse = CaptureCondition { timestamps: Some(coarse), ..CaptureCondition::default() };
         assert_eq!(coarse.findings(), [("coarse", "has coarse times, wrong by up to 1.0 ms".to_owned())]);

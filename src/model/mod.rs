@@ -20,7 +20,7 @@ pub use alert::AlertRecord;
 pub use call::{
     CallRecord, CallState, Cut, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips, UndeliveredRequest,
 };
-pub use capture::{CaptureCondition, CaptureInterval, LossFloor, TimestampCheck, TimestampFault};
+pub use capture::{CAPTURE_FINDINGS, CaptureCondition, CaptureInterval, LossFloor, TimestampCheck, TimestampFault};
 pub use class::{CallClass, FAIR_MOS, GOOD_MOS, is_a_persons_outcome};
 pub use groups::{
     CallFigures, CallGroup, DISSATISFIED_MOS, GroupPart, GroupTrunk, MediaFigures, MediaGroup, OTHER, Presence,

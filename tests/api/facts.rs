@@ -64,6 +64,7 @@ async fn facts_read_back_as_they_were_stated() {
         json!({
             "capture_drops": 3, "duplicates_removed": 7, "one_sided": true, "snap_cut": true, "started_mid_call": true,
             "shed": true, "clock_steps": 1, "timestamp_source": "adapter", "timestamp_resolution_ns": 1000,
+            "timestamp_fault": "clumped", "timestamp_error_ms": 2.5, "sampled_one_of": 4.5,
             "loss_source": "network", "loss_evidence": "many_streams_at_once",
             "loss_attribution": {"capture": 3, "network": 1, "undecided": 2,
                 "evidence": {"many_streams_at_once": 3, "receiver_lost_them": 1}},
@@ -129,6 +130,11 @@ async fn facts_read_back_as_they_were_stated() {
     expect("/intervals/000000000000000b/0/started_mid_call", json!(true));
     expect("/intervals/000000000000000b/0/timestamp_source", json!("adapter"));
     expect("/intervals/000000000000000b/0/timestamp_resolution_ns", json!(1000));
+    for row in ["/streams/0/quality", "/intervals/000000000000000b/0"] {
+        expect(&format!("{row}/timestamp_fault"), json!("clumped"));
+        expect(&format!("{row}/timestamp_error_ms"), json!(2.5));
+        expect(&format!("{row}/sampled_one_of"), json!(4.5));
+    }
     expect("/intervals/000000000000000b/0/loss_evidence", json!("many_streams_at_once"));
     for (path, histogram) in
         [("/streams/0", &stream.numbers.pdv), ("/intervals/000000000000000b/0", &interval.numbers.pdv)]

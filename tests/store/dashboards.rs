@@ -226,9 +226,11 @@ async fn fill(store: &Store, history: &History) {
     for statement in [
         format!(
             "INSERT INTO capture_intervals (stored_at, probe, site, start_at, length_ms, interface, frames, bytes, dropped_ring, \
-             outcomes, row_id, streams_shed, streams_refused, calls_shed, calls_refused) SELECT toDateTime({from} + 10 * number + 11), \
+             outcomes, row_id, streams_shed, streams_refused, calls_shed, calls_refused, blackout_ms, timestamp_fault, \
+             timestamp_error_ms, clock_steps, streams, one_sided_streams, mirror_copies, sampled_one_of, loss_floor_low_pct) SELECT toDateTime({from} + 10 * number + 11), \
              'probe-north', 'north', toDateTime({from} + 10 * number), 10000, 'eth0', 9000, 1000000, number % 50 = 0, \
-             map('media', 8000, 'sip', 1000), number, 0, 0, 0, 0 FROM numbers(8640)"
+             map('media', 8000, 'sip', 1000), number, 0, 0, 0, 0, if(number = 99, 1200, 0), 'clumped', 5.5, number = 7, 40, 3, 9, \
+             if(number = 8, 2, NULL), 0.1 FROM numbers(8640)"
         ),
         format!(
             "INSERT INTO sip_messages (stored_at, probe, at, call_uid, method, status, reason, src_ip, dst_ip, row_id) SELECT \

@@ -182,7 +182,9 @@ fn quality() -> Quality {
         timestamp_resolution_ns: 1000,
         loss_source: LossSource::SuspectedCapture,
         loss_evidence: "many_streams_at_once",
-        loss: LossAttribution { capture: 3, network: 1, undecided: 2, by_evidence: [0, 0, 1, 3, 0] },
+        loss: LossAttribution { capture: 3, network: 1, undecided: 2, by_evidence: [0, 0, 1, 3, 0, 0] },
+        timestamps: Some(TimestampCheck { fault: TimestampFault::Clumped, error: Nanos::from_micros(2_500) }),
+        sampled_one_of: Some(4.5),
     }
 }
 
@@ -352,7 +354,17 @@ pub fn capture(start_s: i64) -> CaptureInterval {
         dropped_queue: 3,
         outcomes,
         shedding: Shedding { streams_shed: 4, streams_refused: 5, calls_shed: 6, calls_refused: 7 },
-        loss_floor: Some(LossFloor { low: 0.001, high: 0.02 }),
+        condition: CaptureCondition {
+            loss_floor: Some(LossFloor { low: 0.001, high: 0.02 }),
+            blackout: Nanos::from_millis(1_250),
+            timestamps: Some(TimestampCheck { fault: TimestampFault::Coarse, error: Nanos::from_millis(10) }),
+            timestamp_granularity_ns: Some(10_000_000),
+            clock_steps: 2,
+            streams: 40,
+            one_sided_streams: 30,
+            copies: 12,
+            sampled_one_of: Some(2.5),
+        },
     }
 }
 

@@ -99,7 +99,7 @@ function makeCall(random, index, startMs, endMs) {
     loss_source: kind === "capture" ? "capture" : streams.some((s) => s.lost > 0) ? "network" : "none",
     quality: {
       capture_drops: most(streams.map((s) => s.quality.capture_drops)) ?? 0, duplicates_removed: streams.reduce((n, s) => n + s.quality.duplicates_removed, 0),
-      one_sided: streams.length === 1, snap_cut: false, started_mid_call: false, shed: false, clock_steps: 0, timestamp_source: "kernel", timestamp_resolution_ns: 1000,
+      one_sided: streams.length === 1, snap_cut: false, started_mid_call: false, shed: false, clock_steps: 0, timestamp_source: "kernel", timestamp_resolution_ns: 1000, timestamp_fault: "none", timestamp_error_ms: 0, sampled_one_of: null,
       loss_source: kind === "capture" ? "capture" : streams.some((s) => s.lost > 0) ? "network" : "none", loss_evidence: streams.map((s) => s.quality.loss_evidence).find((e) => e !== null) ?? null,
       loss_attribution: attribution(streams.reduce((n, s) => n + s.lost, 0), streams.map((s) => s.quality.loss_evidence).find((e) => e !== null) ?? null),
     },
@@ -159,7 +159,7 @@ function makeStream({ random, hex, id, callId, src, dst, codec, from, to, impair
       loss_runs: runs, late_pct: Object.fromEntries(LATE_BUFFERS.map((buffer) => [buffer, late({ p50, p95, p99, max }, buffer)])), digits: 0, talkspurts: 1, silence_ms: 0,
       r_budget: length < 1000 ? null : budgetOf(BEST_R[scale], ie, r, (100 * lost) / expected, effective - (100 * lost) / expected), mos_bounds: impaired === "capture" && lost > 0 ? [mos, 4.4] : null,
       mos_model: MODELS[scale], ie, bpl, burst_ratio: run > 3 ? 2.2 : 1, effective_loss_pct: effective, codec_status: codec === "opus" ? "estimate" : "standard", delay_source: null, delay_ms: null, jitter_buffer: "adaptive", jitter_buffer_ms: 60, mos_beyond_model: run > 3 && effective >= 2,
-      one_sided: oneSided, snap_cut: false, started_mid_call: false, clock_steps: 0, timestamp_source: "kernel", timestamp_resolution_ns: 1000, loss_evidence: evidence, loss_attribution: attribution(lost, evidence),
+      one_sided: oneSided, snap_cut: false, started_mid_call: false, clock_steps: 0, timestamp_source: "kernel", timestamp_resolution_ns: 1000, timestamp_fault: "none", timestamp_error_ms: 0, sampled_one_of: null, loss_evidence: evidence, loss_attribution: attribution(lost, evidence),
       start_at: iso(start), length_ms: Math.round(length), packets: expected - lost, unique: expected - lost, expected, lost, longest_loss_run: run,
       reordered: impaired === "reorder" ? Math.round(expected * 0.03) : 0, reorder_extent: impaired === "reorder" ? 4 : 0, duplicates_probe: 0, duplicates_network: 0, restarts: 0,
       jitter_ms: { last: jitter * 0.9, mean: jitter, max: jitter * 1.5 }, delay_variation_ms: { p50, p95, p99, p999: p99 + (max - p99) * 0.6, max }, max_gap_ms: 20 + run * 20 + max, drift_ppm: null,
@@ -190,7 +190,7 @@ function makeStream({ random, hex, id, callId, src, dst, codec, from, to, impair
     max_gap_ms: most(rows.map((r) => r.max_gap_ms)), drift_ppm: to - from > 30_000 ? (random() - 0.5) * 60 : null, dscp: random() < 0.8 ? 46 : 0, dscp_changes: 0, ttl_min: 61, ttl_max: 61, vlan: 210, tunnel: null,
     rtt_ms: null, r: whole,
     mos: { lq: whole === null ? null : mosOf((whole / SCALE_TOP[scale]) * 100), cq: null, scale: whole === null ? null : scale, worst_interval: rated.length === 0 ? null : Math.min(...rated.map((r) => r.mos_lq)), worst_minute: rated.length === 0 ? null : mean(rated, (r) => r.mos_lq), worst_minute_at: rated.length === 0 ? null : rated[0].start_at, bounds, model: whole === null ? null : MODELS[scale], delay_ms: null, jitter_buffer: "adaptive", jitter_buffer_ms: 60, beyond_model: whole === null ? null : false, null_reason: whole === null ? "too_few_packets" : null, ie, bpl, burst_ratio: impaired === "bursty" ? 2.2 : 1, effective_loss_pct: expected > 0 ? (100 * lost) / expected : null, codec_status: codec === "opus" ? "estimate" : "standard", delay_source: null },
-    quality: { capture_drops: impaired === "capture" ? 41 : 0, duplicates_removed: 0, one_sided: oneSided, snap_cut: false, started_mid_call: false, shed: false, clock_steps: 0, timestamp_source: "kernel", timestamp_resolution_ns: 1000, loss_evidence: lost === 0 ? null : impaired === "capture" ? "capture_drops" : impaired === "bursty" ? "receiver_lost_them" : null, loss_attribution: attribution(lost, impaired === "capture" ? "capture_drops" : impaired === "bursty" ? "receiver_lost_them" : null), loss_source: lost === 0 ? "none" : impaired === "capture" ? "capture" : "network" },
+    quality: { capture_drops: impaired === "capture" ? 41 : 0, duplicates_removed: 0, one_sided: oneSided, snap_cut: false, started_mid_call: false, shed: false, clock_steps: 0, timestamp_source: "kernel", timestamp_resolution_ns: 1000, timestamp_fault: "none", timestamp_error_ms: 0, sampled_one_of: null, loss_evidence: lost === 0 ? null : impaired === "capture" ? "capture_drops" : impaired === "bursty" ? "receiver_lost_them" : null, loss_attribution: attribution(lost, impaired === "capture" ? "capture_drops" : impaired === "bursty" ? "receiver_lost_them" : null), loss_source: lost === 0 ? "none" : impaired === "capture" ? "capture" : "network" },
     probe: "span-1", site, trunk,
   };
   row.quality.duplicates_removed = row.duplicates_probe;

@@ -6,7 +6,7 @@ import { API, alerts as loadAlerts } from "./api";
 import { count, number, plural } from "./format";
 import { setTheme, type Theme, useLoad, useTheme } from "./hooks";
 import type { LiveCall, LiveSnapshot } from "./types";
-import { ACTIVE } from "./words";
+import { ACTIVE, captureFinding } from "./words";
 
 type LiveState = "connecting" | "open" | "lost";
 
@@ -173,6 +173,14 @@ function LiveStrip() {
       <span class="volume">
         <b>{count(snapshot.frames_per_s)}</b> frames/s
       </span>
+      {snapshot.capture_findings.length > 0 && (
+        <span class="drops" role="status" title={snapshot.capture_findings.map(({ text }) => `This capture ${text}.`).join("\n")}>
+          <svg width="13" height="13" viewBox="0 0 14 14" aria-hidden="true">
+            <path d="M7 1L13.6 12.8H0.4z" />
+          </svg>
+          <a href="/docs/metrics#the-state-of-the-capture">capture: {snapshot.capture_findings.map(({ code }) => captureFinding(code)).join(", ")}</a>
+        </span>
+      )}
       {snapshot.capture_drops > 0 ? (
         <span class="drops" role="status" title="The probe itself missed frames. Loss seen meanwhile may be the probe's, not the network's.">
           <svg width="13" height="13" viewBox="0 0 14 14" aria-hidden="true">

@@ -228,6 +228,10 @@ export interface MeasurementQuality {
   /** `capture_file`, `kernel` or `adapter`. */
   timestamp_source: string | null;
   timestamp_resolution_ns: number | null;
+  /** `none`, `clumped` or `coarse`; null where it cannot be told. */
+  timestamp_fault: string | null;
+  timestamp_error_ms: number | null;
+  sampled_one_of: number | null;
   loss_source: string | null;
   loss_evidence: string | null;
   loss_attribution: LossAttribution | null;
@@ -448,6 +452,8 @@ export interface LiveSnapshot {
   frames_per_s: number | null;
   capture_drops: number;
   calls_bad: number;
+  /** What the capture itself does to the figures, as of the last interval. */
+  capture_findings: { code: string; text: string }[];
 }
 
 export interface LiveCall {

@@ -1,7 +1,7 @@
 // Codes of the API in the words of a NOC engineer.
 
 import { mos, number, percent, plural } from "./format";
-import type { CallClass, CallDetail, CallRow, LossAttribution, RemoteView, StreamRow } from "./types";
+import type { CallClass, CallDetail, CallRow, LossAttribution, MeasurementQuality, RemoteView, StreamRow } from "./types";
 
 const DIAGNOSES: Record<string, { title: string; hint: string }> = {
   setup_failed: { title: "Setup refused", hint: "A final answer of 300 or above ended the attempt." },
@@ -136,6 +136,7 @@ const LOSS_EVIDENCE: Record<string, string> = {
   receiver_got_them: "the receiver reports most of what the probe missed as received",
   many_streams_at_once: "gaps of streams with no host in common begin together",
   both_directions_at_once: "both directions miss packets at the same moments",
+  sampled_capture: "all streams miss the same large share: the capture sees one packet of several",
 };
 
 /** Whose loss it is and what speaks for it. */
@@ -184,7 +185,7 @@ function blameAssumed(lost: number, { loss_source, loss_evidence }: StreamRow["q
 /** How much a direction's figures hold: `ok` also where all that is missing spoils none of them. */
 export function trustOf(stream: StreamRow): "ok" | "care" | "doubt" {
   const { quality } = stream;
-  if (quality.capture_drops > 0 || captureBlamed(quality.loss_source)) return "doubt";
+  if (quality.capture_drops > 0 || quality.sampled_one_of !== null || captureBlamed(quality.loss_source)) return "doubt";
   return missing({ ...stream, quality: { ...quality, snap_cut: false } }).length > 0 ? "care" : "ok";
 }
 
@@ -192,11 +193,14 @@ export function trustOf(stream: StreamRow): "ok" | "care" | "doubt" {
 export function missing({ lost, quality, clock_source }: StreamRow): string[] {
   const { capture_drops, started_mid_call, shed, one_sided, snap_cut, clock_steps } = quality;
   const captured = quality.loss_attribution?.capture ?? 0;
+  const error = timesWrongBy(quality);
   return [
+    quality.sampled_one_of !== null && `most packets: the capture sees one of ${number(quality.sampled_one_of)}, so loss and MOS are unknown`,
     blameAssumed(lost, quality) && "a word for or against the network: that the loss is its own is the assumption",
     capture_drops > 0 && `${plural(capture_drops, "frame")} that the probe dropped meanwhile: loss may be its own`,
     capture_drops === 0 &&
       captured > 0 &&
+      quality.sampled_one_of === null &&
       `${plural(captured, "packet")} that the capture lost: they are in the loss and the MOS, the bounds leave them out`,
     started_mid_call && "the start: the first packet seen was not the first of the call",
     shed && "the end: the table of streams was full, and this one made room",
@@ -204,9 +208,33 @@ export function missing({ lost, quality, clock_source }: StreamRow): string[] {
     clock_source === "wire" && "the clock rate of SDP: timestamps refute it, figures use theirs",
     clock_source === "inferred" && "the clock rate: inferred from timestamps, not told by SDP",
     clock_source === null && "the clock rate: without it there is no jitter and no delay variation",
+    error !== null && `exact capture times: ${error}`,
     clock_steps > 0 && `steady capture times: ${plural(clock_steps, "clock step")}`,
     snap_cut && "the ends of packets, cut by the snap length: figures come from headers and are whole",
   ].filter((text): text is string => text !== false);
+}
+
+/** How the times of a row are wrong; null where they are not, as far as known. */
+export function timesWrongBy({ timestamp_fault, timestamp_error_ms }: MeasurementQuality): string | null {
+  if (timestamp_error_ms === null || (timestamp_fault !== "clumped" && timestamp_fault !== "coarse")) return null;
+  const what = timestamp_fault === "clumped" ? "frames come in clumps" : "the clock of the capture is coarse";
+  const judged = timestamp_error_ms < 4 ? "" : "; delay variation and late packets are not judged";
+  return `${what}, times are wrong by up to ${timestamp_error_ms.toFixed(1)} ms${judged}`;
+}
+
+const CAPTURE_FINDINGS: Record<string, string> = {
+  sampled: "sampled",
+  blackout: "interrupted",
+  clumped: "clumped times",
+  coarse: "coarse times",
+  one_sided: "one direction only",
+  loss: "loses packets",
+  clock_steps: "clock was set",
+};
+
+/** What the capture itself does to the figures, in a word or two. */
+export function captureFinding(code: string): string {
+  return CAPTURE_FINDINGS[code] ?? sentence(code).toLowerCase();
 }
 
 /** On which side of the probe a direction's packets were lost, by its receiver's reports. */
@@ -244,6 +272,7 @@ const NULL_REASONS: Record<string, string> = {
   not_audio: "not audio",
   unknown_codec: "nobody published figures for this codec",
   too_few_packets: "fewer than 25 packets, one lost packet would decide it",
+  sampled_capture: "the capture sees one packet of several, so nothing is known of loss",
   codec_without_loss_robustness: "packets were lost or late, and nobody published how this codec bears that",
 };
 

@@ -134,6 +134,9 @@ pub struct CallRow {
     pub network_lost: Option<u64>,
     pub undecided_lost: Option<u64>,
     pub lost_by_evidence: Vec<(String, u64)>,
+    pub timestamp_fault: String,
+    pub timestamp_error_ms: Option<f32>,
+    pub sampled_one_of: Option<f32>,
     /// [`crate::model::CallClass::name`].
     pub class: String,
     /// 0..=1000, what [`CallSort::Worst`] sorts by.
@@ -159,7 +162,7 @@ pub(super) const CALL_COLUMNS: &str = concat!(
      sip_rtt_toward_caller_samples, sip_rtt_toward_caller_min_ms, sip_rtt_toward_caller_max_ms, \
      sip_rtt_toward_callee_samples, sip_rtt_toward_callee_min_ms, sip_rtt_toward_callee_max_ms, \
      capture_drops, duplicates_removed, one_sided, snap_cut, clock_steps, timestamp_source, \
-     timestamp_resolution_ns, loss_evidence, capture_lost, network_lost, undecided_lost, lost_by_evidence, ",
+     timestamp_resolution_ns, loss_evidence, capture_lost, network_lost, undecided_lost, lost_by_evidence, timestamp_fault, timestamp_error_ms, sampled_one_of, ",
     "class, toInt64(badness) AS badness, toInt64(ifNull(duration_ms * 1000, -1)) AS duration_us, \
      toInt64(ifNull(-round(mos_worst * 1000), -10000)) AS mos_key, toInt64(ifNull(round(pdv_p95_worst_ms * 1000), -1)) AS variation_key, \
      toInt64(ifNull(round(loss_pct_worst * 1000), -1)) AS loss_key"

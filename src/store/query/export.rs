@@ -97,7 +97,7 @@ macro_rules! call_columns {
             $text!("release_reason"), ", transport, ",
             address!("signalling_src_ip", "signalling_src_port", "signalling_src"), ", ",
             address!("signalling_dst_ip", "signalling_dst_port", "signalling_dst"),
-            ", mos_worst, mos_scale, mos_worst_minute_at, pdv_p95_worst_ms, loss_pct_worst, loss_source, capture_lost, network_lost, undecided_lost, one_sided, capture_drops, \
+            ", mos_worst, mos_scale, mos_worst_minute_at, pdv_p95_worst_ms, loss_pct_worst, loss_source, capture_lost, network_lost, undecided_lost, timestamp_fault, timestamp_error_ms, sampled_one_of, one_sided, capture_drops, \
              toString(diagnosis) AS diagnosis, arrayStringConcat(tupleElement(diagnoses, 1), ' ') AS diagnoses, badness FROM calls"
         )
     };
@@ -110,7 +110,7 @@ macro_rules! stream_columns {
             $text!("call_id"), ", probe, ", $text!("site"), ", ", $text!("trunk"), ", ", $text!("codec"), ", ",
             address!("src_ip", "src_port", "src"), ", ", address!("dst_ip", "dst_port", "dst"),
             ", ssrc, first_at, last_at, clock_rate, clock_source, ptime_ms, packets, unique_packets, expected, lost, loss_source, \
-             loss_evidence, capture_lost, network_lost, undecided_lost, duplicates_probe, duplicates_network, reordered, restarts, longest_loss_run, jitter_mean_ms, jitter_max_ms, \
+             loss_evidence, capture_lost, network_lost, undecided_lost, timestamp_fault, timestamp_error_ms, sampled_one_of, duplicates_probe, duplicates_network, reordered, restarts, longest_loss_run, jitter_mean_ms, jitter_max_ms, \
              pdv_p50_ms, pdv_p95_ms, pdv_p99_ms, pdv_max_ms, mos_lq, mos_cq, mos_scale, mos_model, mos_delay_ms, jitter_buffer_ms, \
              mos_null_reason, mos_worst_minute, r, codec_status, rtt_ms, one_sided, capture_drops, started_mid_call FROM streams"
         )
@@ -123,7 +123,7 @@ macro_rules! interval_columns {
             "SELECT start_at, length_ms, lower(leftPad(hex(stream_id), 16, '0')) AS stream, lower(leftPad(hex(call_uid), 16, '0')) AS call, \
              probe, ", $text!("site"), ", ", $text!("trunk"), ", trunk_direction, ", $text!("codec"), ", ",
             address!("src_ip", "src_port", "src"), ", ", address!("dst_ip", "dst_port", "dst"),
-            ", ssrc, packets, unique_packets, expected, lost, loss_source, capture_lost, network_lost, undecided_lost, reordered, longest_loss_run, jitter_mean_ms, jitter_max_ms, \
+            ", ssrc, packets, unique_packets, expected, lost, loss_source, capture_lost, network_lost, undecided_lost, timestamp_fault, timestamp_error_ms, sampled_one_of, reordered, longest_loss_run, jitter_mean_ms, jitter_max_ms, \
              pdv_max_ms, max_gap_ms, mos_lq, mos_cq, mos_scale, mos_null_reason, concealed_seconds, one_sided, capture_drops \
              FROM stream_intervals"
         )

@@ -74,7 +74,9 @@ const CALL_HOURS: &str = "SELECT toDateTime(0, 'UTC') AS stored_at, probe, site,
 
 const CAPTURE: &str = concat!(
     "SELECT probe, site, toInt64(toUnixTimestamp(start_at)) AS start_s, length_ms, frames, \
-     dropped_ring + dropped_interface + dropped_queue AS missed, \
+     dropped_ring + dropped_interface + dropped_queue \
+     + toUInt64(frames * greatest(ifNull(toFloat64(sampled_one_of), 1) - 1, 0) \
+     + frames * least(ifNull(blackout_ms, 0), length_ms) / greatest(toInt64(length_ms) - least(ifNull(blackout_ms, 0), length_ms), 1)) AS missed, \
      ifNull(streams_shed, 0) + ifNull(streams_refused, 0) + ifNull(calls_shed, 0) + ifNull(calls_refused, 0) AS shed, \
      toUnixTimestamp64Milli(arrived_at) AS arrived_ms",
     span!("capture_intervals")

@@ -96,6 +96,9 @@ pub struct IntervalRow {
     pub network_lost: Option<u64>,
     pub undecided_lost: Option<u64>,
     pub lost_by_evidence: Vec<(String, u64)>,
+    pub timestamp_fault: String,
+    pub timestamp_error_ms: Option<f32>,
+    pub sampled_one_of: Option<f32>,
     pub timestamp_source: String,
     pub timestamp_resolution_ns: Option<u32>,
     pub started_mid_call: Option<bool>,
@@ -289,7 +292,7 @@ impl Session {
              gap_periods, burst_ratio_measured, markov_p, markov_q, mean_loss_run, mean_loss_distance, \
              concealed_seconds, severely_concealed_seconds, digits, talkspurts, silence_ms, clock_steps, mos_model, \
              mos_delay_ms, jitter_buffer_ms, mos_low, mos_high, ie, bpl, effective_loss_pct, codec_status, \
-             delay_source, r_clean_max, r_cost_codec, r_cost_loss, r_cost_late, r_cost_delay, loss_evidence, capture_lost, network_lost, undecided_lost, lost_by_evidence, \
+             delay_source, r_clean_max, r_cost_codec, r_cost_loss, r_cost_late, r_cost_delay, loss_evidence, capture_lost, network_lost, undecided_lost, lost_by_evidence, timestamp_fault, timestamp_error_ms, sampled_one_of, \
              timestamp_source, timestamp_resolution_ns, started_mid_call, ipdv_samples, mapdv2_above_ms, \
              mapdv2_above_samples, mapdv2_below_ms, mapdv2_below_samples, \
              lost_late_buffer_ms, lost_late_bursts, lost_late_burst_packets, lost_late_burst_bad, lost_late_gap_packets, \

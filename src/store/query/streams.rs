@@ -146,6 +146,9 @@ pub struct StreamRow {
     pub network_lost: Option<u64>,
     pub undecided_lost: Option<u64>,
     pub lost_by_evidence: Vec<(String, u64)>,
+    pub timestamp_fault: String,
+    pub timestamp_error_ms: Option<f32>,
+    pub sampled_one_of: Option<f32>,
     pub remote_reports: Option<u32>,
     pub remote_expected: Option<u64>,
     pub remote_lost: Option<i64>,
@@ -197,7 +200,7 @@ const STREAM_COLUMNS: &str = "probe, site, trunk, stream_id, call_uid, call_id, 
     burst_duration_ms, gap_duration_ms, gap_duration_a2_ms, burst_ratio_measured, markov_p, markov_q, mean_loss_run, \
     mean_loss_distance, concealed_seconds, severely_concealed_seconds, digits, talkspurts, silence_ms, mos_model, \
     mos_delay_ms, jitter_buffer_ms, mos_low, mos_high, mos_worst_minute, r_clean_max, r_cost_codec, r_cost_loss, \
-    r_cost_late, r_cost_delay, loss_evidence, capture_lost, network_lost, undecided_lost, lost_by_evidence, remote_reports, remote_expected, remote_lost, remote_loss_pct, \
+    r_cost_late, r_cost_delay, loss_evidence, capture_lost, network_lost, undecided_lost, lost_by_evidence, timestamp_fault, timestamp_error_ms, sampled_one_of, remote_reports, remote_expected, remote_lost, remote_loss_pct, \
     remote_jitter_last_ms, remote_jitter_max_ms, remote_lost_before_probe, remote_lost_behind_probe, \
     remote_loss_side, timestamp_source, ipdv_samples, mapdv2_above_ms, mapdv2_above_samples, mapdv2_below_ms, \
     mapdv2_below_samples, lost_late_buffer_ms, lost_late_bursts, lost_late_burst_packets, lost_late_burst_bad, \

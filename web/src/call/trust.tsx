@@ -3,7 +3,7 @@
 import { number, plural, scaleLong } from "../format";
 import { Term } from "../parts";
 import type { CallDetail, StreamRow } from "../types";
-import { captureBlamed, clockSource, nullReason, sentence } from "../words";
+import { captureBlamed, clockSource, nullReason, sentence, timesWrongBy } from "../words";
 
 export type Level = "ok" | "care" | "doubt";
 
@@ -93,10 +93,13 @@ function items({ call, streams, truncated }: CallDetail): Item[] {
     }
     const unrated = streams.filter((s) => s.mos.null_reason);
     if (unrated.length > 0) add("care", "MOS withheld", `${plural(unrated.length, "stream")}: ${each((s) => (s.mos.null_reason ? nullReason(s.mos.null_reason) : null))}.`);
+    const oneOf = call.quality?.sampled_one_of ?? null;
+    if (oneOf !== null) add("doubt", "Sampled", `The capture sees one of ${number(oneOf)} packets (a sampled or overloaded mirror). Nothing is known of loss, and there is no MOS.`);
     const steps = call.quality?.clock_steps ?? Math.max(...streams.map((s) => s.quality.clock_steps));
     const stamped = { capture_file: "Stamped by whatever wrote the capture. ", kernel: "Stamped by the probe's kernel. ", adapter: "Stamped by the network adapter. " }[call.quality?.timestamp_source ?? ""] ?? "";
     const resolution = Math.max(...streams.map((s) => s.quality.timestamp_resolution_ns ?? 0));
-    add(steps > 0 ? "care" : "ok", "Capture times", `${stamped}${resolution > 0 ? `Resolution ${resolution >= 1000 ? `${number(resolution / 1000)} µs` : `${resolution} ns`}` : "Resolution unknown"}${steps > 0 ? `; ${plural(steps, "clock step")}, delays are measured anew after each` : "; no clock steps"}.`);
+    const wrong = streams.map((s) => timesWrongBy(s.quality)).find((text) => text !== null);
+    add(steps > 0 || wrong ? "care" : "ok", "Capture times", `${stamped}${wrong ? `${sentence(wrong)}. ` : ""}${resolution > 0 ? `Resolution ${resolution >= 1000 ? `${number(resolution / 1000)} µs` : `${resolution} ns`}` : "Resolution unknown"}${steps > 0 ? `; ${plural(steps, "clock step")}, delays are measured anew after each` : "; no clock steps"}.`);
   }
   if (call.started_mid_call || any((s) => s.quality.started_mid_call)) add("care", "Start", "The capture began after the call did: times before the first packet are unknown.");
   if (truncated) add("care", "Cut list", "There is more of this call than one page takes; rows after the limit are left out here and are in the database.");
