@@ -361,6 +361,7 @@ fn of_engine(counters: &EngineCounters) -> Vec<MetricFamily> {
         streams_unindexed,
         rtcp_unremembered,
         late_addresses_left_out,
+        round_trips_left_out,
         rtcp_rows_left_out,
     } = counters;
     let by_what =
@@ -414,6 +415,7 @@ fn of_engine(counters: &EngineCounters) -> Vec<MetricFamily> {
                 ("address_streams", *streams_unindexed),
                 ("rtcp_copies", *rtcp_unremembered),
                 ("late_addresses", *late_addresses_left_out),
+                ("round_trips", *round_trips_left_out),
             ]),
         ),
         family(

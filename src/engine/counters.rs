@@ -28,6 +28,8 @@ pub struct EngineCounters {
     /// RTCP datagrams whose copies would not be known, and addresses of ended streams whose last reports would not be.
     pub rtcp_unremembered: u64,
     pub late_addresses_left_out: u64,
+    /// Round trips beyond those that wait until it is known whether the clock was set; those over a step are not counted here.
+    pub round_trips_left_out: u64,
     /// Rows that were not made of RTCP: sources that nothing is known of, in datagrams of known calls or streams.
     pub rtcp_rows_left_out: u64,
 }
@@ -47,6 +49,7 @@ impl Engine {
             streams_unindexed: self.join.unindexed,
             rtcp_unremembered: self.copies.left_out,
             late_addresses_left_out: self.join.late.left_out,
+            round_trips_left_out: self.join.witness.left_out,
             rtcp_rows_left_out: self.rtcp_rows_left_out,
         }
     }

@@ -58,6 +58,8 @@ pub struct Witness {
     /// The clock may have been set before this time; round trips of the sender that began before it and ended after it.
     suspicion: Option<Timestamp>,
     waiting: Vec<(Ssrc, Nanos)>,
+    /// Round trips that found no place there.
+    pub left_out: u64,
 }
 
 /// Fields of a record every kind shares.
@@ -69,7 +71,14 @@ struct Seen {
 
 impl Witness {
     pub fn new(max_senders: usize, hasher: Seeded) -> Witness {
-        Witness { senders: HashMap::with_hasher(hasher), max_senders, refused: 0, suspicion: None, waiting: Vec::new() }
+        Witness {
+            senders: HashMap::with_hasher(hasher),
+            max_senders,
+            refused: 0,
+            suspicion: None,
+            waiting: Vec::new(),
+            left_out: 0,
+        }
     }
 
     /// Takes one RTCP packet of a compound; records are pushed without call and stream.
@@ -214,6 +223,8 @@ impl Witness {
         if suspicion.is_some_and(|to| sent < to && at >= to) {
             if self.waiting.len() < WAITING {
                 self.waiting.push((about, rtt));
+            } else {
+                self.left_out += 1;
             }
             return None;
         }

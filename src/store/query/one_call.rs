@@ -212,18 +212,28 @@ pub struct CallDetail {
 impl Session {
     /// `None` when no such call is stored.
     pub async fn call(&self, uid: u64) -> Result<Option<CallDetail>, QueryError> {
-        let mut calls: Vec<CallRow> = Statement::new("SELECT ")
-            .text(CALL_COLUMNS)
-            .text(" FROM calls WHERE call_uid = {uid:UInt64} ORDER BY last_at DESC, stored_at DESC LIMIT 1")
-            .value("uid", Value::Uint(uid))
-            .fetch_all(&self.client)
-            .await?;
+        // Most calls that are asked for are of the last days: the index of a third of the partitions is read instead of all.
+        let mut calls = self.calls_stored(uid, " AND stored_at >= now() - INTERVAL 31 DAY").await?;
+        if calls.is_empty() {
+            calls = self.calls_stored(uid, "").await?;
+        }
         let Some(call) = calls.pop() else { return Ok(None) };
         let mut detail = self.evidence(call).await?;
         let own = detail.streams.iter().filter(|s| s.call_uid == uid && !s.codec.is_empty());
         let codecs: BTreeSet<&String> = own.map(|s| &s.codec).collect();
         detail.call.codecs = codecs.into_iter().cloned().collect();
         Ok(Some(detail))
+    }
+
+    async fn calls_stored(&self, uid: u64, when: &'static str) -> Result<Vec<CallRow>, QueryError> {
+        Statement::new("SELECT ")
+            .text(CALL_COLUMNS)
+            .text(" FROM calls WHERE call_uid = {uid:UInt64}")
+            .text(when)
+            .text(" ORDER BY last_at DESC, stored_at DESC LIMIT 1")
+            .value("uid", Value::Uint(uid))
+            .fetch_all(&self.client)
+            .await
     }
 
     /// What is stored of a call: of one that is up, the intervals, messages and reports so far.
