@@ -168,6 +168,10 @@ function lossCounts(loss: LossAttribution | null | undefined): string {
 
 /** How far the blame for the loss moves the MOS. */
 export function boundsSentence({ lost, mos: { lq, bounds, null_reason }, quality }: StreamRow): string {
+  const captured = quality.loss_attribution?.capture ?? (captureBlamed(quality.loss_source) ? lost : 0);
+  const wrongTimes = timesWrongBy(quality) !== null;
+  if (bounds && wrongTimes && captured === 0) return `${mos(bounds[0])} if late packets were late, ${mos(bounds[1])} without them: the times of the capture do not tell.`;
+  if (bounds && wrongTimes) return `${mos(bounds[0])} if all of the loss is the network's and late packets were late, ${mos(bounds[1])} without what the capture may have done.`;
   if (bounds) return `${mos(bounds[0])} if all of the loss is the network's, ${mos(bounds[1])} without what the capture may have lost.`;
   if (lq === null) return `– no MOS: ${nullReason(null_reason)}.`;
   if (lost === 0) return `– not needed: nothing was lost, so ${mos(lq)} stands.`;

@@ -64,8 +64,17 @@ test("the side of the probe on which packets were lost, in words", () => {
 });
 
 test("what speaks against a direction's figures is said, and nothing else is", () => {
-  const stream = ({ lost = 0, lq = 4.1, bounds = null, null_reason = null, clock_source = "sdp", ...quality } = {}) => ({ lost, clock_source, mos: { lq, bounds, null_reason }, quality: { capture_drops: 0, started_mid_call: false, shed: false, one_sided: false, snap_cut: false, clock_steps: 0, loss_source: "none", loss_evidence: null, ...quality } });
+  const stream = ({ lost = 0, lq = 4.1, bounds = null, null_reason = null, clock_source = "sdp", ...quality } = {}) => ({ lost, clock_source, mos: { lq, bounds, null_reason }, quality: { capture_drops: 0, started_mid_call: false, shed: false, one_sided: false, snap_cut: false, clock_steps: 0, timestamp_fault: "none", timestamp_error_ms: 0, sampled_one_of: null, loss_source: "none", loss_evidence: null, ...quality } });
   assert.deepEqual(words.missing(stream()), []);
+  const clumped = stream({ timestamp_fault: "clumped", timestamp_error_ms: 19.69, bounds: [3.9, 4.1] });
+  assert.deepEqual(words.missing(clumped), ["exact capture times: frames come in clumps, times are wrong by up to 19.7 ms; delay variation and late packets are not judged"]);
+  assert.deepEqual(words.missing(stream({ timestamp_fault: "coarse", timestamp_error_ms: 1 })), ["exact capture times: the clock of the capture is coarse, times are wrong by up to 1.0 ms"]);
+  assert.equal(words.timesWrongBy(stream({ timestamp_fault: null, timestamp_error_ms: null }).quality), null);
+  assert.equal(words.boundsSentence(clumped), "3.90 if late packets were late, 4.10 without them: the times of the capture do not tell.");
+  const sampled = stream({ lost: 30, loss_source: "capture", sampled_one_of: 4, loss_attribution: { capture: 30, network: 0, undecided: 0, evidence: { sampled_capture: 30 } } });
+  assert.match(words.missing(sampled).join(), /^most packets: the capture sees one of 4, so loss and MOS are unknown$/);
+  assert.equal(words.trustOf(sampled), "doubt");
+  assert.equal(words.captureFinding("one_sided"), "one direction only");
   const all = words.missing(stream({ capture_drops: 1, started_mid_call: true, shed: true, one_sided: true, snap_cut: true, clock_steps: 2, clock_source: null }));
   assert.equal(all.length, 7);
   assert.match(all[0], /^1 frame that the probe dropped/);
