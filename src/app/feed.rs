@@ -143,6 +143,8 @@ struct Outlet {
     news: bool,
     /// Codes of the findings of the capture that were logged last.
     findings: Vec<&'static str>,
+    /// Start of the interval whose capture came last.
+    captured_from: Timestamp,
     /// The store's writer has not got the labels yet.
     relabel: bool,
     /// Rules of alerts; a replay has its own times and none.
@@ -175,6 +177,7 @@ impl Feed {
                 last_wait_ms: 0,
                 news: false,
                 findings: Vec::new(),
+                captured_from: Timestamp::MIN,
                 relabel: false,
                 alerts: None,
             },
@@ -422,7 +425,7 @@ impl Outlet {
             alerts.send(OwnedFact::Capture(CaptureFact::from(capture)));
         }
         // Counts are on the row of the first interface.
-        if capture.condition.streams == 0 {
+        if std::mem::replace(&mut self.captured_from, capture.start) == capture.start {
             return;
         }
         let findings = capture.condition.findings();

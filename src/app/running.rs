@@ -210,7 +210,9 @@ fn finding(code: &str) -> &'static str {
         "one_sided" => {
             "mirror both directions of the ports (rx and tx), or add the other side's interface (capture.interfaces)"
         }
-        "loss" => "the mirror port drops packets one by one; mirror less to it, or give it a faster port",
+        "loss" => {
+            "the mirror port drops packets one by one that receivers got; mirror less to it, or give it a faster port"
+        }
         "clock_steps" => "the clock was set; let NTP or PTP slew it",
         _ => "see docs/metrics.md, the state of the capture",
     }

@@ -586,11 +586,13 @@ impl Join {
 
     /// Counts a row of the present interval.
     fn count_condition(&mut self, row: &IntervalReport) {
-        if row.numbers.packets > 0 {
+        // Anybody can send RTP of no call one way.
+        let counts = row.call_uid.is_some() || self.calls.is_empty();
+        if row.numbers.packets > 0 && counts {
             self.condition.streams += 1;
             self.condition.one_sided_streams += u32::from(row.quality.one_sided);
-            self.condition.copies += row.numbers.duplicates_probe;
         }
+        self.condition.copies += row.numbers.duplicates_probe;
         let CaptureCondition { timestamps, sampled_one_of, .. } = self.condition;
         if let Some(stream) = self.streams.get_mut(&row.stream) {
             stream.timestamps = worse_times(stream.timestamps, timestamps);

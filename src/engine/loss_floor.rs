@@ -104,7 +104,7 @@ impl ReportSums {
         }
         let (by, spread) = (sum.ours - sum.theirs, SIGMAS * (sum.ours + sum.theirs).sqrt());
         let share = |packets: f64| (packets.max(0.0) / sum.expected.max(1.0)).min(1.0) as f32;
-        Some(LossFloor { low: share(by - spread), high: share(by + spread) })
+        Some(LossFloor { low: share(by - spread), high: share(by + spread), reported: true })
     }
 }
 
@@ -113,7 +113,7 @@ fn floor(sums: &[(u64, u64)]) -> Option<LossFloor> {
         return None;
     }
     if sums.iter().all(|(_, lost)| *lost == 0) {
-        return Some(LossFloor { low: 0.0, high: 0.0 });
+        return Some(LossFloor { low: 0.0, high: 0.0, reported: false });
     }
     let whole = sums.iter().filter(|(_, lost)| *lost == 0).count() as f64;
     let spread = SIGMAS * whole.max(1.0).sqrt();
@@ -125,7 +125,7 @@ fn floor(sums: &[(u64, u64)]) -> Option<LossFloor> {
         false => median_share(sums),
     };
     let low = share_that_leaves(sums, (whole + spread) / WHOLE).min(high);
-    Some(LossFloor { low: low as f32, high: high as f32 })
+    Some(LossFloor { low: low as f32, high: high as f32, reported: false })
 }
 
 fn median_share(sums: &[(u64, u64)]) -> f64 {
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn far_ends_without_loss_bound_what_the_capture_lost() {
-        assert_eq!(of(400, 0, 0), LossFloor { low: 0.0, high: 0.0 });
+        assert_eq!(of(400, 0, 0), LossFloor { low: 0.0, high: 0.0, reported: false });
         let half = of(200, 200, 10);
         assert!(half.low == 0.0 && half.high < 0.002, "{half:?}");
         let few = of(14, 1, 20);
@@ -197,7 +197,7 @@ mod tests {
         reports(1, 1, 130);
         reports(1, 0, 12);
         reports(0, 1, 12);
-        let by_far_ends = Some(LossFloor { low: 0.0, high: 0.002 });
+        let by_far_ends = Some(LossFloor { low: 0.0, high: 0.002, reported: false });
         assert_eq!(sums.take(by_far_ends), by_far_ends);
         assert_eq!(sums.take(None), None);
     }

@@ -462,7 +462,7 @@ impl Engine {
         if step.is_none()
             && let Some(blackout) = clock::blackout(&suspicion, &witnesses)
         {
-            self.join.condition.blackout = self.join.condition.blackout + blackout;
+            self.join.condition.blackout += blackout;
         }
         if suspicion.after.0 < 0 {
             match step {

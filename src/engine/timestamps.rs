@@ -113,7 +113,7 @@ impl TimestampMonitor {
         let by_packets = packets as f64 / ADAPTED_EVERY.as_secs_f64();
         let rate = by_packets.min(self.ticks * hosts as f64);
         if self.clump_gap < SILENCE {
-            self.watched = self.watched + ADAPTED_EVERY;
+            self.watched += ADAPTED_EVERY;
             self.rates += rate;
         }
         self.clump_gap = match rate > 0.0 {
@@ -132,7 +132,7 @@ impl TimestampMonitor {
     /// No frame came for longer than [`TimestampMonitor::odd_gap`].
     pub fn gap(&mut self, after: Nanos) {
         if after >= self.clump_gap && after < SILENCE {
-            self.in_gaps = self.in_gaps + after;
+            self.in_gaps += after;
             let micros = (after.0 / 1_000).unsigned_abs();
             self.squares += u128::from(micros) * u128::from(micros);
         }

@@ -154,12 +154,12 @@ fn add(sum: &mut MediaFigures, interval: &IntervalReport) {
     sum.packets += n.packets;
     sum.unique += n.unique;
     sum.expected += n.expected;
-    match interval.quality.loss_source {
-        LossSource::None => {}
-        LossSource::Network => sum.lost_network += n.lost(),
-        LossSource::Capture => sum.lost_capture += n.lost(),
-        LossSource::SuspectedCapture => sum.lost_suspected_capture += n.lost(),
-    }
+    // Packets of which nothing tells count as the network's, as in a row's majority.
+    let capture = interval.quality.loss.by_source(LossSource::Capture);
+    let suspected = interval.quality.loss.by_source(LossSource::SuspectedCapture);
+    sum.lost_capture += capture;
+    sum.lost_suspected_capture += suspected;
+    sum.lost_network += n.lost().saturating_sub(capture + suspected);
     sum.reordered += n.reordered;
     sum.duplicates_probe += n.duplicates_probe;
     sum.duplicates_network += n.duplicates_network;

@@ -77,7 +77,7 @@ impl Totals {
             Event::Capture(capture) => {
                 self.outcomes.merge(&capture.outcomes);
                 self.shedding.merge(&capture.shedding);
-                self.blackout = self.blackout + capture.condition.blackout;
+                self.blackout += capture.condition.blackout;
                 self.clock_steps += u64::from(capture.condition.clock_steps);
                 self.mirror_copies += capture.condition.copies;
                 let interface = bounded(&capture.interface, MAX_INTERFACES, self.dropped.keys().map(String::as_str));

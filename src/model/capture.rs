@@ -36,7 +36,7 @@ pub struct CaptureCondition {
     pub timestamp_granularity_ns: Option<u32>,
     /// Times the clock of the capture was set.
     pub clock_steps: u32,
-    /// Streams with packets, and those of which no stream the other way was seen.
+    /// Streams of calls with packets (where no call is known, all), and those of which no stream the other way was seen.
     pub streams: u32,
     pub one_sided_streams: u32,
     /// Copies of RTP packets that the mirror made.
@@ -87,7 +87,7 @@ impl CaptureCondition {
             (Some(a), Some(b)) => Some(if b.low > a.low { b } else { a }),
             (a, b) => a.or(b),
         };
-        self.blackout = self.blackout + later.blackout;
+        self.blackout += later.blackout;
         self.timestamps = match (self.timestamps, later.timestamps) {
             (Some(a), Some(b)) => Some(a.worse(b)),
             (a, b) => a.or(b),
@@ -135,9 +135,14 @@ impl CaptureCondition {
             let text = format!("sees one direction of {one} of {all} streams: media that is not seen says nothing");
             found.push(("one_sided", text));
         }
-        if let Some(floor) = self.loss_floor.filter(|floor| floor.low >= LOSS_WORTH && self.sampled_one_of.is_none()) {
+        if let Some(floor) =
+            self.loss_floor.filter(|floor| floor.reported && floor.low >= LOSS_WORTH && self.sampled_one_of.is_none())
+        {
             let (low, high) = (100.0 * floor.low, 100.0 * floor.high);
-            found.push(("loss", format!("may lose {low:.2} to {high:.2} % of all packets, one by one")));
+            found.push((
+                "loss",
+                format!("loses {low:.2} to {high:.2} % of all packets, one by one, which receivers got"),
+            ));
         }
         if self.clock_steps > 0 {
             found.push(("clock_steps", format!("had its clock set {} times", self.clock_steps)));
@@ -151,6 +156,8 @@ impl CaptureCondition {
 pub struct LossFloor {
     pub low: f32,
     pub high: f32,
+    /// Receivers got packets that the capture missed. Otherwise a network that harms every far end looks the same.
+    pub reported: bool,
 }
 
 /// What is wrong with the times of frames.
@@ -213,7 +220,7 @@ mod tests {
     #[test]
     fn a_capture_that_sees_everything_has_no_findings() {
         let clean = CaptureCondition {
-            loss_floor: Some(LossFloor { low: 0.0, high: 0.002 }),
+            loss_floor: Some(LossFloor { low: 0.002, high: 0.004, reported: false }),
             timestamps: Some(TimestampCheck::default()),
             timestamp_granularity_ns: Some(1),
             streams: 100,
@@ -251,7 +258,7 @@ mod tests {
         all.merge(&CaptureCondition {
             timestamps: Some(TimestampCheck::default()),
             timestamp_granularity_ns: Some(1),
-            loss_floor: Some(LossFloor { low: 0.01, high: 0.02 }),
+            loss_floor: Some(LossFloor { low: 0.01, high: 0.02, reported: true }),
             streams: 8,
             one_sided_streams: 4,
             sampled_one_of: Some(4.0),

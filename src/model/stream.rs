@@ -403,6 +403,11 @@ impl LossAttribution {
         LossEvidence::ALL.into_iter().zip(self.by_evidence).filter(|(_, count)| *count > 0)
     }
 
+    /// Packets that some evidence says were lost there.
+    pub fn by_source(&self, source: LossSource) -> u64 {
+        self.evidence().filter(|(evidence, _)| evidence.source() == source).map(|(_, count)| count).sum()
+    }
+
     pub fn add(&mut self, more: &LossAttribution) {
         self.capture += more.capture;
         self.network += more.network;

@@ -168,6 +168,27 @@ fn an_interrupted_capture_is_a_blackout_and_no_sampling() {
     assert_eq!(codes(&run).keys().copied().collect::<Vec<_>>(), [DiagnosisCode::CaptureLoss]);
 }
 
+/// A mirror that drops one packet of 500: too few of each stream to tell, but reports of all receivers add up.
+#[test]
+fn single_losses_are_found_by_reports_of_all_receivers() {
+    let without_floor = |run: &Run| condition(run).loss_floor.is_none_or(|floor| !floor.reported);
+    let mut rng = Rng::new(5);
+    let mut lost = 0;
+    let by_mirror: Vec<Frame> = clean()
+        .into_iter()
+        .filter(|f| {
+            let drops = media(f).is_some() && rng.below(500) == 0;
+            lost += u32::from(drops);
+            !drops
+        })
+        .collect();
+    let run = run(&by_mirror, &Setup::default());
+    let floor = condition(&run).loss_floor.unwrap();
+    assert!(floor.reported && floor.low > 0.0005 && floor.low < 0.002 && floor.high > 0.002, "{floor:?}, {lost} lost");
+    assert_eq!(found(&run), ["loss"]);
+    assert!(without_floor(&super::run(&clean(), &Setup::default())));
+}
+
 #[test]
 fn a_one_sided_mirror_is_no_one_way_media() {
     let from_callers = |f: &Frame| media(f).is_none_or(|(src, _)| src.ip().to_string().starts_with("10.0."));

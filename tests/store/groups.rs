@@ -385,7 +385,7 @@ async fn mos_and_loss_are_compared_over_streams() {
     let rows: Vec<(u64, String, u64, u64)> = store
         .reader()
         .query(
-            "SELECT stream_id, toString(trunk), toUInt64(sum(expected)), toUInt64(sumIf(lost, loss_source != 'capture')) \
+            "SELECT stream_id, toString(trunk), toUInt64(sum(expected)), toUInt64(sum(lost) - sum(lost_by_evidence['capture_drops'] + lost_by_evidence['sampled_capture'])) \
              FROM stream_intervals GROUP BY ALL HAVING sum(expected) > 0",
         )
         .fetch_all()

@@ -355,7 +355,7 @@ pub fn capture(start_s: i64) -> CaptureInterval {
         outcomes,
         shedding: Shedding { streams_shed: 4, streams_refused: 5, calls_shed: 6, calls_refused: 7 },
         condition: CaptureCondition {
-            loss_floor: Some(LossFloor { low: 0.001, high: 0.02 }),
+            loss_floor: Some(LossFloor { low: 0.001, high: 0.02, reported: true }),
             blackout: Nanos::from_millis(1_250),
             timestamps: Some(TimestampCheck { fault: TimestampFault::Coarse, error: Nanos::from_millis(10) }),
             timestamp_granularity_ns: Some(10_000_000),

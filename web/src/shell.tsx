@@ -174,7 +174,7 @@ function LiveStrip() {
         <b>{count(snapshot.frames_per_s)}</b> frames/s
       </span>
       {snapshot.capture_findings.length > 0 && (
-        <span class="drops" role="status" title={snapshot.capture_findings.map(({ text }) => `This capture ${text}.`).join("\n")}>
+        <span class="drops finding" role="status" title={snapshot.capture_findings.map(({ text }) => `This capture ${text}.`).join("\n")}>
           <svg width="13" height="13" viewBox="0 0 14 14" aria-hidden="true">
             <path d="M7 1L13.6 12.8H0.4z" />
           </svg>

@@ -398,11 +398,12 @@ impl Session {
             )));
         }
         // Hundredths of a percent.
-        let rows: Vec<(u16, u64)> = Statement::new(
+        let rows: Vec<(u16, u64)> = Statement::new(concat!(
             "SELECT toUInt16(round(10000 * least(lost_of, expected_of) / expected_of)) AS loss, count() AS n FROM (\
-             SELECT stream_id, sumIf(lost, loss_source != 'capture') AS lost_of, sum(expected) AS expected_of \
-             FROM stream_intervals",
-        )
+                 SELECT stream_id, sum(lost) - sum(",
+            lost_to_capture!(),
+            ") AS lost_of, sum(expected) AS expected_of FROM stream_intervals",
+        ))
         .conditions(filter.interval_conditions(window))
         .text(" GROUP BY stream_id HAVING expected_of > 0) GROUP BY loss ORDER BY loss LIMIT {limit:UInt32}")
         .value("limit", Value::Uint(10_001))

@@ -223,8 +223,11 @@ macro_rules! scale_mos {
 const FIGURES: &str = concat!(
     ", uniqExact(stream_id) AS streams, count() AS intervals, uniqExactIf(call_uid, call_uid != 0) AS calls, \
      sum(packets) AS packets_sum, sum(expected) AS expected_sum, sum(lost) AS lost_sum, \
-     sumIf(lost, loss_source = 'capture') AS lost_capture, \
-     sumIf(lost, loss_source = 'suspected_capture') AS lost_suspected_capture, sum(reordered) AS reordered_sum, \
+     sum(",
+    lost_to_capture!(),
+    ") AS lost_capture, sum(",
+    lost_to_suspected_capture!(),
+    ") AS lost_suspected_capture, sum(reordered) AS reordered_sum, \
      sumForEachIf(pdv, histogram_version = {histogram_version:UInt8}) AS pdv_sum, \
      sumForEach(late) AS late_sum, sum(arraySum(pdv)) AS delays_known, \
      quantilesExactWeightedIf(0.5, 0.95, 0.99)(ifNull(jitter_mean_ms, 0), 1, jitter_mean_ms IS NOT NULL) AS jitter, \
