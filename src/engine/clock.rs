@@ -37,6 +37,9 @@ const TOLERANCE: Nanos = Nanos::from_millis(20);
 pub const DISORDER: Nanos = Nanos::from_secs(60);
 /// Nearer than this is disorder: the least step, less the time to the next frame.
 const LEAST_BACK: Nanos = Nanos(TOLERANCE.0 - LEAST_OF_MANY.0);
+/// After a silence shorter than [`SILENCE`] that was no step, such ones are not looked at again for so long: traffic of few hosts may
+/// come in clumps.
+pub const SHORT_SILENCES: Nanos = Nanos::from_secs(10);
 /// Farther back than this each stream sees by itself.
 const FARTHEST_BACK: Nanos = Nanos::from_secs(1);
 

@@ -127,6 +127,8 @@ pub struct Engine {
     suspicion: Option<Suspicion>,
     /// Frames that go back in time are not looked at before.
     disorder_until: Timestamp,
+    /// Silences shorter than [`clock::SILENCE`] are not looked at before.
+    short_silences_from: Timestamp,
     /// Of the present interval.
     interval_outcomes: OutcomeCounts,
     /// Calls shed and refused before the present interval.
@@ -179,6 +181,7 @@ impl Engine {
             timestamps: TimestampMonitor::new(&hasher),
             suspicion: None,
             disorder_until: Timestamp::MIN,
+            short_silences_from: Timestamp::MIN,
             interval_outcomes: OutcomeCounts::default(),
             calls_before: (0, 0),
             outcomes: OutcomeCounts::default(),
@@ -424,7 +427,7 @@ impl Engine {
             self.deadline = self.deadline.min(self.timestamps.deadline);
             // Clumps are silences of everything, too.
             let silence = if self.timestamps.is_clumped() { clock::SILENCE } else { self.timestamps.silence };
-            if after < silence {
+            if after < silence || after < clock::SILENCE && at < self.short_silences_from {
                 return;
             }
         }
@@ -463,6 +466,9 @@ impl Engine {
             && let Some(blackout) = clock::blackout(&suspicion, &witnesses)
         {
             self.join.condition.blackout += blackout;
+        }
+        if step.is_none() && suspicion.after > Nanos::ZERO && suspicion.after < clock::SILENCE {
+            self.short_silences_from = to + clock::SHORT_SILENCES;
         }
         if suspicion.after.0 < 0 {
             match step {
@@ -1026,6 +1032,29 @@ mod tests {
         engine.tick(at(1_000_000), &mut out);
         assert_eq!((engine.signal.len(), engine.join.held()), (0, (0, 0)));
         assert!(!out.iter().any(|e| matches!(e, Event::CallEnded(_))));
+    }
+
+    /// Two hosts whose packets come in clumps: each silence between two of them is not worth a look at all streams.
+    #[test]
+    fn short_silences_are_looked_at_once_in_a_while() {
+        let mut engine = Engine::new(Limits::default(), Policy::default(), 1, 1);
+        let mut out = Vec::new();
+        let (mut looks, mut before) = (0, None);
+        for clump in 0..200i64 {
+            for n in 0..40i64 {
+                let seq = (clump * 3 + n % 3) as u16;
+                let [high, low] = seq.to_be_bytes();
+                let packet = [0x80, 0, high, low, 0, 0, 0, seq as u8, 0, 0, 0, n as u8, 1, 2, 3, 4];
+                let frame = udp(20_000 + (n / 3) as u16 * 2, &packet);
+                let at = Timestamp::from_secs(1_000) + Nanos::from_micros(clump * 60_000 + n * 10);
+                engine.frame(at, LinkType::ETHERNET, &frame, frame.len(), &mut out);
+                let now = engine.suspicion.map(|suspicion| suspicion.to);
+                looks += usize::from(now.is_some() && now != before);
+                before = now;
+            }
+        }
+        assert!(engine.active_streams() > 10, "{}", engine.active_streams());
+        assert!((1..=4).contains(&looks), "{looks} in twelve seconds");
     }
 
     /// What many streams of one address and SSRC cost each other is bounded; they are measured all the same.

@@ -165,8 +165,7 @@ impl TimestampMonitor {
             self.ticks = self.sent.len() as f64 * 1e9 / ticks;
         }
         let many = self.sent.len() >= ENOUGH_HOSTS;
-        let halves = self.watched.0 as f64 / ADAPTED_EVERY.0 as f64;
-        let taken_for = self.rates / halves.max(1.0) * length.as_secs_f64();
+        let taken_for = self.rates * ADAPTED_EVERY.as_secs_f64();
         let watched = many && self.watched >= ENOUGH_TIME && independent as f64 >= INDEPENDENT * taken_for;
         let clump = match (watched, self.share_in_gaps() >= CLUMPED) {
             (true, true) => {
