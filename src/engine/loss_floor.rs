@@ -57,7 +57,7 @@ const DIFFERENT: f64 = 20.0;
 /// Standard deviations of the sign test: one in thirty thousand.
 const SIGN: f64 = 4.0;
 
-/// What probe and receivers miss of streams that lose next to nothing. A single packet of one stream tells nothing; where many more
+/// What probe and receivers miss of streams that lose next to nothing. A single packet of one stream proves nothing; where many more
 /// streams miss a packet at the probe only than at the receiver only (sign test), the capture lost them.
 #[derive(Debug, Default)]
 pub struct ReportSums {

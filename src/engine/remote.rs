@@ -37,7 +37,7 @@ pub struct Remote {
     latest: (Timestamp, i64),
     /// Packets that the receiver may have counted twice since the mark.
     copies: i64,
-    /// The report up to which [`Remote::few`] told.
+    /// The last report that [`Remote::few`] counted.
     few_mark: Option<Heard>,
 }
 
@@ -115,7 +115,7 @@ impl Remote {
     }
 
     /// What probe and receiver miss since the last time it was asked; `None` without a report since, and where it is so much that
-    /// the stream tells by itself ([`Remote::decide`]). `lost` as there.
+    /// the reports of the stream alone decide ([`Remote::decide`]). `lost` as there.
     pub fn few(&mut self, lost: u64) -> Option<FewMissing> {
         let last = self.last?;
         let mark = self.few_mark.replace(last).or(self.first)?;

@@ -145,7 +145,7 @@ pub fn add(found: &mut Found, weight: u32, code: DiagnosisCode, confidence: f32,
 }
 
 fn signalling(call: &CallRecord, found: &mut Found) {
-    // What did not come tells nothing where the capture ended, or sees some of the packets only.
+    // Missing messages prove nothing where the capture ended, or sees only some of the packets.
     let sampled = call.quality.sampled_one_of.is_some();
     let cut = sampled || call.released_by.is_some_and(ReleasedBy::is_cut);
     // A transport error is an answer: 503 to the caller's program (RFC 3261 section 8.1.3.1).
@@ -218,7 +218,7 @@ fn signalling(call: &CallRecord, found: &mut Found) {
     }
 }
 
-/// Interarrival jitter (RFC 3550) from which a receiver's report alone speaks for delay variation: that of [`PDV_P95`].
+/// Interarrival jitter (RFC 3550) from which a receiver's report alone shows delay variation: that of [`PDV_P95`].
 const REPORTED_JITTER: Nanos = Nanos::from_millis(20);
 
 /// Of a verdict on loss most of which may be the capture's as well.

@@ -154,7 +154,7 @@ fn add(sum: &mut MediaFigures, interval: &IntervalReport) {
     sum.packets += n.packets;
     sum.unique += n.unique;
     sum.expected += n.expected;
-    // Packets of which nothing tells count as the network's, as in a row's majority.
+    // Undecided packets count as the network's, as in a row's majority.
     let capture = interval.quality.loss.by_source(LossSource::Capture);
     let suspected = interval.quality.loss.by_source(LossSource::SuspectedCapture);
     sum.lost_capture += capture;

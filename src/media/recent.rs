@@ -89,7 +89,7 @@ const TOGETHER: u16 = 8;
 /// Copies in a row at the end of a stream that was too short for more.
 const MIRRORED_AT_END: u8 = 4;
 
-/// Copies of which neither identification nor time tells who made them. A mirror copies nearly every packet, a network some.
+/// Copies whose origin neither the identification nor the time shows. A mirror copies nearly every packet, a network some.
 #[derive(Debug, Default)]
 pub struct UnknownCopies {
     last_seq: u16,

@@ -132,7 +132,7 @@ impl CaptureCondition {
         }
         if self.is_one_sided() {
             let (one, all) = (self.one_sided_streams, self.streams);
-            let text = format!("sees one direction of {one} of {all} streams: media that is not seen says nothing");
+            let text = format!("sees one direction of {one} of {all} streams: a missing direction is not judged");
             found.push(("one_sided", text));
         }
         if let Some(floor) =
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_of_several_intervals_is_told() {
+    fn the_worst_of_several_intervals_stays() {
         let clumped = TimestampCheck { fault: TimestampFault::Clumped, error: Nanos::from_millis(20) };
         let mut all = CaptureCondition { timestamps: Some(TimestampCheck::default()), ..CaptureCondition::default() };
         all.merge(&CaptureCondition {

@@ -313,7 +313,7 @@ function live(world, request, response) {
   let n = 0;
   const snapshot = () => {
     const drops = world.length === 0 ? 0 : 41;
-    response.write(`event: snapshot\ndata: ${JSON.stringify({ at: new Date().toISOString(), calls: world.length ? 212 + (n % 5) : 0, streams: world.length ? 424 + (n % 7) : 0, frames_per_s: world.length ? 21_180.4 + n : 0, capture_drops: drops, calls_bad: world.length ? 9 : 0, capture_findings: world.length ? [{ code: "one_sided", text: "sees one direction of 214 of 424 streams: media that is not seen says nothing" }] : [] })}\n\n`);
+    response.write(`event: snapshot\ndata: ${JSON.stringify({ at: new Date().toISOString(), calls: world.length ? 212 + (n % 5) : 0, streams: world.length ? 424 + (n % 7) : 0, frames_per_s: world.length ? 21_180.4 + n : 0, capture_drops: drops, calls_bad: world.length ? 9 : 0, capture_findings: world.length ? [{ code: "one_sided", text: "sees one direction of 214 of 424 streams: a missing direction is not judged" }] : [] })}\n\n`);
     n++;
   };
   const changed = (call, ended) => response.write(`event: call\ndata: ${JSON.stringify({ id: call.id, call_id: call.call_id, state: call.state, diagnosis: call.diagnosis, class: call.class, ended })}\n\n`);
