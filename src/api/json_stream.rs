@@ -298,7 +298,7 @@ pub struct QualityJson {
     #[schema(required)]
     pub loss_source: Option<String>,
     /// `capture_drops`, `receiver_lost_them`, `receiver_got_them`, `many_streams_at_once`, `both_directions_at_once`,
-    /// `sampled_capture`; null where nothing speaks either way. See [whose loss it is](/docs/metrics#whose-loss-it-is).
+    /// `sampled_capture`; null without evidence. See [whose loss it is](/docs/metrics#whose-loss-it-is).
     #[schema(required)]
     pub loss_evidence: Option<String>,
     /// Null for rows stored before this was kept.

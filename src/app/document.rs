@@ -41,7 +41,7 @@ pub struct CaptureDocument {
     pub timestamp_error_ms: Option<f64>,
     pub timestamp_granularity_ns: Option<u32>,
     pub clock_steps: u32,
-    /// Share of the streams of all intervals of which no stream the other way was seen.
+    /// In the interval with most streams: share of them of which no stream the other way was seen.
     pub one_sided_pct: Option<f64>,
     pub mirror_copies: u64,
     pub sampled_one_of: Option<f32>,

@@ -1218,6 +1218,8 @@ impl Join {
         record.quality.one_sided = record.directions_seen == 1;
         record.quality.started_mid_call = record.started_mid_call;
         record.quality.shed = record.shed;
+        // Of a call whose streams were not recognised, what the capture shows of others.
+        record.quality.sampled_one_of = most(record.quality.sampled_one_of, self.condition.sampled_one_of);
         self.stamped(&mut record.quality);
         let mut loss = LossAttribution::default();
         streams.iter().for_each(|s| loss.add(&s.quality.loss));

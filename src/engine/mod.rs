@@ -446,7 +446,7 @@ impl Engine {
         self.judge_clock();
         let streams: usize = self.shards.iter_mut().map(|shard| shard.suspect(before)).sum();
         self.suspicion = Some(Suspicion { to: at, after });
-        self.join.witness.begin_clock_check(at);
+        self.join.witness.begin_clock_check(at.max(before));
         if streams < clock::STREAMS {
             self.judge_clock();
         }
@@ -460,7 +460,7 @@ impl Engine {
         let half = to + Nanos(clock::JUDGED_AFTER.0 / 2);
         let witnesses: Vec<Witness> = self.shards.iter_mut().flat_map(|shard| shard.witnesses(to, half)).collect();
         let step = clock::step(&suspicion, &witnesses).map(|by| (to, by));
-        self.join.witness.resolve_clock_check(step.map(|(to, _)| to));
+        self.join.witness.resolve_clock_check(step.map(|(to, by)| to.max(to - by)));
         self.join.condition.clock_steps += u32::from(step.is_some());
         if step.is_none()
             && let Some(blackout) = clock::blackout(&suspicion, &witnesses)

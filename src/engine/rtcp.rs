@@ -55,8 +55,9 @@ pub struct Witness {
     max_senders: usize,
     /// Reports that found no room for their sender: no round trip comes of them.
     pub refused: u64,
-    /// The clock may have been set before this time; round trips of the sender that began before it and ended after it.
+    /// The clock may have been set: reports earlier than this may have been sent before.
     suspicion: Option<Timestamp>,
+    /// Round trips of senders that began earlier.
     waiting: Vec<(Ssrc, Nanos)>,
     /// Round trips that found no place there.
     pub left_out: u64,
@@ -139,18 +140,19 @@ impl Witness {
         Some(sender.half.mean()? + other.half.mean()?)
     }
 
-    /// The clock may have been set before `to`: round trips over it wait.
-    pub fn begin_clock_check(&mut self, to: Timestamp) {
-        self.suspicion = Some(to);
+    /// The clock may have been set now, `until` is the latest time before or after: round trips that began earlier wait.
+    pub fn begin_clock_check(&mut self, until: Timestamp) {
+        self.suspicion = Some(until);
     }
 
-    /// The clock was set before `step`, or was not. Times on both sides of a step tell nothing of the time between.
-    pub fn resolve_clock_check(&mut self, step: Option<Timestamp>) {
+    /// The clock was set, and reports earlier than `until` may have been sent before, or it was not set. Times on both sides of a step
+    /// do not show the time between.
+    pub fn resolve_clock_check(&mut self, until: Option<Timestamp>) {
         self.suspicion = None;
         let waiting = std::mem::take(&mut self.waiting);
-        if let Some(to) = step {
+        if let Some(until) = until {
             for sender in self.senders.values_mut() {
-                for report in sender.reports.iter_mut().filter(|(_, at)| *at < to) {
+                for report in sender.reports.iter_mut().filter(|(_, at)| *at < until) {
                     *report = (0, Timestamp::default());
                 }
             }
@@ -220,7 +222,7 @@ impl Witness {
         if rtt > MAX_RTT {
             return Some(Err("round trip above 10 s"));
         }
-        if suspicion.is_some_and(|to| sent < to && at >= to) {
+        if suspicion.is_some_and(|until| sent < until) {
             if self.waiting.len() < WAITING {
                 self.waiting.push((about, rtt));
             } else {
@@ -271,16 +273,8 @@ mod tests {
     use super::*;
     use crate::wire::rtcp::DlrrEntry;
 
-    /// The worked example of RFC 3550 section 6.4.1 seen from the middle, with figures of `rtt_example.json`:
-    /// truth 75 ms to B and back, 30 ms to A and back.
-    #[test]
-    fn both_halves_by_the_probes_clock_alone() {
-        let mut witness = Witness::new(10, Seeded::new(1));
-        let (a, b) = (Ssrc(0xa), Ssrc(0xb));
-        let (addr_a, addr_b): (SocketAddr, SocketAddr) =
-            ("192.0.2.1:5001".parse().unwrap(), "192.0.2.2:5001".parse().unwrap());
-        let at = |s: f64| Timestamp((s * 1e9) as i64);
-        let report = |ssrc, ntp: u64, about: Ssrc, last_sr: u32, dlsr: u32| RtcpPacket::SenderReport {
+    fn report(ssrc: Ssrc, ntp: u64, about: Ssrc, last_sr: u32, dlsr: u32) -> RtcpPacket<'static> {
+        RtcpPacket::SenderReport {
             ssrc,
             ntp: NtpTime(ntp),
             rtp_ts: 0,
@@ -295,7 +289,18 @@ mod tests {
                 last_sr,
                 delay_since_last_sr: dlsr,
             }],
-        };
+        }
+    }
+
+    /// The worked example of RFC 3550 section 6.4.1 seen from the middle, with figures of `rtt_example.json`:
+    /// truth 75 ms to B and back, 30 ms to A and back.
+    #[test]
+    fn both_halves_by_the_probes_clock_alone() {
+        let mut witness = Witness::new(10, Seeded::new(1));
+        let (a, b) = (Ssrc(0xa), Ssrc(0xb));
+        let (addr_a, addr_b): (SocketAddr, SocketAddr) =
+            ("192.0.2.1:5001".parse().unwrap(), "192.0.2.2:5001".parse().unwrap());
+        let at = |s: f64| Timestamp((s * 1e9) as i64);
         let mut out = Vec::new();
         witness.packet(at(1.015), addr_a, addr_b, &report(a, 0x1_0000_0000, b, 0, 0), &mut out);
         witness.packet(at(2.390), addr_b, addr_a, &report(b, 0x2_0000_0000, a, 0x1_0000, 85_196), &mut out);
@@ -355,33 +360,17 @@ mod tests {
             let addr: SocketAddr = "192.0.2.1:5001".parse().unwrap();
             let at = |ms: i64| Timestamp(ms * 1_000_000);
             let mut out = Vec::new();
-            let report = |ssrc, ntp: u64, about: Ssrc, last_sr: u32, dlsr: u32| RtcpPacket::SenderReport {
-                ssrc,
-                ntp: NtpTime(ntp << 32),
-                rtp_ts: 0,
-                packets: 0,
-                octets: 0,
-                blocks: vec![ReportBlock {
-                    ssrc: about,
-                    fraction_lost: 0,
-                    cumulative_lost: 0,
-                    highest_seq: 0,
-                    jitter_ticks: 0,
-                    last_sr,
-                    delay_since_last_sr: dlsr,
-                }],
-            };
-            witness.packet(at(1_000), addr, addr, &report(a, 1, b, 0, 0), &mut out);
+            witness.packet(at(1_000), addr, addr, &report(a, 1 << 32, b, 0, 0), &mut out);
             // The clock is set forward by 1.5 s, or nothing came for as long.
             witness.begin_clock_check(at(2_900));
-            witness.packet(at(3_000), addr, addr, &report(b, 2, a, 0x1_0000, 0), &mut out);
+            witness.packet(at(3_000), addr, addr, &report(b, 2 << 32, a, 0x1_0000, 0), &mut out);
             assert_eq!(out.last().unwrap().rtt_probe_reporter, None);
             witness.resolve_clock_check(stepped.then_some(at(2_900)));
-            witness.packet(at(3_530), addr, addr, &report(a, 3, b, 0x2_0000, 32_768), &mut out);
+            witness.packet(at(3_530), addr, addr, &report(a, 3 << 32, b, 0x2_0000, 32_768), &mut out);
             let expected = if stepped { None } else { Some(Nanos::from_millis(2_030)) };
             assert_eq!(witness.round_trip(a), expected);
             // An answer to what was sent before the step comes late.
-            witness.packet(at(3_600), addr, addr, &report(b, 4, a, 0x1_0000, 0), &mut out);
+            witness.packet(at(3_600), addr, addr, &report(b, 4 << 32, a, 0x1_0000, 0), &mut out);
             assert_eq!(out.last().unwrap().rtt_probe_reporter.is_some(), !stepped);
         }
     }

@@ -103,7 +103,7 @@ pub fn is_suspicious(row: &IntervalReport, rtt: Option<Nanos>) -> bool {
 pub fn diagnose(call: &CallRecord, evidence: &Evidence<'_>) -> Vec<Diagnosis> {
     let mut found = Vec::new();
     signalling(call, &mut found);
-    if call.answered_at.is_some() {
+    if call.answered_at.is_some() && call.quality.sampled_one_of.is_none() {
         missing_media(call, evidence, evidence.now.or(call.ended_at).unwrap_or(call.last_at), &mut found);
     }
     // What repairs media is no media: its loss costs nothing that the media's own loss does not show.
@@ -261,8 +261,9 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
             add(found, weight(if mostly { network } else { loss }), code, confidence, numbers);
         }
     }
-    // By so much each delay may be wrong either way.
-    let error = Nanos(2 * stream.quality.timestamps.map_or(0, |check| check.error.0));
+    // Each delay may be wrong by the error either way.
+    let wrong = stream.quality.timestamps.filter(|check| !check.allows_delays());
+    let error = Nanos(2 * wrong.map_or(0, |check| check.error.0));
     movement(stream, which, error, found);
     let late = 100.0 * n.discarded_adaptive as f64 / n.pdv.total().max(1) as f64;
     let p95 = n.pdv.quantile(0.95).unwrap_or(Nanos::ZERO);

@@ -80,7 +80,7 @@ impl CaptureCondition {
         (sampled + seen * dark.0 as f64 / light.0 as f64) as u64
     }
 
-    /// Adds a later interval: counts add up, of states the worst stays.
+    /// Adds a later interval: counts add up, of states the worst stays, of streams the interval with most of them.
     pub fn merge(&mut self, later: &CaptureCondition) {
         let greater = |a: Option<f32>, b: Option<f32>| a.into_iter().chain(b).reduce(f32::max);
         self.loss_floor = match (self.loss_floor, later.loss_floor) {
@@ -96,8 +96,9 @@ impl CaptureCondition {
         let (a, b) = (self.timestamp_granularity_ns, later.timestamp_granularity_ns);
         self.timestamp_granularity_ns = a.into_iter().chain(b).min();
         self.clock_steps += later.clock_steps;
-        self.streams += later.streams;
-        self.one_sided_streams += later.one_sided_streams;
+        if later.streams > self.streams {
+            (self.streams, self.one_sided_streams) = (later.streams, later.one_sided_streams);
+        }
         self.copies += later.copies;
         self.sampled_one_of = greater(self.sampled_one_of, later.sampled_one_of);
     }
@@ -264,6 +265,10 @@ mod tests {
             sampled_one_of: Some(4.0),
             ..CaptureCondition::default()
         });
+        let lone = CaptureCondition { streams: 1, one_sided_streams: 1, ..CaptureCondition::default() };
+        let mut one = lone;
+        (0..9).for_each(|_| one.merge(&lone));
+        assert_eq!(codes(&one), Vec::<&str>::new(), "one stream in ten intervals is one stream");
         assert_eq!((all.timestamps, all.timestamp_granularity_ns), (Some(clumped), Some(1)));
         assert_eq!(codes(&all), ["sampled", "blackout", "clumped", "one_sided", "clock_steps"]);
         all.sampled_one_of = None;
