@@ -146,7 +146,8 @@ impl CaptureCondition {
             ));
         }
         if self.clock_steps > 0 {
-            found.push(("clock_steps", format!("had its clock set {} times", self.clock_steps)));
+            let times = if self.clock_steps == 1 { "once".to_owned() } else { format!("{} times", self.clock_steps) };
+            found.push(("clock_steps", format!("had its clock set {times}")));
         }
         found
     }
