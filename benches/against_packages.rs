@@ -3,10 +3,10 @@
 //! `cargo bench --bench against_packages -- CAPTURE.pcap` (an uncompressed capture; `testkit bulk` writes one).
 //! `ARCHITECTURE.md` quotes the ratios.
 
-use auscult::capture::FileReader;
-use auscult::model::Limits;
-use auscult::units::Timestamp;
-use auscult::wire::{Decoded, Decoder, LinkType, fast_udp};
+use auscult_capture::FileReader;
+use auscult_core::model::Limits;
+use auscult_core::units::Timestamp;
+use auscult_core::wire::{Decoded, Decoder, LinkType, fast_udp};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use pcap_parser::traits::PcapNGPacketBlock;
 use pcap_parser::{Block, PcapBlockOwned, PcapError, create_reader};

@@ -1,7 +1,7 @@
 //! The whole machine over real captures, against figures counted by independent means.
 
 use auscult::app::analyze::{AnalyzeArgs, Format, analyze};
-use auscult::model::{LossRuns, Policy};
+use auscult_core::model::{LossRuns, Policy};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,17 +22,6 @@ const UNMEASURED: &[(&str, &str, &str)] = &[(
      segments say nothing about the media",
 )];
 
-fn shared() -> Option<PathBuf> {
-    let root = std::env::var_os("AUSCULT_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let captures = root.join("captures");
-    if captures.is_dir() {
-        return Some(captures);
-    }
-    println!("skipped: no captures at {}", captures.display());
-    None
-}
-
 fn document(path: &Path, shards: usize) -> Value {
     let args = AnalyzeArgs { format: Format::Json, shards, files: vec![path.to_owned()] };
     let document = analyze(&args, &Policy::default()).unwrap_or_else(|e| panic!("{}: {e:#}", path.display()));
@@ -41,7 +30,7 @@ fn document(path: &Path, shards: usize) -> Value {
 
 /// Every capture with its truth, as (path, truth).
 fn all() -> Vec<(PathBuf, Value)> {
-    let Some(captures) = shared() else { return Vec::new() };
+    let Some(captures) = testkit::shared("captures") else { return Vec::new() };
     let mut found = Vec::new();
     for entry in std::fs::read_dir(captures.join("truth")).unwrap() {
         let truth_path = entry.unwrap().path();
@@ -163,7 +152,7 @@ fn streams_are_those_of_the_oracle() {
 
 #[test]
 fn a_sender_on_hold_loses_nothing() {
-    let Some(captures) = shared() else { return };
+    let Some(captures) = testkit::shared("captures") else { return };
     let document = document(&captures.join("dda9179f_Wireshark-Captures__sip_hold_resume.pcapng"), 1);
     let moved: Vec<_> = document["streams"].as_array().unwrap().iter().filter(|s| s["ssrc"] == "0x00007a8e").collect();
     assert_eq!(moved.len(), 2);
@@ -309,7 +298,7 @@ fn streams_have_codec_clock_and_call_of_their_description() {
             }
         }
     }
-    if shared().is_some() {
+    if testkit::shared("captures").is_some() {
         assert!(with_codec >= 30 && with_call >= 15, "{with_codec} streams with a codec, {with_call} with a call");
     }
     none(problems);

@@ -3,7 +3,7 @@
 use assert_cmd::Command;
 use serde_json::Value;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Where a file of `testdata/` is, as a user in the project's directory would name it.
 fn sample(name: &str) -> String {
@@ -24,16 +24,6 @@ fn samples() -> Vec<String> {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn shared(below: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("AUSCULT_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
-    let path = root.join(below);
-    if path.exists() {
-        return Some(path);
-    }
-    println!("skipped: no {}", path.display());
-    None
 }
 
 fn auscult(args: &[&str]) -> Command {
@@ -131,7 +121,7 @@ fn documents_of_the_samples_conform_to_the_schema() {
 
 #[test]
 fn documents_of_real_captures_conform_to_the_schema() {
-    let Some(captures) = shared("captures") else { return };
+    let Some(captures) = testkit::shared("captures") else { return };
     let schema = schema();
     let mut seen = 0;
     for dir in [captures.clone(), captures.join("sipp_pcap")] {
@@ -377,7 +367,7 @@ fn text_from_the_wire_cannot_move_the_cursor() {
 
 #[test]
 fn the_planning_calculator_agrees_with_the_reference() {
-    let Some(path) = shared("reference/emodel_vectors.csv") else { return };
+    let Some(path) = testkit::shared("reference/emodel_vectors.csv") else { return };
     let text = std::fs::read_to_string(path).unwrap();
     let (header, rows) = csv(&text);
     let column = |row: &[String], name: &str| row[header.iter().position(|h| h == name).unwrap()].clone();

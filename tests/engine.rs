@@ -56,10 +56,12 @@ mod wire_clock;
 
 use auscult::app::document::Document;
 use auscult::app::kept::Kept;
-use auscult::engine::{Engine, Sink};
-use auscult::model::{CallRecord, Event, IntervalReport, Limits, OutcomeCounts, Policy, StreamReport, TimestampSource};
-use auscult::units::{Nanos, Timestamp};
-use auscult::wire::LinkType;
+use auscult_core::engine::{Engine, Sink};
+use auscult_core::model::{
+    CallRecord, Event, IntervalReport, Limits, OutcomeCounts, Policy, StreamReport, TimestampSource,
+};
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_core::wire::LinkType;
 use testkit::pcap::Frame;
 
 /// How a run differs from the plain one.

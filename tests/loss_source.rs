@@ -2,10 +2,10 @@
 //!
 //! The table is a snapshot; `docs/metrics.md` quotes its false alarms.
 
-use auscult::engine::Engine;
-use auscult::model::{Event, Limits, LossSide, LossSource, Policy, StreamReport};
-use auscult::units::Timestamp;
-use auscult::wire::LinkType;
+use auscult_core::engine::Engine;
+use auscult_core::model::{Event, Limits, LossSide, LossSource, Policy, StreamReport};
+use auscult_core::units::Timestamp;
+use auscult_core::wire::LinkType;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use testkit::call::{CallSpec, Party, Rtcp, Way};

@@ -7,16 +7,16 @@
 #[allow(dead_code, reason = "shared with the tests of the store, which need all of it")]
 mod samples;
 
-use auscult::engine::{Engine, EngineCounters, With};
-use auscult::groups::Groups;
-use auscult::live::LiveView;
-use auscult::model::{
+use auscult_core::engine::{Engine, EngineCounters, With};
+use auscult_core::groups::Groups;
+use auscult_core::live::LiveView;
+use auscult_core::model::{
     CallRecord, CallState, Diagnosis, DiagnosisCode, Event, Limits, Outcome, OverLimit, Party, Policy, StreamId,
     TrunkMatch,
 };
-use auscult::store::rows::{Record, Table};
-use auscult::units::{BUCKETS, DelayHistogram, Nanos, Timestamp};
-use auscult::wire::LinkType;
+use auscult_core::units::{BUCKETS, DelayHistogram, Nanos, Timestamp};
+use auscult_core::wire::LinkType;
+use auscult_store::rows::{Record, Table};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -659,9 +659,9 @@ fn records_take_what_the_queue_counts() {
 /// The queue to the store's writer is bounded in bytes: one long message finds no place where a short one does.
 #[test]
 fn records_beyond_the_bytes_of_the_queue_are_dropped_and_counted() {
-    use auscult::model::Labels;
-    use auscult::store::writer::DropReason;
-    use auscult::store::{Backend, StoreOptions, StoreWriter};
+    use auscult_core::model::Labels;
+    use auscult_store::writer::DropReason;
+    use auscult_store::{Backend, StoreOptions, StoreWriter};
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let _inside = runtime.enter();
     let dir = tempfile::tempdir().expect("a folder");
@@ -677,14 +677,14 @@ fn records_beyond_the_bytes_of_the_queue_are_dropped_and_counted() {
     let store = nobody.open().expect("a store");
     let (sender, writer) = StoreWriter::start(store, dir.path(), Labels::default(), options).expect("starts");
     let message = |bytes: usize| {
-        Record::SipMessage(Box::new(auscult::model::SipMessageRecord {
+        Record::SipMessage(Box::new(auscult_core::model::SipMessageRecord {
             at: now(),
             call_uid: 1,
             call_id: String::new(),
             src: CALLER.into(),
             dst: CALLEE.into(),
-            transport: auscult::model::Transport::Udp,
-            direction: auscult::model::SipDirection::Request,
+            transport: auscult_core::model::Transport::Udp,
+            direction: auscult_core::model::SipDirection::Request,
             method: "INVITE".to_owned(),
             status: 0,
             reason: String::new(),

@@ -2,13 +2,12 @@
 //! and in real captures; and voice quality reports joined to the stream they are about.
 
 use auscult::app::analyze::{AnalyzeArgs, Format, analyze};
-use auscult::engine::Engine;
-use auscult::model::{Event, Limits, Policy, Relation, RelationKind, RtcpKind, StreamReport, VqSide};
-use auscult::units::Timestamp;
-use auscult::wire::LinkType;
+use auscult_core::engine::Engine;
+use auscult_core::model::{Event, Limits, Policy, Relation, RelationKind, RtcpKind, StreamReport, VqSide};
+use auscult_core::units::Timestamp;
+use auscult_core::wire::LinkType;
 use serde_json::Value;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use testkit::frame::{Lower, udp};
 
 const MS: i64 = 1_000_000;
@@ -72,7 +71,7 @@ impl World {
         frames.sort_by_key(|(at, _)| *at);
         let mut out = Vec::new();
         for (at, bytes) in frames {
-            let at = Timestamp::from_secs(1_700_000_000) + auscult::units::Nanos(*at);
+            let at = Timestamp::from_secs(1_700_000_000) + auscult_core::units::Nanos(*at);
             if ticks {
                 engine.tick(at, &mut out);
             }
@@ -320,14 +319,12 @@ fn the_answer_says_what_srtp_adds_to_a_payload() {
 
 /// A capture shared by the developers, outside the project.
 fn capture(prefix: &str) -> Option<Value> {
-    let root = std::env::var_os("AUSCULT_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let captures = root.join("captures");
+    let captures = testkit::shared("captures")?;
     let files = std::fs::read_dir(&captures).ok().into_iter().flatten().filter_map(Result::ok);
     let Some(path) =
         files.map(|f| f.path()).find(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(prefix)))
     else {
-        println!("skipped: no capture {prefix} at {}", captures.display());
+        testkit::skip(format_args!("no capture {prefix} at {}", captures.display()));
         return None;
     };
     let args = AnalyzeArgs { format: Format::Json, shards: 1, files: vec![path] };

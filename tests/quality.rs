@@ -3,28 +3,20 @@
 //! Vectors are read from the shared reference folder at run time; without it these tests say so and pass.
 
 use auscult::app::emodel::{EmodelArgs, run};
-use auscult::quality::burst::{BurstGap, rate8};
-use auscult::quality::codecs::{PUBLISHED, Status};
-use auscult::quality::emodel::{
+use auscult_core::quality::burst::{BurstGap, rate8};
+use auscult_core::quality::codecs::{PUBLISHED, Status};
+use auscult_core::quality::emodel::{
     Echo, EmodelError, Inputs, Scale, Sensitivity, WbRoe, mos_from_r, r_budget, r_from_mos, rate,
 };
-use auscult::quality::jitter_buffer::{Anchor, Arrival, Fate, FixedBuffer, simulate_fixed};
-use auscult::units::{ClockRate, Nanos, Timestamp};
+use auscult_core::quality::jitter_buffer::{Anchor, Arrival, Fate, FixedBuffer, simulate_fixed};
+use auscult_core::units::{ClockRate, Nanos, Timestamp};
 use clap::Parser;
 use proptest::prelude::*;
 use serde_json::Value;
-use std::path::PathBuf;
 
 fn reference(file: &str) -> Option<String> {
-    let shared = std::env::var_os("AUSCULT_SHARED")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    match std::fs::read_to_string(shared.join("reference").join(file)) {
-        Ok(text) => Some(text),
-        Err(e) => {
-            eprintln!("skipped: reference/{file}: {e}");
-            None
-        }
-    }
+    let path = testkit::shared(&format!("reference/{file}"))?;
+    Some(std::fs::read_to_string(path).expect("readable"))
 }
 
 /// Rows of a CSV file with double-quoted fields, as (column, value) look-ups.

@@ -1,20 +1,20 @@
 //! Text of strangers: every field of a capture that can carry it, every character that a terminal, a browser or a log
 //! reader obeys or does not show, and every way out of the program.
 
-use auscult::alert::{Evaluator, Fact, Origin, RuleSet};
-use auscult::api::{AppState, Check, HostPolicy, LiveFeed, MetricFamily, Telemetry, app};
 use auscult::app::analyze::{AnalyzeArgs, Format, run};
-use auscult::capture::Timeline;
-use auscult::engine::Engine;
-use auscult::groups::{Group, Groups};
-use auscult::model::Labels;
-use auscult::model::{Event, Limits, Policy, TimestampSource, TrunkMatch};
-use auscult::store::query::Reader;
-use auscult::store::rows::{
+use auscult_api::{AppState, Check, HostPolicy, LiveFeed, MetricFamily, Telemetry, app};
+use auscult_capture::Timeline;
+use auscult_core::alert::{Evaluator, Fact, Origin, RuleSet};
+use auscult_core::engine::Engine;
+use auscult_core::groups::{Group, Groups};
+use auscult_core::model::Labels;
+use auscult_core::model::{Event, Limits, Policy, TimestampSource, TrunkMatch};
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_store::query::Reader;
+use auscult_store::rows::{
     AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow,
     Table,
 };
-use auscult::units::{Nanos, Timestamp};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use futures_util::StreamExt;

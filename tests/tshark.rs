@@ -5,7 +5,7 @@
 //! captures, the samples and random worlds.
 
 use auscult::app::analyze::{AnalyzeArgs, Format, analyze};
-use auscult::model::Policy;
+use auscult_core::model::Policy;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -212,7 +212,7 @@ fn clock(payload_type: u8, packets: &[arithmetic::Packet], s: &Value, line: &Lin
     let event = line.payload.contains("telephone-event")
         && packets.iter().filter(|p| p.payload_type == payload_type).all(|p| p.payload_len == 4);
     let generated = testkit::codec::Codec::ALL.into_iter().find(|c| line.payload.contains(c.name()));
-    match auscult::wire::sdp::static_payload(auscult::units::PayloadType(payload_type)) {
+    match auscult_core::wire::sdp::static_payload(auscult_core::units::PayloadType(payload_type)) {
         Some((_, rate)) => rate.hz(),
         None if payload_type < 96 || event || !named => 0,
         None => match generated.filter(|c| c.payload_type() == payload_type) {
@@ -287,11 +287,9 @@ fn name(path: &Path) -> &str {
 
 /// Every capture with its truth; none where they are not.
 fn captures() -> Vec<(PathBuf, Value)> {
-    let root = std::env::var_os("AUSCULT_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from)
-        .join("captures");
+    let Some(root) = testkit::shared("captures") else { return Vec::new() };
     let Ok(entries) = std::fs::read_dir(root.join("truth")) else {
-        println!("skipped: no captures at {}", root.display());
+        testkit::skip(format_args!("no captures at {}", root.display()));
         return Vec::new();
     };
     let mut truths: Vec<PathBuf> = entries.map(|e| e.unwrap().path()).collect();
@@ -331,7 +329,7 @@ fn recorded(truth: &Value) -> Vec<Line> {
 /// The version of the tshark installed; `None` where there is none.
 fn version() -> Option<String> {
     let Ok(said) = Command::new("tshark").arg("--version").output() else {
-        println!("skipped: no tshark here; `make test` installs it");
+        testkit::skip("no tshark here; `make test` installs it");
         return None;
     };
     let said = String::from_utf8_lossy(&said.stdout).into_owned();

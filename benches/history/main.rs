@@ -13,12 +13,12 @@
 
 #![allow(clippy::disallowed_methods, reason = "it measures")]
 
-use auscult::store::query::{
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_store::query::{
     AddressRange, CallFilter, CallSort, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest, PhoneNumber,
     QueryError, Reader, Session, Source, StatsGroup, StatsRequest, StreamFilter, StreamSort, Window,
 };
-use auscult::store::{Backend, Store, chdb};
-use auscult::units::{Nanos, Timestamp};
+use auscult_store::{Backend, Store, chdb};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

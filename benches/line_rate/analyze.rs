@@ -2,7 +2,7 @@
 
 use crate::{Options, Round, best, measure, print_heading, print_row};
 use auscult::app::analyze::{AnalyzeArgs, run as analyze};
-use auscult::model::Policy;
+use auscult_core::model::Policy;
 use clap::Parser;
 use std::fs::File;
 use std::io::{BufWriter, Write};

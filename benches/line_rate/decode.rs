@@ -1,10 +1,10 @@
 //! Taking frames apart, without any state about streams.
 
 use crate::{Options, measure};
-use auscult::model::Limits;
-use auscult::units::Timestamp;
-use auscult::wire::classify::{Class, classify};
-use auscult::wire::{Decoded, Decoder, LinkType, fast_rtp, fast_udp};
+use auscult_core::model::Limits;
+use auscult_core::units::Timestamp;
+use auscult_core::wire::classify::{Class, classify};
+use auscult_core::wire::{Decoded, Decoder, LinkType, fast_rtp, fast_udp};
 use std::hint::black_box;
 use testkit::bulk::{Batch, Streams};
 

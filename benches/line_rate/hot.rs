@@ -1,10 +1,10 @@
 //! The hot path alone: frames in memory through the machine, facts thrown away.
 
 use crate::{Options, Round, best, measure, print_heading, print_row};
-use auscult::engine::{Engine, With};
-use auscult::model::{Event, Limits, Policy};
-use auscult::units::Timestamp;
-use auscult::wire::LinkType;
+use auscult_core::engine::{Engine, With};
+use auscult_core::model::{Event, Limits, Policy};
+use auscult_core::units::Timestamp;
+use auscult_core::wire::LinkType;
 use std::hint::black_box;
 use testkit::bulk::Streams;
 

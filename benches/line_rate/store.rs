@@ -3,14 +3,14 @@
 //! The rows are those of a seeded world of calls, with other streams, times and figures for each copy.
 
 use crate::{Options, measure};
-use auscult::engine::Engine;
-use auscult::model::Labels;
-use auscult::model::{Event, IntervalReport, Limits, Policy, StreamId, TimestampSource};
-use auscult::store::rows::Record;
-use auscult::store::writer::Counters;
-use auscult::store::{Backend, StoreOptions, StoreSender, StoreWriter, Table, chdb};
-use auscult::units::{Nanos, Ssrc, Timestamp};
-use auscult::wire::LinkType;
+use auscult_core::engine::Engine;
+use auscult_core::model::Labels;
+use auscult_core::model::{Event, IntervalReport, Limits, Policy, StreamId, TimestampSource};
+use auscult_core::units::{Nanos, Ssrc, Timestamp};
+use auscult_core::wire::LinkType;
+use auscult_store::rows::Record;
+use auscult_store::writer::Counters;
+use auscult_store::{Backend, StoreOptions, StoreSender, StoreWriter, Table, chdb};
 use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};

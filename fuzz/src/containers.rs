@@ -3,9 +3,9 @@
 
 use crate::readers::assert_clean;
 use crate::script::Script;
-use auscult::capture::{FileReader, Frame, MAX_INTERFACES, MAX_RECORD, Timeline};
-use auscult::engine::Engine;
-use auscult::model::{Event, Limits, Policy, TimestampSource};
+use auscult_capture::{FileReader, Frame, MAX_INTERFACES, MAX_RECORD, Timeline};
+use auscult_core::engine::Engine;
+use auscult_core::model::{Event, Limits, Policy, TimestampSource};
 use std::io::{Cursor, Read, Write};
 
 /// A bomb of zeros is unpacked as a stream; that takes time, not memory, and finds nothing.

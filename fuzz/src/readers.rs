@@ -1,15 +1,17 @@
 //! Readers of frames and payloads: what each asserts about whatever bytes it is given.
 
 use crate::script::Script;
-use auscult::model::Limits;
-use auscult::units::text::{clean, clean_bytes, clean_lines};
-use auscult::units::{Nanos, Timestamp};
-use auscult::wire::classify::{self, Class};
-use auscult::wire::sip::{Framer, Framing, FramingLimits, looks_like_sip, sanitise};
-use auscult::wire::tcp::{Protocol, Reassembler, TcpOutcome, TcpStream};
-use auscult::wire::units::Unit;
-use auscult::wire::websocket::WsStep;
-use auscult::wire::{Decoded, Decoder, LinkType, Path, Segment, fast_rtp, fast_udp, rtcp, rtp, sdp, sip, vqreport};
+use auscult_core::model::Limits;
+use auscult_core::units::text::{clean, clean_bytes, clean_lines};
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_core::wire::classify::{self, Class};
+use auscult_core::wire::sip::{Framer, Framing, FramingLimits, looks_like_sip, sanitise};
+use auscult_core::wire::tcp::{Protocol, Reassembler, TcpOutcome, TcpStream};
+use auscult_core::wire::units::Unit;
+use auscult_core::wire::websocket::WsStep;
+use auscult_core::wire::{
+    Decoded, Decoder, LinkType, Path, Segment, fast_rtp, fast_udp, rtcp, rtp, sdp, sip, vqreport,
+};
 
 /// Links a frame may begin with; the first byte of an input picks one.
 const LINKS: [LinkType; 10] = [
@@ -186,7 +188,7 @@ pub fn tcp(bytes: &[u8]) {
             payload,
             wire_len: payload.len() + usize::from(flags & 0x80 != 0),
         };
-        let read = |stream: &mut auscult::wire::tcp::TcpStream<'_>| read_stream(stream, &limits);
+        let read = |stream: &mut auscult_core::wire::tcp::TcpStream<'_>| read_stream(stream, &limits);
         if let TcpOutcome::Readable(mut stream) = tcp.push(at, &segment) {
             read(&mut stream);
         }

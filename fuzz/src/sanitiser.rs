@@ -1,7 +1,7 @@
 //! Messages with a secret in a known place: what is stored of them never holds it.
 
 use crate::script::Script;
-use auscult::wire::sip;
+use auscult_core::wire::sip;
 
 const SECRET: &str = "Sx9Kq7Zw";
 

@@ -1,9 +1,9 @@
 //! Hostile sequences for the engine: bytes become calls, media, reports, noise and pauses.
 
-use auscult::engine::Engine;
-use auscult::model::{Event, Limits, Policy};
-use auscult::units::{Nanos, Timestamp};
-use auscult::wire::LinkType;
+use auscult_core::engine::Engine;
+use auscult_core::model::{Event, Limits, Policy};
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_core::wire::LinkType;
 use std::net::SocketAddr;
 use testkit::frame::{Lower, udp};
 

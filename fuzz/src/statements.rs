@@ -1,6 +1,6 @@
 //! Statements of readers of the store endpoint: what runs is what was checked.
 
-use auscult::store::endpoint::check::{Names, check_on_this_stack};
+use auscult_store::endpoint::check::{Names, check_on_this_stack};
 use std::collections::BTreeSet;
 
 /// Functions and statements that no reader may reach, as the engine would read them.

@@ -2,11 +2,11 @@
 //! statements, segments.
 
 use crate::script::Script;
-use auscult::store::endpoint::frames::{FrameReader, pack};
-use auscult::store::endpoint::request::{Fields, Statement, classify};
-use auscult::store::rowbinary::RowBinary;
-use auscult::store::rows::Table;
-use auscult::store::spool::{BadSegment, freeze, thaw};
+use auscult_store::endpoint::frames::{FrameReader, pack};
+use auscult_store::endpoint::request::{Fields, Statement, classify};
+use auscult_store::rowbinary::RowBinary;
+use auscult_store::rows::Table;
+use auscult_store::spool::{BadSegment, freeze, thaw};
 
 /// Largest frame the reader takes.
 const LARGEST: usize = 128 * 1024 * 1024;

@@ -1,11 +1,11 @@
 //! Requests to the API, and the configuration file.
 
 use crate::readers::assert_clean;
-use auscult::api::{AppState, Check, HostPolicy, LiveFeed, MetricFamily, Telemetry, app};
 use auscult::app::config::Config;
-use auscult::model::Limits;
-use auscult::store::query::Reader;
-use auscult::units::Timestamp;
+use auscult_api::{AppState, Check, HostPolicy, LiveFeed, MetricFamily, Telemetry, app};
+use auscult_core::model::Limits;
+use auscult_core::units::Timestamp;
+use auscult_store::query::Reader;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use std::sync::Arc;

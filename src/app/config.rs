@@ -1,14 +1,14 @@
 //! The configuration file in two steps: [`Raw`] as written, [`Config`] as checked. Flags override it.
 
 use super::alerts::{Receiver, Receivers, Settings, read_rules};
-use crate::alert::rule::parse_span;
-use crate::http::HttpLimits;
-use crate::model::{Cidr, JitterBuffer, Labels, Limits, Policy};
-use crate::store::StoreError;
-use crate::store::chdb::find_library;
-use crate::store::private;
-use crate::units::Nanos;
 use anyhow::{Context, anyhow, bail};
+use auscult_core::alert::rule::parse_span;
+use auscult_core::model::{Cidr, JitterBuffer, Labels, Limits, Policy};
+use auscult_core::units::Nanos;
+use auscult_http::HttpLimits;
+use auscult_store::StoreError;
+use auscult_store::chdb::find_library;
+use auscult_store::private;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -351,7 +351,7 @@ fn kept_headers(names: Vec<String>) -> anyhow::Result<Vec<String>> {
         bail!("privacy.keep_headers has {} names: it may have {KEPT_HEADERS_MAX}", names.len());
     }
     for name in &names {
-        if let Err(why) = crate::wire::sip::may_keep(name) {
+        if let Err(why) = auscult_core::wire::sip::may_keep(name) {
             bail!("privacy.keep_headers: {name:?} cannot be kept: {why}");
         }
     }
@@ -637,8 +637,8 @@ mod tests {
         assert_eq!(full.store.data, config.store.data);
         assert_eq!(full.store.disk_free_bytes, config.store.disk_free_bytes);
         assert_eq!((full.store.disk_bytes, config.store.disk_bytes), (Some(500_000 << 20), None));
-        assert_eq!(full.store.spool_bytes, Some(crate::store::spool::SpoolLimits::default().bytes));
-        assert_eq!(full.capture.snap_len, Some(crate::capture::MAX_RECORD as u32));
+        assert_eq!(full.store.spool_bytes, Some(auscult_store::spool::SpoolLimits::default().bytes));
+        assert_eq!(full.capture.snap_len, Some(auscult_capture::MAX_RECORD as u32));
         assert_eq!(full.store.server.map(|s| (s.user, s.password, s.database)), {
             Some(("default".to_owned(), "secret".to_owned(), "auscult".to_owned()))
         });

@@ -2,7 +2,7 @@
 
 use super::config::{Config, memory};
 use super::running::{Found, losses};
-use crate::store::chdb::find_library;
+use auscult_store::chdb::find_library;
 use clap::Args;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -31,7 +31,7 @@ pub fn run(args: &DoctorArgs, out: &mut impl Write) -> anyhow::Result<()> {
     say("embedded store", find_library(None).map(|path| path.display().to_string()).map_err(|e| e.to_string()))?;
     say(
         "page",
-        if crate::api::page_is_built() {
+        if auscult_api::page_is_built() {
             Ok("built in".to_owned())
         } else {
             Err("not built in; `make web build` does it".to_owned())
@@ -67,7 +67,7 @@ fn line(out: &mut impl Write, name: &str, found: &Found) -> std::io::Result<()> 
 
 #[cfg(feature = "live")]
 fn live() -> Result<String, String> {
-    let interfaces = crate::capture::live::interfaces();
+    let interfaces = auscult_capture::live::interfaces();
     Ok(format!("interfaces: {}", interfaces.join(", ")))
 }
 
@@ -79,7 +79,7 @@ fn live() -> Result<String, String> {
 /// Whether each interface can be opened, and what it has dropped since the machine started.
 #[cfg(feature = "live")]
 fn interfaces() -> Vec<(String, Result<String, String>)> {
-    use crate::capture::live::{LiveCapture, LiveConfig, LiveWorker};
+    use auscult_capture::live::{LiveCapture, LiveConfig, LiveWorker};
     let dropped = |interface: &str| {
         let total = |name: &str| {
             std::fs::read_to_string(format!("/sys/class/net/{interface}/statistics/{name}"))
@@ -92,7 +92,7 @@ fn interfaces() -> Vec<(String, Result<String, String>)> {
         let parts = names.map(|name| (name, total(name)));
         parts.into_iter().filter_map(|(name, n)| Some(format!("{name} {}", n?))).collect::<Vec<_>>().join(", ")
     };
-    crate::capture::live::interfaces()
+    auscult_capture::live::interfaces()
         .into_iter()
         .map(|interface| {
             let opened = LiveCapture::open(&LiveConfig::new(&interface));

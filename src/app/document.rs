@@ -3,12 +3,12 @@
 //! The twin of a call or stream is made when its turn comes to be written, and dropped after it.
 
 use super::kept::{CallList, Kept, Streams};
-use crate::model::burst::BurstSummary;
-use crate::model::{
+use auscult_core::model::burst::BurstSummary;
+use auscult_core::model::{
     CallClass, CallRecord, CaptureCondition, DISCARD_BUFFERS_MS, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints,
     Relation, RemoteView, RoundTrips, StreamId, StreamReport, endpoint_text,
 };
-use crate::units::{DelayHistogram, Nanos, Timestamp};
+use auscult_core::units::{DelayHistogram, Nanos, Timestamp};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! The planning calculator: a rating from a codec, a loss and a delay, without any capture.
 
-use crate::quality::burst::burst_ratio_is_valid;
-use crate::quality::codecs::{CodecQuery, CodecTable};
-use crate::quality::emodel::{Echo, EmodelError, Inputs, Rating, Scale, g109_class, opinion_shares, rate};
 use anyhow::{Context, bail};
+use auscult_core::quality::burst::burst_ratio_is_valid;
+use auscult_core::quality::codecs::{CodecQuery, CodecTable};
+use auscult_core::quality::emodel::{Echo, EmodelError, Inputs, Rating, Scale, g109_class, opinion_shares, rate};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use std::io::Write;

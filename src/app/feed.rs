@@ -7,16 +7,16 @@ use super::progress::Doing;
 use super::reload::{Handover, Settings};
 use super::replay::Stored;
 use super::telemetry::ProgramTelemetry;
-use crate::alert::CaptureFact;
-use crate::api::LiveFeed;
-use crate::capture::Timeline;
-use crate::capture::pace::{Pacer, SystemClock};
-use crate::engine::{Engine, Sink};
-use crate::groups::{Group, Groups};
-use crate::model::{CaptureInterval, Cut, Event, Labels, TimestampSource, TrunkMatch};
-use crate::store::StoreSender;
-use crate::store::rows::Record;
-use crate::units::{Nanos, Timestamp};
+use auscult_api::LiveFeed;
+use auscult_capture::Timeline;
+use auscult_capture::pace::{Pacer, SystemClock};
+use auscult_core::alert::CaptureFact;
+use auscult_core::engine::{Engine, Sink};
+use auscult_core::groups::{Group, Groups};
+use auscult_core::model::{CaptureInterval, Cut, Event, Labels, TimestampSource, TrunkMatch};
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_store::StoreSender;
+use auscult_store::rows::Record;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -314,7 +314,7 @@ impl Feed {
     #[cfg(feature = "live")]
     fn live(&mut self, mut live: LiveSource) -> anyhow::Result<Ended> {
         if let Some(cpu) = self.measure_cpu {
-            crate::capture::run_on(cpu)?;
+            auscult_capture::run_on(cpu)?;
         }
         self.out.waits = false;
         let names = live.interfaces().iter().map(String::as_str);
@@ -559,7 +559,7 @@ impl Progress {
 mod tests {
     use super::super::live_source::tests::{TAKEN_AT_ONCE, pouring};
     use super::*;
-    use crate::store::{Backend, StoreOptions, StoreWriter};
+    use auscult_store::{Backend, StoreOptions, StoreWriter};
     use std::sync::atomic::AtomicU64;
 
     /// The measuring thread with a store that never answers.

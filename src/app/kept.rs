@@ -1,9 +1,9 @@
 //! What `analyze` keeps of a capture until it is read: calls, and streams that are over, packed to about 350 bytes each.
 //! A capture of a day has millions.
 
-use crate::engine::Sink;
-use crate::model::{CallRecord, CaptureCondition, CodecId, Event, StreamId, StreamReport};
-use crate::units::Timestamp;
+use auscult_core::engine::Sink;
+use auscult_core::model::{CallRecord, CaptureCondition, CodecId, Event, StreamId, StreamReport};
+use auscult_core::units::Timestamp;
 use std::collections::HashMap;
 
 #[derive(Default)]
@@ -143,10 +143,10 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::Timeline;
-    use crate::engine::{Engine, With};
-    use crate::model::{Limits, LossSide, Policy, RPoints, Relation, RelationKind, RemoteView};
-    use crate::units::Nanos;
+    use auscult_capture::Timeline;
+    use auscult_core::engine::{Engine, With};
+    use auscult_core::model::{Limits, LossSide, Policy, RPoints, Relation, RelationKind, RemoteView};
+    use auscult_core::units::Nanos;
 
     fn of_sample(name: &str) -> Vec<StreamReport> {
         let mut timeline = Timeline::open(&[format!("{}/testdata/{name}", env!("CARGO_MANIFEST_DIR"))]).unwrap();

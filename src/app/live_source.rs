@@ -6,12 +6,12 @@
 //! is earlier. So the machine sees one order, however many workers there are, and one worker never waits for another.
 
 use super::config;
-use crate::capture::live::{LiveCapture, LiveConfig, LiveWorker, StopHandle};
-use crate::capture::{CaptureError, Frame, drop_privileges, may_run_on, run_on};
-use crate::engine::Missed;
-use crate::model::TimestampSource;
-use crate::units::{Nanos, Timestamp};
-use crate::wire::LinkType;
+use auscult_capture::live::{LiveCapture, LiveConfig, LiveWorker, StopHandle};
+use auscult_capture::{CaptureError, Frame, drop_privileges, may_run_on, run_on};
+use auscult_core::engine::Missed;
+use auscult_core::model::TimestampSource;
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_core::wire::LinkType;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -439,7 +439,7 @@ impl Losses {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::wire::LinkType;
+    use auscult_core::wire::LinkType;
     use std::sync::atomic::AtomicU64;
 
     fn at(ms: i64) -> Timestamp {

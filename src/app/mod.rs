@@ -26,9 +26,9 @@ mod spool_command;
 mod table;
 mod telemetry;
 
-use crate::capture::CaptureError;
-use crate::units::Timestamp;
-use crate::units::text::clean_lines;
+use auscult_capture::CaptureError;
+use auscult_core::units::Timestamp;
+use auscult_core::units::text::clean_lines;
 use std::io::Write;
 
 /// Prints an error as one line; returns the exit code: 2 when the input is not what the command takes, 1 otherwise.

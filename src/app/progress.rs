@@ -3,8 +3,8 @@
 //! The thread reads no clock for it: a step is two stores. Who looks remembers when the count last changed, so the time is
 //! exact to the distance between two looks ([`LOOK_EVERY`]).
 
-use crate::capture::pace::{SystemClock, WallClock};
-use crate::units::Nanos;
+use auscult_capture::pace::{SystemClock, WallClock};
+use auscult_core::units::Nanos;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

@@ -5,8 +5,8 @@
 
 use super::alerts::{self, AlertService};
 use super::config::Config;
-use crate::model::Labels;
-use crate::store::endpoint::Token;
+use auscult_core::model::Labels;
+use auscult_store::endpoint::Token;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -3,15 +3,15 @@
 //! A replay is entered before its first row and marked done after its last. One that was begun and not ended
 //! is replayed again, and rows that are in the store already (the same capture gives the same rows) are left out.
 
-use crate::model::Labels;
-use crate::store::rows::{
+use anyhow::Context;
+use auscult_core::model::Labels;
+use auscult_core::units::Timestamp;
+use auscult_store::rows::{
     AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow,
     row_spans,
 };
-use crate::store::spool::{Files, dead_letters, removed_rows, thaw};
-use crate::store::{Table, private};
-use crate::units::Timestamp;
-use anyhow::Context;
+use auscult_store::spool::{Files, dead_letters, removed_rows, thaw};
+use auscult_store::{Table, private};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};

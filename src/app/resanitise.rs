@@ -1,10 +1,10 @@
 //! Rows of earlier versions that may hold secrets of SIP messages: their texts by the present rules, for a store that knows no
 //! SIP, and what the start says about them.
 
-use crate::store::schema::SANITISED_AGAIN;
-use crate::store::spool::{Clean, Resanitised};
-use crate::store::{Store, Table};
-use crate::wire::sip::{self, FIELD_MAX, NameAddr};
+use auscult_core::wire::sip::{self, FIELD_MAX, NameAddr};
+use auscult_store::schema::SANITISED_AGAIN;
+use auscult_store::spool::{Clean, Resanitised};
+use auscult_store::{Store, Table};
 use std::sync::Arc;
 
 /// `keep` are the headers that are stored as they came.

@@ -12,17 +12,17 @@ use super::replay::{Known, Ledger, Missing, Stored, fingerprint, is_stored, list
 use super::resanitise::{cleaner, say_cleared, say_not_migrated, say_resanitised};
 use super::signals::{self, Stop};
 use super::telemetry::ProgramTelemetry;
-use crate::api::{AppState, HostPolicy, LiveFeed, app};
-use crate::http::HttpServer;
-use crate::store::budget::ENDPOINT_QUERIES_AT_ONCE;
-use crate::store::endpoint::{Access, LocalSocket, Token, Turns, reader_limits, serve_endpoint_on, serve_local};
-use crate::store::library::{PINNED_SHA256, PINNED_VERSION, checksum, find_library};
-use crate::store::private;
-use crate::store::query::Reader;
-use crate::store::writer::{CountersSnapshot, DiskLimits, DropReason, Failed};
-use crate::store::{Backend, Store, StoreError, StoreOptions, StoreSender, StoreWriter, Table};
-use crate::units::{Nanos, Timestamp};
 use anyhow::{Context, bail};
+use auscult_api::{AppState, HostPolicy, LiveFeed, app};
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_http::HttpServer;
+use auscult_store::budget::ENDPOINT_QUERIES_AT_ONCE;
+use auscult_store::endpoint::{Access, LocalSocket, Token, Turns, reader_limits, serve_endpoint_on, serve_local};
+use auscult_store::library::{PINNED_SHA256, PINNED_VERSION, checksum, find_library};
+use auscult_store::private;
+use auscult_store::query::Reader;
+use auscult_store::writer::{CountersSnapshot, DiskLimits, DropReason, Failed};
+use auscult_store::{Backend, Store, StoreError, StoreOptions, StoreSender, StoreWriter, Table};
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -168,7 +168,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
 pub(super) fn leave(code: u8) -> ! {
     use std::io::Write;
     let _ = std::io::stdout().flush();
-    crate::store::chdb::leave(i32::from(code))
+    auscult_store::chdb::leave(i32::from(code))
 }
 
 async fn serve(

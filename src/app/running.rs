@@ -1,7 +1,7 @@
 //! What a running instance says of its losses on `/metrics`, in words, each with what to do about it.
 
-use crate::model::Limits;
-use crate::units::Nanos;
+use auscult_core::model::Limits;
+use auscult_core::units::Nanos;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;

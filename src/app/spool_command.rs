@@ -1,9 +1,9 @@
 //! `auscult spool`: what waits for the store, what was set aside, and how it is delivered again.
 
 use super::config::Config;
-use crate::store::StoreError;
-use crate::store::spool::{DeadLetter, Files, Spool, SpoolLimits, dead_letters, waiting_segments};
 use anyhow::{Context, bail};
+use auscult_store::StoreError;
+use auscult_store::spool::{DeadLetter, Files, Spool, SpoolLimits, dead_letters, waiting_segments};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use std::io::Write;

@@ -1,8 +1,8 @@
 //! The table and CSV forms of a document: what an engineer wants to read first.
 
 use super::document::{CallDocument, Document, StreamDocument};
-use crate::model::{CallClass, Diagnosis, DiagnosisCode, StreamId};
-use crate::units::text::clean;
+use auscult_core::model::{CallClass, Diagnosis, DiagnosisCode, StreamId};
+use auscult_core::units::text::clean;
 use std::io::{self, IsTerminal, Write};
 use unicode_width::UnicodeWidthStr;
 
@@ -314,7 +314,7 @@ fn judged(call: &CallDocument) -> u32 {
     diagnosed.max().unwrap_or(0).max(setup)
 }
 
-/// One line of at most 120 characters. The text is clean already ([`crate::units::text`]); this holds it to the line.
+/// One line of at most 120 characters. The text is clean already ([`auscult_core::units::text`]); this holds it to the line.
 fn one_line(text: &str) -> String {
     clean(text, usize::MAX).chars().take(120).collect()
 }

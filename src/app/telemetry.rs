@@ -3,17 +3,17 @@
 use super::alerts::AlertService;
 use super::config::Config;
 use super::progress::{Progress, STUCK};
-use crate::alert::State;
-use crate::api::{
+use auscult_api::{
     AlertView, Check, MetricFamily, MetricValue, NewSilence, Sample, SilenceError, SilenceJson, Telemetry,
 };
-use crate::engine::EngineCounters;
+use auscult_core::alert::State;
+use auscult_core::engine::EngineCounters;
 #[cfg(feature = "live")]
-use crate::engine::Missed;
-use crate::http::{ConnectionCounters, ConnectionSnapshot};
-use crate::model::RelationKind;
-use crate::store::writer::{Counters, DiskState};
-use crate::units::{Nanos, Timestamp};
+use auscult_core::engine::Missed;
+use auscult_core::model::RelationKind;
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_http::{ConnectionCounters, ConnectionSnapshot};
+use auscult_store::writer::{Counters, DiskState};
 use hdrhistogram::Histogram;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,7 +48,7 @@ impl ProgramTelemetry {
         ProgramTelemetry {
             store,
             disk,
-            spool_limit: config.store.spool_bytes.unwrap_or(crate::store::spool::SpoolLimits::default().bytes),
+            spool_limit: config.store.spool_bytes.unwrap_or(auscult_store::spool::SpoolLimits::default().bytes),
             interfaces: config.capture.interfaces.clone(),
             frames: AtomicU64::new(0),
             last_frame: AtomicI64::new(i64::MIN),

@@ -25,11 +25,13 @@ pub mod scene;
 pub mod send;
 mod sender;
 mod sip;
+mod skip;
 pub mod truth;
 pub mod world;
 
 pub use rtcp::Report;
 pub use sender::Habits;
+pub use skip::{shared, skip};
 pub use world::{Capture, World};
 
 /// Runs a test for each seed, or only for that in the environment variable `TESTKIT_SEED`. A panic is passed on after

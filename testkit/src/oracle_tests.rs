@@ -20,15 +20,8 @@ fn packet(at_us: i64, seq: u16, ts: u32) -> PacketSeen {
 }
 
 fn vectors() -> Option<Value> {
-    let root = std::env::var("AUSCULT_SHARED").unwrap_or_else(|_| "../../shared".into());
-    let path = std::path::Path::new(&root).join("reference/rtp_vectors.json");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Some(serde_json::from_str(&text).expect("rtp_vectors.json is JSON")),
-        Err(_) => {
-            println!("skipped: no reference vectors at {}", path.display());
-            None
-        }
-    }
+    let path = crate::shared("reference/rtp_vectors.json")?;
+    Some(serde_json::from_str(&std::fs::read_to_string(path).expect("readable")).expect("rtp_vectors.json is JSON"))
 }
 
 fn packets_of(case: &Value) -> Vec<PacketSeen> {

@@ -4,13 +4,13 @@
 //!
 //! The month is made of rows of sums and shares nothing with the fold that makes them.
 
-use auscult::alert::{
+use auscult_core::alert::{
     CaptureFact, DEFAULT_RULES, DEFAULT_RULES_FILE, Evaluation, Evaluator, Fact, Origin, RuleSet, group_text,
 };
-use auscult::model::{
+use auscult_core::model::{
     CallClass, CallFigures, CallGroup, DiagnosisCode, GroupPart, GroupTrunk, MediaFigures, MediaGroup, TrunkDirection,
 };
-use auscult::units::{Nanos, Timestamp, bucket_of, span_bucket_of};
+use auscult_core::units::{Nanos, Timestamp, bucket_of, span_bucket_of};
 use std::collections::BTreeMap;
 
 const MINUTE: i64 = 60;

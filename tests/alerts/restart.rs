@@ -1,8 +1,8 @@
 //! A program that is started again goes on with the states it had, whatever the minute.
 
-use auscult::alert::{CaptureFact, Evaluation, Evaluator, Fact, Memory, Origin, RuleSet, State};
-use auscult::model::{GroupPart, GroupTrunk, MediaFigures, MediaGroup};
-use auscult::units::{Nanos, Timestamp};
+use auscult_core::alert::{CaptureFact, Evaluation, Evaluator, Fact, Memory, Origin, RuleSet, State};
+use auscult_core::model::{GroupPart, GroupTrunk, MediaFigures, MediaGroup};
+use auscult_core::units::{Nanos, Timestamp};
 use std::collections::BTreeMap;
 
 const STEP: i64 = 10;
@@ -49,7 +49,7 @@ fn run(restart: Option<i64>) -> States {
     let mut own = evaluator();
     for begun in (START..START + 40 * 60).step_by(STEP as usize) {
         if restart == Some((begun - START) / 60) && begun % 60 == 0 {
-            let memories: Vec<(String, auscult::alert::GroupKey, Memory)> = own
+            let memories: Vec<(String, auscult_core::alert::GroupKey, Memory)> = own
                 .memories()
                 .map(|(rule, group, memory)| (rule.name.clone(), group.clone(), memory.clone()))
                 .collect();

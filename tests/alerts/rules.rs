@@ -1,8 +1,8 @@
 //! What is wrong with a rule is said in one line, with file and line, and the other rules go on.
 
-use auscult::alert::{CaptureFact, Evaluator, Fact, Origin, RuleSet, SqlRow, State, rule::Test};
-use auscult::model::{GroupPart, GroupTrunk, MediaFigures, MediaGroup};
-use auscult::units::{Nanos, Timestamp};
+use auscult_core::alert::{CaptureFact, Evaluator, Fact, Origin, RuleSet, SqlRow, State, rule::Test};
+use auscult_core::model::{GroupPart, GroupTrunk, MediaFigures, MediaGroup};
+use auscult_core::units::{Nanos, Timestamp};
 
 fn parse(text: &str) -> RuleSet {
     RuleSet::parse([("r.toml", text)], Nanos::from_secs(10))
@@ -87,7 +87,7 @@ fn a_file_that_is_no_toml_is_named_with_its_line() {
 fn a_rule_of_the_operator_replaces_the_one_that_ships() {
     let own = "[[rule]]\nname = \"trunk_loss\"\nmeasure = \"network_loss_pct\"\nfire = { above = 7 }\n\
                [[rule]]\nname = \"trunk_jitter\"\nmeasure = \"jitter_p95_ms\"\nfire = { above = 7 }\nenabled = false\n";
-    let shipped = (auscult::alert::DEFAULT_RULES_FILE, auscult::alert::DEFAULT_RULES);
+    let shipped = (auscult_core::alert::DEFAULT_RULES_FILE, auscult_core::alert::DEFAULT_RULES);
     let set = RuleSet::parse([("own.toml", own), shipped], Nanos::from_secs(10));
     assert_eq!(set.errors, []);
     let named = |name: &str| set.rules.iter().filter(|rule| rule.name == name).collect::<Vec<_>>();

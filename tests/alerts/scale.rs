@@ -1,9 +1,9 @@
 //! Many trunks: the shipped rules over an hour, one row a minute and direction. `AUSCULT_TRUNKS=1000` by hand, for the figure in
 //! docs/alerts.md.
 
-use auscult::alert::{CaptureFact, DEFAULT_RULES, DEFAULT_RULES_FILE, Evaluator, Fact, Origin, RuleSet, State};
-use auscult::model::{CallFigures, CallGroup, GroupPart, GroupTrunk, MediaFigures, MediaGroup, TrunkDirection};
-use auscult::units::{Nanos, Timestamp};
+use auscult_core::alert::{CaptureFact, DEFAULT_RULES, DEFAULT_RULES_FILE, Evaluator, Fact, Origin, RuleSet, State};
+use auscult_core::model::{CallFigures, CallGroup, GroupPart, GroupTrunk, MediaFigures, MediaGroup, TrunkDirection};
+use auscult_core::units::{Nanos, Timestamp};
 use std::sync::Arc;
 
 #[test]
@@ -33,8 +33,8 @@ fn many_quiet_trunks_are_judged_and_none_fires() {
                 (figures.expected, figures.packets, figures.lost_network) = (25_000, 24_990, 10);
                 figures.mos = [(430, 50)].into();
                 for ms in 1..12 {
-                    figures.pdv.add(auscult::units::bucket_of(Nanos::from_millis(ms)), 2_000);
-                    figures.jitter.add(auscult::units::bucket_of(Nanos::from_millis(ms)), 4);
+                    figures.pdv.add(auscult_core::units::bucket_of(Nanos::from_millis(ms)), 2_000);
+                    figures.jitter.add(auscult_core::units::bucket_of(Nanos::from_millis(ms)), 4);
                 }
                 let (codec, mos_scale, part) = ("PCMA".into(), "nb", GroupPart::default());
                 let group = MediaGroup { start: at, length, trunk: trunk.clone(), codec, mos_scale, part, figures };

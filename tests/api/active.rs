@@ -2,11 +2,11 @@
 
 use crate::samples;
 use crate::world::{START, World};
-use auscult::model::Labels;
-use auscult::model::{CallRecord, CallState, Diagnosis, DiagnosisCode, Event, Party, StreamId, StreamReport};
-use auscult::store::query::badness;
-use auscult::store::rows::{CallRow, StreamRow};
-use auscult::units::{Nanos, Timestamp};
+use auscult_core::model::Labels;
+use auscult_core::model::{CallRecord, CallState, Diagnosis, DiagnosisCode, Event, Party, StreamId, StreamReport};
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_store::query::badness;
+use auscult_store::rows::{CallRow, StreamRow};
 use serde_json::Value;
 
 const STORED: Timestamp = Timestamp::from_secs(4_102_444_800);

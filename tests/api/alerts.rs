@@ -1,8 +1,8 @@
 //! Alerts that were, their evaluations, and who may begin a silence.
 
 use crate::world::{Answer, START, STORED, World, call, get};
-use auscult::http::PeerAddress;
-use auscult::units::Nanos;
+use auscult_core::units::Nanos;
+use auscult_http::PeerAddress;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, header};

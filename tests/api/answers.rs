@@ -1,8 +1,8 @@
 //! What the answers say: order, paging, classes, percentiles, details, search, and text of strangers.
 
 use crate::world::{START, STORED, World, call, get, interval, sql_time, stream};
-use auscult::units::text::{clean, clean_lines};
-use auscult::units::{DelayHistogram, Nanos};
+use auscult_core::units::text::{clean, clean_lines};
+use auscult_core::units::{DelayHistogram, Nanos};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

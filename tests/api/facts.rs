@@ -2,9 +2,9 @@
 
 use crate::samples;
 use crate::world::World;
-use auscult::model::{CallRecord, StreamId};
-use auscult::store::rows::{CallRow, IntervalRow, RtcpRow, SipMessageRow, StreamRow};
-use auscult::units::Timestamp;
+use auscult_core::model::{CallRecord, StreamId};
+use auscult_core::units::Timestamp;
+use auscult_store::rows::{CallRow, IntervalRow, RtcpRow, SipMessageRow, StreamRow};
 use serde_json::{Value, json};
 
 /// Far enough ahead that no row expires while the test looks.

@@ -1,21 +1,21 @@
 //! Every route with every kind of request it must take or refuse; headers, hosts, health, metrics, events.
 
 use crate::world::{World, call, get, send, service, service_over};
-use auscult::api::{LiveFeed, openapi_json};
-use auscult::groups::Group;
-use auscult::http::PeerAddress;
-use auscult::model::{
+use auscult_api::{LiveFeed, openapi_json};
+use auscult_core::groups::Group;
+use auscult_core::model::{
     CallRecord, CallState, Diagnosis, DiagnosisCode, Event, GroupPart, GroupTrunk, Limits, MediaFigures, MediaGroup,
     TrunkDirection,
 };
-use auscult::store::budget::{
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_http::PeerAddress;
+use auscult_store::budget::{
     ENGINE_BASE_BYTES, ENGINE_MEMORY_BYTES, INSERT_MEMORY_BYTES, LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES,
     SCANS_AT_ONCE,
 };
-use auscult::store::chdb::EngineLimits;
-use auscult::store::endpoint::Access;
-use auscult::store::query::{Cost, Reader};
-use auscult::units::{Nanos, Timestamp};
+use auscult_store::chdb::EngineLimits;
+use auscult_store::endpoint::Access;
+use auscult_store::query::{Cost, Reader};
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use clickhouse::Client;
@@ -488,7 +488,7 @@ fn promtool_takes(text: &str) {
     use std::process::{Command, Stdio};
     let check =
         Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let Ok(mut check) = check else { return println!("skipped: promtool is not installed") };
+    let Ok(mut check) = check else { return testkit::skip("promtool is not installed") };
     check.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("promtool reads");
     let out = check.wait_with_output().expect("promtool ends");
     assert!(out.status.success(), "{}\n{text}", String::from_utf8_lossy(&out.stderr));

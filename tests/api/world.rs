@@ -1,12 +1,12 @@
 //! A service over a fresh database with rows a test chose, and requests to it without a port.
 
-use auscult::api::{AppState, Check, HostPolicy, LiveFeed, MetricFamily, Sample, Telemetry, app};
-use auscult::model::Limits;
-use auscult::store::chdb::{Engine, EngineLimits, find_library};
-use auscult::store::endpoint::{Access, in_process_client};
-use auscult::store::query::Reader;
-use auscult::store::schema::{self, Dialect};
-use auscult::units::{Nanos, Timestamp};
+use auscult_api::{AppState, Check, HostPolicy, LiveFeed, MetricFamily, Sample, Telemetry, app};
+use auscult_core::model::Limits;
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_store::chdb::{Engine, EngineLimits, find_library};
+use auscult_store::endpoint::{Access, in_process_client};
+use auscult_store::query::Reader;
+use auscult_store::schema::{self, Dialect};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
@@ -178,7 +178,7 @@ fn opened() -> Option<Arc<Opened>> {
     let library = match find_library(None) {
         Ok(library) => library,
         Err(absent) => {
-            println!("skipped: {absent}");
+            testkit::skip(absent);
             return None;
         }
     };

@@ -2,7 +2,7 @@
 //! and the worst minute.
 
 use super::*;
-use auscult::model::{DiagnosisCode, JitterBuffer};
+use auscult_core::model::{DiagnosisCode, JitterBuffer};
 use std::net::SocketAddr;
 use testkit::scene::{Dialog, Rtp, Scene, sdp};
 

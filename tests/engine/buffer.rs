@@ -1,9 +1,9 @@
 //! Late packets for every fixed buffer, against the packet-by-packet buffer of testkit: exactly.
 
 use super::*;
-use auscult::model::JitterBuffer;
-use auscult::model::burst::BurstGap;
-use auscult::units::DelayHistogram;
+use auscult_core::model::JitterBuffer;
+use auscult_core::model::burst::BurstGap;
+use auscult_core::units::DelayHistogram;
 use std::collections::{BTreeMap, HashSet};
 use testkit::World;
 use testkit::call::{CallSpec, Change, Party, Side, What};

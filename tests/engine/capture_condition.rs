@@ -2,7 +2,7 @@
 //! one-sided mirrors and copies. Forty calls between hosts of their own, over a network without faults.
 
 use super::{Run, Setup, run};
-use auscult::model::{CaptureCondition, DiagnosisCode, Event, LossSource, TimestampFault};
+use auscult_core::model::{CaptureCondition, DiagnosisCode, Event, LossSource, TimestampFault};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use testkit::World;

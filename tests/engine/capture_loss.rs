@@ -2,10 +2,10 @@
 //! are in `tests/loss_source.rs`.
 
 use super::Setup;
-use auscult::engine::{CaptureLossDetector, Judged};
-use auscult::media::{FlowKey, Gap};
-use auscult::model::{DiagnosisCode, LossAttribution, StreamId};
-use auscult::units::{Seeded, Ssrc, Timestamp};
+use auscult_core::engine::{CaptureLossDetector, Judged};
+use auscult_core::media::{FlowKey, Gap};
+use auscult_core::model::{DiagnosisCode, LossAttribution, StreamId};
+use auscult_core::units::{Seeded, Ssrc, Timestamp};
 use testkit::World as TestWorld;
 use testkit::call::{CallSpec, Party};
 use testkit::observe;

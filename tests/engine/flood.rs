@@ -4,8 +4,8 @@
 //! The short ones run with all tests; `make flood` runs a minute of each kind in release and prints what it took.
 
 use super::*;
-use auscult::engine::With;
-use auscult::model::{Outcome, OverLimit, Shedding};
+use auscult_core::engine::With;
+use auscult_core::model::{Outcome, OverLimit, Shedding};
 use std::net::SocketAddr;
 use testkit::World;
 use testkit::call::{CallSpec, Party, Rtcp};

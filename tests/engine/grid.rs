@@ -2,7 +2,7 @@
 //! receiver could know (docs/metrics.md), and above the least delay of the whole stream by the times of sending.
 
 use super::*;
-use auscult::model::DISCARD_BUFFERS_MS;
+use auscult_core::model::DISCARD_BUFFERS_MS;
 use std::fmt::Write;
 use testkit::World;
 use testkit::call::{CallSpec, Party, Side};

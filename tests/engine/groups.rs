@@ -2,8 +2,8 @@
 //! cut, and over any number of shards.
 
 use super::*;
-use auscult::groups::{Group, Groups};
-use auscult::model::{CallFigures, CallState, Labels, MediaFigures, Presence, SHORT_CALL, StreamId};
+use auscult_core::groups::{Group, Groups};
+use auscult_core::model::{CallFigures, CallState, Labels, MediaFigures, Presence, SHORT_CALL, StreamId};
 use std::collections::{BTreeMap, BTreeSet};
 use testkit::call::Side;
 use testkit::{World, for_seeds};

@@ -1,11 +1,10 @@
 //! Hostile bytes through the whole machine.
 
 use super::*;
-use auscult::model::{LossAttribution, Quality};
+use auscult_core::model::{LossAttribution, Quality};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use testkit::World;
 use testkit::frame::{self, Lower, Segment};
 use testkit::rng::Rng;
@@ -21,20 +20,9 @@ struct Case {
     frames: Vec<Frame>,
 }
 
-fn shared() -> Option<PathBuf> {
-    let root = std::env::var_os("AUSCULT_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let path = root.join("hostile/hostile_cases.json");
-    if path.is_file() {
-        return Some(path);
-    }
-    println!("skipped: no hostile cases at {}", path.display());
-    None
-}
-
 /// Every case that is a frame or can be put into frames; captures and HEP are for other rooms.
 fn cases() -> Vec<Case> {
-    let Some(path) = shared() else { return Vec::new() };
+    let Some(path) = testkit::shared("hostile/hostile_cases.json") else { return Vec::new() };
     let all: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let template = all["sip_template"].as_str().unwrap();
     let mut out = Vec::new();

@@ -1,7 +1,7 @@
 //! Laws that hold for any traffic.
 
 use super::*;
-use auscult::model::{JitterStat, LossAttribution, Relation, StreamId, StreamNumbers};
+use auscult_core::model::{JitterStat, LossAttribution, Relation, StreamId, StreamNumbers};
 use std::collections::BTreeMap;
 use testkit::rng::Rng;
 use testkit::{World, for_seeds};

@@ -1,8 +1,8 @@
 //! Every limit is reached, counted, and holds; floods cost those beside them nothing.
 
 use super::*;
-use auscult::model::{Outcome, OverLimit, Shedding, Transport};
-use auscult::signal::Signal;
+use auscult_core::model::{Outcome, OverLimit, Shedding, Transport};
+use auscult_core::signal::Signal;
 use std::net::SocketAddr;
 use testkit::World;
 use testkit::call::{CallSpec, Party};
@@ -398,7 +398,7 @@ fn tcp_connections_are_limited() {
         }
         let run = run(&frames, &Setup::limited(Limits { tcp_connections: 4, ..limits() }));
         assert_eq!(run.outcomes.total(), run.frames);
-        (run.calls().len(), run.outcomes.get(Outcome::Ignored(auscult::model::Ignored::OtherTcp)))
+        (run.calls().len(), run.outcomes.get(Outcome::Ignored(auscult_core::model::Ignored::OtherTcp)))
     };
     assert_eq!(seen(4), (1, 0));
     let (calls, lost) = seen(100);

@@ -1,8 +1,8 @@
 //! What the probe missed: counted whatever the machine's shape, and blamed for no more and no less than it explains.
 
 use super::*;
-use auscult::engine::Missed;
-use auscult::model::{LossSource, TimestampSource};
+use auscult_core::engine::Missed;
+use auscult_core::model::{LossSource, TimestampSource};
 use testkit::World;
 use testkit::bulk::Streams;
 

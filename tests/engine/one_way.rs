@@ -1,7 +1,7 @@
 //! Who hears whom, by every witness: RTCP of the receivers, ICMP errors, addresses of the session descriptions.
 
 use super::*;
-use auscult::model::DiagnosisCode::{self, MediaElsewhere, MediaNotSeen, NoMedia, NoResponse, OneWayMedia};
+use auscult_core::model::DiagnosisCode::{self, MediaElsewhere, MediaNotSeen, NoMedia, NoResponse, OneWayMedia};
 use std::net::SocketAddr;
 use testkit::scene::{Dialog, Rtp, Scene, sdp};
 
@@ -209,7 +209,7 @@ fn a_flood_of_errors_about_a_crowded_address_is_cheap() {
         scene.unreachable(3_000 + 2 * n, (at(CALLER).ip(), 3), (at(CALLEE), at(CALLER)), &[0x80; 60], 8);
     }
     let run = run(&scene.frames(), &Setup::rested());
-    assert_eq!(run.outcomes.get(auscult::model::Outcome::Ignored(auscult::model::Ignored::IcmpError)), 2_000);
+    assert_eq!(run.outcomes.get(auscult_core::model::Outcome::Ignored(auscult_core::model::Ignored::IcmpError)), 2_000);
     assert_eq!(run.calls()[0].diagnoses[0].code, OneWayMedia);
 }
 

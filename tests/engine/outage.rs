@@ -1,7 +1,7 @@
 //! Long outages and stalls: what numbers, timestamps and arrivals together show, and what only looks like them.
 
 use super::*;
-use auscult::model::DiagnosisCode;
+use auscult_core::model::DiagnosisCode;
 use testkit::World;
 use testkit::call::{CallSpec, Party};
 use testkit::codec::Codec;
@@ -152,7 +152,7 @@ fn a_stall_is_delay_however_long_it_is() {
         for (n, index) in held.iter().enumerate() {
             let arrives = released + n as i64 * 100_000;
             let delay = arrives - call.frames[*index].at;
-            for (count, size) in late.iter_mut().zip(auscult::model::DISCARD_BUFFERS_MS) {
+            for (count, size) in late.iter_mut().zip(auscult_core::model::DISCARD_BUFFERS_MS) {
                 *count += u64::from(delay > i64::from(size) * MS);
             }
             call.frames[*index].at = arrives;

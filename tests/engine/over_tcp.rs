@@ -2,7 +2,7 @@
 //! and SIP over WebSocket (RFC 7118); whatever the segments.
 
 use super::*;
-use auscult::model::{Ignored, Outcome, Transport};
+use auscult_core::model::{Ignored, Outcome, Transport};
 use std::net::SocketAddr;
 use testkit::frame::{self, Lower, Segment};
 use testkit::scene::{Dialog, Scene, sdp};

@@ -1,7 +1,7 @@
 //! What the ratings of intervals and streams are made of, by what signalling says of the media.
 
 use super::*;
-use auscult::model::JitterBuffer;
+use auscult_core::model::JitterBuffer;
 use testkit::frame::{Lower, udp};
 
 const MS: i64 = 1_000_000;

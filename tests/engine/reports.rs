@@ -2,8 +2,8 @@
 //! session description costs more the more streams its addresses and sources have.
 
 use super::*;
-use auscult::engine::EngineCounters;
-use auscult::model::{Ignored, Outcome, RtcpKind, RtcpRecord};
+use auscult_core::engine::EngineCounters;
+use auscult_core::model::{Ignored, Outcome, RtcpKind, RtcpRecord};
 use std::net::SocketAddr;
 use testkit::frame::{self, Lower};
 use testkit::world::START;

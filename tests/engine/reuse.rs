@@ -2,7 +2,7 @@
 //! description holds for it.
 
 use super::*;
-use auscult::model::DiagnosisCode;
+use auscult_core::model::DiagnosisCode;
 use std::net::SocketAddr;
 use testkit::scene::{Dialog, Rtp, Scene, sdp};
 

@@ -1,8 +1,8 @@
 //! Calls are judged as they run: within two intervals of turning bad, and no longer than they are bad.
 
 use super::*;
-use auscult::live::LiveView;
-use auscult::model::{CallRecord, Limits};
+use auscult_core::live::LiveView;
+use auscult_core::model::{CallRecord, Limits};
 use std::net::SocketAddr;
 use testkit::scene::{Dialog, Rtp, Scene, sdp};
 

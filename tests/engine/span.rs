@@ -1,7 +1,7 @@
 //! What a mirror port shows besides plain calls: late descriptions, hold, redirects, transfers, recorders, copies of routers.
 
 use super::*;
-use auscult::model::{CallState, RelationKind};
+use auscult_core::model::{CallState, RelationKind};
 use std::net::SocketAddr;
 use testkit::frame::{self, Lower};
 use testkit::scene::{Dialog, Rtp, Scene, sdp};

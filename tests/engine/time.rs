@@ -1,7 +1,7 @@
 //! Clocks that step in the middle of a capture.
 
 use super::*;
-use auscult::model::CallState;
+use auscult_core::model::CallState;
 use testkit::World;
 use testkit::call::{CallSpec, Party};
 use testkit::path::{Jitter, Stretch, Window};

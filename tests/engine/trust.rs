@@ -1,8 +1,8 @@
 //! How far to trust a row: what the probe missed and the mirror copied, on intervals, streams and calls alike.
 
 use super::*;
-use auscult::engine::Missed;
-use auscult::model::{Ignored, LossSource, Outcome};
+use auscult_core::engine::Missed;
+use auscult_core::model::{Ignored, LossSource, Outcome};
 use testkit::World;
 use testkit::call::{CallSpec, Party};
 use testkit::world::Mirror;
@@ -134,8 +134,8 @@ fn every_row_says_who_stamped_its_frames() {
 /// The figures of intervals, in milliseconds and with their counts, add up to those of the stream.
 #[test]
 fn means_of_intervals_add_up_by_their_counts() {
-    use auscult::model::Labels;
-    use auscult::store::rows::{IntervalRow, StreamRow};
+    use auscult_core::model::Labels;
+    use auscult_store::rows::{IntervalRow, StreamRow};
     let run = run(&World::random(44, 6).build().frames, &Setup::interval(1));
     let near = |rows: Vec<(Option<f32>, Option<u32>)>, mean: Option<f32>, samples: Option<u64>| {
         let count: u64 = rows.iter().map(|(_, n)| u64::from(n.unwrap())).sum();

@@ -1,8 +1,8 @@
 //! Worlds with ground truth: every stream and call is found, with the figures it has.
 
 use super::*;
-use auscult::model::{CallState, LossRuns, ReleasedBy, StreamNumbers};
-use auscult::units::DelayHistogram;
+use auscult_core::model::{CallState, LossRuns, ReleasedBy, StreamNumbers};
+use auscult_core::units::DelayHistogram;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use testkit::call::What;
@@ -273,7 +273,7 @@ impl Check<'_> {
     }
 
     fn totals(&mut self, run: &Run) {
-        use auscult::model::{Ignored, Outcome};
+        use auscult_core::model::{Ignored, Outcome};
         let t = self.truth.totals;
         self.differ("frames", "outcomes", run.outcomes.total(), t.frames);
         let copies = run.outcomes.get(Outcome::Ignored(Ignored::RtcpCopy));

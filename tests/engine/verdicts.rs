@@ -1,7 +1,7 @@
 //! Every verdict with a call that has it, and one just below its threshold that has not.
 
 use super::*;
-use auscult::model::DiagnosisCode;
+use auscult_core::model::DiagnosisCode;
 use std::fmt::Write;
 use std::net::SocketAddr;
 use testkit::scene::{Dialog, Rtp, Scene, sdp};

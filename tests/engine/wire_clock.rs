@@ -1,7 +1,7 @@
 //! Clock rates that the wire refutes, and streams without signalling that begin oddly.
 
 use super::*;
-use auscult::model::{ClockSource, DiagnosisCode};
+use auscult_core::model::{ClockSource, DiagnosisCode};
 use std::net::SocketAddr;
 use testkit::World;
 use testkit::call::{CallSpec, Party};

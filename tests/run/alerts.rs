@@ -2,8 +2,8 @@
 
 use crate::program::{Program, http, json, reaches};
 use crate::{engine, temporary};
-use auscult::capture::CaptureError;
-use auscult::capture::live::{LiveCapture, LiveConfig};
+use auscult_capture::CaptureError;
+use auscult_capture::live::{LiveCapture, LiveConfig};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -22,7 +22,7 @@ const RULES: &str = "[[rule]]\nname = \"evaluated\"\nmeasure = \"watchdog\"\neve
 fn can_capture() -> bool {
     match LiveCapture::open(&LiveConfig::new("lo")) {
         Err(e @ CaptureError::NotPermitted { .. }) => {
-            println!("skipped: {e}");
+            testkit::skip(e);
             false
         }
         _ => true,
@@ -149,7 +149,7 @@ impl Alertmanager {
         match child {
             Ok(child) => Some(Alertmanager(child, address)),
             Err(e) => {
-                println!("skipped: prometheus-alertmanager cannot be started: {e}");
+                testkit::skip(format_args!("prometheus-alertmanager cannot be started: {e}"));
                 None
             }
         }

@@ -41,7 +41,7 @@ fn a_running_program_answers() {
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
     }
-    if auscult::api::page_is_built() {
+    if auscult_api::page_is_built() {
         let (status, page) = get(api, "/");
         assert!(status == 200 && page.contains("<html"), "{page}");
     }

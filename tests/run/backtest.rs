@@ -2,8 +2,8 @@
 
 use crate::program::{Program, end_of, json};
 use crate::{engine, temporary};
-use auscult::capture::CaptureError;
-use auscult::capture::live::{LiveCapture, LiveConfig};
+use auscult_capture::CaptureError;
+use auscult_capture::live::{LiveCapture, LiveConfig};
 use serde_json::Value;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -53,7 +53,7 @@ fn a_backtest_finds_what_the_running_program_found_and_asks_it_for_its_store() {
         return;
     }
     if let Err(e @ CaptureError::NotPermitted { .. }) = LiveCapture::open(&LiveConfig::new("lo")) {
-        println!("skipped: {e}");
+        testkit::skip(e);
         return;
     }
     let dir = temporary();
@@ -108,8 +108,9 @@ fn a_backtest_finds_what_the_running_program_found_and_asks_it_for_its_store() {
     );
 
     let from = format!("{}:00Z", &fired[..16]);
-    let before =
-        |text: &str| auscult::units::Timestamp::parse_rfc3339(text).unwrap() - auscult::units::Nanos::from_secs(60);
+    let before = |text: &str| {
+        auscult_core::units::Timestamp::parse_rfc3339(text).unwrap() - auscult_core::units::Nanos::from_secs(60)
+    };
     let (from, to) = (before(&from).to_rfc3339(), ended.clone());
     let span = ["--from", &from, "--to", &to];
     let asked = backtest(&data, &config, &rules, &span);

@@ -15,7 +15,7 @@ const RELEASE: &str = "AUSCULT_LIVE_BIN";
 
 /// A network of its own with an engine, or a line that says what is missing.
 fn ready() -> bool {
-    engine() && network::own_network().map_err(|why| println!("skipped: {why}")).is_ok()
+    engine() && network::own_network().map_err(testkit::skip).is_ok()
 }
 
 fn settings(dir: &Path, interval_s: u32, capture: &str) -> String {
@@ -237,7 +237,7 @@ fn status(program: &Program, field: &str) -> String {
 #[ignore = "needs the release binaries and both processors: make live-test"]
 fn line_rate() {
     let Some(bin) = std::env::var_os(RELEASE).map(PathBuf::from) else {
-        println!("skipped: {RELEASE} is not set; `make live-test` does it");
+        testkit::skip(format_args!("{RELEASE} is not set; `make live-test` does it"));
         return;
     };
     if !ready() {

@@ -2,14 +2,14 @@
 
 use crate::program::{Program, TOKEN, sql};
 use auscult::app::config::Config;
-use auscult::capture::Timeline;
-use auscult::engine::Engine;
-use auscult::groups::Groups;
-use auscult::model::{Event, Limits, Policy, TimestampSource, TrunkMatch};
-use auscult::store::rows::{
+use auscult_capture::Timeline;
+use auscult_core::engine::Engine;
+use auscult_core::groups::Groups;
+use auscult_core::model::{Event, Limits, Policy, TimestampSource, TrunkMatch};
+use auscult_core::units::Timestamp;
+use auscult_store::rows::{
     CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow, Table,
 };
-use auscult::units::Timestamp;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -2,8 +2,8 @@
 
 use crate::program::{Program, TOKEN, deliver, reaches, sql};
 use crate::{engine, temporary};
-use auscult::capture::CaptureError;
-use auscult::capture::live::{LiveCapture, LiveConfig};
+use auscult_capture::CaptureError;
+use auscult_capture::live::{LiveCapture, LiveConfig};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn a_call_on_the_loopback_interface_is_stored_with_its_two_streams() {
         return;
     }
     if let Err(e @ CaptureError::NotPermitted { .. }) = LiveCapture::open(&LiveConfig::new("lo")) {
-        println!("skipped: {e}");
+        testkit::skip(e);
         return;
     }
     let dir = temporary();
@@ -57,7 +57,7 @@ fn a_call_that_is_up_when_the_probe_stops_is_marked() {
         return;
     }
     if let Err(e @ CaptureError::NotPermitted { .. }) = LiveCapture::open(&LiveConfig::new("lo")) {
-        println!("skipped: {e}");
+        testkit::skip(e);
         return;
     }
     let dir = temporary();

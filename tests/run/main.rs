@@ -30,10 +30,10 @@ use std::path::PathBuf;
 
 /// Whether there is an engine library; says so when the test is skipped.
 fn engine() -> bool {
-    match auscult::store::chdb::find_library(None) {
+    match auscult_store::chdb::find_library(None) {
         Ok(_) => true,
         Err(e) => {
-            println!("skipped: {e}");
+            testkit::skip(e);
             false
         }
     }

@@ -3,7 +3,7 @@
 use crate::places::{Header, PLACES, STYLES, Session, Style, compose, leaked};
 use crate::program::{Program, TOKEN, command, get, rows, sql};
 use crate::{engine, temporary};
-use auscult::store::spool::thaw;
+use auscult_store::spool::thaw;
 use std::path::Path;
 use testkit::frame::{self, Lower};
 use testkit::pcap;

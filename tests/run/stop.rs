@@ -67,7 +67,7 @@ fn failing(data: &Path, files: &[PathBuf], at: &str, more: &[&str]) -> Option<Pr
         return None;
     }
     if !cfg!(debug_assertions) {
-        println!("skipped: this build has no place to fail at");
+        testkit::skip("this build has no place to fail at");
         return None;
     }
     let mut command = command(&run_arguments(data, &read(files, more)));

@@ -2,10 +2,11 @@
 //!
 //! A light reader: Ethernet (also with PPPoE) and raw IP, IPv4, unfragmented UDP.
 
-use crate::shared;
-use auscult::model::{CallRecord, CallState, Limits, Policy, ReleasedBy, SipDirection, SipMessageRecord, Transport};
-use auscult::signal::{Fact, Signal};
-use auscult::units::Timestamp;
+use auscult_core::model::{
+    CallRecord, CallState, Limits, Policy, ReleasedBy, SipDirection, SipMessageRecord, Transport,
+};
+use auscult_core::signal::{Fact, Signal};
+use auscult_core::units::Timestamp;
 use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{Block, LegacyPcapReader, PcapBlockOwned, PcapError, PcapNGReader};
 use std::collections::{BTreeMap, BTreeSet};
@@ -107,7 +108,7 @@ fn listen(path: &Path) -> Heard {
     for (at, link, frame) in frames(path) {
         last = last.max(at);
         if let Some((src, dst, payload)) = udp(link, &frame)
-            && auscult::wire::sip::looks_like_sip(payload)
+            && auscult_core::wire::sip::looks_like_sip(payload)
         {
             signal.message(at, src, dst, Transport::Udp, payload, false, &mut facts);
         }
@@ -133,8 +134,8 @@ fn listen(path: &Path) -> Heard {
 fn calls_of_captures_are_what_is_known_of_them() {
     let mut checked = 0;
     for file in CAPTURES {
-        let Some(path) = shared(&format!("captures/{file}")) else { return };
-        let Some(truth) = shared(&format!("captures/truth/{file}.json")) else { return };
+        let Some(path) = testkit::shared(&format!("captures/{file}")) else { return };
+        let Some(truth) = testkit::shared(&format!("captures/truth/{file}.json")) else { return };
         let truth: serde_json::Value =
             serde_json::from_str(&std::fs::read_to_string(truth).expect("truth")).expect("JSON");
         let Heard { calls, messages, media } = listen(&path);

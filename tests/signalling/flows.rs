@@ -1,9 +1,9 @@
 //! Call flows, each as a script of messages and the facts it must give.
 
 use crate::script::{check, check_with, compose, run};
-use auscult::model::{Limits, Policy, Transport};
-use auscult::signal::{Fact, Signal};
-use auscult::units::{Nanos, Timestamp};
+use auscult_core::model::{Limits, Policy, Transport};
+use auscult_core::signal::{Fact, Signal};
+use auscult_core::units::{Nanos, Timestamp};
 
 const OFFER: &str = "sdp=10.0.0.1:4000";
 const ANSWER: &str = "sdp=10.0.0.2:6000";

@@ -1,12 +1,11 @@
 //! Hostile SIP, SDP and TCP cases, their prefixes and single-octet mutants, and random mutations.
 
 use crate::script::compose;
-use crate::shared;
 use crate::torture::{alone, here};
-use auscult::model::{Limits, Outcome, Policy, Transport};
-use auscult::signal::Signal;
-use auscult::units::Timestamp;
-use auscult::wire::sip::{self, Anomaly, Framer, Framing, FramingLimits};
+use auscult_core::model::{Limits, Outcome, Policy, Transport};
+use auscult_core::signal::Signal;
+use auscult_core::units::Timestamp;
+use auscult_core::wire::sip::{self, Anomaly, Framer, Framing, FramingLimits};
 
 struct Case {
     id: String,
@@ -18,7 +17,7 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    let Some(path) = shared("hostile/hostile_cases.json") else { return Vec::new() };
+    let Some(path) = testkit::shared("hostile/hostile_cases.json") else { return Vec::new() };
     let text = std::fs::read_to_string(path).expect("cases");
     let all: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let template = all["sip_template"].as_str().expect("template");

@@ -1,9 +1,9 @@
 //! Round trips of SIP transactions, as scripts of messages (see `script`) and what they must give.
 
 use crate::script::compose;
-use auscult::model::{Limits, Policy, RoundTrips, Transport};
-use auscult::signal::{Fact, Signal};
-use auscult::units::Timestamp;
+use auscult_core::model::{Limits, Policy, RoundTrips, Transport};
+use auscult_core::signal::{Fact, Signal};
+use auscult_core::units::Timestamp;
 use std::fmt::Write;
 
 /// Both halves of each call, least to most in ms and how many.

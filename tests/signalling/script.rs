@@ -7,9 +7,9 @@
 //! quality report).
 //! `1.5 media` is a packet of media of every call heard of, `1.5 tick` fires deadlines, `1.5 finish` ends the capture.
 
-use auscult::model::{Limits, Policy, Transport};
-use auscult::signal::{Fact, Signal};
-use auscult::units::Timestamp;
+use auscult_core::model::{Limits, Policy, Transport};
+use auscult_core::signal::{Fact, Signal};
+use auscult_core::units::Timestamp;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::SocketAddr;

@@ -2,14 +2,14 @@
 //! looks like otherwise. What an operator needs stays.
 
 use crate::places::{Body, Header, MARK, METHODS, PLACES, STYLES, Session, Style, Target, Unended, compose, leaked};
-use auscult::engine::Engine;
-use auscult::model::Labels;
-use auscult::model::{Event, Limits, Policy};
-use auscult::store::Record;
-use auscult::store::rowbinary::RowBinary;
-use auscult::store::spool::{freeze, thaw};
-use auscult::units::Timestamp;
-use auscult::wire::{LinkType, sip};
+use auscult_core::engine::Engine;
+use auscult_core::model::Labels;
+use auscult_core::model::{Event, Limits, Policy};
+use auscult_core::units::Timestamp;
+use auscult_core::wire::{LinkType, sip};
+use auscult_store::Record;
+use auscult_store::rowbinary::RowBinary;
+use auscult_store::spool::{freeze, thaw};
 use proptest::prelude::*;
 use testkit::frame::{self, Lower};
 
@@ -176,16 +176,16 @@ fn what_real_traces_are_read_for_stays() {
         "Session-Expires",
     ];
     const LINES: [&str; 9] = ["c=", "m=", "b=", "t=", "a=rtpmap:", "a=fmtp:", "a=ptime:", "a=sendrecv", "a=T38"];
-    let Some(folder) = crate::shared("captures") else { return };
+    let Some(folder) = testkit::shared("captures") else { return };
     let tight = |line: &str| line.chars().filter(|c| !c.is_whitespace()).collect::<String>();
     let (mut same, mut messages) = (0u32, 0u32);
     let mut other = std::collections::BTreeSet::new();
     let mut files: Vec<_> = std::fs::read_dir(folder).expect("captures").map(|e| e.expect("an entry").path()).collect();
     files.sort();
     for file in files.iter().filter(|f| f.to_string_lossy().contains(".pcap")) {
-        let Ok(mut timeline) = auscult::capture::Timeline::open(&[file]) else { continue };
+        let Ok(mut timeline) = auscult_capture::Timeline::open(&[file]) else { continue };
         while let Ok(Some(frame)) = timeline.next_frame() {
-            let Some(datagram) = auscult::wire::fast_udp(frame.link, frame.bytes) else { continue };
+            let Some(datagram) = auscult_core::wire::fast_udp(frame.link, frame.bytes) else { continue };
             let Ok(message) = sip::parse(datagram.payload) else { continue };
             messages += 1;
             let (headers, session) = sip::sanitise(&message);

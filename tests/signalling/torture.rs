@@ -1,10 +1,9 @@
 //! The 62 torture messages of RFC 4475 and RFC 5118 against what a monitor must make of each.
 
-use crate::shared;
-use auscult::model::{Layer, Limits, Outcome, Policy, Transport};
-use auscult::signal::{Fact, Signal};
-use auscult::units::Timestamp;
-use auscult::wire::sip::{self, Anomaly};
+use auscult_core::model::{Layer, Limits, Outcome, Policy, Transport};
+use auscult_core::signal::{Fact, Signal};
+use auscult_core::units::Timestamp;
+use auscult_core::wire::sip::{self, Anomaly};
 use std::net::SocketAddr;
 
 pub fn here() -> SocketAddr {
@@ -26,7 +25,7 @@ pub fn alone(bytes: &[u8]) -> (Outcome, Vec<String>) {
 
 #[test]
 fn every_torture_message_gives_what_a_monitor_needs() {
-    let Some(folder) = shared("torture") else { return };
+    let Some(folder) = testkit::shared("torture") else { return };
     let expected = std::fs::read_to_string(folder.join("expected.json")).expect("expected.json");
     let expected: serde_json::Value = serde_json::from_str(&expected).expect("JSON");
     let messages = expected["messages"].as_array().expect("messages");
@@ -79,7 +78,7 @@ fn every_torture_message_gives_what_a_monitor_needs() {
 
 #[test]
 fn every_prefix_of_every_torture_message_is_survived() {
-    let Some(folder) = shared("torture") else { return };
+    let Some(folder) = testkit::shared("torture") else { return };
     for entry in std::fs::read_dir(folder).expect("folder") {
         let path = entry.expect("entry").path();
         if path.extension().is_none_or(|e| e != "sip") {
@@ -97,7 +96,7 @@ fn every_prefix_of_every_torture_message_is_survived() {
 
 #[test]
 fn media_of_torture_messages_is_where_their_sdp_says() {
-    let Some(folder) = shared("torture") else { return };
+    let Some(folder) = testkit::shared("torture") else { return };
     for (file, endpoints) in [
         ("rfc5118-ipv4-mapped-ipv6", "192.0.2.2:6000 192.0.2.2:6024"),
         ("rfc5118-mult-ip-in-sdp", "192.0.2.1:22334 [2001:db8::1]:6024"),

@@ -1,9 +1,9 @@
 //! The documented statement of each measure says what the evaluator says, over rows that came back from the store.
 
 use crate::groups::filled;
-use auscult::alert::{CaptureFact, Evaluator, Fact, MEASURES, Origin, RuleSet};
-use auscult::store::query::{Cost, Reader};
-use auscult::units::{Nanos, Timestamp};
+use auscult_core::alert::{CaptureFact, Evaluator, Fact, MEASURES, Origin, RuleSet};
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_store::query::{Cost, Reader};
 use clickhouse::Row;
 use serde::Deserialize;
 

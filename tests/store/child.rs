@@ -2,9 +2,9 @@
 
 use crate::samples::{call, interval, labels};
 use crate::{embedded, quick};
-use auscult::store::StoreWriter;
-use auscult::store::endpoint::{EndpointArgs, run_endpoint};
-use auscult::store::rows::{Record, Table};
+use auscult_store::StoreWriter;
+use auscult_store::endpoint::{EndpointArgs, run_endpoint};
+use auscult_store::rows::{Record, Table};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};

@@ -2,12 +2,12 @@
 
 use crate::samples::{call, labels};
 use crate::{Dice, counts, embedded, library, now, put, quick};
-use auscult::store::chdb::{Engine, EngineLimits};
-use auscult::store::rowbinary::RowBinary;
-use auscult::store::rows::{Record, Table};
-use auscult::store::spool::{Spool, SpoolLimits, freeze};
-use auscult::store::writer::{DropReason, Leftover};
-use auscult::store::{StoreError, StoreWriter};
+use auscult_store::chdb::{Engine, EngineLimits};
+use auscult_store::rowbinary::RowBinary;
+use auscult_store::rows::{Record, Table};
+use auscult_store::spool::{Spool, SpoolLimits, freeze};
+use auscult_store::writer::{DropReason, Leftover};
+use auscult_store::{StoreError, StoreWriter};
 use std::path::Path;
 use std::time::Duration;
 

@@ -3,13 +3,13 @@
 
 use crate::embedded;
 use crate::endpoint::{open, request};
-use auscult::store::Store;
-use auscult::store::endpoint::Access;
-use auscult::store::query::{
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_store::Store;
+use auscult_store::endpoint::Access;
+use auscult_store::query::{
     AddressRange, CallFilter, CallGroup, CallSort, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest,
     PhoneNumber, Reader, Source, StatsRequest, StreamFilter, Window,
 };
-use auscult::units::{Nanos, Timestamp};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use testkit::history::History;

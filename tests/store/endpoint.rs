@@ -1,14 +1,14 @@
 //! The HTTP interface: the official client with all it does, foreign clients, and what readers may not do.
 
 use crate::{embedded, now};
-use auscult::store::budget::QUERY_MEMORY_BYTES;
-use auscult::store::endpoint::{Access, serve_endpoint};
-use auscult::store::rows::CallRow;
+use auscult_store::budget::QUERY_MEMORY_BYTES;
+use auscult_store::endpoint::{Access, serve_endpoint};
+use auscult_store::rows::CallRow;
 use clickhouse::{Client, Compression};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-pub async fn open(store: &auscult::store::Store, access: Access) -> String {
+pub async fn open(store: &auscult_store::Store, access: Access) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let engine = store.engine().unwrap().clone();

@@ -3,19 +3,19 @@
 use crate::samples::{call_group, labels, media_group};
 use crate::schema::{at_version, insert_known, json};
 use crate::{embedded, now, quick};
-use auscult::engine::Engine;
-use auscult::groups::Groups;
-use auscult::model::{CallClass, CallState, Event, Labels, Limits, Policy, TimestampSource};
-use auscult::store::query::{
+use auscult_core::engine::Engine;
+use auscult_core::groups::Groups;
+use auscult_core::model::{CallClass, CallState, Event, Labels, Limits, Policy, TimestampSource};
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_core::wire::LinkType;
+use auscult_store::query::{
     AddressRange, CallFilter, CallGroup, CallSort, CallTimeline, Cost, Figure, GroupBy, OutcomeFilter, OutcomeGroup,
     OutcomeRequest, Outcomes, PhoneNumber, Reader, Side, Source, Spans, StatsGroup, StatsRequest, StreamFilter, Window,
 };
-use auscult::store::rowbinary::RowBinary;
-use auscult::store::rows::{CallRow, IntervalRow, Record};
-use auscult::store::writer::Leftover;
-use auscult::store::{Backend, Store, StoreWriter};
-use auscult::units::{Nanos, Timestamp};
-use auscult::wire::LinkType;
+use auscult_store::rowbinary::RowBinary;
+use auscult_store::rows::{CallRow, IntervalRow, Record};
+use auscult_store::writer::Leftover;
+use auscult_store::{Backend, Store, StoreWriter};
 use std::time::Duration;
 use testkit::World;
 use testkit::rng::Rng;

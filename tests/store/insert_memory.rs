@@ -4,11 +4,11 @@
 use crate::refused::narrow;
 use crate::samples::{alert, call, call_group, capture, interval, labels, media_group, rtcp, sip, stream};
 use crate::{counts, embedded, now, quick};
-use auscult::store::rowbinary::RowBinary;
-use auscult::store::rows::{INSERT_MEMORY, Record, Table};
-use auscult::store::writer::Leftover;
-use auscult::store::{StoreOptions, StoreWriter, chdb};
-use auscult::units::Nanos;
+use auscult_core::units::Nanos;
+use auscult_store::rowbinary::RowBinary;
+use auscult_store::rows::{INSERT_MEMORY, Record, Table};
+use auscult_store::writer::Leftover;
+use auscult_store::{StoreOptions, StoreWriter, chdb};
 use std::time::Duration;
 
 const LONG: Duration = Duration::from_secs(100);

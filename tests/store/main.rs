@@ -20,9 +20,9 @@ mod schema;
 mod statements;
 mod upgrade;
 
-use auscult::store::spool::{Frozen, Spool};
-use auscult::store::{Backend, Store, StoreOptions, chdb};
-use auscult::units::{Nanos, Timestamp};
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_store::spool::{Frozen, Spool};
+use auscult_store::{Backend, Store, StoreOptions, chdb};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn library() -> Option<PathBuf> {
     match chdb::find_library(None) {
         Ok(path) => Some(path),
         Err(e) => {
-            println!("skipped: {e}");
+            testkit::skip(e);
             None
         }
     }

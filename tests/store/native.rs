@@ -2,7 +2,7 @@
 
 use crate::embedded;
 use crate::endpoint::open;
-use auscult::store::endpoint::Access;
+use auscult_store::endpoint::Access;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -2,10 +2,10 @@
 
 use crate::samples::{self, labels};
 use crate::{embedded, now};
-use auscult::model::{CallState, LossSource, RPoints};
-use auscult::store::Store;
-use auscult::store::rows::{CallRow, IntervalRow, StreamRow};
-use auscult::units::{DelayHistogram, Nanos};
+use auscult_core::model::{CallState, LossSource, RPoints};
+use auscult_core::units::{DelayHistogram, Nanos};
+use auscult_store::Store;
+use auscult_store::rows::{CallRow, IntervalRow, StreamRow};
 use serde_json::{Value, json};
 
 /// The SQL under a heading.

@@ -3,9 +3,9 @@
 use crate::endpoint::{open, request};
 use crate::statements::KINDS;
 use crate::{Dice, embedded};
-use auscult::store::Store;
-use auscult::store::endpoint::check::{Names, check_on_this_stack, functions, settings};
-use auscult::store::endpoint::{Access, check};
+use auscult_store::Store;
+use auscult_store::endpoint::check::{Names, check_on_this_stack, functions, settings};
+use auscult_store::endpoint::{Access, check};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::TcpListener;

@@ -3,12 +3,12 @@
 use crate::child::Process;
 use crate::samples::{call, interval, labels, stream};
 use crate::{Dice, counts, embedded, library, now, put, quick};
-use auscult::store::rowbinary::RowBinary;
-use auscult::store::rows::{Record, Table};
-use auscult::store::spool::{Files, Spool, SpoolLimits, dead_letters, freeze};
-use auscult::store::writer::{DiskLimits, DiskUse, DropReason, Leftover, Stage};
-use auscult::store::{Backend, Store, StoreOptions, StoreWriter, chdb};
-use auscult::units::Timestamp;
+use auscult_core::units::Timestamp;
+use auscult_store::rowbinary::RowBinary;
+use auscult_store::rows::{Record, Table};
+use auscult_store::spool::{Files, Spool, SpoolLimits, dead_letters, freeze};
+use auscult_store::writer::{DiskLimits, DiskUse, DropReason, Leftover, Stage};
+use auscult_store::{Backend, Store, StoreOptions, StoreWriter, chdb};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,7 +56,7 @@ async fn run(store: &Store, sql: &str) {
 async fn twenty_thousand_streams_that_end_together_arrive() {
     let dir = tempfile::tempdir().unwrap();
     let Some(store) = embedded(dir.path()).await else { return };
-    let options = StoreOptions { summary_age: auscult::units::Nanos::from_secs(60), ..patient() };
+    let options = StoreOptions { summary_age: auscult_core::units::Nanos::from_secs(60), ..patient() };
     let (sender, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), labels(), options).unwrap();
     for n in 0..20_000 {
         assert!(sender.try_send(Record::Stream(Box::new(stream(n)))));
@@ -291,7 +291,7 @@ fn all_rows_of_a_batch_are_stored_in_one_second() {
         Record::Stream(Box::new(stream(n))).encode(&labels(), stored_at, &mut rows).unwrap();
     }
     let columns: Vec<String> = rows.columns().iter().map(|c| (*c).to_owned()).collect();
-    let spans = auscult::store::rows::row_spans(Table::Streams, &columns, 50, rows.bytes()).unwrap();
+    let spans = auscult_store::rows::row_spans(Table::Streams, &columns, 50, rows.bytes()).unwrap();
     assert!(spans.iter().all(|span| span.key.unwrap().stored_at == 1_800_000_000));
     assert_eq!(spans.first().unwrap().key, rows.first());
 }

@@ -1,8 +1,8 @@
 //! Facts with every field filled, each with another value.
 
-use auscult::model::burst::BurstGap;
-use auscult::model::*;
-use auscult::units::*;
+use auscult_core::model::burst::BurstGap;
+use auscult_core::model::*;
+use auscult_core::units::*;
 use std::net::SocketAddr;
 
 pub fn labels() -> Labels {

@@ -2,12 +2,12 @@
 
 use crate::samples::{self, labels};
 use crate::{counts, embedded, now, quick};
-use auscult::alert::CaptureFact;
-use auscult::store::query::{Cost, Reader};
-use auscult::store::rows::*;
-use auscult::store::schema::{Dialect, MIGRATIONS, VERSION, render};
-use auscult::store::{Backend, Store, StoreError, StoreWriter};
-use auscult::units::{BUCKETS, DelayHistogram, Nanos, SPAN_BUCKETS, bucket_bounds_ns, span_bucket_middle};
+use auscult_core::alert::CaptureFact;
+use auscult_core::units::{BUCKETS, DelayHistogram, Nanos, SPAN_BUCKETS, bucket_bounds_ns, span_bucket_middle};
+use auscult_store::query::{Cost, Reader};
+use auscult_store::rows::*;
+use auscult_store::schema::{Dialect, MIGRATIONS, VERSION, render};
+use auscult_store::{Backend, Store, StoreError, StoreWriter};
 use clickhouse::{RowOwned, RowRead, RowWrite};
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ async fn every_column_of_every_row_comes_back() {
     let dir = tempfile::tempdir().unwrap();
     let Some(store) = embedded(dir.path()).await else { return };
     let stored_at = now();
-    let options = auscult::store::StoreOptions { now: std::sync::Arc::new(move || stored_at), ..quick() };
+    let options = auscult_store::StoreOptions { now: std::sync::Arc::new(move || stored_at), ..quick() };
     let (sender, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), labels(), options).unwrap();
     for n in 1..=3u32 {
         let k = i64::from(n);
@@ -350,7 +350,7 @@ async fn an_interval_says_which_way_it_goes() {
 /// Rows from before the class was stored read the one that the program would have given, over all that it depends on.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_class_of_older_rows_is_the_one_of_the_program() {
-    use auscult::model::{CallClass, CallState, DiagnosisCode};
+    use auscult_core::model::{CallClass, CallState, DiagnosisCode};
     let dir = tempfile::tempdir().unwrap();
     let Some(library) = crate::library() else { return };
     let store = Backend::embedded(dir.path().join("data"), Some(library)).open().unwrap();

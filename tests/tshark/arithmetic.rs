@@ -2,12 +2,12 @@
 //! difference is explained only when these sums give tshark's figure.
 
 use super::Key;
-use auscult::capture::Timeline;
-use auscult::model::Limits;
-use auscult::wire::classify::{Class, classify};
-use auscult::wire::tcp::{Protocol, Reassembler, TcpOutcome};
-use auscult::wire::units::Unit;
-use auscult::wire::{Datagram, Decoded, Decoder, rtp};
+use auscult_capture::Timeline;
+use auscult_core::model::Limits;
+use auscult_core::wire::classify::{Class, classify};
+use auscult_core::wire::tcp::{Protocol, Reassembler, TcpOutcome};
+use auscult_core::wire::units::Unit;
+use auscult_core::wire::{Datagram, Decoded, Decoder, rtp};
 use std::collections::HashMap;
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use super::{captures, name, version};
 use auscult::app::analyze::{AnalyzeArgs, Format, analyze};
-use auscult::model::Policy;
+use auscult_core::model::Policy;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -7,12 +7,12 @@
 mod calls;
 mod frames;
 
+use auscult_core::engine::{Engine, With};
+use auscult_core::groups::Groups;
+use auscult_core::model::{Event, Labels, Limits, Policy, TimestampSource};
+use auscult_core::units::Timestamp;
+use auscult_core::wire::LinkType;
 use frames::{Frames, Plan};
-use gate::engine::{Engine, With};
-use gate::groups::Groups;
-use gate::model::{Event, Labels, Limits, Policy, TimestampSource};
-use gate::units::Timestamp;
-use gate::wire::LinkType;
 use std::hint::black_box;
 use std::process::ExitCode;
 

@@ -1,10 +1,10 @@
 //! The calls behind an alert: which list of the page shows them.
 
-use crate::alert::measure::{Figure, Source};
-use crate::alert::{Evaluation, Label};
-use crate::model::{CallClass, DiagnosisCode, TrunkDirection};
-use crate::store::query::{CallFilter, CallSort, Window};
-use crate::units::Nanos;
+use auscult_core::alert::measure::{Figure, Source};
+use auscult_core::alert::{Evaluation, Label};
+use auscult_core::model::{CallClass, DiagnosisCode, TrunkDirection};
+use auscult_core::units::Nanos;
+use auscult_store::query::{CallFilter, CallSort, Window};
 
 /// Calls that began so long before a window and were seen in it belong to it.
 const BEFORE: Nanos = Nanos::from_secs(4 * 3600);
@@ -114,9 +114,9 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::{CaptureFact, Evaluator, Fact, Origin, RuleSet};
-    use crate::model::{CallFigures, CallGroup, GroupPart, GroupTrunk, MediaFigures, MediaGroup};
-    use crate::units::Timestamp;
+    use auscult_core::alert::{CaptureFact, Evaluator, Fact, Origin, RuleSet};
+    use auscult_core::model::{CallFigures, CallGroup, GroupPart, GroupTrunk, MediaFigures, MediaGroup};
+    use auscult_core::units::Timestamp;
 
     /// Where an alert of this measure leads to.
     fn url(measure: &str, by: &str) -> String {

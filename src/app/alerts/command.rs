@@ -2,21 +2,21 @@
 
 use super::behind::CallsBehind;
 use super::{read_rules, replayed};
-use crate::alert::{
+use crate::app::config::Config;
+use anyhow::{Context, bail};
+use auscult_capture::Timeline;
+use auscult_core::alert::{
     CaptureFact, Evaluation, Evaluator, Fact, GroupKey, MEASURES, Origin, Rule, RuleSet, State, clock, group_text,
     history,
     rule::{BaselineLimit, Hold, Side, Test, parse_span, write_span},
 };
-use crate::app::config::Config;
-use crate::capture::Timeline;
-use crate::engine::{Engine, Sink};
-use crate::groups::{Group, Groups};
-use crate::model::{Event, Labels, RunningCall, RunningStream, StreamId, TimestampSource};
-use crate::store::Backend;
-use crate::store::endpoint::local_client;
-use crate::store::query::{CallFilter, Cost, Reader, RunningList};
-use crate::units::{Nanos, Timestamp};
-use anyhow::{Context, bail};
+use auscult_core::engine::{Engine, Sink};
+use auscult_core::groups::{Group, Groups};
+use auscult_core::model::{Event, Labels, RunningCall, RunningStream, StreamId, TimestampSource};
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_store::Backend;
+use auscult_store::endpoint::local_client;
+use auscult_store::query::{CallFilter, Cost, Reader, RunningList};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
@@ -124,7 +124,7 @@ pub fn run(command: &AlertsCommand, out: &mut impl Write) -> anyhow::Result<()> 
 fn fail_on_errors(set: &RuleSet) -> anyhow::Result<()> {
     let Some((last, before)) = set.errors.split_last() else { return Ok(()) };
     for error in before {
-        eprintln!("auscult: {}", crate::units::text::clean_lines(&error.to_string(), usize::MAX));
+        eprintln!("auscult: {}", auscult_core::units::text::clean_lines(&error.to_string(), usize::MAX));
     }
     bail!(last.to_string())
 }
@@ -288,7 +288,7 @@ fn backtest(args: &BacktestArgs, out: &mut impl Write) -> anyhow::Result<()> {
     let (from, to) = (time("from", &args.from)?, time("to", &args.to)?);
     let sets: Vec<RuleSet> = std::iter::once(set).chain(old).collect();
     for rule in sets.iter().flat_map(|set| &set.rules) {
-        if matches!(rule.what, crate::alert::rule::What::Sql(_)) {
+        if matches!(rule.what, auscult_core::alert::rule::What::Sql(_)) {
             writeln!(out, "rule {} has a statement and is left out: it asks the store of now", rule.name)?;
         }
     }
@@ -364,7 +364,7 @@ fn over_captures(
         }
     }
     let mut timeline = Timeline::open(&args.read)?;
-    let policy = crate::model::Policy { keep_sip_messages: false, ..config.policy.clone() };
+    let policy = auscult_core::model::Policy { keep_sip_messages: false, ..config.policy.clone() };
     let mut engine = Engine::new(config.limits.clone(), policy.clone(), 1, crate::app::random_seed());
     engine.set_source("backtest", TimestampSource::CaptureFile, timeline.resolution_ns());
     let mut sink = Collect {
@@ -511,7 +511,7 @@ fn over_store(
     Ok((from, to))
 }
 
-fn known(rows: crate::store::query::GroupRows, hindsight: bool, known: &mut Known) -> anyhow::Result<()> {
+fn known(rows: auscult_store::query::GroupRows, hindsight: bool, known: &mut Known) -> anyhow::Result<()> {
     let when = |end: Timestamp, arrived_ms: i64| -> anyhow::Result<Timestamp> {
         match (hindsight, arrived_ms) {
             (true, _) => Ok(end),
@@ -562,7 +562,7 @@ fn firing_json(firing: &Firing) -> serde_json::Value {
 fn write_firing(firing: &Firing, out: &mut impl Write) -> std::io::Result<()> {
     let lasted = firing.to.map_or_else(|| "to the end".to_owned(), |to| write_span(to - firing.from));
     let peak = firing.peak.map_or_else(String::new, |peak| format!(", peak {peak:.2} {}", firing.unit));
-    let (rule, group) = (&firing.rule, crate::units::text::clean(&firing.group, usize::MAX));
+    let (rule, group) = (&firing.rule, auscult_core::units::text::clean(&firing.group, usize::MAX));
     writeln!(out, "{}  {:<8} {rule}  {group}  {lasted}{peak}", clock(firing.from), firing.severity)?;
     match firing.calls.is_empty() {
         true => Ok(()),

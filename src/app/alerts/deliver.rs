@@ -1,7 +1,7 @@
 //! Alerts to their receivers: Alertmanager (API v2), and webhooks in its format (version 4).
 
 use super::memory::{Active, Notification};
-use crate::units::Timestamp;
+use auscult_core::units::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

@@ -2,10 +2,10 @@
 
 use super::behind::{CallsBehind, has_calls};
 use super::silences::{self, Silence};
-use crate::alert::{Evaluation, Evaluator, State};
-use crate::model::AlertRecord;
-use crate::store::query::{QueryError, Reader};
-use crate::units::{Nanos, Timestamp};
+use auscult_core::alert::{Evaluation, Evaluator, State};
+use auscult_core::model::AlertRecord;
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_store::query::{QueryError, Reader};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -138,7 +138,7 @@ async fn worst(reader: &Reader, behind: &CallsBehind) -> Result<Vec<u64>, QueryE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::alert::{Origin, RuleSet, SqlRow};
+    use auscult_core::alert::{Origin, RuleSet, SqlRow};
 
     /// States that are stored of the first of `groups` equal groups, when the statement gives these values and samples, a minute each.
     fn stored(groups: usize, minutes: &[(f64, u64)]) -> Vec<Vec<(&'static str, i64)>> {
@@ -199,8 +199,8 @@ mod tests {
             // Something is given up in minute 20 and in minute 35.
             let shed = u64::from(minute == 20 || minute == 35);
             let (length, frames) = (Nanos::from_secs(60), 1_000);
-            let fact = crate::alert::CaptureFact { start: at - length, length, frames, missed: 0, shed };
-            evaluator.fact(&crate::alert::Fact::Capture(fact), Origin { probe: "p", site: "s" }, at);
+            let fact = auscult_core::alert::CaptureFact { start: at - length, length, frames, missed: 0, shed };
+            evaluator.fact(&auscult_core::alert::Fact::Capture(fact), Origin { probe: "p", site: "s" }, at);
             let mut evaluations = Vec::new();
             evaluator.evaluate(at, &mut evaluations);
             rows.extend(history.rows(&evaluator, &evaluations, &[]).0);

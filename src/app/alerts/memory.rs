@@ -2,9 +2,9 @@
 //! crash leaves the old file or the new one.
 
 use super::silences::Silence;
-use crate::alert::{Evaluator, GroupKey, Label, Memory, State};
-use crate::store::private;
 use anyhow::Context;
+use auscult_core::alert::{Evaluator, GroupKey, Label, Memory, State};
+use auscult_store::private;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -13,9 +13,9 @@ mod testing;
 pub use deliver::{Receiver, Receivers};
 pub use service::{AlertService, OwnedFact, Settings, StoreHandles};
 
-use crate::alert::{DEFAULT_RULES, DEFAULT_RULES_FILE, RuleSet};
-use crate::units::Nanos;
 use anyhow::Context;
+use auscult_core::alert::{DEFAULT_RULES, DEFAULT_RULES_FILE, RuleSet};
+use auscult_core::units::Nanos;
 use std::path::{Path, PathBuf};
 
 /// Largest file of rules, bytes.

@@ -1,8 +1,8 @@
 //! Rows of a store as facts.
 
-use crate::alert::{CaptureFact, Evaluator, Fact, Origin, SqlRow};
-use crate::store::query::{CaptureSeen, GroupRows, RuleRow};
-use crate::units::{Nanos, Timestamp};
+use auscult_core::alert::{CaptureFact, Evaluator, Fact, Origin, SqlRow};
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_store::query::{CaptureSeen, GroupRows, RuleRow};
 
 /// How far back single rows are read at a start; longer windows fill as time goes on.
 pub const DETAIL: Nanos = Nanos::from_secs(6 * 3600);

@@ -6,13 +6,15 @@ use super::history::History;
 use super::memory::{Active, MemoryFile, Remembered, groups_of, restore};
 use super::replayed;
 use super::silences::{self, Forwarded, Silence};
-use crate::alert::{CaptureFact, Evaluation, Evaluator, Fact, Origin, Rule, State, group_text, history, labels_of};
-use crate::api::{AlertJson, AlertView, MetricFamily, NewSilence, Sample, SilenceError, SilenceJson};
-use crate::model::{CallGroup, Labels, MediaGroup};
-use crate::store::StoreSender;
-use crate::store::query::{Cost, QueryError, Reader};
-use crate::store::rows::Record;
-use crate::units::{Nanos, Timestamp};
+use auscult_api::{AlertJson, AlertView, MetricFamily, NewSilence, Sample, SilenceError, SilenceJson};
+use auscult_core::alert::{
+    CaptureFact, Evaluation, Evaluator, Fact, Origin, Rule, State, group_text, history, labels_of,
+};
+use auscult_core::model::{CallGroup, Labels, MediaGroup};
+use auscult_core::units::{Nanos, Timestamp};
+use auscult_store::StoreSender;
+use auscult_store::query::{Cost, QueryError, Reader};
+use auscult_store::rows::Record;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -534,7 +536,7 @@ impl Evaluating {
         let due: Vec<Arc<Rule>> =
             self.evaluator.rules().filter(|rule| at.0.rem_euclid(rule.every.0) == 0).cloned().collect();
         for rule in due {
-            let crate::alert::rule::What::Sql(sql) = &rule.what else { continue };
+            let auscult_core::alert::rule::What::Sql(sql) = &rule.what else { continue };
             let (reader, until) = (self.store.reader.clone(), at - rule.delay);
             let answer = self.store.runtime.block_on(async {
                 let session = reader.session(Cost::Scan, None).await?;

@@ -1,9 +1,9 @@
 //! Silences: alerts of a rule and group are shown, but not sent to webhooks, until a given time.
 
-use crate::alert::{GroupKey, Label, Rule};
-use crate::api::{NewSilence, SilenceJson};
-use crate::units::text::clean;
-use crate::units::{Nanos, Timestamp};
+use auscult_api::{NewSilence, SilenceJson};
+use auscult_core::alert::{GroupKey, Label, Rule};
+use auscult_core::units::text::clean;
+use auscult_core::units::{Nanos, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -2,13 +2,13 @@
 
 use super::command::span_of;
 use super::read_rules;
-use crate::alert::{CaptureFact, Evaluation, Evaluator, Fact, Label, Origin, RuleSet, State};
-use crate::model::{
+use anyhow::{Context, bail};
+use auscult_core::alert::{CaptureFact, Evaluation, Evaluator, Fact, Label, Origin, RuleSet, State};
+use auscult_core::model::{
     CallClass, CallFigures, CallGroup, DISCARD_BUFFERS_MS, DiagnosisCode, GroupPart, GroupTrunk, MediaFigures,
     MediaGroup, TrunkDirection,
 };
-use crate::units::{Nanos, Timestamp, bucket_of, span_bucket_of};
-use anyhow::{Context, bail};
+use auscult_core::units::{Nanos, Timestamp, bucket_of, span_bucket_of};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -195,7 +195,7 @@ fn one(test: &Test, set: &RuleSet, interval: Nanos, said: &mut Vec<String>) -> a
             let mut evaluations = Vec::new();
             evaluator.evaluate(next, &mut evaluations);
             for evaluation in evaluations {
-                let key = (evaluation.rule.name.clone(), crate::alert::group_text(&evaluation.group));
+                let key = (evaluation.rule.name.clone(), auscult_core::alert::group_text(&evaluation.group));
                 last.insert(key, evaluation);
             }
             evaluated = next;

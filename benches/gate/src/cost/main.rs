@@ -6,10 +6,10 @@
 mod messages;
 mod packets;
 
-use gate::engine::{Engine, With};
-use gate::model::{Event, Limits, Policy, TimestampSource};
-use gate::units::Timestamp;
-use gate::wire::LinkType;
+use auscult_core::engine::{Engine, With};
+use auscult_core::model::{Event, Limits, Policy, TimestampSource};
+use auscult_core::units::Timestamp;
+use auscult_core::wire::LinkType;
 use messages::Fill;
 use packets::Frames;
 use std::hint::black_box;

@@ -1,0 +1,98 @@
+//! The store of a running program for commands of the same user: a socket in the data directory, mode 0600.
+//!
+//! The embedded engine opens its files for one process. A command reaches them through the process that has them, read-only.
+
+use super::{Access, Turns, router};
+use crate::StoreError;
+use crate::chdb::Engine;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::fs::{File, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::net::{UnixListener, UnixStream};
+
+/// Name of the socket in the data directory.
+pub const SOCKET: &str = "auscult.sock";
+
+/// The data directory, held open: an address of a socket has room for 107 bytes only, and the path of the directory may be longer.
+struct Place(File);
+
+impl Place {
+    fn open(data: &Path) -> io::Result<Place> {
+        File::open(data).map(Place)
+    }
+
+    fn socket(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", self.0.as_raw_fd()))
+    }
+}
+
+/// The socket of a running program; gone when this is dropped.
+pub struct LocalSocket {
+    place: Place,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for LocalSocket {
+    fn drop(&mut self) {
+        self.task.abort();
+        // A start that comes next removes what stays.
+        let _ = std::fs::remove_file(self.place.socket());
+    }
+}
+
+/// Serves reads of `engine` on the socket of a data directory, which this process alone uses. `turns` are those of other readers: the
+/// engine's memory is for so many. Must be called inside a tokio runtime.
+///
+/// # Errors
+/// The socket cannot be made.
+pub fn serve_local(engine: Engine, data: &Path, turns: Turns) -> Result<LocalSocket, StoreError> {
+    let failed = |source| StoreError::Io { what: "make the socket for commands in", path: data.to_path_buf(), source };
+    let place = Place::open(data).map_err(failed)?;
+    let socket = place.socket();
+    // What a killed program left: the directory is ours, so nobody listens there.
+    match std::fs::remove_file(&socket) {
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(e)),
+        _ => {}
+    }
+    // Until its mode is set the umask and the mode of the directory keep others out.
+    let listener = UnixListener::bind(&socket).map_err(failed)?;
+    std::fs::set_permissions(&socket, Permissions::from_mode(0o600)).map_err(failed)?;
+    let app = router(engine, Access { turns, ..Access::reader(None) });
+    let task = tokio::spawn(async move {
+        let _ = axum::serve(listener, app).await;
+    });
+    Ok(LocalSocket { place, task })
+}
+
+/// A client of the program that runs on a data directory; `None` when none does.
+///
+/// # Errors
+/// A program runs, and this user may not ask it.
+pub fn local_client(data: &Path) -> Result<Option<clickhouse::Client>, StoreError> {
+    let failed = |source| StoreError::Io { what: "ask the program that runs on", path: data.to_path_buf(), source };
+    let place = match Place::open(data) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+        place => place.map_err(failed)?,
+    };
+    match std::os::unix::net::UnixStream::connect(place.socket()) {
+        Ok(_) => {}
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => return Ok(None),
+        Err(e) => return Err(failed(e)),
+    }
+    let place = std::sync::Arc::new(place);
+    let connector = tower::service_fn(move |_: axum::http::Uri| {
+        let place = place.clone();
+        Box::pin(async move { UnixStream::connect(place.socket()).await.map(TokioIo::new) })
+    });
+    let http = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(2)).build(connector);
+    let client = clickhouse::Client::with_http_client(http)
+        .with_url("http://local")
+        .with_database(super::DATABASE)
+        .with_compression(clickhouse::Compression::None);
+    Ok(Some(client))
+}

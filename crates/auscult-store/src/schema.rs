@@ -1,0 +1,429 @@
+//! Numbered migrations: plain SQL files with placeholders, rendered for one dialect, applied once, in order.
+//!
+//! Statements are idempotent (`IF NOT EXISTS`), so a migration that was cut off half way is simply run again.
+
+use super::StoreError;
+use super::endpoint::{literal, quoted_name};
+use clickhouse::Client;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Where the tables live. Only table names, engines and `ON CLUSTER` differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Embedded,
+    Server,
+    /// Replicated local tables (`calls_local`) and a distributed one over them (`calls`).
+    Cluster {
+        name: String,
+    },
+}
+
+/// One step of the schema.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    pub version: u32,
+    pub name: &'static str,
+    sql: &'static str,
+    /// What a cluster needs on top.
+    cluster_sql: &'static str,
+}
+
+/// Tables that [`SANITISED_AGAIN`] changes.
+const REWRITTEN: &str = "'sip_messages', 'calls', 'streams', 'stream_intervals'";
+
+/// How long the embedded engine may take to remove the parts that a step replaced.
+const PURGE_PATIENCE: Duration = Duration::from_secs(120);
+
+/// All steps, oldest first.
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "spine",
+        sql: include_str!("../../../schemas/0001_spine.sql"),
+        cluster_sql: include_str!("../../../schemas/0001_spine.cluster.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "histogram_buckets",
+        sql: include_str!("../../../schemas/0002_histogram_buckets.sql"),
+        cluster_sql: "",
+    },
+    Migration {
+        version: 3,
+        name: "figures",
+        sql: include_str!("../../../schemas/0003_figures.sql"),
+        cluster_sql: include_str!("../../../schemas/0003_figures.cluster.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "sip_round_trips",
+        sql: include_str!("../../../schemas/0004_sip_round_trips.sql"),
+        cluster_sql: include_str!("../../../schemas/0004_sip_round_trips.cluster.sql"),
+    },
+    Migration {
+        version: 5,
+        name: "trust",
+        sql: include_str!("../../../schemas/0005_trust.sql"),
+        cluster_sql: include_str!("../../../schemas/0005_trust.cluster.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "shedding",
+        sql: include_str!("../../../schemas/0006_shedding.sql"),
+        cluster_sql: include_str!("../../../schemas/0006_shedding.cluster.sql"),
+    },
+    Migration {
+        version: 7,
+        name: "figures_in_full",
+        sql: include_str!("../../../schemas/0007_figures_in_full.sql"),
+        cluster_sql: include_str!("../../../schemas/0007_figures_in_full.cluster.sql"),
+    },
+    Migration {
+        version: 8,
+        name: "voice_quality_reports",
+        sql: include_str!("../../../schemas/0008_voice_quality_reports.sql"),
+        cluster_sql: include_str!("../../../schemas/0008_voice_quality_reports.cluster.sql"),
+    },
+    Migration {
+        version: SANITISED_AGAIN,
+        name: "sanitised_again",
+        sql: include_str!("../../../schemas/0009_sanitised_again.sql"),
+        cluster_sql: "",
+    },
+    Migration {
+        version: 12,
+        name: "insert_memory",
+        sql: include_str!("../../../schemas/0012_insert_memory.sql"),
+        cluster_sql: "",
+    },
+    Migration {
+        version: 13,
+        name: "signalled_clock",
+        sql: include_str!("../../../schemas/0013_signalled_clock.sql"),
+        cluster_sql: include_str!("../../../schemas/0013_signalled_clock.cluster.sql"),
+    },
+    Migration {
+        version: 14,
+        name: "retried_calls",
+        sql: include_str!("../../../schemas/0014_retried_calls.sql"),
+        cluster_sql: include_str!("../../../schemas/0014_retried_calls.cluster.sql"),
+    },
+    Migration {
+        version: 15,
+        name: "adaptive_rating",
+        sql: include_str!("../../../schemas/0015_adaptive_rating.sql"),
+        cluster_sql: include_str!("../../../schemas/0015_adaptive_rating.cluster.sql"),
+    },
+    Migration {
+        version: 16,
+        name: "class",
+        sql: include_str!("../../../schemas/0016_class.sql"),
+        cluster_sql: include_str!("../../../schemas/0016_class.cluster.sql"),
+    },
+    Migration {
+        version: 17,
+        name: "arrival",
+        sql: include_str!("../../../schemas/0017_arrival.sql"),
+        cluster_sql: include_str!("../../../schemas/0017_arrival.cluster.sql"),
+    },
+    Migration {
+        version: GROUPS,
+        name: "groups",
+        sql: include_str!("../../../schemas/0018_groups.sql"),
+        cluster_sql: include_str!("../../../schemas/0018_groups.cluster.sql"),
+    },
+    Migration {
+        version: CALL_COUNTS,
+        name: "call_counts",
+        sql: include_str!("../../../schemas/0019_call_counts.sql"),
+        cluster_sql: include_str!("../../../schemas/0019_call_counts.cluster.sql"),
+    },
+    Migration {
+        version: 20,
+        name: "alerts",
+        sql: include_str!("../../../schemas/0020_alerts.sql"),
+        cluster_sql: include_str!("../../../schemas/0020_alerts.cluster.sql"),
+    },
+    Migration {
+        version: 21,
+        name: "loss_attribution",
+        sql: include_str!("../../../schemas/0021_loss_attribution.sql"),
+        cluster_sql: include_str!("../../../schemas/0021_loss_attribution.cluster.sql"),
+    },
+    Migration {
+        version: 22,
+        name: "capture_condition",
+        sql: include_str!("../../../schemas/0022_capture_condition.sql"),
+        cluster_sql: include_str!("../../../schemas/0022_capture_condition.cluster.sql"),
+    },
+];
+
+/// The step since which probes store sums of streams and calls.
+pub const GROUPS: u32 = 18;
+
+/// The step since which the store counts calls by the time they began.
+pub const CALL_COUNTS: u32 = 19;
+
+/// The step that empties texts of SIP messages that earlier versions stored.
+pub const SANITISED_AGAIN: u32 = 9;
+
+const RECORD: &str = include_str!("../../../schemas/0000_migrations.sql");
+
+/// The newest version this program knows.
+pub const VERSION: u32 = match MIGRATIONS.last() {
+    Some(last) => last.version,
+    None => 0,
+};
+
+/// The whole schema as SQL text, for people who apply it themselves.
+pub fn render(dialect: &Dialect, database: &str) -> String {
+    let mut text = fill(RECORD, dialect, database, "schema_migrations");
+    for migration in MIGRATIONS {
+        for statement in statements(migration, dialect, database) {
+            text.push('\n');
+            text.push_str(&statement);
+            text.push_str(";\n");
+        }
+        text.push_str(&format!("\n{};\n", record(migration, database)));
+    }
+    text
+}
+
+/// Brings the store up to [`VERSION`]; returns the versions that were applied now.
+///
+/// # Errors
+/// [`StoreError::NewerSchema`] when a newer program was here; the store is left alone then.
+pub async fn apply(client: &Client, dialect: &Dialect, database: &str) -> Result<Vec<u32>, StoreError> {
+    apply_counting(client, dialect, database, &AtomicU64::default()).await
+}
+
+/// As [`apply`], and adds to `cleared` the rows from which secrets of SIP messages were removed.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn apply_counting(
+    client: &Client,
+    dialect: &Dialect,
+    database: &str,
+    cleared: &AtomicU64,
+) -> Result<Vec<u32>, StoreError> {
+    // The database may not exist yet, so no statement relies on a current one.
+    let client = client.clone().with_database("default");
+    for statement in split(&fill(RECORD, dialect, database, "schema_migrations")) {
+        execute(&client, &statement).await?;
+    }
+    let found = format!("SELECT DISTINCT version FROM {}.schema_migrations ORDER BY version", quoted_name(database));
+    let found: Vec<u32> = client
+        .query_raw(&found)
+        .fetch_all()
+        .await
+        .map_err(|source| StoreError::Client { what: "read the schema version".to_owned(), source })?;
+    if let Some(newest) = found.last().copied().filter(|v| *v > VERSION) {
+        return Err(StoreError::NewerSchema { found: newest, known: VERSION });
+    }
+    let mut applied = Vec::new();
+    for migration in MIGRATIONS.iter().filter(|m| !found.contains(&m.version)) {
+        if migration.version == SANITISED_AGAIN {
+            for count in statements(migration, dialect, database).iter().filter_map(|s| counting(s)) {
+                let rows = client.query_raw(&count).fetch_one::<u64>().await;
+                let failed = |source| StoreError::Client { what: "count rows of earlier versions".to_owned(), source };
+                cleared.fetch_add(rows.map_err(failed)?, Ordering::Relaxed);
+            }
+        }
+        // A server works on mutations in its own time; nothing else runs in the embedded engine yet.
+        let here = match dialect {
+            Dialect::Embedded => client.clone().with_setting("mutations_sync", "1"),
+            _ => client.clone(),
+        };
+        for statement in statements(migration, dialect, database) {
+            execute(&here, &statement).await?;
+        }
+        if migration.version == SANITISED_AGAIN && *dialect == Dialect::Embedded {
+            purge(&client, database).await?;
+        }
+        execute(&client, &record(migration, database)).await?;
+        applied.push(migration.version);
+    }
+    Ok(applied)
+}
+
+/// The newest version applied; 0 when the store has no schema.
+///
+/// # Errors
+/// The store cannot be reached, or its tables may not be read.
+pub async fn version(client: &Client, database: &str) -> Result<u32, StoreError> {
+    let failed = |source| StoreError::Client { what: "read the schema version".to_owned(), source };
+    let client = client.clone().with_database("default");
+    let tables = format!(
+        "SELECT count() FROM system.tables WHERE database = {} AND name = 'schema_migrations'",
+        literal(database)
+    );
+    if client.query_raw(&tables).fetch_one::<u64>().await.map_err(failed)? == 0 {
+        return Ok(0);
+    }
+    let newest = format!("SELECT max(version) FROM {}.schema_migrations", quoted_name(database));
+    client.query_raw(&newest).fetch_one().await.map_err(failed)
+}
+
+/// The question how many rows an `ALTER TABLE ... UPDATE ... WHERE ...` will change, of all nodes on a cluster.
+fn counting(statement: &str) -> Option<String> {
+    let (head, condition) = statement.split_once("WHERE ")?;
+    let table = head.strip_prefix("ALTER TABLE ")?.split_whitespace().next()?;
+    Some(format!("SELECT count() FROM {} WHERE {condition}", table.trim_end_matches("_local")))
+}
+
+/// Waits until the parts that a mutation replaced are gone from the disk. The engine keeps them 8 minutes; here they hold
+/// what had to go.
+async fn purge(client: &Client, database: &str) -> Result<(), StoreError> {
+    let replaced = format!(
+        "SELECT count() FROM system.parts WHERE NOT active AND database = {} AND table IN ({REWRITTEN})",
+        literal(database)
+    );
+    let failed = |source| StoreError::Client { what: "look for replaced parts".to_owned(), source };
+    let left = || async { client.query_raw(&replaced).fetch_one::<u64>().await.map_err(failed) };
+    if left().await? == 0 {
+        return Ok(());
+    }
+    let tables = || REWRITTEN.split(", ").map(|t| format!("{}.{}", quoted_name(database), t.trim_matches('\'')));
+    // Parts written by a mutation are not synced; those that are go now.
+    let _ = tokio::task::spawn_blocking(rustix::fs::sync).await;
+    for table in tables() {
+        execute(client, &format!("ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1")).await?;
+    }
+    let since = tokio::time::Instant::now();
+    let mut gone = false;
+    while !gone && since.elapsed() < PURGE_PATIENCE {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        gone = left().await? == 0;
+    }
+    for table in tables() {
+        execute(client, &format!("ALTER TABLE {table} RESET SETTING old_parts_lifetime")).await?;
+    }
+    if !gone {
+        tracing::warn!(
+            "parts of the store from before the upgrade are still there; the engine removes them within minutes"
+        );
+    }
+    Ok(())
+}
+
+async fn execute(client: &Client, statement: &str) -> Result<(), StoreError> {
+    client.query_raw(statement).execute().await.map_err(|source| {
+        let head: String = statement.split_whitespace().take(6).collect::<Vec<_>>().join(" ");
+        StoreError::Client { what: format!("apply the schema at `{head} ...`"), source }
+    })
+}
+
+fn record(migration: &Migration, database: &str) -> String {
+    let Migration { version, name, .. } = migration;
+    format!(
+        "INSERT INTO {}.schema_migrations (version, name) SELECT {version}, {}",
+        quoted_name(database),
+        literal(name)
+    )
+}
+
+/// The statements of a migration, without comments between them and without semicolons.
+fn statements(migration: &Migration, dialect: &Dialect, database: &str) -> Vec<String> {
+    let mut all: Vec<String> = split(migration.sql).iter().map(|s| fill_statement(s, dialect, database)).collect();
+    if matches!(dialect, Dialect::Cluster { .. }) {
+        all.extend(split(migration.cluster_sql).iter().map(|s| fill_statement(s, dialect, database)));
+    }
+    all
+}
+
+/// Cuts a file at the semicolons that end a line; comment lines before the first word of a statement are dropped.
+fn split(sql: &str) -> Vec<String> {
+    let pieces = format!("{}\n", sql.trim_end());
+    let pieces = pieces.split(";\n");
+    let bare = pieces.map(|piece| {
+        let lines = piece.lines().skip_while(|line| line.trim().is_empty() || line.trim_start().starts_with("--"));
+        lines.collect::<Vec<_>>().join("\n")
+    });
+    bare.filter(|piece| !piece.trim().is_empty()).collect()
+}
+
+/// A replicated table's path in the keeper needs the table's name, which only the statement knows.
+fn fill_statement(statement: &str, dialect: &Dialect, database: &str) -> String {
+    let named = statement.split_once("{database}.").map_or("", |(_, rest)| rest);
+    let table = named.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or_default();
+    fill(statement, dialect, database, table)
+}
+
+fn fill(text: &str, dialect: &Dialect, database: &str, table: &str) -> String {
+    let (on_cluster, local, cluster) = match dialect {
+        Dialect::Embedded | Dialect::Server => (String::new(), "", ""),
+        Dialect::Cluster { name } => (format!("ON CLUSTER {}", literal(name)), "_local", name.as_str()),
+    };
+    let engine = |family: &str| match dialect {
+        Dialect::Embedded | Dialect::Server => family.to_owned(),
+        // Every node is a replica of the one record of what was applied.
+        Dialect::Cluster { .. } if table == "schema_migrations" => {
+            format!(
+                "Replicated{family}({}, '{{shard}}-{{replica}}')",
+                literal(&format!("/clickhouse/auscult/{database}/{table}"))
+            )
+        }
+        // {shard} and {replica} are macros of the servers.
+        Dialect::Cluster { .. } => {
+            format!(
+                "Replicated{family}({}, '{{replica}}')",
+                literal(&format!("/clickhouse/auscult/{database}/{{shard}}/{table}"))
+            )
+        }
+    };
+    text.replace("'{cluster}'", &literal(cluster))
+        .replace("'{database}'", &literal(database))
+        .replace("{database}", &quoted_name(database))
+        .replace(" {on_cluster}", &if on_cluster.is_empty() { String::new() } else { format!(" {on_cluster}") })
+        .replace("{local}", local)
+        .replace("{engine}", &engine("MergeTree"))
+        .replace("{aggregating_engine}", &engine("AggregatingMergeTree"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_count_up_from_one() {
+        assert_eq!(MIGRATIONS.first().map(|m| m.version), Some(1));
+        assert!(MIGRATIONS.is_sorted_by(|a, b| a.version < b.version));
+    }
+
+    #[test]
+    fn no_placeholder_survives_and_a_cluster_adds_its_tables() {
+        for dialect in [Dialect::Embedded, Dialect::Server] {
+            let text = render(&dialect, "auscult");
+            assert!(!text.contains('{') && !text.contains("CLUSTER") && !text.contains("_local"), "{text}");
+            assert!(text.contains("CREATE TABLE IF NOT EXISTS `auscult`.calls\n"));
+        }
+        let text = render(&Dialect::Cluster { name: "noc".to_owned() }, "voice");
+        let rest = text.replace("{shard}", "").replace("{replica}", "");
+        assert!(!rest.contains('{'), "{rest}");
+        for (table, local) in [("calls", "calls_local"), ("stream_intervals", "stream_intervals_local")] {
+            assert!(text.contains(&format!("CREATE TABLE IF NOT EXISTS `voice`.{local} ON CLUSTER 'noc'\n")));
+            assert!(text.contains(&format!("'/clickhouse/auscult/voice/{{shard}}/{table}', '{{replica}}'")));
+            assert!(text.contains(&format!("Distributed('noc', 'voice', '{local}', ")));
+        }
+    }
+
+    #[test]
+    fn a_cluster_gets_every_added_column_on_both_tables() {
+        let added = |statement: &str| -> Vec<String> {
+            let lines = statement.lines().filter_map(|line| line.trim().strip_prefix("ADD COLUMN IF NOT EXISTS "));
+            let words = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+            lines.map(|line| words(line.trim_end_matches([',', ';']))).collect()
+        };
+        for migration in MIGRATIONS {
+            let added = |sql: &str| split(sql).iter().map(|s| added(s)).filter(|a| !a.is_empty()).collect::<Vec<_>>();
+            assert_eq!(added(migration.sql), added(migration.cluster_sql), "{}", migration.name);
+        }
+    }
+
+    #[test]
+    fn statements_are_cut_at_semicolons_that_end_a_line() {
+        assert_eq!(split("-- head; er\n\nA 'x;y'\n-- in\n;\n\n-- more\nB;\n"), ["A 'x;y'\n-- in", "B"]);
+    }
+}
