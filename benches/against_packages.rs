@@ -42,7 +42,7 @@ fn main() {
     println!("  ratio {:.2} to etherparse, {:.2} to the full decoder", fast / package, fast / full);
 }
 
-/// Frames a second of the best round. `work` returns how many frames and octets it saw, the same every time.
+/// Frames a second of the best round. `work` returns how many frames and bytes it saw, the same every time.
 #[allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 fn best(name: &str, mut work: impl FnMut() -> (u64, u64)) -> f64 {
     let expected = work();
@@ -55,10 +55,10 @@ fn best(name: &str, mut work: impl FnMut() -> (u64, u64)) -> f64 {
             took.as_secs_f64()
         })
         .fold(f64::INFINITY, f64::min);
-    let (frames, octets) = expected;
+    let (frames, bytes) = expected;
     let rate = frames as f64 / fastest;
     println!(
-        "  {name:<14} {:>8.1} ns a frame, {:>6.1} million a second ({frames} frames, {octets} octets)",
+        "  {name:<14} {:>8.1} ns a frame, {:>6.1} million a second ({frames} frames, {bytes} bytes)",
         1e9 / rate,
         rate / 1e6
     );
@@ -67,17 +67,17 @@ fn best(name: &str, mut work: impl FnMut() -> (u64, u64)) -> f64 {
 
 fn read_own(path: &Path) -> (u64, u64) {
     let mut reader = FileReader::open(path).expect("a capture");
-    let (mut frames, mut octets) = (0, 0);
+    let (mut frames, mut bytes) = (0, 0);
     while let Some(frame) = reader.next_frame().expect("readable") {
         frames += 1;
-        octets += touch(frame.at.0, frame.bytes);
+        bytes += touch(frame.at.0, frame.bytes);
     }
-    (frames, octets)
+    (frames, bytes)
 }
 
 fn read_package(path: &Path) -> (u64, u64) {
     let mut reader = create_reader(1 << 20, std::fs::File::open(path).expect("a file")).expect("a capture");
-    let (mut frames, mut octets) = (0, 0);
+    let (mut frames, mut bytes) = (0, 0);
     let mut fraction = 1000;
     loop {
         match reader.next() {
@@ -87,24 +87,24 @@ fn read_package(path: &Path) -> (u64, u64) {
                     PcapBlockOwned::Legacy(b) => {
                         frames += 1;
                         let at = i64::from(b.ts_sec) * 1_000_000_000 + i64::from(b.ts_usec) * fraction;
-                        octets += touch(at, b.data);
+                        bytes += touch(at, b.data);
                     }
                     PcapBlockOwned::NG(Block::EnhancedPacket(b)) => {
                         frames += 1;
-                        octets += touch((i64::from(b.ts_high) << 32) + i64::from(b.ts_low), b.packet_data());
+                        bytes += touch((i64::from(b.ts_high) << 32) + i64::from(b.ts_low), b.packet_data());
                     }
                     PcapBlockOwned::NG(_) => {}
                 }
                 reader.consume(offset);
             }
-            Err(PcapError::Eof) => return (frames, octets),
+            Err(PcapError::Eof) => return (frames, bytes),
             Err(PcapError::Incomplete(_)) => reader.refill().expect("more"),
             Err(e) => panic!("{e:?}"),
         }
     }
 }
 
-/// Both readers must come to the same octets, and must really look at the time.
+/// Both readers must come to the same bytes, and must really look at the time.
 fn touch(at: i64, bytes: &[u8]) -> u64 {
     black_box(at);
     bytes.len() as u64
@@ -120,11 +120,11 @@ fn frames(path: &Path) -> Vec<Vec<u8>> {
 }
 
 fn decode(frames: &[Vec<u8>], mut one: impl FnMut(&[u8]) -> Option<usize>) -> (u64, u64) {
-    let mut octets = 0;
+    let mut bytes = 0;
     for frame in frames {
-        octets += one(black_box(frame)).unwrap_or(0) as u64;
+        bytes += one(black_box(frame)).unwrap_or(0) as u64;
     }
-    (frames.len() as u64, octets)
+    (frames.len() as u64, bytes)
 }
 
 /// What a user of the package would write: addresses, ports and payload.

@@ -1,4 +1,4 @@
-//! The whole machine over real captures, against figures counted by independent means.
+//! The engine over real captures, against figures counted by independent means.
 
 use auscult::app::analyze::{AnalyzeArgs, Format, analyze};
 use auscult_core::model::{LossRuns, Policy};

@@ -1,4 +1,4 @@
-//! The whole machine held to its laws, to worlds with ground truth, to its limits, to clocks that step and to
+//! The engine held to its laws, to worlds with ground truth, to its limits, to clocks that step and to
 //! hostile bytes.
 
 #[path = "engine/adaptive.rs"]
@@ -54,8 +54,8 @@ mod verdicts;
 #[path = "engine/wire_clock.rs"]
 mod wire_clock;
 
+use auscult::app::analysis_results::AnalysisResults;
 use auscult::app::document::Document;
-use auscult::app::kept::Kept;
 use auscult_core::engine::{Engine, Sink};
 use auscult_core::model::{
     CallRecord, Event, IntervalReport, Limits, OutcomeCounts, Policy, StreamReport, TimestampSource,
@@ -105,7 +105,7 @@ impl Setup {
     }
 }
 
-/// What a machine said.
+/// The events of an engine.
 struct Run {
     frames: u64,
     events: Vec<Event>,
@@ -168,7 +168,7 @@ impl Run {
     }
 
     fn document(&self) -> String {
-        let mut kept = Kept::default();
+        let mut kept = AnalysisResults::default();
         self.events.iter().for_each(|event| Sink::push(&mut kept, event.clone()));
         let document = Document::new(self.frames, &self.outcomes, Vec::new(), kept, "test");
         serde_json::to_string(&document).unwrap()

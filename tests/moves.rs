@@ -51,7 +51,7 @@ impl World {
         self.frames.push((at, udp(address(src), address(dst), lower, payload)));
     }
 
-    /// What the machine says; the same for any number of shards.
+    /// What the engine reports; the same for any number of shards.
     fn events(&self) -> Vec<Event> {
         let one = self.run(1, false);
         let text = |events: &[Event]| {

@@ -1,4 +1,4 @@
-//! The quality room against its references: E-model vectors, codec figures, burst and jitter-buffer vectors, the planner.
+//! `quality` against its references: E-model vectors, codec figures, burst and jitter-buffer vectors, the planner.
 //!
 //! Vectors are read from the shared reference folder at run time; without it these tests say so and pass.
 
@@ -8,7 +8,7 @@ use auscult_core::quality::codecs::{PUBLISHED, Status};
 use auscult_core::quality::emodel::{
     Echo, EmodelError, Inputs, Scale, Sensitivity, WbRoe, mos_from_r, r_budget, r_from_mos, rate,
 };
-use auscult_core::quality::jitter_buffer::{Anchor, Arrival, Fate, FixedBuffer, simulate_fixed};
+use auscult_core::quality::jitter_buffer::{Anchor, Arrival, FixedBuffer, PlayoutOutcome, simulate_fixed};
 use auscult_core::units::{ClockRate, Nanos, Timestamp};
 use clap::Parser;
 use proptest::prelude::*;
@@ -421,7 +421,7 @@ fn jitter_buffer_vectors() {
             let anchor = if anchor == "first" { Anchor::First } else { Anchor::Minimum };
             let buffer = FixedBuffer { size: Nanos::from_millis(size.parse().unwrap()), max: None, anchor };
             let late: Vec<Value> =
-                simulate_fixed(&packets, &buffer).iter().map(|f| Value::Bool(*f == Fate::Late)).collect();
+                simulate_fixed(&packets, &buffer).iter().map(|f| Value::Bool(*f == PlayoutOutcome::Late)).collect();
             assert_eq!(want.as_array().unwrap(), &late, "{name}: {key}");
             checked.push(format!("{name} {key}"));
         }

@@ -4,7 +4,7 @@
 use auscult::app::analyze::{AnalyzeArgs, Format, run};
 use auscult_api::{AppState, Check, HostPolicy, LiveFeed, MetricFamily, Telemetry, app};
 use auscult_capture::Timeline;
-use auscult_core::alert::{Evaluator, Fact, Origin, RuleSet};
+use auscult_core::alert::{Evaluator, Origin, RuleSet, SumsInput};
 use auscult_core::engine::Engine;
 use auscult_core::groups::{Group, Groups};
 use auscult_core::model::Labels;
@@ -359,7 +359,7 @@ fn alerts(dir: &Path, judge: &Judge) -> usize {
     for group in &found {
         if let Group::Media(group) = group {
             last = last.max(group.start + group.length);
-            evaluator.fact(&Fact::Media(group), Origin { probe: "p", site: "s" }, group.start + group.length);
+            evaluator.fact(&SumsInput::Media(group), Origin { probe: "p", site: "s" }, group.start + group.length);
         }
     }
     let mut evaluations = Vec::new();

@@ -1,4 +1,4 @@
-//! The hot path alone: frames in memory through the machine, facts thrown away.
+//! The hot path alone: frames in memory through the engine, events thrown away.
 
 use crate::{Options, Round, best, measure, print_heading, print_row};
 use auscult_core::engine::{Engine, With};

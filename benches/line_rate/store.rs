@@ -48,7 +48,7 @@ pub fn run(options: &Options) -> Result<(), String> {
     }
     let _ = std::io::stdout().flush();
     // Exit handlers do not survive an engine that was open.
-    chdb::leave(i32::from(done.is_err()))
+    chdb::exit_now(i32::from(done.is_err()))
 }
 
 async fn measured(dir: &Path, rows: u64) -> Result<(), String> {
@@ -218,7 +218,7 @@ struct Source {
 }
 
 impl Source {
-    /// Sends what the machine says about the worlds, and keeps the interval rows to make others from.
+    /// Sends the events about the worlds, and keeps the interval rows to make others from.
     fn of_worlds(sender: &StoreSender) -> Source {
         let mut pool = Vec::new();
         for seed in 0..WORLDS {
@@ -267,10 +267,10 @@ impl Source {
         row.ssrc = Ssrc((scattered >> 32) as u32);
         row.call_uid = Some((stream / 2 + 1).wrapping_mul(0xd134_2543_de82_ef95));
         row.call_id = format!("{:016x}@10.{}.{}.9", scattered.rotate_left(17), stream >> 8 & 255, stream & 7);
-        let octets = (stream as u32).to_be_bytes();
+        let bytes = (stream as u32).to_be_bytes();
         row.src =
-            (std::net::Ipv4Addr::new(10, octets[1], octets[2], octets[3]), 16_384 + (stream % 8_192) as u16 * 2).into();
-        row.dst = (std::net::Ipv4Addr::new(198, 18, 0, octets[3] & 63), 20_000 + (stream >> 6) as u16 * 2).into();
+            (std::net::Ipv4Addr::new(10, bytes[1], bytes[2], bytes[3]), 16_384 + (stream % 8_192) as u16 * 2).into();
+        row.dst = (std::net::Ipv4Addr::new(198, 18, 0, bytes[3] & 63), 20_000 + (stream >> 6) as u16 * 2).into();
         row.start = Timestamp(1_794_301_200_000_000_000) + Nanos(interval * INTERVAL.0);
         let n = &mut row.numbers;
         let factor = rng.range(700_000, 1_300_000) as f64 / 1e6;

@@ -12,14 +12,14 @@ use std::io::{Cursor, Read, Write};
 const FRAMES: u32 = 20_000;
 
 /// What is compared of a frame.
-type Kept = (i64, u32, u16, u32, Vec<u8>);
+type AnalysisResults = (i64, u32, u16, u32, Vec<u8>);
 
-fn keep(frame: &Frame<'_>) -> Kept {
+fn keep(frame: &Frame<'_>) -> AnalysisResults {
     assert!(frame.bytes.len() <= MAX_RECORD && frame.wire_len as usize >= frame.bytes.len());
     (frame.at.0, frame.link.0, frame.interface, frame.wire_len, frame.bytes.to_vec())
 }
 
-fn read(from: impl Read + Send + 'static) -> Option<Vec<Kept>> {
+fn read(from: impl Read + Send + 'static) -> Option<Vec<AnalysisResults>> {
     let mut reader = FileReader::from_reader(from, "fuzz").ok()?;
     let mut frames = Vec::new();
     while frames.len() < FRAMES as usize

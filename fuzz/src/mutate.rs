@@ -1,4 +1,4 @@
-//! A seeded mutator: the same inputs for the same corpus, target and number of runs, on every machine.
+//! A seeded mutator: the same inputs for the same corpus, target and number of runs, on every host.
 
 use crate::Target;
 use std::path::Path;

@@ -6,7 +6,7 @@ use auscult_store::endpoint::frames::{FrameReader, pack};
 use auscult_store::endpoint::request::{Fields, Statement, classify};
 use auscult_store::rowbinary::RowBinary;
 use auscult_store::rows::Table;
-use auscult_store::spool::{BadSegment, freeze, thaw};
+use auscult_store::spool::{BadSegment, decode, encode};
 
 /// Largest frame the reader takes.
 const LARGEST: usize = 128 * 1024 * 1024;
@@ -95,7 +95,7 @@ struct Row {
 
 /// Segments of the spool: any bytes; a header of the script under checksums that are right; and what was frozen comes back.
 pub fn segment(bytes: &[u8]) {
-    let _ = thaw(bytes);
+    let _ = decode(bytes);
     let mut script = Script::new(bytes);
     let cut = usize::from(script.u16());
     let (header, payload) = (script.take(cut), script.rest());
@@ -104,7 +104,7 @@ pub fn segment(bytes: &[u8]) {
     file.extend(header);
     file.extend(crc32fast::hash(header).to_le_bytes());
     file.extend(payload);
-    let _ = thaw(&file);
+    let _ = decode(&file);
     // A whole header over rows that are the script's: what it unpacks to is bounded.
     let header = serde_json::json!({
         "version": 1, "table": "calls", "columns": ["a"], "rows": cut, "token": "t",
@@ -116,7 +116,7 @@ pub fn segment(bytes: &[u8]) {
     file.extend(header.as_bytes());
     file.extend(crc32fast::hash(header.as_bytes()).to_le_bytes());
     file.extend(payload);
-    match thaw(&file) {
+    match decode(&file) {
         Ok(batch) => assert!(batch.payload.len() <= 256 << 20 && batch.table == Table::Calls),
         Err(BadSegment::Newer(_)) => panic!("version 1 is no newer one"),
         Err(_) => {}
@@ -124,7 +124,7 @@ pub fn segment(bytes: &[u8]) {
     let mut rows = RowBinary::default();
     let row = Row { value: cut as u64, text: String::from_utf8_lossy(payload).into_owned() };
     rows.push(&row).unwrap_or_else(|e| panic!("a row has a form: {e}"));
-    let frozen = freeze(1, Table::Streams, "t".to_owned(), &rows).unwrap_or_else(|e| panic!("{e}"));
-    let batch = thaw(&frozen.bytes).unwrap_or_else(|e| panic!("{e}"));
+    let frozen = encode(1, Table::Streams, "t".to_owned(), &rows).unwrap_or_else(|e| panic!("{e}"));
+    let batch = decode(&frozen.bytes).unwrap_or_else(|e| panic!("{e}"));
     assert!(batch.payload == rows.bytes() && batch.rows == 1 && batch.columns == ["value", "text"]);
 }

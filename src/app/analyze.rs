@@ -1,8 +1,8 @@
 //! `auscult analyze`: captures in, a table, JSON or CSV out.
 
+use super::analysis_results::AnalysisResults;
 use super::document::Document;
 use super::indented;
-use super::kept::Kept;
 use super::table;
 use anyhow::Context;
 use auscult_capture::Timeline;
@@ -53,7 +53,7 @@ pub fn run(args: &AnalyzeArgs, policy: &Policy, out: &mut impl Write) -> anyhow:
     }
 }
 
-/// Runs the whole machine over the files.
+/// Runs the engine over the files.
 pub fn analyze(args: &AnalyzeArgs, policy: &Policy) -> anyhow::Result<Document> {
     let mut timeline = Timeline::open(&args.files)?;
     // The document has no messages.
@@ -62,7 +62,7 @@ pub fn analyze(args: &AnalyzeArgs, policy: &Policy) -> anyhow::Result<Document> 
     let name = clean(&args.files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "), usize::MAX);
     engine.set_source(&name, TimestampSource::CaptureFile, timeline.resolution_ns());
     let progress = progress(&timeline);
-    let mut kept = Kept::default();
+    let mut kept = AnalysisResults::default();
     let mut frames = 0u64;
     loop {
         if frames.is_multiple_of(PROGRESS_EVERY) {

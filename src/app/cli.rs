@@ -39,7 +39,7 @@ pub enum Command {
     },
     /// Check a configuration file and say what is wrong with it.
     CheckConfig { file: PathBuf },
-    /// Say what this machine lacks for capture, store and page, and what a running program lost; each with what to do.
+    /// Say what this host lacks for capture, store and page, and what a running program lost; each with what to do.
     Doctor(DoctorArgs),
     /// Show what waits for the store and what was set aside, and deliver it again.
     Spool {

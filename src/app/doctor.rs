@@ -1,4 +1,4 @@
-//! `auscult doctor`: what this machine has and lacks, and what a running program lost; each with what to do.
+//! `auscult doctor`: what this host has and lacks, and what a running program lost; each with what to do.
 
 use super::config::{Config, memory};
 use super::running::{Found, losses};
@@ -76,7 +76,7 @@ fn live() -> Result<String, String> {
     Err("built without libpcap: install libpcap-dev (sudo apt-get install libpcap-dev) and run `make build`".to_owned())
 }
 
-/// Whether each interface can be opened, and what it has dropped since the machine started.
+/// Whether each interface can be opened, and what it has dropped since the host started.
 #[cfg(feature = "live")]
 fn interfaces() -> Vec<(String, Result<String, String>)> {
     use auscult_capture::live::{LiveCapture, LiveConfig, LiveWorker};

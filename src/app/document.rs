@@ -2,7 +2,7 @@
 //!
 //! The twin of a call or stream is made when its turn comes to be written, and dropped after it.
 
-use super::kept::{CallList, Kept, Streams};
+use super::analysis_results::{AnalysisResults, CallList, Streams};
 use auscult_core::model::burst::BurstSummary;
 use auscult_core::model::{
     CallClass, CallRecord, CaptureCondition, DISCARD_BUFFERS_MS, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints,
@@ -402,11 +402,11 @@ impl Document {
         frames: u64,
         outcomes: &OutcomeCounts,
         truncations: Vec<String>,
-        kept: Kept,
+        kept: AnalysisResults,
         measured_at: &str,
     ) -> Document {
         let measured_at: Arc<str> = Arc::from(measured_at);
-        let Kept { mut calls, mut streams, condition } = kept;
+        let AnalysisResults { mut calls, mut streams, condition } = kept;
         calls.sort_by(|a, b| (a.first_at, &a.call_id, a.uid).cmp(&(b.first_at, &b.call_id, b.uid)));
         streams.sort();
         Document {

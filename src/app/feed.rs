@@ -10,7 +10,7 @@ use super::telemetry::ProgramTelemetry;
 use auscult_api::LiveFeed;
 use auscult_capture::Timeline;
 use auscult_capture::pace::{Pacer, SystemClock};
-use auscult_core::alert::CaptureFact;
+use auscult_core::alert::CaptureSums;
 use auscult_core::engine::{Engine, Sink};
 use auscult_core::groups::{Group, Groups};
 use auscult_core::model::{CaptureInterval, Cut, Event, Labels, TimestampSource, TrunkMatch};
@@ -110,10 +110,10 @@ impl Source {
     }
 }
 
-/// The loop: frames to the engine, its facts to the [`Outlet`].
-pub struct Feed {
+/// The loop: frames to the engine, its facts to the [`EventRouter`].
+pub struct CaptureLoop {
     engine: Engine,
-    out: Outlet,
+    out: EventRouter,
     telemetry: Arc<ProgramTelemetry>,
     stop: Arc<AtomicBool>,
     handover: Arc<Handover>,
@@ -126,7 +126,7 @@ pub struct Feed {
 
 /// Hands each fact to the live view and the store as it comes to be: a list of the facts of one boundary of a hundred
 /// thousand streams would take as much memory as the store's queue.
-struct Outlet {
+struct EventRouter {
     labels: Labels,
     groups: Groups,
     sender: StoreSender,
@@ -151,7 +151,7 @@ struct Outlet {
     alerts: Option<AlertService>,
 }
 
-impl Feed {
+impl CaptureLoop {
     pub fn new(
         config: &Config,
         sender: StoreSender,
@@ -159,13 +159,13 @@ impl Feed {
         telemetry: Arc<ProgramTelemetry>,
         stored: Option<Stored>,
         handover: Arc<Handover>,
-    ) -> Feed {
+    ) -> CaptureLoop {
         let stop = Arc::new(AtomicBool::new(false));
         let labels = config.labels.clone();
         live.expect_trunks(&labels);
-        Feed {
+        CaptureLoop {
             engine: Engine::new(config.limits.clone(), config.policy.clone(), 1, super::random_seed()),
-            out: Outlet {
+            out: EventRouter {
                 labels,
                 groups: Groups::new(&config.limits, &config.policy),
                 sender,
@@ -192,7 +192,7 @@ impl Feed {
     }
 
     /// Hands sums of live capture to the rules of alerts, too.
-    pub fn with_alerts(mut self, alerts: Option<AlertService>) -> Feed {
+    pub fn with_alerts(mut self, alerts: Option<AlertService>) -> CaptureLoop {
         self.out.alerts = alerts;
         self
     }
@@ -264,12 +264,15 @@ impl Feed {
         self.refused_times(&replay, &mut refused);
         progress.end(Some(frames));
         if refused > 0 {
-            super::say(format_args!(
+            super::print_status(format_args!(
                 "{refused} records have a time before 1970 or after 2105, or none that can be read; they were left out"
             ));
         }
         for truncation in replay.timeline.truncations() {
-            super::say(format_args!("{}: {}; everything before it was used", truncation.name, truncation.truncation));
+            super::print_status(format_args!(
+                "{}: {}; everything before it was used",
+                truncation.name, truncation.truncation
+            ));
         }
         Ok(Ended::Complete)
     }
@@ -365,7 +368,7 @@ impl Feed {
                 self.engine.refused_times(count);
                 self.telemetry.refused_times(count);
             }
-            Seen::Link(interface, up) => super::say(format_args!(
+            Seen::Link(interface, up) => super::print_status(format_args!(
                 "{} {}",
                 interfaces.get(interface).map_or("", String::as_str),
                 if up { "is up again" } else { "is down; nothing is captured until it is up again" }
@@ -397,7 +400,7 @@ impl Feed {
     }
 }
 
-impl Sink for Outlet {
+impl Sink for EventRouter {
     fn push(&mut self, event: Event) {
         self.news = true;
         let progress = self.telemetry.progress();
@@ -418,11 +421,11 @@ impl Sink for Outlet {
     }
 }
 
-impl Outlet {
+impl EventRouter {
     /// An interval of the capture ended: what changed about it is logged once.
     fn captured(&mut self, capture: &CaptureInterval) {
         if let Some(alerts) = &self.alerts {
-            alerts.send(OwnedFact::Capture(CaptureFact::from(capture)));
+            alerts.send(OwnedFact::Capture(CaptureSums::from(capture)));
         }
         // Counts are on the row of the first interface.
         if std::mem::replace(&mut self.captured_from, capture.start) == capture.start {
@@ -518,7 +521,7 @@ impl Progress {
         let total = replay.timeline.position().1;
         let size = total.map_or_else(String::new, |bytes| format!(", {}", HumanBytes(bytes)));
         let (n, pace) = (replay.files, if replay.real_pace { " as fast as it was recorded" } else { "" });
-        super::say(format_args!("replaying {n} capture{}{size}{pace}", if n == 1 { "" } else { "s" }));
+        super::print_status(format_args!("replaying {n} capture{}{size}{pace}", if n == 1 { "" } else { "s" }));
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("replaying {wide_bar} {bytes}/{total_bytes} {eta}")
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -538,8 +541,10 @@ impl Progress {
         }
         self.said = now;
         match total {
-            Some(total) if total > 0 => super::say(format_args!("replayed {} %", read.min(total) * 100 / total)),
-            _ => super::say(format_args!("replayed {}", HumanBytes(read))),
+            Some(total) if total > 0 => {
+                super::print_status(format_args!("replayed {} %", read.min(total) * 100 / total))
+            }
+            _ => super::print_status(format_args!("replayed {}", HumanBytes(read))),
         }
     }
 
@@ -550,7 +555,7 @@ impl Progress {
         }
         if let Some(frames) = frames {
             let took = (super::wall_clock() - self.began).as_secs_f64();
-            super::say(format_args!("replayed {frames} frames in {took:.1} s"));
+            super::print_status(format_args!("replayed {frames} frames in {took:.1} s"));
         }
     }
 }
@@ -563,7 +568,7 @@ mod tests {
     use std::sync::atomic::AtomicU64;
 
     /// The measuring thread with a store that never answers.
-    fn feed(dir: &std::path::Path) -> (Feed, Arc<ProgramTelemetry>, StoreWriter) {
+    fn feed(dir: &std::path::Path) -> (CaptureLoop, Arc<ProgramTelemetry>, StoreWriter) {
         let config = Config::default_config().unwrap();
         let nobody = Backend::Server {
             url: "http://127.0.0.1:1".to_owned(),
@@ -576,7 +581,7 @@ mod tests {
         let (sender, writer) = StoreWriter::start(nobody.open().unwrap(), dir, config.labels.clone(), options).unwrap();
         let telemetry = Arc::new(ProgramTelemetry::new(writer.counters(), writer.disk(), &config));
         let live = Arc::new(LiveFeed::new(&config.limits));
-        (Feed::new(&config, sender, live, telemetry.clone(), None, Arc::default()), telemetry, writer)
+        (CaptureLoop::new(&config, sender, live, telemetry.clone(), None, Arc::default()), telemetry, writer)
     }
 
     /// Shutting down costs what is queued, however much still comes: a second at most for a queue of the usual size.

@@ -3,7 +3,7 @@
 //! Each worker empties its ring on its own thread and never waits: when its queue is full, the batch is dropped and its
 //! frames are counted as missed by the queue, at the time they had. One thread takes the batches of all workers and
 //! merges them: a frame is handed on when every other worker has one that is later, or has said that it has none that
-//! is earlier. So the machine sees one order, however many workers there are, and one worker never waits for another.
+//! is earlier. So the engine sees one order, however many workers there are, and one worker never waits for another.
 
 use super::config;
 use auscult_capture::live::{LiveCapture, LiveConfig, LiveWorker, StopHandle};
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 /// Frames of a batch.
 const BATCH_FRAMES: usize = 256;
-/// A worker has a place in its queue for each so many octets of room, a third of a batch of G.711.
+/// A worker has a place in its queue for each so many bytes of room, a third of a batch of G.711.
 const BYTES_A_PLACE: usize = 16 << 10;
 /// Batches taken before the clock is looked at.
 const AT_ONCE: usize = 64;
@@ -30,7 +30,7 @@ const SPARE_BYTES: usize = 1 << 20;
 /// A worker that says nothing for this long is not waited for; its frames then come out of order. Workers of quiet
 /// interfaces say so many times a second.
 const PATIENCE: Nanos = Nanos::from_secs(1);
-/// More between two looks is no silence of the workers: the whole program was stopped, or the machine.
+/// More between two looks is no silence of the workers: the whole program was stopped, or the host.
 const LONGEST_LOOK: Nanos = Nanos::from_millis(200);
 
 /// What comes out of the rings, with the number of its interface.
@@ -112,7 +112,7 @@ impl Batch {
         Some(Frame { at, link, interface: 0, bytes: self.bytes.get(start as usize..end as usize)?, wire_len })
     }
 
-    /// Octets it takes up in a queue.
+    /// Bytes it takes up in a queue.
     fn size(&self) -> usize {
         self.bytes.len() + self.frames.len() * mem::size_of::<Meta>()
     }
@@ -331,7 +331,7 @@ impl Lane {
 
 /// The writing end of one worker.
 struct Queue {
-    /// Octets that all workers together may have in flight.
+    /// Bytes that all workers together may have in flight.
     room: usize,
     sender: SyncSender<Result<Batch, CaptureError>>,
     spares: Receiver<Batch>,

@@ -1,6 +1,7 @@
-//! Command line, configuration and threads: everything that ties the rooms to a running program.
+//! Command line, configuration and threads: everything that makes a running program of the crates.
 
 mod alerts;
+pub mod analysis_results;
 pub mod analyze;
 pub mod cli;
 pub mod config;
@@ -10,7 +11,6 @@ pub mod emodel;
 mod fail_point;
 mod feed;
 mod indented;
-pub mod kept;
 #[cfg(feature = "live")]
 mod live_source;
 pub mod log;
@@ -48,12 +48,12 @@ fn one_line(error: &anyhow::Error) -> String {
 
 /// Prints one line, in which names of files and words of a store may stand. A reader that went away does not end a program
 /// that captures.
-fn say(line: impl std::fmt::Display) {
+fn print_status(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{}", clean_lines(&line.to_string(), usize::MAX));
 }
 
 /// The wall clock: the one place besides `capture` that reads it.
-#[expect(clippy::disallowed_methods, reason = "the program around the pure machine has to know the time")]
+#[expect(clippy::disallowed_methods, reason = "the program around the engine has to know the time")]
 fn wall_clock() -> Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     Timestamp(since.map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX)))

@@ -10,7 +10,7 @@ use auscult_store::rows::{
     AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, Record, RtcpRow, SipMessageRow, StreamRow,
     row_spans,
 };
-use auscult_store::spool::{Files, dead_letters, removed_rows, thaw};
+use auscult_store::spool::{Files, dead_letters, decode, removed_rows};
 use auscult_store::{Table, private};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -65,7 +65,7 @@ impl Missing {
     }
 
     /// One line: what is missing and how it is delivered; `None` when nothing is.
-    pub fn say(&self, data: &Path) -> Option<String> {
+    pub fn status_line(&self, data: &Path) -> Option<String> {
         let mut parts = Vec::new();
         if !self.kept.is_empty() {
             parts.push(format!("{} of these captures are not in the store, which refused them", listed(&self.kept)));
@@ -241,7 +241,7 @@ impl Stored {
     pub fn set_aside(&mut self, spool: &Path) {
         let dir = spool.join("dead_letter");
         for letter in dead_letters(&Files, spool).unwrap_or_default() {
-            let batch = std::fs::read(dir.join(&letter.file)).ok().and_then(|bytes| thaw(&bytes).ok());
+            let batch = std::fs::read(dir.join(&letter.file)).ok().and_then(|bytes| decode(&bytes).ok());
             let Some(batch) = batch else { continue };
             let spans = row_spans(batch.table, &batch.columns, batch.rows, &batch.payload).unwrap_or_default();
             self.rows.extend(spans.iter().filter_map(|span| span.key).map(|key| key.row_id));

@@ -55,7 +55,7 @@ fn starts_with_status(text: &[u8]) -> bool {
 
 pub(super) fn say_cleared(store: &Store) {
     if store.cleared_rows() > 0 {
-        super::say(format_args!(
+        super::print_status(format_args!(
             "secrets of SIP messages that an earlier version may have stored are removed from {} rows of the store",
             store.cleared_rows()
         ));
@@ -64,19 +64,19 @@ pub(super) fn say_cleared(store: &Store) {
 
 pub(super) fn say_resanitised(found: &Resanitised) {
     if found.segments > 0 {
-        super::say(format_args!(
+        super::print_status(format_args!(
             "{} rows of an earlier version in the spool were cleaned of secrets of SIP messages",
             found.rows
         ));
     }
     if found.dropped_segments > 0 {
-        super::say(format_args!(
+        super::print_status(format_args!(
             "{} rows of an earlier version in damaged files of the spool are removed: they may hold secrets",
             found.dropped_rows
         ));
     }
     if found.failed_segments > 0 {
-        super::say(format_args!(
+        super::print_status(format_args!(
             "{} files of an earlier version in the spool could not be cleaned of secrets and stay there undelivered; \
              make the spool writable and start again",
             found.failed_segments
@@ -87,7 +87,7 @@ pub(super) fn say_resanitised(found: &Resanitised) {
 /// A store that this program may not migrate, with the version of its schema.
 pub(super) fn say_not_migrated(version: u32, url: &str) {
     if version < SANITISED_AGAIN {
-        super::say(format_args!(
+        super::print_status(format_args!(
             "the store at {url} has schema version {version}: rows from before version {SANITISED_AGAIN} may hold secrets of \
              SIP messages, and store.migrate = false leaves them; apply `auscult schema` as a user that may alter tables"
         ));

@@ -5,7 +5,7 @@
 
 use super::alerts::{AlertService, StoreHandles};
 use super::config::{self, Config};
-use super::feed::{Ended, Feed, Source};
+use super::feed::{CaptureLoop, Ended, Source};
 use super::progress::{Doing, LOOK_EVERY, STANDS_STILL};
 use super::reload::{Handover, Reload};
 use super::replay::{Known, Ledger, Missing, Stored, fingerprint, is_stored, listed};
@@ -35,7 +35,7 @@ use tokio::sync::watch;
 pub enum Pace {
     /// As recorded.
     Real,
-    /// As fast as the machine can.
+    /// As fast as the host can.
     Fast,
 }
 
@@ -145,10 +145,10 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let config = args.config()?;
     private::restrict_umask();
     for warning in &config.warnings {
-        super::say(format_args!("warning: {warning}"));
+        super::print_status(format_args!("warning: {warning}"));
     }
     // Sockets first, then privileges, then threads.
-    let doors = Doors::open(&config)?;
+    let doors = Listeners::open(&config)?;
     let source = Source::open(&args.read, args.pace == Pace::Real, &config.capture)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -161,20 +161,20 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         Ok(()) => 0,
         Err(error) => super::report(&error),
     };
-    leave(code)
+    exit_now(code)
 }
 
 /// Ends the process without exit handlers.
-pub(super) fn leave(code: u8) -> ! {
+pub(super) fn exit_now(code: u8) -> ! {
     use std::io::Write;
     let _ = std::io::stdout().flush();
-    auscult_store::chdb::leave(i32::from(code))
+    auscult_store::chdb::exit_now(i32::from(code))
 }
 
 async fn serve(
     args: &RunArgs,
     config: &Config,
-    doors: Doors,
+    doors: Listeners,
     source: Source,
     hangups: tokio::signal::unix::Signal,
 ) -> anyhow::Result<()> {
@@ -234,7 +234,7 @@ async fn serve(
     let reload = Reload::new(args.config.clone(), config, token, handover.clone(), alerts.clone());
     signals::reload_on(hangups, reload, stopping.clone());
     watch_parts(&writer, &telemetry, &stopping);
-    super::say(format_args!("auscult {} on http://{address}", env!("CARGO_PKG_VERSION")));
+    super::print_status(format_args!("auscult {} on http://{address}", env!("CARGO_PKG_VERSION")));
 
     let work = Work::default();
     let mut program = Program { args, config, store, writer, sender, live, telemetry, handover, origin, work, alerts };
@@ -277,7 +277,9 @@ fn open_socket(config: &Config, store: &Store, turns: Turns) -> Option<LocalSock
     let engine = store.engine()?.clone();
     serve_local(engine, &config.store.data, turns)
         .inspect_err(|e| {
-            super::say(format_args!("{e}; commands such as `auscult alerts backtest` need this program stopped"))
+            super::print_status(format_args!(
+                "{e}; commands such as `auscult alerts backtest` need this program stopped"
+            ))
         })
         .ok()
 }
@@ -297,7 +299,7 @@ fn start_alerts(
         1 => "sent to 1 receiver".to_owned(),
         n => format!("sent to {n} receivers"),
     };
-    super::say(format_args!("{rules} rules of alerts, {to}"));
+    super::print_status(format_args!("{rules} rules of alerts, {to}"));
     let runtime = tokio::runtime::Handle::current();
     let store = StoreHandles { reader, rows: rows.clone(), runtime, waiting: Box::new(writer.waiting_numbers()) };
     AlertService::start(settings, &config.store.data, &config.labels, store).map(Some)
@@ -323,18 +325,18 @@ fn watch_parts(writer: &StoreWriter, telemetry: &Arc<ProgramTelemetry>, stopping
 }
 
 /// Addresses the program answers on, opened while it may still have the privilege for low ports.
-struct Doors {
+struct Listeners {
     api: std::net::TcpListener,
     store: Option<std::net::TcpListener>,
 }
 
-impl Doors {
-    fn open(config: &Config) -> anyhow::Result<Doors> {
+impl Listeners {
+    fn open(config: &Config) -> anyhow::Result<Listeners> {
         let bind = |address: SocketAddr, how: &str| {
             let listener = std::net::TcpListener::bind(address).with_context(|| {
                 format!(
                     "cannot listen on {address}: another program has it (perhaps another auscult), or it is not an \
-                     address of this machine; choose one with {how}"
+                     address of this host; choose one with {how}"
                 )
             })?;
             listener.set_nonblocking(true)?;
@@ -344,16 +346,16 @@ impl Doors {
             (Some((address, _)), None) => Some(bind(*address, "store.listen")?),
             _ => None,
         };
-        Ok(Doors { api: bind(config.listen, "--listen")?, store })
+        Ok(Listeners { api: bind(config.listen, "--listen")?, store })
     }
 }
 
 async fn open_store(config: &Config) -> anyhow::Result<Store> {
     for line in private::claim(&config.store.data)? {
-        super::say(line);
+        super::print_status(line);
     }
     let Some(server) = &config.store.server else {
-        super::say(format_args!("opening the store in {}", config.store.data.display()));
+        super::print_status(format_args!("opening the store in {}", config.store.data.display()));
         let library = find_library(config.store.library.as_deref())?;
         let embedded = Backend::embedded(config.store.data.join("clickhouse"), Some(library.clone()));
         let store = embedded.open()?;
@@ -385,7 +387,10 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         Ok(Err(e)) => e.to_string(),
         Err(_) => format!("no answer within {} s", FIRST_ANSWER.as_secs()),
     };
-    super::say(format_args!("the store at {} is not ready: {why}; rows wait in the spool until it is", server.url));
+    super::print_status(format_args!(
+        "the store at {} is not ready: {why}; rows wait in the spool until it is",
+        server.url
+    ));
     Ok(store)
 }
 
@@ -395,7 +400,7 @@ async fn migrate_embedded(store: &Store) -> anyhow::Result<()> {
     let applied = match tokio::time::timeout(SLOW_UPGRADE, &mut migration).await {
         Ok(applied) => applied,
         Err(_) => {
-            super::say(
+            super::print_status(
                 "making or changing the tables of the store for this version: an upgrade may take minutes, and goes on at the next start if it is cut off",
             );
             migration.await
@@ -411,11 +416,11 @@ fn say_other_library(library: PathBuf, data: PathBuf) {
     // Without the thread nothing is said; the library's owner and mode are checked before it is loaded.
     let _ = thread.spawn(move || match checksum(&library, &data) {
         Ok(sum) if sum == PINNED_SHA256 => {}
-        Ok(sum) => super::say(format_args!(
+        Ok(sum) => super::print_status(format_args!(
             "the engine library {} is not the pinned version {PINNED_VERSION} (its sha256 is {sum}); `make engine` fetches that one",
             library.display()
         )),
-        Err(e) => super::say(format_args!("the checksum of the engine library {} is unknown: {e}", library.display())),
+        Err(e) => super::print_status(format_args!("the checksum of the engine library {} is unknown: {e}", library.display())),
     });
 }
 
@@ -431,7 +436,7 @@ fn open_store_endpoint(
         return Ok(None);
     };
     let listener = tokio::net::TcpListener::from_std(door)?;
-    super::say(format_args!(
+    super::print_status(format_args!(
         "the store answers ClickHouse's HTTP interface, read-only, on http://{}",
         listener.local_addr()?
     ));
@@ -488,7 +493,7 @@ impl Program<'_> {
         if let Known::Done(begun) = ledger.known(&print) {
             let missing = Missing::of(&self.config.store.data.join("spool"), &print, begun)?;
             if !missing.removed.is_empty() {
-                super::say(format_args!(
+                super::print_status(format_args!(
                     "{} of these captures were refused by the store and are not kept any more: the captures are replayed \
                      for them",
                     listed(&missing.removed)
@@ -496,15 +501,15 @@ impl Program<'_> {
                 ledger.reopen(&print)?;
                 self.writer.forget_removed(&print);
             } else {
-                self.work.missing = missing.say(&self.config.store.data);
+                self.work.missing = missing.status_line(&self.config.store.data);
             }
         }
         match ledger.known(&print) {
             Known::New => {}
             Known::Done(_) => {
                 match &self.work.missing {
-                    Some(missing) => super::say(missing),
-                    None => super::say("these captures are in the store already"),
+                    Some(missing) => super::print_status(missing),
+                    None => super::print_status("these captures are in the store already"),
                 }
                 self.work.skip = true;
             }
@@ -531,7 +536,7 @@ impl Program<'_> {
                 match Stored::since(&self.store.reader(), &self.config.labels, begun).await {
                     Ok(stored) => {
                         let rows = stored.len();
-                        super::say(format_args!(
+                        super::print_status(format_args!(
                             "going on with a replay that did not end; {rows} rows of it are stored"
                         ));
                         return Ok(stored);
@@ -545,7 +550,7 @@ impl Program<'_> {
                 bail!("a replay that did not end cannot go on without the store: {problem}");
             }
             if !said {
-                super::say(format_args!("a replay that did not end waits for the store: {problem}"));
+                super::print_status(format_args!("a replay that did not end waits for the store: {problem}"));
                 said = true;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -561,8 +566,9 @@ impl Program<'_> {
             source.rename(name);
         }
         let (sender, live, telemetry) = (self.sender.clone(), self.live.clone(), self.telemetry.clone());
-        let feed = Feed::new(self.config, sender, live, telemetry, self.work.stored.take(), self.handover.clone())
-            .with_alerts(self.alerts.clone());
+        let feed =
+            CaptureLoop::new(self.config, sender, live, telemetry, self.work.stored.take(), self.handover.clone())
+                .with_alerts(self.alerts.clone());
         let handle = feed.stop_handle();
         let thread = std::thread::Builder::new()
             .name(MEASURING.to_owned())
@@ -599,7 +605,7 @@ impl Program<'_> {
         }
         self.done()?;
         if !self.delivered(PATIENCE).await {
-            super::say(format_args!("rows wait in the spool: {}", self.problem()));
+            super::print_status(format_args!("rows wait in the spool: {}", self.problem()));
         }
         self.summary();
         if self.args.guide {
@@ -626,7 +632,9 @@ impl Program<'_> {
         match &ended {
             Ok(Ended::Complete) if lost(&now) == 0 && failed.borrow().is_none() => self.work.finish()?,
             Ok(Ended::Paused) if self.work.ledger.is_some() => {
-                super::say("the replay was stopped before its end; the next start with these captures goes on with it");
+                super::print_status(
+                    "the replay was stopped before its end; the next start with these captures goes on with it",
+                );
             }
             _ => {}
         }
@@ -662,7 +670,7 @@ impl Program<'_> {
             bail!(text);
         }
         if !text.is_empty() {
-            super::say(text);
+            super::print_status(text);
         }
         if self.args.exit && ended == Ended::Paused {
             bail!("the replay was stopped before its end");
@@ -771,7 +779,7 @@ fn kept(now: &CountersSnapshot) -> u64 {
 
 fn summary(now: &CountersSnapshot) {
     let stored = |table| now.table(table).delivered;
-    super::say(format_args!(
+    super::print_status(format_args!(
         "stored {} calls, {} streams, {} intervals",
         stored(Table::Calls),
         stored(Table::Streams),
@@ -792,12 +800,15 @@ async fn guide(store: &Store, address: SocketAddr) {
     }
     let client = store.reader();
     let worst = "SELECT call_uid, diagnosis FROM calls WHERE diagnosis != '' AND mos_worst IS NOT NULL ORDER BY mos_worst LIMIT 1";
-    super::say(format_args!("\nopen http://{address} and look at"));
-    super::say(format_args!("  1. the list of calls, worst first:   http://{address}/"));
+    super::print_status(format_args!("\nopen http://{address} and look at"));
+    super::print_status(format_args!("  1. the list of calls, worst first:   http://{address}/"));
     if let Ok(Some(call)) = client.query(worst).fetch_optional::<Worst>().await {
         let what = call.diagnosis.replace('_', " ");
-        super::say(format_args!("  2. the worst call ({what}):   http://{address}/calls/{:016x}", call.call_uid));
+        super::print_status(format_args!(
+            "  2. the worst call ({what}):   http://{address}/calls/{:016x}",
+            call.call_uid
+        ));
     }
-    super::say(format_args!("  3. percentiles by codec and trunk:   http://{address}/stats"));
-    super::say("Ctrl-C stops; the next start serves the same data at once.");
+    super::print_status(format_args!("  3. percentiles by codec and trunk:   http://{address}/stats"));
+    super::print_status("Ctrl-C stops; the next start serves the same data at once.");
 }

@@ -43,7 +43,7 @@ pub fn losses(listen: SocketAddr, limits: &Limits) -> Vec<Line> {
     }
 }
 
-/// Who listens on all addresses is asked by way of this machine.
+/// Who listens on all addresses is asked by way of this host.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -42,7 +42,7 @@ impl Stop {
                 }
                 asked.stop.send_replace(true);
                 if std::mem::replace(&mut again, true) {
-                    super::run::leave(130);
+                    super::run::exit_now(130);
                 }
             }
         });
@@ -108,7 +108,7 @@ pub fn reload_on(mut hangups: Signal, mut reload: Reload, stop: Stop) {
                 continue;
             }
             match reload.reload() {
-                Ok(line) => super::say(line),
+                Ok(line) => super::print_status(line),
                 Err(line) => eprintln!("auscult: {line}"),
             }
         }

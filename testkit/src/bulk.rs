@@ -142,7 +142,7 @@ impl Frames {
         let seq = (first as u16).wrapping_add(round as u16);
         let samples = 8 * self.plan.ptime_ms;
         let ts = first.rotate_left(7).wrapping_add(round.wrapping_mul(samples));
-        let (src, dst) = octets(stream);
+        let (src, dst) = address_bytes(stream);
         let (sport, dport) = ports(stream);
         let f = &mut self.frame;
         f[18..20].copy_from_slice(&seq.to_be_bytes());
@@ -175,7 +175,7 @@ impl Batch {
     }
 }
 
-fn octets(stream: u32) -> ([u8; 4], [u8; 4]) {
+fn address_bytes(stream: u32) -> ([u8; 4], [u8; 4]) {
     let [_, a, b, c] = stream.to_be_bytes();
     // 198.18.0.0/15 is for benchmarks (RFC 2544).
     ([10, a, b, c], [198, 18, (stream >> 6) as u8, 1 + (stream & 63) as u8])
@@ -186,7 +186,7 @@ fn ports(stream: u32) -> (u16, u16) {
 }
 
 fn addresses(stream: u32) -> (SocketAddr, SocketAddr) {
-    let ((src, dst), (sport, dport)) = (octets(stream), ports(stream));
+    let ((src, dst), (sport, dport)) = (address_bytes(stream), ports(stream));
     ((Ipv4Addr::from(src), sport).into(), (Ipv4Addr::from(dst), dport).into())
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::process::Command;
 
 /// Moves the calling thread, and programs it starts from now on, into a network with its own loopback interface and the
-/// ends of a cable, `cable0` and `cable1`; `/sys` shows these and no others. Says why when the machine has none to give.
+/// ends of a cable, `cable0` and `cable1`; `/sys` shows these and no others. Says why when the host has none to give.
 ///
 /// # Errors
 /// Without the right to do so, or without the program `ip`.

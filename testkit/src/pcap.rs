@@ -102,11 +102,11 @@ pub fn read(plain: &[u8]) -> Result<Vec<Frame>, String> {
     Ok(frames)
 }
 
-/// Frames and captured octets of a plain little-endian pcap, read in blocks: no less can be done with a capture.
+/// Frames and captured bytes of a plain little-endian pcap, read in blocks: no less can be done with a capture.
 pub fn walk(file: &mut impl Read) -> io::Result<(u64, u64)> {
     let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     let mut block = vec![0; 1 << 20];
-    let (mut frames, mut octets, mut checksum) = (0u64, 0u64, 0u32);
+    let (mut frames, mut bytes, mut checksum) = (0u64, 0u64, 0u32);
     // What of the block is filled, and read.
     let (mut end, mut at) = (0, 0);
     let mut header = 24;
@@ -124,16 +124,16 @@ pub fn walk(file: &mut impl Read) -> io::Result<(u64, u64)> {
             if len > SNAPLEN as usize {
                 return Err(invalid(format!("frame {frames} claims {len} bytes")));
             }
-            let Some(bytes) = block.get(at + 16..at + 16 + len).filter(|_| at + 16 + len <= end) else { break };
+            let Some(frame) = block.get(at + 16..at + 16 + len).filter(|_| at + 16 + len <= end) else { break };
             // As a reader has to, it touches the first line of each frame.
-            checksum ^= u32::from(bytes.get(30).copied().unwrap_or(0));
+            checksum ^= u32::from(frame.get(30).copied().unwrap_or(0));
             frames += 1;
-            octets += len as u64;
+            bytes += len as u64;
             at += 16 + len;
         }
         if read == 0 {
             std::hint::black_box(checksum);
-            return if at == end { Ok((frames, octets)) } else { Err(invalid(format!("cut after frame {frames}"))) };
+            return if at == end { Ok((frames, bytes)) } else { Err(invalid(format!("cut after frame {frames}"))) };
         }
     }
 }
@@ -148,9 +148,9 @@ mod tests {
         let mut file = Vec::new();
         plan.write_pcap(&mut file).unwrap();
         let frames = read(&file).unwrap();
-        let octets: usize = frames.iter().map(|f| f.bytes.len()).sum();
+        let bytes: usize = frames.iter().map(|f| f.bytes.len()).sum();
         assert!(file.len() > 2 << 20, "more than a block");
-        assert_eq!(walk(&mut file.as_slice()).unwrap(), (frames.len() as u64, octets as u64));
+        assert_eq!(walk(&mut file.as_slice()).unwrap(), (frames.len() as u64, bytes as u64));
         assert!(walk(&mut &file[..file.len() - 1]).is_err());
     }
 

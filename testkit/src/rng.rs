@@ -1,4 +1,4 @@
-//! Random numbers that are the same on every machine: xoshiro256++ seeded by SplitMix64, and distributions made of
+//! Random numbers that are the same on every host: xoshiro256++ seeded by SplitMix64, and distributions made of
 //! exactly rounded operations only (no platform `ln` or `sin`).
 
 /// A generator. Everything random in a world comes from one seed through [`Rng::fork`].

@@ -117,7 +117,7 @@ impl Scene {
         bytes.extend(words.to_be_bytes());
         bytes.extend(ssrc.to_be_bytes());
         if let Some(packets) = sent {
-            // NTP and RTP time, packets and octets.
+            // NTP and RTP time, packets and bytes.
             for word in [3_900_000_000 + (at_ms / 1000) as u32, 0, 160 * packets, packets, 160 * packets] {
                 bytes.extend(word.to_be_bytes());
             }

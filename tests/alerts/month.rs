@@ -5,7 +5,7 @@
 //! The month is made of rows of sums and shares nothing with the fold that makes them.
 
 use auscult_core::alert::{
-    CaptureFact, DEFAULT_RULES, DEFAULT_RULES_FILE, Evaluation, Evaluator, Fact, Origin, RuleSet, group_text,
+    CaptureSums, DEFAULT_RULES, DEFAULT_RULES_FILE, Evaluation, Evaluator, Origin, RuleSet, SumsInput, group_text,
 };
 use auscult_core::model::{
     CallClass, CallFigures, CallGroup, DiagnosisCode, GroupPart, GroupTrunk, MediaFigures, MediaGroup, TrunkDirection,
@@ -166,7 +166,7 @@ struct Month {
 struct Minute {
     media: Vec<MediaGroup>,
     calls: Vec<CallGroup>,
-    capture: Option<CaptureFact>,
+    capture: Option<CaptureSums>,
 }
 
 impl Month {
@@ -239,7 +239,7 @@ impl Month {
                 figures,
             });
         }
-        rows.capture = Some(CaptureFact {
+        rows.capture = Some(CaptureSums {
             start: Timestamp::from_secs(at),
             length: Nanos::from_secs(MINUTE),
             frames: frames + 1_000,
@@ -343,9 +343,9 @@ fn run(seed: u64) -> Outcome {
         let rows = month.minute(begun);
         let now = Timestamp::from_secs(begun + MINUTE);
         for evaluator in [&mut evaluator, &mut naive] {
-            rows.capture.iter().for_each(|capture| evaluator.fact(&Fact::Capture(*capture), origin, now));
-            rows.media.iter().for_each(|group| evaluator.fact(&Fact::Media(group), origin, now));
-            rows.calls.iter().for_each(|group| evaluator.fact(&Fact::Calls(group), origin, now));
+            rows.capture.iter().for_each(|capture| evaluator.fact(&SumsInput::Capture(*capture), origin, now));
+            rows.media.iter().for_each(|group| evaluator.fact(&SumsInput::Media(group), origin, now));
+            rows.calls.iter().for_each(|group| evaluator.fact(&SumsInput::Calls(group), origin, now));
         }
         lag = if within(begun, STORE_AWAY) { lag + MINUTE } else { 0 };
         evaluator.store_lag(origin, Nanos::from_secs(lag));

@@ -1,7 +1,9 @@
 //! Many trunks: the shipped rules over an hour, one row a minute and direction. `AUSCULT_TRUNKS=1000` by hand, for the figure in
 //! docs/alerts.md.
 
-use auscult_core::alert::{CaptureFact, DEFAULT_RULES, DEFAULT_RULES_FILE, Evaluator, Fact, Origin, RuleSet, State};
+use auscult_core::alert::{
+    CaptureSums, DEFAULT_RULES, DEFAULT_RULES_FILE, Evaluator, Origin, RuleSet, State, SumsInput,
+};
 use auscult_core::model::{CallFigures, CallGroup, GroupPart, GroupTrunk, MediaFigures, MediaGroup, TrunkDirection};
 use auscult_core::units::{Nanos, Timestamp};
 use std::sync::Arc;
@@ -21,8 +23,8 @@ fn many_quiet_trunks_are_judged_and_none_fires() {
         let at = start + Nanos::from_secs(60 * minute);
         for part in 0..6 {
             let start = at + Nanos::from_secs(10 * part);
-            let fact = CaptureFact { start, length, frames: 1_000_000, missed: 0, shed: 0 };
-            evaluator.fact(&Fact::Capture(fact), origin, start + length);
+            let fact = CaptureSums { start, length, frames: 1_000_000, missed: 0, shed: 0 };
+            evaluator.fact(&SumsInput::Capture(fact), origin, start + length);
         }
         for name in &names {
             for direction in [TrunkDirection::From, TrunkDirection::Toward] {
@@ -38,7 +40,7 @@ fn many_quiet_trunks_are_judged_and_none_fires() {
                 }
                 let (codec, mos_scale, part) = ("PCMA".into(), "nb", GroupPart::default());
                 let group = MediaGroup { start: at, length, trunk: trunk.clone(), codec, mos_scale, part, figures };
-                evaluator.fact(&Fact::Media(&group), origin, at + length);
+                evaluator.fact(&SumsInput::Media(&group), origin, at + length);
                 let figures = CallFigures {
                     attempts: 10,
                     answers: 8,
@@ -48,7 +50,7 @@ fn many_quiet_trunks_are_judged_and_none_fires() {
                     ..Default::default()
                 };
                 let group = CallGroup { start: at, length, trunk, part, figures };
-                evaluator.fact(&Fact::Calls(&group), origin, at + length);
+                evaluator.fact(&SumsInput::Calls(&group), origin, at + length);
             }
         }
         let mut evaluations = Vec::new();

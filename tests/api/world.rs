@@ -3,7 +3,7 @@
 use auscult_api::{AppState, Check, HostPolicy, LiveFeed, MetricFamily, Sample, Telemetry, app};
 use auscult_core::model::Limits;
 use auscult_core::units::{Nanos, Timestamp};
-use auscult_store::chdb::{Engine, EngineLimits, find_library};
+use auscult_store::chdb::{ChdbEngine, EngineLimits, find_library};
 use auscult_store::endpoint::{Access, in_process_client};
 use auscult_store::query::Reader;
 use auscult_store::schema::{self, Dialect};
@@ -169,7 +169,7 @@ fn merged(mut base: Value, fields: Value) -> Value {
 /// The engine serves one directory per process and must be closed before the process exits: worlds share it
 /// while there are any, and the last one closes it.
 struct Opened {
-    engine: Engine,
+    engine: ChdbEngine,
     _directory: TempDir,
 }
 
@@ -188,7 +188,7 @@ fn opened() -> Option<Arc<Opened>> {
     }
     let directory = TempDir::new().expect("a directory");
     // The runtime of the world before may still be closing its connections.
-    let open = || Engine::open(&library, directory.path(), &EngineLimits::default());
+    let open = || ChdbEngine::open(&library, directory.path(), &EngineLimits::default());
     let engine = (0..100).find_map(|_| open().map_err(|_| std::thread::sleep(Duration::from_millis(50))).ok());
     let opened = Arc::new(Opened { engine: engine.expect("the engine opens"), _directory: directory });
     *shared = Arc::downgrade(&opened);

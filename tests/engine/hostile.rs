@@ -1,4 +1,4 @@
-//! Hostile bytes through the whole machine.
+//! Hostile bytes through the engine.
 
 use super::*;
 use auscult_core::model::{LossAttribution, Quality};
@@ -20,7 +20,7 @@ struct Case {
     frames: Vec<Frame>,
 }
 
-/// Every case that is a frame or can be put into frames; captures and HEP are for other rooms.
+/// Every case that is a frame or can be put into frames; captures and HEP are tested elsewhere.
 fn cases() -> Vec<Case> {
     let Some(path) = testkit::shared("hostile/hostile_cases.json") else { return Vec::new() };
     let all: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
@@ -112,7 +112,7 @@ fn each_case_comes_to_its_outcome() {
     none(problems);
 }
 
-/// Prefixes of whole frames, as a snap length cuts them, and frames with one octet changed.
+/// Prefixes of whole frames, as a snap length cuts them, and frames with one byte changed.
 #[test]
 fn cut_and_changed_frames_do_no_harm() {
     let mut rng = Rng::new(4);
@@ -127,8 +127,8 @@ fn cut_and_changed_frames_do_no_harm() {
                 if rng.chance(0.5) {
                     frame.bytes.truncate(rng.below(frame.bytes.len() as u64 + 1) as usize);
                 } else if !frame.bytes.is_empty() {
-                    let octet = rng.below(frame.bytes.len().min(300) as u64) as usize;
-                    frame.bytes[octet] = *rng.pick(&[0x00, 0x7F, 0x80, 0xFF]);
+                    let byte = rng.below(frame.bytes.len().min(300) as u64) as usize;
+                    frame.bytes[byte] = *rng.pick(&[0x00, 0x7F, 0x80, 0xFF]);
                 }
                 at += MS / 2;
                 frame.at = at;

@@ -1,7 +1,7 @@
 //! Laws that hold for any traffic.
 
 use super::*;
-use auscult_core::model::{JitterStat, LossAttribution, Relation, StreamId, StreamNumbers};
+use auscult_core::model::{JitterStat, LossAttribution, Relation, StreamId, StreamStats};
 use std::collections::BTreeMap;
 use testkit::rng::Rng;
 use testkit::{World, for_seeds};
@@ -51,7 +51,7 @@ fn ticks_change_nothing() {
     });
 }
 
-/// A lull of minutes is where a machine that jumps over idle time could differ from one that is ticked through it.
+/// A lull of minutes is where an engine that jumps over idle time could differ from one that is ticked through it.
 #[test]
 fn ticks_in_a_lull_change_nothing() {
     for_seeds(20..26, |seed| {
@@ -91,7 +91,7 @@ fn intervals_of_a_stream_merge_to_its_numbers() {
         let frames = World::random(seed, CALLS).build().frames;
         for setup in [Setup::interval(1), Setup::default()] {
             let run = run(&frames, &setup);
-            let mut rows: BTreeMap<StreamId, StreamNumbers> = BTreeMap::new();
+            let mut rows: BTreeMap<StreamId, StreamStats> = BTreeMap::new();
             for row in run.intervals() {
                 rows.entry(row.stream).or_default().merge(&row.numbers);
             }

@@ -1,4 +1,4 @@
-//! What the probe missed: counted whatever the machine's shape, and blamed for no more and no less than it explains.
+//! What the probe missed: counted whatever the number of shards, and blamed for no more and no less than it explains.
 
 use super::*;
 use auscult_core::engine::Missed;

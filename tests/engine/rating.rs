@@ -40,18 +40,18 @@ impl Wire {
     }
 
     /// 25 s of payload type 96 from 100 ms on.
-    fn media(&mut self, from: &str, to: &str, clock_khz: u32, ptime_ms: u32, octets: usize) {
+    fn media(&mut self, from: &str, to: &str, clock_khz: u32, ptime_ms: u32, bytes: usize) {
         for n in 0..25_000 / ptime_ms {
-            self.rtp(100 + i64::from(n * ptime_ms), from, to, n, n * ptime_ms * clock_khz, octets);
+            self.rtp(100 + i64::from(n * ptime_ms), from, to, n, n * ptime_ms * clock_khz, bytes);
         }
     }
 
-    fn rtp(&mut self, ms: i64, from: &str, to: &str, n: u32, timestamp: u32, octets: usize) {
+    fn rtp(&mut self, ms: i64, from: &str, to: &str, n: u32, timestamp: u32, bytes: usize) {
         let mut packet = vec![0x80, 96];
         packet.extend((n as u16).to_be_bytes());
         packet.extend(timestamp.to_be_bytes());
         packet.extend([0, 0, 0, 7]);
-        packet.resize(12 + octets, 0x55);
+        packet.resize(12 + bytes, 0x55);
         self.udp(ms, from, to, &packet);
     }
 
@@ -66,13 +66,13 @@ impl Wire {
 
 #[test]
 fn intervals_are_rated_by_the_packet_time_and_the_mode_of_their_stream() {
-    // 12.65 kbit/s, octet-aligned: one octet, then 33 for each frame. SRTP adds 10.
-    for (profile, ptime_ms, octets) in
+    // 12.65 kbit/s, byte-aligned: one byte, then 33 for each frame. SRTP adds 10.
+    for (profile, ptime_ms, bytes) in
         [("RTP/AVP", 20, 34), ("RTP/AVP", 40, 67), ("RTP/SAVP", 20, 44), ("UDP/TLS/RTP/SAVPF", 40, 77)]
     {
         let mut wire = Wire::default();
         wire.sdp(0, 1, "INVITE sip:b@192.0.2.7 SIP/2.0", profile, "AMR-WB/16000");
-        wire.media(Wire::CALLEE, Wire::CALLER, 16, ptime_ms, octets);
+        wire.media(Wire::CALLEE, Wire::CALLER, 16, ptime_ms, bytes);
         let run = wire.run();
         let [stream] = run.streams()[..] else { panic!("one stream") };
         let what = format!("{profile}, {ptime_ms} ms");

@@ -159,7 +159,7 @@ fn nothing_is_negative_and_every_frame_counts() {
     }
 }
 
-/// Going back, by whatever, ends nothing early: the machine's time stands still meanwhile.
+/// Going back, by whatever, ends nothing early: the engine's time stands still meanwhile.
 #[test]
 fn a_step_back_ends_nothing() {
     for by_ms in [-10, -1_000, -30_000, -70_000, -3_600_000] {

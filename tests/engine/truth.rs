@@ -1,7 +1,7 @@
 //! Worlds with ground truth: every stream and call is found, with the figures it has.
 
 use super::*;
-use auscult_core::model::{CallState, LossRuns, ReleasedBy, StreamNumbers};
+use auscult_core::model::{CallState, LossRuns, ReleasedBy, StreamStats};
 use auscult_core::units::DelayHistogram;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -197,7 +197,7 @@ impl Check<'_> {
     }
 
     /// Delays above the base a receiver could know, to the packet.
-    fn delays(&mut self, who: &str, n: &StreamNumbers, audio: &[PacketSeen]) {
+    fn delays(&mut self, who: &str, n: &StreamStats, audio: &[PacketSeen]) {
         let mut histogram = DelayHistogram::default();
         playout::above_base(audio).into_iter().for_each(|ns| histogram.record(Nanos(ns)));
         self.differ(who, "late packets", n.late.to_vec(), playout::late(audio));

@@ -86,7 +86,7 @@ fn nothing_is_missed_with_one_ring_or_with_several() {
 }
 
 /// Seconds since 1970.
-#[expect(clippy::disallowed_methods, reason = "the program's times are the machine's")]
+#[expect(clippy::disallowed_methods, reason = "the program's times are the host's")]
 fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64()
 }
@@ -105,7 +105,7 @@ fn a_stopped_reader_misses_what_it_counts_and_marks_the_time_it_was_stopped() {
     let config = settings(dir.path(), 1, "ring_mib = 1");
     let mut program = Program::run(dir.path(), &["--config", &config]);
     let api = program.api();
-    // A ring of two thirds of a second, so that a busy machine is not a stopped reader.
+    // A ring of two thirds of a second, so that a busy host is not a stopped reader.
     let plan = plan(100, 9);
     let sender = {
         let plan = plan.clone();
@@ -121,7 +121,7 @@ fn a_stopped_reader_misses_what_it_counts_and_marks_the_time_it_was_stopped() {
     program.signal("CONT");
     let missed = |place| format!("auscult_frames_missed_total{{interface=\"cable1\",place=\"{place}\"}}");
     let seen = || ["ring", "interface", "queue"].map(|place| metric(api, &missed(place)).expect("it goes on"));
-    // On a busy machine the reader comes back late, and really misses more: until when is what its counters say.
+    // On a busy host the reader comes back late, and really misses more: until when is what its counters say.
     let (mut last, mut changed) = (seen(), now() as u64);
     for _ in 0..2000 {
         let read = metric(api, "auscult_frames_read_total").expect("it goes on");

@@ -71,7 +71,7 @@ fn a_call_that_is_up_when_the_probe_stops_is_marked() {
     deliver(dir.path());
     let (_store, address) = Program::store(&dir.path().join("clickhouse"), "127.0.0.1:0");
     let ask = |statement: &str| sql(address, Some(TOKEN), statement).1.trim().to_owned();
-    // A machine that is busy makes delay; what must not be there is a fault that only the stop made.
+    // A host that is busy makes delay; what must not be there is a fault that only the stop made.
     let absent = "hasAny(arrayMap(d -> d.1, diagnoses), ['missing_bye', 'missing_ack', 'no_media', 'one_way_media'])";
     assert_eq!(
         ask(&format!("SELECT state, released_by, {absent}, acked, ended_at > answered_at FROM calls FORMAT TSV")),

@@ -3,7 +3,7 @@
 use crate::places::{Header, PLACES, STYLES, Session, Style, compose, leaked};
 use crate::program::{Program, TOKEN, command, get, rows, sql};
 use crate::{engine, temporary};
-use auscult_store::spool::thaw;
+use auscult_store::spool::decode;
 use std::path::Path;
 use testkit::frame::{self, Lower};
 use testkit::pcap;
@@ -128,7 +128,7 @@ fn files(dir: &Path) {
             continue;
         }
         let mut bytes = std::fs::read(&path).unwrap_or_default();
-        if let Ok(batch) = thaw(&bytes) {
+        if let Ok(batch) = decode(&bytes) {
             bytes.extend(batch.payload);
         }
         clean(&path.display().to_string(), &String::from_utf8_lossy(&bytes));

@@ -5,7 +5,7 @@
 use auscult_core::model::{
     CallRecord, CallState, Limits, Policy, ReleasedBy, SipDirection, SipMessageRecord, Transport,
 };
-use auscult_core::signal::{Fact, Signal};
+use auscult_core::signal::{Signal, SignalEvent};
 use auscult_core::units::Timestamp;
 use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{Block, LegacyPcapReader, PcapBlockOwned, PcapError, PcapNGReader};
@@ -88,21 +88,21 @@ fn udp(link: i32, frame: &[u8]) -> Option<(SocketAddr, SocketAddr, &[u8])> {
     }
     let udp = ip.get(usize::from(ip.first()? & 15) * 4..)?;
     let end = |at: usize, port: usize| {
-        let octets: [u8; 4] = ip.get(at..at + 4)?.try_into().ok()?;
-        Some(SocketAddr::from((octets, u16::from_be_bytes([*udp.get(port)?, *udp.get(port + 1)?]))))
+        let bytes: [u8; 4] = ip.get(at..at + 4)?.try_into().ok()?;
+        Some(SocketAddr::from((bytes, u16::from_be_bytes([*udp.get(port)?, *udp.get(port + 1)?]))))
     };
     Some((end(12, 0)?, end(16, 2)?, udp.get(8..)?))
 }
 
 #[derive(Default)]
-struct Heard {
+struct Listened {
     calls: BTreeMap<String, CallRecord>,
     messages: Vec<SipMessageRecord>,
     /// By Call-ID, where media was announced to be received.
     media: BTreeMap<String, BTreeSet<String>>,
 }
 
-fn listen(path: &Path) -> Heard {
+fn listen(path: &Path) -> Listened {
     let mut signal = Signal::new(&Policy::default(), &Limits::default());
     let (mut facts, mut last) = (Vec::new(), Timestamp::MIN);
     for (at, link, frame) in frames(path) {
@@ -114,14 +114,14 @@ fn listen(path: &Path) -> Heard {
         }
     }
     signal.finish(last, &mut facts);
-    let mut heard = Heard::default();
+    let mut heard = Listened::default();
     for fact in facts {
         match fact {
-            Fact::Ended(r) => {
+            SignalEvent::Ended(r) => {
                 assert!(heard.calls.insert(r.call_id.clone(), *r).is_none(), "a Call-ID ended twice");
             }
-            Fact::Message(m) => heard.messages.push(*m),
-            Fact::Media { call_id, endpoint, .. } => {
+            SignalEvent::Message(m) => heard.messages.push(*m),
+            SignalEvent::Media { call_id, endpoint, .. } => {
                 heard.media.entry(call_id.to_string()).or_default().insert(endpoint.to_string());
             }
             _ => {}
@@ -138,7 +138,7 @@ fn calls_of_captures_are_what_is_known_of_them() {
         let Some(truth) = testkit::shared(&format!("captures/truth/{file}.json")) else { return };
         let truth: serde_json::Value =
             serde_json::from_str(&std::fs::read_to_string(truth).expect("truth")).expect("JSON");
-        let Heard { calls, messages, media } = listen(&path);
+        let Listened { calls, messages, media } = listen(&path);
         let known: Vec<&serde_json::Value> =
             truth["sip"]["calls"].as_array().expect("calls").iter().filter(|c| !c["invite_time"].is_null()).collect();
         let names: BTreeSet<&str> = known.iter().filter_map(|c| c["call_id"].as_str()).collect();

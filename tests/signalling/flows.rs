@@ -2,7 +2,7 @@
 
 use crate::script::{check, check_with, compose, run};
 use auscult_core::model::{Limits, Policy, Transport};
-use auscult_core::signal::{Fact, Signal};
+use auscult_core::signal::{Signal, SignalEvent};
 use auscult_core::units::{Nanos, Timestamp};
 
 const OFFER: &str = "sdp=10.0.0.1:4000";
@@ -600,7 +600,7 @@ fn a_challenged_call_ends_when_its_time_for_credentials_is_over() {
         let mut ticks = (1..100_000).map(|tenth| Nanos::from_millis(100 * tenth));
         ticks.find(|at| {
             signal.fire(Timestamp::EARLIEST + *at, &mut facts);
-            facts.iter().any(|f| matches!(f, Fact::Ended(_)))
+            facts.iter().any(|f| matches!(f, SignalEvent::Ended(_)))
         })
     };
     assert_eq!(ended_at(&Limits::default()), Some(Nanos::from_millis(64_100)));

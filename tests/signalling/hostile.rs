@@ -1,4 +1,4 @@
-//! Hostile SIP, SDP and TCP cases, their prefixes and single-octet mutants, and random mutations.
+//! Hostile SIP, SDP and TCP cases, their prefixes and single-byte mutants, and random mutations.
 
 use crate::script::compose;
 use crate::torture::{alone, here};
@@ -178,8 +178,8 @@ fn prefixes_and_single_octet_mutants_are_survived() {
         }
         for place in 0..case.bytes.len() {
             let mut mutant = case.bytes.clone();
-            for octet in [0, b'\n', b'"', b';', 0xff] {
-                mutant[place] = octet;
+            for byte in [0, b'\n', b'"', b';', 0xff] {
+                mutant[place] = byte;
                 at += 1;
                 feed(&mut signal, at, &mutant);
             }

@@ -4,7 +4,7 @@
 pub const MARK: &str = "%S";
 
 #[derive(Clone, Copy, Debug)]
-pub enum Place {
+pub enum Position {
     /// Lines among the headers.
     Header(&'static str),
     /// The Request-URI.
@@ -17,9 +17,9 @@ pub enum Place {
     Unended(&'static str),
 }
 
-pub use Place::{Body, Header, Session, Target, Unended};
+pub use Position::{Body, Header, Session, Target, Unended};
 
-pub const PLACES: &[Place] = &[
+pub const PLACES: &[Position] = &[
     // Credentials.
     Header(
         "Authorization: Digest username=\"a\", realm=\"r\", nonce=\"%S\", uri=\"sip:h\", response=\"%S\", cnonce=\"%S\", opaque=\"%S\"",
@@ -302,7 +302,7 @@ pub const METHODS: [&str; 14] = [
 ];
 
 /// A message with the secret at all `places`.
-pub fn compose(places: &[Place], secret: &str, method: &str, style: Style) -> Vec<u8> {
+pub fn compose(places: &[Position], secret: &str, method: &str, style: Style) -> Vec<u8> {
     let plant = |text: &str| text.replace(MARK, secret);
     let (mut target, mut content_type, mut body) = ("sip:b@192.0.2.2".to_owned(), "application/sdp", None);
     let (mut headers, mut session, mut end) = (String::new(), String::new(), "\r\n".to_owned());

@@ -2,7 +2,7 @@
 
 use crate::script::compose;
 use auscult_core::model::{Limits, Policy, RoundTrips, Transport};
-use auscult_core::signal::{Fact, Signal};
+use auscult_core::signal::{Signal, SignalEvent};
 use auscult_core::units::Timestamp;
 use std::fmt::Write;
 
@@ -25,7 +25,7 @@ fn check_with(limits: &Limits, transport: Transport, script: &str, expected: &st
     signal.finish(last, &mut facts);
     let mut got = String::new();
     for fact in facts {
-        let Fact::Ended(call) = fact else { continue };
+        let SignalEvent::Ended(call) = fact else { continue };
         let half = |trips: Option<RoundTrips>| {
             trips.map_or("-".to_owned(), |t| {
                 format!("{}..{} of {}", t.min.as_millis_f64(), t.max.as_millis_f64(), t.samples)

@@ -8,7 +8,7 @@
 //! `1.5 media` is a packet of media of every call heard of, `1.5 tick` fires deadlines, `1.5 finish` ends the capture.
 
 use auscult_core::model::{Limits, Policy, Transport};
-use auscult_core::signal::{Fact, Signal};
+use auscult_core::signal::{Signal, SignalEvent};
 use auscult_core::units::Timestamp;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -41,7 +41,9 @@ pub fn run(policy: &Policy, limits: &Limits, script: &str) -> String {
         last = last.max(at);
         let mut facts = Vec::new();
         match what.trim() {
-            "media" => facts.extend(uids.iter().filter_map(|uid| signal.media_seen(*uid, at)).map(Fact::Message)),
+            "media" => {
+                facts.extend(uids.iter().filter_map(|uid| signal.media_seen(*uid, at)).map(SignalEvent::Message))
+            }
             "tick" => signal.fire(at, &mut facts),
             "finish" => signal.finish(at, &mut facts),
             what => {
@@ -50,7 +52,7 @@ pub fn run(policy: &Policy, limits: &Limits, script: &str) -> String {
             }
         }
         uids.extend(facts.iter().filter_map(|f| match f {
-            Fact::Media { uid, .. } | Fact::Changed(uid) => Some(*uid),
+            SignalEvent::Media { uid, .. } | SignalEvent::Changed(uid) => Some(*uid),
             _ => None,
         }));
         show(&facts, messages, &mut text);
@@ -165,30 +167,30 @@ fn report(vq: &str) -> String {
     )
 }
 
-fn show(facts: &[Fact], messages: bool, text: &mut String) {
+fn show(facts: &[SignalEvent], messages: bool, text: &mut String) {
     for fact in facts {
         match fact {
-            Fact::Changed(_) => {}
-            Fact::Media { side, endpoint, payloads, direction, .. } => {
+            SignalEvent::Changed(_) => {}
+            SignalEvent::Media { side, endpoint, payloads, direction, .. } => {
                 let payloads: Vec<_> = payloads.iter().map(|p| format!("{}={}", p.payload_type.0, p.codec)).collect();
                 writeln!(text, "media {side:?} {endpoint} {} {}", payloads.join(" "), direction.name())
             }
             .expect("text"),
-            Fact::MediaGone { endpoint, .. } => writeln!(text, "gone {endpoint}").expect("text"),
-            Fact::Message(m) if messages => {
+            SignalEvent::MediaGone { endpoint, .. } => writeln!(text, "gone {endpoint}").expect("text"),
+            SignalEvent::Message(m) if messages => {
                 let again = if m.retransmission { " again" } else { "" };
                 let what = if m.status == 0 { m.method.clone() } else { format!("{}/{}", m.status, m.method) };
                 writeln!(text, "message {} {what}{again}", seconds(Some(m.at))).expect("text");
             }
-            Fact::Message(_) => {}
-            Fact::VqReport { at, report, .. } => {
+            SignalEvent::Message(_) => {}
+            SignalEvent::VqReport { at, report, .. } => {
                 let parties = [&report.local_id, &report.remote_id, &report.orig_id].map(String::len);
                 let (nlr, mos) = (report.local.nlr.unwrap_or(-1.0), report.local.moslq.unwrap_or(-1.0));
                 let id = &report.call_id;
                 writeln!(text, "vq {} {id} loss {nlr} mos {mos} parties {parties:?}", seconds(Some(*at)))
                     .expect("text");
             }
-            Fact::Ended(r) => {
+            SignalEvent::Ended(r) => {
                 let mut line = format!(
                     "ended {} {} {} invite {} ringing {} answered {} ended {} by {}",
                     r.call_id,

@@ -9,7 +9,7 @@ use auscult_core::units::Timestamp;
 use auscult_core::wire::{LinkType, sip};
 use auscult_store::Record;
 use auscult_store::rowbinary::RowBinary;
-use auscult_store::spool::{freeze, thaw};
+use auscult_store::spool::{decode, encode};
 use proptest::prelude::*;
 use testkit::frame::{self, Lower};
 
@@ -43,8 +43,8 @@ fn all_outputs(message: &[u8]) -> String {
         let Some(record) = Record::from_event(event) else { continue };
         let mut rows = RowBinary::default();
         record.encode(&labels, at, &mut rows).expect("a row");
-        let segment = freeze(1, record.table(), "t".to_owned(), &rows).expect("a segment");
-        let read = thaw(&segment.bytes).expect("a segment");
+        let segment = encode(1, record.table(), "t".to_owned(), &rows).expect("a segment");
+        let read = decode(&segment.bytes).expect("a segment");
         out.extend_from_slice(&read.payload);
     }
     String::from_utf8_lossy(&out).into_owned()
@@ -101,7 +101,7 @@ fn passwords_with_separators_lose_all_their_parts() {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-    /// Several at once, anywhere, with any secret, in any message, with octets changed at random around it.
+    /// Several at once, anywhere, with any secret, in any message, with bytes changed at random around it.
     #[test]
     fn secrets_planted_at_random_never_come_out(
         chosen in prop::collection::vec(prop::sample::select(PLACES), 1..8),

@@ -1,7 +1,7 @@
 //! The 62 torture messages of RFC 4475 and RFC 5118 against what a monitor must make of each.
 
 use auscult_core::model::{Layer, Limits, Outcome, Policy, Transport};
-use auscult_core::signal::{Fact, Signal};
+use auscult_core::signal::{Signal, SignalEvent};
 use auscult_core::units::Timestamp;
 use auscult_core::wire::sip::{self, Anomaly};
 use std::net::SocketAddr;
@@ -17,7 +17,7 @@ pub fn alone(bytes: &[u8]) -> (Outcome, Vec<String>) {
     let outcome = signal.message(Timestamp(0), here(), here(), Transport::Udp, bytes, false, &mut facts);
     signal.finish(Timestamp(0), &mut facts);
     let calls = facts.into_iter().filter_map(|f| match f {
-        Fact::Ended(record) => Some(record.call_id),
+        SignalEvent::Ended(record) => Some(record.call_id),
         _ => None,
     });
     (outcome, calls.collect())
@@ -117,7 +117,7 @@ fn media_of_torture_messages_is_where_their_sdp_says() {
         let got: Vec<String> = facts
             .iter()
             .filter_map(|f| match f {
-                Fact::Media { endpoint, .. } => Some(endpoint.to_string()),
+                SignalEvent::Media { endpoint, .. } => Some(endpoint.to_string()),
                 _ => None,
             })
             .collect();

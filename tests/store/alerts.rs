@@ -1,7 +1,7 @@
 //! The documented statement of each measure says what the evaluator says, over rows that came back from the store.
 
 use crate::groups::filled;
-use auscult_core::alert::{CaptureFact, Evaluator, Fact, MEASURES, Origin, RuleSet};
+use auscult_core::alert::{CaptureSums, Evaluator, MEASURES, Origin, RuleSet, SumsInput};
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::query::{Cost, Reader};
 use clickhouse::Row;
@@ -47,13 +47,13 @@ async fn each_measure_is_what_its_statement_says() {
         let mut evaluator = Evaluator::new(set.rules.clone());
         let now = Timestamp::from_secs(until);
         for (row, _) in &rows.media {
-            evaluator.fact(&Fact::Media(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
+            evaluator.fact(&SumsInput::Media(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
         }
         for (row, _) in &rows.calls {
-            evaluator.fact(&Fact::Calls(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
+            evaluator.fact(&SumsInput::Calls(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
         }
         for row in &rows.capture {
-            let fact = CaptureFact {
+            let fact = CaptureSums {
                 start: Timestamp::from_secs(row.start_s),
                 length: Nanos::from_millis(i64::from(row.length_ms)),
                 frames: row.frames,
@@ -62,7 +62,7 @@ async fn each_measure_is_what_its_statement_says() {
             };
             // Rates are per minute of the window, as the statement has it: the probe is taken to have seen all of it.
             let whole = row.probe.clone() + "'s twin";
-            evaluator.fact(&Fact::Capture(fact), Origin { probe: &whole, site: &row.site }, now);
+            evaluator.fact(&SumsInput::Capture(fact), Origin { probe: &whole, site: &row.site }, now);
         }
         let mut evaluations = Vec::new();
         evaluator.evaluate(now, &mut evaluations);

@@ -2,10 +2,10 @@
 
 use crate::samples::{call, labels};
 use crate::{Dice, counts, embedded, library, now, put, quick};
-use auscult_store::chdb::{Engine, EngineLimits};
+use auscult_store::chdb::{ChdbEngine, EngineLimits};
 use auscult_store::rowbinary::RowBinary;
 use auscult_store::rows::{Record, Table};
-use auscult_store::spool::{Spool, SpoolLimits, freeze};
+use auscult_store::spool::{Spool, SpoolLimits, encode};
 use auscult_store::writer::{DropReason, Leftover};
 use auscult_store::{StoreError, StoreWriter};
 use std::path::Path;
@@ -20,7 +20,7 @@ fn fill(at: &Path, segments: u64) {
             Record::Call(Box::new(call(segment * 10 + n))).encode(&labels(), now(), &mut rows).unwrap();
         }
         let (number, token) = spool.next_ticket();
-        put(&mut spool, &freeze(number, Table::Calls, token, &rows).unwrap());
+        put(&mut spool, &encode(number, Table::Calls, token, &rows).unwrap());
     }
 }
 
@@ -91,10 +91,10 @@ fn a_directory_in_use_is_one_clear_line() {
     let Some(library) = library() else { return };
     let dir = tempfile::tempdir().unwrap();
     let (process, _) = crate::child::server(dir.path(), "127.0.0.1:0");
-    let Err(error) = Engine::open(&library, dir.path(), &EngineLimits::default()) else { panic!("opened twice") };
+    let Err(error) = ChdbEngine::open(&library, dir.path(), &EngineLimits::default()) else { panic!("opened twice") };
     assert!(matches!(error, StoreError::Locked { process: Some(_), .. }), "{error}");
     let text = error.to_string();
     assert!(text.starts_with("another auscult (process ") && text.lines().count() == 1, "{text}");
     process.kill("nothing");
-    assert!(Engine::open(&library, dir.path(), &EngineLimits::default()).is_ok(), "the lock dies with its process");
+    assert!(ChdbEngine::open(&library, dir.path(), &EngineLimits::default()).is_ok(), "the lock dies with its process");
 }

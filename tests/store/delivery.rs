@@ -1,12 +1,12 @@
 //! Nothing lost, nothing doubled: killed writers, broken connections, restarted servers, refused rows.
 
 use crate::child::{Process, server};
-use crate::proxy::{Fate, Proxy};
+use crate::proxy::{PlayoutOutcome, Proxy};
 use crate::samples::{call, interval, labels};
 use crate::{Dice, counts, embedded, library, now, put, quick};
 use auscult_store::rowbinary::RowBinary;
 use auscult_store::rows::{Record, Table};
-use auscult_store::spool::{Disk, Files, Spool, SpoolLimits, freeze};
+use auscult_store::spool::{Disk, Files, Spool, SpoolLimits, encode};
 use auscult_store::writer::{DropReason, Leftover};
 use auscult_store::{Backend, Store, StoreOptions, StoreWriter};
 use std::io;
@@ -121,7 +121,7 @@ async fn a_store_killed_between_a_token_and_its_rows_gets_the_rows_again() {
             "INSERT INTO auscult.calls ({}) SETTINGS insert_deduplication_token='{token}' FORMAT RowBinary",
             rows.columns().join(", ")
         );
-        put(&mut spool, &freeze(number, Table::Calls, token, &rows).unwrap());
+        put(&mut spool, &encode(number, Table::Calls, token, &rows).unwrap());
         let mut insert = store.writer().insert_formatted_with(&sql);
         insert.send(axum::body::Bytes::copy_from_slice(rows.bytes())).await.unwrap();
         insert.end().await.unwrap();
@@ -180,7 +180,7 @@ async fn a_server_behind_broken_connections_gets_every_row_once() {
         let of_table = counted.table(table);
         assert_eq!((of_table.received, of_table.delivered, of_table.dropped), (calls, calls, vec![]));
     }
-    assert!(seen[&Fate::CommitThenCut] > 0);
+    assert!(seen[&PlayoutOutcome::CommitThenCut] > 0);
     drop(process);
 }
 
@@ -236,7 +236,7 @@ async fn rows_the_store_refuses_are_set_aside_and_the_queue_moves_on() {
     Record::Call(Box::new(call(5))).encode(&labels(), now(), &mut good).unwrap();
     for rows in [&poison, &torn, &good] {
         let (number, token) = spool.next_ticket();
-        put(&mut spool, &freeze(number, Table::Calls, token, rows).unwrap());
+        put(&mut spool, &encode(number, Table::Calls, token, rows).unwrap());
     }
     let (_, writer) = StoreWriter::start_on(spool, store.clone(), labels(), quick()).unwrap();
     let counters = writer.counters();

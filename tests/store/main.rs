@@ -21,7 +21,7 @@ mod statements;
 mod upgrade;
 
 use auscult_core::units::{Nanos, Timestamp};
-use auscult_store::spool::{Frozen, Spool};
+use auscult_store::spool::{EncodedBatch, Spool};
 use auscult_store::{Backend, Store, StoreOptions, chdb};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -60,7 +60,7 @@ fn quick() -> StoreOptions {
 }
 
 /// Puts a batch into a spool that has room.
-fn put(spool: &mut Spool, batch: &Frozen) {
+fn put(spool: &mut Spool, batch: &EncodedBatch) {
     spool.make_room(batch).place.expect("there is room").write(batch).unwrap();
     spool.stored(batch);
 }

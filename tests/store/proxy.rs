@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// What happens to an INSERT on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fate {
+pub enum PlayoutOutcome {
     Pass,
     /// The store gets half of the request, then the connection breaks.
     CutRequest,
@@ -26,16 +26,22 @@ pub enum Fate {
     TooManyParts,
 }
 
-const FATES: [Fate; 6] =
-    [Fate::CutRequest, Fate::CommitThenCut, Fate::Late, Fate::Error500, Fate::ExceptionIn200, Fate::TooManyParts];
+const FATES: [PlayoutOutcome; 6] = [
+    PlayoutOutcome::CutRequest,
+    PlayoutOutcome::CommitThenCut,
+    PlayoutOutcome::Late,
+    PlayoutOutcome::Error500,
+    PlayoutOutcome::ExceptionIn200,
+    PlayoutOutcome::TooManyParts,
+];
 
 /// Where the proxy sends requests now, and what it did.
 #[derive(Clone)]
 pub struct Proxy {
     pub address: SocketAddr,
     pub upstream: Arc<Mutex<String>>,
-    pub seen: Arc<Mutex<BTreeMap<Fate, u32>>>,
-    /// Answers are held back this long for [`Fate::Late`].
+    pub seen: Arc<Mutex<BTreeMap<PlayoutOutcome, u32>>>,
+    /// Answers are held back this long for [`PlayoutOutcome::Late`].
     late: Duration,
 }
 
@@ -65,38 +71,40 @@ impl Proxy {
         let head = String::from_utf8_lossy(&request[..request.len().min(400)]).into_owned();
         let fate = if head.contains("query=INSERT") {
             let mut dice = dice.lock().unwrap();
-            if dice.roll(2) == 0 { Fate::Pass } else { FATES[dice.roll(FATES.len() as u64) as usize] }
+            if dice.roll(2) == 0 { PlayoutOutcome::Pass } else { FATES[dice.roll(FATES.len() as u64) as usize] }
         } else {
-            Fate::Pass
+            PlayoutOutcome::Pass
         };
         *self.seen.lock().unwrap().entry(fate).or_default() += 1;
         let text = |status: &str, more: &str, body: &str| {
             format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {}\r\n{more}\r\n{body}", body.len())
         };
         match fate {
-            Fate::Error500 => client.write_all(text("500 Internal Server Error", "", "").as_bytes()).await.ok()?,
-            Fate::ExceptionIn200 => {
+            PlayoutOutcome::Error500 => {
+                client.write_all(text("500 Internal Server Error", "", "").as_bytes()).await.ok()?
+            }
+            PlayoutOutcome::ExceptionIn200 => {
                 let body = "Code: 241. DB::Exception: Memory limit exceeded. (MEMORY_LIMIT_EXCEEDED) (version 26.7.2.1 (official build))\n";
                 client.write_all(text("200 OK", "", body).as_bytes()).await.ok()?;
             }
-            Fate::TooManyParts => {
+            PlayoutOutcome::TooManyParts => {
                 let body = "Code: 252. DB::Exception: Too many parts. (TOO_MANY_PARTS)\n";
                 let more = "x-clickhouse-exception-code: 252\r\n";
                 client.write_all(text("500 Internal Server Error", more, body).as_bytes()).await.ok()?;
             }
-            Fate::CutRequest => {
+            PlayoutOutcome::CutRequest => {
                 let mut upstream = self.dial().await?;
                 upstream.write_all(&request[..request.len() / 2]).await.ok()?;
             }
-            Fate::Pass | Fate::CommitThenCut | Fate::Late => {
+            PlayoutOutcome::Pass | PlayoutOutcome::CommitThenCut | PlayoutOutcome::Late => {
                 let mut upstream = self.dial().await?;
                 upstream.write_all(&request).await.ok()?;
                 let mut answer = Vec::new();
                 upstream.read_to_end(&mut answer).await.ok()?;
-                if fate == Fate::CommitThenCut {
+                if fate == PlayoutOutcome::CommitThenCut {
                     return None;
                 }
-                if fate == Fate::Late {
+                if fate == PlayoutOutcome::Late {
                     tokio::time::sleep(self.late).await;
                 }
                 client.write_all(&answer).await.ok()?;

@@ -6,7 +6,7 @@ use crate::{Dice, counts, embedded, library, now, put, quick};
 use auscult_core::units::Timestamp;
 use auscult_store::rowbinary::RowBinary;
 use auscult_store::rows::{Record, Table};
-use auscult_store::spool::{Files, Spool, SpoolLimits, dead_letters, freeze};
+use auscult_store::spool::{Files, Spool, SpoolLimits, dead_letters, encode};
 use auscult_store::writer::{DiskLimits, DiskUse, DropReason, Leftover, Stage};
 use auscult_store::{Backend, Store, StoreOptions, StoreWriter, chdb};
 use std::path::Path;
@@ -36,7 +36,7 @@ pub fn streams(spool: &mut Spool, from: u64, count: u64) {
         Record::Stream(Box::new(stream(n))).encode(&labels(), now(), &mut rows).unwrap();
     }
     let (number, token) = spool.next_ticket();
-    put(spool, &freeze(number, Table::Streams, token, &rows).unwrap());
+    put(spool, &encode(number, Table::Streams, token, &rows).unwrap());
 }
 
 fn calls(spool: &mut Spool, from: u64, count: u64) {
@@ -45,7 +45,7 @@ fn calls(spool: &mut Spool, from: u64, count: u64) {
         Record::Call(Box::new(call(n))).encode(&labels(), now(), &mut rows).unwrap();
     }
     let (number, token) = spool.next_ticket();
-    put(spool, &freeze(number, Table::Calls, token, &rows).unwrap());
+    put(spool, &encode(number, Table::Calls, token, &rows).unwrap());
 }
 
 async fn run(store: &Store, sql: &str) {

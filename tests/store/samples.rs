@@ -77,7 +77,7 @@ pub fn call(uid: u64) -> CallRecord {
     }
 }
 
-fn numbers(seed: u64) -> StreamNumbers {
+fn numbers(seed: u64) -> StreamStats {
     let mut pdv = DelayHistogram::default();
     for k in 0..200 {
         pdv.record(Nanos(((seed * 7919 + k * k * 13_331) % 90_000_000) as i64));
@@ -98,7 +98,7 @@ fn numbers(seed: u64) -> StreamNumbers {
         lost_or_late.received(received);
         lost_or_late.bad(bad);
     }
-    StreamNumbers {
+    StreamStats {
         packets: 1001,
         unique: 990,
         expected: 1040,

@@ -2,7 +2,7 @@
 
 use crate::samples::{self, labels};
 use crate::{counts, embedded, now, quick};
-use auscult_core::alert::CaptureFact;
+use auscult_core::alert::CaptureSums;
 use auscult_core::units::{BUCKETS, DelayHistogram, Nanos, SPAN_BUCKETS, bucket_bounds_ns, span_bucket_middle};
 use auscult_store::query::{Cost, Reader};
 use auscult_store::rows::*;
@@ -130,7 +130,7 @@ async fn every_column_of_every_row_comes_back() {
     let session = reader.session(Cost::Scan, None).await.map_err(|e| e.to_string()).unwrap();
     let begin = samples::capture(0).start;
     let stored = session.group_rows(begin, begin + Nanos::from_secs(60), "").await.unwrap();
-    let live = CaptureFact::from(&samples::capture(1));
+    let live = CaptureSums::from(&samples::capture(1));
     assert!(live.missed > 1_000 && stored.capture.len() == 3, "{live:?}, {:?}", stored.capture);
     assert!(stored.capture.iter().all(|row| row.missed == live.missed), "{live:?}, {:?}", stored.capture);
     check!("call_groups", |n| CallGroupRow::new(&samples::call_group(n), l, stored_at));

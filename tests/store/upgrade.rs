@@ -6,7 +6,7 @@ use crate::{library, now, quick};
 use auscult::app::resanitise::cleaner;
 use auscult_store::rowbinary::RowBinary;
 use auscult_store::rows::{CallRow, Record, SipMessageRow, Table};
-use auscult_store::spool::{Resanitised, freeze, thaw};
+use auscult_store::spool::{Resanitised, decode, encode};
 use auscult_store::writer::{DropReason, Leftover};
 use auscult_store::{Backend, Store, StoreOptions, StoreWriter};
 use std::path::Path;
@@ -43,7 +43,7 @@ fn old_segment(number: u64, records: &[Record]) -> Vec<u8> {
     for record in records {
         record.encode(&labels(), now(), &mut rows).unwrap();
     }
-    let new = freeze(number, table, format!("old-{number}"), &rows).unwrap().bytes;
+    let new = encode(number, table, format!("old-{number}"), &rows).unwrap().bytes;
     let length = u32::from_le_bytes(new[8..12].try_into().unwrap()) as usize;
     let header = String::from_utf8(new[12..12 + length].to_vec()).unwrap();
     let header = header.replacen("\"version\":2", "\"version\":1", 1);
@@ -52,7 +52,7 @@ fn old_segment(number: u64, records: &[Record]) -> Vec<u8> {
     old.extend_from_slice(header.as_bytes());
     old.extend_from_slice(&crc32fast::hash(header.as_bytes()).to_le_bytes());
     old.extend_from_slice(&new[12 + length + 4..]);
-    assert_eq!(thaw(&old).unwrap().format, 1);
+    assert_eq!(decode(&old).unwrap().format, 1);
     old
 }
 
@@ -71,7 +71,7 @@ fn holding(dir: &Path) -> Vec<String> {
             continue;
         }
         let mut bytes = std::fs::read(&path).unwrap_or_default();
-        if let Ok(batch) = thaw(&bytes) {
+        if let Ok(batch) = decode(&bytes) {
             bytes.extend(batch.payload);
         }
         if bytes.windows(8).any(|w| w == &SECRET.as_bytes()[..8]) {

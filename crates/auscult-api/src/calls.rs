@@ -8,7 +8,7 @@ use super::params::{CallsParams, Params, TimelineParams, given, groupings, is_ac
 use super::{ApiError, AppState};
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::query::{
-    CallFilter, CallGroup, CallRow, CallSort, CallTimeline, Cost, Cursor, Listed, MAX_ROWS, RunningList, Session,
+    CallFilter, CallGroup, CallRow, CallSort, CallTimeline, Cost, Listed, MAX_ROWS, PageCursor, RunningList, Session,
     Window,
 };
 use axum::Json;
@@ -112,7 +112,7 @@ async fn active(
     (from, to): (Option<Timestamp>, Option<Timestamp>),
     (filter, sort): (CallFilter, CallSort),
     limit: usize,
-    after: Option<Cursor>,
+    after: Option<PageCursor>,
 ) -> Result<CallsJson, ApiError> {
     let now = state.live.view().snapshot().at.unwrap_or_else(state.now);
     let window = match after {

@@ -7,11 +7,11 @@ use super::listeners::{ListenerPlace, Listeners};
 use super::metrics::MetricFamily;
 use auscult_core::groups::Group;
 use auscult_core::live::{LiveCall, LiveView, Snapshot};
-use auscult_core::model::{Event as Fact, Labels, Limits, RunningCall};
-use auscult_store::query::{Cursor, RunningList};
+use auscult_core::model::{Event, Labels, Limits, RunningCall};
+use auscult_store::query::{PageCursor, RunningList};
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use futures_util::Stream;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -89,7 +89,7 @@ impl LiveFeed {
     }
 
     /// Folds one event in and tells the listeners. Never waits for them. `trunk` as in [`LiveView::apply`].
-    pub fn publish(&self, event: &Fact, trunk: &str) {
+    pub fn publish(&self, event: &Event, trunk: &str) {
         let change = self.view().apply(event, trunk);
         if let Some(call) = change {
             let change = {
@@ -132,7 +132,7 @@ impl LiveFeed {
         })
     }
 
-    fn event_of(&self, change: Change) -> Event {
+    fn event_of(&self, change: Change) -> SseEvent {
         let id = format!("{:x}-{}", self.run, change.number);
         event("call", &LiveChange::from(change.call)).id(id)
     }
@@ -143,7 +143,7 @@ impl LiveFeed {
     }
 
     /// One page of the calls that are up. The view is read in parts, so that measuring never waits for long.
-    pub(super) async fn running(self: &Arc<Self>, list: RunningList) -> (Vec<RunningCall>, Option<Cursor>) {
+    pub(super) async fn running(self: &Arc<Self>, list: RunningList) -> (Vec<RunningCall>, Option<PageCursor>) {
         /// Calls copied at a time while the view is locked: a fraction of a millisecond.
         const AT_ONCE: usize = 512;
         let _place = self.lists.acquire().await;
@@ -263,7 +263,7 @@ pub(super) async fn events(
     State(state): State<AppState>,
     Caller(client): Caller,
     headers: HeaderMap,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+) -> Sse<impl Stream<Item = Result<SseEvent, Infallible>>> {
     let feed = state.live.clone();
     let place = Arc::new(feed.listeners.join(client));
     // Subscribed first: a change between the two is told twice rather than not at all.
@@ -271,7 +271,7 @@ pub(super) async fn events(
     let id = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let bad_now =
         || feed.view().bad_calls(MAX_FIRST_CALLS).into_iter().map(|call| event("call", &LiveChange::from(call)));
-    let (told, news): (u64, Vec<Event>) = match id.and_then(|id| feed.missed_since(id)) {
+    let (told, news): (u64, Vec<SseEvent>) = match id.and_then(|id| feed.missed_since(id)) {
         Some(Missed::Changes(missed)) => {
             let told = missed.last().map_or(0, |change| change.number);
             (told, missed.into_iter().map(|change| feed.event_of(change)).collect())
@@ -299,12 +299,12 @@ pub(super) async fn events(
 }
 
 /// What a stream ends with when a newer one took its place. Holds the place, which is given back with the stream.
-fn last_event(place: Arc<ListenerPlace>) -> impl Stream<Item = Event> {
+fn last_event(place: Arc<ListenerPlace>) -> impl Stream<Item = SseEvent> {
     tokio_stream::once(()).filter_map(move |()| {
-        place.is_evicted().then(|| Event::default().event("evicted").retry(RETRY_EVICTED).data(""))
+        place.is_evicted().then(|| SseEvent::default().event("evicted").retry(RETRY_EVICTED).data(""))
     })
 }
 
-fn event(name: &'static str, data: &impl Serialize) -> Event {
-    Event::default().event(name).json_data(data).unwrap_or_else(|_| Event::default().event(name))
+fn event(name: &'static str, data: &impl Serialize) -> SseEvent {
+    SseEvent::default().event(name).json_data(data).unwrap_or_else(|_| SseEvent::default().event(name))
 }

@@ -1,17 +1,17 @@
-//! A cursor over the octets of a block: every read is checked, in the byte order of the file.
+//! A cursor over the bytes of a block: every read is checked, in the byte order of the file.
 
 use auscult_core::units::text::clean_bytes;
 
 /// Reads numbers from the front of a slice.
 #[derive(Clone, Copy)]
-pub(super) struct Cursor<'a> {
+pub(super) struct ByteReader<'a> {
     bytes: &'a [u8],
     big: bool,
 }
 
-impl<'a> Cursor<'a> {
-    pub fn new(bytes: &'a [u8], big: bool) -> Cursor<'a> {
-        Cursor { bytes, big }
+impl<'a> ByteReader<'a> {
+    pub fn new(bytes: &'a [u8], big: bool) -> ByteReader<'a> {
+        ByteReader { bytes, big }
     }
 
     pub fn take(&mut self, n: usize) -> Option<&'a [u8]> {
@@ -46,7 +46,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next option of a pcapng block: code and value. `None` at the end mark, at the end, and where options break off.
-    pub fn option(&mut self) -> Option<(u16, Cursor<'a>)> {
+    pub fn option(&mut self) -> Option<(u16, ByteReader<'a>)> {
         let code = self.u16()?;
         let len = usize::from(self.u16()?);
         if code == 0 {
@@ -54,7 +54,7 @@ impl<'a> Cursor<'a> {
         }
         let value = self.take(len)?;
         self.take(len.next_multiple_of(4) - len);
-        Some((code, Cursor { bytes: value, big: self.big }))
+        Some((code, ByteReader { bytes: value, big: self.big }))
     }
 
     pub fn is_empty(&self) -> bool {
@@ -74,20 +74,20 @@ mod tests {
 
     #[test]
     fn numbers_follow_the_byte_order_and_stop_at_the_end() {
-        let mut c = Cursor::new(&[1, 2, 3, 4, 5, 6, 7], true);
+        let mut c = ByteReader::new(&[1, 2, 3, 4, 5, 6, 7], true);
         assert_eq!((c.u16(), c.u32()), (Some(0x0102), Some(0x0304_0506)));
         assert_eq!((c.u16(), c.u8(), c.u8()), (None, Some(7), None));
-        assert_eq!(Cursor::new(&[1, 0, 0, 0, 0, 0, 0, 0], false).u64(), Some(1));
+        assert_eq!(ByteReader::new(&[1, 0, 0, 0, 0, 0, 0, 0], false).u64(), Some(1));
     }
 
     #[test]
     fn options_are_padded_to_four_octets_and_end_at_zero() {
-        let mut c = Cursor::new(&[2, 0, 1, 0, b'x', 0, 0, 0, 9, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 1], false);
+        let mut c = ByteReader::new(&[2, 0, 1, 0, b'x', 0, 0, 0, 9, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 1], false);
         let (code, value) = c.option().expect("first");
         assert_eq!((code, value.text(9)), (2, "x".to_owned()));
         let (code, mut value) = c.option().expect("second");
         assert_eq!((code, value.u8()), (9, Some(6)));
         assert!(c.option().is_none());
-        assert!(Cursor::new(&[2, 0, 0xff, 0xff, 1], false).option().is_none(), "a length beyond the block");
+        assert!(ByteReader::new(&[2, 0, 0xff, 0xff, 1], false).option().is_none(), "a length beyond the block");
     }
 }

@@ -1,20 +1,20 @@
 //! Classic pcap records (draft-ietf-opsawg-pcap): microseconds or nanoseconds, either byte order, and the
 //! modified variant with interface fields behind each record header (magic a1b2cd34).
 
-use super::bytes::Cursor;
+use super::bytes::ByteReader;
 use super::file::{Notes, Record};
 use super::input::Input;
 use super::{FileDrops, Interface, MAX_RECORD, link_type};
 use auscult_core::units::Timestamp;
 
-/// Octets of the header of the file.
+/// Bytes of the header of the file.
 pub(super) const HEADER: usize = 24;
 
 const MICROSECONDS: u32 = 0xa1b2_c3d4;
 const NANOSECONDS: u32 = 0xa1b2_3c4d;
 const MODIFIED: u32 = 0xa1b2_cd34;
 
-/// Octets of a record header, and of one in the modified variant: plus interface index, protocol, packet type, padding.
+/// Bytes of a record header, and of one in the modified variant: plus interface index, protocol, packet type, padding.
 const RECORD_HEADER: usize = 16;
 const MODIFIED_RECORD_HEADER: usize = 24;
 
@@ -35,7 +35,7 @@ enum Swapped {
     WhenLonger,
 }
 
-/// True when the first octets are those of a classic pcap file.
+/// True when the first bytes are those of a classic pcap file.
 pub(super) fn is_classic(head: &[u8]) -> bool {
     magic(head).is_some()
 }
@@ -44,7 +44,7 @@ impl Classic {
     /// Reads the file header. The error says what is wrong with it.
     pub fn parse(head: &[u8]) -> Result<Classic, String> {
         let (magic, big) = magic(head).ok_or("no pcap magic number")?;
-        let mut c = Cursor::new(head.get(..HEADER).ok_or("the file ends inside its pcap header")?, big);
+        let mut c = ByteReader::new(head.get(..HEADER).ok_or("the file ends inside its pcap header")?, big);
         let mut header = || {
             c.u32()?;
             let version = (c.u16()?, c.u16()?);
@@ -98,7 +98,7 @@ impl Classic {
         let total = self.record_header + len as usize;
         if !input.fill(total) {
             let there = input.window().len().saturating_sub(self.record_header);
-            notes.cut(input, format!("the file ends {there} octets into a frame of {len}"));
+            notes.cut(input, format!("the file ends {there} bytes into a frame of {len}"));
             return None;
         }
         let nanos = i64::from(fraction) * self.nanos_per_step;
@@ -114,14 +114,14 @@ impl Classic {
     fn end(&self, input: &Input, notes: &mut Notes) {
         let there = input.window().len();
         if there > 0 {
-            notes.cut(input, format!("the file ends {there} octets into a record header"));
+            notes.cut(input, format!("the file ends {there} bytes into a record header"));
         }
     }
 }
 
 #[cold]
 fn too_long(claimed: u32) -> String {
-    format!("a record claims {claimed} octets, more than the {MAX_RECORD} a capture can hold")
+    format!("a record claims {claimed} bytes, more than the {MAX_RECORD} a capture can hold")
 }
 
 fn magic(head: &[u8]) -> Option<(u32, bool)> {
@@ -152,7 +152,7 @@ mod tests {
         assert!(input.skip(HEADER as u64));
         let mut out = Vec::new();
         while let Some(r) = classic.next(&mut input, &mut Notes::default()) {
-            out.push((r.at.0, r.wire_len, input.octets(r.place).to_vec()));
+            out.push((r.at.0, r.wire_len, input.bytes(r.place).to_vec()));
         }
         out
     }

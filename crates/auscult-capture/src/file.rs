@@ -20,7 +20,7 @@ pub const STDIN: &str = "-";
 /// Longest name of a file in messages, in bytes: the longest path of most systems.
 const NAME_MAX: usize = 4096;
 
-/// Octets that tell every format from every other.
+/// Bytes that tell every format from every other.
 const ENOUGH_TO_TELL: usize = 32;
 
 /// Reads one capture: pcap or pcapng, also gzip or zstd compressed.
@@ -45,7 +45,7 @@ enum Format {
     Pcapng(Pcapng),
 }
 
-/// A frame whose octets are still in the input. Every field has eight octets: two narrower ones are copied by one load,
+/// A frame whose bytes are still in the input. Every field has eight bytes: two narrower ones are copied by one load,
 /// which waits until both were written, and took a tenth of the time of a whole analysis.
 #[derive(Clone)]
 pub(super) struct Record {
@@ -93,7 +93,7 @@ impl FileReader {
     ///
     /// # Errors
     /// [`CaptureError::Open`] when the system refuses; [`CaptureError::NotACapture`], with what it looks like, when
-    /// the first octets are not those of pcap or pcapng.
+    /// the first bytes are not those of pcap or pcapng.
     pub fn open(path: &Path) -> Result<FileReader, CaptureError> {
         if path.as_os_str() == STDIN {
             return FileReader::from_reader(io::stdin(), "standard input");
@@ -173,7 +173,7 @@ impl FileReader {
         Ok(self.next_record()?.map(|record| self.frame(&record)))
     }
 
-    /// As [`FileReader::next_frame`], the octets left where they are until the next call.
+    /// As [`FileReader::next_frame`], the bytes left where they are until the next call.
     #[inline(always)]
     pub(super) fn next_record(&mut self) -> Result<Option<Record>, CaptureError> {
         if self.finished {
@@ -209,7 +209,7 @@ impl FileReader {
             at: record.at,
             link: LinkType(record.link as u32),
             interface: record.interface as u16,
-            bytes: self.input.octets(record.place.clone()),
+            bytes: self.input.bytes(record.place.clone()),
             wire_len: record.wire_len as u32,
         }
     }
@@ -260,10 +260,10 @@ impl FileReader {
         self.interfaces().iter().map(|i| i.resolution_ns).max().unwrap_or(1)
     }
 
-    /// Octets read so far and octets in all, for showing progress: of the compressed file where it is one. There is
+    /// Bytes read so far and bytes in all, for showing progress: of the compressed file where it is one. There is
     /// no total for standard input and pipes.
     pub fn position(&self) -> (u64, Option<u64>) {
-        let read = if self.compression.is_some() { self.progress.octets() } else { self.input.offset() };
+        let read = if self.compression.is_some() { self.progress.bytes() } else { self.input.offset() };
         (read, self.total)
     }
 
@@ -322,7 +322,7 @@ fn compression_of(head: &[u8]) -> Option<Compression> {
     }
 }
 
-/// The first octets: what comes in one read, and more only until there are `enough`. A slow pipe is not waited for.
+/// The first bytes: what comes in one read, and more only until there are `enough`. A slow pipe is not waited for.
 fn head_of(from: &mut impl Read, enough: usize) -> io::Result<Vec<u8>> {
     let mut head = vec![0; sniff::HEAD];
     let mut len = 0;

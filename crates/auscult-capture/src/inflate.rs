@@ -33,13 +33,13 @@ impl Compression {
 /// How far a source has been read, and whether the operating system failed while reading it.
 #[derive(Default)]
 pub(super) struct Progress {
-    octets: AtomicU64,
+    bytes: AtomicU64,
     failed: AtomicBool,
 }
 
 impl Progress {
-    pub fn octets(&self) -> u64 {
-        self.octets.load(Ordering::Relaxed)
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 
     pub fn failed(&self) -> bool {
@@ -57,7 +57,7 @@ impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.from.read(buffer) {
             Ok(n) => {
-                self.progress.octets.fetch_add(n as u64, Ordering::Relaxed);
+                self.progress.bytes.fetch_add(n as u64, Ordering::Relaxed);
                 Ok(n)
             }
             Err(e) => {
@@ -79,7 +79,7 @@ pub(super) struct Inflated {
     ended: bool,
 }
 
-/// Some decompressed octets; none mark the end of the data.
+/// Some decompressed bytes; none mark the end of the data.
 #[derive(Default)]
 struct Chunk {
     buffer: Vec<u8>,

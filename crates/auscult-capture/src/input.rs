@@ -1,4 +1,4 @@
-//! The octets of a capture as a window that moves forward over one buffer.
+//! The bytes of a capture as a window that moves forward over one buffer.
 //!
 //! Reading blocks costs what mapping the file costs, and a file that is cut or a disk that fails while it is read is an
 //! error here, where a mapping would end the process.
@@ -15,14 +15,14 @@ const USUAL_BUFFER: usize = 256 * 1024;
 /// The largest it gets, for the longest block.
 const MAX_BUFFER: usize = 1024 * 1024;
 
-/// A window onto a capture's octets.
+/// A window onto a capture's bytes.
 pub(super) struct Input {
     from: Box<dyn Read + Send>,
     buffer: Vec<u8>,
     /// The window within the buffer.
     start: usize,
     end: usize,
-    /// Offset in the capture of the buffer's first octet.
+    /// Offset in the capture of the buffer's first byte.
     base: u64,
     finished: bool,
     failure: Option<io::Error>,
@@ -33,37 +33,37 @@ impl Input {
         Input { from, buffer: vec![0; FIRST_BUFFER], start: 0, end: 0, base: 0, finished: false, failure: None }
     }
 
-    /// The octets at hand.
+    /// The bytes at hand.
     #[inline]
     pub fn window(&self) -> &[u8] {
-        self.octets(self.start..self.end)
+        self.bytes(self.start..self.end)
     }
 
-    /// Octets of the buffer by a range made from [`Input::place`]; `consume` keeps them, the next `fill` may not.
+    /// Bytes of the buffer by a range made from [`Input::place`]; `consume` keeps them, the next `fill` may not.
     #[inline]
-    pub fn octets(&self, range: Range<usize>) -> &[u8] {
+    pub fn bytes(&self, range: Range<usize>) -> &[u8] {
         self.buffer.get(range).unwrap_or_default()
     }
 
-    /// Where octets of the window are in the buffer.
+    /// Where bytes of the window are in the buffer.
     #[inline]
     pub fn place(&self, from: usize, len: usize) -> Range<usize> {
         self.start + from..self.start + from + len
     }
 
-    /// Offset in the capture of the window's first octet.
+    /// Offset in the capture of the window's first byte.
     #[inline]
     pub fn offset(&self) -> u64 {
         self.base + self.start as u64
     }
 
-    /// Moves the window's front past `n` octets of it.
+    /// Moves the window's front past `n` bytes of it.
     #[inline]
     pub fn consume(&mut self, n: usize) {
         self.start = (self.start + n).min(self.end);
     }
 
-    /// Sees to it that the window holds `n` octets (at most [`MAX_BUFFER`]); false when there are no more to be had.
+    /// Sees to it that the window holds `n` bytes (at most [`MAX_BUFFER`]); false when there are no more to be had.
     #[inline(always)]
     pub fn fill(&mut self, n: usize) -> bool {
         self.end - self.start >= n || self.fetch(n)
@@ -106,7 +106,7 @@ impl Input {
         may
     }
 
-    /// Moves past `n` octets however many they are; false when the capture ends before.
+    /// Moves past `n` bytes however many they are; false when the capture ends before.
     pub fn skip(&mut self, mut n: u64) -> bool {
         loop {
             let step = usize::try_from(n).unwrap_or(usize::MAX).min(self.end - self.start);

@@ -1,6 +1,6 @@
 //! Frames in: capture files, several files as one timeline, live interfaces, and replay at real speed.
 //!
-//! This room has the effects of the way in: it reads files, sockets and clocks. What it hands on is a [`Frame`]: a time,
+//! This crate reads files, sockets and clocks. What it gives out is a [`Frame`]: a time,
 //! a link type and bytes. It decides nothing about what the bytes mean.
 
 mod bytes;
@@ -46,16 +46,16 @@ pub struct Frame<'a> {
     pub link: LinkType,
     /// Index into the source's list of interfaces.
     pub interface: u16,
-    /// The captured octets, from the link-layer header on; at most [`MAX_RECORD`].
+    /// The captured bytes, from the link-layer header on; at most [`MAX_RECORD`].
     pub bytes: &'a [u8],
-    /// Octets the frame had on the wire; never less than `bytes.len()`.
+    /// Bytes the frame had on the wire; never less than `bytes.len()`.
     pub wire_len: u32,
 }
 
 /// An interface as a capture file describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// The name the capturing machine gave it; classic pcap has none.
+    /// The name on the capturing host; classic pcap has none.
     pub name: Option<String>,
     pub link: LinkType,
     /// Step of this interface's time stamps in nanoseconds, at least 1.
@@ -95,9 +95,9 @@ impl FileDrops {
 /// Records that were read but are not as they should be, each kind counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Oddities {
-    /// More octets captured than the frame is said to have had.
+    /// More bytes captured than the frame is said to have had.
     pub longer_than_wire: u64,
-    /// No octets at all.
+    /// No bytes at all.
     pub empty: u64,
     /// A fraction of a second that is a second or more (classic pcap). It is added as it stands.
     pub fraction_over_second: u64,

@@ -44,9 +44,9 @@ pub struct LiveConfig {
     pub workers: u16,
     /// See frames for others as well: what a mirror port sends.
     pub promiscuous: bool,
-    /// Octets kept of each frame.
+    /// Bytes kept of each frame.
     pub snap_len: u32,
-    /// Octets of each worker's ring.
+    /// Bytes of each worker's ring.
     pub ring_bytes: u32,
     /// Take the adapter's time stamps instead of the kernel's.
     pub adapter_stamps: bool,
@@ -411,7 +411,7 @@ fn said(e: &pcap::Error) -> String {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "frames carry the machine's clock, and the start is told by it")]
+#[expect(clippy::disallowed_methods, reason = "frames carry the host's clock, and the start is measured by it")]
 fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
@@ -422,7 +422,7 @@ unsafe extern "C" {
     fn pcap_set_tstamp_type(capture: *mut c_void, kind: c_int) -> c_int;
 }
 
-/// Asks for stamps of the adapter: moved to the machine's clock where a driver does that, else its own clock's as they
+/// Asks for stamps of the adapter: moved to the host's clock where a driver does that, else its own clock's as they
 /// are. What libpcap accepts and the driver then refuses fails when the capture is activated.
 fn take_adapter_stamps(capture: &Capture<Inactive>) -> bool {
     let kinds = [TimestampType::Adapter, TimestampType::AdapterUnsynced];

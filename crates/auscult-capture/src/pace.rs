@@ -10,11 +10,11 @@ pub trait WallClock {
     fn sleep(&self, time: Nanos);
 }
 
-/// The clock of the machine.
+/// The clock of the host.
 pub struct SystemClock(Instant);
 
 impl SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "replay at real speed is measured against the machine's clock")]
+    #[expect(clippy::disallowed_methods, reason = "replay at real speed is measured against the host's clock")]
     pub fn start() -> SystemClock {
         SystemClock(Instant::now())
     }

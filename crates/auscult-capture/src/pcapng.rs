@@ -1,7 +1,7 @@
 //! pcapng blocks (draft-ietf-opsawg-pcapng): sections of either byte order, interfaces with their clocks, packets in
 //! their three forms, and the drop counters of interface statistics.
 
-use super::bytes::Cursor;
+use super::bytes::ByteReader;
 use super::file::{Notes, Record};
 use super::input::Input;
 use super::{FileDrops, Interface, MAX_INTERFACES, MAX_RECORD, Oddities, TruncationKind, link_type};
@@ -26,7 +26,7 @@ const MIN_BLOCK: usize = 12;
 /// The longest block that is looked into: a full record and as much again for options.
 const MAX_BLOCK: usize = 2 * MAX_RECORD;
 
-/// Octets of a packet block before the frame: type, length and five words.
+/// Bytes of a packet block before the frame: type, length and five words.
 const PACKET_HEADER: usize = 28;
 
 /// Longest interface name kept, in bytes: Linux has 15, Windows names a GUID of 50.
@@ -79,7 +79,7 @@ enum TimeStep {
     Unusable,
 }
 
-/// What makes a packet block impossible: with the octets it claims, or the interface it names.
+/// What makes a packet block impossible: with the bytes it claims, or the interface it names.
 #[derive(Clone, Copy)]
 enum Fault {
     ShortHeader,
@@ -93,8 +93,8 @@ impl Fault {
     fn text(self) -> String {
         match self {
             Fault::ShortHeader => "a packet block too short for its header".to_owned(),
-            Fault::TooLong(n) => format!("a record claims {n} octets, more than the {MAX_RECORD} a capture can hold"),
-            Fault::BeyondBlock(n) => format!("a frame of {n} octets in a block too short for it"),
+            Fault::TooLong(n) => format!("a record claims {n} bytes, more than the {MAX_RECORD} a capture can hold"),
+            Fault::BeyondBlock(n) => format!("a frame of {n} bytes in a block too short for it"),
             Fault::NoInterfaces(n) => format!("a packet of interface {n} in a section that has described none"),
         }
     }
@@ -130,13 +130,13 @@ impl TimeStep {
     }
 }
 
-/// True when the first octets are those of a pcapng section.
+/// True when the first bytes are those of a pcapng section.
 pub(super) fn is_pcapng(head: &[u8]) -> bool {
     head.first_chunk().is_some_and(|t| u32::from_ne_bytes(*t) == SECTION_HEADER)
         && head.get(8..12).is_some_and(|order| order == LITTLE_ENDIAN || order == BIG_ENDIAN)
 }
 
-/// True when the first octets are a section's, but too few to tell its byte order.
+/// True when the first bytes are a section's, but too few to tell its byte order.
 pub(super) fn is_cut_short(head: &[u8]) -> bool {
     head.len() < MIN_BLOCK && head.starts_with(&SECTION_HEADER.to_be_bytes())
 }
@@ -187,13 +187,13 @@ impl Pcapng {
             }
             if len > MAX_BLOCK {
                 let what =
-                    format!("a block of type {kind} claims {claimed} octets, more than the {MAX_BLOCK} it can have");
+                    format!("a block of type {kind} claims {claimed} bytes, more than the {MAX_BLOCK} it can have");
                 notes.corrupt(input, what);
                 return None;
             }
             if !input.fill(len) {
                 let there = input.window().len();
-                notes.cut(input, format!("the file ends {there} octets into a block of {len}"));
+                notes.cut(input, format!("the file ends {there} bytes into a block of {len}"));
                 return None;
             }
             let trailer = input.window().get(len - 4..len).and_then(|t| t.first_chunk().copied());
@@ -229,14 +229,14 @@ impl Pcapng {
         }
     }
 
-    /// Too few octets for another block: the end, a cut, or a block that could not be anyway.
+    /// Too few bytes for another block: the end, a cut, or a block that could not be anyway.
     #[cold]
     fn end(&self, input: &Input, notes: &mut Notes) {
         let rest = input.window();
         match rest.get(4..8).and_then(|l| l.first_chunk().copied()).map(|l| self.number(l)) {
             Some(claimed) if (claimed as usize) < MIN_BLOCK => notes.corrupt(input, impossible_length(claimed)),
             _ if rest.is_empty() => {}
-            _ => notes.cut(input, format!("the file ends {} octets into a block header", rest.len())),
+            _ => notes.cut(input, format!("the file ends {} bytes into a block header", rest.len())),
         }
     }
 
@@ -245,15 +245,15 @@ impl Pcapng {
         if self.big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
     }
 
-    fn cursor<'a>(&self, input: &'a Input, len: usize) -> Cursor<'a> {
-        Cursor::new(input.window().get(8..len - 4).unwrap_or_default(), self.big)
+    fn cursor<'a>(&self, input: &'a Input, len: usize) -> ByteReader<'a> {
+        ByteReader::new(input.window().get(8..len - 4).unwrap_or_default(), self.big)
     }
 
     /// Passes over a block that says nothing about packets, however long it is. False when it is not whole.
     fn pass(&self, input: &mut Input, claimed: u32, notes: &mut Notes) -> bool {
         let at = input.offset();
         if !input.skip(u64::from(claimed) - 4) || !input.fill(4) {
-            notes.stop(at, TruncationKind::Cut, format!("the file ends inside a block of {claimed} octets"));
+            notes.stop(at, TruncationKind::Cut, format!("the file ends inside a block of {claimed} bytes"));
             return false;
         }
         let closing = input.window().first_chunk().map(|t| self.number(*t));
@@ -350,7 +350,7 @@ impl Pcapng {
         Ok(())
     }
 
-    fn section_header(&mut self, mut c: Cursor<'_>) -> Result<(), String> {
+    fn section_header(&mut self, mut c: ByteReader<'_>) -> Result<(), String> {
         let mut version = || {
             c.u32()?;
             let version = (c.u16()?, c.u16()?);
@@ -365,7 +365,7 @@ impl Pcapng {
         Ok(())
     }
 
-    fn interface_description(&mut self, mut c: Cursor<'_>) -> Result<(), String> {
+    fn interface_description(&mut self, mut c: ByteReader<'_>) -> Result<(), String> {
         let mut fixed = || {
             let link = c.u16()?;
             c.u16()?;
@@ -420,7 +420,7 @@ impl Pcapng {
         u16::try_from(index).map_err(|_| too_many())
     }
 
-    fn interface_statistics(&mut self, mut c: Cursor<'_>) {
+    fn interface_statistics(&mut self, mut c: ByteReader<'_>) {
         let (Some(interface), Some(_)) = (c.u32(), c.u64()) else { return };
         let Some(of) = self.section.get(interface as usize) else { return };
         let index = usize::from(of.index);
@@ -452,7 +452,7 @@ impl Clocked {
 
 /// Passes over a frame and its padding. What is left are the options, if anything is.
 #[inline]
-fn after_frame<'a>(c: &mut Cursor<'a>, caplen: u32) -> Result<Option<Cursor<'a>>, Fault> {
+fn after_frame<'a>(c: &mut ByteReader<'a>, caplen: u32) -> Result<Option<ByteReader<'a>>, Fault> {
     let len = caplen as usize;
     if len > MAX_RECORD {
         return Err(Fault::TooLong(caplen));
@@ -465,12 +465,12 @@ fn after_frame<'a>(c: &mut Cursor<'a>, caplen: u32) -> Result<Option<Cursor<'a>>
 
 #[cold]
 fn impossible_length(claimed: u32) -> String {
-    format!("a block of {claimed} octets: no multiple of four from {MIN_BLOCK} up")
+    format!("a block of {claimed} bytes: no multiple of four from {MIN_BLOCK} up")
 }
 
 #[cold]
 fn unclosed(claimed: u32) -> String {
-    format!("a block of {claimed} octets whose closing length is not the same")
+    format!("a block of {claimed} bytes whose closing length is not the same")
 }
 
 #[cfg(test)]

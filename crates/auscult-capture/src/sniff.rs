@@ -1,6 +1,6 @@
 //! What a file that is no capture looks like, and what its owner can do about it.
 
-/// Octets looked at to say what a file is.
+/// Bytes looked at to say what a file is.
 pub(super) const HEAD: usize = 4096;
 
 /// A look-alike: where the magic is, the magic, what that is, what to do.
@@ -44,7 +44,7 @@ const KNOWN: &[Known] = &[
     Known(0, b"SQLite format 3\0", "an SQLite database", TOOL),
 ];
 
-/// What the first octets (not empty) look like, and what to do.
+/// What the first bytes (not empty) look like, and what to do.
 pub(super) fn describe(head: &[u8]) -> (String, &'static str) {
     for Known(at, magic, looks_like, advice) in KNOWN {
         if head.get(*at..).is_some_and(|rest| rest.starts_with(magic)) {

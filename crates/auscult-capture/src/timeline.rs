@@ -27,26 +27,26 @@ pub struct Timeline {
     /// The frame the current file stands at has been delivered.
     delivered: bool,
     /// Where the earliest of all other files stands: up to there the current one needs no comparing with each.
-    limit: Option<Place>,
+    limit: Option<FramePosition>,
     /// The other open files, by place in the list of files.
     open: Vec<Option<Box<Open>>>,
     /// Where they stand.
-    order: BinaryHeap<Reverse<Place>>,
+    order: BinaryHeap<Reverse<FramePosition>>,
     interfaces: Vec<Interface>,
     truncations: Vec<FileTruncation>,
     oddities: Oddities,
     dropped: FileDrops,
     resolution_ns: u32,
-    /// Octets of files that are done, and of all files if each says how long it is.
+    /// Bytes of files that are done, and of all files if each says how long it is.
     read: u64,
     total: Option<u64>,
 }
 
 /// A file's next frame in the order of the timeline: its time, then the file's place in the list of files.
-type Place = (Timestamp, usize);
+type FramePosition = (Timestamp, usize);
 
 struct Waiting {
-    first: Place,
+    first: FramePosition,
     source: Source,
 }
 
@@ -68,7 +68,7 @@ struct Open {
 
 impl Open {
     #[inline]
-    fn place(&self) -> Place {
+    fn place(&self) -> FramePosition {
         (self.head.at, self.index)
     }
 }
@@ -228,7 +228,7 @@ impl Timeline {
         &self.truncations
     }
 
-    /// Octets read so far and octets in all; no total with standard input or a pipe among the files.
+    /// Bytes read so far and bytes in all; no total with standard input or a pipe among the files.
     pub fn position(&self) -> (u64, Option<u64>) {
         let open: u64 = self.under_way().map(|file| file.reader.position().0).sum();
         (self.read + open, self.total)

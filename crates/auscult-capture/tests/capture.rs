@@ -58,10 +58,10 @@ fn hostile_captures_end_as_expected() {
         assert_eq!(verdict, case["expect"]["verdict"], "{id}");
         let compressed = bytes.starts_with(&[0x1f, 0x8b]);
         let allowed = case["expect"]["max_heap_bytes"].as_u64().expect("bytes") as usize;
-        assert!(compressed || heap <= allowed, "{id}: {heap} octets of heap, {allowed} allowed");
+        assert!(compressed || heap <= allowed, "{id}: {heap} bytes of heap, {allowed} allowed");
         let (streamed, heap) = memory::peak(|| verdict_of(&bytes));
         assert_eq!(streamed, case["expect"]["verdict"], "{id} as a stream");
-        assert!(compressed || heap <= allowed, "{id} as a stream: {heap} octets of heap, {allowed} allowed");
+        assert!(compressed || heap <= allowed, "{id} as a stream: {heap} bytes of heap, {allowed} allowed");
         seen += 1;
     }
     assert!(seen >= 9, "only {seen} cases found");
@@ -76,7 +76,7 @@ fn part(part: &serde_json::Value) -> Vec<u8> {
     match (part["t"].as_str(), part["x"].as_str()) {
         (Some(text), _) => text.chars().map(|c| c as u8).collect::<Vec<u8>>().repeat(times),
         (_, Some(x)) => hex(x).repeat(times),
-        _ => panic!("a part without octets"),
+        _ => panic!("a part without bytes"),
     }
 }
 
@@ -125,7 +125,7 @@ fn a_claim_of_four_gigabytes_allocates_nothing() {
     ] {
         let (found, heap) = memory::peak(|| verdict_of(&bytes));
         assert_eq!(found, expected);
-        assert!(heap <= 64 * 1024 + 4 * bytes.len(), "{heap} octets of heap");
+        assert!(heap <= 64 * 1024 + 4 * bytes.len(), "{heap} bytes of heap");
     }
 }
 
@@ -145,7 +145,7 @@ fn long_names_of_interfaces_are_cut_and_never_copied_for_later_blocks() {
     assert!(frames.is_empty() && reader.truncated().is_none());
     assert_eq!(reader.interfaces().len(), 201);
     assert!(reader.interfaces().iter().filter_map(|i| i.name.as_ref()).all(|name| name.len() == 256));
-    assert!(heap <= 2 * file.len(), "{heap} octets of heap for a file of {}", file.len());
+    assert!(heap <= 2 * file.len(), "{heap} bytes of heap for a file of {}", file.len());
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn magic_numbers_and_byte_orders_of_pcap() {
             file.extend(order.pcap_record(4_000_000_000, 5, b"frame"));
             let (frames, reader) = read(&file).expect("a capture");
             let at = 4_000_000_000 * 1_000_000_000 + nanos;
-            assert_eq!(frames, [Kept { at, link: 113, bytes: b"frame".to_vec(), wire_len: 5 }]);
+            assert_eq!(frames, [OwnedFrame { at, link: 113, bytes: b"frame".to_vec(), wire_len: 5 }]);
             assert_eq!((reader.resolution_ns(), reader.oddities()), (resolution, Oddities::default()));
         }
     }
@@ -165,7 +165,7 @@ fn magic_numbers_and_byte_orders_of_pcap() {
 #[test]
 fn pcapng_sections_interfaces_clocks_and_drops() {
     let (frames, reader) = read(&small_pcapng()).expect("a capture");
-    let kept = |at, link, bytes: &[u8], wire_len| Kept { at, link, bytes: bytes.to_vec(), wire_len };
+    let kept = |at, link, bytes: &[u8], wire_len| OwnedFrame { at, link, bytes: bytes.to_vec(), wire_len };
     assert_eq!(
         frames,
         [
@@ -338,7 +338,7 @@ fn every_prefix_gives_a_prefix_of_the_frames_and_says_that_it_is_cut() {
     let mut block_ends = vec![0];
     let ng = small_pcapng();
     while let Some(&end) = block_ends.last().filter(|end| **end < ng.len()) {
-        let len = ng.get(end + 4..end + 8).expect("a length").try_into().expect("four octets");
+        let len = ng.get(end + 4..end + 8).expect("a length").try_into().expect("four bytes");
         let big = ng[end..].starts_with(&[0, 0]) || ng.get(end + 8..end + 12) == Some(&[0x1a, 0x2b, 0x3c, 0x4d]);
         block_ends.push(end + if big { u32::from_be_bytes(len) } else { u32::from_le_bytes(len) } as usize);
     }
@@ -383,17 +383,14 @@ fn a_truncation_says_where_and_why() {
     let last = 6 - 1;
     let at = whole.len() - 16 - (last * 37) % 220;
     let text = reader.truncated().expect("cut").to_string();
-    assert_eq!(text, format!("cut off at byte {at}: the file ends 184 octets into a frame of 185"));
+    assert_eq!(text, format!("cut off at byte {at}: the file ends 184 bytes into a frame of 185"));
     let mut broken = small_pcapng();
     let end = broken.len();
     broken[end - 1] ^= 1;
     let (frames, reader) = read(&broken).expect("a capture");
     assert_eq!(frames.len(), 3);
     let text = reader.truncated().expect("corrupt").to_string();
-    assert_eq!(
-        text,
-        format!("corrupt at byte {}: a block of 24 octets whose closing length is not the same", end - 24)
-    );
+    assert_eq!(text, format!("corrupt at byte {}: a block of 24 bytes whose closing length is not the same", end - 24));
 }
 
 #[test]
@@ -499,8 +496,8 @@ proptest! {
         };
         file.extend(&noise);
         let (frames, reader) = read(&file).expect("a capture");
-        let octets: usize = frames.iter().map(|f| f.bytes.len()).sum();
-        prop_assert!(octets <= noise.len());
+        let bytes: usize = frames.iter().map(|f| f.bytes.len()).sum();
+        prop_assert!(bytes <= noise.len());
         prop_assert!(frames.len() <= noise.len() / 12);
         prop_assert_eq!(reader.frames(), frames.len() as u64);
         prop_assert!(frames.iter().all(|f| f.wire_len as usize >= f.bytes.len()));

@@ -1,10 +1,10 @@
-//! The media room against packet vectors of the reference, and against itself: intervals merge to the stream.
+//! `media` against packet vectors of the reference, and against itself: intervals merge to the stream.
 //!
 //! Vectors are read from the shared reference folder at run time; without it these tests say so and pass.
 
-use auscult_core::media::{Endpoint, Fact, FlowKey, Hint, Packet, Place, Shard};
+use auscult_core::media::{Endpoint, FlowKey, Hint, MediaEvent, Packet, Shard, SlotHint};
 use auscult_core::model::burst::rate8;
-use auscult_core::model::{IntervalReport, Limits, PayloadKind, PayloadMap, Policy, StreamNumbers, StreamReport};
+use auscult_core::model::{IntervalReport, Limits, PayloadKind, PayloadMap, Policy, StreamReport, StreamStats};
 use auscult_core::units::{ClockRate, Nanos, PayloadType, Ssrc, Timestamp};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -68,15 +68,15 @@ fn payloads(clock: u32) -> Vec<PayloadMap> {
 }
 
 /// Ends the interval of every stream, or every stream.
-fn turn(shard: &mut Shard, boundary: Option<Timestamp>, facts: &mut Vec<Fact>) {
+fn turn(shard: &mut Shard, boundary: Option<Timestamp>, facts: &mut Vec<MediaEvent>) {
     let mut due = Vec::new();
-    shard.due(boundary, &mut |turn| due.push(turn), &mut |_| {});
+    shard.streams_to_close(boundary, &mut |turn| due.push(turn), &mut |_| {});
     for turn in &due {
-        shard.end_turn(turn, facts);
+        shard.close_interval(turn, facts);
     }
 }
 
-/// What the media room says of packets that offer and answer announced, in intervals of a length.
+/// What `media` measures of packets that offer and answer announced, in intervals of a length.
 fn measure(packets: &[Sent], clock: u32, interval: Nanos) -> (StreamReport, Vec<IntervalReport>) {
     let (src, dst): (SocketAddr, SocketAddr) = (([192, 0, 2, 1], 4000).into(), ([192, 0, 2, 2], 5000).into());
     let policy = Policy { interval, ..Policy::default() };
@@ -89,7 +89,7 @@ fn measure(packets: &[Sent], clock: u32, interval: Nanos) -> (StreamReport, Vec<
     for (n, p) in packets.iter().enumerate() {
         while Timestamp(p.at) >= boundary {
             turn(&mut shard, Some(boundary), &mut facts);
-            shard.turned(boundary);
+            shard.advance_interval(boundary);
             boundary = boundary + interval;
         }
         let packet = Packet {
@@ -108,22 +108,22 @@ fn measure(packets: &[Sent], clock: u32, interval: Nanos) -> (StreamReport, Vec<
             tunnel: "",
             is_outcome: true,
         };
-        shard.packet(Place::UNKNOWN, &packet, &mut facts);
+        shard.packet(SlotHint::UNKNOWN, &packet, &mut facts);
     }
     turn(&mut shard, None, &mut facts);
     let mut rows = Vec::new();
     let mut whole = None;
     for fact in facts {
         match fact {
-            Fact::Interval(row, ..) => rows.push(*row),
-            Fact::Ended(report) => whole = Some(*report),
+            MediaEvent::Interval(row, ..) => rows.push(*row),
+            MediaEvent::Ended(report) => whole = Some(*report),
             _ => {}
         }
     }
     (whole.expect("a stream"), rows)
 }
 
-fn numbers(packets: &[Sent], clock: u32) -> StreamNumbers {
+fn numbers(packets: &[Sent], clock: u32) -> StreamStats {
     measure(packets, clock, Nanos::from_secs(60)).0.numbers
 }
 
@@ -353,7 +353,7 @@ proptest! {
         let (whole, _) = measure(&packets, 8000, Nanos::from_secs(60));
         let (_, rows) = measure(&packets, 8000, Nanos::from_millis(length * 120));
         prop_assert!(rows.len() > 1 || keep.len() < 350);
-        let mut merged = StreamNumbers::default();
+        let mut merged = StreamStats::default();
         for row in &rows { merged.merge(&row.numbers); }
         let w = &whole.numbers;
         prop_assert_eq!(merged.burst, w.burst);

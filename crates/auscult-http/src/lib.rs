@@ -6,17 +6,17 @@
 
 #![forbid(unsafe_code)]
 
+mod connections;
 mod limits;
-mod places;
 mod stream;
 
 pub use limits::{CloseReason, ConnectionCounters, ConnectionSnapshot, HttpLimits};
 
 use axum::Router;
 use axum::body::Body;
+use connections::{Connection, Connections};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use places::{Place, Places};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -39,7 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub struct PeerAddress(pub SocketAddr);
 
 /// What counts as one client: an IPv4 address, or the /64 network of an IPv6 address. `None` for loopback, where a
-/// proxy or another program of this machine speaks for clients that cannot be told apart here.
+/// proxy or another program of this host speaks for clients that cannot be told apart here.
 pub fn client_of(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {
         address if address.is_loopback() => None,
@@ -67,7 +67,7 @@ impl HttpServer {
     /// Accepts until `closing` becomes true (or its sender is gone), then lets requests in progress finish and returns
     /// when the last connection is closed. The caller bounds how long that may take.
     pub async fn serve(&self, listener: TcpListener, app: Router, mut closing: watch::Receiver<bool>) {
-        let places = Arc::new(Places::new(self.limits, self.counters.clone()));
+        let places = Arc::new(Connections::new(self.limits, self.counters.clone()));
         // Each connection holds a clone; all are gone when `recv` answers `None`.
         let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
         loop {
@@ -115,7 +115,7 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
 async fn accepted_stream(
     stream: TcpStream,
     peer: SocketAddr,
-    place: &Place,
+    place: &Connection,
     app: Router,
     mut closing: watch::Receiver<bool>,
 ) {
@@ -131,7 +131,7 @@ async fn accepted_stream(
 }
 
 /// Serves the requests of one connection, over any stream of plain text.
-async fn connection<IO>(io: IO, peer: SocketAddr, place: Place, app: Router, mut closing: watch::Receiver<bool>)
+async fn connection<IO>(io: IO, peer: SocketAddr, place: Connection, app: Router, mut closing: watch::Receiver<bool>)
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
@@ -152,7 +152,7 @@ where
         hyper::server::conn::http1::Builder::new()
             .max_header_size(limits.head_bytes)
             .max_buf_size(limits.buffer_bytes)
-            // The deadlines of `Place` tell a slow head from an idle connection; this one does not.
+            // The deadlines of `Connection` tell a slow head from an idle connection; this one does not.
             .header_read_timeout(None)
             .serve_connection(io, service)
     );

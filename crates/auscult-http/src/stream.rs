@@ -1,6 +1,6 @@
 //! The stream and the bodies of a connection, each telling its place what happens on it.
 
-use super::places::{Place, Waiting};
+use super::connections::{Connection, Waiting};
 use axum::body::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use std::future::Future;
@@ -13,11 +13,11 @@ use tokio::time::{Instant, Sleep};
 /// A stream that notes when bytes come, and when its client takes none.
 pub(super) struct TimedStream<IO> {
     io: IO,
-    place: Place,
+    place: Connection,
 }
 
 impl<IO> TimedStream<IO> {
-    pub fn new(io: IO, place: Place) -> TimedStream<IO> {
+    pub fn new(io: IO, place: Connection) -> TimedStream<IO> {
         TimedStream { io, place }
     }
 
@@ -83,13 +83,13 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for TimedStream<IO> {
 /// A request's body that fails when it comes too slowly.
 pub(super) struct TimedBody {
     body: Incoming,
-    place: Place,
+    place: Connection,
     waiting: Waiting,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl TimedBody {
-    pub fn new(body: Incoming, place: Place) -> TimedBody {
+    pub fn new(body: Incoming, place: Connection) -> TimedBody {
         TimedBody { body, place, waiting: Waiting::default(), timer: None }
     }
 }
@@ -139,11 +139,11 @@ impl Body for TimedBody {
 /// An answer's body. Its end, however it comes, is the end of the request.
 pub(super) struct TrackedBody {
     body: axum::body::Body,
-    place: Place,
+    place: Connection,
 }
 
 impl TrackedBody {
-    pub fn new(body: axum::body::Body, place: Place) -> TrackedBody {
+    pub fn new(body: axum::body::Body, place: Connection) -> TrackedBody {
         TrackedBody { body, place }
     }
 }

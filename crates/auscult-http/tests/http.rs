@@ -34,7 +34,7 @@ const PATIENT: HttpLimits = HttpLimits {
     least_rate: 1024,
 };
 
-/// Above any pause of a client here, also on a busy machine.
+/// Above any pause of a client here, also on a busy host.
 const SHORT: Duration = Duration::from_secs(2);
 
 struct Server {

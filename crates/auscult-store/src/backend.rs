@@ -1,7 +1,7 @@
 //! The two back ends behind one door: the engine in this process, or a server by URL.
 
 use super::StoreError;
-use super::chdb::{Engine, EngineLimits, find_library};
+use super::chdb::{ChdbEngine, EngineLimits, find_library};
 use super::endpoint::{Access, in_process_client};
 use super::schema::{self, Dialect};
 use clickhouse::Client;
@@ -45,7 +45,7 @@ impl Backend {
     pub fn open(&self) -> Result<Store, StoreError> {
         match self {
             Backend::Embedded { data_dir, library, database, limits } => {
-                let engine = Engine::open(&find_library(library.as_deref())?, data_dir, limits)?;
+                let engine = ChdbEngine::open(&find_library(library.as_deref())?, data_dir, limits)?;
                 let writer = in_process_client(&engine, Access::writer(None)).with_database(database);
                 let reader = in_process_client(&engine, Access::api()).with_database(database);
                 let (database, dialect) = (database.clone(), Dialect::Embedded);
@@ -81,7 +81,7 @@ pub struct Store {
     reader: Client,
     database: String,
     dialect: Dialect,
-    engine: Option<Engine>,
+    engine: Option<ChdbEngine>,
     /// Rows of earlier versions whose texts were removed by this process.
     cleared: Arc<AtomicU64>,
 }
@@ -106,7 +106,7 @@ impl Store {
     }
 
     /// The engine in this process, for serving it to others.
-    pub fn engine(&self) -> Option<&Engine> {
+    pub fn engine(&self) -> Option<&ChdbEngine> {
         self.engine.as_ref()
     }
 

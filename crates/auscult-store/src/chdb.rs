@@ -1,6 +1,6 @@
 //! The embedded ClickHouse engine: `libchdb.so` loaded at run time, behind safe connections, results and insert streams.
 //!
-//! The only `unsafe` of this room. Invariants every block below leans on: the library is leaked, so its function
+//! The only `unsafe` of this crate. Invariants every block below leans on: the library is leaked, so its function
 //! pointers live as long as the process; a handle is used by one thread at a time (types are `Send`, not `Sync`);
 //! whatever borrows a connection cannot outlive it; opening and closing connections is serialised by `CONNECT`.
 
@@ -59,7 +59,7 @@ impl Default for EngineLimits {
 
 /// The engine opened on one directory. Clones share it; it closes when the last clone and connection are gone.
 #[derive(Clone)]
-pub struct Engine {
+pub struct ChdbEngine {
     inner: Arc<Inner>,
 }
 
@@ -79,9 +79,9 @@ impl Drop for Inner {
     }
 }
 
-impl Engine {
+impl ChdbEngine {
     /// Opens (or creates) `dir`. One directory per process, one process per directory.
-    pub fn open(library: &Path, dir: &Path, limits: &EngineLimits) -> Result<Engine, StoreError> {
+    pub fn open(library: &Path, dir: &Path, limits: &EngineLimits) -> Result<ChdbEngine, StoreError> {
         let io = |what: &'static str| move |source| StoreError::Io { what, path: dir.to_path_buf(), source };
         private::create_dir(dir).map_err(io("create the data directory"))?;
         let dir = &dir.canonicalize().map_err(io("find the data directory"))?;
@@ -104,7 +104,7 @@ impl Engine {
         let version = keeper.query("SELECT version()", "TSV")?;
         let version = String::from_utf8_lossy(version.bytes()).trim().to_owned();
         let keeper = Mutex::new(Some(keeper));
-        Ok(Engine { inner: Arc::new(Inner { library, dir: dir.clone(), settings, version, keeper, _lock: lock }) })
+        Ok(ChdbEngine { inner: Arc::new(Inner { library, dir: dir.clone(), settings, version, keeper, _lock: lock }) })
     }
 
     /// Version of the engine, such as `26.7.2.1`.
@@ -443,7 +443,7 @@ fn lock_directory(dir: &Path) -> Result<File, StoreError> {
 }
 
 /// Ends the process without exit handlers, which do not survive an engine that was open. Flush and drain before.
-pub fn leave(code: i32) -> ! {
+pub fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` takes a number and does not return.
     unsafe { libc::_exit(code) }
 }

@@ -114,7 +114,7 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use auscult_core::alert::{CaptureFact, Evaluator, Fact, Origin, RuleSet};
+    use auscult_core::alert::{CaptureSums, Evaluator, Origin, RuleSet, SumsInput};
     use auscult_core::model::{CallFigures, CallGroup, GroupPart, GroupTrunk, MediaFigures, MediaGroup};
     use auscult_core::units::Timestamp;
 
@@ -136,8 +136,8 @@ mod tests {
         let media = MediaGroup { start, length, trunk: trunk.clone(), codec, mos_scale, part, figures };
         let figures = CallFigures { attempts: 5, ended: 5, classes: [("good", 5)].into(), ..Default::default() };
         let calls = CallGroup { start, length, trunk, part, figures };
-        let capture = CaptureFact { start, length, frames: 9, missed: 0, shed: 0 };
-        for fact in [Fact::Media(&media), Fact::Calls(&calls), Fact::Capture(capture)] {
+        let capture = CaptureSums { start, length, frames: 9, missed: 0, shed: 0 };
+        for fact in [SumsInput::Media(&media), SumsInput::Calls(&calls), SumsInput::Capture(capture)] {
             evaluator.fact(&fact, origin, start + length);
         }
         let mut evaluations = Vec::new();

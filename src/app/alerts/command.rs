@@ -6,7 +6,7 @@ use crate::app::config::Config;
 use anyhow::{Context, bail};
 use auscult_capture::Timeline;
 use auscult_core::alert::{
-    CaptureFact, Evaluation, Evaluator, Fact, GroupKey, MEASURES, Origin, Rule, RuleSet, State, clock, group_text,
+    CaptureSums, Evaluation, Evaluator, GroupKey, MEASURES, Origin, Rule, RuleSet, State, SumsInput, clock, group_text,
     history,
     rule::{BaselineLimit, Hold, Side, Test, parse_span, write_span},
 };
@@ -256,7 +256,7 @@ type Known = Vec<(Timestamp, Arc<str>, Arc<str>, OwnedGroup)>;
 
 enum OwnedGroup {
     Group(Group),
-    Capture(CaptureFact),
+    Capture(CaptureSums),
 }
 
 fn backtest(args: &BacktestArgs, out: &mut impl Write) -> anyhow::Result<()> {
@@ -359,7 +359,7 @@ fn over_captures(
             let found = &mut self.found;
             self.groups.event(&event, trunk, &mut |group| found.push(OwnedGroup::Group(group)));
             if let Event::Capture(capture) = &event {
-                self.found.push(OwnedGroup::Capture(CaptureFact::from(&**capture)));
+                self.found.push(OwnedGroup::Capture(CaptureSums::from(&**capture)));
             }
         }
     }
@@ -428,9 +428,9 @@ fn over_captures(
 
 fn add_fact(evaluator: &mut Evaluator, fact: &OwnedGroup, origin: Origin<'_>, now: Timestamp) {
     match fact {
-        OwnedGroup::Group(Group::Media(group)) => evaluator.fact(&Fact::Media(group), origin, now),
-        OwnedGroup::Group(Group::Calls(group)) => evaluator.fact(&Fact::Calls(group), origin, now),
-        OwnedGroup::Capture(capture) => evaluator.fact(&Fact::Capture(*capture), origin, now),
+        OwnedGroup::Group(Group::Media(group)) => evaluator.fact(&SumsInput::Media(group), origin, now),
+        OwnedGroup::Group(Group::Calls(group)) => evaluator.fact(&SumsInput::Calls(group), origin, now),
+        OwnedGroup::Capture(capture) => evaluator.fact(&SumsInput::Capture(*capture), origin, now),
     }
 }
 

@@ -91,7 +91,7 @@ impl MemoryFile {
                 Ok(()) => format!("it is kept as {}", aside.display()),
                 Err(e) => format!("it cannot be kept ({e})"),
             };
-            crate::app::say(format_args!(
+            crate::app::print_status(format_args!(
                 "alerts: {} is damaged ({e}): {kept}, and alerts that fire are told once more",
                 path.display()
             ));

@@ -1,6 +1,6 @@
 //! Rows of a store as facts.
 
-use auscult_core::alert::{CaptureFact, Evaluator, Fact, Origin, SqlRow};
+use auscult_core::alert::{CaptureSums, Evaluator, Origin, SqlRow, SumsInput};
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::query::{CaptureSeen, GroupRows, RuleRow};
 
@@ -16,18 +16,18 @@ pub const HOUR: Nanos = Nanos::from_secs(3600);
 pub fn add(evaluator: &mut Evaluator, rows: &GroupRows, now: Timestamp) {
     for row in &rows.capture {
         let origin = Origin { probe: &row.probe, site: &row.site };
-        evaluator.fact(&Fact::Capture(capture_fact(row)), origin, now);
+        evaluator.fact(&SumsInput::Capture(capture_fact(row)), origin, now);
     }
     for (row, _) in &rows.media {
-        evaluator.fact(&Fact::Media(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
+        evaluator.fact(&SumsInput::Media(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
     }
     for (row, _) in &rows.calls {
-        evaluator.fact(&Fact::Calls(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
+        evaluator.fact(&SumsInput::Calls(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
     }
 }
 
-pub fn capture_fact(row: &CaptureSeen) -> CaptureFact {
-    CaptureFact {
+pub fn capture_fact(row: &CaptureSeen) -> CaptureSums {
+    CaptureSums {
         start: Timestamp::from_secs(row.start_s),
         length: Nanos::from_millis(i64::from(row.length_ms)),
         frames: row.frames,

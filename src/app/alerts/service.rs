@@ -8,7 +8,7 @@ use super::replayed;
 use super::silences::{self, Forwarded, Silence};
 use auscult_api::{AlertJson, AlertView, MetricFamily, NewSilence, Sample, SilenceError, SilenceJson};
 use auscult_core::alert::{
-    CaptureFact, Evaluation, Evaluator, Fact, Origin, Rule, State, group_text, history, labels_of,
+    CaptureSums, Evaluation, Evaluator, Origin, Rule, State, SumsInput, group_text, history, labels_of,
 };
 use auscult_core::model::{CallGroup, Labels, MediaGroup};
 use auscult_core::units::{Nanos, Timestamp};
@@ -26,7 +26,7 @@ use std::time::Duration;
 pub enum OwnedFact {
     Media(Box<MediaGroup>),
     Calls(Box<CallGroup>),
-    Capture(CaptureFact),
+    Capture(CaptureSums),
 }
 
 /// Facts that wait at most, each of some kilobytes: those of minutes of a busy probe.
@@ -437,7 +437,7 @@ impl Evaluating {
             let now = crate::app::wall_clock();
             next = not_after(next, self.evaluator.next_after(now));
             let Some(due) = next.filter(|due| *due <= now) else { continue };
-            // A machine that slept has not evaluated what was due, and does not make up for it.
+            // A host that slept has not evaluated what was due, and does not make up for it.
             let latest = self.evaluator.next_after(now - Nanos::from_secs(60)).filter(|at| *at <= now).unwrap_or(due);
             if latest > due {
                 self.shared.counters.late.fetch_add(1, Relaxed);
@@ -451,9 +451,9 @@ impl Evaluating {
         let now = crate::app::wall_clock();
         let origin = Origin { probe: &self.probe, site: &self.site };
         match fact {
-            OwnedFact::Media(group) => self.evaluator.fact(&Fact::Media(group), origin, now),
-            OwnedFact::Calls(group) => self.evaluator.fact(&Fact::Calls(group), origin, now),
-            OwnedFact::Capture(capture) => self.evaluator.fact(&Fact::Capture(*capture), origin, now),
+            OwnedFact::Media(group) => self.evaluator.fact(&SumsInput::Media(group), origin, now),
+            OwnedFact::Calls(group) => self.evaluator.fact(&SumsInput::Calls(group), origin, now),
+            OwnedFact::Capture(capture) => self.evaluator.fact(&SumsInput::Capture(*capture), origin, now),
         }
     }
 
@@ -461,7 +461,7 @@ impl Evaluating {
     /// windows fill as time goes on, and say `few` until then.
     fn read_past(&mut self) {
         if let Err(e) = self.try_read_past() {
-            crate::app::say(format_args!(
+            crate::app::print_status(format_args!(
                 "alerts: the past is not known, because the store does not answer ({e}); windows fill as time goes on"
             ));
         }
@@ -479,7 +479,7 @@ impl Evaluating {
             })?;
             for row in &hours {
                 let origin = Origin { probe: &row.probe, site: &row.site };
-                self.evaluator.fact(&Fact::Calls(&row.group()), origin, now);
+                self.evaluator.fact(&SumsInput::Calls(&row.group()), origin, now);
             }
         }
         while from < now {
@@ -667,7 +667,7 @@ fn save(shared: &Shared, state: &Remembered) {
     if let Err(e) = shared.file.save(state) {
         // It goes on in memory: an alert that is told twice after a crash is better than one that is not told.
         if shared.counters.memory_failures.fetch_add(1, Relaxed) == 0 {
-            crate::app::say(format_args!("alerts: {e:#}; alerts go on, and a restart may tell some again"));
+            crate::app::print_status(format_args!("alerts: {e:#}; alerts go on, and a restart may tell some again"));
         }
     }
 }
@@ -818,8 +818,8 @@ fn count(shared: &Shared, kind: &'static str, url: &str, outcome: &Outcome, said
     let before = said.insert(url.to_owned(), problem.clone()).unwrap_or_default();
     if before != problem {
         match problem.as_str() {
-            "" => crate::app::say(format_args!("alerts: {kind} {} takes alerts again", without_secrets(url))),
-            problem => crate::app::say(format_args!("alerts: {kind} {} {problem}", without_secrets(url))),
+            "" => crate::app::print_status(format_args!("alerts: {kind} {} takes alerts again", without_secrets(url))),
+            problem => crate::app::print_status(format_args!("alerts: {kind} {} {problem}", without_secrets(url))),
         }
     }
 }

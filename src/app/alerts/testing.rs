@@ -3,7 +3,7 @@
 use super::command::span_of;
 use super::read_rules;
 use anyhow::{Context, bail};
-use auscult_core::alert::{CaptureFact, Evaluation, Evaluator, Fact, Label, Origin, RuleSet, State};
+use auscult_core::alert::{CaptureSums, Evaluation, Evaluator, Label, Origin, RuleSet, State, SumsInput};
 use auscult_core::model::{
     CallClass, CallFigures, CallGroup, DISCARD_BUFFERS_MS, DiagnosisCode, GroupPart, GroupTrunk, MediaFigures,
     MediaGroup, TrunkDirection,
@@ -243,8 +243,8 @@ fn add(
     let part = GroupPart::default();
     let frames = traffic.frames.unwrap_or(100_000);
     if frames + traffic.missed > 0 {
-        let capture = CaptureFact { start, length, frames, missed: traffic.missed, shed: traffic.shed };
-        evaluator.fact(&Fact::Capture(capture), origin, now);
+        let capture = CaptureSums { start, length, frames, missed: traffic.missed, shed: traffic.shed };
+        evaluator.fact(&SumsInput::Capture(capture), origin, now);
     }
     if let Some(lag) = traffic.store_lag_s {
         evaluator.store_lag(origin, Nanos::from_secs(lag));
@@ -254,11 +254,11 @@ fn add(
         let codec = traffic.codec.as_str().into();
         let mos_scale = if traffic.mos.is_some() { "nb" } else { "" };
         let group = MediaGroup { start, length, trunk: trunk.clone(), codec, mos_scale, part, figures };
-        evaluator.fact(&Fact::Media(&group), origin, now);
+        evaluator.fact(&SumsInput::Media(&group), origin, now);
     }
     if !traffic.codes.is_empty() || traffic.ended > 0 {
         let group = CallGroup { start, length, trunk, part, figures: calls(traffic)? };
-        evaluator.fact(&Fact::Calls(&group), origin, now);
+        evaluator.fact(&SumsInput::Calls(&group), origin, now);
     }
     Ok(())
 }

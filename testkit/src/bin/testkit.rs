@@ -105,9 +105,9 @@ fn run(args: &[String]) -> Result<(), String> {
             Ok(())
         }
         ("null", [file]) => {
-            let (frames, octets) =
+            let (frames, bytes) =
                 File::open(file).and_then(|mut f| pcap::walk(&mut f)).map_err(|e| format!("{file}: {e}"))?;
-            println!("{file}: {frames} frames, {octets} octets");
+            println!("{file}: {frames} frames, {bytes} bytes");
             Ok(())
         }
         ("world", [out, truth]) => {

@@ -6,21 +6,21 @@ use std::io::{Cursor, Write};
 
 /// A frame that outlives its reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct OwnedFrame {
     pub at: i64,
     pub link: u32,
     pub bytes: Vec<u8>,
     pub wire_len: u32,
 }
 
-impl From<Frame<'_>> for Kept {
-    fn from(f: Frame<'_>) -> Kept {
-        Kept { at: f.at.0, link: f.link.0, bytes: f.bytes.to_vec(), wire_len: f.wire_len }
+impl From<Frame<'_>> for OwnedFrame {
+    fn from(f: Frame<'_>) -> OwnedFrame {
+        OwnedFrame { at: f.at.0, link: f.link.0, bytes: f.bytes.to_vec(), wire_len: f.wire_len }
     }
 }
 
 /// Everything a reader delivers, and the reader.
-pub fn drain(mut reader: FileReader) -> (Vec<Kept>, FileReader) {
+pub fn drain(mut reader: FileReader) -> (Vec<OwnedFrame>, FileReader) {
     let mut frames = Vec::new();
     while let Some(frame) = reader.next_frame().expect("readable") {
         frames.push(frame.into());
@@ -28,7 +28,7 @@ pub fn drain(mut reader: FileReader) -> (Vec<Kept>, FileReader) {
     (frames, reader)
 }
 
-pub fn read(bytes: &[u8]) -> Result<(Vec<Kept>, FileReader), CaptureError> {
+pub fn read(bytes: &[u8]) -> Result<(Vec<OwnedFrame>, FileReader), CaptureError> {
     FileReader::from_reader(Cursor::new(bytes.to_vec()), "made by hand").map(drain)
 }
 
@@ -162,7 +162,7 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// The frames `pcap-parser` finds, its time stamps as nanoseconds.
-pub fn oracle(bytes: &[u8]) -> Vec<Kept> {
+pub fn oracle(bytes: &[u8]) -> Vec<OwnedFrame> {
     let mut reader = pcap_parser::create_reader(1 << 20, Cursor::new(bytes)).expect("a capture");
     let (mut frames, mut interfaces, mut per_unit, mut link) = (Vec::new(), Vec::new(), 1000, 0);
     loop {
@@ -173,7 +173,7 @@ pub fn oracle(bytes: &[u8]) -> Vec<Kept> {
                         link = h.network.0 as u32;
                         per_unit = if h.is_nanosecond_precision() { 1 } else { 1000 };
                     }
-                    PcapBlockOwned::Legacy(b) => frames.push(Kept {
+                    PcapBlockOwned::Legacy(b) => frames.push(OwnedFrame {
                         at: i64::from(b.ts_sec) * 1_000_000_000 + i64::from(b.ts_usec) * per_unit,
                         link,
                         bytes: b.data.to_vec(),
@@ -189,7 +189,7 @@ pub fn oracle(bytes: &[u8]) -> Vec<Kept> {
                         let units = i128::from(b.ts_high) << 32 | i128::from(b.ts_low);
                         let at = offset * 1_000_000_000 + units * 1_000_000_000 / per_second;
                         let bytes = b.data[..b.caplen as usize].to_vec();
-                        frames.push(Kept { at: at as i64, link, bytes, wire_len: b.origlen });
+                        frames.push(OwnedFrame { at: at as i64, link, bytes, wire_len: b.origlen });
                     }
                     PcapBlockOwned::NG(_) => {}
                 }

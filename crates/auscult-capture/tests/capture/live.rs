@@ -45,7 +45,7 @@ fn two_hundred_datagrams_over_loopback_are_all_seen() {
     while idle < 3 {
         let frames = worker.next_batch(64, &mut |frame| {
             if let Some((_, payload)) = datagram(frame.bytes, to.port()) {
-                numbers.push(u32::from_be_bytes(payload.try_into().expect("four octets")));
+                numbers.push(u32::from_be_bytes(payload.try_into().expect("four bytes")));
                 times.push(frame.at);
                 assert_eq!((frame.wire_len as usize, frame.link), (frame.bytes.len(), auscult_core::wire::LinkType(1)));
             }
@@ -85,7 +85,7 @@ fn a_flow_has_one_worker_for_life() {
             if let Some((from, payload)) = datagram(bytes, to.port()) {
                 let (on, numbers) = flows.entry(from).or_default();
                 on.insert(number);
-                numbers.insert(u32::from_be_bytes(payload.try_into().expect("four octets")));
+                numbers.insert(u32::from_be_bytes(payload.try_into().expect("four bytes")));
             }
         });
         assert_eq!(worker.counters().expect("counters").nic.is_some(), number == 0);
@@ -144,7 +144,7 @@ fn tagged(tags: &[u16], payload: &[u8]) -> Vec<u8> {
 }
 
 /// Empties a ring of all that came before now, and what the kernel is late with.
-#[expect(clippy::disallowed_methods, reason = "frames carry the machine's time")]
+#[expect(clippy::disallowed_methods, reason = "frames carry the host's time")]
 fn drain(worker: &mut LiveWorker, mut each: impl FnMut(&[u8])) -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
     let late = Timestamp(since_1970.as_nanos() as i64) + Nanos::from_millis(200);

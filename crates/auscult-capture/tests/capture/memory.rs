@@ -32,21 +32,21 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-fn count(octets: isize) {
-    let now = NOW.get() + octets;
+fn count(bytes: isize) {
+    let now = NOW.get() + bytes;
     NOW.set(now);
     PEAK.set(PEAK.get().max(now));
-    TAKEN.set(TAKEN.get() + octets.max(0) as usize);
+    TAKEN.set(TAKEN.get() + bytes.max(0) as usize);
 }
 
-/// Octets this thread took from the heap while doing something, those it gave back among them: what was copied.
+/// Bytes this thread took from the heap while doing something, those it gave back among them: what was copied.
 pub fn taken<T>(what: impl FnOnce() -> T) -> (T, usize) {
     let before = TAKEN.get();
     let value = what();
     (value, TAKEN.get() - before)
 }
 
-/// The most octets of heap this thread held at once while doing something, beyond those it held before.
+/// The most bytes of heap this thread held at once while doing something, beyond those it held before.
 pub fn peak<T>(what: impl FnOnce() -> T) -> (T, usize) {
     let before = NOW.get();
     PEAK.set(before);

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// Frames with their times, each one octet that is its number, as pcap files.
+/// Frames with their times, each one byte that is its number, as pcap files.
 fn files(of: &[Vec<(i64, u8)>]) -> (TempDir, Vec<PathBuf>) {
     let folder = tempfile::tempdir().expect("temporary folder");
     let paths = of.iter().enumerate().map(|(n, frames)| {

@@ -4,7 +4,7 @@
 use super::baseline;
 use super::measure::{Figure, Kind, SampleUnit, Source};
 use super::rule::{Hold, NoData, Rule, Side, Test, What};
-use super::sums::{CaptureFact, Coverage, Fact, GroupKey, Label, Measured, OVERFLOW, Origin, Probes, Series};
+use super::sums::{CaptureSums, Coverage, GroupKey, Label, Measured, OVERFLOW, Origin, Probes, Series, SumsInput};
 use crate::units::{Nanos, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -248,8 +248,8 @@ impl Evaluator {
     }
 
     /// Adds a row. `now` is when it came.
-    pub fn fact(&mut self, fact: &Fact<'_>, origin: Origin<'_>, now: Timestamp) {
-        if let Fact::Capture(capture) = fact {
+    pub fn fact(&mut self, fact: &SumsInput<'_>, origin: Origin<'_>, now: Timestamp) {
+        if let SumsInput::Capture(capture) = fact {
             self.probes.add(origin, capture);
         }
         for series in &mut self.series {
@@ -781,9 +781,9 @@ pub fn is_overflow(group: &GroupKey) -> bool {
 }
 
 /// Frames of an interval as a fact.
-impl From<&crate::model::CaptureInterval> for CaptureFact {
-    fn from(interval: &crate::model::CaptureInterval) -> CaptureFact {
-        CaptureFact {
+impl From<&crate::model::CaptureInterval> for CaptureSums {
+    fn from(interval: &crate::model::CaptureInterval) -> CaptureSums {
+        CaptureSums {
             start: interval.start,
             length: interval.length,
             frames: interval.frames,

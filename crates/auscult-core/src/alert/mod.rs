@@ -17,5 +17,5 @@ pub use baseline::history;
 pub use evaluator::{Evaluation, Evaluator, HELD, Memory, SqlRow, State, is_overflow};
 pub use measure::{MEASURES, Measure};
 pub use rule::{DEFAULT_RULES, DEFAULT_RULES_FILE, Rule, RuleError, RuleSet};
-pub use sums::{CaptureFact, Fact, GroupKey, Label, Origin};
+pub use sums::{CaptureSums, GroupKey, Label, Origin, SumsInput};
 pub use text::{Told, clock, fingerprint, group_text, labels_of};

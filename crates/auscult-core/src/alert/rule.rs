@@ -44,12 +44,12 @@ pub struct Rule {
     pub runbook: String,
     /// Of the rule's text: a change begins with a window that is judged anew.
     pub hash: String,
-    pub place: Place,
+    pub place: RuleSource,
 }
 
 /// Where a rule stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct RuleSource {
     pub file: String,
     pub line: usize,
     /// Its lines.
@@ -284,7 +284,7 @@ impl RuleSet {
     /// Reads rules; `interval` is that of the rows. Of two rules with one name the second is refused.
     pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>, interval: Nanos) -> RuleSet {
         let mut set = RuleSet::default();
-        let mut seen: BTreeMap<String, Place> = BTreeMap::new();
+        let mut seen: BTreeMap<String, RuleSource> = BTreeMap::new();
         for (file, text) in files {
             set.file(file, text, interval, &mut seen);
         }
@@ -318,7 +318,7 @@ impl RuleSet {
         }
     }
 
-    fn file(&mut self, file: &str, text: &str, interval: Nanos, seen: &mut BTreeMap<String, Place>) {
+    fn file(&mut self, file: &str, text: &str, interval: Nanos, seen: &mut BTreeMap<String, RuleSource>) {
         let error = |line: usize, what: String| RuleError { file: file.to_owned(), line, what };
         let raw: RawFile = match toml::from_str(text) {
             Ok(raw) => raw,
@@ -362,7 +362,7 @@ impl RuleSet {
             let is_of_the_next = |line: &&&str| line.trim().is_empty() || line.trim_start().starts_with('#');
             let after = own.iter().rev().take_while(is_of_the_next).count();
             let text = own[..own.len() - after].join("\n");
-            let place = Place { file: file.to_owned(), line: first, text };
+            let place = RuleSource { file: file.to_owned(), line: first, text };
             if file == DEFAULT_RULES_FILE && seen.contains_key(&raw.name) {
                 // The operator's own rule replaces it.
                 continue;
@@ -471,7 +471,7 @@ fn is_label_name(name: &str) -> bool {
         && name.len() <= 64
 }
 
-fn check(raw: RawRule, interval: Nanos, hash: String, place: Place) -> Result<Vec<Rule>, Refusal> {
+fn check(raw: RawRule, interval: Nanos, hash: String, place: RuleSource) -> Result<Vec<Rule>, Refusal> {
     if !is_label_name(&raw.name) {
         return refuse("name", format!("name = {:?} must be letters, digits and _, at most 64", raw.name));
     }

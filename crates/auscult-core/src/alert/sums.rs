@@ -65,15 +65,15 @@ pub struct Origin<'a> {
 
 /// Something the evaluator folds.
 #[derive(Clone, Copy, Debug)]
-pub enum Fact<'a> {
+pub enum SumsInput<'a> {
     Media(&'a MediaGroup),
     Calls(&'a CallGroup),
-    Capture(CaptureFact),
+    Capture(CaptureSums),
 }
 
 /// Frames of one probe and interface during one interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CaptureFact {
+pub struct CaptureSums {
     pub start: Timestamp,
     pub length: Nanos,
     pub frames: u64,
@@ -83,44 +83,44 @@ pub struct CaptureFact {
     pub shed: u64,
 }
 
-impl Fact<'_> {
+impl SumsInput<'_> {
     pub fn start(&self) -> Timestamp {
         match self {
-            Fact::Media(group) => group.start,
-            Fact::Calls(group) => group.start,
-            Fact::Capture(capture) => capture.start,
+            SumsInput::Media(group) => group.start,
+            SumsInput::Calls(group) => group.start,
+            SumsInput::Capture(capture) => capture.start,
         }
     }
 
     pub fn length(&self) -> Nanos {
         match self {
-            Fact::Media(group) => group.length,
-            Fact::Calls(group) => group.length,
-            Fact::Capture(capture) => capture.length,
+            SumsInput::Media(group) => group.length,
+            SumsInput::Calls(group) => group.length,
+            SumsInput::Capture(capture) => capture.length,
         }
     }
 
     fn source(&self) -> Source {
         match self {
-            Fact::Media(_) => Source::Media,
-            Fact::Calls(_) => Source::Calls,
-            Fact::Capture(_) => Source::Capture,
+            SumsInput::Media(_) => Source::Media,
+            SumsInput::Calls(_) => Source::Calls,
+            SumsInput::Capture(_) => Source::Capture,
         }
     }
 
     fn label<'b>(&'b self, label: Label, origin: Origin<'b>) -> &'b str {
         let trunk = match self {
-            Fact::Media(group) => Some(&group.trunk),
-            Fact::Calls(group) => Some(&group.trunk),
-            Fact::Capture(_) => None,
+            SumsInput::Media(group) => Some(&group.trunk),
+            SumsInput::Calls(group) => Some(&group.trunk),
+            SumsInput::Capture(_) => None,
         };
         match (label, self) {
             (Label::Probe, _) => origin.probe,
             (Label::Site, _) => origin.site,
             (Label::Trunk, _) => trunk.map_or("", |trunk| &trunk.name),
             (Label::TrunkDirection, _) => trunk.and_then(|t| t.direction).map_or("", |direction| direction.name()),
-            (Label::Codec, Fact::Media(group)) => &group.codec,
-            (Label::MosScale, Fact::Media(group)) => group.mos_scale,
+            (Label::Codec, SumsInput::Media(group)) => &group.codec,
+            (Label::MosScale, SumsInput::Media(group)) => group.mos_scale,
             _ => "",
         }
     }
@@ -136,7 +136,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn takes(&self, fact: &Fact<'_>, origin: Origin<'_>) -> bool {
+    fn takes(&self, fact: &SumsInput<'_>, origin: Origin<'_>) -> bool {
         let has = |(label, values): &(Label, Vec<String>)| {
             let value = fact.label(*label, origin);
             values.iter().any(|v| v == value)
@@ -402,7 +402,7 @@ impl Series {
     }
 
     /// Adds a row. Rows that are older than what is kept are left out.
-    pub fn add(&mut self, fact: &Fact<'_>, origin: Origin<'_>, now: Timestamp) {
+    pub fn add(&mut self, fact: &SumsInput<'_>, origin: Origin<'_>, now: Timestamp) {
         if fact.source() != self.source || !self.filter.takes(fact, origin) {
             return;
         }
@@ -411,7 +411,7 @@ impl Series {
             labels.contains(&Label::Codec) || filter.labels().any(|label| label == Label::Codec)
         };
         match fact {
-            Fact::Media(group) => {
+            SumsInput::Media(group) => {
                 let f = &group.figures;
                 self.figure.add_media(f, group.length.as_secs_f64(), &mut sums);
                 if !sums.has_any() {
@@ -430,14 +430,14 @@ impl Series {
                 };
                 self.add_presence(present, fact.start(), now, &mut sums);
             }
-            Fact::Calls(group) => {
+            SumsInput::Calls(group) => {
                 self.figure.add_calls(&group.figures, &mut sums);
                 // A row without attempts still says that the trunk is there.
                 if !sums.has_any() && group.figures.up_ms <= 0 {
                     return;
                 }
             }
-            Fact::Capture(capture) => match self.figure {
+            SumsInput::Capture(capture) => match self.figure {
                 Figure::CaptureLoss => sums.share(capture.missed, capture.frames + capture.missed),
                 Figure::Shed => sums.share(capture.shed, 1),
                 _ => return,
@@ -587,7 +587,7 @@ pub struct Coverage {
 const MINUTE: Nanos = Nanos::from_secs(60);
 
 impl Probes {
-    pub fn add(&mut self, origin: Origin<'_>, capture: &CaptureFact) {
+    pub fn add(&mut self, origin: Origin<'_>, capture: &CaptureSums) {
         if !self.probes.contains_key(origin.probe) {
             self.probes.insert(origin.probe.into(), Probe { site: origin.site.into(), ..Probe::default() });
         }

@@ -6,7 +6,7 @@
 //! direction. So the delays of streams that were active before a silence of everything are kept back for a moment
 //! and judged together. Set back, the times of frames go back, and all delays shrink by as much: judged in the same way.
 
-use crate::media::Witness;
+use crate::media::ClockStepSample;
 use crate::units::{Nanos, Timestamp};
 
 /// A silence of all frames that is looked at, whatever passes. NTP sets a clock that is off by more than 128 ms.
@@ -74,7 +74,7 @@ pub fn is_odd(after: Nanos, gap: Nanos) -> bool {
 }
 
 /// Whether most of the streams that went on miss packets since: how long the capture was interrupted.
-pub fn blackout(suspicion: &Suspicion, witnesses: &[Witness]) -> Option<Nanos> {
+pub fn blackout(suspicion: &Suspicion, witnesses: &[ClockStepSample]) -> Option<Nanos> {
     let mut missing: Vec<u128> = witnesses.iter().filter(|w| !w.next).map(|w| w.sender).collect();
     let most = missing.len() >= STREAMS && 10 * missing.len() >= 9 * witnesses.len();
     missing.sort_unstable();
@@ -91,8 +91,8 @@ pub fn may_be_back(after: Nanos) -> bool {
 const STEADY: Nanos = Nanos::from_millis(5);
 
 /// By how much the clock was set, if it was: negative when back.
-pub fn step(suspicion: &Suspicion, witnesses: &[Witness]) -> Option<Nanos> {
-    let mut heard: Vec<Witness> = witnesses.iter().filter(|w| w.packets >= PACKETS).copied().collect();
+pub fn step(suspicion: &Suspicion, witnesses: &[ClockStepSample]) -> Option<Nanos> {
+    let mut heard: Vec<ClockStepSample> = witnesses.iter().filter(|w| w.packets >= PACKETS).copied().collect();
     heard.sort_unstable_by_key(|w| w.second - w.first);
     let sinking = heard.get(heard.len() / 2).map(|w| w.second - w.first)?;
     heard.sort_unstable_by_key(|w| w.second);
@@ -115,8 +115,8 @@ pub fn step(suspicion: &Suspicion, witnesses: &[Witness]) -> Option<Nanos> {
 mod tests {
     use super::*;
 
-    fn witnesses(shifts: &[i64]) -> Vec<Witness> {
-        let witness = |(i, ms): (usize, &i64)| Witness {
+    fn witnesses(shifts: &[i64]) -> Vec<ClockStepSample> {
+        let witness = |(i, ms): (usize, &i64)| ClockStepSample {
             sender: i as u128,
             first: Nanos::from_millis(*ms + 1),
             second: Nanos::from_millis(*ms),
@@ -126,7 +126,7 @@ mod tests {
         shifts.iter().enumerate().map(witness).collect()
     }
 
-    fn forward(witnesses: &[Witness]) -> Option<Nanos> {
+    fn forward(witnesses: &[ClockStepSample]) -> Option<Nanos> {
         step(&Suspicion { to: Timestamp(0), after: SILENCE }, witnesses)
     }
 

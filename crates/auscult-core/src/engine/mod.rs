@@ -1,4 +1,4 @@
-//! The one pure machine: frames and their times in, facts out.
+//! The engine: frames and their times in, events out. It has no effects.
 //!
 //! [`Engine::frame`] first fires every deadline up to the frame's time, in order and stamped with the deadline;
 //! then it handles the bytes. [`Engine::tick`] may make a fact come sooner, never different. Nothing here reads a
@@ -8,13 +8,13 @@ mod attribution;
 mod capture_loss;
 mod clock;
 mod copies;
+mod correlator;
 #[cfg(test)]
 mod cost;
 mod counters;
 mod drops;
 mod early;
 mod gaps;
-mod join;
 mod late;
 mod loss_floor;
 mod missed;
@@ -36,7 +36,7 @@ pub use capture_loss::{CaptureLossDetector, Judged};
 pub use counters::EngineCounters;
 pub use missed::Missed;
 
-use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Place, Shard, Witness};
+use crate::media::{self, ClockStepSample, Endpoint, FlowKey, Hint, Packet, Shard, SlotHint};
 use crate::model::{
     CallRecord, CaptureInterval, Cut, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy,
     Relation, RelationKind, Shedding, StreamId, StreamReport, TimestampSource, Transport,
@@ -51,10 +51,10 @@ use crate::wire::tcp::Reassembler;
 use crate::wire::{Datagram, Decoded, Decoder, IcmpError, LinkType, fast_rtp, fast_udp};
 use clock::Suspicion;
 use copies::Copies;
+use correlator::{COMPARED_PER_MESSAGE, Correlator, NegotiatedMedia};
 use early::EarlyReports;
 use hashbrown::HashMap;
-use join::{COMPARED_PER_MESSAGE, Join, NegotiatedMedia};
-use relations::Kin;
+use relations::RelatedStream;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ const TURNS_AHEAD: usize = 4;
 const SILENT_BEFORE_REUSE: Nanos = Nanos::from_secs(1);
 
 /// Takes facts one by one, as they come to be. A whole boundary's facts of a hundred thousand streams in one list would
-/// be a good part of what the machine holds.
+/// be a good part of what the engine holds.
 pub trait Sink {
     fn push(&mut self, event: Event);
 }
@@ -102,9 +102,9 @@ pub struct Engine {
     shard_of: HashMap<StreamId, usize, Seeded>,
     batch: Batch,
     /// Where the streams of the batch are, by shard.
-    places: Vec<(usize, Place)>,
+    places: Vec<(usize, SlotHint)>,
     signal: Signal,
-    join: Join,
+    join: Correlator,
     /// RTCP of the last moments.
     copies: Copies<Seeded>,
     /// RTCP of streams that may come to be known.
@@ -134,8 +134,8 @@ pub struct Engine {
     /// Calls shed and refused before the present interval.
     calls_before: (u64, u64),
     outcomes: OutcomeCounts,
-    media_facts: Vec<media::Fact>,
-    signal_facts: Vec<signal::Fact>,
+    media_facts: Vec<media::MediaEvent>,
+    signal_facts: Vec<signal::SignalEvent>,
     /// Deadlines fired and intervals closed since the engine began: what a jump of time costs.
     steps: u64,
 }
@@ -168,7 +168,7 @@ impl Engine {
             batch: Batch { packets: Box::new([Packet::NONE; BATCH]), len: 0 },
             places: Vec::with_capacity(BATCH),
             signal: Signal::new(&policy, &limits),
-            join: Join::new(&policy, &limits, hasher.clone()),
+            join: Correlator::new(&policy, &limits, hasher.clone()),
             copies: Copies::new(limits.rtcp_copies(), hasher.clone()),
             early: EarlyReports::new(hasher.clone()),
             rtcp_rows_left_out: 0,
@@ -302,7 +302,7 @@ impl Engine {
         let (from, until) = (within(from), within(until));
         self.join.losses.note(source.min(self.sources.len() - 1), from, until, missed);
         if self.boundary != Timestamp::MAX {
-            self.settle_missed(self.boundary);
+            self.finalize_missed(self.boundary);
         }
     }
 
@@ -317,7 +317,7 @@ impl Engine {
         if self.boundary == Timestamp::MAX {
             return;
         }
-        self.settle_missed(Timestamp::MAX);
+        self.finalize_missed(Timestamp::MAX);
         self.judge_clock();
         self.signal.finish_by(cut, self.watermark, &mut self.signal_facts);
         self.signal_facts(out);
@@ -361,7 +361,7 @@ impl Engine {
     fn start_interval(&mut self, start: Timestamp) {
         self.boundary = start + self.policy.interval;
         self.next_interval(start);
-        self.settle_missed(self.boundary);
+        self.finalize_missed(self.boundary);
         self.deadline = self.next_deadline();
         for shard in &mut self.shards {
             shard.begin(start);
@@ -458,12 +458,13 @@ impl Engine {
         let Some(suspicion) = self.suspicion.take() else { return };
         let to = suspicion.to;
         let half = to + Nanos(clock::JUDGED_AFTER.0 / 2);
-        let witnesses: Vec<Witness> = self.shards.iter_mut().flat_map(|shard| shard.witnesses(to, half)).collect();
-        let step = clock::step(&suspicion, &witnesses).map(|by| (to, by));
+        let clock_step_samples: Vec<ClockStepSample> =
+            self.shards.iter_mut().flat_map(|shard| shard.clock_step_samples(to, half)).collect();
+        let step = clock::step(&suspicion, &clock_step_samples).map(|by| (to, by));
         self.join.witness.resolve_clock_check(step.map(|(to, by)| to.max(to - by)));
         self.join.condition.clock_steps += u32::from(step.is_some());
         if step.is_none()
-            && let Some(blackout) = clock::blackout(&suspicion, &witnesses)
+            && let Some(blackout) = clock::blackout(&suspicion, &clock_step_samples)
         {
             self.join.condition.blackout += blackout;
         }
@@ -478,7 +479,7 @@ impl Engine {
             }
         }
         for shard in &mut self.shards {
-            shard.acquit(step);
+            shard.resolve_clock_check(step);
         }
     }
 
@@ -491,13 +492,13 @@ impl Engine {
         self.turn(Some(boundary), out);
         self.judge_due(boundary, out);
         for shard in &mut self.shards {
-            shard.turned(boundary);
+            shard.advance_interval(boundary);
         }
         self.give_up_early(Some(boundary));
         self.end_interval(out);
         self.expire(boundary);
         self.boundary = boundary + self.policy.interval;
-        self.settle_missed(self.boundary);
+        self.finalize_missed(self.boundary);
     }
 
     /// Ends the interval of every stream at a boundary, or every stream: in the order of their identities, whichever
@@ -506,7 +507,7 @@ impl Engine {
         let mut due = Vec::with_capacity(self.active_streams());
         for (shard, streams) in self.shards.iter_mut().enumerate() {
             let join = &mut self.join;
-            streams.due(boundary, &mut |turn| due.push((turn, shard)), &mut |id| join.fell_silent(id));
+            streams.streams_to_close(boundary, &mut |turn| due.push((turn, shard)), &mut |id| join.fell_silent(id));
         }
         due.sort_unstable_by_key(|(turn, _)| turn.stream);
         // Of streams that end together each must know how long the others went on, and what all of them lost.
@@ -524,9 +525,9 @@ impl Engine {
         self.join.close_condition(&findings);
         for (at, (turn, shard)) in due.iter().enumerate() {
             if let Some((ahead, shard)) = due.get(at + TURNS_AHEAD) {
-                std::hint::black_box(self.shards[*shard].touch(ahead));
+                std::hint::black_box(self.shards[*shard].prefetch(ahead));
             }
-            self.shards[*shard].end_turn(turn, &mut self.media_facts);
+            self.shards[*shard].close_interval(turn, &mut self.media_facts);
             self.media_facts(out);
         }
     }
@@ -573,7 +574,7 @@ impl Engine {
     }
 
     /// Counts what was missed before `end` in the present interval: its boundary, or no end when everything ends.
-    fn settle_missed(&mut self, end: Timestamp) {
+    fn finalize_missed(&mut self, end: Timestamp) {
         let start = self.boundary - self.policy.interval;
         let mut known = 0;
         let sources = &mut self.sources;
@@ -742,7 +743,7 @@ impl Engine {
         }
         places.extend(hashes.iter().zip(batch).map(|(hash, packet)| {
             let shard = self.shard_index(&packet.key);
-            (shard, self.shards[shard].place(*hash, packet))
+            (shard, self.shards[shard].slot_hint(*hash, packet))
         }));
         self.join.capture_loss.packets(batch.iter().map(|packet| packet.at));
         let mut judged_at = self.join.capture_loss.deadline();
@@ -756,13 +757,15 @@ impl Engine {
             self.shards[*shard].packet(*place, &self.batch.packets[at], &mut self.media_facts);
             // What a new stream is to others depends on where they stand now, not at the end of the batch.
             let new = &self.media_facts[before..];
-            if !new.is_empty() && new.iter().any(|f| matches!(f, media::Fact::Started(_) | media::Fact::Gap(_))) {
+            if !new.is_empty()
+                && new.iter().any(|f| matches!(f, media::MediaEvent::Started(_) | media::MediaEvent::Gap(_)))
+            {
                 self.media_facts(out);
                 judged_at = self.join.capture_loss.deadline();
             }
         }
         for shard in &mut self.shards {
-            shard.settle_full();
+            shard.drain_full();
         }
         self.places = places;
         self.media_facts(out);
@@ -776,14 +779,14 @@ impl Engine {
         // Of streams that end together each must know how long the others went on.
         for fact in &facts {
             match fact {
-                media::Fact::Interval(row, last_at) => self.join.relations.heard(row.stream, *last_at),
-                media::Fact::Ended(report) => self.join.relations.heard(report.id, report.last_at),
-                media::Fact::Started(_) | media::Fact::Gap(_) => {}
+                media::MediaEvent::Interval(row, last_at) => self.join.relations.heard(row.stream, *last_at),
+                media::MediaEvent::Ended(report) => self.join.relations.heard(report.id, report.last_at),
+                media::MediaEvent::Started(_) | media::MediaEvent::Gap(_) => {}
             }
         }
         for fact in facts.drain(..) {
             match fact {
-                media::Fact::Started(mut report) => {
+                media::MediaEvent::Started(mut report) => {
                     let key = FlowKey::new(report.src, report.dst, report.ssrc);
                     let shard = self.shard_index(&key);
                     self.shard_of.insert(report.id, shard);
@@ -791,7 +794,7 @@ impl Engine {
                     let (first_at, at) = (report.first_at, report.last_at);
                     let payload_type = report.payload_types.first().map(|(payload_type, _)| *payload_type);
                     if let Some(payloads) = payload_type.and_then(|t| self.join.payloads_of(&key, t)) {
-                        self.shards[shard].tell(report.id, key, &payloads, true);
+                        self.shards[shard].apply_sdp(report.id, key, &payloads, true);
                         if let Some(told) = self.shards[shard].report(report.id, key) {
                             *report = StreamReport { relation: report.relation, ..told };
                         }
@@ -801,16 +804,16 @@ impl Engine {
                     }
                     self.early_reports(&[key.src(), key.dst()], first_at, out);
                 }
-                media::Fact::Gap(gap) => {
+                media::MediaEvent::Gap(gap) => {
                     self.join.gap(&gap);
                     self.deadline = self.deadline.min(self.join.capture_loss.deadline());
                 }
-                media::Fact::Interval(row, last_at) => {
+                media::MediaEvent::Interval(row, last_at) => {
                     if let Some(uid) = self.join.interval(*row, out) {
                         self.media_seen(uid, last_at, out);
                     }
                 }
-                media::Fact::Ended(report) => {
+                media::MediaEvent::Ended(report) => {
                     self.shard_of.remove(&report.id);
                     self.join.stream_ended(report, out);
                 }
@@ -828,11 +831,11 @@ impl Engine {
 
     fn relate(&mut self, id: StreamId, key: FlowKey) -> Option<Relation> {
         let mut kin = |(id, key, same_call): (StreamId, FlowKey, bool)| {
-            let at = self.shards[*self.shard_of.get(&id)?].standing(id, key)?;
-            Some(Kin { id, key, at, same_call })
+            let at = self.shards[*self.shard_of.get(&id)?].sequence_position(id, key)?;
+            Some(RelatedStream { id, key, at, same_call })
         };
         let new = kin((id, key, false))?;
-        let others: Vec<Kin> = self.join.kin(&key).into_iter().filter_map(kin).collect();
+        let others: Vec<RelatedStream> = self.join.kin(&key).into_iter().filter_map(kin).collect();
         self.join.relations.started(&new, &others)
     }
 
@@ -841,34 +844,34 @@ impl Engine {
         let mut compared = COMPARED_PER_MESSAGE;
         for fact in std::mem::take(&mut self.signal_facts) {
             match fact {
-                signal::Fact::Changed(uid) => {
+                signal::SignalEvent::Changed(uid) => {
                     if let Some(record) = self.signal.call(uid)
                         && let Some(record) = self.join.call_changed(record.clone(), out)
                     {
                         self.judge_running(record, self.watermark, true, out);
                     }
                 }
-                signal::Fact::Media { uid, call_id, side, endpoint, payloads, direction, srtp, .. } => {
+                signal::SignalEvent::Media { uid, call_id, side, endpoint, payloads, direction, srtp, .. } => {
                     let endpoint = Endpoint::from(endpoint);
                     let media = NegotiatedMedia { uid, call_id, side, endpoint, payloads, direction, srtp };
                     compared -= self.media(&media, compared, out);
                 }
-                signal::Fact::MediaGone { uid, endpoint } => {
+                signal::SignalEvent::MediaGone { uid, endpoint } => {
                     self.media_gone(uid, Endpoint::from(endpoint));
                     left.push(uid);
                 }
-                signal::Fact::Message(message) => {
+                signal::SignalEvent::Message(message) => {
                     if self.policy.keep_sip_messages {
                         out.push(Event::SipMessage(message));
                     }
                 }
-                signal::Fact::VqReport { at, src, dst, report } => {
+                signal::SignalEvent::VqReport { at, src, dst, report } => {
                     let uid = vq::call_ids(&report).find_map(|id| self.signal.uid_of(id.as_bytes()));
                     for record in vq::records(&self.join, at, src, dst, &report, uid) {
                         out.push(Event::Rtcp(Box::new(record)));
                     }
                 }
-                signal::Fact::Ended(record) => {
+                signal::SignalEvent::Ended(record) => {
                     let (streams, endpoints) = self.join.closing(record.uid);
                     for (id, key) in streams {
                         if let Some(shard) = self.shard_of.get(&id).copied() {
@@ -908,7 +911,8 @@ impl Engine {
                 own.extend((owner.is_none() || owner == Some(media.uid)).then_some((id, key)));
                 continue;
             }
-            let idle = shard.standing(id, key).map_or(Nanos::ZERO, |standing| self.watermark - standing.last_at);
+            let idle =
+                shard.sequence_position(id, key).map_or(Nanos::ZERO, |standing| self.watermark - standing.last_at);
             match owner {
                 Some(owner) if self.join.is_over(owner) => {
                     shard.hand_over(id, key, self.watermark, &mut self.media_facts);
@@ -934,7 +938,7 @@ impl Engine {
                 // A stream from the address is described by its own receiver, where that has spoken.
                 let follows = key.dst() == endpoint || !self.join.announced(media.uid, key.dst());
                 if let Some(shard) = self.shard_of.get(&id) {
-                    self.shards[*shard].tell(id, key, &media.payloads, follows);
+                    self.shards[*shard].apply_sdp(id, key, &media.payloads, follows);
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! Judged once, when a stream is recognised, by where it and the others stand at that packet; so neither the number of
 //! shards nor the batches of packets change it. Rules: docs/metrics.md, "One stream or two".
 
-use crate::media::{FlowKey, Standing};
+use crate::media::{FlowKey, SequencePosition};
 use crate::model::{Relation, RelationKind, StreamId};
 use crate::units::{Nanos, Seeded, Timestamp};
 use hashbrown::HashMap;
@@ -26,10 +26,10 @@ const SSRC_PAUSE: Nanos = Nanos::from_secs(2);
 
 /// A stream as it stands.
 #[derive(Clone, Copy, Debug)]
-pub struct Kin {
+pub struct RelatedStream {
     pub id: StreamId,
     pub key: FlowKey,
-    pub at: Standing,
+    pub at: SequencePosition,
     /// Both are known to be of one call.
     pub same_call: bool,
 }
@@ -53,10 +53,10 @@ impl Relations {
     }
 
     /// A stream was recognised. `others` are those of its SSRC and those between its addresses.
-    pub fn started(&mut self, new: &Kin, others: &[Kin]) -> Option<Relation> {
+    pub fn started(&mut self, new: &RelatedStream, others: &[RelatedStream]) -> Option<Relation> {
         let same_ssrc = || others.iter().filter(|o| o.key.ssrc == new.key.ssrc);
-        let nearest = |o: &&Kin| (lag(new, o), o.at.first_at, o.key);
-        let of = |kind, other: &Kin| Relation { kind, other: other.id, lost_at_move: None };
+        let nearest = |o: &&RelatedStream| (lag(new, o), o.at.first_at, o.key);
+        let of = |kind, other: &RelatedStream| Relation { kind, other: other.id, lost_at_move: None };
         let fork = same_ssrc().filter(|o| is_fork(new, o)).min_by_key(nearest);
         let relay = same_ssrc().filter(|o| is_leg_after(new, o)).min_by_key(nearest);
         let relation = fork
@@ -112,7 +112,7 @@ impl Relations {
     }
 
     /// One end changed its address and the numbers go on where the other stream fell silent.
-    fn moved<'a>(&self, new: &Kin, others: impl Iterator<Item = &'a Kin>) -> Option<Relation> {
+    fn moved<'a>(&self, new: &RelatedStream, others: impl Iterator<Item = &'a RelatedStream>) -> Option<Relation> {
         others
             .filter(|o| (o.key.src() == new.key.src()) != (o.key.dst() == new.key.dst()))
             .filter(|o| falls_silent(new, o, self.stream_timeout))
@@ -126,7 +126,7 @@ impl Relations {
             })
     }
 
-    fn ssrc_changed(&self, new: &Kin, others: &[Kin]) -> Option<Relation> {
+    fn ssrc_changed(&self, new: &RelatedStream, others: &[RelatedStream]) -> Option<Relation> {
         others
             .iter()
             .filter(|o| o.key.ssrc != new.key.ssrc && o.key.src() == new.key.src() && o.key.dst() == new.key.dst())
@@ -138,33 +138,33 @@ impl Relations {
 }
 
 /// The other stream was there before and stops where the new one begins, or less than `pause` before.
-fn falls_silent(new: &Kin, other: &Kin, pause: Nanos) -> bool {
+fn falls_silent(new: &RelatedStream, other: &RelatedStream, pause: Nanos) -> bool {
     let before = new.at.first_at - other.at.last_at;
     other.at.first_at <= new.at.first_at && (Nanos(-SEAM.0)..pause).contains(&before)
 }
 
 /// From the last number of the other stream to the first of the new one.
-fn step(new: &Kin, other: &Kin) -> i16 {
+fn step(new: &RelatedStream, other: &RelatedStream) -> i16 {
     new.at.lowest.wrapping_sub(other.at.highest).cast_signed()
 }
 
-fn lag(a: &Kin, b: &Kin) -> u16 {
+fn lag(a: &RelatedStream, b: &RelatedStream) -> u16 {
     a.at.highest.wrapping_sub(b.at.highest).cast_signed().unsigned_abs()
 }
 
 /// Both carry the same numbers at the same time.
-fn goes_along(a: &Kin, b: &Kin) -> bool {
-    let shared = |a: &Kin, b: &Kin| b.at.highest.wrapping_sub(a.at.lowest).cast_signed() >= 0;
+fn goes_along(a: &RelatedStream, b: &RelatedStream) -> bool {
+    let shared = |a: &RelatedStream, b: &RelatedStream| b.at.highest.wrapping_sub(a.at.lowest).cast_signed() >= 0;
     let apart = (a.at.last_at - b.at.last_at).abs();
     shared(a, b) && shared(b, a) && lag(a, b) <= LEG_LAG && apart <= LEG_DELAY
 }
 
-fn is_fork(new: &Kin, other: &Kin) -> bool {
+fn is_fork(new: &RelatedStream, other: &RelatedStream) -> bool {
     new.key.src() == other.key.src() && goes_along(new, other)
 }
 
 /// Sent on by the host that received the other stream, and not back to its sender.
-fn is_leg_after(new: &Kin, other: &Kin) -> bool {
+fn is_leg_after(new: &RelatedStream, other: &RelatedStream) -> bool {
     new.key.src_ip == other.key.dst_ip && new.key.dst() != other.key.src() && goes_along(new, other)
 }
 
@@ -181,17 +181,17 @@ mod tests {
     }
 
     /// A stream between two addresses (host, port) with its first and last number and times in milliseconds.
-    fn kin(id: u64, ssrc: u32, src: (u128, u16), dst: (u128, u16), seq: (u16, u16), ms: (i64, i64)) -> Kin {
+    fn kin(id: u64, ssrc: u32, src: (u128, u16), dst: (u128, u16), seq: (u16, u16), ms: (i64, i64)) -> RelatedStream {
         let (src, dst) = (Endpoint { ip: src.0, port: src.1 }, Endpoint { ip: dst.0, port: dst.1 });
         let key = FlowKey { src_ip: src.ip, dst_ip: dst.ip, src_port: src.port, dst_port: dst.port, ssrc };
-        let at = Standing {
+        let at = SequencePosition {
             first_at: Timestamp(ms.0 * MS),
             last_at: Timestamp(ms.1 * MS),
             lowest: seq.0,
             highest: seq.1,
             payload_type: PayloadType(0),
         };
-        Kin { id: StreamId(id), key, at, same_call: false }
+        RelatedStream { id: StreamId(id), key, at, same_call: false }
     }
 
     const A: (u128, u16) = (1, 4000);
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(r.ended(new.id), None);
         let later = kin(4, 10, A, B, (700, 703), (15_000, 15_060));
         assert_eq!(relations().started(&later, &[audio]), None, "the next call");
-        let of_call = Kin { same_call: true, ..audio };
+        let of_call = RelatedStream { same_call: true, ..audio };
         assert_eq!(relations().started(&later, &[of_call]).map(|r| r.other), Some(audio.id), "a call that was on hold");
         assert_eq!(r.counts().map(|(_, n)| n).sum::<u64>(), 0);
         assert!(r.held.is_empty() && r.successors.is_empty());

@@ -14,7 +14,7 @@ const ENOUGH: i64 = 3;
 const FELL: i64 = 20;
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Heard {
+struct ReceivedReport {
     at: Timestamp,
     /// Cumulative number lost and extended highest number, as reported.
     lost: i64,
@@ -25,10 +25,10 @@ struct Heard {
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Remote {
-    first: Option<Heard>,
+    first: Option<ReceivedReport>,
     /// The last report that told whose loss it was.
-    mark: Heard,
-    last: Option<Heard>,
+    mark: ReceivedReport,
+    last: Option<ReceivedReport>,
     reports: u32,
     jitter_ticks: u32,
     jitter_ticks_max: u32,
@@ -38,7 +38,7 @@ pub struct Remote {
     /// Packets that the receiver may have counted twice since the mark.
     copies: i64,
     /// The last report that [`Remote::few`] counted.
-    few_mark: Option<Heard>,
+    few_mark: Option<ReceivedReport>,
 }
 
 /// Few packets that a stream misses at the probe and at its receiver, over the same time.
@@ -68,7 +68,7 @@ impl Remote {
 
     pub fn report(&mut self, at: Timestamp, block: &ReportBlock) {
         let on_the_way = if at - self.latest.0 < ON_THE_WAY { self.latest.1 } else { 0 };
-        let heard = Heard {
+        let heard = ReceivedReport {
             at,
             lost: i64::from(block.cumulative_lost),
             highest: block.highest_seq,

@@ -50,7 +50,7 @@ impl Half {
     }
 }
 
-pub struct Witness {
+pub struct RttEstimator {
     senders: HashMap<Ssrc, Box<Sender>, Seeded>,
     max_senders: usize,
     /// Reports that found no room for their sender: no round trip comes of them.
@@ -70,9 +70,9 @@ struct Seen {
     dst: SocketAddr,
 }
 
-impl Witness {
-    pub fn new(max_senders: usize, hasher: Seeded) -> Witness {
-        Witness {
+impl RttEstimator {
+    pub fn new(max_senders: usize, hasher: Seeded) -> RttEstimator {
+        RttEstimator {
             senders: HashMap::with_hasher(hasher),
             max_senders,
             refused: 0,
@@ -93,13 +93,13 @@ impl Witness {
     ) {
         let seen = Seen { at, src, dst };
         match packet {
-            RtcpPacket::SenderReport { ssrc, ntp, rtp_ts, packets, octets, blocks } => {
+            RtcpPacket::SenderReport { ssrc, ntp, rtp_ts, packets, bytes, blocks } => {
                 self.reference(*ssrc, *ntp, at);
                 let mut base = seen.record(RtcpKind::SenderReport, *ssrc);
                 base.ntp = Some(*ntp);
                 base.rtp_timestamp = Some(*rtp_ts);
                 base.sent_packets = Some(*packets);
-                base.sent_octets = Some(*octets);
+                base.sent_octets = Some(*bytes);
                 self.blocks(*ssrc, base, blocks, out);
             }
             RtcpPacket::ReceiverReport { ssrc, blocks } => {
@@ -279,7 +279,7 @@ mod tests {
             ntp: NtpTime(ntp),
             rtp_ts: 0,
             packets: 0,
-            octets: 0,
+            bytes: 0,
             blocks: vec![ReportBlock {
                 ssrc: about,
                 fraction_lost: 0,
@@ -296,7 +296,7 @@ mod tests {
     /// truth 75 ms to B and back, 30 ms to A and back.
     #[test]
     fn both_halves_by_the_probes_clock_alone() {
-        let mut witness = Witness::new(10, Seeded::new(1));
+        let mut witness = RttEstimator::new(10, Seeded::new(1));
         let (a, b) = (Ssrc(0xa), Ssrc(0xb));
         let (addr_a, addr_b): (SocketAddr, SocketAddr) =
             ("192.0.2.1:5001".parse().unwrap(), "192.0.2.2:5001".parse().unwrap());
@@ -317,7 +317,7 @@ mod tests {
     /// learns the half towards the sender from the same pair.
     #[test]
     fn a_silent_receiver_gives_a_half_by_extended_reports() {
-        let mut witness = Witness::new(10, Seeded::new(1));
+        let mut witness = RttEstimator::new(10, Seeded::new(1));
         let (talker, listener) = (Ssrc(0xa), Ssrc(0xb));
         let addr: SocketAddr = "192.0.2.1:5001".parse().unwrap();
         let at = |ms: i64| Timestamp(ms * 1_000_000);
@@ -328,7 +328,7 @@ mod tests {
             ntp: NtpTime(ntp),
             rtp_ts: 0,
             packets: 0,
-            octets: 0,
+            bytes: 0,
             blocks: vec![],
         };
         take(1000, sr(0x1_0000_0000));
@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn a_round_trip_over_a_clock_step_is_dropped() {
         for stepped in [false, true] {
-            let mut witness = Witness::new(10, Seeded::new(1));
+            let mut witness = RttEstimator::new(10, Seeded::new(1));
             let (a, b) = (Ssrc(0xa), Ssrc(0xb));
             let addr: SocketAddr = "192.0.2.1:5001".parse().unwrap();
             let at = |ms: i64| Timestamp(ms * 1_000_000);
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn an_impossible_round_trip_is_kept_and_marked() {
-        let mut witness = Witness::new(10, Seeded::new(1));
+        let mut witness = RttEstimator::new(10, Seeded::new(1));
         let at = |ms: i64| Timestamp(ms * 1_000_000);
         let addr: SocketAddr = "192.0.2.1:5001".parse().unwrap();
         let sr = RtcpPacket::SenderReport {
@@ -385,7 +385,7 @@ mod tests {
             ntp: NtpTime(1 << 32),
             rtp_ts: 0,
             packets: 0,
-            octets: 0,
+            bytes: 0,
             blocks: vec![],
         };
         let block = ReportBlock {

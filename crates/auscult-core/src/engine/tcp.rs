@@ -22,8 +22,8 @@ impl Engine {
         let Some(mut tcp) = self.tcp.take() else { return };
         let outcome = match tcp.push(at, segment) {
             TcpOutcome::Done(outcome) => Some(outcome),
-            TcpOutcome::Held(Some(Protocol::Packets(_) | Protocol::WebSocket)) => Some(PART),
-            TcpOutcome::Held(_) => Some(Outcome::Sip),
+            TcpOutcome::Buffered(Some(Protocol::Packets(_) | Protocol::WebSocket)) => Some(PART),
+            TcpOutcome::Buffered(_) => Some(Outcome::Sip),
             TcpOutcome::Readable(stream) => self.stream(at, stream, true, out),
         };
         self.tcp = Some(tcp);

@@ -3,7 +3,7 @@
 //! A reason is given only where somebody can act on it: a busy callee is no fault, and a low MOS is no reason
 //! but a sign. Impairments are judged where they were measured, at this probe.
 
-use super::join::Unnegotiated;
+use super::correlator::Unnegotiated;
 use super::one_way::{MediaWitness, missing_media};
 use crate::model::{
     CallRecord, CallState, Diagnosis, DiagnosisCode, GOOD_MOS, IntervalReport, LossAttribution, LossEvidence,

@@ -1,6 +1,6 @@
 //! Voice quality reports by SIP (RFC 6035) as records of the call and stream they are about.
 
-use super::join::Join;
+use super::correlator::Correlator;
 use crate::media::Endpoint;
 use crate::model::{RtcpKind, RtcpRecord, VqSide};
 use crate::units::{Ssrc, Timestamp};
@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 /// the local one. The view its peer told it is of the stream the other way. `uid` is the call its CallID names. The SSRC of
 /// the side that measured is 0 where the report leaves it out.
 pub fn records(
-    join: &Join,
+    join: &Correlator,
     at: Timestamp,
     src: SocketAddr,
     dst: SocketAddr,

@@ -1,7 +1,7 @@
 //! The worst of a stream: its lowest interval, and the lowest rating of a minute's packets.
 
 use crate::model::burst::BurstGap;
-use crate::model::{CodecId, DISCARD_BUFFERS_MS, IntervalReport, StreamNumbers};
+use crate::model::{CodecId, DISCARD_BUFFERS_MS, IntervalReport, StreamStats};
 use crate::units::{Nanos, Timestamp};
 use smallvec::SmallVec;
 
@@ -80,7 +80,7 @@ impl MosMinimum {
         &mut self,
         row: &IntervalReport,
         discarded: u64,
-        rate: impl FnOnce(&StreamNumbers) -> (Option<f32>, &'static str),
+        rate: impl FnOnce(&StreamStats) -> (Option<f32>, &'static str),
     ) {
         if (&self.codec, self.clock_rate) != (&row.codec, row.clock_rate) {
             self.minute = self.minute();
@@ -115,8 +115,8 @@ impl MosMinimum {
     }
 
     /// The packets of all rows together, as far as a listening MOS depends on them.
-    fn merged(&self) -> StreamNumbers {
-        let mut all = StreamNumbers::default();
+    fn merged(&self) -> StreamStats {
+        let mut all = StreamStats::default();
         for row in &self.rows {
             let wide = u64::from;
             all.expected += wide(row.expected);
@@ -166,11 +166,11 @@ mod tests {
 
     /// 100 packets, so many of them lost in one run, in an interval of 10 s.
     fn row(index: i64, lost: u32, codec: &str) -> IntervalReport {
-        let mut numbers = StreamNumbers {
+        let mut numbers = StreamStats {
             packets: u64::from(100 - lost),
             unique: u64::from(100 - lost),
             expected: 100,
-            ..StreamNumbers::default()
+            ..StreamStats::default()
         };
         numbers.lost_or_late.received(50);
         if lost > 0 {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     /// A point for each 10 % of loss, and one for each ten packets lost in a row; nothing for a codec without a name.
-    fn rating(numbers: &StreamNumbers, codec: &str) -> (Option<f32>, &'static str) {
+    fn rating(numbers: &StreamStats, codec: &str) -> (Option<f32>, &'static str) {
         let bursts = numbers.lost_or_late.summary();
         let run = bursts.mean_run().unwrap_or(0.0) as f32;
         let scale = if codec == "wide" { "wb" } else { "nb" };

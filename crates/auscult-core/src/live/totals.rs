@@ -115,14 +115,13 @@ pub(super) fn bounded<'a>(label: &str, most: usize, known: impl Iterator<Item = 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CaptureInterval, Ignored, LossRuns, MosReport, Outcome, Quality, StreamId, StreamNumbers};
+    use crate::model::{CaptureInterval, Ignored, LossRuns, MosReport, Outcome, Quality, StreamId, StreamStats};
     use crate::units::{Nanos, Ssrc, Timestamp};
     use std::net::SocketAddr;
 
     fn interval(codec: &str, delay: Nanos) -> Event {
         let at: SocketAddr = ([192, 0, 2, 1], 4000).into();
-        let mut numbers =
-            StreamNumbers { expected: 10, unique: 9, loss_runs: LossRuns::default(), ..Default::default() };
+        let mut numbers = StreamStats { expected: 10, unique: 9, loss_runs: LossRuns::default(), ..Default::default() };
         numbers.pdv.record(delay);
         Event::Interval(Box::new(IntervalReport {
             stream: StreamId(1),

@@ -33,7 +33,7 @@ impl Discards {
         let end = number + count;
         // Numbers that leave the window go into the bursts as they are known now.
         let floor = end.saturating_sub(WINDOW);
-        self.settle(floor.min(number), out);
+        self.advance_to(floor.min(number), out);
         if floor > number.max(self.from) {
             let start = number.max(self.from);
             out.bad((floor - start) as u32);
@@ -47,7 +47,7 @@ impl Discards {
     }
 
     /// Nothing more will be said about numbers below `until`.
-    pub fn settle(&mut self, until: u64, out: &mut BurstGap) {
+    pub fn advance_to(&mut self, until: u64, out: &mut BurstGap) {
         while self.from < until {
             let left = until - self.from;
             if self.bad == 0 {
@@ -90,11 +90,11 @@ mod tests {
             (*number..number + count).for_each(|n| pattern[n as usize] = false);
             if looks.contains(&i) {
                 // Marks that follow are at most 60 behind.
-                discards.settle(1000 + highest.saturating_sub(60), &mut out);
+                discards.advance_to(1000 + highest.saturating_sub(60), &mut out);
                 merged.merge(&std::mem::take(&mut out));
             }
         }
-        discards.settle(1000 + end, &mut out);
+        discards.advance_to(1000 + end, &mut out);
         merged.merge(&out);
         let mut whole = BurstGap::default();
         for run in pattern.chunk_by(|a, b| a == b) {
@@ -114,10 +114,10 @@ mod tests {
         let (mut discards, mut out) = (Discards::new(10), BurstGap::default());
         discards.bad(300, 1, &mut out);
         discards.bad(100, 5, &mut out);
-        discards.settle(301, &mut out);
+        discards.advance_to(301, &mut out);
         assert_eq!((out.summary().bad, out.expected()), (1, 291));
         discards.bad(298, 5, &mut out);
-        discards.settle(310, &mut out);
+        discards.advance_to(310, &mut out);
         assert_eq!((out.summary().bad, out.expected()), (3, 300), "301 and 302");
     }
 
@@ -127,7 +127,7 @@ mod tests {
         discards.bad(12, 1, &mut out);
         discards.begin_at(7);
         discards.bad(8, 1, &mut out);
-        discards.settle(14, &mut out);
+        discards.advance_to(14, &mut out);
         let mut whole = BurstGap::default();
         for good in [true, false, true, true, true, false, true] {
             if good { whole.received(1) } else { whole.bad(1) }

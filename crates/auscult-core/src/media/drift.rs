@@ -89,9 +89,9 @@ impl Base {
         }
     }
 
-    /// See [`super::stream::Stream::touch`].
+    /// See [`super::stream::Stream::prefetch`].
     #[inline]
-    pub fn touch(&self) -> u64 {
+    pub fn prefetch(&self) -> u64 {
         self.floor.to_bits()
     }
 

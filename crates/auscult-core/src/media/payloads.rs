@@ -79,17 +79,17 @@ impl Payloads {
     pub fn count_current(&mut self, packets: u32) {
         self.uncounted += packets;
         if self.uncounted >= u32::MAX / 2 {
-            self.settle_count();
+            self.flush_count();
         }
     }
 
     pub fn switch(&mut self, index: usize) {
-        self.settle_count();
+        self.flush_count();
         self.current = index as u16;
         self.note_current();
     }
 
-    fn settle_count(&mut self) {
+    fn flush_count(&mut self) {
         let count = std::mem::take(&mut self.uncounted);
         self.current_mut().packets += u64::from(count);
     }

@@ -59,9 +59,9 @@ impl Recent {
         }
     }
 
-    /// See [`super::stream::Stream::touch`].
+    /// See [`super::stream::Stream::prefetch`].
     #[inline]
-    pub fn touch(&self, seq: u16) -> u64 {
+    pub fn prefetch(&self, seq: u16) -> u64 {
         self.timed ^ u64::from(self.marks.0[slot(seq)])
     }
 }

@@ -6,7 +6,7 @@
 //! counted in sequence order, whatever the order of arrival.
 
 use super::discards::Discards;
-use super::tally::Tally;
+use super::interval_counters::IntervalCounters;
 
 /// A jump ahead of this or more is no gap but another sequence (RFC 3550 A.1 MAX_DROPOUT).
 pub const MAX_DROPOUT: u16 = 3000;
@@ -65,7 +65,7 @@ impl Seconds {
         Seconds { packets, from, last: None, missing: 0 }
     }
 
-    fn missing(&mut self, mut number: u64, mut count: u64, out: &mut Tally) {
+    fn missing(&mut self, mut number: u64, mut count: u64, out: &mut IntervalCounters) {
         let length = u64::from(self.packets);
         while count > 0 {
             let second = number.saturating_sub(self.from) / length;
@@ -119,9 +119,9 @@ impl Sequence {
         }
     }
 
-    /// See [`super::stream::Stream::touch`].
+    /// See [`super::stream::Stream::prefetch`].
     #[inline]
-    pub fn touch(&self) -> u64 {
+    pub fn prefetch(&self) -> u64 {
         self.highest ^ u64::from(self.in_order)
     }
 
@@ -139,20 +139,20 @@ impl Sequence {
     }
 
     /// A packet that came was too late for the jitter buffer.
-    pub fn late(&mut self, seq: u16, out: &mut Tally) {
+    pub fn late(&mut self, seq: u16, out: &mut IntervalCounters) {
         self.discards.bad(self.extend_behind(seq), 1, &mut out.lost_or_late);
     }
 
     /// Settles which packets were lost or too late, but for numbers from `undecided` on, whose delays are not known yet.
-    pub fn settle_late(&mut self, undecided: Option<u64>, out: &mut Tally) {
+    pub fn finalize_late(&mut self, undecided: Option<u64>, out: &mut IntervalCounters) {
         let until = undecided.map_or(self.open, |number| number.min(self.open));
-        self.discards.settle(until, &mut out.lost_or_late);
+        self.discards.advance_to(until, &mut out.lost_or_late);
     }
 
     /// Takes one packet. `out` gets settled numbers (`unique`, `expected`, loss runs), reordering, restarts and strays;
     /// duplicates are for the caller to judge. What came in order is in `out` after [`Sequence::count`] only.
     #[inline]
-    pub fn arrive(&mut self, seq: u16, out: &mut Tally) -> Arrival {
+    pub fn arrive(&mut self, seq: u16, out: &mut IntervalCounters) -> Arrival {
         let ahead = seq.wrapping_sub(self.highest as u16);
         if ahead == 1 && self.open > self.highest {
             // Nothing missing so far and this is the next one: by far the usual case.
@@ -167,7 +167,7 @@ impl Sequence {
 
     /// As [`Sequence::arrive`] for each of so many packets, less than 128, that come next in sequence.
     #[inline]
-    pub fn arrive_next(&mut self, packets: u32, out: &mut Tally) {
+    pub fn arrive_next(&mut self, packets: u32, out: &mut IntervalCounters) {
         if self.open > self.highest {
             self.highest += u64::from(packets);
             self.open += u64::from(packets);
@@ -181,7 +181,7 @@ impl Sequence {
     }
 
     #[inline(never)]
-    fn arrive_slow(&mut self, seq: u16, ahead: u16, out: &mut Tally) -> Arrival {
+    fn arrive_slow(&mut self, seq: u16, ahead: u16, out: &mut IntervalCounters) -> Arrival {
         self.count(out);
         if ahead == 0 {
             return Arrival::Duplicate;
@@ -218,7 +218,7 @@ impl Sequence {
         } else if number < self.open {
             out.unique += 1;
         } else if self.settling() {
-            self.settle_received(out);
+            self.finalize_received(out);
         }
         out.reordered += 1;
         out.reorder_extent = out.reorder_extent.max(u32::from(behind));
@@ -227,7 +227,7 @@ impl Sequence {
 
     /// Takes a packet `step` numbers ahead of the highest one, at least 1, however large the step is: something else than
     /// its number tells that the sender went on. The numbers between are missing.
-    pub fn arrive_ahead(&mut self, step: u32, out: &mut Tally) -> Arrival {
+    pub fn arrive_ahead(&mut self, step: u32, out: &mut IntervalCounters) -> Arrival {
         self.count(out);
         self.count_stray(out);
         self.expect_restart = u32::MAX;
@@ -236,9 +236,9 @@ impl Sequence {
     }
 
     /// Leaves out the next `numbers` without counting them as lost: they went elsewhere.
-    pub fn skip(&mut self, numbers: u64, out: &mut Tally) {
+    pub fn skip(&mut self, numbers: u64, out: &mut IntervalCounters) {
         self.flush(out);
-        self.settle_late(None, out);
+        self.finalize_late(None, out);
         self.highest += numbers;
         self.open = self.highest + 1;
         self.discards = Discards::new(self.open);
@@ -246,14 +246,14 @@ impl Sequence {
     }
 
     /// Settles everything there is; for the end of a stream.
-    pub fn finish(&mut self, out: &mut Tally) {
+    pub fn finish(&mut self, out: &mut IntervalCounters) {
         self.count_stray(out);
         self.expect_restart = u32::MAX;
         self.flush(out);
     }
 
     /// Counts what came in order; before the counts are read.
-    pub fn count(&mut self, out: &mut Tally) {
+    pub fn count(&mut self, out: &mut IntervalCounters) {
         if self.in_order > 0 {
             let count = std::mem::take(&mut self.in_order);
             self.received(count, out);
@@ -261,33 +261,33 @@ impl Sequence {
     }
 
     /// A stray counts as one when nothing can confirm it any more: when the next comes, or at the end.
-    fn count_stray(&self, out: &mut Tally) {
+    fn count_stray(&self, out: &mut IntervalCounters) {
         out.strays += u32::from(self.expect_restart <= u32::from(u16::MAX));
     }
 
     /// Settles everything up to the highest number.
-    fn flush(&mut self, out: &mut Tally) {
+    fn flush(&mut self, out: &mut IntervalCounters) {
         self.count(out);
-        self.settle_before(self.highest + 1, out);
+        self.finalize_before(self.highest + 1, out);
     }
 
     fn settling(&self) -> bool {
         self.highest - self.lowest >= SETTLE_AFTER
     }
 
-    fn advance(&mut self, ahead: u64, out: &mut Tally) {
+    fn advance(&mut self, ahead: u64, out: &mut IntervalCounters) {
         let highest = self.highest + ahead;
-        self.settle_before((highest + 1).saturating_sub(u64::from(MAX_MISORDER)), out);
+        self.finalize_before((highest + 1).saturating_sub(u64::from(MAX_MISORDER)), out);
         self.window = if ahead < 128 { self.window << ahead | 1 } else { 1 };
         self.highest = highest;
         if self.settling() {
-            self.settle_received(out);
+            self.finalize_received(out);
         }
     }
 
-    fn restart(&mut self, seq: u16, out: &mut Tally) {
+    fn restart(&mut self, seq: u16, out: &mut IntervalCounters) {
         self.flush(out);
-        self.settle_late(None, out);
+        self.finalize_late(None, out);
         out.restarts += 1;
         let run = std::mem::take(&mut self.run);
         out.loss_runs.record(run);
@@ -306,7 +306,7 @@ impl Sequence {
     }
 
     /// Settles what has come, up to the first hole.
-    fn settle_received(&mut self, out: &mut Tally) {
+    fn finalize_received(&mut self, out: &mut IntervalCounters) {
         let mut count = 0;
         while self.open <= self.highest && self.window >> (self.highest - self.open) & 1 == 1 {
             self.open += 1;
@@ -318,7 +318,7 @@ impl Sequence {
     }
 
     /// Settles every number below `limit`, missing ones as lost.
-    fn settle_before(&mut self, limit: u64, out: &mut Tally) {
+    fn finalize_before(&mut self, limit: u64, out: &mut IntervalCounters) {
         while self.open < limit {
             if self.open > self.highest {
                 self.missing((limit - self.open) as u32, out);
@@ -333,7 +333,7 @@ impl Sequence {
         }
     }
 
-    fn received(&mut self, count: u32, out: &mut Tally) {
+    fn received(&mut self, count: u32, out: &mut IntervalCounters) {
         if self.run > 0 {
             out.loss_runs.record(self.run);
             self.run = 0;
@@ -344,7 +344,7 @@ impl Sequence {
     }
 
     /// The next `count` open numbers never came.
-    fn missing(&mut self, count: u32, out: &mut Tally) {
+    fn missing(&mut self, count: u32, out: &mut IntervalCounters) {
         self.run += count;
         out.expected += count;
         out.burst.bad(count);
@@ -356,11 +356,11 @@ impl Sequence {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::StreamNumbers;
+    use crate::model::StreamStats;
     use proptest::prelude::*;
 
-    fn feed(seqs: &[u16]) -> (StreamNumbers, Vec<Arrival>) {
-        let mut out = Tally::default();
+    fn feed(seqs: &[u16]) -> (StreamStats, Vec<Arrival>) {
+        let mut out = IntervalCounters::default();
         let mut sequence = Sequence::new(seqs[0]);
         let arrivals = seqs[1..].iter().map(|s| sequence.arrive(*s, &mut out)).collect();
         sequence.finish(&mut out);
@@ -397,7 +397,7 @@ mod tests {
         // 10 packets a second; numbers 0..100. One missing in second 2, all of 5 and 6, two (of ten) in 8.
         let missing = |s: &u16| *s == 25 || (50..70).contains(s) || [83, 84].contains(s);
         let seqs: Vec<u16> = (0..100).filter(|s| !missing(s)).collect();
-        let mut out = Tally::default();
+        let mut out = IntervalCounters::default();
         let mut sequence = Sequence::new(seqs[0]);
         sequence.set_pace(10);
         for s in &seqs[1..] {
@@ -405,7 +405,7 @@ mod tests {
         }
         sequence.flush(&mut out);
         assert_eq!((out.concealed_seconds, out.severely_concealed_seconds), (4, 4), "5 % of ten is less than one");
-        let mut out = Tally::default();
+        let mut out = IntervalCounters::default();
         let mut sequence = Sequence::new(0);
         sequence.set_pace(50);
         for s in (1..200u16).filter(|s| ![20, 40, 60, 61, 62, 120, 121].contains(s)) {
@@ -440,7 +440,7 @@ mod tests {
 
     #[test]
     fn a_restart_across_intervals_leaves_no_stray() {
-        let (mut first, mut second) = (Tally::default(), Tally::default());
+        let (mut first, mut second) = (IntervalCounters::default(), IntervalCounters::default());
         let mut s = Sequence::new(1);
         s.arrive(40_000, &mut first);
         s.arrive(40_001, &mut second);
@@ -452,7 +452,7 @@ mod tests {
 
     #[test]
     fn skipped_numbers_are_not_expected() {
-        let mut out = Tally::default();
+        let mut out = IntervalCounters::default();
         let mut s = Sequence::new(1);
         s.arrive(2, &mut out);
         s.skip(384, &mut out);

@@ -1,12 +1,12 @@
-//! A table of streams and candidates: one shard of the media room, owned by one thread.
+//! A table of streams and candidates: one shard, owned by one thread.
 
-use super::front::{Front, Fronts};
-use super::held::Pool;
+use super::coalesce::{PacketCoalescer, PacketCoalescers};
+use super::evict::EvictionIndex;
 use super::packet::{Endpoint, FlowKey, Packet};
 use super::payloads::Payloads;
 use super::sequence::Arrival;
-use super::shed::Pressure;
-use super::stream::{Standing, Stream};
+use super::stream::{SequencePosition, Stream};
+use super::warmup::Pool;
 use crate::model::{DISCARD_BUFFERS_MS, Ignored, JitterBuffer};
 use crate::model::{
     IntervalReport, Limits, Outcome, OutcomeCounts, OverLimit, PayloadMap, Policy, Shedding, StreamId, StreamReport,
@@ -50,7 +50,7 @@ const ACTIVE: Nanos = Nanos::from_millis(500);
 
 /// What one stream shows of a silence of everything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Witness {
+pub struct ClockStepSample {
     /// Host that sends it.
     pub sender: u128,
     /// The smallest delays in the two halves of the time since, above the base before.
@@ -79,7 +79,7 @@ pub struct Gap {
 }
 
 #[derive(Debug)]
-pub enum Fact {
+pub enum MediaEvent {
     Started(Box<StreamReport>),
     /// With the time of the stream's last packet.
     Interval(Box<IntervalReport>, Timestamp),
@@ -89,19 +89,19 @@ pub enum Fact {
 
 /// Where a stream is, or that there is none, as of the last time a stream was made or ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct SlotHint {
     slot: u32,
     changes: u32,
 }
 
-impl Place {
-    pub const UNKNOWN: Place = Place { slot: u32::MAX, changes: 0 };
+impl SlotHint {
+    pub const UNKNOWN: SlotHint = SlotHint { slot: u32::MAX, changes: 0 };
 }
 
 /// A stream that has something to say at the end of an interval. Sorted by identity, those of several shards are in
 /// one order.
 #[derive(Clone, Copy, Debug)]
-pub struct Turn {
+pub struct IntervalClose {
     pub stream: StreamId,
     pub last_at: Timestamp,
     /// Packets expected and lost in the interval so far.
@@ -142,8 +142,8 @@ pub struct Shard {
     index: HashTable<u32>,
     streams: Vec<Option<Box<Stream>>>,
     /// By the same slots.
-    fronts: Fronts,
-    /// Streams of this batch whose fronts are full.
+    coalescers: PacketCoalescers,
+    /// Streams of this batch whose coalescers are full.
     full: Vec<u32>,
     /// How often a stream was made or ended, from 1; what was found before the last time is found anew.
     changes: u32,
@@ -160,13 +160,13 @@ pub struct Shard {
     pending: u64,
     hints: HashMap<Endpoint, Arc<[PayloadMap]>, Seeded>,
     pool: Pool,
-    /// Reports on their way, kept for their room.
+    /// Buffers of reports, reused.
     rows: Vec<IntervalReport>,
     /// Streams that keep their delays back.
     suspects: Vec<u32>,
     media: u64,
     outcomes: OutcomeCounts,
-    pressure: Pressure,
+    eviction: EvictionIndex,
     shedding: Shedding,
 }
 
@@ -188,7 +188,7 @@ impl Shard {
             hasher: hasher.clone(),
             index: HashTable::new(),
             streams: Vec::new(),
-            fronts: Fronts::default(),
+            coalescers: PacketCoalescers::default(),
             full: Vec::new(),
             changes: 1,
             free: Vec::new(),
@@ -205,7 +205,7 @@ impl Shard {
             suspects: Vec::new(),
             media: 0,
             outcomes: OutcomeCounts::default(),
-            pressure: Pressure::default(),
+            eviction: EvictionIndex::default(),
             shedding: Shedding::default(),
         }
     }
@@ -219,24 +219,24 @@ impl Shard {
     /// Where the packet's stream is. Found for a whole batch first, the waits for memory overlap instead of following
     /// each other.
     #[inline]
-    pub fn place(&self, hash: u64, packet: &Packet) -> Place {
-        let found = self.index.find(hash, |slot| self.fronts.get(*slot).is_some_and(|f| f.key() == packet.key));
-        Place { slot: found.copied().unwrap_or(u32::MAX), changes: self.changes }
+    pub fn slot_hint(&self, hash: u64, packet: &Packet) -> SlotHint {
+        let found = self.index.find(hash, |slot| self.coalescers.get(*slot).is_some_and(|f| f.key() == packet.key));
+        SlotHint { slot: found.copied().unwrap_or(u32::MAX), changes: self.changes }
     }
 
     /// Takes a packet. `place` may be old: a packet of the same batch may have moved or made the stream.
     #[inline]
-    pub fn packet(&mut self, place: Place, packet: &Packet, out: &mut Vec<Fact>) {
-        let current = place.changes == self.changes;
-        let slot = if current { place.slot } else { self.place(self.hash(packet), packet).slot };
-        let Some(front) = self.fronts.get_mut(slot) else {
+    pub fn packet(&mut self, hint: SlotHint, packet: &Packet, out: &mut Vec<MediaEvent>) {
+        let current = hint.changes == self.changes;
+        let slot = if current { hint.slot } else { self.slot_hint(self.hash(packet), packet).slot };
+        let Some(coalescer) = self.coalescers.get_mut(slot) else {
             return self.candidate(packet, out);
         };
-        if !front.takes(packet) {
+        if !coalescer.try_push(packet) {
             return self.unusual(slot, packet, out);
         }
         self.media += u64::from(packet.is_outcome);
-        if front.is_full() {
+        if coalescer.is_full() {
             self.full.push(slot);
         }
     }
@@ -244,15 +244,15 @@ impl Shard {
     /// Ends a batch: packets that fill their front are measured. Until then the waits for the memory of all their streams
     /// overlap.
     #[inline]
-    pub fn settle_full(&mut self) {
+    pub fn drain_full(&mut self) {
         if self.full.is_empty() {
             return;
         }
         let full = std::mem::take(&mut self.full);
-        let touched = full.iter().fold(0, |all, slot| all ^ self.at(*slot).map_or(0, Stream::touch));
+        let touched = full.iter().fold(0, |all, slot| all ^ self.at(*slot).map_or(0, Stream::prefetch));
         std::hint::black_box(touched);
         for slot in &full {
-            self.settled(*slot);
+            self.drained(*slot);
         }
         self.full = full;
         self.full.clear();
@@ -260,8 +260,8 @@ impl Shard {
 
     /// A packet that cannot wait.
     #[inline(never)]
-    fn unusual(&mut self, slot: u32, packet: &Packet, out: &mut Vec<Fact>) {
-        let Some(stream) = self.settled(slot) else { return };
+    fn unusual(&mut self, slot: u32, packet: &Packet, out: &mut Vec<MediaEvent>) {
+        let Some(stream) = self.drained(slot) else { return };
         if stream.is_handed_over_before(packet) {
             self.remove(slot, self.interval_start, out);
             return self.candidate(packet, out);
@@ -274,25 +274,25 @@ impl Shard {
         let at = stream.last_at;
         if let Arrival::Ahead { step: step @ 2.. } = stream.packet(packet, &mut self.pool) {
             let missing = step - 1;
-            out.push(Fact::Gap(Gap { stream: stream.id, at, noticed: packet.at, missing }));
+            out.push(MediaEvent::Gap(Gap { stream: stream.id, at, noticed: packet.at, missing }));
         }
-        if let Some(front) = self.fronts.get_mut(slot) {
-            front.follow(stream);
+        if let Some(coalescer) = self.coalescers.get_mut(slot) {
+            coalescer.follow(stream);
         }
     }
 
     /// A stream with all that came for it measured.
-    fn settled(&mut self, slot: u32) -> Option<&mut Stream> {
+    fn drained(&mut self, slot: u32) -> Option<&mut Stream> {
         let stream = self.streams.get_mut(slot as usize)?.as_deref_mut()?;
-        if let Some(front) = self.fronts.get_mut(slot) {
-            front.settle(stream, &mut self.pool);
+        if let Some(coalescer) = self.coalescers.get_mut(slot) {
+            coalescer.drain_into(stream, &mut self.pool);
         }
         Some(stream)
     }
 
-    fn settle_all(&mut self) {
+    fn drain_all(&mut self) {
         for slot in 0..self.streams.len() as u32 {
-            self.settled(slot);
+            self.drained(slot);
         }
     }
 
@@ -309,38 +309,38 @@ impl Shard {
 
     /// Tells a stream what its call said of the payload types at one of its addresses, or (`follows` is false) only that it
     /// has a call.
-    pub fn tell(&mut self, id: StreamId, key: FlowKey, payloads: &Arc<[PayloadMap]>, follows: bool) {
+    pub fn apply_sdp(&mut self, id: StreamId, key: FlowKey, payloads: &Arc<[PayloadMap]>, follows: bool) {
         let Some(slot) = self.slot_of(id, key) else { return };
-        if self.settled(slot).is_none() {
+        if self.drained(slot).is_none() {
             return;
         }
         let Some(stream) = self.streams[slot as usize].as_deref_mut() else { return };
         stream.signalled = true;
         if follows {
             stream.hint(payloads, &mut self.pool);
-            if let Some(front) = self.fronts.get_mut(slot) {
-                front.follow(stream);
+            if let Some(coalescer) = self.coalescers.get_mut(slot) {
+                coalescer.follow(stream);
             }
         }
     }
 
     /// A stream so far.
     pub fn report(&mut self, id: StreamId, key: FlowKey) -> Option<StreamReport> {
-        self.slot_of(id, key).and_then(|slot| self.settled(slot)).map(Stream::report)
+        self.slot_of(id, key).and_then(|slot| self.drained(slot)).map(Stream::report)
     }
 
     /// Ends a stream whose call is over, because another call announced its address at `at`. Packets of it may still be on
     /// their way: one that had packets a moment ago takes those that continue it for [`IN_FLIGHT`].
-    pub fn hand_over(&mut self, id: StreamId, key: FlowKey, at: Timestamp, out: &mut Vec<Fact>) {
+    pub fn hand_over(&mut self, id: StreamId, key: FlowKey, at: Timestamp, out: &mut Vec<MediaEvent>) {
         let Some(slot) = self.slot_of(id, key) else { return };
-        let Some(stream) = self.settled(slot) else { return };
+        let Some(stream) = self.drained(slot) else { return };
         if at - stream.last_at >= IN_FLIGHT {
             return self.remove(slot, self.interval_start, out);
         }
         let Some(stream) = self.streams[slot as usize].as_deref_mut() else { return };
         stream.ends_at = stream.ends_at.or(Some(at + IN_FLIGHT));
-        if let Some(front) = self.fronts.get_mut(slot) {
-            front.follow(stream);
+        if let Some(coalescer) = self.coalescers.get_mut(slot) {
+            coalescer.follow(stream);
         }
     }
 
@@ -351,10 +351,15 @@ impl Shard {
     /// Names the streams whose turn it is at `boundary`: those with something to report, and those that timed out. All of
     /// them where there is no boundary, at the end. Names to `silent` those of a call that have had no packet for one whole
     /// interval, once.
-    pub fn due(&mut self, boundary: Option<Timestamp>, to: &mut dyn FnMut(Turn), silent: &mut dyn FnMut(StreamId)) {
+    pub fn streams_to_close(
+        &mut self,
+        boundary: Option<Timestamp>,
+        to: &mut dyn FnMut(IntervalClose),
+        silent: &mut dyn FnMut(StreamId),
+    ) {
         let (interval, timeout, call_timeout) = (self.interval, self.stream_timeout, self.call_timeout);
         for slot in 0..self.streams.len() as u32 {
-            let Some(stream) = self.settled(slot) else { continue };
+            let Some(stream) = self.drained(slot) else { continue };
             let ends = match boundary {
                 Some(boundary) => {
                     // A stream of a call ends with its call: until then an outage may end.
@@ -370,33 +375,33 @@ impl Shard {
             };
             if ends || stream.has_news() {
                 let (expected, lost, runs) = stream.loss_so_far();
-                to(Turn { stream: stream.id, last_at: stream.last_at, expected, lost, runs, slot, ends });
+                to(IntervalClose { stream: stream.id, last_at: stream.last_at, expected, lost, runs, slot, ends });
             }
         }
     }
 
-    /// Reads ahead what [`Shard::end_turn`] will need.
-    pub fn touch(&self, turn: &Turn) -> u64 {
-        self.at(turn.slot).map_or(0, Stream::touch)
+    /// Reads ahead what [`Shard::close_interval`] will need.
+    pub fn prefetch(&self, close: &IntervalClose) -> u64 {
+        self.at(close.slot).map_or(0, Stream::prefetch)
     }
 
     /// Ends a stream's interval, or the stream.
-    pub fn end_turn(&mut self, turn: &Turn, out: &mut Vec<Fact>) {
-        if turn.ends {
-            return self.remove(turn.slot, self.interval_start, out);
+    pub fn close_interval(&mut self, close: &IntervalClose, out: &mut Vec<MediaEvent>) {
+        if close.ends {
+            return self.remove(close.slot, self.interval_start, out);
         }
         let (start, length) = (self.interval_start, self.interval);
-        let Some(stream) = self.streams[turn.slot as usize].as_deref_mut() else { return };
+        let Some(stream) = self.streams[close.slot as usize].as_deref_mut() else { return };
         stream.end_interval(start, length, &mut self.rows);
-        out.extend(self.rows.drain(..).map(|row| Fact::Interval(Box::new(row), turn.last_at)));
+        out.extend(self.rows.drain(..).map(|row| MediaEvent::Interval(Box::new(row), close.last_at)));
     }
 
-    /// Begins the next interval and gives up candidates that timed out, when every stream had its turn.
-    pub fn turned(&mut self, boundary: Timestamp) {
+    /// Begins the next interval and gives up candidates that timed out, when every stream had its close.
+    pub fn advance_interval(&mut self, boundary: Timestamp) {
         self.interval_start = boundary;
         let timeout = self.candidate_timeout;
         self.drop_candidates(|c| boundary - c.last_at >= timeout);
-        self.pressure = Pressure::default();
+        self.eviction = EvictionIndex::default();
     }
 
     /// Says when the present interval began, before the first packet.
@@ -405,7 +410,7 @@ impl Shard {
     }
 
     /// Ends one stream because its call is over.
-    pub fn close(&mut self, id: StreamId, key: FlowKey, out: &mut Vec<Fact>) {
+    pub fn close(&mut self, id: StreamId, key: FlowKey, out: &mut Vec<MediaEvent>) {
         if let Some(slot) = self.slot_of(id, key) {
             self.remove(slot, self.interval_start, out);
         }
@@ -418,27 +423,28 @@ impl Shard {
 
     /// The stream of a flow, if it is measured here.
     pub fn find(&self, key: &FlowKey) -> Option<StreamId> {
-        let found =
-            self.index.find(self.hasher.hash_one(*key), |slot| self.fronts.get(*slot).is_some_and(|f| f.key() == *key));
+        let found = self
+            .index
+            .find(self.hasher.hash_one(*key), |slot| self.coalescers.get(*slot).is_some_and(|f| f.key() == *key));
         self.at(*found?).map(|stream| stream.id)
     }
 
     /// Where a stream stands; `None` when it is not here.
-    pub fn standing(&mut self, id: StreamId, key: FlowKey) -> Option<Standing> {
-        self.slot_of(id, key).and_then(|slot| self.settled(slot)).map(|stream| stream.standing())
+    pub fn sequence_position(&mut self, id: StreamId, key: FlowKey) -> Option<SequencePosition> {
+        self.slot_of(id, key).and_then(|slot| self.drained(slot)).map(|stream| stream.sequence_position())
     }
 
-    /// Gives up all candidates, when every stream had its last turn.
+    /// Gives up all candidates, when every stream had its last close.
     pub fn finish(&mut self) {
         self.drop_candidates(|_| true);
     }
 
-    /// Streams that were active before a silence of everything keep their delays back until [`Shard::acquit`]; how many.
+    /// Streams that were active before a silence of everything keep their delays back until [`Shard::resolve_clock_check`]; how many.
     pub fn suspect(&mut self, before: Timestamp) -> usize {
         if self.active == 0 {
             return 0;
         }
-        self.settle_all();
+        self.drain_all();
         for (slot, stream) in self.streams.iter_mut().enumerate() {
             let Some(stream) = stream.as_deref_mut() else { continue };
             if before - stream.last_at <= ACTIVE && stream.suspect(&mut self.pool) {
@@ -449,17 +455,17 @@ impl Shard {
     }
 
     /// What they show of a silence that ended at `to`; `half` parts the time since.
-    pub fn witnesses(&mut self, to: Timestamp, half: Timestamp) -> Vec<Witness> {
+    pub fn clock_step_samples(&mut self, to: Timestamp, half: Timestamp) -> Vec<ClockStepSample> {
         let suspects = self.suspects.clone();
-        suspects.iter().filter_map(|slot| self.settled(*slot)?.witness(to, half)).collect()
+        suspects.iter().filter_map(|slot| self.drained(*slot)?.clock_step_sample(to, half)).collect()
     }
 
     /// Delays kept back are counted; `step` is when and by how much the clock was set, if it was.
-    pub fn acquit(&mut self, step: Option<(Timestamp, Nanos)>) {
+    pub fn resolve_clock_check(&mut self, step: Option<(Timestamp, Nanos)>) {
         for slot in std::mem::take(&mut self.suspects) {
-            self.settled(slot);
+            self.drained(slot);
             if let Some(stream) = self.streams.get_mut(slot as usize).and_then(Option::as_deref_mut) {
-                stream.acquit(step, &mut self.pool);
+                stream.resolve_clock_check(step, &mut self.pool);
             }
         }
     }
@@ -491,7 +497,7 @@ impl Shard {
 
     /// A packet of no known stream.
     #[inline(never)]
-    fn candidate(&mut self, packet: &Packet, out: &mut Vec<Fact>) {
+    fn candidate(&mut self, packet: &Packet, out: &mut Vec<MediaEvent>) {
         let expected = self.hints.contains_key(&packet.key.dst()) || self.hints.contains_key(&packet.key.src());
         if !(expected || self.find_unsignalled && plausible_payload_type(packet.payload_type)) {
             self.outcomes.add(Outcome::Ignored(Ignored::OtherUdp), u64::from(packet.is_outcome));
@@ -555,9 +561,9 @@ impl Shard {
         }
     }
 
-    fn confirm(&mut self, key: FlowKey, out: &mut Vec<Fact>) {
+    fn confirm(&mut self, key: FlowKey, out: &mut Vec<MediaEvent>) {
         let signalled = self.hints.contains_key(&key.dst()) || self.hints.contains_key(&key.src());
-        if self.active >= self.max_streams && !self.shed(key, signalled, out) {
+        if self.active >= self.max_streams && !self.evict(key, signalled, out) {
             self.shedding.streams_refused += 1;
             if let Some(candidate) = self.forget_candidate(key) {
                 self.outcomes.add(Outcome::OverLimit(OverLimit::Streams), candidate.outcomes());
@@ -580,30 +586,30 @@ impl Shard {
     /// Ends one stream so that another one has room: the longest idle one, else, for a stream of a call, the youngest
     /// that belongs to none. Never one of a call. What there is to shed is looked for once an interval.
     #[inline(never)]
-    fn shed(&mut self, key: FlowKey, signalled: bool, out: &mut Vec<Fact>) -> bool {
+    fn evict(&mut self, key: FlowKey, signalled: bool, out: &mut Vec<MediaEvent>) -> bool {
         let Some(now) = self.candidates.get(&key).map(|c| c.last_at) else { return false };
-        let mut pressure = std::mem::take(&mut self.pressure);
-        if !pressure.has_looked() {
-            self.settle_all();
+        let mut eviction = std::mem::take(&mut self.eviction);
+        if !eviction.has_looked() {
+            self.drain_all();
         }
-        pressure.look(now, self.streams.iter().enumerate().filter_map(|(slot, s)| Some((slot as u32, s.as_deref()?))));
+        eviction.look(now, self.streams.iter().enumerate().filter_map(|(slot, s)| Some((slot as u32, s.as_deref()?))));
         let unsignalled = |slot: u32, id: StreamId| self.at(slot).filter(|stream| stream.id == id && !stream.signalled);
-        let waits = |slot: u32| self.fronts.get(slot).is_some_and(Front::has_waiting);
+        let waits = |slot: u32| self.coalescers.get(slot).is_some_and(PacketCoalescer::has_waiting);
         let idle =
-            pressure.idlest(|at, slot, id| unsignalled(slot, id).is_some_and(|s| s.last_at == at && !waits(slot)));
+            eviction.idlest(|at, slot, id| unsignalled(slot, id).is_some_and(|s| s.last_at == at && !waits(slot)));
         let victim =
-            idle.or_else(|| signalled.then(|| pressure.youngest(|slot, id| unsignalled(slot, id).is_some())).flatten());
-        self.pressure = pressure;
+            idle.or_else(|| signalled.then(|| eviction.youngest(|slot, id| unsignalled(slot, id).is_some())).flatten());
+        self.eviction = eviction;
         let Some(slot) = victim else { return false };
         self.remove(slot, self.interval_start, out);
-        if let Some(Fact::Ended(report)) = out.last_mut() {
+        if let Some(MediaEvent::Ended(report)) = out.last_mut() {
             report.quality.shed = true;
         }
         self.shedding.streams_shed += 1;
         true
     }
 
-    fn insert(&mut self, mut stream: Stream, out: &mut Vec<Fact>) {
+    fn insert(&mut self, mut stream: Stream, out: &mut Vec<MediaEvent>) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.streams.push(None);
             self.streams.len() as u32 - 1
@@ -614,21 +620,21 @@ impl Shard {
         if depth < MAX_SAME_SOURCE {
             (stream.same_source, stream.same_source_depth) = (older, depth);
         }
-        out.push(Fact::Started(Box::new(stream.report())));
+        out.push(MediaEvent::Started(Box::new(stream.report())));
         if !stream.signalled {
-            self.pressure.joined(stream.first_at, stream.id, slot);
+            self.eviction.joined(stream.first_at, stream.id, slot);
         }
-        self.fronts.enter(slot, key).follow(&stream);
+        self.coalescers.enter(slot, key).follow(&stream);
         self.streams[slot as usize] = Some(Box::new(stream));
         self.active += 1;
         self.changed();
-        let (hasher, fronts) = (&self.hasher, &self.fronts);
-        let rehash = |slot: &u32| fronts.get(*slot).map_or(0, |f| hasher.hash_one(f.key()));
+        let (hasher, coalescers) = (&self.hasher, &self.coalescers);
+        let rehash = |slot: &u32| coalescers.get(*slot).map_or(0, |f| hasher.hash_one(f.key()));
         self.index.insert_unique(hasher.hash_one(key), slot, rehash);
     }
 
-    fn remove(&mut self, slot: u32, interval_start: Timestamp, out: &mut Vec<Fact>) {
-        self.settled(slot);
+    fn remove(&mut self, slot: u32, interval_start: Timestamp, out: &mut Vec<MediaEvent>) {
+        self.drained(slot);
         let Some(mut stream) = self.streams[slot as usize].take() else { return };
         let key = stream.key;
         if let Ok(entry) = self.index.find_entry(self.hasher.hash_one(key), |s| *s == slot) {
@@ -636,8 +642,8 @@ impl Shard {
         }
         self.unlink_source(slot, &stream);
         let report = stream.end(interval_start, self.interval, &mut self.pool, &mut self.rows);
-        out.extend(self.rows.drain(..).map(|row| Fact::Interval(Box::new(row), report.last_at)));
-        out.push(Fact::Ended(Box::new(report)));
+        out.extend(self.rows.drain(..).map(|row| MediaEvent::Interval(Box::new(row), report.last_at)));
+        out.push(MediaEvent::Ended(Box::new(report)));
         self.free.push(slot);
         self.active -= 1;
         self.changed();
@@ -702,9 +708,9 @@ impl Shard {
     /// A stream goes on after a silence, unless that was so long that it is another one, whatever the grid. True when
     /// the packet was taken care of.
     #[inline(never)]
-    fn after_silence(&mut self, slot: u32, packet: &Packet, out: &mut Vec<Fact>) -> bool {
+    fn after_silence(&mut self, slot: u32, packet: &Packet, out: &mut Vec<MediaEvent>) -> bool {
         let (timeout, call_timeout) = (self.stream_timeout, self.call_timeout);
-        let Some(stream) = self.settled(slot) else { return false };
+        let Some(stream) = self.drained(slot) else { return false };
         if stream.silence_before(packet) >= if stream.lasts_as_its_call() { call_timeout } else { timeout } {
             self.remove(slot, self.interval_start, out);
             self.candidate(packet, out);
@@ -722,7 +728,7 @@ impl Shard {
         let mut others = Vec::new();
         let mut at = self.youngest(&packet.key);
         while let Some(other_slot) = at {
-            let Some(other) = self.settled(other_slot) else { break };
+            let Some(other) = self.drained(other_slot) else { break };
             if other_slot != slot && other.last_at > last_at && others.len() < 8 {
                 others.push((other.sequence.lowest() as u16, other.sequence.highest() as u16));
             }
@@ -942,28 +948,28 @@ mod tests {
         for (i, packet) in packets.iter().enumerate() {
             while packet.at >= boundary {
                 end_interval(&mut shard, Some(boundary), &mut facts);
-                shard.turned(boundary);
+                shard.advance_interval(boundary);
                 boundary = boundary + policy.interval;
             }
-            let place = shard.place(shard.hash(packet), packet);
+            let hint = shard.slot_hint(shard.hash(packet), packet);
             match every {
-                None if place.slot != Place::UNKNOWN.slot => shard.unusual(place.slot, packet, &mut facts),
-                _ => shard.packet(place, packet, &mut facts),
+                None if hint.slot != SlotHint::UNKNOWN.slot => shard.unusual(hint.slot, packet, &mut facts),
+                _ => shard.packet(hint, packet, &mut facts),
             }
-            shard.settle_full();
+            shard.drain_full();
             if every.is_some_and(|every| i % every == 0) {
-                shard.settle_all();
+                shard.drain_all();
             }
         }
         end_interval(&mut shard, None, &mut facts);
         format!("{facts:#?} {:?}", shard.take_outcomes())
     }
 
-    fn end_interval(shard: &mut Shard, boundary: Option<Timestamp>, facts: &mut Vec<Fact>) {
-        let mut turns = Vec::new();
-        shard.due(boundary, &mut |turn| turns.push(turn), &mut |_| {});
-        for turn in turns {
-            shard.end_turn(&turn, facts);
+    fn end_interval(shard: &mut Shard, boundary: Option<Timestamp>, facts: &mut Vec<MediaEvent>) {
+        let mut closing = Vec::new();
+        shard.streams_to_close(boundary, &mut |close| closing.push(close), &mut |_| {});
+        for close in closing {
+            shard.close_interval(&close, facts);
         }
     }
 

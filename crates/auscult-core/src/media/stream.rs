@@ -1,17 +1,17 @@
 //! The state of one stream and its reports.
 
-use super::front::{Next, Plain};
-use super::held::Pool;
+use super::closed_intervals::ClosedIntervalTotals;
+use super::coalesce::{InOrderPacket, Next};
+use super::interval_counters::IntervalCounters;
 use super::packet::Packet;
-use super::past::Past;
 use super::payloads::Payloads;
 use super::recent::{CopiedBy, MadeBy, Recent, UnknownCopies};
 use super::sequence::{Arrival, MAX_DROPOUT, Sequence};
-use super::shard::Witness;
-use super::tally::Tally;
+use super::shard::ClockStepSample;
 use super::timing::{Out, Sample, Timing};
+use super::warmup::Pool;
 use crate::model::{
-    ClockSource, IntervalReport, JitterBuffer, PayloadKind, PayloadMap, Quality, StreamId, StreamNumbers, StreamReport,
+    ClockSource, IntervalReport, JitterBuffer, PayloadKind, PayloadMap, Quality, StreamId, StreamReport, StreamStats,
 };
 use crate::units::{Nanos, PayloadType, Ssrc, Timestamp};
 use siphasher::sip::SipHasher24;
@@ -39,7 +39,7 @@ const LONGEST_SILENCE: Nanos = Nanos::from_secs(60);
 
 /// Where a stream stands between two packets: what tells whether another one goes on from it or repeats it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct SequencePosition {
     pub first_at: Timestamp,
     pub last_at: Timestamp,
     /// Lowest and highest sequence number since it began, or began anew.
@@ -66,7 +66,7 @@ impl StrayPacket {
     }
 }
 
-/// In the order of use: what every packet touches comes first and together, what only intervals touch last.
+/// In the order of use: what every packet touches comes first and together, what only intervals prefetch last.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Stream {
@@ -89,13 +89,13 @@ pub struct Stream {
     pub payloads: Payloads,
     timing: Timing,
     /// Numbers of the present interval.
-    interval: Tally,
+    interval: IntervalCounters,
     recent: Recent,
     /// Numbers of everything before the present interval.
-    before: Past,
+    before: ClosedIntervalTotals,
     pub id: StreamId,
     pub first_at: Timestamp,
-    /// Silent since then by the machine's time, which goes on also for packets that lag behind it.
+    /// Silent since then by the engine's time, which goes on also for packets that lag behind it.
     quiet_since: Timestamp,
     unknown_copies: UnknownCopies,
     /// Timestamp of the latest telephone event.
@@ -133,8 +133,8 @@ impl Stream {
             id: identity(first),
             sequence: Sequence::new(first.seq),
             timing: Timing::new(clock, buffer),
-            interval: Tally::default(),
-            before: Past::default(),
+            interval: IntervalCounters::default(),
+            before: ClosedIntervalTotals::default(),
             payloads,
             first_at: first.at,
             last_at: first.at,
@@ -168,16 +168,16 @@ impl Stream {
         }
     }
 
-    /// Reads a word of each line of memory that plain packets will touch, and nothing more: done for several streams
+    /// Reads a word of each line of memory that plain packets will prefetch, and nothing more: done for several streams
     /// before the packets of the first are measured, the waits for memory overlap.
     #[inline]
-    pub fn touch(&self) -> u64 {
+    pub fn prefetch(&self) -> u64 {
         (self.previous_at.0 as u64)
-            ^ self.sequence.touch()
+            ^ self.sequence.prefetch()
             ^ u64::from(self.ptime_ticks)
-            ^ self.timing.touch()
-            ^ self.interval.touch()
-            ^ self.recent.touch(self.sequence.highest() as u16)
+            ^ self.timing.prefetch()
+            ^ self.interval.prefetch()
+            ^ self.recent.prefetch(self.sequence.highest() as u16)
     }
 
     /// The packet the stream was created from.
@@ -245,7 +245,7 @@ impl Stream {
     }
 
     /// Takes plain packets that follow the last one, as [`Stream::packet`] would one by one.
-    pub fn plain(&mut self, packets: &[Plain], pool: &mut Pool) {
+    pub fn in_order(&mut self, packets: &[InOrderPacket], pool: &mut Pool) {
         let packets = self.one_by_one(packets, pool);
         if packets.is_empty() {
             return;
@@ -277,10 +277,10 @@ impl Stream {
         self.last_at = self.last_at.max(at);
     }
 
-    /// Plain packets while delays are held back, at the start of a segment or after a silence of everything, and one after
+    /// InOrderPacket packets while delays are held back, at the start of a segment or after a silence of everything, and one after
     /// a copy; returns the others.
     #[inline]
-    fn one_by_one<'a>(&mut self, mut packets: &'a [Plain], pool: &mut Pool) -> &'a [Plain] {
+    fn one_by_one<'a>(&mut self, mut packets: &'a [InOrderPacket], pool: &mut Pool) -> &'a [InOrderPacket] {
         while !self.timing.is_steady(self.ptime_ticks, self.previous_at)
             && let Some((packet, rest)) = packets.split_first()
         {
@@ -423,16 +423,16 @@ impl Stream {
     }
 
     /// What the delays kept back show of a silence of everything that ended at `to`.
-    pub fn witness(&self, to: Timestamp, half: Timestamp) -> Option<Witness> {
+    pub fn clock_step_sample(&self, to: Timestamp, half: Timestamp) -> Option<ClockStepSample> {
         let (first, second, packets, next) = self.timing.shift(to, half)?;
-        Some(Witness { sender: self.key.src_ip, first, second, packets, next })
+        Some(ClockStepSample { sender: self.key.src_ip, first, second, packets, next })
     }
 
     /// Counts the delays kept back: as they are, or from a new base where the clock was set.
-    pub fn acquit(&mut self, step: Option<(Timestamp, Nanos)>, pool: &mut Pool) {
+    pub fn resolve_clock_check(&mut self, step: Option<(Timestamp, Nanos)>, pool: &mut Pool) {
         let out = &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence };
         let stepped = step.is_some_and(|(to, _)| self.timing.clock_step(to, out, pool));
-        self.timing.acquit(out, pool);
+        self.timing.resolve_clock_check(out, pool);
         self.interval.clock_steps += u32::from(stepped);
         if let Some((gap, of_silence)) = self.across.take() {
             let by = step.map_or(Nanos::ZERO, |(_, by)| by);
@@ -460,14 +460,14 @@ impl Stream {
     /// Packets expected and lost in the present interval, and in how many runs.
     pub fn loss_so_far(&mut self) -> (u32, u32, u32) {
         self.sequence.count(&mut self.interval);
-        let Tally { expected, unique, ref loss_runs, .. } = self.interval;
+        let IntervalCounters { expected, unique, ref loss_runs, .. } = self.interval;
         (expected, expected.saturating_sub(unique), loss_runs.count())
     }
 
     /// Whether the present interval has something to report. One that has not is remembered as idle.
     pub fn has_news(&mut self) -> bool {
-        self.settle();
-        let idle = self.interval == Tally::default();
+        self.flush();
+        let idle = self.interval == IntervalCounters::default();
         self.idle_intervals += u32::from(idle);
         !idle
     }
@@ -476,13 +476,13 @@ impl Stream {
     /// and a stream's end does not trail empty rows. Delays of a segment that has not settled go to the interval in which
     /// it does: its base must not depend on the grid.
     pub fn end_interval(&mut self, start: Timestamp, length: Nanos, out: &mut Vec<IntervalReport>) {
-        self.settle();
+        self.flush();
         let inferred = self.payloads.current().clock_source == Some(ClockSource::Inferred);
         self.timing.check_long_clock(inferred);
         self.adopt_clock();
-        self.settle_late();
+        self.finalize_late();
         for back in (1..=std::mem::take(&mut self.idle_intervals)).rev() {
-            out.push(self.interval_report(start - Nanos(length.0 * i64::from(back)), length, StreamNumbers::default()));
+            out.push(self.interval_report(start - Nanos(length.0 * i64::from(back)), length, StreamStats::default()));
         }
         let numbers = std::mem::take(&mut self.interval).numbers();
         self.before.add(&numbers);
@@ -497,15 +497,15 @@ impl Stream {
         pool: &mut Pool,
         out: &mut Vec<IntervalReport>,
     ) -> StreamReport {
-        self.acquit(None, pool);
+        self.resolve_clock_check(None, pool);
         self.sequence.finish(&mut self.interval);
         let made = self.unknown_copies.finish();
         self.count_copies(made);
         self.work_off(pool);
         self.timing.give_up(pool);
         self.take_jitter();
-        self.settle_late();
-        if self.interval != Tally::default() {
+        self.finalize_late();
+        if self.interval != IntervalCounters::default() {
             // What was undecided goes to the first interval in which nothing came, not to that of a timeout.
             let idle = std::mem::take(&mut self.idle_intervals);
             self.end_interval(start - Nanos(length.0 * i64::from(idle)), length, out);
@@ -514,8 +514,8 @@ impl Stream {
     }
 
     /// Where it stands.
-    pub fn standing(&self) -> Standing {
-        Standing {
+    pub fn sequence_position(&self) -> SequencePosition {
+        SequencePosition {
             first_at: self.first_at,
             last_at: self.last_at,
             lowest: self.sequence.lowest() as u16,
@@ -794,7 +794,7 @@ impl Stream {
 
     fn work_off(&mut self, pool: &mut Pool) {
         if self.timing.clock_known() {
-            self.timing.settle(&mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
+            self.timing.flush(&mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
             self.adopt_clock();
         } else {
             self.infer_clock(pool);
@@ -807,20 +807,20 @@ impl Stream {
             (current.clock, current.clock_source) = (Some(clock), Some(ClockSource::Inferred));
             self.timing.set_clock(clock, &mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
             self.pace();
-            self.timing.settle(&mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
+            self.timing.flush(&mut Out { numbers: &mut self.interval, sequence: &mut self.sequence }, pool);
         }
     }
 
     /// Brings the numbers of the interval up to date.
-    fn settle(&mut self) {
+    fn flush(&mut self) {
         self.sequence.count(&mut self.interval);
         self.timing.tell_movement(&mut self.interval);
         self.take_jitter();
     }
 
-    fn settle_late(&mut self) {
+    fn finalize_late(&mut self) {
         let undecided = self.timing.undecided().map(|seq| self.sequence.extend_behind(seq)).min();
-        self.sequence.settle_late(undecided, &mut self.interval);
+        self.sequence.finalize_late(undecided, &mut self.interval);
     }
 
     fn take_jitter(&mut self) {
@@ -829,7 +829,7 @@ impl Stream {
         self.interval.jitter.merge(&stat);
     }
 
-    fn interval_report(&self, start: Timestamp, length: Nanos, numbers: StreamNumbers) -> IntervalReport {
+    fn interval_report(&self, start: Timestamp, length: Nanos, numbers: StreamStats) -> IntervalReport {
         IntervalReport {
             stream: self.id,
             src: self.key.src().into(),
@@ -854,7 +854,7 @@ impl Stream {
         (self.timing.buffer().0 / 1_000_000) as u16
     }
 
-    fn quality(&self, numbers: &StreamNumbers) -> Quality {
+    fn quality(&self, numbers: &StreamStats) -> Quality {
         Quality {
             duplicates_removed: numbers.duplicates_probe,
             snap_cut: numbers.cut_short > 0,

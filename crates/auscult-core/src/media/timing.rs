@@ -4,19 +4,19 @@
 //! transit of a packet is its arrival minus its timestamp in nanoseconds, both counted from the first packet
 //! of a segment. A segment ends where the timestamp jumps without the arrival doing the same.
 
+use super::coalesce::{InOrderPacket, WAITING};
 use super::drift::{Base, Movement};
-use super::front::{Plain, WAITING};
-use super::held::{HELD, Held, Pool};
+use super::interval_counters::{IntervalCounters, Variation};
 use super::sequence::Sequence;
-use super::tally::{Tally, Variation};
+use super::warmup::{Pool, WARMUP, WarmupBuffer};
 use crate::model::{DISCARD_BUFFERS_MS, JitterBuffer, JitterStat};
-use crate::quality::jitter_buffer::{Adaptive, Arrival, Fate};
+use crate::quality::jitter_buffer::{Adaptive, Arrival, PlayoutOutcome};
 use crate::units::{ClockRate, Nanos, Timestamp};
 use smallvec::SmallVec;
 
-/// The base of a segment is the minimum over this many packets, or over [`SETTLE_TIME`].
-const SETTLE_PACKETS: usize = 50;
-const SETTLE_TIME: i64 = 1_000_000_000;
+/// The base of a segment is the minimum over this many packets, or over [`WARMUP_TIME`].
+const WARMUP_PACKETS: usize = 50;
+const WARMUP_TIME: i64 = 1_000_000_000;
 /// A difference of transits beyond this may be a jump of the timestamp: see [`Timing::begins_anew`].
 const JUMP: f64 = 1e9;
 /// Media time that one packet stands for at most where the packet time is not constant (video, comfort noise).
@@ -119,7 +119,7 @@ fn whole(x: f64) -> f64 {
 
 /// Where figures go.
 pub struct Out<'a> {
-    pub numbers: &'a mut Tally,
+    pub numbers: &'a mut IntervalCounters,
     pub sequence: &'a mut Sequence,
 }
 
@@ -147,7 +147,7 @@ pub struct Timing {
     origin_at: i64,
     /// Delays are histogrammed against this once the segment has settled.
     base: Option<Base>,
-    held: Option<Held>,
+    warmup: Option<WarmupBuffer>,
     /// Previous packet of the present payload type, when another type came in between.
     own_last: Option<(i64, u32)>,
     /// What is held is kept back: the clock may have been set.
@@ -188,7 +188,7 @@ impl Timing {
             mean: 0.0,
             origin_at: 0,
             base: None,
-            held: None,
+            warmup: None,
             own_last: None,
             started: false,
             suspect: false,
@@ -201,11 +201,11 @@ impl Timing {
         }
     }
 
-    /// See [`super::stream::Stream::touch`].
+    /// See [`super::stream::Stream::prefetch`].
     #[inline]
-    pub fn touch(&self) -> u64 {
-        let base = self.base.as_ref().map_or(0, Base::touch);
-        self.transit.to_bits() ^ base ^ self.stat.samples ^ self.adaptive.touch()
+    pub fn prefetch(&self) -> u64 {
+        let base = self.base.as_ref().map_or(0, Base::prefetch);
+        self.transit.to_bits() ^ base ^ self.stat.samples ^ self.adaptive.prefetch()
     }
 
     pub fn clock_known(&self) -> bool {
@@ -217,12 +217,12 @@ impl Timing {
     pub fn set_clock(&mut self, clock: ClockRate, out: &mut Out<'_>, pool: &mut Pool) {
         let ns_per_tick = 1e9 / f64::from(clock.hz());
         if self.clock_known() {
-            self.settle(out, pool);
+            self.flush(out, pool);
             if (self.ns_per_tick - ns_per_tick).abs() <= 1e-9 {
                 return;
             }
             if self.base.is_some() {
-                self.held = Some(pool.take());
+                self.warmup = Some(pool.take());
                 self.next_ns_per_tick = ns_per_tick;
                 return;
             }
@@ -246,7 +246,7 @@ impl Timing {
 
     #[inline]
     pub fn packet(&mut self, sample: Sample, out: &mut Out<'_>, pool: &mut Pool) {
-        if self.base.is_none() || self.held.is_some() {
+        if self.base.is_none() || self.warmup.is_some() {
             return self.hold(sample, out, pool);
         }
         let difference = self.difference(self.last_at, self.last_timestamp, &sample);
@@ -268,7 +268,7 @@ impl Timing {
     pub fn is_steady(&self, ticks: u32, before: Timestamp) -> bool {
         self.base.is_some()
             && self.last_at == before.0
-            && self.held.is_none()
+            && self.warmup.is_none()
             && self.own_last.is_none()
             && f64::from(ticks) * self.ns_per_tick < JUMP_AFTER_PAUSE
     }
@@ -276,7 +276,7 @@ impl Timing {
     /// As [`Timing::packet`] for each packet of a steady stream, numbered from `seq` on, that follow each other in
     /// sequence and in step.
     #[inline]
-    pub fn steps(&mut self, seq: u16, ticks: u32, packets: &[Plain], out: &mut Out<'_>) {
+    pub fn steps(&mut self, seq: u16, ticks: u32, packets: &[InOrderPacket], out: &mut Out<'_>) {
         let count = packets.len() as u32;
         let media = f64::from(ticks) * self.ns_per_tick;
         let mut running = self.running(&out.numbers.variation);
@@ -303,15 +303,15 @@ impl Timing {
         self.last_seq = sample.seq.wrapping_sub(1);
     }
 
-    /// Works off what is held, for the end of an interval or stream. With an unknown clock rate only `infer` helps.
-    pub fn settle(&mut self, out: &mut Out<'_>, pool: &mut Pool) {
+    /// Works off what is warmup, for the end of an interval or stream. With an unknown clock rate only `infer` helps.
+    pub fn flush(&mut self, out: &mut Out<'_>, pool: &mut Pool) {
         if !self.clock_known() {
             return;
         }
-        self.acquit(out, pool);
+        self.resolve_clock_check(out, pool);
         self.change_clock(out, pool);
-        let Some(held) = self.held.take() else { return };
-        let samples: SmallVec<[Sample; HELD]> = held.iter().collect();
+        let Some(warmup) = self.warmup.take() else { return };
+        let samples: SmallVec<[Sample; WARMUP]> = warmup.iter().collect();
         if self.base.is_none() {
             self.check_clock(&samples);
         }
@@ -337,11 +337,11 @@ impl Timing {
                 self.new_segment();
             }
         }
-        pool.give(held);
+        pool.give(warmup);
     }
 
     /// Tells how the base moved since this was done last.
-    pub fn tell_movement(&mut self, numbers: &mut Tally) {
+    pub fn tell_movement(&mut self, numbers: &mut IntervalCounters) {
         let mut movement = std::mem::take(&mut self.movement);
         if let Some(base) = &mut self.base {
             movement.add(base.take_movement());
@@ -370,7 +370,8 @@ impl Timing {
     /// What was measured before stays as it is, and a new segment begins.
     pub fn check_long_clock(&mut self, inferred: bool) {
         let span = self.last_at - self.origin_at;
-        if !self.started || self.base.is_none() || self.held.is_some() || !(LONG_CHECK..LONGEST_CHECK).contains(&span) {
+        if !self.started || self.base.is_none() || self.warmup.is_some() || !(LONG_CHECK..LONGEST_CHECK).contains(&span)
+        {
             return;
         }
         let ticks = f64::from(self.last_timestamp.wrapping_sub(self.origin_timestamp).cast_signed());
@@ -400,29 +401,29 @@ impl Timing {
 
     /// Sequence numbers of packets whose delay is not known yet.
     pub fn undecided(&self) -> impl Iterator<Item = u16> {
-        self.held.iter().flat_map(|held| held.iter()).map(|sample| sample.seq)
+        self.warmup.iter().flat_map(|warmup| warmup.iter()).map(|sample| sample.seq)
     }
 
-    /// Derives the clock rate from what is held: slope of timestamps against arrival, snapped to a usual rate.
+    /// Derives the clock rate from what is warmup: slope of timestamps against arrival, snapped to a usual rate.
     pub fn infer(&self) -> Option<ClockRate> {
-        let held = self.held.as_ref()?;
-        infer_clock(&held.iter().collect::<SmallVec<[Sample; HELD]>>())
+        let warmup = self.warmup.as_ref()?;
+        infer_clock(&warmup.iter().collect::<SmallVec<[Sample; WARMUP]>>())
     }
 
     pub fn is_full_without_clock(&self) -> bool {
-        !self.clock_known() && self.held.as_ref().is_some_and(|h| h.len() == HELD)
+        !self.clock_known() && self.warmup.as_ref().is_some_and(|h| h.len() == WARMUP)
     }
 
     /// Drops what is held when no clock rate can be found.
     pub fn give_up(&mut self, pool: &mut Pool) {
-        if let Some(held) = self.held.take() {
-            pool.give(held);
+        if let Some(warmup) = self.warmup.take() {
+            pool.give(warmup);
         }
     }
 
     /// Another payload type begins. Returns the jitter state of the old one to park; `new` is what was parked of the new one.
     pub fn switch(&mut self, new: Parked, clock: Option<ClockRate>, out: &mut Out<'_>, pool: &mut Pool) -> Parked {
-        self.settle(out, pool);
+        self.flush(out, pool);
         let old = Parked { last: self.started.then_some((self.last_at, self.last_timestamp)), jitter: self.jitter };
         let ns_per_tick = clock.map_or(0.0, |c| 1e9 / f64::from(c.hz()));
         if (ns_per_tick - self.ns_per_tick).abs() > 1e-9 {
@@ -442,12 +443,12 @@ impl Timing {
         self.base.as_ref()?.drift_ppm()
     }
 
-    /// Keeps samples back until [`Timing::acquit`] or [`Timing::clock_step`]. Not before there is a base to compare them with.
+    /// Keeps samples back until [`Timing::resolve_clock_check`] or [`Timing::clock_step`]. Not before there is a base to compare them with.
     pub fn suspect(&mut self, pool: &mut Pool) -> bool {
-        if self.base.is_none() || self.held.is_some() || !self.started || self.own_last.is_some() {
+        if self.base.is_none() || self.warmup.is_some() || !self.started || self.own_last.is_some() {
             return false;
         }
-        self.held = Some(pool.take());
+        self.warmup = Some(pool.take());
         self.suspect = true;
         true
     }
@@ -459,10 +460,10 @@ impl Timing {
     /// What the samples kept back show that came at `to` or later: their smallest delays before and after `half`, above
     /// the base as it was, how many there are, and whether the first follows its predecessor in sequence.
     pub fn shift(&self, to: Timestamp, half: Timestamp) -> Option<(Nanos, Nanos, usize, bool)> {
-        let (base, held) = (self.base.as_ref()?, self.held.as_ref().filter(|_| self.suspect)?);
+        let (base, warmup) = (self.base.as_ref()?, self.warmup.as_ref().filter(|_| self.suspect)?);
         let (mut at, mut timestamp, mut transit) = (self.last_at, self.last_timestamp, self.transit);
         let (mut lowest, mut count, mut next) = ([f64::INFINITY; 2], 0, false);
-        for sample in held.iter() {
+        for sample in warmup.iter() {
             transit += self.difference(at, timestamp, &sample);
             (at, timestamp) = (sample.at, sample.timestamp);
             if sample.at < to.0 {
@@ -483,11 +484,11 @@ impl Timing {
     }
 
     /// Counts what was kept back as if it had not been.
-    pub fn acquit(&mut self, out: &mut Out<'_>, pool: &mut Pool) {
+    pub fn resolve_clock_check(&mut self, out: &mut Out<'_>, pool: &mut Pool) {
         if !std::mem::take(&mut self.suspect) {
             return;
         }
-        let Some(kept) = self.held.take() else { return };
+        let Some(kept) = self.warmup.take() else { return };
         for sample in kept.iter() {
             self.packet(sample, out, pool);
         }
@@ -499,12 +500,12 @@ impl Timing {
         if !std::mem::take(&mut self.suspect) {
             return false;
         }
-        let Some(kept) = self.held.take() else { return false };
+        let Some(kept) = self.warmup.take() else { return false };
         let before = kept.iter().take_while(|s| s.at < to.0).count();
         for sample in kept.iter().take(before) {
             self.packet(sample, out, pool);
         }
-        self.settle(out, pool);
+        self.flush(out, pool);
         self.jumps += 1;
         self.new_segment();
         for sample in kept.iter().skip(before) {
@@ -517,27 +518,27 @@ impl Timing {
 
     fn hold(&mut self, sample: Sample, out: &mut Out<'_>, pool: &mut Pool) {
         if self.suspect {
-            if self.held.as_mut().is_none_or(|held| held.push(sample).is_err()) {
-                self.acquit(out, pool);
+            if self.warmup.as_mut().is_none_or(|warmup| warmup.push(sample).is_err()) {
+                self.resolve_clock_check(out, pool);
                 self.packet(sample, out, pool);
             }
             return;
         }
         let known = self.clock_known();
-        let held = self.held.get_or_insert_with(|| pool.take());
-        if !known && held.last_timestamp() == Some(sample.timestamp) {
+        let warmup = self.warmup.get_or_insert_with(|| pool.take());
+        if !known && warmup.last_timestamp() == Some(sample.timestamp) {
             // The packets of one video frame have one timestamp; a burst of them tells nothing about the clock.
             return;
         }
-        if held.push(sample).is_err() {
+        if warmup.push(sample).is_err() {
             return;
         }
-        let span = sample.at - held.first_at();
-        if known && (held.len() >= SETTLE_PACKETS || span >= SETTLE_TIME) {
+        let span = sample.at - warmup.first_at();
+        if known && (warmup.len() >= WARMUP_PACKETS || span >= WARMUP_TIME) {
             if self.next_ns_per_tick > 0.0 {
                 self.change_clock(out, pool);
             } else {
-                self.settle(out, pool);
+                self.flush(out, pool);
             }
         }
     }
@@ -548,12 +549,12 @@ impl Timing {
             return;
         }
         let next = std::mem::take(&mut self.next_ns_per_tick);
-        let Some(kept) = self.held.take() else { return };
+        let Some(kept) = self.warmup.take() else { return };
         let before = self.first_of_clock(&kept, next);
         for sample in kept.iter().take(before) {
             self.packet(sample, out, pool);
         }
-        self.settle(out, pool);
+        self.flush(out, pool);
         // RFC 7160: the difference across clock rates means nothing.
         self.new_segment();
         self.own_last = None;
@@ -566,7 +567,7 @@ impl Timing {
 
     /// Place of the first sample by the next clock: where those before it vary least by the old one and those after it
     /// by the next.
-    fn first_of_clock(&self, kept: &Held, next: f64) -> usize {
+    fn first_of_clock(&self, kept: &WarmupBuffer, next: f64) -> usize {
         let (mut at, mut timestamp) = (self.last_at, self.last_timestamp);
         let sizes = kept.iter().map(|sample| {
             let arrival = (sample.at - at) as f64;
@@ -594,7 +595,7 @@ impl Timing {
         }
         if self.in_step(&self.last(), &sample) {
             // A clock that stood still, or packets that were held up: the next packets show which.
-            self.held = Some(pool.take());
+            self.warmup = Some(pool.take());
         } else {
             self.jumps += 1;
             self.new_segment();
@@ -693,7 +694,7 @@ impl Timing {
         let arrival = Arrival { at: Timestamp(sample.at), seq: 0, delay, marker: sample.marker, restart };
         let fate = self.adaptive.packet(&arrival);
         out.numbers.adaptive_size_us += u64::from(self.adaptive.size_us());
-        if fate != Fate::Played {
+        if fate != PlayoutOutcome::Played {
             out.numbers.discarded_adaptive += 1;
             if self.buffer == Nanos::ZERO {
                 out.sequence.late(sample.seq, out.numbers);
@@ -830,20 +831,20 @@ fn infer_clock(samples: &[Sample]) -> Option<ClockRate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::StreamNumbers;
+    use crate::model::StreamStats;
 
     const MS: i64 = 1_000_000;
 
-    fn run(clock: u32, packets: &[(i64, u32)]) -> (StreamNumbers, Timing) {
+    fn run(clock: u32, packets: &[(i64, u32)]) -> (StreamStats, Timing) {
         let mut pool = Pool::default();
-        let (mut numbers, mut sequence) = (Tally::default(), Sequence::new(0));
+        let (mut numbers, mut sequence) = (IntervalCounters::default(), Sequence::new(0));
         let mut timing = Timing::new(ClockRate::new(clock), JitterBuffer::Fixed(Nanos::from_millis(60)));
         let mut out = Out { numbers: &mut numbers, sequence: &mut sequence };
         for (seq, (at, timestamp)) in (0..).zip(packets) {
             let sample = Sample { at: *at, timestamp: *timestamp, seq, marker: false, consecutive: true };
             timing.packet(sample, &mut out, &mut pool);
         }
-        timing.settle(&mut out, &mut pool);
+        timing.flush(&mut out, &mut pool);
         numbers.jitter = timing.stat;
         (numbers.numbers(), timing)
     }

@@ -1,4 +1,4 @@
-//! The vocabulary every other room speaks: events, call and stream records, outcomes, policy and limits.
+//! The vocabulary of all other modules: events, call and stream records, outcomes, policy and limits.
 //!
 //! Plain data without behaviour beyond merging and naming. What is here is stable: the store, the API and
 //! the JSON documents are written from these types.
@@ -37,7 +37,7 @@ pub use signalling::{
 pub use stream::{
     ClockSource, CodecId, DISCARD_BUFFERS_MS, DelayVariation, IntervalReport, JitterStat, LossAttribution,
     LossEvidence, LossRuns, LossSide, LossSource, MosReport, Quality, RPoints, Relation, RelationKind, RemoteView,
-    StreamId, StreamNumbers, StreamReport, TimestampSource,
+    StreamId, StreamReport, StreamStats, TimestampSource,
 };
 
 use std::net::SocketAddr;

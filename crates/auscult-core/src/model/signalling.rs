@@ -73,7 +73,7 @@ impl PayloadKind {
 pub enum Srtp {
     #[default]
     Off,
-    /// `trailer`: octets after the payload of every packet, the authentication tag and a master key identifier
+    /// `trailer`: bytes after the payload of every packet, the authentication tag and a master key identifier
     /// (RFC 3711 section 3.1). `None` where signalling leaves it open.
     On { trailer: Option<u8> },
 }
@@ -88,7 +88,7 @@ impl Srtp {
     }
 
     /// What the other side chose, where this one leaves it open.
-    pub fn settled_by(self, other: Srtp) -> Srtp {
+    pub fn negotiated_with(self, other: Srtp) -> Srtp {
         match (self, other) {
             (Srtp::On { trailer: None }, Srtp::On { .. }) => other,
             _ => self,

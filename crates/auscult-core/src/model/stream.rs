@@ -173,7 +173,7 @@ impl DelayVariation {
 
 /// Everything counted about a stream over some time. Two adjacent spans merge into the numbers of both.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct StreamNumbers {
+pub struct StreamStats {
     /// Every RTP packet.
     pub packets: u64,
     /// Packets without repeated sequence numbers.
@@ -239,7 +239,7 @@ pub struct StreamNumbers {
     pub cut_short: u64,
 }
 
-impl StreamNumbers {
+impl StreamStats {
     /// `expected - unique`, never negative.
     pub fn lost(&self) -> u64 {
         self.expected.saturating_sub(self.unique)
@@ -266,7 +266,7 @@ impl StreamNumbers {
     }
 
     /// `later` follows `self` in time.
-    pub fn merge(&mut self, later: &StreamNumbers) {
+    pub fn merge(&mut self, later: &StreamStats) {
         self.packets += later.packets;
         self.unique += later.unique;
         self.expected += later.expected;
@@ -624,8 +624,8 @@ pub struct IntervalReport {
     pub ptime: Option<Nanos>,
     /// As in [`StreamReport::drift_ppm`], up to the end of this interval.
     pub drift_ppm: Option<f32>,
-    pub numbers: StreamNumbers,
-    /// The buffer of [`StreamNumbers::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`], or 0 for the adaptive one.
+    pub numbers: StreamStats,
+    /// The buffer of [`StreamStats::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`], or 0 for the adaptive one.
     pub late_buffer_ms: u16,
     pub mos: MosReport,
     pub quality: Quality,
@@ -692,8 +692,8 @@ pub struct StreamReport {
     pub ptime: Option<Nanos>,
     pub first_at: Timestamp,
     pub last_at: Timestamp,
-    pub numbers: StreamNumbers,
-    /// The buffer of [`StreamNumbers::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`], or 0 for the adaptive one.
+    pub numbers: StreamStats,
+    /// The buffer of [`StreamStats::lost_or_late`] in milliseconds: one of [`DISCARD_BUFFERS_MS`], or 0 for the adaptive one.
     pub late_buffer_ms: u16,
     /// Sender clock against the probe's, parts per million; `None` under 30 s of media.
     pub drift_ppm: Option<f32>,

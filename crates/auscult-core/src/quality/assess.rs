@@ -4,7 +4,7 @@ use super::burst::{burst_ratio, burst_ratio_is_valid};
 use super::codecs::{CodecError, CodecQuality, CodecQuery, CodecTable, Status};
 use super::emodel::{Echo, Inputs, RBudget, Scale, WbRoe, r_budget, rate, undelayed};
 use crate::model::burst::BurstGap;
-use crate::model::{DISCARD_BUFFERS_MS, JitterBuffer, LossRuns, MosReport, RPoints, Srtp, StreamNumbers};
+use crate::model::{DISCARD_BUFFERS_MS, JitterBuffer, LossRuns, MosReport, RPoints, Srtp, StreamStats};
 use crate::units::Nanos;
 
 /// Nothing was seen and nothing was missing.
@@ -48,7 +48,7 @@ impl DelaySource {
     }
 }
 
-/// Octets that SRTP adds to a payload, likeliest first: HMAC-SHA1 of 80 bits, which every endpoint has to have (RFC 4568 section
+/// Bytes that SRTP adds to a payload, likeliest first: HMAC-SHA1 of 80 bits, which every endpoint has to have (RFC 4568 section
 /// 6.2, RFC 5764 section 4.1.2), of 32 bits, and AES-GCM (RFC 7714).
 const SRTP_TAGS: [f64; 3] = [10.0, 4.0, 16.0];
 
@@ -110,7 +110,7 @@ impl<'a> MosContext<'a> {
 ///
 /// `null_reason` is one of [`NO_MEDIA`], [`NOT_AUDIO`], [`UNKNOWN_CODEC`], [`TOO_FEW_PACKETS`] and
 /// [`CODEC_WITHOUT_LOSS_ROBUSTNESS`], the first that applies in this order.
-pub fn assess(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> MosReport {
+pub fn assess(numbers: &StreamStats, media: &Media<'_>, ctx: &MosContext) -> MosReport {
     let measured = match measure(numbers, media, ctx) {
         Ok(measured) => measured,
         Err(reason) => return MosReport { null_reason: reason, ..MosReport::default() },
@@ -152,9 +152,9 @@ pub fn assess(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> M
 
 /// Listening MOS if all of the loss is the network's, and if only `network` packets of it are: what the capture missed lies
 /// between. `None` where one of the two cannot be rated.
-pub fn bounds(numbers: &StreamNumbers, network: u64, media: &Media<'_>, ctx: &MosContext) -> Option<(f32, f32)> {
+pub fn bounds(numbers: &StreamStats, network: u64, media: &Media<'_>, ctx: &MosContext) -> Option<(f32, f32)> {
     let whole = match network.min(numbers.lost()) {
-        0 => StreamNumbers {
+        0 => StreamStats {
             expected: numbers.unique,
             loss_runs: LossRuns::default(),
             burst: BurstGap::default(),
@@ -162,15 +162,15 @@ pub fn bounds(numbers: &StreamNumbers, network: u64, media: &Media<'_>, ctx: &Mo
             ..numbers.clone()
         },
         // How bursty that part of the loss was is not known apart from the rest.
-        network => StreamNumbers { unique: numbers.expected - network, ..numbers.clone() },
+        network => StreamStats { unique: numbers.expected - network, ..numbers.clone() },
     };
-    let listening = |n: &StreamNumbers| assess(n, media, ctx).lq;
+    let listening = |n: &StreamStats| assess(n, media, ctx).lq;
     Some((listening(numbers)?, listening(&whole)?))
 }
 
 /// The numbers of a stream without late packets: where the times of packets are wrong they are not known.
-pub fn without_late(numbers: &StreamNumbers) -> StreamNumbers {
-    StreamNumbers {
+pub fn without_late(numbers: &StreamStats) -> StreamStats {
+    StreamStats {
         discarded_adaptive: 0,
         late: Default::default(),
         lost_or_late: BurstGap::default(),
@@ -180,7 +180,7 @@ pub fn without_late(numbers: &StreamNumbers) -> StreamNumbers {
 
 /// What codec, network loss, late packets and delay cost the same stream, in R points; the delay costs 0 where it
 /// is unknown. `None` where [`assess`] gives no rating.
-pub fn budget(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> Option<RBudget> {
+pub fn budget(numbers: &StreamStats, media: &Media<'_>, ctx: &MosContext) -> Option<RBudget> {
     let measured = measure(numbers, media, ctx).ok()?;
     if numbers.expected < MIN_EXPECTED {
         return None;
@@ -188,7 +188,7 @@ pub fn budget(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> O
     split(numbers, &measured.inputs)
 }
 
-fn split(numbers: &StreamNumbers, inputs: &Inputs) -> Option<RBudget> {
+fn split(numbers: &StreamStats, inputs: &Inputs) -> Option<RBudget> {
     let loss_pct = numbers.loss_pct()?.min(inputs.loss_pct);
     r_budget(&Inputs { loss_pct, ..*inputs }, inputs.loss_pct - loss_pct).ok()
 }
@@ -206,7 +206,7 @@ struct Measured {
     buffer_ms: u16,
 }
 
-fn measure(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> Result<Measured, &'static str> {
+fn measure(numbers: &StreamStats, media: &Media<'_>, ctx: &MosContext) -> Result<Measured, &'static str> {
     if numbers.expected == 0 {
         return Err(NO_MEDIA);
     }
@@ -254,7 +254,7 @@ fn measure(numbers: &StreamNumbers, media: &Media<'_>, ctx: &MosContext) -> Resu
 }
 
 /// BurstR of what was lost or discarded; of the lost packets alone where none is known as discarded.
-fn combined_burst_ratio(numbers: &StreamNumbers) -> f64 {
+fn combined_burst_ratio(numbers: &StreamStats) -> f64 {
     let combined = numbers.lost_or_late.summary();
     match combined.bad {
         0 => burst_ratio(numbers.lost(), numbers.loss_runs.runs(), numbers.expected),
@@ -273,7 +273,7 @@ fn figures(
         return codecs.lookup(&CodecQuery { payload_bytes: payload, ..*query });
     };
     let [mut likeliest, others @ ..] = SRTP_TAGS.map(|tag| {
-        let payload_bytes = Some(payload - tag).filter(|octets| *octets > 0.0);
+        let payload_bytes = Some(payload - tag).filter(|bytes| *bytes > 0.0);
         codecs.lookup(&CodecQuery { payload_bytes, ..*query })
     });
     if let Ok(quality) = &mut likeliest
@@ -291,12 +291,12 @@ pub fn nearest_buffer(size: Nanos) -> usize {
     nearest.map_or(0, |(i, _)| i)
 }
 
-/// Mean payload of the packets that are not telephone events (four octets each, RFC 4733), less the trailer.
-fn speech_payload(numbers: &StreamNumbers, trailer: u8) -> Option<f64> {
+/// Mean payload of the packets that are not telephone events (four bytes each, RFC 4733), less the trailer.
+fn speech_payload(numbers: &StreamStats, trailer: u8) -> Option<f64> {
     let packets = numbers.packets.saturating_sub(numbers.telephone_events);
     let trailers = u64::from(trailer) * numbers.packets;
-    let octets = numbers.payload_bytes.saturating_sub(4 * numbers.telephone_events + trailers);
-    (packets > 0 && octets > 0).then(|| octets as f64 / packets as f64)
+    let bytes = numbers.payload_bytes.saturating_sub(4 * numbers.telephone_events + trailers);
+    (packets > 0 && bytes > 0).then(|| bytes as f64 / packets as f64)
 }
 
 #[cfg(test)]
@@ -306,15 +306,10 @@ mod tests {
     use crate::quality::emodel::mos_from_r;
 
     /// A stream of `expected` 20 ms PCMU packets, `lost` of them in `runs` runs.
-    fn numbers(expected: u64, lost: u64, runs: u32) -> StreamNumbers {
+    fn numbers(expected: u64, lost: u64, runs: u32) -> StreamStats {
         let unique = expected - lost;
-        let mut n = StreamNumbers {
-            packets: unique,
-            unique,
-            expected,
-            payload_bytes: 160 * unique,
-            ..StreamNumbers::default()
-        };
+        let mut n =
+            StreamStats { packets: unique, unique, expected, payload_bytes: 160 * unique, ..StreamStats::default() };
         n.loss_runs.counts[0] = runs;
         n
     }
@@ -328,7 +323,7 @@ mod tests {
         MosContext { jitter_buffer: JitterBuffer::Fixed(Nanos::from_millis(60)), ..MosContext::new(codecs) }
     }
 
-    fn pcmu(n: &StreamNumbers, ctx: &MosContext) -> MosReport {
+    fn pcmu(n: &StreamStats, ctx: &MosContext) -> MosReport {
         assess(n, &media("PCMU", Some(8000), Some(Nanos::from_millis(20))), ctx)
     }
 
@@ -407,10 +402,10 @@ mod tests {
     #[test]
     fn packet_size_is_that_of_speech() {
         let table = CodecTable::default();
-        let ie = |codec, clock_rate, octets: u64, events: u64, ctx: &MosContext| {
+        let ie = |codec, clock_rate, bytes: u64, events: u64, ctx: &MosContext| {
             let mut n = numbers(500, 0, 0);
             n.telephone_events = events;
-            n.payload_bytes = octets * (500 - events) + 4 * events;
+            n.payload_bytes = bytes * (500 - events) + 4 * events;
             assess(&n, &media(codec, Some(clock_rate), Some(Nanos::from_millis(20))), ctx).ie
         };
         let mut ctx = fixed(&table);
@@ -445,12 +440,12 @@ mod tests {
     fn reasons_for_no_rating() {
         let table = CodecTable::default();
         let ctx = fixed(&table);
-        let why = |n: &StreamNumbers, codec| {
+        let why = |n: &StreamStats, codec| {
             let report = assess(n, &media(codec, None, None), &ctx);
             assert_eq!((report.lq, report.cq, report.r, report.scale), (None, None, None, ""));
             report.null_reason
         };
-        assert_eq!(why(&StreamNumbers::default(), "PCMU"), NO_MEDIA);
+        assert_eq!(why(&StreamStats::default(), "PCMU"), NO_MEDIA);
         assert_eq!(why(&numbers(24, 0, 0), "PCMU"), TOO_FEW_PACKETS);
         assert_eq!(why(&numbers(500, 0, 0), "speex"), UNKNOWN_CODEC);
         assert_eq!(why(&numbers(500, 0, 0), ""), UNKNOWN_CODEC);
@@ -506,18 +501,18 @@ mod tests {
     #[test]
     fn encryption_changes_no_mode() {
         let (off, open, tag) = (Srtp::Off, Srtp::On { trailer: None }, |n| Srtp::On { trailer: Some(n) });
-        let rated = |codec, octets: u64, srtp| {
-            let n = StreamNumbers { payload_bytes: octets * 500, ..numbers(500, 0, 0) };
+        let rated = |codec, bytes: u64, srtp| {
+            let n = StreamStats { payload_bytes: bytes * 500, ..numbers(500, 0, 0) };
             let media = Media { srtp, ..media(codec, None, Some(Nanos::from_millis(20))) };
             let report = assess(&n, &media, &MosContext::new(&CodecTable::default()));
             (report.ie, report.codec_status)
         };
-        // AMR-WB 14.25: 37 octets, in SRTP 47, which would be 18.25.
+        // AMR-WB 14.25: 37 bytes, in SRTP 47, which would be 18.25.
         assert_eq!(rated("AMR-WB", 37, off), (Some(10.0), "standard"));
         assert_eq!(rated("AMR-WB", 47, open), (Some(10.0), "estimate"));
-        for octets in [4, 10, 14, 16] {
-            let tagged = rated("AMR-WB", 37 + u64::from(octets), tag(octets));
-            assert_eq!(tagged, (Some(10.0), "standard"), "known: {octets}");
+        for bytes in [4, 10, 14, 16] {
+            let tagged = rated("AMR-WB", 37 + u64::from(bytes), tag(bytes));
+            assert_eq!(tagged, (Some(10.0), "standard"), "known: {bytes}");
         }
         assert_eq!(rated("EVS", 63 + 10, open).0, rated("EVS", 63, off).0);
         // Where the size tells nothing the tag does not matter.
@@ -527,7 +522,7 @@ mod tests {
     }
 
     /// Numbers of which the given ones are lost or discarded by the adaptive buffer, whose mean size is 50 ms.
-    fn patterned(expected: u64, lost: &[(u64, u64)], late: &[(u64, u64)]) -> StreamNumbers {
+    fn patterned(expected: u64, lost: &[(u64, u64)], late: &[(u64, u64)]) -> StreamStats {
         let within = |all: &[(u64, u64)], n: u64| all.iter().any(|(from, to)| (*from..*to).contains(&n));
         let lost_packets = (0..expected).filter(|n| within(lost, *n)).count() as u64;
         let mut n = numbers(expected, lost_packets, lost.len() as u32);

@@ -40,7 +40,7 @@ pub struct Arrival {
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum PlayoutOutcome {
     Played,
     /// After its play time.
     Late,
@@ -76,7 +76,7 @@ pub struct FixedBuffer {
 /// It moves down to the smallest of five packets in a row more than 20 ms below it, and up to the smallest of 3 s
 /// during which every packet was more than 20 ms above it. A segment ends at a restart, at a marker whose delay
 /// differs by more than 200 ms from the packet before, and after 2 s without arrivals.
-pub fn simulate_fixed(packets: &[Arrival], buffer: &FixedBuffer) -> Vec<Fate> {
+pub fn simulate_fixed(packets: &[Arrival], buffer: &FixedBuffer) -> Vec<PlayoutOutcome> {
     let mut fates = Vec::with_capacity(packets.len());
     let mut from = 0;
     while from < packets.len() {
@@ -92,7 +92,7 @@ fn starts_segment(before: &Arrival, p: &Arrival) -> bool {
     p.restart || (p.marker && (p.delay - before.delay).abs() > MARKER_JUMP) || p.at - before.at > ARRIVAL_GAP
 }
 
-fn simulate_segment(packets: &[Arrival], buffer: &FixedBuffer, fates: &mut Vec<Fate>) {
+fn simulate_segment(packets: &[Arrival], buffer: &FixedBuffer, fates: &mut Vec<PlayoutOutcome>) {
     let Some(first) = packets.first() else { return };
     let mut follower = Follower::new(match buffer.anchor {
         Anchor::First => first.delay,
@@ -107,7 +107,7 @@ fn simulate_segment(packets: &[Arrival], buffer: &FixedBuffer, fates: &mut Vec<F
     let mut seen = BTreeSet::new();
     for p in packets {
         if !seen.insert(p.seq) {
-            fates.push(Fate::Duplicate);
+            fates.push(PlayoutOutcome::Duplicate);
             continue;
         }
         if buffer.anchor == Anchor::Minimum {
@@ -117,13 +117,13 @@ fn simulate_segment(packets: &[Arrival], buffer: &FixedBuffer, fates: &mut Vec<F
     }
 }
 
-fn fate(above_reference: Nanos, size: Nanos, max: Option<Nanos>) -> Fate {
+fn fate(above_reference: Nanos, size: Nanos, max: Option<Nanos>) -> PlayoutOutcome {
     if above_reference > size {
-        Fate::Late
+        PlayoutOutcome::Late
     } else if max.is_some_and(|max| above_reference < size - max) {
-        Fate::Overflow
+        PlayoutOutcome::Overflow
     } else {
-        Fate::Played
+        PlayoutOutcome::Played
     }
 }
 
@@ -253,9 +253,9 @@ impl Adaptive {
         buffer
     }
 
-    /// Reads a word of each part a packet will touch.
+    /// Reads a word of each part a packet will prefetch.
     #[inline]
-    pub fn touch(&self) -> u64 {
+    pub fn prefetch(&self) -> u64 {
         self.last_at.0 as u64 ^ u64::from(self.size_us) ^ u64::from(self.total)
     }
 
@@ -267,13 +267,13 @@ impl Adaptive {
 
     /// Takes the next packet (`seq` is not looked at) and says what becomes of it.
     #[inline(always)]
-    pub fn packet(&mut self, p: &Arrival) -> Fate {
+    pub fn packet(&mut self, p: &Arrival) -> PlayoutOutcome {
         let above = p.delay - self.follower.reference;
         if self.is_usual(p, above) && (p.at < self.read_at || self.reads_as_before(p.at)) {
             self.last_at = p.at;
             self.last_delay = p.delay;
             self.count(usize::from(above >= Adaptive::BUCKET) + usize::from(above == ROUTE_CHANGE));
-            return Fate::Played;
+            return PlayoutOutcome::Played;
         }
         self.unusual(p)
     }
@@ -303,7 +303,7 @@ impl Adaptive {
     }
 
     #[inline(never)]
-    fn unusual(&mut self, p: &Arrival) -> Fate {
+    fn unusual(&mut self, p: &Arrival) -> PlayoutOutcome {
         if !self.started || p.restart {
             self.anchor(p);
         }
@@ -324,13 +324,13 @@ impl Adaptive {
         self.record(p.at, above);
         let fate = fate(above, self.size(), Some(Adaptive::MAX + self.size()));
         match fate {
-            Fate::Late => {
+            PlayoutOutcome::Late => {
                 self.late = self.late.saturating_add(1);
                 self.starve(p);
                 return fate;
             }
-            Fate::Overflow => self.overflow = self.overflow.saturating_add(1),
-            Fate::Played | Fate::Duplicate => {}
+            PlayoutOutcome::Overflow => self.overflow = self.overflow.saturating_add(1),
+            PlayoutOutcome::Played | PlayoutOutcome::Duplicate => {}
         }
         self.late_since = Timestamp::MIN;
         fate
@@ -488,7 +488,7 @@ mod tests {
 
     fn late(packets: &[Arrival], buffer: &FixedBuffer) -> Vec<usize> {
         let fates = simulate_fixed(packets, buffer);
-        (0..fates.len()).filter(|i| fates[*i] == Fate::Late).collect()
+        (0..fates.len()).filter(|i| fates[*i] == PlayoutOutcome::Late).collect()
     }
 
     #[test]
@@ -502,9 +502,9 @@ mod tests {
         let packets = stream([100, 80, 60, 40, 20, 0]);
         let mut buffer = FixedBuffer { anchor: Anchor::First, max: Some(Nanos::from_millis(70)), ..fixed(40) };
         let fates = simulate_fixed(&packets, &buffer);
-        assert_eq!(fates.iter().filter(|f| **f == Fate::Overflow).count(), 4);
+        assert_eq!(fates.iter().filter(|f| **f == PlayoutOutcome::Overflow).count(), 4);
         buffer.max = None;
-        assert!(simulate_fixed(&packets, &buffer).iter().all(|f| *f == Fate::Played));
+        assert!(simulate_fixed(&packets, &buffer).iter().all(|f| *f == PlayoutOutcome::Played));
     }
 
     #[test]
@@ -512,7 +512,10 @@ mod tests {
         let mut packets = stream([0, 0, 90]);
         packets.push(Arrival { at: Timestamp(0) + Nanos::from_millis(200), ..packets[1] });
         packets[3].delay = Nanos::from_millis(180);
-        assert_eq!(simulate_fixed(&packets, &fixed(60)), [Fate::Played, Fate::Played, Fate::Late, Fate::Duplicate]);
+        assert_eq!(
+            simulate_fixed(&packets, &fixed(60)),
+            [PlayoutOutcome::Played, PlayoutOutcome::Played, PlayoutOutcome::Late, PlayoutOutcome::Duplicate]
+        );
     }
 
     #[test]
@@ -541,7 +544,7 @@ mod tests {
         assert_eq!(late(&packets, &fixed(60)), [104]);
         // Four packets do not.
         let packets = stream((0..200).map(|i| if (100..104).contains(&i) { 20 } else { 70 }));
-        assert!(simulate_fixed(&packets, &fixed(40)).iter().all(|f| *f == Fate::Played));
+        assert!(simulate_fixed(&packets, &fixed(40)).iter().all(|f| *f == PlayoutOutcome::Played));
     }
 
     #[test]
@@ -574,7 +577,7 @@ mod tests {
             let by_pause = late(&packets, &fixed(60)).len();
             packets[50].restart = restart;
             let mut adaptive = Adaptive::new(Nanos::from_millis(20));
-            let adaptive_late = packets.iter().filter(|p| adaptive.packet(p) == Fate::Late).count();
+            let adaptive_late = packets.iter().filter(|p| adaptive.packet(p) == PlayoutOutcome::Late).count();
             (by_pause, adaptive_late)
         };
         assert_eq!(paused(2100, true), (0, 0));
@@ -587,16 +590,19 @@ mod tests {
     #[test]
     fn adaptive_settles_on_the_smallest_delay_of_the_first_second() {
         let mut buffer = Adaptive::new(Nanos::from_millis(20));
-        let fates: Vec<Fate> = stream([50, 0, 50]).iter().map(|p| buffer.packet(p)).collect();
-        assert_eq!(fates, [Fate::Played, Fate::Played, Fate::Late]);
+        let fates: Vec<PlayoutOutcome> = stream([50, 0, 50]).iter().map(|p| buffer.packet(p)).collect();
+        assert_eq!(fates, [PlayoutOutcome::Played, PlayoutOutcome::Played, PlayoutOutcome::Late]);
     }
 
     #[test]
     fn adaptive_counts_packets_far_too_early() {
         let mut buffer = Adaptive::new(Nanos::from_millis(20));
-        let fates: Vec<Fate> =
+        let fates: Vec<PlayoutOutcome> =
             stream((0..120).map(|i| if i == 110 { 99 } else { 300 })).iter().map(|p| buffer.packet(p)).collect();
-        assert_eq!((fates[110], buffer.overflow(), buffer.late(), buffer.discards()), (Fate::Overflow, 1, 0, 1));
+        assert_eq!(
+            (fates[110], buffer.overflow(), buffer.late(), buffer.discards()),
+            (PlayoutOutcome::Overflow, 1, 0, 1)
+        );
     }
 
     #[test]
@@ -646,7 +652,7 @@ mod tests {
         }
         assert_eq!(buffer.size(), Nanos::from_millis(120));
         packets[151].delay = Nanos::from_millis(99);
-        assert_eq!(buffer.packet(&packets[151]), Fate::Played);
+        assert_eq!(buffer.packet(&packets[151]), PlayoutOutcome::Played);
     }
 
     proptest! {
@@ -674,7 +680,7 @@ mod tests {
             let mut packets = stream(delays);
             let mut buffer = Adaptive::new(Nanos::from_millis(20));
             for p in &mut packets {
-                prop_assert_eq!(buffer.packet(p), Fate::Played);
+                prop_assert_eq!(buffer.packet(p), PlayoutOutcome::Played);
             }
             prop_assert!(late(&packets, &fixed(20)).is_empty());
         }

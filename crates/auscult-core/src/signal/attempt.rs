@@ -1,6 +1,6 @@
 //! One initial INVITE on its way: the hops of proxies and the branches of a fork.
 
-use super::heard::Heard;
+use super::message_context::MessageContext;
 
 /// The INVITE of one CSeq number, as seen on one or more hops.
 #[derive(Clone, Debug, Default)]
@@ -25,13 +25,13 @@ impl Attempt {
     }
 
     /// Notes a failure answer; true when it is the caller's answer and not one behind a proxy.
-    pub fn fails(&mut self, heard: &Heard<'_, '_>) -> bool {
+    pub fn fails(&mut self, context: &MessageContext<'_, '_>) -> bool {
         let nearest = self.nearest();
-        match self.hops.iter_mut().find(|h| h.branch == heard.branch) {
+        match self.hops.iter_mut().find(|h| h.branch == context.branch) {
             Some(hop) => hop.failed = true,
-            None => return heard.vias <= nearest,
+            None => return context.vias <= nearest,
         }
-        let own = self.hops.iter().any(|h| h.branch == heard.branch && h.vias == nearest);
+        let own = self.hops.iter().any(|h| h.branch == context.branch && h.vias == nearest);
         own && self.hops.iter().filter(|h| h.vias == nearest).all(|h| h.failed)
     }
 }

@@ -1,11 +1,11 @@
 //! One INVITE session: what its messages mean for its record.
 
 use super::attempt::{Attempt, Hop};
-use super::heard::{Heard, Method};
-use super::machine::{Clock, Step, Timer, asks_for_retry, is_challenge, next};
-use super::media::{LeftOut, Negotiated, Place, Source};
+use super::media::{DescriptionKey, LeftOut, Negotiated, Source};
+use super::message_context::{MessageContext, Method};
 use super::round_trips::Timing;
-use super::{Fact, Side};
+use super::state_machine::{Clock, Step, Timer, asks_for_retry, is_challenge, next};
+use super::{Side, SignalEvent};
 use crate::model::{CallRecord, CallState, Cut, Limits, Party, ReleasedBy, SipMessageRecord};
 use crate::units::{Nanos, Timestamp};
 use crate::wire::sdp::Sdp;
@@ -25,7 +25,7 @@ const HOPS_OF_CALL: usize = 64;
 
 /// How a message relates to the messages before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sight {
+pub(super) enum Occurrence {
     New,
     Retransmission,
     Copy,
@@ -33,7 +33,7 @@ pub(super) enum Sight {
 
 /// What a message with a known Call-ID is to the call that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum DialogMatch {
     Joins,
     /// The call is over and somebody uses its Call-ID again.
     StartsAnother,
@@ -52,7 +52,7 @@ pub(super) struct Call {
     pub over_at: Option<Timestamp>,
     /// When the timer is set to fire, and the place in the order of eviction.
     pub deadline: Timestamp,
-    pub weight: Option<super::Weight>,
+    pub eviction_rank: Option<super::EvictionRank>,
     last_message_at: Timestamp,
     progress_at: Timestamp,
     cancel_at: Option<Timestamp>,
@@ -80,25 +80,25 @@ pub(super) struct Call {
 
 /// What is visible of a call; when it changes, a fact says so.
 #[derive(PartialEq)]
-pub(super) struct Face(CallState, u16, [Option<Timestamp>; 4], [u32; 4], bool);
+pub(super) struct VisibleState(CallState, u16, [Option<Timestamp>; 4], [u32; 4], bool);
 
 impl Call {
-    pub fn new(uid: u64, key: u128, heard: &Heard<'_, '_>) -> Call {
-        let call_id: Arc<str> = Arc::from(call_id_text(heard.message.call_id(), FIELD_MAX));
-        let opens = heard.opens_dialog();
-        let (src, dst) = if heard.request { (heard.src, heard.dst) } else { (heard.dst, heard.src) };
+    pub fn new(uid: u64, key: u128, context: &MessageContext<'_, '_>) -> Call {
+        let call_id: Arc<str> = Arc::from(call_id_text(context.message.call_id(), FIELD_MAX));
+        let opens = context.opens_dialog();
+        let (src, dst) = if context.request { (context.src, context.dst) } else { (context.dst, context.src) };
         let record = CallRecord {
             uid,
             call_id: call_id.to_string(),
-            caller: heard.message.from().map(party).unwrap_or_default(),
-            callee: heard.message.to().map(party).unwrap_or_default(),
+            caller: context.message.from().map(party).unwrap_or_default(),
+            callee: context.message.to().map(party).unwrap_or_default(),
             state: if opens { CallState::Trying } else { CallState::MidCall },
-            transport: heard.transport,
+            transport: context.transport,
             signalling_src: Some(src),
             signalling_dst: Some(dst),
-            first_at: heard.at,
-            last_at: heard.at,
-            invite_at: opens.then_some(heard.at),
+            first_at: context.at,
+            last_at: context.at,
+            invite_at: opens.then_some(context.at),
             started_mid_call: !opens,
             ..CallRecord::default()
         };
@@ -111,16 +111,16 @@ impl Call {
             pending: None,
             over_at: None,
             deadline: Timestamp::MAX,
-            weight: None,
-            last_message_at: heard.at,
-            progress_at: heard.at,
+            eviction_rank: None,
+            last_message_at: context.at,
+            progress_at: context.at,
             cancel_at: None,
             branch_failure: None,
             responded: false,
             sides_known: opens,
             in_dialog: false,
-            caller_tags: vec![heard.from_tag],
-            callee_tags: if heard.to_tag == 0 { Vec::new() } else { vec![heard.to_tag] },
+            caller_tags: vec![context.from_tag],
+            callee_tags: if context.to_tag == 0 { Vec::new() } else { vec![context.to_tag] },
             answered_tags: Vec::new(),
             attempts: Vec::new(),
             answered_cseq: None,
@@ -138,9 +138,9 @@ impl Call {
         self.caller_tags.first().copied().filter(|_| challenged)
     }
 
-    pub fn face(&self) -> Face {
+    pub fn face(&self) -> VisibleState {
         let r = &self.record;
-        Face(
+        VisibleState(
             r.state,
             r.final_code,
             [r.invite_at, r.ringing_at, r.answered_at, r.ended_at],
@@ -165,60 +165,60 @@ impl Call {
         }
     }
 
-    pub fn fate(&self, heard: &Heard<'_, '_>) -> Fate {
-        if self.over_at.is_none() || !heard.opens_dialog() {
-            return Fate::Joins;
+    pub fn fate(&self, context: &MessageContext<'_, '_>) -> DialogMatch {
+        if self.over_at.is_none() || !context.opens_dialog() {
+            return DialogMatch::Joins;
         }
         if self.record.state == CallState::MidCall {
             // A refusal may have been captured before the INVITE it refuses.
-            let refused = self.answered_cseq == heard.cseq && heard.at - self.record.first_at <= DISORDER;
-            return if refused { Fate::Joins } else { Fate::StartsAnother };
+            let refused = self.answered_cseq == context.cseq && context.at - self.record.first_at <= DISORDER;
+            return if refused { DialogMatch::Joins } else { DialogMatch::StartsAnother };
         }
-        if !self.caller_tags.contains(&heard.from_tag) {
-            return Fate::StartsAnother;
+        if !self.caller_tags.contains(&context.from_tag) {
+            return DialogMatch::StartsAnother;
         }
         let newest = self.attempts.iter().map(|a| a.cseq).max().flatten();
         let may_retry = self.record.state == CallState::Failed && asks_for_retry(self.record.final_code);
-        if heard.cseq > newest && !may_retry { Fate::StartsAnother } else { Fate::Joins }
+        if context.cseq > newest && !may_retry { DialogMatch::StartsAnother } else { DialogMatch::Joins }
     }
 
     /// Counts the message and tells whether it was seen before. `limit`: identities kept.
-    pub fn sight(&mut self, heard: &Heard<'_, '_>, limit: usize) -> Sight {
-        self.responded |= !heard.request;
+    pub fn sight(&mut self, context: &MessageContext<'_, '_>, limit: usize) -> Occurrence {
+        self.responded |= !context.request;
         self.record.unanswered = !self.responded;
         if self.responded {
             self.record.undelivered = None;
         }
-        self.record.last_at = self.record.last_at.max(heard.at);
-        self.last_message_at = self.last_message_at.max(heard.at);
-        let identity = heard.identity();
+        self.record.last_at = self.record.last_at.max(context.at);
+        self.last_message_at = self.last_message_at.max(context.at);
+        let identity = context.identity();
         if let Some((_, at)) = self.seen.iter_mut().rev().find(|(id, _)| *id == identity) {
-            if (heard.at - *at).abs() <= COPY_WINDOW {
-                return Sight::Copy;
+            if (context.at - *at).abs() <= COPY_WINDOW {
+                return Occurrence::Copy;
             }
-            *at = heard.at;
+            *at = context.at;
             self.record.messages += 1;
             self.record.retransmissions += 1;
-            return Sight::Retransmission;
+            return Occurrence::Retransmission;
         }
-        push_within(&mut self.seen, limit, (identity, heard.at));
+        push_within(&mut self.seen, limit, (identity, context.at));
         self.record.messages += 1;
-        Sight::New
+        Occurrence::New
     }
 
     /// Takes in a message that was not seen before.
-    pub fn apply(&mut self, heard: &Heard<'_, '_>, limits: &Limits) {
-        self.note_agent(heard);
-        match (heard.request, heard.method) {
-            (true, Method::Invite) if heard.to_tag == 0 => self.invite(heard, limits),
-            (true, Method::Invite | Method::Update) => self.reinvite(heard, limits),
-            (true, Method::Ack) => self.ack(heard),
-            (true, Method::Cancel) => self.cancel(heard),
-            (true, Method::Bye) => self.bye(heard),
-            (false, Method::Bye) if matches!(heard.status, Some(200..=299)) => self.bye_taken(heard.at),
+    pub fn apply(&mut self, context: &MessageContext<'_, '_>, limits: &Limits) {
+        self.note_agent(context);
+        match (context.request, context.method) {
+            (true, Method::Invite) if context.to_tag == 0 => self.invite(context, limits),
+            (true, Method::Invite | Method::Update) => self.reinvite(context, limits),
+            (true, Method::Ack) => self.ack(context),
+            (true, Method::Cancel) => self.cancel(context),
+            (true, Method::Bye) => self.bye(context),
+            (false, Method::Bye) if matches!(context.status, Some(200..=299)) => self.bye_taken(context.at),
             (false, Method::Invite) => {
-                if let Some(status) = heard.status {
-                    self.invite_answer(heard, status, limits);
+                if let Some(status) = context.status {
+                    self.invite_answer(context, status, limits);
                 }
             }
             _ => {}
@@ -226,37 +226,43 @@ impl Call {
     }
 
     /// Times requests and their answers, when [`Call::apply`] has learnt what sides there are.
-    pub fn time(&mut self, heard: &Heard<'_, '_>, sight: Sight) {
-        let asker = self.side_of(heard);
-        self.timing.take(heard, sight, asker);
+    pub fn time(&mut self, context: &MessageContext<'_, '_>, sight: Occurrence) {
+        let asker = self.side_of(context);
+        self.timing.take(context, sight, asker);
         self.note_round_trips();
     }
 
     /// Takes in the session description of a message that was not seen before. Returns what found no place.
-    pub fn describe(&mut self, heard: &Heard<'_, '_>, sdp: Option<&Sdp>, room: usize, out: &mut Vec<Fact>) -> LeftOut {
-        let asker = self.side_of(heard);
-        let negotiates = heard.method.negotiates();
-        if let (Some(status @ 200..), Some(cseq), true) = (heard.status, heard.cseq, negotiates) {
+    pub fn describe(
+        &mut self,
+        context: &MessageContext<'_, '_>,
+        sdp: Option<&Sdp>,
+        room: usize,
+        out: &mut Vec<SignalEvent>,
+    ) -> LeftOut {
+        let asker = self.side_of(context);
+        let negotiates = context.method.negotiates();
+        if let (Some(status @ 200..), Some(cseq), true) = (context.status, context.cseq, negotiates) {
             self.media.offer_ended(self.record.uid, &self.call_id, asker, cseq, status < 300, out);
         }
         let (Some(sdp), true, None) = (sdp, negotiates, self.over_at) else { return LeftOut::default() };
-        let speaker = match (heard.request, heard.status) {
+        let speaker = match (context.request, context.status) {
             (true, _) => asker,
             (false, Some(101..300)) => asker.other(),
             _ => return LeftOut::default(),
         };
         let answered = matches!(self.record.state, CallState::Established | CallState::MidCall);
-        let offer = heard.request && matches!(heard.method, Method::Invite | Method::Update) && heard.to_tag != 0;
-        let branch = match (speaker, heard.request) {
+        let offer = context.request && matches!(context.method, Method::Invite | Method::Update) && context.to_tag != 0;
+        let branch = match (speaker, context.request) {
             (Side::Caller, _) => 0,
-            (Side::Callee, true) => heard.from_tag,
-            (Side::Callee, false) => heard.to_tag,
+            (Side::Callee, true) => context.from_tag,
+            (Side::Callee, false) => context.to_tag,
         };
         let source = Source {
             uid: self.record.uid,
             call_id: &self.call_id,
-            place: Place { side: speaker, hop: heard.hop(), branch, index: 0 },
-            open_offer: heard.cseq.filter(|_| offer && answered),
+            key: DescriptionKey { side: speaker, hop: context.hop(), branch, index: 0 },
+            open_offer: context.cseq.filter(|_| offer && answered),
         };
         self.media.describe(source, sdp, room, out)
     }
@@ -332,59 +338,59 @@ impl Call {
         true
     }
 
-    fn invite(&mut self, heard: &Heard<'_, '_>, limits: &Limits) {
+    fn invite(&mut self, context: &MessageContext<'_, '_>, limits: &Limits) {
         if self.record.state == CallState::MidCall {
-            self.promote(heard);
+            self.promote(context);
         }
-        if !self.caller_tags.contains(&heard.from_tag) && self.caller_tags.len() < limits.branches_per_call {
-            self.caller_tags.push(heard.from_tag);
+        if !self.caller_tags.contains(&context.from_tag) && self.caller_tags.len() < limits.branches_per_call {
+            self.caller_tags.push(context.from_tag);
         }
-        let hop = Hop { branch: heard.branch, vias: heard.vias, failed: false };
+        let hop = Hop { branch: context.branch, vias: context.vias, failed: false };
         let hops: usize = self.attempts.iter().map(|a| a.hops.len()).sum();
-        if let Some(attempt) = self.attempts.iter_mut().find(|a| a.cseq == heard.cseq) {
+        if let Some(attempt) = self.attempts.iter_mut().find(|a| a.cseq == context.cseq) {
             // The same INVITE on the next hop, on another branch of a fork, or sent to the next server.
             let nearest = attempt.nearest();
-            let again = heard.vias <= nearest && self.record.state == CallState::Failed;
+            let again = context.vias <= nearest && self.record.state == CallState::Failed;
             if attempt.hops.len() < HOPS_MAX
                 && hops < HOPS_OF_CALL
                 && !attempt.hops.iter().any(|h| h.branch == hop.branch)
             {
                 attempt.hops.push(hop);
                 self.branch_failure = None;
-                self.progress_at = self.progress_at.max(heard.at);
+                self.progress_at = self.progress_at.max(context.at);
                 if again {
                     attempt.answer = None;
-                    self.change(Step::Retry, heard.at, heard.at);
+                    self.change(Step::Retry, context.at, context.at);
                 }
             }
         } else if self.attempts.len() < ATTEMPTS_MAX {
             let newest = self.attempts.iter().max_by_key(|a| a.cseq);
-            let retries = newest.is_some_and(|a| a.cseq < heard.cseq);
+            let retries = newest.is_some_and(|a| a.cseq < context.cseq);
             let challenged = retries && newest.is_some_and(|a| a.answer.is_some_and(is_challenge));
-            self.attempts.push(Attempt { cseq: heard.cseq, hops: vec![hop], answer: None });
+            self.attempts.push(Attempt { cseq: context.cseq, hops: vec![hop], answer: None });
             self.record.auth_rounds += u32::from(challenged);
             if let (true, Some(challenged_at)) = (challenged, self.over_at) {
-                let wait = (heard.at - challenged_at).max(Nanos::ZERO);
+                let wait = (context.at - challenged_at).max(Nanos::ZERO);
                 self.record.auth_wait = Nanos(self.record.auth_wait.0 + wait.0);
             }
-            if retries && self.change(Step::Retry, heard.at, heard.at) {
+            if retries && self.change(Step::Retry, context.at, context.at) {
                 self.record.final_code = 0;
                 self.record.final_reason.clear();
             }
-            self.progress_at = self.progress_at.max(heard.at);
+            self.progress_at = self.progress_at.max(context.at);
         }
     }
 
     /// The INVITE came after answers to it, or after the end of an attempt that began before the capture.
-    fn promote(&mut self, heard: &Heard<'_, '_>) {
+    fn promote(&mut self, context: &MessageContext<'_, '_>) {
         let r = &mut self.record;
-        let answered_before = self.answered_cseq == heard.cseq && heard.at - r.first_at <= DISORDER;
-        let early = answered_before || r.ringing_at.is_some_and(|ringing| heard.at - ringing <= DISORDER);
-        r.invite_at = Some(if early { r.first_at.min(heard.at) } else { heard.at });
-        r.caller = with_agent(heard.message.from().map(party).unwrap_or_default(), &r.caller);
-        r.callee = with_agent(heard.message.to().map(party).unwrap_or_default(), &r.callee);
-        r.signalling_src = Some(heard.src);
-        r.signalling_dst = Some(heard.dst);
+        let answered_before = self.answered_cseq == context.cseq && context.at - r.first_at <= DISORDER;
+        let early = answered_before || r.ringing_at.is_some_and(|ringing| context.at - ringing <= DISORDER);
+        r.invite_at = Some(if early { r.first_at.min(context.at) } else { context.at });
+        r.caller = with_agent(context.message.from().map(party).unwrap_or_default(), &r.caller);
+        r.callee = with_agent(context.message.to().map(party).unwrap_or_default(), &r.callee);
+        r.signalling_src = Some(context.src);
+        r.signalling_dst = Some(context.dst);
         r.started_mid_call = false;
         r.state = match (answered_before, r.final_code) {
             (true, 487) => CallState::Cancelled,
@@ -404,19 +410,19 @@ impl Call {
         }
         self.sides_known = true;
         self.confirmed = true;
-        if self.callee_tags.contains(&heard.from_tag) {
+        if self.callee_tags.contains(&context.from_tag) {
             self.timing.swap_sides();
             self.note_round_trips();
         }
-        self.caller_tags = vec![heard.from_tag];
-        self.callee_tags.retain(|t| *t != heard.from_tag);
+        self.caller_tags = vec![context.from_tag];
+        self.callee_tags.retain(|t| *t != context.from_tag);
     }
 
-    fn reinvite(&mut self, heard: &Heard<'_, '_>, limits: &Limits) {
+    fn reinvite(&mut self, context: &MessageContext<'_, '_>, limits: &Limits) {
         self.in_dialog = true;
-        self.learn_dialog_tags(heard, limits);
+        self.learn_dialog_tags(context, limits);
         let answered = matches!(self.record.state, CallState::Established | CallState::MidCall);
-        let which = (self.side_of(heard), heard.cseq.unwrap_or_default(), heard.method == Method::Update);
+        let which = (self.side_of(context), context.cseq.unwrap_or_default(), context.method == Method::Update);
         if answered
             && !self.reinvites.contains(&which)
             && push_within(&mut self.reinvites, limits.messages_per_call, which)
@@ -425,10 +431,10 @@ impl Call {
         }
     }
 
-    fn ack(&mut self, heard: &Heard<'_, '_>) {
-        let Some(cseq) = heard.cseq else { return };
+    fn ack(&mut self, context: &MessageContext<'_, '_>) {
+        let Some(cseq) = context.cseq else { return };
         // The ACK of a refusal has the branch of its INVITE, that of a 2xx its own (RFC 3261 section 17.1.1.3).
-        if self.attempts.iter().any(|a| a.hops.iter().any(|h| h.failed && h.branch == heard.branch)) {
+        if self.attempts.iter().any(|a| a.hops.iter().any(|h| h.failed && h.branch == context.branch)) {
             return;
         }
         if !self.acks.contains(&cseq) && self.acks.len() < ATTEMPTS_MAX {
@@ -438,23 +444,23 @@ impl Call {
         self.record.acked |= of_answer || self.record.state == CallState::MidCall;
     }
 
-    fn cancel(&mut self, heard: &Heard<'_, '_>) {
+    fn cancel(&mut self, context: &MessageContext<'_, '_>) {
         let waiting = matches!(self.record.state, CallState::Trying | CallState::Proceeding);
         // A proxy cancels the branches of a fork that lost; only the caller's own CANCEL gives up the call.
-        let own = self.attempts.last().is_none_or(|a| match a.hops.iter().find(|h| h.branch == heard.branch) {
+        let own = self.attempts.last().is_none_or(|a| match a.hops.iter().find(|h| h.branch == context.branch) {
             Some(hop) => hop.vias == a.nearest(),
-            None => heard.vias <= a.nearest(),
+            None => context.vias <= a.nearest(),
         });
         if waiting && own && self.cancel_at.is_none() {
-            self.cancel_at = Some(heard.at);
-            self.note_release_reason(heard);
+            self.cancel_at = Some(context.at);
+            self.note_release_reason(context);
         }
     }
 
-    fn bye(&mut self, heard: &Heard<'_, '_>) {
+    fn bye(&mut self, context: &MessageContext<'_, '_>) {
         self.in_dialog = true;
-        let side = self.side_of(heard);
-        let tag = if side == Side::Caller { heard.to_tag } else { heard.from_tag };
+        let side = self.side_of(context);
+        let tag = if side == Side::Caller { context.to_tag } else { context.from_tag };
         // Of a fork answered twice, the caller keeps one branch and ends the other (RFC 3261 section 13.2.2.4).
         self.answered_tags.retain(|t| *t != tag);
         if !self.answered_tags.is_empty() && self.callee_tags.contains(&tag) {
@@ -464,16 +470,16 @@ impl Call {
             return;
         }
         if self.record.state == CallState::MidCall {
-            self.over_at = Some(heard.at);
-            self.record.ended_at = Some(heard.at);
-        } else if !self.change(Step::Bye, heard.at, heard.at) {
+            self.over_at = Some(context.at);
+            self.record.ended_at = Some(context.at);
+        } else if !self.change(Step::Bye, context.at, context.at) {
             return;
         }
         self.record.released_by = self.sides_known.then_some(match side {
             Side::Caller => ReleasedBy::Caller,
             Side::Callee => ReleasedBy::Callee,
         });
-        self.note_release_reason(heard);
+        self.note_release_reason(context);
     }
 
     /// A BYE was taken. It released a dialog, also one whose INVITE was not seen: a scanner's BYE would be refused (481).
@@ -484,53 +490,53 @@ impl Call {
         }
     }
 
-    fn invite_answer(&mut self, heard: &Heard<'_, '_>, status: u16, limits: &Limits) {
+    fn invite_answer(&mut self, context: &MessageContext<'_, '_>, status: u16, limits: &Limits) {
         if self.record.state == CallState::MidCall {
-            return self.mid_call_answer(heard, status);
+            return self.mid_call_answer(context, status);
         }
-        let from_caller = self.side_of(heard) == Side::Caller;
-        if !from_caller || !self.attempts.iter().any(|a| a.cseq == heard.cseq) {
+        let from_caller = self.side_of(context) == Side::Caller;
+        if !from_caller || !self.attempts.iter().any(|a| a.cseq == context.cseq) {
             return;
         }
         match status {
             ..=100 => {}
             101..=199 => {
-                self.note_branch(heard.to_tag, limits);
+                self.note_branch(context.to_tag, limits);
                 self.branch_failure = None;
-                self.progress_at = self.progress_at.max(heard.at);
+                self.progress_at = self.progress_at.max(context.at);
                 if self.record.answered_at.is_none() && self.record.ringing_at.is_none() && self.over_at.is_none() {
-                    self.record.ringing_at = Some(self.not_before_invite(heard.at));
+                    self.record.ringing_at = Some(self.not_before_invite(context.at));
                 }
-                self.change(Step::Provisional, heard.at, heard.at);
+                self.change(Step::Provisional, context.at, context.at);
             }
             200..=299 => {
-                self.note_branch(heard.to_tag, limits);
-                if heard.to_tag != 0
-                    && !self.answered_tags.contains(&heard.to_tag)
+                self.note_branch(context.to_tag, limits);
+                if context.to_tag != 0
+                    && !self.answered_tags.contains(&context.to_tag)
                     && self.answered_tags.len() < limits.branches_per_call
                     && matches!(self.record.state, CallState::Trying | CallState::Proceeding | CallState::Established)
                 {
-                    self.answered_tags.push(heard.to_tag);
+                    self.answered_tags.push(context.to_tag);
                 }
-                if self.change(Step::Success, heard.at, heard.at) {
-                    self.record.answered_at = Some(self.not_before_invite(heard.at));
-                    self.answered_cseq = heard.cseq;
-                    self.record.acked = heard.cseq.is_some_and(|c| self.acks.contains(&c));
-                    self.note_final(heard, status);
+                if self.change(Step::Success, context.at, context.at) {
+                    self.record.answered_at = Some(self.not_before_invite(context.at));
+                    self.answered_cseq = context.cseq;
+                    self.record.acked = context.cseq.is_some_and(|c| self.acks.contains(&c));
+                    self.note_final(context, status);
                 }
             }
-            300.. => self.failure(heard, status),
+            300.. => self.failure(context, status),
         }
     }
 
-    fn failure(&mut self, heard: &Heard<'_, '_>, status: u16) {
+    fn failure(&mut self, context: &MessageContext<'_, '_>, status: u16) {
         let newest = self.attempts.iter().map(|a| a.cseq).max().flatten();
-        let Some(attempt) = self.attempts.iter_mut().find(|a| a.cseq == heard.cseq) else { return };
-        let late = heard.cseq < newest;
-        if !attempt.fails(heard) {
+        let Some(attempt) = self.attempts.iter_mut().find(|a| a.cseq == context.cseq) else { return };
+        let late = context.cseq < newest;
+        if !attempt.fails(context) {
             if !late && matches!(self.record.state, CallState::Trying | CallState::Proceeding) {
-                let reason = reason_text(heard);
-                self.branch_failure = Some((heard.at, status, reason));
+                let reason = reason_text(context);
+                self.branch_failure = Some((context.at, status, reason));
             }
             return;
         }
@@ -541,9 +547,9 @@ impl Call {
             return;
         }
         let cancel_at = self.cancel_at;
-        let ended_at = if status == 487 { cancel_at.unwrap_or(heard.at) } else { heard.at };
-        if self.change(Step::Failure(status), ended_at, heard.at) {
-            self.note_final(heard, status);
+        let ended_at = if status == 487 { cancel_at.unwrap_or(context.at) } else { context.at };
+        if self.change(Step::Failure(status), ended_at, context.at) {
+            self.note_final(context, status);
             if status == 487 {
                 self.record.released_by = Some(ReleasedBy::Caller);
             }
@@ -551,30 +557,30 @@ impl Call {
     }
 
     /// An answer to an INVITE that was not seen. Ringing tells that it was the first INVITE of the call.
-    fn mid_call_answer(&mut self, heard: &Heard<'_, '_>, status: u16) {
+    fn mid_call_answer(&mut self, context: &MessageContext<'_, '_>, status: u16) {
         match status {
             ..=100 => {}
             101..=199 => {
                 self.sides_known = true;
-                self.record.ringing_at = self.record.ringing_at.or(Some(heard.at));
+                self.record.ringing_at = self.record.ringing_at.or(Some(context.at));
             }
             200..=299 => {
-                self.answered_cseq = heard.cseq;
-                self.early_success = Some((heard.at, status, reason_text(heard)));
+                self.answered_cseq = context.cseq;
+                self.early_success = Some((context.at, status, reason_text(context)));
                 if self.record.ringing_at.is_some() && self.record.answered_at.is_none() {
-                    self.record.answered_at = Some(heard.at);
+                    self.record.answered_at = Some(context.at);
                 }
                 // An answer to a re-INVITE is not the one that ended the setup.
                 if !self.in_dialog && self.record.final_code == 0 {
-                    self.note_final(heard, status);
+                    self.note_final(context, status);
                 }
                 self.in_dialog = true;
             }
             300.. if !self.in_dialog && self.over_at.is_none() => {
-                self.answered_cseq = heard.cseq;
-                self.note_final(heard, status);
-                self.over_at = Some(heard.at);
-                self.record.ended_at = Some(heard.at);
+                self.answered_cseq = context.cseq;
+                self.note_final(context, status);
+                self.over_at = Some(context.at);
+                self.record.ended_at = Some(context.at);
             }
             300.. => {}
         }
@@ -590,9 +596,9 @@ impl Call {
         self.record.sip_rtt_toward_callee = self.timing.toward(Side::Callee);
     }
 
-    fn note_final(&mut self, heard: &Heard<'_, '_>, status: u16) {
+    fn note_final(&mut self, context: &MessageContext<'_, '_>, status: u16) {
         self.record.final_code = status;
-        self.record.final_reason = reason_text(heard);
+        self.record.final_reason = reason_text(context);
     }
 
     fn note_branch(&mut self, to_tag: u64, limits: &Limits) {
@@ -605,29 +611,29 @@ impl Call {
         }
     }
 
-    fn learn_dialog_tags(&mut self, heard: &Heard<'_, '_>, limits: &Limits) {
+    fn learn_dialog_tags(&mut self, context: &MessageContext<'_, '_>, limits: &Limits) {
         let known = |tag: u64| self.caller_tags.contains(&tag) || self.callee_tags.contains(&tag);
-        let new = heard.from_tag != 0 && !known(heard.from_tag) && self.caller_tags.contains(&heard.to_tag);
+        let new = context.from_tag != 0 && !known(context.from_tag) && self.caller_tags.contains(&context.to_tag);
         if new && self.callee_tags.len() < limits.branches_per_call {
-            self.callee_tags.push(heard.from_tag);
+            self.callee_tags.push(context.from_tag);
         }
     }
 
-    fn note_release_reason(&mut self, heard: &Heard<'_, '_>) {
-        if let Some(reason) = heard.message.reason_header() {
+    fn note_release_reason(&mut self, context: &MessageContext<'_, '_>) {
+        if let Some(reason) = context.message.reason_header() {
             self.record.release_reason = reason_value(reason, FIELD_MAX);
         }
     }
 
-    fn note_agent(&mut self, heard: &Heard<'_, '_>) {
-        let m = heard.message;
-        let speaker = match (heard.request, heard.status) {
-            (true, _) => self.side_of(heard),
+    fn note_agent(&mut self, context: &MessageContext<'_, '_>) {
+        let m = context.message;
+        let speaker = match (context.request, context.status) {
+            (true, _) => self.side_of(context),
             // 100 comes from the next hop, which is rarely the callee.
-            (false, Some(101..)) => self.side_of(heard).other(),
+            (false, Some(101..)) => self.side_of(context).other(),
             _ => return,
         };
-        let agent = if heard.request { m.user_agent() } else { m.user_agent().or(m.server()) };
+        let agent = if context.request { m.user_agent() } else { m.user_agent().or(m.server()) };
         let party = match speaker {
             Side::Caller => &mut self.record.caller,
             Side::Callee => &mut self.record.callee,
@@ -638,16 +644,16 @@ impl Call {
     }
 
     /// The side that sent the request, or whose request is answered.
-    fn side_of(&self, heard: &Heard<'_, '_>) -> Side {
+    fn side_of(&self, context: &MessageContext<'_, '_>) -> Side {
         let is = |tags: &[u64], tag: u64| tag != 0 && tags.contains(&tag);
-        if is(&self.caller_tags, heard.from_tag) || is(&self.callee_tags, heard.to_tag) {
+        if is(&self.caller_tags, context.from_tag) || is(&self.callee_tags, context.to_tag) {
             return Side::Caller;
         }
-        if is(&self.callee_tags, heard.from_tag) || is(&self.caller_tags, heard.to_tag) {
+        if is(&self.callee_tags, context.from_tag) || is(&self.caller_tags, context.to_tag) {
             return Side::Callee;
         }
         // RFC 2543 endpoints send no tags: the URI decides.
-        let from = heard.message.from().map(party).unwrap_or_default();
+        let from = context.message.from().map(party).unwrap_or_default();
         let callee = from.uri == self.record.callee.uri && from.uri != self.record.caller.uri;
         if callee { Side::Callee } else { Side::Caller }
     }
@@ -666,8 +672,8 @@ fn push_within<T>(list: &mut Vec<T>, limit: usize, item: T) -> bool {
     true
 }
 
-fn reason_text(heard: &Heard<'_, '_>) -> String {
-    match heard.message.start() {
+fn reason_text(context: &MessageContext<'_, '_>) -> String {
+    match context.message.start() {
         crate::wire::sip::StartLine::Response { reason, .. } => harmless_text(reason, FIELD_MAX),
         crate::wire::sip::StartLine::Request { .. } => String::new(),
     }

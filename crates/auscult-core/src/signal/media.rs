@@ -1,7 +1,7 @@
 //! Session descriptions of one call: who wants to receive what, where, and since when it moved.
 
 use super::codecs::{UNUSUAL_MAX, codec};
-use super::{Fact, PayloadKind, PayloadMap, Side};
+use super::{PayloadKind, PayloadMap, Side, SignalEvent};
 use crate::model::Srtp;
 use crate::wire::sdp::{Address, Direction, Format, Media, MediaKind, Sdp};
 use smallvec::SmallVec;
@@ -17,7 +17,7 @@ const TYPES_MAX: usize = 64;
 /// Which description replaces which: one per side, hop, dialog branch and media line. A relay rewrites SDP from
 /// hop to hop, and every version of it is true where it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct DescriptionKey {
     pub side: Side,
     /// Signalling addresses of the hop, lower first.
     pub hop: (IpAddr, IpAddr),
@@ -40,7 +40,7 @@ struct NegotiatedLine {
 
 #[derive(Clone, Debug)]
 struct Entry {
-    place: Place,
+    key: DescriptionKey,
     now: NegotiatedLine,
     /// What held before an offer inside the dialog whose answer has not come: CSeq of the offer, old line.
     before: Option<Box<(u32, NegotiatedLine)>>,
@@ -65,7 +65,7 @@ pub(super) struct Negotiated {
     stated: Vec<Stated>,
 }
 
-/// What of a description found no place.
+/// What of a description found no key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct LeftOut {
     pub lines: u64,
@@ -77,8 +77,8 @@ pub(super) struct LeftOut {
 pub(super) struct Source<'a> {
     pub uid: u64,
     pub call_id: &'a Arc<str>,
-    pub place: Place,
-    /// CSeq of an offer inside an established dialog: until it is answered, the old place counts as well.
+    pub key: DescriptionKey,
+    /// CSeq of an offer inside an established dialog: until it is answered, the old key counts as well.
     pub open_offer: Option<u32>,
 }
 
@@ -89,7 +89,7 @@ impl Negotiated {
     }
 
     /// Takes in one description. `room`: how many more addresses the whole program may hold.
-    pub fn describe(&mut self, source: Source<'_>, sdp: &Sdp, mut room: usize, out: &mut Vec<Fact>) -> LeftOut {
+    pub fn describe(&mut self, source: Source<'_>, sdp: &Sdp, mut room: usize, out: &mut Vec<SignalEvent>) -> LeftOut {
         let mut left_out = LeftOut::default();
         let mut changed = false;
         let mut replaced: Vec<SocketAddr> = Vec::new();
@@ -98,8 +98,8 @@ impl Negotiated {
             if !media.is_rtp() && media.kind != MediaKind::Image {
                 continue;
             }
-            let place = Place { index, ..source.place };
-            let known = self.entries.iter().position(|e| e.place == place);
+            let key = DescriptionKey { index, ..source.key };
+            let known = self.entries.iter().position(|e| e.key == key);
             let held = known.and_then(|at| self.entries.get(at));
             let mut line = NegotiatedLine::of(media, sdp, held.map(|e| &e.now));
             let named = media.formats.iter().filter(|f| f.clock.is_some()).count();
@@ -113,7 +113,7 @@ impl Negotiated {
                 line.endpoints.truncate(room);
                 room -= line.len();
                 changed = true;
-                self.entries.push(Entry { place, now: line, before: None });
+                self.entries.push(Entry { key, now: line, before: None });
                 continue;
             };
             let Some(entry) = self.entries.get_mut(at).filter(|entry| entry.now != line) else { continue };
@@ -132,7 +132,7 @@ impl Negotiated {
             replaced.extend(gone.into_iter().flat_map(|line| line.endpoints));
         }
         if changed {
-            self.state(source.uid, source.call_id, source.place, false, out);
+            self.state(source.uid, source.call_id, source.key, false, out);
         }
         for endpoint in replaced {
             self.gone_unless_used(source.uid, endpoint, out);
@@ -148,12 +148,12 @@ impl Negotiated {
         side: Side,
         cseq: u32,
         accepted: bool,
-        out: &mut Vec<Fact>,
+        out: &mut Vec<SignalEvent>,
     ) {
         let mut gone: Vec<SocketAddr> = Vec::new();
-        let mut restored: Vec<Place> = Vec::new();
+        let mut restored: Vec<DescriptionKey> = Vec::new();
         for entry in &mut self.entries {
-            if entry.place.side != side || entry.before.as_ref().is_none_or(|before| before.0 != cseq) {
+            if entry.key.side != side || entry.before.as_ref().is_none_or(|before| before.0 != cseq) {
                 continue;
             }
             let Some((_, old)) = entry.before.take().map(|before| *before) else { continue };
@@ -161,22 +161,22 @@ impl Negotiated {
                 gone.extend(old.endpoints);
             } else {
                 gone.extend(std::mem::replace(&mut entry.now, old).endpoints);
-                let place = Place { index: 0, ..entry.place };
-                if !restored.contains(&place) {
-                    restored.push(place);
+                let key = DescriptionKey { index: 0, ..entry.key };
+                if !restored.contains(&key) {
+                    restored.push(key);
                 }
             }
         }
         for endpoint in gone {
             self.gone_unless_used(uid, endpoint, out);
         }
-        for place in restored {
-            self.state(uid, call_id, place, true, out);
+        for key in restored {
+            self.state(uid, call_id, key, true, out);
         }
     }
 
     /// The call is over: nothing is expected any more.
-    pub fn end(&mut self, uid: u64, out: &mut Vec<Fact>) {
+    pub fn end(&mut self, uid: u64, out: &mut Vec<SignalEvent>) {
         let mut gone: Vec<SocketAddr> = Vec::new();
         self.stated.clear();
         for entry in self.entries.drain(..) {
@@ -187,12 +187,12 @@ impl Negotiated {
                 }
             }
         }
-        out.extend(gone.into_iter().map(|endpoint| Fact::MediaGone { uid, endpoint }));
+        out.extend(gone.into_iter().map(|endpoint| SignalEvent::MediaGone { uid, endpoint }));
     }
 
     /// Takes the payload types of the same media line on another hop or of an earlier copy, where they are equal.
     fn share(&self, line: &mut NegotiatedLine, index: u8) {
-        let same = self.entries.iter().find(|e| e.place.index == index && e.now.payloads == line.payloads);
+        let same = self.entries.iter().find(|e| e.key.index == index && e.now.payloads == line.payloads);
         if let Some(entry) = same {
             line.payloads = Arc::clone(&entry.now.payloads);
         }
@@ -200,8 +200,8 @@ impl Negotiated {
 
     /// States every address of one description: `again`, or unless the same was stated for this side before. Lines that share an address
     /// are told apart by payload type alone (RFC 9143 section 9.1): the first that names a type defines it.
-    fn state(&mut self, uid: u64, call_id: &Arc<str>, place: Place, again: bool, out: &mut Vec<Fact>) {
-        let own = |entry: &&Entry| Place { index: place.index, ..entry.place } == place;
+    fn state(&mut self, uid: u64, call_id: &Arc<str>, key: DescriptionKey, again: bool, out: &mut Vec<SignalEvent>) {
+        let own = |entry: &&Entry| DescriptionKey { index: key.index, ..entry.key } == key;
         // Each address with its lines, in the order in which the lines first name them.
         let mut named: Vec<(SocketAddr, usize)> = Vec::new();
         for (at, entry) in self.entries.iter().enumerate().filter(|(_, entry)| own(entry)) {
@@ -211,14 +211,14 @@ impl Negotiated {
         let mut addresses: Vec<&[(SocketAddr, usize)]> = named.chunk_by(|a, b| a.0 == b.0).collect();
         addresses.sort_by_key(|lines| lines.first().map(|(_, at)| *at));
         let known: HashMap<SocketAddr, usize> = (self.stated.iter().enumerate())
-            .filter(|(_, stated)| stated.side == place.side)
+            .filter(|(_, stated)| stated.side == key.side)
             .map(|(at, stated)| (stated.endpoint, at))
             .collect();
         for lines in addresses {
             let Some((endpoint, first)) = lines.first().copied() else { continue };
-            let media_index = self.entries.get(first).map_or(0, |entry| entry.place.index);
+            let media_index = self.entries.get(first).map_or(0, |entry| entry.key.index);
             let lines = lines.iter().filter_map(|(_, at)| Some(&self.entries.get(*at)?.now));
-            let Some(new) = Stated::of(place.side, endpoint, lines) else { continue };
+            let Some(new) = Stated::of(key.side, endpoint, lines) else { continue };
             match known.get(&endpoint).and_then(|at| self.stated.get_mut(*at)) {
                 Some(stated) if *stated == new && !again => continue,
                 Some(stated) => *stated = new.clone(),
@@ -228,7 +228,7 @@ impl Negotiated {
         }
     }
 
-    fn gone_unless_used(&mut self, uid: u64, endpoint: SocketAddr, out: &mut Vec<Fact>) {
+    fn gone_unless_used(&mut self, uid: u64, endpoint: SocketAddr, out: &mut Vec<SignalEvent>) {
         let uses = |line: &NegotiatedLine| line.endpoints.contains(&endpoint);
         let used = self.entries.iter().any(|e| uses(&e.now) || e.before.as_ref().is_some_and(|before| uses(&before.1)));
         let before = self.stated.len();
@@ -236,7 +236,7 @@ impl Negotiated {
             self.stated.retain(|s| s.endpoint != endpoint);
         }
         if !used && self.stated.len() < before {
-            out.push(Fact::MediaGone { uid, endpoint });
+            out.push(SignalEvent::MediaGone { uid, endpoint });
         }
     }
 }
@@ -249,7 +249,7 @@ impl Entry {
 
 impl NegotiatedLine {
     fn of(media: &Media, sdp: &Sdp, held: Option<&NegotiatedLine>) -> NegotiatedLine {
-        // On hold by address the side still owns its old place, and resumes there.
+        // On hold by address the side still owns its old key, and resumes there.
         let on_hold = media.address == Some(Address::Hold) && media.port != 0;
         let tagged = media.bundled_with.and_then(|at| sdp.media.get(at));
         let mut endpoints: SmallVec<[SocketAddr; 1]> = SmallVec::new();
@@ -309,8 +309,8 @@ impl Stated {
         Some(stated)
     }
 
-    fn fact(self, uid: u64, call_id: &Arc<str>, media_index: u8) -> Fact {
-        Fact::Media {
+    fn fact(self, uid: u64, call_id: &Arc<str>, media_index: u8) -> SignalEvent {
+        SignalEvent::Media {
             uid,
             call_id: Arc::clone(call_id),
             side: self.side,

@@ -8,11 +8,11 @@ mod attempt;
 mod call;
 mod challenged;
 mod codecs;
-mod heard;
-mod machine;
 mod media;
+mod message_context;
 mod reports;
 mod round_trips;
+mod state_machine;
 mod undelivered;
 
 use crate::model::{
@@ -24,12 +24,12 @@ use crate::units::Timestamp;
 use crate::units::text::cleaned_lines;
 use crate::wire::vqreport::VqReport;
 use crate::wire::{sdp, sip};
-use call::{Call, Fate, Sight};
+use call::{Call, DialogMatch, Occurrence};
 use challenged::ChallengedCalls;
 use hashbrown::HashMap;
-use heard::{Heard, call_key, call_uid};
-use machine::{Timer, due};
+use message_context::{MessageContext, call_key, call_uid};
 use reports::Reports;
+use state_machine::{Timer, due};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ impl Side {
 
 /// What signalling states.
 #[derive(Clone, Debug)]
-pub enum Fact {
+pub enum SignalEvent {
     /// A call changed visibly.
     Changed(u64),
     /// A side of a call wants to receive media at an endpoint. Stated again when anything about it changes.
@@ -121,7 +121,7 @@ pub struct SignalCounters {
 
 /// Order in which calls make room: single messages, INVITEs nobody has answered in any way, calls already over, then
 /// those that wait for a final answer; the oldest of each first. A call that is up is never in it.
-type Weight = (u8, Timestamp, u64);
+type EvictionRank = (u8, Timestamp, u64);
 
 /// All calls that are not over for good.
 pub struct Signal {
@@ -130,7 +130,7 @@ pub struct Signal {
     by_call_id: Table<u128, u64>,
     calls: Table<u64, Box<Call>>,
     deadlines: BTreeSet<(Timestamp, u64)>,
-    evictable: BTreeSet<Weight>,
+    evictable: BTreeSet<EvictionRank>,
     endpoints: usize,
     /// Bytes of the messages of unknown calls that are kept back.
     pending_bytes: usize,
@@ -167,7 +167,7 @@ impl Signal {
         transport: Transport,
         bytes: &[u8],
         cut_short: bool,
-        out: &mut Vec<Fact>,
+        out: &mut Vec<SignalEvent>,
     ) -> Outcome {
         self.fire(at, out);
         if bytes.len() > self.limits.message_bytes {
@@ -180,19 +180,19 @@ impl Signal {
         for anomaly in message.anomalies().iter() {
             self.count("sip", anomaly.name());
         }
-        let heard = Heard::new(at, (src, dst), transport, cut_short, &message);
-        self.reports.take(&heard, &mut self.counters, out);
+        let context = MessageContext::new(at, (src, dst), transport, cut_short, &message);
+        self.reports.take(&context, &mut self.counters, out);
         let key = call_key(message.call_id());
         let mut known = self.by_call_id.get(&key).copied();
         if let Some(uid) = known
-            && self.calls.get(&uid).is_none_or(|call| call.fate(&heard) == Fate::StartsAnother)
+            && self.calls.get(&uid).is_none_or(|call| call.fate(&context) == DialogMatch::StartsAnother)
         {
             self.end(uid, out);
             known = None;
         }
         let call = match known.and_then(|uid| self.calls.remove(&uid)) {
             Some(call) => call,
-            None if message.version_known() && heard.implies_call() => match self.open(key, &heard, out) {
+            None if message.version_known() && context.implies_call() => match self.open(key, &context, out) {
                 Some(call) => call,
                 None => return Outcome::OverLimit(OverLimit::Calls),
             },
@@ -201,7 +201,7 @@ impl Signal {
                 return Outcome::Sip;
             }
         };
-        self.attend(call, &heard, out)
+        self.process_message(call, &context, out)
     }
 
     /// When [`Signal::fire`] has something to do; [`Timestamp::MAX`] if never. It may find that it has not yet.
@@ -210,14 +210,14 @@ impl Signal {
     }
 
     /// Fires every deadline up to and including `until`, in the order of their times.
-    pub fn fire(&mut self, until: Timestamp, out: &mut Vec<Fact>) {
+    pub fn fire(&mut self, until: Timestamp, out: &mut Vec<SignalEvent>) {
         while self.next_deadline() <= until && !self.deadlines.is_empty() {
             self.fire_some(until, out);
         }
     }
 
     /// As [`Signal::fire`], but stops when there are some facts: those of all calls that end together need not exist at once.
-    pub fn fire_some(&mut self, until: Timestamp, out: &mut Vec<Fact>) {
+    pub fn fire_some(&mut self, until: Timestamp, out: &mut Vec<SignalEvent>) {
         let most = out.len() + FACTS_AT_ONCE;
         while out.len() < most
             && let Some((at, uid)) = self.deadlines.first().copied().filter(|(at, _)| *at <= until)
@@ -244,19 +244,19 @@ impl Signal {
     pub fn media_seen(&mut self, uid: u64, at: Timestamp) -> Option<Box<SipMessageRecord>> {
         let call = self.calls.get_mut(&uid)?;
         call.media_seen(at);
-        weigh(call, &mut self.evictable);
+        update_eviction_rank(call, &mut self.evictable);
         let record = call.pending.take()?;
         self.pending_bytes -= record.held_bytes();
         Some(record)
     }
 
     /// The capture ended at `at`: [`Signal::finish_by`] with [`Cut::CaptureEnded`].
-    pub fn finish(&mut self, at: Timestamp, out: &mut Vec<Fact>) {
+    pub fn finish(&mut self, at: Timestamp, out: &mut Vec<SignalEvent>) {
         self.finish_by(Cut::CaptureEnded, at, out);
     }
 
     /// The measuring ended at `at`: everything still open is ended, oldest first, and marked with what cut it.
-    pub fn finish_by(&mut self, cut: Cut, at: Timestamp, out: &mut Vec<Fact>) {
+    pub fn finish_by(&mut self, cut: Cut, at: Timestamp, out: &mut Vec<SignalEvent>) {
         self.fire(at, out);
         let mut rest: Vec<(Timestamp, u64)> = self.calls.values().map(|c| (c.record.first_at, c.record.uid)).collect();
         rest.sort_unstable();
@@ -295,49 +295,58 @@ impl Signal {
     }
 
     /// A new call, if there is room or room can be made.
-    fn open(&mut self, key: u128, heard: &Heard<'_, '_>, out: &mut Vec<Fact>) -> Option<Box<Call>> {
+    fn open(&mut self, key: u128, context: &MessageContext<'_, '_>, out: &mut Vec<SignalEvent>) -> Option<Box<Call>> {
         if self.calls.len() >= self.limits.calls {
             // A message of an unknown call is worth no more than another one.
-            let highest = if heard.opens_dialog() { RANK_PROCEEDING } else { RANK_ORPHAN };
+            let highest = if context.opens_dialog() { RANK_PROCEEDING } else { RANK_ORPHAN };
             let first = self.evictable.first().copied().filter(|(rank, ..)| *rank <= highest);
             let Some((_, _, uid)) = first else {
                 self.counters.calls_refused += 1;
                 return None;
             };
-            self.shed(uid, out);
+            self.evict(uid, out);
         }
-        let mut uid = call_uid(heard.message.call_id(), heard.at);
+        let mut uid = call_uid(context.message.call_id(), context.at);
         while self.calls.contains_key(&uid) {
             uid = uid.wrapping_add(1);
         }
         self.by_call_id.insert(key, uid);
-        let mut call = Box::new(Call::new(uid, key, heard));
-        if heard.opens_dialog() {
-            call.record.retry_of = self.challenged.take(key, heard.from_tag);
+        let mut call = Box::new(Call::new(uid, key, context));
+        if context.opens_dialog() {
+            call.record.retry_of = self.challenged.take(key, context.from_tag);
         }
         Some(call)
     }
 
     /// A message and its call.
-    fn attend(&mut self, mut call: Box<Call>, heard: &Heard<'_, '_>, out: &mut Vec<Fact>) -> Outcome {
+    fn process_message(
+        &mut self,
+        mut call: Box<Call>,
+        context: &MessageContext<'_, '_>,
+        out: &mut Vec<SignalEvent>,
+    ) -> Outcome {
         let before = (call.record.messages > 0).then(|| call.face());
-        let sight = call.sight(heard, self.limits.messages_per_call);
+        let sight = call.sight(context, self.limits.messages_per_call);
         let mut outcome = Outcome::Sip;
         match sight {
-            Sight::Copy => self.counters.copies += 1,
-            Sight::Retransmission | Sight::New => {
-                if sight == Sight::New {
-                    self.digest(&mut call, heard, out);
+            Occurrence::Copy => self.counters.copies += 1,
+            Occurrence::Retransmission | Occurrence::New => {
+                if sight == Occurrence::New {
+                    self.apply_new(&mut call, context, out);
                 }
                 if call.record.messages as usize > self.limits.messages_per_call {
                     call.record.messages_dropped += 1;
                     outcome = Outcome::OverLimit(OverLimit::MessagesPerCall);
                 } else if self.policy.keep_sip_messages {
-                    let record =
-                        Box::new(evidence(&call, heard, sight == Sight::Retransmission, &self.policy.keep_headers));
+                    let record = Box::new(evidence(
+                        &call,
+                        context,
+                        sight == Occurrence::Retransmission,
+                        &self.policy.keep_headers,
+                    ));
                     if call.confirmed {
-                        out.extend(self.release(&mut call).map(Fact::Message));
-                        out.push(Fact::Message(record));
+                        out.extend(self.release(&mut call).map(SignalEvent::Message));
+                        out.push(SignalEvent::Message(record));
                     } else if call.pending.is_none() {
                         self.pending_bytes += record.held_bytes();
                         call.pending = Some(record);
@@ -346,13 +355,13 @@ impl Signal {
             }
         }
         // A message whose identity is not kept cannot be known again.
-        if call.record.messages as usize <= self.limits.messages_per_call && heard.message.version_known() {
-            call.time(heard, sight);
+        if call.record.messages as usize <= self.limits.messages_per_call && context.message.version_known() {
+            call.time(context, sight);
         }
         if call.confirmed && before.is_none_or(|face| face != call.face()) {
-            out.push(Fact::Changed(call.record.uid));
+            out.push(SignalEvent::Changed(call.record.uid));
         }
-        self.hold(call);
+        self.reinsert(call);
         self.shed_pending(out);
         outcome
     }
@@ -365,23 +374,23 @@ impl Signal {
     }
 
     /// Forgets the oldest unknown calls while their messages take more than they may.
-    fn shed_pending(&mut self, out: &mut Vec<Fact>) {
+    fn shed_pending(&mut self, out: &mut Vec<SignalEvent>) {
         while self.pending_bytes > self.limits.pending_bytes
             && let Some((RANK_ORPHAN, _, uid)) = self.evictable.first().copied()
         {
-            self.shed(uid, out);
+            self.evict(uid, out);
         }
     }
 
-    fn digest(&mut self, call: &mut Call, heard: &Heard<'_, '_>, out: &mut Vec<Fact>) {
+    fn apply_new(&mut self, call: &mut Call, context: &MessageContext<'_, '_>, out: &mut Vec<SignalEvent>) {
         let first = call.record.messages == 1;
         call.confirmed |= !first;
-        if !heard.message.version_known() {
+        if !context.message.version_known() {
             return;
         }
-        call.apply(heard, &self.limits);
-        let sdp = heard.message.sdp().filter(|_| heard.method.negotiates()).map(|body| {
-            let sdp = sdp::parse(body.bytes, body.cut || heard.cut_short);
+        call.apply(context, &self.limits);
+        let sdp = context.message.sdp().filter(|_| context.method.negotiates()).map(|body| {
+            let sdp = sdp::parse(body.bytes, body.cut || context.cut_short);
             for anomaly in sdp.anomalies() {
                 self.count("sdp", anomaly.name());
             }
@@ -389,14 +398,14 @@ impl Signal {
         });
         let held = call.media.len();
         let room = self.limits.media_endpoints.saturating_sub(self.endpoints);
-        let left_out = call.describe(heard, sdp.as_ref(), room, out);
+        let left_out = call.describe(context, sdp.as_ref(), room, out);
         self.counters.media_refused += left_out.lines;
         self.counters.payload_types_left_out += left_out.payload_types;
         self.endpoints = self.endpoints + call.media.len() - held;
     }
 
     /// Puts a call into the tables with its deadline and its place in the order of eviction.
-    fn hold(&mut self, mut call: Box<Call>) {
+    fn reinsert(&mut self, mut call: Box<Call>) {
         let uid = call.record.uid;
         let (_, at) = due(&self.policy, &self.limits, call.clock());
         if at != call.deadline {
@@ -404,18 +413,18 @@ impl Signal {
             self.deadlines.insert((at, uid));
             call.deadline = at;
         }
-        weigh(&mut call, &mut self.evictable);
+        update_eviction_rank(&mut call, &mut self.evictable);
         self.calls.insert(uid, call);
     }
 
-    fn end(&mut self, uid: u64, out: &mut Vec<Fact>) {
+    fn end(&mut self, uid: u64, out: &mut Vec<SignalEvent>) {
         if let Some(call) = self.calls.remove(&uid) {
             self.close(call, out);
         }
     }
 
     /// Ends a call to make room.
-    fn shed(&mut self, uid: u64, out: &mut Vec<Fact>) {
+    fn evict(&mut self, uid: u64, out: &mut Vec<SignalEvent>) {
         let Some(mut call) = self.calls.remove(&uid) else { return };
         call.record.shed = true;
         if call.confirmed {
@@ -426,12 +435,12 @@ impl Signal {
         self.close(call, out);
     }
 
-    /// The last that is heard of a call, which is no longer in the table of calls.
-    fn close(&mut self, mut call: Box<Call>, out: &mut Vec<Fact>) {
+    /// The last that is context of a call, which is no longer in the table of calls.
+    fn close(&mut self, mut call: Box<Call>, out: &mut Vec<SignalEvent>) {
         let uid = call.record.uid;
         self.deadlines.remove(&(call.deadline, uid));
-        if let Some(weight) = call.weight {
-            self.evictable.remove(&weight);
+        if let Some(eviction_rank) = call.eviction_rank {
+            self.evictable.remove(&eviction_rank);
         }
         if self.by_call_id.get(&call.key) == Some(&uid) {
             self.by_call_id.remove(&call.key);
@@ -446,8 +455,8 @@ impl Signal {
         if let Some(from_tag) = call.awaits_credentials() {
             self.challenged.note(call.key, from_tag, call.record.retry_of.unwrap_or(uid));
         }
-        out.extend(pending.map(Fact::Message));
-        out.push(Fact::Ended(Box::new(call.record)));
+        out.extend(pending.map(SignalEvent::Message));
+        out.push(SignalEvent::Ended(Box::new(call.record)));
     }
 }
 
@@ -461,14 +470,14 @@ const RANK_TRYING: u8 = 3;
 const RANK_PROCEEDING: u8 = 4;
 
 /// Puts a call at its place in the order of shedding.
-fn weigh(call: &mut Call, evictable: &mut BTreeSet<Weight>) {
-    let weight = rank(call).map(|rank| (rank, call.record.first_at, call.record.uid));
-    if weight != call.weight {
-        if let Some(old) = call.weight {
+fn update_eviction_rank(call: &mut Call, evictable: &mut BTreeSet<EvictionRank>) {
+    let eviction_rank = rank(call).map(|rank| (rank, call.record.first_at, call.record.uid));
+    if eviction_rank != call.eviction_rank {
+        if let Some(old) = call.eviction_rank {
             evictable.remove(&old);
         }
-        evictable.extend(weight);
-        call.weight = weight;
+        evictable.extend(eviction_rank);
+        call.eviction_rank = eviction_rank;
     }
 }
 
@@ -496,8 +505,13 @@ fn refusal(error: sip::SipError, transport: Transport) -> Outcome {
     }
 }
 
-fn evidence(call: &Call, heard: &Heard<'_, '_>, retransmission: bool, keep_headers: &[String]) -> SipMessageRecord {
-    let message = heard.message;
+fn evidence(
+    call: &Call,
+    context: &MessageContext<'_, '_>,
+    retransmission: bool,
+    keep_headers: &[String],
+) -> SipMessageRecord {
+    let message = context.message;
     let (headers, sdp) = sip::sanitise_keeping(message, keep_headers);
     // Bounded already; a mark that is left out may grow to U+FFFD.
     let (headers, sdp) = (cleaned_lines(headers, usize::MAX), cleaned_lines(sdp, usize::MAX));
@@ -506,21 +520,21 @@ fn evidence(call: &Call, heard: &Heard<'_, '_>, retransmission: bool, keep_heade
         sip::StartLine::Request { .. } => String::new(),
     };
     SipMessageRecord {
-        at: heard.at,
+        at: context.at,
         call_uid: call.record.uid,
         call_id: call.record.call_id.clone(),
-        src: heard.src,
-        dst: heard.dst,
-        transport: heard.transport,
-        direction: if heard.request { SipDirection::Request } else { SipDirection::Response },
+        src: context.src,
+        dst: context.dst,
+        transport: context.transport,
+        direction: if context.request { SipDirection::Request } else { SipDirection::Response },
         method: sip::method_text(message.method()),
-        status: heard.status.unwrap_or_default(),
+        status: context.status.unwrap_or_default(),
         reason,
-        cseq: heard.cseq.unwrap_or_default(),
+        cseq: context.cseq.unwrap_or_default(),
         retransmission,
         headers: fitted(headers),
         sdp: fitted(sdp),
-        cut_short: heard.cut_short,
+        cut_short: context.cut_short,
     }
 }
 

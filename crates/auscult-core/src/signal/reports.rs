@@ -1,7 +1,7 @@
 //! Voice quality reports that endpoints send by PUBLISH or NOTIFY (RFC 6035).
 
-use super::heard::Heard;
-use super::{Fact, SignalCounters};
+use super::message_context::MessageContext;
+use super::{SignalCounters, SignalEvent};
 use crate::units::{Nanos, Timestamp};
 use crate::wire::vqreport;
 use std::collections::VecDeque;
@@ -18,20 +18,25 @@ pub(super) struct Reports {
 
 impl Reports {
     /// States the report a request carries, once however often it is sent or captured.
-    pub fn take(&mut self, heard: &Heard<'_, '_>, counters: &mut SignalCounters, out: &mut Vec<Fact>) {
-        if !heard.request || !matches!(heard.message.method(), b"PUBLISH" | b"NOTIFY") {
+    pub fn take(
+        &mut self,
+        context: &MessageContext<'_, '_>,
+        counters: &mut SignalCounters,
+        out: &mut Vec<SignalEvent>,
+    ) {
+        if !context.request || !matches!(context.message.method(), b"PUBLISH" | b"NOTIFY") {
             return;
         }
-        let Some(body) = heard.message.vq_report() else { return };
-        let identity = heard.identity();
-        if self.seen.iter().any(|(id, at)| *id == identity && (heard.at - *at).abs() < SENT_AGAIN) {
+        let Some(body) = context.message.vq_report() else { return };
+        let identity = context.identity();
+        if self.seen.iter().any(|(id, at)| *id == identity && (context.at - *at).abs() < SENT_AGAIN) {
             counters.vq_copies += 1;
             return;
         }
         if self.seen.len() >= REMEMBERED {
             self.seen.pop_front();
         }
-        self.seen.push_back((identity, heard.at));
+        self.seen.push_back((identity, context.at));
         let Ok(mut report) = vqreport::parse(body.bytes) else {
             counters.vq_malformed += 1;
             return;
@@ -41,6 +46,11 @@ impl Reports {
         for party in [&mut report.local_id, &mut report.remote_id, &mut report.orig_id] {
             party.clear();
         }
-        out.push(Fact::VqReport { at: heard.at, src: heard.src, dst: heard.dst, report: Box::new(report) });
+        out.push(SignalEvent::VqReport {
+            at: context.at,
+            src: context.src,
+            dst: context.dst,
+            report: Box::new(report),
+        });
     }
 }

@@ -9,9 +9,9 @@
 //! ACK has no answer.
 
 use super::Side;
-use super::call::Sight;
-use super::heard::{Heard, Method};
-use super::machine::SIXTY_FOUR_T1;
+use super::call::Occurrence;
+use super::message_context::{MessageContext, Method};
+use super::state_machine::SIXTY_FOUR_T1;
 use crate::model::{RoundTrips, Transport};
 use crate::units::{Nanos, Timestamp};
 
@@ -50,26 +50,27 @@ struct Half {
 
 impl Timing {
     /// Takes in a message of the call. `asker`: the side that sent the request, or whose request is answered.
-    pub fn take(&mut self, heard: &Heard<'_, '_>, sight: Sight, asker: Side) {
-        if heard.cseq.is_none() || !automatic(heard) {
+    pub fn take(&mut self, context: &MessageContext<'_, '_>, sight: Occurrence, asker: Side) {
+        if context.cseq.is_none() || !automatic(context) {
             return;
         }
-        let transaction = heard.transaction();
+        let transaction = context.transaction();
         let place = self.open.iter().position(|asked| asked.transaction == transaction);
-        match (heard.request, place.and_then(|i| self.open.get_mut(i))) {
-            (true, Some(asked)) => asked.again |= sight != Sight::Copy,
-            (true, None) if sight == Sight::New && !late_stamp(heard) => {
+        match (context.request, place.and_then(|i| self.open.get_mut(i))) {
+            (true, Some(asked)) => asked.again |= sight != Occurrence::Copy,
+            (true, None) if sight == Occurrence::New && !late_stamp(context) => {
                 if self.open.len() >= OPEN_MAX {
                     self.open.remove(0);
                 }
-                let asked = Asked { transaction, at: heard.at, toward: asker.other(), vias: heard.vias, again: false };
+                let asked =
+                    Asked { transaction, at: context.at, toward: asker.other(), vias: context.vias, again: false };
                 self.open.push(asked);
             }
             (true, None) => {}
             (false, _) => {
                 // Only the first answer says anything, and it may say nothing.
                 if let Some(asked) = place.map(|i| self.open.remove(i)) {
-                    self.answered(&asked, heard, sight);
+                    self.answered(&asked, context, sight);
                 }
             }
         }
@@ -91,13 +92,13 @@ impl Timing {
         }
     }
 
-    fn answered(&mut self, asked: &Asked, heard: &Heard<'_, '_>, sight: Sight) {
-        let took = heard.at - asked.at;
+    fn answered(&mut self, asked: &Asked, context: &MessageContext<'_, '_>, sight: Occurrence) {
+        let took = context.at - asked.at;
         // An answer seen before is one to a request that was captured late, or only once of twice.
-        let first = sight == Sight::New && !asked.again;
+        let first = sight == Occurrence::New && !asked.again;
         // Timer F has ended the transaction by then (RFC 3261 section 17.1.2.2); negative where the capture's clock went back.
         let possible = (Nanos::ZERO..=SIXTY_FOUR_T1).contains(&took);
-        if !first || !possible || late_stamp(heard) || !at_once(heard) {
+        if !first || !possible || late_stamp(context) || !at_once(context) {
             return;
         }
         let [caller, callee] = &mut self.halves;
@@ -111,17 +112,17 @@ impl Timing {
 }
 
 /// Whether the method is one whose answer waits for nobody.
-fn automatic(heard: &Heard<'_, '_>) -> bool {
-    match heard.method {
+fn automatic(context: &MessageContext<'_, '_>) -> bool {
+    match context.method {
         Method::Invite | Method::Bye | Method::Cancel | Method::Prack | Method::Update => true,
         Method::Ack => false,
-        Method::Other => matches!(heard.message.method(), b"INFO" | b"NOTIFY" | b"OPTIONS"),
+        Method::Other => matches!(context.message.method(), b"INFO" | b"NOTIFY" | b"OPTIONS"),
     }
 }
 
 /// Whether this answer waited for nobody.
-fn at_once(heard: &Heard<'_, '_>) -> bool {
-    match (heard.method, heard.status) {
+fn at_once(context: &MessageContext<'_, '_>) -> bool {
+    match (context.method, context.status) {
         (Method::Invite, status) => status == Some(100),
         // 408 is what a proxy says when its own timer ran out.
         (_, status) => status.is_some_and(|s| s != 408),
@@ -129,6 +130,6 @@ fn at_once(heard: &Heard<'_, '_>) -> bool {
 }
 
 /// A message in TCP has the time of the segment that completes it. One cut short by a hole has the time the hole was given up.
-fn late_stamp(heard: &Heard<'_, '_>) -> bool {
-    heard.cut_short && heard.transport == Transport::Tcp
+fn late_stamp(context: &MessageContext<'_, '_>) -> bool {
+    context.cut_short && context.transport == Transport::Tcp
 }

@@ -1,8 +1,8 @@
 //! ICMP errors about INVITEs: for a caller's program a transport error is an answer (RFC 3261 sections 8.1.3.1 and 18.4).
 
 use super::call::Call;
-use super::heard::{Heard, call_key};
-use super::{Fact, RANK_UNANSWERED, Signal};
+use super::message_context::{MessageContext, call_key};
+use super::{RANK_UNANSWERED, Signal, SignalEvent};
 use crate::model::{Transport, UndeliveredRequest};
 use crate::units::{Nanos, Timestamp};
 use crate::wire::{IcmpError, sip};
@@ -15,11 +15,11 @@ const COMPARED: usize = 64;
 impl Signal {
     /// Takes an ICMP error about a datagram that may have been an INVITE. The text quoted in it names the call; where too
     /// little is quoted, it is the latest unanswered call from that address to that one.
-    pub fn undelivered(&mut self, at: Timestamp, error: &IcmpError<'_>, out: &mut Vec<Fact>) {
+    pub fn undelivered(&mut self, at: Timestamp, error: &IcmpError<'_>, out: &mut Vec<SignalEvent>) {
         let uid = match sip::parse_within(error.payload, self.limits.header_bytes) {
             Ok(message) => {
-                let heard = Heard::new(at, (error.src, error.dst), Transport::Udp, true, &message);
-                self.by_call_id.get(&call_key(message.call_id())).copied().filter(|_| heard.opens_dialog())
+                let context = MessageContext::new(at, (error.src, error.dst), Transport::Udp, true, &message);
+                self.by_call_id.get(&call_key(message.call_id())).copied().filter(|_| context.opens_dialog())
             }
             Err(sip::SipError::Empty | sip::SipError::Incomplete) => self.latest_unanswered(at, error),
             Err(_) => None,
@@ -27,7 +27,7 @@ impl Signal {
         let Some(call) = uid.and_then(|uid| self.calls.get_mut(&uid)) else { return };
         if call.over_at.is_none() && !call.responded && call.record.undelivered.is_none() {
             call.record.undelivered = Some(UndeliveredRequest { why: error.why.name(), by: error.from });
-            out.push(Fact::Changed(call.record.uid));
+            out.push(SignalEvent::Changed(call.record.uid));
         }
     }
 

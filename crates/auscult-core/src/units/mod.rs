@@ -1,5 +1,5 @@
-//! Integer time, RTP scalar types and the delay-variation histogram: the units every other room counts in;
-//! the seeded hash under which every room keeps what senders name, and the cleaner of the text they write.
+//! Integer time, RTP scalar types and the delay-variation histogram: the units that all other modules count in;
+//! the seeded hash of all tables whose keys senders choose, and the cleaner of the text they write.
 //!
 //! Nothing here reads a clock, allocates on a hot path or can fail. Time is an argument: an `i64` of
 //! nanoseconds, so that early packets give negative differences instead of wrapping.

@@ -16,7 +16,7 @@ const REPLACEMENT: char = char::REPLACEMENT_CHARACTER;
 /// What becomes of one character.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Kept,
+    Printable,
     /// Any blank but a line end.
     Blank,
     /// A mark that combines with the character before it.
@@ -31,7 +31,7 @@ enum Kind {
 fn kind(c: char) -> Kind {
     match c {
         ' ' => Kind::Blank,
-        '!'..='~' => Kind::Kept,
+        '!'..='~' => Kind::Printable,
         // Pictures of the control characters, Unicode block 2400.
         '\0'..='\x1f' => Kind::Replaced(char::from_u32(0x2400 + c as u32).unwrap_or(REPLACEMENT)),
         '\x7f' => Kind::Replaced('\u{2421}'),
@@ -53,7 +53,7 @@ fn kind(c: char) -> Kind {
             | GeneralCategory::Unassigned => Kind::Replaced(REPLACEMENT),
             GeneralCategory::SpaceSeparator => Kind::Blank,
             GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark => Kind::Mark,
-            _ => Kind::Kept,
+            _ => Kind::Printable,
         },
     }
 }
@@ -68,7 +68,7 @@ pub fn visible(c: char) -> char {
     match kind(c) {
         Kind::Replaced(with) => with,
         Kind::Variant | Kind::Joiner => REPLACEMENT,
-        Kind::Blank | Kind::Mark | Kind::Kept => c,
+        Kind::Blank | Kind::Mark | Kind::Printable => c,
     }
 }
 
@@ -192,12 +192,12 @@ impl<'o> Cleaner<'o> {
                 (Layout::Lines, Kind::Blank) => self.base(' '),
                 (Layout::OneLine, Kind::Blank) => self.blank(),
                 (Layout::OneLine, _) if matches!(c, '\n' | '\r' | '\t') => self.blank(),
-                (_, Kind::Kept) => self.base(c),
+                (_, Kind::Printable) => self.base(c),
                 (_, Kind::Replaced(with)) => self.base(with),
                 (_, Kind::Variant) => true,
                 (_, Kind::Mark) => self.mark(c),
                 (_, Kind::Joiner) => {
-                    let letter = |next: char| takes_joiners(next) && kind(next) == Kind::Kept;
+                    let letter = |next: char| takes_joiners(next) && kind(next) == Kind::Printable;
                     let next = rest.peek().copied().or_else(|| after.chars().next());
                     let needed = takes_joiners(self.last) && next.is_some_and(letter);
                     if needed { self.push(c) } else { self.base(REPLACEMENT) }
@@ -277,7 +277,7 @@ mod tests {
         // Characters that are assigned in the newer of two versions of Unicode are in the class and kept.
         let mut newer = 0;
         for c in class(r"[\p{Co}\p{Cn}]").into_iter().step_by(7) {
-            let kept = kind(c) == Kind::Kept;
+            let kept = kind(c) == Kind::Printable;
             assert!(!kept || !matches!(c as u32, 0xe000..=0xf8ff | 0xe0000.. ) && c as u32 & 0xfffe != 0xfffe, "{c:?}");
             newer += usize::from(kept);
         }

@@ -1,6 +1,6 @@
 //! What kind of payload a UDP datagram carries, by first byte (RFC 7983) and then by structure.
 
-use super::cursor::Cursor;
+use super::byte_reader::ByteReader;
 use super::rtp::RtpHeader;
 use super::{rtcp, rtp};
 
@@ -100,7 +100,7 @@ fn stun(payload: &[u8], wire_len: usize) -> Option<Class<'_>> {
     const COOKIE: u32 = 0x2112_a442;
     const SEND_INDICATION: u16 = 0x0016;
     const DATA_INDICATION: u16 = 0x0017;
-    let mut c = Cursor::new(payload);
+    let mut c = ByteReader::new(payload);
     let kind = c.u16()?;
     let length = usize::from(c.u16()?);
     if !length.is_multiple_of(4) || length + 20 > wire_len {
@@ -120,7 +120,7 @@ fn stun(payload: &[u8], wire_len: usize) -> Option<Class<'_>> {
 }
 
 /// The DATA attribute among `length` bytes of STUN attributes.
-fn data_attribute(mut c: Cursor<'_>, length: usize) -> Option<Class<'_>> {
+fn data_attribute(mut c: ByteReader<'_>, length: usize) -> Option<Class<'_>> {
     const DATA: u16 = 0x0013;
     let mut left = length;
     while left >= 4 {
@@ -141,7 +141,7 @@ fn data_attribute(mut c: Cursor<'_>, length: usize) -> Option<Class<'_>> {
 /// ChannelData (RFC 8656 section 12.4): over UDP the length is that of the datagram, give or take the padding to a
 /// word that some senders add.
 fn channel_data(payload: &[u8], wire_len: usize) -> Option<Class<'_>> {
-    let mut c = Cursor::new(payload);
+    let mut c = ByteReader::new(payload);
     let _channel = c.u16()?;
     let len = usize::from(c.u16()?);
     let data = c.rest();
@@ -164,7 +164,7 @@ fn is_dtls(payload: &[u8], wire_len: usize) -> bool {
         [20..=26, 0xfe, 0xff | 0xfd, ..] => wire_len >= 13,
         [first @ 0x20..=0x2f, rest @ ..] if first & 0x04 != 0 => {
             let seq_len = if first & 0x08 == 0 { 1 } else { 2 };
-            let mut c = Cursor::new(rest);
+            let mut c = ByteReader::new(rest);
             c.take(seq_len).and_then(|_| c.u16()).is_some_and(|len| 3 + seq_len + usize::from(len) == wire_len)
         }
         _ => false,
@@ -188,11 +188,11 @@ pub fn looks_like_udptl(payload: &[u8], wire_len: usize) -> bool {
     if payload.len() < wire_len {
         return false;
     }
-    udptl_rest(Cursor::new(payload)) == Some(0)
+    udptl_rest(ByteReader::new(payload)) == Some(0)
 }
 
 /// Bytes left after a UDPTL packet.
-fn udptl_rest(mut c: Cursor<'_>) -> Option<usize> {
+fn udptl_rest(mut c: ByteReader<'_>) -> Option<usize> {
     let _seq = c.u16()?;
     let primary = usize::from(c.u8()?);
     if primary == 0 {

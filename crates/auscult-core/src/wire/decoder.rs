@@ -1,6 +1,6 @@
 //! The full way from frame to datagram or segment, with reassembly of IP fragments.
 
-use super::cursor::Span;
+use super::byte_reader::Span;
 use super::fragments::{Added, Fragments};
 use super::layers::{self, Context, Found, Next};
 use super::{Decoded, LinkType};

@@ -3,7 +3,7 @@
 //! Nothing in an ESP packet says that it is not encrypted. It is taken as plain only when its trailer and the
 //! header inside agree to the byte: a UDP or IP length that fits exactly, or a TCP checksum that is right.
 
-use super::cursor::{Cursor, Span};
+use super::byte_reader::{ByteReader, Span};
 use super::layers::Ip;
 use std::net::IpAddr;
 
@@ -17,7 +17,7 @@ pub(super) fn unwrap<'a>(ip: &Ip, esp: Span<'a>) -> Option<(u8, Span<'a>)> {
     if esp.is_cut() {
         return None;
     }
-    let mut c = Cursor::new(esp.bytes);
+    let mut c = ByteReader::new(esp.bytes);
     c.take(8)?;
     let body = c.rest();
     for icv in ICV_LENGTHS {
@@ -42,7 +42,7 @@ fn trailer(body: &[u8], icv: usize) -> Option<(&[u8], u8)> {
 
 fn fits(ip: &Ip, protocol: u8, content: &[u8]) -> bool {
     let length_at = |skip: usize| {
-        let mut c = Cursor::new(content);
+        let mut c = ByteReader::new(content);
         c.take(skip).and_then(|_| c.u16()).map(usize::from)
     };
     let first = content.first().copied().unwrap_or(0);

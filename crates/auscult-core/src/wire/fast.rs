@@ -80,7 +80,7 @@ fn rtp(bytes: &[u8], room: usize, src_ip: u128, dst_ip: u128, path: Path) -> Opt
         bytes.first_chunk::<20>()?;
     let length = usize::from(u16::from_be_bytes([len0, len1]));
     let dst_port = u16::from_be_bytes([d0, d1]);
-    // 200 to 207 in the second octet are RTCP (RFC 5761 section 4).
+    // 200 to 207 in the second byte are RTCP (RFC 5761 section 4).
     if length > room || length < 20 || may_be_tunnel_port(dst_port) || version != 0x80 || second >> 3 == 25 {
         return None;
     }

@@ -1,6 +1,6 @@
 //! Reassembly of IP fragments, bounded in bytes, pieces and time.
 
-use super::cursor::Span;
+use super::byte_reader::Span;
 use super::layers::{Context, Ip};
 use crate::units::{Nanos, Timestamp};
 use std::collections::{BTreeMap, HashMap};

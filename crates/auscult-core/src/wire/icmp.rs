@@ -3,7 +3,7 @@
 //! An error quotes the packet that caused it. Of IPv4 routers that is at least its header and eight bytes, which is where a UDP
 //! header ends (RFC 792); most systems quote more (RFC 1812 section 4.3.2.3).
 
-use super::cursor::Cursor;
+use super::byte_reader::ByteReader;
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 use std::net::{IpAddr, SocketAddr};
 
@@ -47,7 +47,7 @@ pub struct IcmpError<'a> {
 
 /// Reads an ICMP message from `from` to `to`; `None` for anything but an error about a UDP datagram that `to` had sent.
 pub(super) fn error(from: IpAddr, to: IpAddr, bytes: &[u8]) -> Option<IcmpError<'_>> {
-    let mut c = Cursor::new(bytes);
+    let mut c = ByteReader::new(bytes);
     let (kind, code) = (c.u8()?, c.u8()?);
     // Checksum, and four bytes that these errors do not use.
     c.take(6)?;
@@ -76,7 +76,7 @@ pub(super) fn error(from: IpAddr, to: IpAddr, bytes: &[u8]) -> Option<IcmpError<
     if src != to {
         return None;
     }
-    let mut c = Cursor::new(udp);
+    let mut c = ByteReader::new(udp);
     let (src_port, dst_port, length) = (c.u16()?, c.u16()?, usize::from(c.u16()?));
     let _checksum = c.u16()?;
     // What follows the datagram are extensions (RFC 4884).

@@ -3,7 +3,7 @@
 //! A loop over [`Next`]: each step reads one header and names what follows. Depths are capped, so a frame made of
 //! headers ends in [`OverLimit::EncapsulationDepth`].
 
-use super::cursor::Span;
+use super::byte_reader::Span;
 use super::esp;
 use super::fragments::{Fragment, FragmentKey};
 use super::icmp::{self, IcmpError};

@@ -8,8 +8,8 @@
 //! etherparse reads the headers it knows; tunnels are read here. [`fast_udp`] is a second, hand-written way
 //! through the usual layers, and [`fast_rtp`] one that also reads the usual RTP header; property tests hold them together.
 
+pub mod byte_reader;
 pub mod classify;
-pub mod cursor;
 mod decoder;
 mod esp;
 mod fast;

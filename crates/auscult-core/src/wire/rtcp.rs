@@ -3,7 +3,7 @@
 //! rtcp-types reads sender and receiver reports. Read here are SDES (it takes zeros of the next SSRC for chunk padding
 //! and knows no packet padding), BYE, and XR (it has no statistics summary and no VoIP metrics).
 
-use super::cursor::Cursor;
+use super::byte_reader::ByteReader;
 use crate::model::ReportBlock;
 use crate::units::{NtpTime, Ssrc};
 use rtcp_types::prelude::*;
@@ -30,7 +30,7 @@ pub enum RtcpPacket<'a> {
         ntp: NtpTime,
         rtp_ts: u32,
         packets: u32,
-        octets: u32,
+        bytes: u32,
         blocks: Vec<ReportBlock>,
     },
     ReceiverReport {
@@ -92,7 +92,7 @@ pub enum RtcpError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     /// Packet lengths add up to the datagram, or to what of it was captured; or a report and then a broken packet.
-    Plain,
+    Standard,
     /// A sound first packet, then bytes that are none: encrypted.
     Encrypted,
     No,
@@ -147,7 +147,7 @@ impl<'a> RtcpPackets<'a> {
             return Err(RtcpError::NotRtcp);
         }
         if self.encrypted {
-            let ssrc = Cursor::new(self.rest).u64().ok_or(RtcpError::CutShort)? as u32;
+            let ssrc = ByteReader::new(self.rest).u64().ok_or(RtcpError::CutShort)? as u32;
             (self.rest, self.uncaptured) = (&[], 0);
             return Ok(Ok(RtcpPacket::Encrypted { packet_type: header.packet_type, ssrc: Ssrc(ssrc) }));
         }
@@ -172,7 +172,7 @@ struct Header {
 
 impl Header {
     fn read(bytes: &[u8]) -> Option<Header> {
-        let [first, packet_type, len0, len1] = Cursor::new(bytes).array()?;
+        let [first, packet_type, len0, len1] = ByteReader::new(bytes).array()?;
         Some(Header {
             version: first >> 6,
             padding: first & 0x20 != 0,
@@ -214,7 +214,7 @@ fn shape(payload: &[u8], wire_len: usize) -> Shape {
         let end = Header::read(bytes).map_or(wire_len, |header| at + header.len);
         if plausible && end <= wire_len { at = end } else { broken_at = Some((at, plausible)) }
     }
-    let Some((at, plausible)) = broken_at else { return Shape::Plain };
+    let Some((at, plausible)) = broken_at else { return Shape::Standard };
     // SRTCP: index and tag follow at the least; type, count and length of the first packet are in clear
     let trailer = wire_len - first.len;
     let sound_report = matches!(first.packet_type, SR | RR) && first.len == first.least_len();
@@ -223,7 +223,7 @@ fn shape(payload: &[u8], wire_len: usize) -> Shape {
     match trailer {
         8.. if sound_report && (index || at == first.len && !plausible) => Shape::Encrypted,
         8.. if sound_feedback && index => Shape::Encrypted,
-        _ if sound_report && plausible => Shape::Plain,
+        _ if sound_report && plausible => Shape::Standard,
         _ => Shape::No,
     }
 }
@@ -255,7 +255,7 @@ fn read_packet<'a>(header: Header, packet: &'a [u8]) -> Option<RtcpPacket<'a>> {
                 ntp: NtpTime(report.ntp_timestamp()),
                 rtp_ts: report.rtp_timestamp(),
                 packets: report.packet_count(),
-                octets: report.octet_count(),
+                bytes: report.octet_count(),
                 blocks: report.report_blocks().map(|b| report_block(&b)).collect(),
             }
         }
@@ -268,7 +268,7 @@ fn read_packet<'a>(header: Header, packet: &'a [u8]) -> Option<RtcpPacket<'a>> {
         }
         SDES => RtcpPacket::Sdes(sdes_chunks(body, header.count)?),
         BYE => {
-            let mut c = Cursor::new(body);
+            let mut c = ByteReader::new(body);
             let mut ssrcs = Vec::with_capacity(usize::from(header.count));
             for _ in 0..header.count {
                 ssrcs.push(Ssrc(c.u32()?));
@@ -280,16 +280,16 @@ fn read_packet<'a>(header: Header, packet: &'a [u8]) -> Option<RtcpPacket<'a>> {
             RtcpPacket::Bye { ssrcs, reason }
         }
         APP => {
-            let mut c = Cursor::new(body);
+            let mut c = ByteReader::new(body);
             RtcpPacket::App { ssrc: Ssrc(c.u32()?), name: c.array()? }
         }
         RTPFB | PSFB => {
-            let mut c = Cursor::new(body);
+            let mut c = ByteReader::new(body);
             let transport = header.packet_type == RTPFB;
             RtcpPacket::Feedback { transport, format: header.count, sender: Ssrc(c.u32()?), media: Ssrc(c.u32()?) }
         }
         XR => {
-            let mut c = Cursor::new(body);
+            let mut c = ByteReader::new(body);
             let ssrc = Ssrc(c.u32()?);
             RtcpPacket::Xr { ssrc, blocks: super::xr::blocks(c)? }
         }
@@ -313,7 +313,7 @@ fn report_block(block: &rtcp_types::ReportBlock<'_>) -> ReportBlock {
 /// Chunks of an SDES packet (RFC 3550 section 6.5). `None` when an item list has no end or runs out of the packet.
 fn sdes_chunks(body: &[u8], count: u8) -> Option<Vec<SdesChunk<'_>>> {
     const CNAME: u8 = 1;
-    let mut c = Cursor::new(body);
+    let mut c = ByteReader::new(body);
     let mut chunks = Vec::with_capacity(usize::from(count));
     for _ in 0..count {
         let mut chunk = SdesChunk { ssrc: Ssrc(c.u32()?), cname: None };

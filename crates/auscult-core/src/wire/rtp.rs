@@ -1,6 +1,6 @@
 //! The RTP header, RFC 3550 section 5.1.
 
-use super::cursor::Cursor;
+use super::byte_reader::ByteReader;
 use crate::units::{PayloadType, Ssrc};
 
 /// Fixed part of the header.
@@ -96,7 +96,7 @@ fn optional_parts(
         if header.header_len > wire_len {
             return Err(RtpError::Extension);
         }
-        let mut c = Cursor::new(after_fixed);
+        let mut c = ByteReader::new(after_fixed);
         let words = c.take(4 * usize::from(header.csrc_count)).and_then(|_| c.u16()).and_then(|_| c.u16());
         match words {
             Some(words) => header.header_len += 4 * usize::from(words),

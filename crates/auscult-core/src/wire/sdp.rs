@@ -597,7 +597,7 @@ impl Reader {
     }
 }
 
-/// Octets that `<tag> <suite> inline:<key>[|<lifetime>][|<MKI>:<length>] [<session parameters>]` (RFC 4568 section 9.1) adds to
+/// Bytes that `<tag> <suite> inline:<key>[|<lifetime>][|<MKI>:<length>] [<session parameters>]` (RFC 4568 section 9.1) adds to
 /// a packet. Suites of RFC 4568, 5669, 6188, 7714 and 8269 by what their names end in.
 fn trailer(value: &str) -> Option<u8> {
     let mut words = value.split_ascii_whitespace().skip(1);
@@ -612,7 +612,7 @@ fn trailer(value: &str) -> Option<u8> {
         _ => return None,
     };
     match key.split(';').next()?.split('|').skip(1).find_map(|part| part.split_once(':')) {
-        Some((_, length)) => length.parse::<u8>().ok().filter(|octets| *octets <= 128).map(|octets| tag + octets),
+        Some((_, length)) => length.parse::<u8>().ok().filter(|bytes| *bytes <= 128).map(|bytes| tag + bytes),
         None => Some(tag),
     }
 }

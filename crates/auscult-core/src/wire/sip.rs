@@ -211,7 +211,7 @@ impl<'a> Message<'a> {
         self.anomalies
     }
 
-    /// Never empty. Raw: it may hold any octet.
+    /// Never empty. Raw: it may hold any byte.
     pub fn call_id(&self) -> &'a [u8] {
         self.known.call_id.unwrap_or_default()
     }

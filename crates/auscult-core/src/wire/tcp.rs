@@ -60,7 +60,7 @@ pub enum TcpOutcome<'a> {
     /// The stream has bytes to read.
     Readable(TcpStream<'a>),
     /// Part of a stream that is read, kept until what comes before it arrives, or until there is enough to tell.
-    Held(Option<Protocol>),
+    Buffered(Option<Protocol>),
     Done(Outcome),
 }
 
@@ -196,7 +196,7 @@ impl Reassembler {
         settle(&mut self.by_age, &mut self.holes, at, flow, stream);
         match fed {
             Fed::Readable => TcpOutcome::Readable(TcpStream { flow, stream }),
-            Fed::Held => TcpOutcome::Held(stream.protocol()),
+            Fed::Buffered => TcpOutcome::Buffered(stream.protocol()),
             Fed::Done(outcome) => TcpOutcome::Done(outcome),
         }
     }
@@ -366,7 +366,7 @@ mod tests {
                     take_lines(&mut stream, &mut self.read, &mut self.broken);
                     "readable".to_owned()
                 }
-                TcpOutcome::Held(_) => "held".to_owned(),
+                TcpOutcome::Buffered(_) => "held".to_owned(),
                 TcpOutcome::Done(outcome) => outcome.name(),
             };
             self.release(at);

@@ -2,7 +2,7 @@
 //!
 //! RTP may use those ports too: where the bytes are not the tunnel's, the datagram is a datagram.
 
-use super::cursor::Span;
+use super::byte_reader::Span;
 use super::layers::{
     CUT, Context, MAX_EXTENSIONS, MAX_LABELS, MAX_TUNNELS, Next, OTHER, Read, Step, deeper, enter, is_vlan_tag,
 };

@@ -1,8 +1,8 @@
 //! Packets framed in a TCP stream: RTP, RTCP and STUN behind a length (RFC 4571, also ICE over TCP, RFC 6544), and what a client
 //! and its TURN server exchange (RFC 8656 sections 12.4 and 12.6): STUN messages and ChannelData.
 
+use super::byte_reader::ByteReader;
 use super::classify::{Class, classify};
-use super::cursor::Cursor;
 
 /// How packets are framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ const COOKIE: u32 = 0x2112_a442;
 
 impl Units {
     pub fn next(self, bytes: &[u8]) -> Unit {
-        let mut c = Cursor::new(bytes);
+        let mut c = ByteReader::new(bytes);
         let (Some(first), Some(second)) = (c.u16(), c.u16()) else {
             // An empty packet only keeps the connection open.
             return match (self, bytes) {
@@ -55,7 +55,7 @@ impl Units {
 
     /// How the packets are framed that a connection begins with; `None` where it is neither, or too few bytes tell.
     pub fn begun_by(bytes: &[u8]) -> Option<Units> {
-        let mut c = Cursor::new(bytes);
+        let mut c = ByteReader::new(bytes);
         let (first, second, third) = (c.u16()?, c.u16()?, c.u32()?);
         if first >> 14 == 0 && third == COOKIE && second.is_multiple_of(4) {
             return Some(Units::Turn);

@@ -67,7 +67,7 @@ pub struct VqMetrics {
     pub start: Option<Timestamp>,
     pub stop: Option<Timestamp>,
     /// What describes the session and the estimates, by the keys of the RFC, each once and as written: payload type, codec
-    /// name, sample rate, frame duration, octets and frames per packet, packets per second, parameters, loss concealment,
+    /// name, sample rate, frame duration, bytes and frames per packet, packets per second, parameters, loss concealment,
     /// silence suppression, algorithms.
     pub described: Vec<(&'static str, String)>,
     /// Loss concealment: 0 unknown, 1 disabled, 2 enhanced, 3 standard.

@@ -3,8 +3,8 @@
 //! One [`WebSocket`] reads one direction of a TCP connection. Frames whose payload is compressed (permessage-deflate) are not
 //! read. A message above the limit is passed over; the connection goes on.
 
+use super::byte_reader::ByteReader;
 use super::classify::{SipStart, sip_start};
-use super::cursor::Cursor;
 
 /// Longest handshake that is waited for, in bytes.
 const HANDSHAKE_MAX: usize = 8 * 1024;
@@ -152,7 +152,7 @@ struct Header {
 
 /// The header of a frame and its length; `None` where it is not whole.
 fn header(bytes: &[u8]) -> Option<(Header, usize)> {
-    let mut c = Cursor::new(bytes);
+    let mut c = ByteReader::new(bytes);
     let [first, second] = c.array::<2>()?;
     let length = match second & 0x7f {
         126 => u64::from(c.u16()?),

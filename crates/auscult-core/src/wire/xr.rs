@@ -1,6 +1,6 @@
 //! Report blocks of RTCP extended reports, RFC 3611 section 4.
 
-use super::cursor::Cursor;
+use super::byte_reader::ByteReader;
 use crate::model::VoipMetrics;
 use crate::units::{NtpTime, Ssrc};
 
@@ -45,14 +45,14 @@ pub struct StatisticsSummary {
 }
 
 /// The blocks of an XR packet. `None` when a block is longer than the packet, or shorter than its type asks for.
-pub(super) fn blocks(mut c: Cursor<'_>) -> Option<Vec<XrBlock>> {
+pub(super) fn blocks(mut c: ByteReader<'_>) -> Option<Vec<XrBlock>> {
     let mut blocks = Vec::new();
     for _ in 0..MAX_BLOCKS {
         if c.is_empty() {
             break;
         }
         let [block_type, specific, len0, len1] = c.array()?;
-        let mut body = Cursor::new(c.take(4 * usize::from(u16::from_be_bytes([len0, len1])))?);
+        let mut body = ByteReader::new(c.take(4 * usize::from(u16::from_be_bytes([len0, len1])))?);
         match block_type {
             4 => blocks.push(XrBlock::ReceiverReferenceTime(NtpTime(body.u64()?))),
             5 => blocks.push(XrBlock::Dlrr(dlrr(body)?)),
@@ -64,7 +64,7 @@ pub(super) fn blocks(mut c: Cursor<'_>) -> Option<Vec<XrBlock>> {
     Some(blocks)
 }
 
-fn dlrr(mut c: Cursor<'_>) -> Option<Vec<DlrrEntry>> {
+fn dlrr(mut c: ByteReader<'_>) -> Option<Vec<DlrrEntry>> {
     let mut entries = Vec::new();
     while !c.is_empty() && entries.len() < MAX_BLOCKS {
         entries.push(DlrrEntry { ssrc: Ssrc(c.u32()?), last_rr: c.u32()?, delay_since_last_rr: c.u32()? });
@@ -72,7 +72,7 @@ fn dlrr(mut c: Cursor<'_>) -> Option<Vec<DlrrEntry>> {
     Some(entries)
 }
 
-fn statistics(flags: u8, mut c: Cursor<'_>) -> Option<StatisticsSummary> {
+fn statistics(flags: u8, mut c: ByteReader<'_>) -> Option<StatisticsSummary> {
     let ssrc = Ssrc(c.u32()?);
     let (begin_seq, end_seq) = (c.u16()?, c.u16()?);
     let (lost, duplicates) = (c.u32()?, c.u32()?);
@@ -89,7 +89,7 @@ fn statistics(flags: u8, mut c: Cursor<'_>) -> Option<StatisticsSummary> {
     })
 }
 
-fn voip(mut c: Cursor<'_>) -> Option<XrBlock> {
+fn voip(mut c: ByteReader<'_>) -> Option<XrBlock> {
     const UNAVAILABLE: u8 = 127;
     let ssrc = Ssrc(c.u32()?);
     let [loss_rate, discard_rate, burst_density, gap_density] = c.array()?;
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     fn one(bytes: &[u8]) -> XrBlock {
-        let mut found = blocks(Cursor::new(bytes)).unwrap();
+        let mut found = blocks(ByteReader::new(bytes)).unwrap();
         assert_eq!(found.len(), 1);
         found.remove(0)
     }
@@ -257,9 +257,9 @@ mod tests {
         bytes.extend([5, 0, 0, 3, 0, 0, 0, 7, 0, 1, 0x80, 0, 0, 2, 0, 0]);
         let dlrr = DlrrEntry { ssrc: Ssrc(7), last_rr: 0x18000, delay_since_last_rr: 0x20000 };
         let expected = vec![XrBlock::ReceiverReferenceTime(NtpTime(0x1_8000_0000)), XrBlock::Dlrr(vec![dlrr])];
-        assert_eq!(blocks(Cursor::new(&bytes)), Some(expected));
-        assert_eq!(blocks(Cursor::new(&[7, 0, 0, 1, 0, 0, 0, 1])), None);
-        assert_eq!(blocks(Cursor::new(&[4, 0, 0xff, 0xff, 0, 0, 0, 1])), None);
-        assert_eq!(blocks(Cursor::new(&[5, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1])), None);
+        assert_eq!(blocks(ByteReader::new(&bytes)), Some(expected));
+        assert_eq!(blocks(ByteReader::new(&[7, 0, 0, 1, 0, 0, 0, 1])), None);
+        assert_eq!(blocks(ByteReader::new(&[4, 0, 0xff, 0xff, 0, 0, 0, 1])), None);
+        assert_eq!(blocks(ByteReader::new(&[5, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1])), None);
     }
 }

@@ -86,7 +86,7 @@ proptest! {
         damage in prop::collection::vec((0usize..64, any::<u8>()), 0..4),
         cut in any::<prop::sample::Index>(),
     ) {
-        payload.iter_mut().take(1).for_each(|octet| *octet = first);
+        payload.iter_mut().take(1).for_each(|byte| *byte = first);
         let mut frame = plain_frame(&tags, v6, tos, ports, &payload, padding);
         let taken = same_both_ways(LinkType::ETHERNET, &frame);
         // Ports of tunnels, and those that share their last six bits and the six before with some of them, go the slow way.
@@ -185,8 +185,8 @@ proptest! {
             delay_since_last_sr: rest[3],
         }).collect();
         let (ssrc, ntp) = (Ssrc(ssrc), NtpTime(ntp));
-        let (packets, octets) = counts;
-        prop_assert_eq!(&read[0], &RtcpPacket::SenderReport { ssrc, ntp, rtp_ts, packets, octets, blocks: expected.clone() });
+        let (packets, bytes) = counts;
+        prop_assert_eq!(&read[0], &RtcpPacket::SenderReport { ssrc, ntp, rtp_ts, packets, bytes, blocks: expected.clone() });
         prop_assert_eq!(&read[1], &RtcpPacket::ReceiverReport { ssrc, blocks: expected });
         let chunks = sources.iter().map(|(ssrc, name)| rtcp::SdesChunk { ssrc: Ssrc(*ssrc), cname: Some(name.as_bytes()) });
         prop_assert_eq!(&read[2], &RtcpPacket::Sdes(chunks.collect()));

@@ -1,4 +1,4 @@
-//! The hostile cases that concern this room, with all their prefixes and single-octet mutants.
+//! The hostile cases that concern `wire`, with all their prefixes and single-byte mutants.
 
 use super::agree::same_both_ways;
 use super::{json, sip_messages_over_tcp};

@@ -1,4 +1,4 @@
-//! The wire room against real captures; hostile inputs and second ways through the same bytes in the modules.
+//! `wire` against real captures; hostile inputs and second ways through the same bytes in the modules.
 
 mod agree;
 mod hostile;

@@ -4,7 +4,7 @@
 
 use super::{Access, Turns, router};
 use crate::StoreError;
-use crate::chdb::Engine;
+use crate::chdb::ChdbEngine;
 use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::fs::{File, Permissions};
@@ -19,11 +19,11 @@ use tokio::net::{UnixListener, UnixStream};
 pub const SOCKET: &str = "auscult.sock";
 
 /// The data directory, held open: an address of a socket has room for 107 bytes only, and the path of the directory may be longer.
-struct Place(File);
+struct DataDirectory(File);
 
-impl Place {
-    fn open(data: &Path) -> io::Result<Place> {
-        File::open(data).map(Place)
+impl DataDirectory {
+    fn open(data: &Path) -> io::Result<DataDirectory> {
+        File::open(data).map(DataDirectory)
     }
 
     fn socket(&self) -> PathBuf {
@@ -33,7 +33,7 @@ impl Place {
 
 /// The socket of a running program; gone when this is dropped.
 pub struct LocalSocket {
-    place: Place,
+    place: DataDirectory,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -50,9 +50,9 @@ impl Drop for LocalSocket {
 ///
 /// # Errors
 /// The socket cannot be made.
-pub fn serve_local(engine: Engine, data: &Path, turns: Turns) -> Result<LocalSocket, StoreError> {
+pub fn serve_local(engine: ChdbEngine, data: &Path, turns: Turns) -> Result<LocalSocket, StoreError> {
     let failed = |source| StoreError::Io { what: "make the socket for commands in", path: data.to_path_buf(), source };
-    let place = Place::open(data).map_err(failed)?;
+    let place = DataDirectory::open(data).map_err(failed)?;
     let socket = place.socket();
     // What a killed program left: the directory is ours, so nobody listens there.
     match std::fs::remove_file(&socket) {
@@ -75,7 +75,7 @@ pub fn serve_local(engine: Engine, data: &Path, turns: Turns) -> Result<LocalSoc
 /// A program runs, and this user may not ask it.
 pub fn local_client(data: &Path) -> Result<Option<clickhouse::Client>, StoreError> {
     let failed = |source| StoreError::Io { what: "ask the program that runs on", path: data.to_path_buf(), source };
-    let place = match Place::open(data) {
+    let place = match DataDirectory::open(data) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         place => place.map_err(failed)?,
     };

@@ -23,7 +23,7 @@ pub use request::{literal, quoted_name};
 
 use super::StoreError;
 use super::budget::{ENDPOINT_QUERIES_AT_ONCE, LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
-use super::chdb::{Engine, EngineError, EngineLimits, find_library};
+use super::chdb::{ChdbEngine, EngineError, EngineLimits, find_library};
 use auscult_http::{HttpLimits, HttpServer};
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Query, Request, State};
@@ -35,7 +35,7 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use names::NamesCache;
 use request::{Fields, Statement, classify};
-use run::{CHUNKS, Feed, Job, run, summary};
+use run::{CHUNKS, InsertRows, Job, run, summary};
 use sha2::{Digest, Sha256};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -144,7 +144,7 @@ impl Access {
 
 /// A client of the `clickhouse` crate that reaches `engine` without a port. Must be called inside a tokio runtime,
 /// which then runs the endpoint until the client and its clones are gone.
-pub fn in_process_client(engine: &Engine, access: Access) -> clickhouse::Client {
+pub fn in_process_client(engine: &ChdbEngine, access: Access) -> clickhouse::Client {
     let (dial, accept) = mpsc::channel::<UnixStream>(16);
     let app = router(engine.clone(), access);
     tokio::spawn(async move { axum::serve(Pairs(accept), app).await });
@@ -181,7 +181,7 @@ pub fn reader_limits() -> HttpLimits {
 }
 
 /// Serves `engine` on `listener` until the process ends.
-pub async fn serve_endpoint(engine: Engine, access: Access, listener: TcpListener) -> std::io::Result<()> {
+pub async fn serve_endpoint(engine: ChdbEngine, access: Access, listener: TcpListener) -> std::io::Result<()> {
     let limits = if access.is_checked() { reader_limits() } else { endpoint_limits() };
     serve_endpoint_on(&HttpServer::new(limits), engine, access, listener).await
 }
@@ -189,7 +189,7 @@ pub async fn serve_endpoint(engine: Engine, access: Access, listener: TcpListene
 /// [`serve_endpoint`] with the caller's limits and counters.
 pub async fn serve_endpoint_on(
     server: &HttpServer,
-    engine: Engine,
+    engine: ChdbEngine,
     access: Access,
     listener: TcpListener,
 ) -> std::io::Result<()> {
@@ -219,7 +219,7 @@ pub fn run_endpoint(args: &EndpointArgs) -> Result<(), StoreError> {
         eprintln!("{line}");
     }
     let library = find_library(args.library.as_deref())?;
-    let engine = Engine::open(&library, &args.data_dir, &EngineLimits::default())?;
+    let engine = ChdbEngine::open(&library, &args.data_dir, &EngineLimits::default())?;
     let io = |source| StoreError::Io { what: "serve the store of", path: args.data_dir.clone(), source };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io)?;
     let token = Some(args.token.clone());
@@ -233,7 +233,7 @@ pub fn run_endpoint(args: &EndpointArgs) -> Result<(), StoreError> {
 }
 
 /// The HTTP interface as a router: `/ping`, and every other path runs statements.
-pub fn router(engine: Engine, access: Access) -> Router {
+pub fn router(engine: ChdbEngine, access: Access) -> Router {
     let endpoint = Endpoint {
         turns: access.turns.0.clone(),
         checks: Arc::new(Semaphore::new(reader::CHECKS)),
@@ -270,7 +270,7 @@ impl Listener for Pairs {
 }
 
 struct Endpoint {
-    engine: Engine,
+    engine: ChdbEngine,
     access: Access,
     turns: Arc<Semaphore>,
     checks: Arc<Semaphore>,
@@ -461,7 +461,7 @@ impl Endpoint {
                 }
             };
             if !compressed {
-                if tx.send(Feed::Rows(chunk)).await.is_err() {
+                if tx.send(InsertRows::Rows(chunk)).await.is_err() {
                     break;
                 }
                 continue;
@@ -470,7 +470,7 @@ impl Endpoint {
             loop {
                 match reader.next_frame() {
                     Ok(Some(frame)) => {
-                        if tx.send(Feed::Rows(Bytes::from(frame))).await.is_err() {
+                        if tx.send(InsertRows::Rows(Bytes::from(frame))).await.is_err() {
                             break 'body;
                         }
                     }
@@ -485,7 +485,7 @@ impl Endpoint {
         let broken = broken.or_else(|| reader.finish().err());
         if broken.is_none() {
             // Without this word the other side cancels; a closed channel means it failed already.
-            let _ = tx.send(Feed::End).await;
+            let _ = tx.send(InsertRows::End).await;
         }
         drop(tx);
         let done = work

@@ -3,7 +3,7 @@
 use super::check::Names;
 use super::request::literal;
 use crate::StoreError;
-use crate::chdb::Engine;
+use crate::chdb::ChdbEngine;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,7 +22,7 @@ impl NamesCache {
     ///
     /// # Errors
     /// As [`NamesCache::read`]: without names no statement is checked, and so none runs.
-    pub fn get(&self, engine: &Engine) -> Result<Arc<Names>, StoreError> {
+    pub fn get(&self, engine: &ChdbEngine) -> Result<Arc<Names>, StoreError> {
         let known = self.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
         known.map_or_else(|| self.read(engine), Ok)
     }
@@ -31,7 +31,7 @@ impl NamesCache {
     ///
     /// # Errors
     /// When the engine does not answer, or knows no functions.
-    pub fn read(&self, engine: &Engine) -> Result<Arc<Names>, StoreError> {
+    pub fn read(&self, engine: &ChdbEngine) -> Result<Arc<Names>, StoreError> {
         let connection = engine.connect(&[])?;
         let set = |sql: &str| -> Result<BTreeSet<String>, StoreError> {
             let answer = connection.query(sql, "TSVRaw")?;

@@ -7,7 +7,7 @@ use super::names::NamesCache;
 use super::request::Fields;
 use super::run::{Job, run};
 use super::{Endpoint, Refusal, unpack_all};
-use crate::chdb::Engine;
+use crate::chdb::ChdbEngine;
 use axum::body::Body;
 use axum::extract::{FromRequest, Multipart, Request};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -123,7 +123,7 @@ impl Drop for Queued<'_> {
 
 /// The statement to run for a reader's request, and its fields with nothing in them that was not checked. The names of
 /// tables are read again when one is not known: a migration may have run since.
-fn checked(engine: &Engine, cache: &NamesCache, mut fields: Fields) -> Result<(String, Fields), Refusal> {
+fn checked(engine: &ChdbEngine, cache: &NamesCache, mut fields: Fields) -> Result<(String, Fields), Refusal> {
     let mut names = cache.get(engine)?;
     if let Some(database) = fields.database.as_deref().filter(|database| *database != names.database) {
         let text = format!("the database {database:?} cannot be read here, only {}", names.database);

@@ -4,7 +4,7 @@ use super::Refusal;
 use super::frames;
 use super::request::{Fields, Statement, classify, literal, quoted_name};
 use crate::StoreError;
-use crate::chdb::{Connection, Engine};
+use crate::chdb::{ChdbEngine, Connection};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
@@ -21,13 +21,13 @@ pub const CHUNKS: usize = 4;
 
 /// One statement on its way to the engine.
 pub struct Job {
-    pub engine: Engine,
+    pub engine: ChdbEngine,
     pub fields: Fields,
     pub sql: Vec<u8>,
 }
 
 /// Rows of an INSERT on their way to the engine.
-pub enum Feed {
+pub enum InsertRows {
     Rows(Bytes),
     End,
 }
@@ -49,7 +49,7 @@ impl Job {
     }
 
     /// Runs an INSERT over the rows that come; returns the rows written.
-    pub fn insert_from(&self, mut rows: mpsc::Receiver<Feed>) -> Result<u64, Refusal> {
+    pub fn insert_from(&self, mut rows: mpsc::Receiver<InsertRows>) -> Result<u64, Refusal> {
         let Statement::Insert { head, format, inline } = classify(&self.sql) else {
             return Err(Refusal::new(StatusCode::BAD_REQUEST, 62, "SYNTAX_ERROR", "not an INSERT with rows"));
         };
@@ -60,8 +60,8 @@ impl Job {
         }
         loop {
             match rows.blocking_recv() {
-                Some(Feed::Rows(bytes)) => insert.append(&bytes)?,
-                Some(Feed::End) => return Ok(insert.finish()?),
+                Some(InsertRows::Rows(bytes)) => insert.append(&bytes)?,
+                Some(InsertRows::End) => return Ok(insert.finish()?),
                 // The caller is gone: what came so far must not become rows.
                 None => return Ok(0),
             }

@@ -1,7 +1,7 @@
 //! Calls: worst first or by time, page by page, and how many were good, fair, poor or failed over time.
 
 use super::statement::{Statement, Value};
-use super::{CallFilter, Cursor, MAX_ROWS, QueryError, Session, Window};
+use super::{CallFilter, MAX_ROWS, PageCursor, QueryError, Session, Window};
 use auscult_core::units::Timestamp;
 use clickhouse::Row;
 use serde::Deserialize;
@@ -172,7 +172,7 @@ pub(super) const CALL_COLUMNS: &str = concat!(
 #[derive(Clone, Debug)]
 pub struct CallPage {
     pub calls: Vec<CallRow>,
-    pub next: Option<Cursor>,
+    pub next: Option<PageCursor>,
 }
 
 #[derive(Row, Deserialize)]
@@ -194,7 +194,7 @@ impl Session {
         window: Window,
         sort: CallSort,
         limit: u32,
-        after: Option<&Cursor>,
+        after: Option<&PageCursor>,
     ) -> Result<CallPage, QueryError> {
         let limit = limit.clamp(1, MAX_ROWS);
         let mut rows: Vec<CallRow> = page_statement(filter, window, sort, limit, after).fetch_all(&self.client).await?;
@@ -208,7 +208,7 @@ impl Session {
             CallSort::DelayVariation => row.variation_key,
             CallSort::Loss => row.loss_key,
         };
-        let next = rows.last().filter(|_| more).map(|row| Cursor {
+        let next = rows.last().filter(|_| more).map(|row| PageCursor {
             order: sort.order(),
             window,
             key: key(row),
@@ -239,8 +239,8 @@ impl Session {
     }
 
     /// Reads a cursor given out by [`Session::calls`] for the same order.
-    pub fn call_cursor(text: &str, sort: CallSort) -> Result<Cursor, QueryError> {
-        Cursor::decode(text, sort.order())
+    pub fn call_cursor(text: &str, sort: CallSort) -> Result<PageCursor, QueryError> {
+        PageCursor::decode(text, sort.order())
     }
 
     pub(super) async fn add_codecs(&self, calls: &mut [CallRow]) -> Result<(), QueryError> {
@@ -289,7 +289,7 @@ fn page_statement(
     window: Window,
     sort: CallSort,
     limit: u32,
-    after: Option<&Cursor>,
+    after: Option<&PageCursor>,
 ) -> Statement {
     let mut conditions = filter.conditions(window);
     if let Some(cursor) = after {
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn every_order_is_total_and_every_page_is_bounded() {
         let window = Window { from: Timestamp(0), to: Timestamp(9) };
-        let cursor = Cursor { order: 0, window, key: 1, at: Timestamp(1), id: 2 };
+        let cursor = PageCursor { order: 0, window, key: 1, at: Timestamp(1), id: 2 };
         for sort in CallSort::ALL {
             let statement = page_statement(&CallFilter::default(), window, sort, 50, Some(&cursor));
             let (_, tail) = statement.sql().split_once("ORDER BY").unwrap_or_default();

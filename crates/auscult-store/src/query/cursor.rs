@@ -6,7 +6,7 @@ use auscult_core::units::Timestamp;
 /// Opaque to clients: 49 bytes as hexadecimal digits. It carries the window of the first page, so rows that
 /// arrive meanwhile do not move a default window, and the key of the last row, so they do not shift a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor {
+pub struct PageCursor {
     /// Number of the sort order within its list; a cursor of another order is refused.
     pub order: u8,
     pub window: Window,
@@ -16,7 +16,7 @@ pub struct Cursor {
     pub id: u64,
 }
 
-impl Cursor {
+impl PageCursor {
     pub fn encode(&self) -> String {
         let mut text = format!("{:02x}", self.order);
         for part in [self.window.from.0 as u64, self.window.to.0 as u64, self.key as u64, self.at.0 as u64, self.id] {
@@ -26,7 +26,7 @@ impl Cursor {
     }
 
     /// The cursor of a list sorted by `order`.
-    pub fn decode(text: &str, order: u8) -> Result<Cursor, QueryError> {
+    pub fn decode(text: &str, order: u8) -> Result<PageCursor, QueryError> {
         let cursor = Self::parse(text)
             .ok_or_else(|| QueryError::BadRequest("`cursor` is not one this service gave out".to_owned()))?;
         if cursor.order != order {
@@ -40,12 +40,12 @@ impl Cursor {
         Ok(cursor)
     }
 
-    fn parse(text: &str) -> Option<Cursor> {
+    fn parse(text: &str) -> Option<PageCursor> {
         if text.len() != 2 + 5 * 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return None;
         }
         let part = |n: usize| u64::from_str_radix(text.get(2 + n * 16..2 + (n + 1) * 16)?, 16).ok();
-        Some(Cursor {
+        Some(PageCursor {
             order: u8::from_str_radix(text.get(..2)?, 16).ok()?,
             window: Window { from: Timestamp(part(0)? as i64), to: Timestamp(part(1)? as i64) },
             key: part(2)? as i64,
@@ -64,20 +64,22 @@ mod tests {
         #[test]
         fn round_trip(order in 0u8..4, from in -1_000_000i64..1_000_000, length in 0i64..1000, key: i64, at: i64, id: u64) {
             let at = Timestamp(at);
-            let cursor = Cursor { order, window: Window { from: Timestamp(from), to: Timestamp(from + length) }, key, at, id };
-            prop_assert_eq!(Cursor::decode(&cursor.encode(), order).ok(), Some(cursor));
-            prop_assert!(Cursor::decode(&cursor.encode(), order + 1).is_err());
+            let cursor = PageCursor { order, window: Window { from: Timestamp(from), to: Timestamp(from + length) }, key, at, id };
+            prop_assert_eq!(PageCursor::decode(&cursor.encode(), order).ok(), Some(cursor));
+            prop_assert!(PageCursor::decode(&cursor.encode(), order + 1).is_err());
         }
 
         #[test]
         fn any_text_is_refused_or_read(text in "\\PC{0,90}") {
-            let _ = Cursor::decode(&text, 0);
+            let _ = PageCursor::decode(&text, 0);
         }
     }
 
     #[test]
     fn a_forged_window_does_not_get_past_the_limit() {
         let window = Window { from: Timestamp(0), to: Timestamp(i64::MAX) };
-        assert!(Cursor::decode(&Cursor { order: 0, window, key: 0, at: Timestamp(0), id: 0 }.encode(), 0).is_err());
+        assert!(
+            PageCursor::decode(&PageCursor { order: 0, window, key: 0, at: Timestamp(0), id: 0 }.encode(), 0).is_err()
+        );
     }
 }

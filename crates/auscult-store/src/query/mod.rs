@@ -42,7 +42,7 @@ mod timeline;
 pub use alerts::{AlertFilter, MAX_EVALUATIONS, PastAlert, PastEvaluation};
 pub use calls::{CallPage, CallRow, CallSort};
 pub use compare::{Compared, Comparison, Estimate, Figure, LEAST, Side, Verdict};
-pub use cursor::Cursor;
+pub use cursor::PageCursor;
 pub use export::{Export, FileFormat, Listed, MAX_CSV_ROWS, MAX_PARQUET_ROWS};
 pub use filter::{AddressRange, CallFilter, PhoneNumber, StreamFilter};
 pub use group_rows::{CaptureSeen, GroupRows};

@@ -1,7 +1,7 @@
 //! Calls that are up, as rows: the same figures, filters and orders as those of the store, from the live view.
 
 use super::calls::CallSort;
-use super::{CallFilter, CallRow, Cursor, QueryError, Window};
+use super::{CallFilter, CallRow, PageCursor, QueryError, Window};
 use crate::rows;
 use auscult_core::model::{CallClass, CallRecord, CallState, DiagnosisCode, Labels, RunningCall};
 use auscult_core::units::Timestamp;
@@ -18,7 +18,7 @@ pub struct RunningList {
     pub window: Window,
     /// At least 1.
     pub limit: usize,
-    pub after: Option<Cursor>,
+    pub after: Option<PageCursor>,
 }
 
 /// A list being made: it holds no more than one page.
@@ -34,8 +34,8 @@ impl RunningList {
     ///
     /// # Errors
     /// Where it is none, or of another order or list.
-    pub fn cursor(text: &str, sort: CallSort) -> Result<Cursor, QueryError> {
-        Cursor::decode(text, ORDERS + sort.order())
+    pub fn cursor(text: &str, sort: CallSort) -> Result<PageCursor, QueryError> {
+        PageCursor::decode(text, ORDERS + sort.order())
     }
 
     pub fn begin(self) -> Found {
@@ -79,10 +79,10 @@ impl Found {
     }
 
     /// The page, and where to go on if there is more.
-    pub fn end(self) -> (Vec<RunningCall>, Option<Cursor>) {
+    pub fn end(self) -> (Vec<RunningCall>, Option<PageCursor>) {
         let (order, window) = (ORDERS + self.list.sort.order(), self.list.window);
         let last = self.page.last().filter(|_| self.more).map(|(at, _)| *at);
-        let next = last.map(|(key, at, id)| Cursor { order, window, key, at: Timestamp(-at), id });
+        let next = last.map(|(key, at, id)| PageCursor { order, window, key, at: Timestamp(-at), id });
         (self.page.into_iter().map(|(_, call)| call).collect(), next)
     }
 }

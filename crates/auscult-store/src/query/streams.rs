@@ -1,7 +1,7 @@
 //! RTP streams as measured, worst or newest first, page by page.
 
 use super::statement::{Statement, Value};
-use super::{Cursor, MAX_ROWS, QueryError, Session, StreamFilter, Window};
+use super::{MAX_ROWS, PageCursor, QueryError, Session, StreamFilter, Window};
 use auscult_core::units::Timestamp;
 use clickhouse::{Client, Row};
 use serde::Deserialize;
@@ -215,7 +215,7 @@ const STREAM_COLUMNS: &str = "probe, site, trunk, stream_id, call_uid, call_id, 
 #[derive(Clone, Debug)]
 pub struct StreamPage {
     pub streams: Vec<StreamRow>,
-    pub next: Option<Cursor>,
+    pub next: Option<PageCursor>,
 }
 
 impl StreamSort {
@@ -232,7 +232,7 @@ impl Session {
         window: Window,
         sort: StreamSort,
         limit: u32,
-        after: Option<&Cursor>,
+        after: Option<&PageCursor>,
     ) -> Result<StreamPage, QueryError> {
         let limit = limit.clamp(1, MAX_ROWS);
         let mut conditions = filter.conditions(window);
@@ -261,7 +261,7 @@ impl Session {
             .await?;
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
-        let next = rows.last().filter(|_| more).map(|row| Cursor {
+        let next = rows.last().filter(|_| more).map(|row| PageCursor {
             order: sort.order(),
             window,
             key: if sort == StreamSort::Worst { row.badness } else { row.first_at },
@@ -273,8 +273,8 @@ impl Session {
     }
 
     /// Reads a cursor given out by [`Session::streams`] for the same order.
-    pub fn stream_cursor(text: &str, sort: StreamSort) -> Result<Cursor, QueryError> {
-        Cursor::decode(text, sort.order())
+    pub fn stream_cursor(text: &str, sort: StreamSort) -> Result<PageCursor, QueryError> {
+        PageCursor::decode(text, sort.order())
     }
 
     /// Streams of one call, by its identity or by the identities its row lists, oldest first.

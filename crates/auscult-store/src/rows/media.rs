@@ -2,7 +2,7 @@
 
 use super::{IntervalRow, RowId, StreamRow, Table, finite, millis, seconds, whole_millis};
 use auscult_core::model::{
-    ClockSource, IntervalReport, Labels, LossAttribution, RPoints, StreamNumbers, StreamReport, TimestampCheck, mapped,
+    ClockSource, IntervalReport, Labels, LossAttribution, RPoints, StreamReport, StreamStats, TimestampCheck, mapped,
 };
 use auscult_core::units::{DelayHistogram, HISTOGRAM_VERSION, Nanos, Timestamp};
 
@@ -322,7 +322,7 @@ pub(super) fn timestamp_error(check: Option<TimestampCheck>) -> Option<f32> {
 }
 
 /// Jitter in milliseconds, `None` before the second packet.
-fn jitter(numbers: &StreamNumbers, ns: f64) -> Option<f32> {
+fn jitter(numbers: &StreamStats, ns: f64) -> Option<f32> {
     finite((numbers.jitter.samples > 0).then(|| (ns / 1e6) as f32))
 }
 

@@ -2,7 +2,7 @@
 //! again, within a bound; what is removed to keep the bound is noted, so that it can be said later.
 
 use super::segment::{HEAD, about};
-use super::{BadSegment, Disk, Segment, Spool, file_name, parse_name, thaw};
+use super::{BadSegment, Disk, Segment, Spool, decode, file_name, parse_name};
 use crate::rows::Table;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ pub fn dead_letters(disk: &dyn Disk, spool: &Path) -> io::Result<Vec<DeadLetter>
     listed(disk, &dir, |segment, name| {
         let read = disk.read(&dir.join(name));
         let checked = match &read {
-            Ok(bytes) => match thaw(bytes) {
+            Ok(bytes) => match decode(bytes) {
                 Ok(batch) if (batch.table, batch.rows) == (segment.table, segment.rows) => None,
                 Ok(_) => Some(BadSegment::Damaged("name and contents differ").to_string()),
                 Err(damage) => Some(damage.to_string()),

@@ -13,7 +13,7 @@ mod upgrade;
 
 pub use dead_letters::{DeadLetter, Redelivered, Removed, dead_letters, removed_rows, waiting_segments};
 pub use disk::{Disk, Files};
-pub use segment::{BadSegment, Batch, Frozen, freeze, freeze_batch, freeze_replayed, thaw};
+pub use segment::{BadSegment, Batch, EncodedBatch, decode, encode, encode_batch, encode_replayed};
 pub use upgrade::{Clean, Resanitised};
 
 use super::StoreError;
@@ -159,7 +159,7 @@ impl Spool {
 
     /// Makes room for a batch. Pushes out the oldest segments of the least precious tables, never of a more precious
     /// one than the batch's own; the batch gets no place when everything else is more precious.
-    pub fn make_room(&mut self, batch: &Frozen) -> Room {
+    pub fn make_room(&mut self, batch: &EncodedBatch) -> Room {
         let mut pushed_out = Vec::new();
         let bytes = batch.bytes.len() as u64;
         while self.bytes + bytes > self.limits.bytes {
@@ -173,11 +173,11 @@ impl Spool {
         }
         let (disk, dir) = (Arc::clone(&self.disk), self.dir.clone());
         let path = self.path_of(&segment_of(batch));
-        Room { pushed_out, place: Some(Place { disk, dir, path }) }
+        Room { pushed_out, place: Some(SegmentFile { disk, dir, path }) }
     }
 
     /// The batch was written to its place: from now on it waits for delivery.
-    pub fn stored(&mut self, batch: &Frozen) {
+    pub fn stored(&mut self, batch: &EncodedBatch) {
         self.bytes += batch.bytes.len() as u64;
         self.waiting.insert(batch.number, segment_of(batch));
         self.remove_leftovers();
@@ -204,7 +204,7 @@ impl Spool {
     /// Reads a segment for delivery.
     pub fn load(&mut self, segment: &Segment) -> Loaded {
         let path = self.path_of(segment);
-        match self.disk.read(&path).map(|bytes| thaw(&bytes)) {
+        match self.disk.read(&path).map(|bytes| decode(&bytes)) {
             Ok(Ok(batch)) if batch.format < segment::FIRST_CLEAN => Loaded::Kept(format!(
                 "{}: written by an earlier version and not cleaned of secrets yet; the next start does it",
                 path.display()
@@ -243,15 +243,15 @@ impl Spool {
     }
 
     /// Where a half goes. The bound of the spool is not asked: its whole goes in exchange.
-    pub fn place_of(&self, half: &Frozen) -> Place {
-        Place { disk: Arc::clone(&self.disk), dir: self.dir.clone(), path: self.path_of(&segment_of(half)) }
+    pub fn place_of(&self, half: &EncodedBatch) -> SegmentFile {
+        SegmentFile { disk: Arc::clone(&self.disk), dir: self.dir.clone(), path: self.path_of(&segment_of(half)) }
     }
 
     /// Puts two halves, which were written to their places, in the place of their whole.
     ///
     /// # Errors
     /// The whole is still there and waits as before; the halves are gone, or go at the next start.
-    pub fn replace(&mut self, number: u64, halves: &[Frozen; 2]) -> io::Result<()> {
+    pub fn replace(&mut self, number: u64, halves: &[EncodedBatch; 2]) -> io::Result<()> {
         self.in_flight = None;
         let removed = match self.waiting.get(&number) {
             Some(whole) => self.disk.remove(&self.path_of(whole)),
@@ -275,7 +275,7 @@ impl Spool {
     }
 
     /// Removes what was written of halves that are not wanted any more.
-    pub fn abandon(&mut self, halves: &[Frozen]) {
+    pub fn abandon(&mut self, halves: &[EncodedBatch]) {
         for half in halves {
             let path = self.path_of(&segment_of(half));
             if self.disk.remove(&path).is_err() {
@@ -292,7 +292,7 @@ impl Spool {
     }
 
     /// Moves a segment out of the way, with the reason beside it.
-    pub fn bury(&mut self, number: u64, why: &str) {
+    pub fn dead_letter(&mut self, number: u64, why: &str) {
         self.in_flight = None;
         let Some(segment) = self.waiting.remove(&number) else { return };
         self.bytes = self.bytes.saturating_sub(segment.bytes);
@@ -319,7 +319,7 @@ impl Spool {
     }
 
     fn bury_damaged(&mut self, segment: &Segment, damage: BadSegment) -> Loaded {
-        self.bury(segment.number, &damage.to_string());
+        self.dead_letter(segment.number, &damage.to_string());
         Loaded::Damaged(damage)
     }
 
@@ -366,22 +366,22 @@ pub struct Room {
     /// Segments that are gone now, to be counted.
     pub pushed_out: Vec<Segment>,
     /// Where the batch goes; `None` when it is the least precious of all and has to go itself.
-    pub place: Option<Place>,
+    pub place: Option<SegmentFile>,
 }
 
 /// A place for one segment. Writing needs no lock on the spool: a sync can take long.
-pub struct Place {
+pub struct SegmentFile {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     path: PathBuf,
 }
 
-impl Place {
+impl SegmentFile {
     /// Writes a batch so that it survives a crash.
     ///
     /// # Errors
     /// The batch is not safe; it may be written again, anew, with the same token.
-    pub fn write(&self, batch: &Frozen) -> io::Result<()> {
+    pub fn write(&self, batch: &EncodedBatch) -> io::Result<()> {
         let temporary = self.path.with_extension("tmp");
         let written = self
             .disk
@@ -398,7 +398,7 @@ impl Place {
     }
 }
 
-fn segment_of(batch: &Frozen) -> Segment {
+fn segment_of(batch: &EncodedBatch) -> Segment {
     Segment {
         number: batch.number,
         table: batch.table,

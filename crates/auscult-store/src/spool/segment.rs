@@ -23,7 +23,7 @@ const ROWS_LIMIT: usize = 256 * 1024 * 1024;
 
 /// A batch that will not change any more: same rows, same order, same token on every try.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frozen {
+pub struct EncodedBatch {
     /// Place in the order of the spool.
     pub number: u64,
     pub table: Table,
@@ -86,25 +86,25 @@ struct Header {
 }
 
 /// Turns rows into a file's bytes.
-pub fn freeze(number: u64, table: Table, token: String, rows: &RowBinary) -> std::io::Result<Frozen> {
-    freeze_replayed(number, table, token, rows, None)
+pub fn encode(number: u64, table: Table, token: String, rows: &RowBinary) -> std::io::Result<EncodedBatch> {
+    encode_replayed(number, table, token, rows, None)
 }
 
-/// As [`freeze`], with the name of the replay the rows come from.
-pub fn freeze_replayed(
+/// As [`encode`], with the name of the replay the rows come from.
+pub fn encode_replayed(
     number: u64,
     table: Table,
     token: String,
     rows: &RowBinary,
     origin: Option<String>,
-) -> std::io::Result<Frozen> {
+) -> std::io::Result<EncodedBatch> {
     let columns = rows.columns().iter().map(|c| (*c).to_owned()).collect();
     let (first, rows, payload) = (rows.first(), rows.rows(), rows.bytes().to_vec());
-    freeze_batch(number, None, &Batch { format: VERSION, table, columns, rows, token, first, origin, payload })
+    encode_batch(number, None, &Batch { format: VERSION, table, columns, rows, token, first, origin, payload })
 }
 
 /// Turns a batch into a file's bytes.
-pub fn freeze_batch(number: u64, half_of: Option<u64>, batch: &Batch) -> std::io::Result<Frozen> {
+pub fn encode_batch(number: u64, half_of: Option<u64>, batch: &Batch) -> std::io::Result<EncodedBatch> {
     let payload = zstd::bulk::compress(&batch.payload, 1)?;
     let header = serde_json::to_vec(&Header {
         version: VERSION,
@@ -123,11 +123,11 @@ pub fn freeze_batch(number: u64, half_of: Option<u64>, batch: &Batch) -> std::io
     bytes.extend_from_slice(&header);
     bytes.extend_from_slice(&crc32fast::hash(&header).to_le_bytes());
     bytes.extend_from_slice(&payload);
-    Ok(Frozen { number, table: batch.table, rows: batch.rows, token: batch.token.clone(), half_of, bytes })
+    Ok(EncodedBatch { number, table: batch.table, rows: batch.rows, token: batch.token.clone(), half_of, bytes })
 }
 
 /// Reads a segment back; every byte is covered by a checksum or compared.
-pub fn thaw(bytes: &[u8]) -> Result<Batch, BadSegment> {
+pub fn decode(bytes: &[u8]) -> Result<Batch, BadSegment> {
     let (header, payload) = header_of(bytes)?;
     if payload.len() as u64 != header.payload_length {
         return Err(BadSegment::Damaged("length of the rows"));
@@ -198,18 +198,18 @@ mod tests {
         value: u64,
     }
 
-    fn sample(values: &[u64]) -> Frozen {
+    fn sample(values: &[u64]) -> EncodedBatch {
         let mut rows = RowBinary::default();
         for value in values {
             rows.push(&One { value: *value }).unwrap();
         }
-        freeze(7, Table::Calls, "t-7".to_owned(), &rows).unwrap()
+        encode(7, Table::Calls, "t-7".to_owned(), &rows).unwrap()
     }
 
     proptest! {
         #[test]
         fn a_batch_comes_back_as_it_was(values in prop::collection::vec(any::<u64>(), 0..300)) {
-            let batch = thaw(&sample(&values).bytes).unwrap();
+            let batch = decode(&sample(&values).bytes).unwrap();
             let payload: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
             prop_assert_eq!((batch.payload, batch.rows as usize, batch.token), (payload, values.len(), "t-7".to_owned()));
             prop_assert_eq!(batch.table, Table::Calls);
@@ -220,11 +220,11 @@ mod tests {
             let whole = sample(&[1, 2, 3]).bytes;
             let mut flipped = whole.clone();
             flipped[at.index(whole.len())] ^= 1 << bit;
-            prop_assert!(thaw(&flipped).is_err());
-            prop_assert!(thaw(&whole[..cut.index(whole.len())]).is_err());
+            prop_assert!(decode(&flipped).is_err());
+            prop_assert!(decode(&whole[..cut.index(whole.len())]).is_err());
             let mut longer = whole;
             longer.push(0);
-            prop_assert!(thaw(&longer).is_err());
+            prop_assert!(decode(&longer).is_err());
         }
     }
 
@@ -235,6 +235,6 @@ mod tests {
         bytes.extend((header.len() as u32).to_le_bytes());
         bytes.extend(header);
         bytes.extend(crc32fast::hash(header).to_le_bytes());
-        assert_eq!(thaw(&bytes), Err(BadSegment::Newer(3)));
+        assert_eq!(decode(&bytes), Err(BadSegment::Newer(3)));
     }
 }

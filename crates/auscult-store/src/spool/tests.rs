@@ -103,7 +103,7 @@ fn open(disk: &Arc<FaultyDisk>, bytes: u64) -> Spool {
     Spool::open_on(Arc::clone(disk) as Arc<dyn Disk>, Path::new(DIR), limits).unwrap()
 }
 
-fn batch(spool: &mut Spool, table: Table, rows: u32) -> Frozen {
+fn batch(spool: &mut Spool, table: Table, rows: u32) -> EncodedBatch {
     #[derive(serde::Serialize)]
     struct One {
         value: u32,
@@ -113,11 +113,11 @@ fn batch(spool: &mut Spool, table: Table, rows: u32) -> Frozen {
         encoded.push(&One { value }).unwrap();
     }
     let (number, token) = spool.next_ticket();
-    freeze(number, table, token, &encoded).unwrap()
+    encode(number, table, token, &encoded).unwrap()
 }
 
 /// Stores a batch as the writer does; what was pushed out, the batch itself last when it found no place.
-fn store(spool: &mut Spool, batch: &Frozen) -> io::Result<Vec<Segment>> {
+fn store(spool: &mut Spool, batch: &EncodedBatch) -> io::Result<Vec<Segment>> {
     let mut room = spool.make_room(batch);
     match room.place {
         Some(place) => {
@@ -261,8 +261,8 @@ fn split(spool: &mut Spool, whole: &Segment) -> io::Result<()> {
     };
     let halves = [half("a", 0, middle), half("b", middle, read.payload.len())];
     let frozen = [
-        freeze_batch(numbers[0], Some(whole.number), &halves[0]).unwrap(),
-        freeze_batch(numbers[1], Some(whole.number), &halves[1]).unwrap(),
+        encode_batch(numbers[0], Some(whole.number), &halves[0]).unwrap(),
+        encode_batch(numbers[1], Some(whole.number), &halves[1]).unwrap(),
     ];
     for half in &frozen {
         let written = spool.place_of(half).write(half);
@@ -337,7 +337,7 @@ fn dead_letters_are_listed_and_go_back_once() {
     }
     for _ in 0..3 {
         let segment = spool.next(|_| true).unwrap();
-        spool.bury(segment.number, "refused\nfor a reason");
+        spool.dead_letter(segment.number, "refused\nfor a reason");
     }
     let letters = dead_letters(&*disk, Path::new(DIR)).unwrap();
     assert_eq!(
@@ -364,9 +364,9 @@ fn what_is_removed_of_a_replay_is_remembered_until_it_is_replayed() {
         let mut rows = RowBinary::default();
         rows.push(&(1u32,)).unwrap();
         let (number, token) = spool.next_ticket();
-        let batch = freeze_replayed(number, Table::Calls, token, &rows, origin.map(str::to_owned)).unwrap();
+        let batch = encode_replayed(number, Table::Calls, token, &rows, origin.map(str::to_owned)).unwrap();
         store(&mut spool, &batch).unwrap();
-        spool.bury(number, "why");
+        spool.dead_letter(number, "why");
     }
     assert_eq!(spool.take_removed(), vec![Removed { table: Table::Calls, rows: 1 }; 4]);
     assert_eq!(spool.take_removed(), []);

@@ -140,13 +140,13 @@ impl Spool {
 
 /// A segment of an earlier format in the present one: the same rows under the same token, their texts cleaned.
 fn rewrite(bytes: &[u8], clean: &Clean) -> Result<Vec<u8>, BadSegment> {
-    let batch = segment::thaw(bytes)?;
+    let batch = segment::decode(bytes)?;
     let table = batch.table;
     let payload =
         replace_texts(table, &batch.columns, batch.rows, &batch.payload, &|column, text| clean(table, column, text))
             .ok_or(BadSegment::Damaged("rows of another layout"))?;
     // Number and parent are in the name of the file, which stays.
-    segment::freeze_batch(0, None, &segment::Batch { payload, ..batch })
+    segment::encode_batch(0, None, &segment::Batch { payload, ..batch })
         .map(|frozen| frozen.bytes)
         .map_err(|_| BadSegment::Damaged("rows that cannot be packed"))
 }

@@ -3,7 +3,7 @@
 use super::{Item, Shared, StoreOptions};
 use crate::rowbinary::RowBinary;
 use crate::rows::{Record, Table};
-use crate::spool::{Frozen, freeze_replayed};
+use crate::spool::{EncodedBatch, encode_replayed};
 use crate::writer::counters::DropReason;
 use auscult_core::model::Labels;
 use auscult_core::units::{Nanos, Timestamp};
@@ -24,8 +24,8 @@ pub(super) struct Batcher {
     labels: Labels,
     options: StoreOptions,
     open: [Option<Open>; Table::ALL.len()],
-    /// Frozen, but the spool could not take them yet. Oldest first.
-    unsafe_yet: VecDeque<Frozen>,
+    /// EncodedBatch, but the spool could not take them yet. Oldest first.
+    not_yet_durable: VecDeque<EncodedBatch>,
     unsafe_bytes: usize,
     rest_from: Option<Timestamp>,
     /// The table of the record at work; after a panic its batch may end in half a row.
@@ -45,7 +45,7 @@ impl Batcher {
             labels,
             options,
             open,
-            unsafe_yet: VecDeque::new(),
+            not_yet_durable: VecDeque::new(),
             unsafe_bytes: 0,
             rest_from: None,
             taking: None,
@@ -74,9 +74,9 @@ impl Batcher {
         }
         self.rest_from = None;
         self.save();
-        let left: u64 = self.unsafe_yet.iter().map(|batch| u64::from(batch.rows)).sum();
+        let left: u64 = self.not_yet_durable.iter().map(|batch| u64::from(batch.rows)).sum();
         self.shared.unsafe_rows.store(left, Ordering::Release);
-        for batch in std::mem::take(&mut self.unsafe_yet) {
+        for batch in std::mem::take(&mut self.not_yet_durable) {
             self.shared.counters.dropped(batch.table, DropReason::SpoolUnwritable, u64::from(batch.rows));
         }
     }
@@ -97,7 +97,7 @@ impl Batcher {
         for (table, open) in Table::ALL.into_iter().zip(&mut self.open) {
             counters.dropped(table, DropReason::Unencodable, open.take().map_or(0, |open| open.rows.rows().into()));
         }
-        for batch in std::mem::take(&mut self.unsafe_yet) {
+        for batch in std::mem::take(&mut self.not_yet_durable) {
             counters.dropped(batch.table, DropReason::Unencodable, u64::from(batch.rows));
         }
     }
@@ -131,7 +131,7 @@ impl Batcher {
                 self.flush(table);
             }
         }
-        if !self.unsafe_yet.is_empty() {
+        if !self.not_yet_durable.is_empty() {
             self.save();
         }
     }
@@ -140,10 +140,10 @@ impl Batcher {
     fn flush(&mut self, table: Table) {
         let Some(open) = self.open[table as usize].take().filter(|open| open.rows.rows() > 0) else { return };
         let (number, token) = self.shared.spool().next_ticket();
-        match freeze_replayed(number, table, token, &open.rows, self.options.origin.get().cloned()) {
+        match encode_replayed(number, table, token, &open.rows, self.options.origin.get().cloned()) {
             Ok(batch) => {
                 self.unsafe_bytes += batch.bytes.len();
-                self.unsafe_yet.push_back(batch);
+                self.not_yet_durable.push_back(batch);
             }
             Err(e) => {
                 self.shared.counters.dropped(table, DropReason::Unencodable, u64::from(open.rows.rows()));
@@ -157,7 +157,7 @@ impl Batcher {
     fn save(&mut self) {
         let now = (self.options.now)();
         let resting = self.rest_from.is_some_and(|since| (now - since).abs() < REST);
-        while let (false, Some(batch)) = (resting, self.unsafe_yet.front()) {
+        while let (false, Some(batch)) = (resting, self.not_yet_durable.front()) {
             let room = self.shared.spool().make_room(batch);
             for gone in &room.pushed_out {
                 self.shared.counters.dropped(gone.table, DropReason::SpoolFull, u64::from(gone.rows));
@@ -177,11 +177,12 @@ impl Batcher {
             }
             self.rest_from = None;
             self.unsafe_bytes -= batch.bytes.len();
-            self.unsafe_yet.pop_front();
+            self.not_yet_durable.pop_front();
         }
         while self.unsafe_bytes > self.options.memory_bytes {
-            let least = (0..self.unsafe_yet.len()).rev().max_by_key(|i| self.unsafe_yet.get(*i).map(|b| b.table));
-            let Some(batch) = least.and_then(|i| self.unsafe_yet.remove(i)) else { break };
+            let least =
+                (0..self.not_yet_durable.len()).rev().max_by_key(|i| self.not_yet_durable.get(*i).map(|b| b.table));
+            let Some(batch) = least.and_then(|i| self.not_yet_durable.remove(i)) else { break };
             self.unsafe_bytes -= batch.bytes.len();
             self.shared.counters.dropped(batch.table, DropReason::SpoolUnwritable, u64::from(batch.rows));
         }

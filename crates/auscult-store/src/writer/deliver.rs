@@ -236,7 +236,7 @@ impl Delivery {
 
     /// Into the dead letters. Returns whether to pause before the next delivery.
     fn set_aside(&mut self, segment: &Segment, batch: &Batch, text: &str) -> bool {
-        self.shared.spool().bury(segment.number, text);
+        self.shared.spool().dead_letter(segment.number, text);
         tracing::error!(
             table = segment.table.name(),
             rows = segment.rows,

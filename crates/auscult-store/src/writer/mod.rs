@@ -48,7 +48,7 @@ pub struct StoreOptions {
     pub batch_rows: u32,
     /// Encoded bytes that close a batch before its time; each table has its own bound besides.
     pub batch_bytes: usize,
-    /// Frozen bytes held in memory while the spool cannot be written.
+    /// EncodedBatch bytes held in memory while the spool cannot be written.
     pub memory_bytes: usize,
     pub spool: SpoolLimits,
     /// Longest wait for the connection to take a piece of rows.

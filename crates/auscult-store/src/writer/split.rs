@@ -5,7 +5,7 @@
 
 use super::Shared;
 use crate::rows::row_spans;
-use crate::spool::{Batch, Frozen, freeze_batch};
+use crate::spool::{Batch, EncodedBatch, encode_batch};
 use std::sync::Arc;
 
 /// What became of a split.
@@ -29,8 +29,8 @@ pub(super) fn split(shared: &Arc<Shared>, number: u64, whole: &Batch) -> Split {
 }
 
 fn write(shared: &Shared, number: u64, numbers: [u64; 2], halves: &[Batch; 2]) -> std::io::Result<()> {
-    let frozen: [Frozen; 2] =
-        [freeze_batch(numbers[0], Some(number), &halves[0])?, freeze_batch(numbers[1], Some(number), &halves[1])?];
+    let frozen: [EncodedBatch; 2] =
+        [encode_batch(numbers[0], Some(number), &halves[0])?, encode_batch(numbers[1], Some(number), &halves[1])?];
     for half in &frozen {
         let place = shared.spool().place_of(half);
         if let Err(error) = place.write(half) {

@@ -295,7 +295,7 @@ impl CodecTable {
     }
 
     fn g723(&self, query: &CodecQuery) -> Option<CodecQuality> {
-        // 20 octets a frame at 5.3 kbit/s, 24 at 6.3 kbit/s; far less is silence descriptors.
+        // 20 bytes a frame at 5.3 kbit/s, 24 at 6.3 kbit/s; far less is silence descriptors.
         let slow = bit_rate(query, 30.0).is_some_and(|rate| (4.0..5.87).contains(&rate));
         if slow {
             return Some(quality(published("G.723.1 ACELP")?, 7.5, 30.0));
@@ -438,21 +438,20 @@ mod tests {
 
     #[test]
     fn packet_size_tells_the_mode() {
-        for (octets, ptime, ie) in
-            [(32.0, 20, 5.1), (33.0, 20, 5.1), (27.0, 20, 6.1), (28.0, 20, 6.1), (14.0, 20, 21.4)]
+        for (bytes, ptime, ie) in [(32.0, 20, 5.1), (33.0, 20, 5.1), (27.0, 20, 6.1), (28.0, 20, 6.1), (14.0, 20, 21.4)]
         {
-            assert_eq!(found(&ask("AMR", octets, ptime)).ie, ie, "{octets} octets");
+            assert_eq!(found(&ask("AMR", bytes, ptime)).ie, ie, "{bytes} bytes");
         }
         // Two 12.2 frames, bandwidth-efficient: 4 + 2 (6 + 244) bits; silence descriptors only: the usual mode.
         assert_eq!(found(&ask("AMR", 63.0, 40)).ie, 5.1);
         assert_eq!(found(&ask("AMR", 7.0, 20)).ie, 5.1);
-        for (octets, ie) in
+        for (bytes, ie) in
             [(18.0, 41.0), (24.0, 26.0), (33.0, 13.0), (34.0, 13.0), (59.0, 1.0), (61.0, 8.0), (62.0, 8.0)]
         {
-            assert_eq!(found(&ask("AMR-WB", octets, 20)).ie, ie, "{octets} octets");
+            assert_eq!(found(&ask("AMR-WB", bytes, 20)).ie, ie, "{bytes} bytes");
         }
-        for (octets, ie) in [(24.0, 22.7), (33.0, 17.1), (34.0, 17.1), (62.0, 7.2), (120.0, 10.2)] {
-            assert_eq!(found(&ask("EVS", octets, 20)).ie, ie, "{octets} octets");
+        for (bytes, ie) in [(24.0, 22.7), (33.0, 17.1), (34.0, 17.1), (62.0, 7.2), (120.0, 10.2)] {
+            assert_eq!(found(&ask("EVS", bytes, 20)).ie, ie, "{bytes} bytes");
         }
         assert_eq!(found(&ask("G723", 24.0, 30)).ie, 15.0);
         assert_eq!(found(&ask("G723", 40.0, 60)).ie, 19.0);

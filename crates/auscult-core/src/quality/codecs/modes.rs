@@ -18,48 +18,47 @@ pub const AMR_WB_BITS: [(f64, u32); 9] = [
     (23.85, 477),
 ];
 
-/// Octets per 20 ms frame by bit rate (3GPP TS 26.445), slowest first.
-const EVS_OCTETS: [(f64, f64); 6] =
-    [(9.6, 24.0), (13.2, 33.0), (16.4, 41.0), (24.4, 61.0), (32.0, 80.0), (48.0, 120.0)];
+/// Bytes per 20 ms frame by bit rate (3GPP TS 26.445), slowest first.
+const EVS_BYTES: [(f64, f64); 6] = [(9.6, 24.0), (13.2, 33.0), (16.4, 41.0), (24.4, 61.0), (32.0, 80.0), (48.0, 120.0)];
 
-/// Mean payloads at or below this many octets per frame are silence descriptors: they tell no mode.
-const SILENCE_OCTETS: f64 = 10.0;
+/// Mean payloads at or below this many bytes per frame are silence descriptors: they tell no mode.
+const SILENCE_BYTES: f64 = 10.0;
 
-/// The slowest mode whose octet-aligned packet (RFC 4867 section 4.4) is not smaller than the mean packet.
+/// The slowest mode whose byte-aligned packet (RFC 4867 section 4.4) is not smaller than the mean packet.
 ///
-/// Bandwidth-efficient packets are at most one octet a frame smaller, so both forms give the same mode. Silence
+/// Bandwidth-efficient packets are at most one byte a frame smaller, so both forms give the same mode. Silence
 /// descriptors between speech lower the mean; rounding up absorbs a share of them.
 pub fn adaptive_mode(query: &CodecQuery, modes: &[(f64, u32)]) -> Option<f64> {
     if let Some(rate) = known_rate(query) {
         return nearest(rate, modes.iter().map(|(kbit_s, _)| *kbit_s));
     }
-    let (frames, octets) = frames_of(query)?;
-    if octets <= SILENCE_OCTETS * frames {
+    let (frames, bytes) = frames_of(query)?;
+    if bytes <= SILENCE_BYTES * frames {
         return None;
     }
     let size = |bits: u32| 1.0 + frames * (1.0 + f64::from(bits.div_ceil(8)));
-    let fitting = modes.iter().find(|(_, bits)| size(*bits) >= octets).or(modes.last());
+    let fitting = modes.iter().find(|(_, bits)| size(*bits) >= bytes).or(modes.last());
     fitting.map(|(kbit_s, _)| *kbit_s)
 }
 
-/// The slowest primary mode whose frame, with up to three octets of header, is not smaller than the mean packet.
+/// The slowest primary mode whose frame, with up to three bytes of header, is not smaller than the mean packet.
 pub fn evs_rate(query: &CodecQuery) -> Option<f64> {
     if let Some(rate) = known_rate(query) {
-        return nearest(rate, EVS_OCTETS.iter().map(|(kbit_s, _)| *kbit_s));
+        return nearest(rate, EVS_BYTES.iter().map(|(kbit_s, _)| *kbit_s));
     }
-    let (frames, octets) = frames_of(query)?;
-    if octets <= SILENCE_OCTETS * frames {
+    let (frames, bytes) = frames_of(query)?;
+    if bytes <= SILENCE_BYTES * frames {
         return None;
     }
-    let fitting = EVS_OCTETS.iter().find(|(_, size)| frames * (size + 3.0) >= octets).or(EVS_OCTETS.last());
+    let fitting = EVS_BYTES.iter().find(|(_, size)| frames * (size + 3.0) >= bytes).or(EVS_BYTES.last());
     fitting.map(|(kbit_s, _)| *kbit_s)
 }
 
 /// Number of 20 ms frames in a packet (one if the packet time is unknown) and its payload.
 fn frames_of(query: &CodecQuery) -> Option<(f64, f64)> {
-    let octets = query.payload_bytes.filter(|b| b.is_finite() && *b > 0.0)?;
+    let bytes = query.payload_bytes.filter(|b| b.is_finite() && *b > 0.0)?;
     let frames = query.ptime.map_or(1.0, |p| (p.as_millis_f64() / 20.0).round().max(1.0));
-    Some((frames, octets))
+    Some((frames, bytes))
 }
 
 fn known_rate(query: &CodecQuery) -> Option<f64> {
@@ -75,15 +74,15 @@ pub fn bit_rate(query: &CodecQuery, usual_ms: f64) -> Option<f64> {
     if let Some(rate) = known_rate(query) {
         return Some(rate);
     }
-    let octets = query.payload_bytes.filter(|b| b.is_finite() && *b > 0.0)?;
+    let bytes = query.payload_bytes.filter(|b| b.is_finite() && *b > 0.0)?;
     let ptime = query.ptime.map_or(usual_ms, Nanos::as_millis_f64);
-    (ptime > 0.0).then(|| octets * 8.0 / ptime)
+    (ptime > 0.0).then(|| bytes * 8.0 / ptime)
 }
 
 /// The fit of the nearest bit rate; the general row where no rate is known or only silence was sent.
 pub fn opus_row(query: &CodecQuery) -> Option<&'static Published> {
     const FIT: &str = "Opus SWB VBR";
-    let silent = query.kbit_s.is_none() && query.payload_bytes.is_some_and(|b| b <= SILENCE_OCTETS);
+    let silent = query.kbit_s.is_none() && query.payload_bytes.is_some_and(|b| b <= SILENCE_BYTES);
     match bit_rate(query, 20.0).filter(|_| !silent) {
         None => PUBLISHED.iter().find(|r| r.name == "Opus"),
         Some(rate) => {

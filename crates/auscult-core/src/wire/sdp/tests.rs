@@ -25,7 +25,7 @@ fn show_cut(text: &str, cut: bool) -> String {
             match m.srtp {
                 Srtp::Off => String::new(),
                 Srtp::On { trailer: None } => " srtp".to_owned(),
-                Srtp::On { trailer: Some(octets) } => format!(" srtp+{octets}"),
+                Srtp::On { trailer: Some(bytes) } => format!(" srtp+{bytes}"),
             },
             formats.join(" ")
         );

@@ -4,7 +4,7 @@ use super::anomaly::{Anomalies, Anomaly};
 use super::bytes::{cut, is_lws, is_token, number, param, trim};
 
 /// `"display" <uri>;tag=x` or `uri;tag=x` (RFC 3261 section 20.10). All parts are raw bytes of the message;
-/// they may hold folds, escapes and any octet.
+/// they may hold folds, escapes and any byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NameAddr<'a> {
     /// Without its quotes.

@@ -47,7 +47,7 @@ pub struct FramingLimits {
 /// and others are only appended.
 #[derive(Debug, Default)]
 pub struct Framer {
-    place: Place,
+    place: FramingState,
     /// Bytes of no message since the last message.
     junk: usize,
     searched: Searched,
@@ -55,7 +55,7 @@ pub struct Framer {
 
 /// Where in the grammar the front of the buffer, or the first byte not looked at, is.
 #[derive(Clone, Copy, Debug)]
-enum Place {
+enum FramingState {
     /// Before a start line, or what may become one: its first `seen` bytes hold no line end.
     Start { seen: usize },
     /// Inside a line that belongs to no message.
@@ -66,9 +66,9 @@ enum Place {
     Body { total: usize },
 }
 
-impl Default for Place {
+impl Default for FramingState {
     fn default() -> Self {
-        Place::Start { seen: 0 }
+        FramingState::Start { seen: 0 }
     }
 }
 
@@ -99,16 +99,16 @@ impl Framer {
     fn look(&mut self, buf: &[u8], limits: &FramingLimits) -> Framing {
         let header_limit = limits.headers.min(limits.message);
         let head = buf.get(..header_limit).unwrap_or(buf);
-        if let Place::Junk = self.place {
+        if let FramingState::Junk = self.place {
             let line = memchr::memchr(b'\n', buf).map(|lf| lf + 1);
             scanned(line.unwrap_or(buf.len()));
             return match line {
-                Some(end) => self.junk(end, Place::default()),
+                Some(end) => self.junk(end, FramingState::default()),
                 None if buf.is_empty() => Framing::Need,
-                None => self.junk(buf.len(), Place::Junk),
+                None => self.junk(buf.len(), FramingState::Junk),
             };
         }
-        if let Place::Start { seen } = self.place {
+        if let FramingState::Start { seen } = self.place {
             if seen == 0 {
                 let lead = buf.iter().take_while(|b| is_lws(**b) || **b == 0).count();
                 if lead > 0 {
@@ -124,19 +124,19 @@ impl Framer {
             let Some(lf) = line_end else {
                 return match could_begin_sip(head) {
                     false => {
-                        self.place = Place::Junk;
+                        self.place = FramingState::Junk;
                         self.look(buf, limits)
                     }
-                    true if buf.len() < header_limit => self.wait(Place::Start { seen: buf.len() }),
+                    true if buf.len() < header_limit => self.wait(FramingState::Start { seen: buf.len() }),
                     true => self.headers_too_long(head, limits),
                 };
             };
             if !is_start_line(buf.get(..lf).unwrap_or_default()) {
-                return self.junk(lf + 1, Place::default());
+                return self.junk(lf + 1, FramingState::default());
             }
-            self.place = Place::Headers { line: lf + 1, seen: lf + 1, folded: false, length: Length::Absent };
+            self.place = FramingState::Headers { line: lf + 1, seen: lf + 1, folded: false, length: Length::Absent };
         }
-        if let Place::Headers { line, seen, folded, length } = self.place {
+        if let FramingState::Headers { line, seen, folded, length } = self.place {
             return match self.headers(head, line, seen, folded, length) {
                 Some((body_at, length)) => self.complete(buf, body_at, length, limits),
                 None if buf.len() < header_limit => Framing::Need,
@@ -144,7 +144,7 @@ impl Framer {
             };
         }
         match self.place {
-            Place::Body { total } if total <= buf.len() => self.message(total),
+            FramingState::Body { total } if total <= buf.len() => self.message(total),
             _ => Framing::Need,
         }
     }
@@ -183,14 +183,14 @@ impl Framer {
                 }
                 // Whether the line goes on shows in the next byte.
                 None => {
-                    self.place = Place::Headers { line, seen: end - 1, folded: true, length };
+                    self.place = FramingState::Headers { line, seen: end - 1, folded: true, length };
                     return None;
                 }
             }
             (line, seen, folded) = (end, end, false);
         }
         scanned(head.len() - seen);
-        self.place = Place::Headers { line, seen: head.len(), folded, length };
+        self.place = FramingState::Headers { line, seen: head.len(), folded, length };
         None
     }
 
@@ -203,7 +203,7 @@ impl Framer {
             }
             Length::Declared(n) => match usize::try_from(n).ok().and_then(|n| body_at.checked_add(n)) {
                 Some(total) if total <= limits.message && total <= buf.len() => self.message(total),
-                Some(total) if total <= limits.message => self.wait(Place::Body { total }),
+                Some(total) if total <= limits.message => self.wait(FramingState::Body { total }),
                 _ => {
                     *self = Framer { searched: self.searched, ..Framer::default() };
                     Framing::TooLong(body_at)
@@ -212,7 +212,7 @@ impl Framer {
         }
     }
 
-    fn wait(&mut self, place: Place) -> Framing {
+    fn wait(&mut self, place: FramingState) -> Framing {
         self.place = place;
         Framing::Need
     }
@@ -222,7 +222,7 @@ impl Framer {
         Framing::Message(length)
     }
 
-    fn junk(&mut self, bytes: usize, place: Place) -> Framing {
+    fn junk(&mut self, bytes: usize, place: FramingState) -> Framing {
         self.place = place;
         self.junk = self.junk.saturating_add(bytes);
         if self.junk > JUNK_MAX { Framing::NotSip } else { Framing::Junk(bytes) }
@@ -242,7 +242,7 @@ impl Framer {
         }
         scanned(head.len());
         let in_line = start.is_none() && head.last() != Some(&b'\n');
-        let place = if in_line { Place::Junk } else { Place::default() };
+        let place = if in_line { FramingState::Junk } else { FramingState::default() };
         *self = Framer { place, junk: 0, searched: self.searched };
         let dropped = start.unwrap_or(head.len());
         if limits.headers <= limits.message { Framing::HeadersTooLong(dropped) } else { Framing::TooLong(dropped) }

@@ -78,7 +78,7 @@ struct Pending {
 /// What one segment did to its stream.
 pub enum Fed {
     Readable,
-    Held,
+    Buffered,
     Done(Outcome),
 }
 
@@ -166,7 +166,7 @@ impl Stream {
 
     /// In the middle of a stream only a segment that begins a message is of use.
     fn hunt(&mut self, seq: u32, segment: &Segment<'_>, max_bytes: usize, counters: &mut TcpCounters) -> Fed {
-        let State::Hunting { segments, was_read } = self.state else { return Fed::Held };
+        let State::Hunting { segments, was_read } = self.state else { return Fed::Buffered };
         if distance(self.next, seq).is_some_and(|d| d < 0) && was_read {
             return Fed::Done(REPEATED);
         }
@@ -231,14 +231,16 @@ impl Stream {
             };
             match protocol {
                 Some(protocol) => self.read_as(protocol, true),
-                None if !self.hole && (short || sip == SipStart::Maybe || http == SipStart::Maybe) => return Fed::Held,
+                None if !self.hole && (short || sip == SipStart::Maybe || http == SipStart::Maybe) => {
+                    return Fed::Buffered;
+                }
                 None => {
                     self.reject();
                     return Fed::Done(OTHER);
                 }
             }
         }
-        if self.readable().is_empty() { Fed::Held } else { Fed::Readable }
+        if self.readable().is_empty() { Fed::Buffered } else { Fed::Readable }
     }
 
     /// From here on the stream is read. `opening`: from the beginning of the connection.
@@ -325,7 +327,7 @@ impl Stream {
         let bytes = segment.payload.to_vec();
         self.pending_bytes += bytes.len();
         self.pending.insert(index, Pending { arrived: at, seq, wire: segment.wire_len, bytes });
-        Fed::Held
+        Fed::Buffered
     }
 
     /// When the hole before the pending segments is given up: in time, or at once when too many wait behind it or

@@ -18,7 +18,7 @@ impl Printer<'_> {
     pub(super) fn array_call(&mut self, name: &ObjectName, args: &[FunctionArg]) -> Result<(), Refused> {
         let [name] = parts(name)?[..] else { return no("a function name with a dot") };
         match listed(&name.value) {
-            Listed::Plain(found) => self.nested(|p| p.call(found, args)),
+            Listed::Unrestricted(found) => self.nested(|p| p.call(found, args)),
             Listed::Aggregate(_, _) | Listed::Window(_) | Listed::No => not_listed(&name.value),
         }
     }
@@ -54,11 +54,11 @@ impl Printer<'_> {
         };
         match listed(&name.value) {
             Listed::No => return not_listed(&name.value),
-            Listed::Plain("displayName") if args.is_empty() && parametric.is_none() && over.is_none() => {
+            Listed::Unrestricted("displayName") if args.is_empty() && parametric.is_none() && over.is_none() => {
                 self.string("auscult");
                 return Ok(());
             }
-            Listed::Plain(found) => {
+            Listed::Unrestricted(found) => {
                 if parametric.is_some() || !distinct.is_empty() || over.is_some() || null_treatment.is_some() {
                     return no(&format!("parameters, DISTINCT or OVER with {found}()"));
                 }

@@ -145,7 +145,7 @@ const MOST_COMBINATORS: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listed {
     No,
-    Plain(&'static str),
+    Unrestricted(&'static str),
     /// An aggregate function, with its combinators in the order written.
     Aggregate(&'static str, Vec<&'static str>),
     Window(&'static str),
@@ -155,14 +155,14 @@ pub enum Listed {
 pub fn listed(name: &str) -> Listed {
     let tables = tables();
     if let Some(found) = tables.exact.get(name) {
-        return Listed::Plain(found);
+        return Listed::Unrestricted(found);
     }
     let lower = name.to_ascii_lowercase();
     if let Some(found) = tables.aggregates.get(&lower) {
         return Listed::Aggregate(found, Vec::new());
     }
     if let Some(found) = tables.plain.get(&lower) {
-        return Listed::Plain(found);
+        return Listed::Unrestricted(found);
     }
     if let Some(found) = tables.window.get(&lower) {
         return Listed::Window(found);

@@ -10,7 +10,7 @@ use sqlparser::tokenizer::{Span, Token};
 /// # Errors
 /// [`Refused`] for every other statement, and for these in other forms.
 pub(super) fn print(tokens: &[Token], printer: &mut Printer) -> Result<bool, Refused> {
-    let mut cursor = Cursor { tokens, at: 0 };
+    let mut cursor = TokenReader { tokens, at: 0 };
     let first = match tokens.first() {
         Some(Token::LParen) => return Ok(false),
         Some(Token::Word(word)) if word.quote_style.is_none() => word.value.to_ascii_uppercase(),
@@ -49,7 +49,7 @@ pub(super) fn print(tokens: &[Token], printer: &mut Printer) -> Result<bool, Ref
     Ok(true)
 }
 
-fn show(cursor: &mut Cursor, printer: &mut Printer) -> Result<(), Refused> {
+fn show(cursor: &mut TokenReader, printer: &mut Printer) -> Result<(), Refused> {
     cursor.at += 1;
     if cursor.skip(&["CREATE"]) {
         cursor.skip(&["TABLE", "VIEW"]);
@@ -87,12 +87,12 @@ fn show(cursor: &mut Cursor, printer: &mut Printer) -> Result<(), Refused> {
     cursor.like(printer, "ORDER BY")
 }
 
-struct Cursor<'t> {
+struct TokenReader<'t> {
     tokens: &'t [Token],
     at: usize,
 }
 
-impl Cursor<'_> {
+impl TokenReader<'_> {
     /// Goes past an unquoted word if it is one of these.
     fn skip(&mut self, words: &[&str]) -> bool {
         let found = matches!(self.tokens.get(self.at), Some(Token::Word(word))

@@ -11,16 +11,16 @@ use super::missed::Losses;
 use super::one_way::MediaWitness;
 use super::relations::{COMPARED, Relations};
 use super::remote::Remote;
-use super::rtcp::Witness;
+use super::rtcp::RttEstimator;
 use super::sampling::{SamplingDetector, StreamLoss};
 use super::timestamps::TimestampFindings;
 use super::verdict::{self, Evidence};
 use super::worst::{MosMinimum, Rated, RatedMinute, lower, lower_minute};
-use crate::media::{Endpoint, FlowKey, Gap, STREAMS_PER_ADDRESS, Turn};
+use crate::media::{Endpoint, FlowKey, Gap, IntervalClose, STREAMS_PER_ADDRESS};
 use crate::model::{
     CallRecord, CallState, CaptureCondition, CodecId, DiagnosisCode, Event, IntervalReport, JitterBuffer, Limits,
-    LossAttribution, MosReport, PayloadKind, PayloadMap, Policy, Quality, RtcpRecord, Srtp, StreamId, StreamNumbers,
-    StreamReport, TimestampCheck, TimestampSource,
+    LossAttribution, MosReport, PayloadKind, PayloadMap, Policy, Quality, RtcpRecord, Srtp, StreamId, StreamReport,
+    StreamStats, TimestampCheck, TimestampSource,
 };
 use crate::quality::assess::{Media, SAMPLED_CAPTURE, bounds, nearest_buffer, without_late};
 use crate::quality::{CodecTable, DelaySource, MosContext, assess};
@@ -185,7 +185,7 @@ struct Stated {
     directions_seen: u8,
 }
 
-pub struct Join {
+pub struct Correlator {
     policy: Policy,
     codecs: CodecTable,
     max_endpoints: usize,
@@ -203,7 +203,7 @@ pub struct Join {
     due: BTreeMap<u64, bool>,
     /// Calls that were answered, and when their media is expected to be seen.
     awaiting_media: BTreeSet<(Timestamp, u64)>,
-    pub witness: Witness,
+    pub witness: RttEstimator,
     pub gaps: Gaps,
     pub capture_loss: CaptureLossDetector,
     floor_counter: FloorCounter,
@@ -233,9 +233,9 @@ pub struct Join {
     pub unindexed: u64,
 }
 
-impl Join {
-    pub fn new(policy: &Policy, limits: &Limits, hasher: Seeded) -> Join {
-        Join {
+impl Correlator {
+    pub fn new(policy: &Policy, limits: &Limits, hasher: Seeded) -> Correlator {
+        Correlator {
             policy: policy.clone(),
             codecs: CodecTable::default(),
             max_endpoints: limits.media_endpoints,
@@ -258,7 +258,7 @@ impl Join {
             condition: CaptureCondition::default(),
             one_sided: false,
             late: LateFlows::new(limits.late_addresses(), hasher.clone()),
-            witness: Witness::new(limits.rtcp_senders(), hasher),
+            witness: RttEstimator::new(limits.rtcp_senders(), hasher),
             losses: Losses::default(),
             drops: Drops::new(policy.interval),
             interval_start: Timestamp::MIN,
@@ -544,13 +544,13 @@ impl Join {
 
     /// Judges the gaps that were noticed long enough ago.
     pub fn judge_gaps(&mut self, now: Timestamp) {
-        let Join { streams, capture_loss, .. } = self;
+        let Correlator { streams, capture_loss, .. } = self;
         capture_loss.judge(now, |judged| judge_gap(streams, &judged));
     }
 
     /// Judges what is left of a stream's gaps, or of all streams', by what is known now: it ends.
     pub fn judge_gaps_now(&mut self, id: Option<StreamId>) {
-        let Join { streams, capture_loss, .. } = self;
+        let Correlator { streams, capture_loss, .. } = self;
         let ledger = id.and_then(|id| streams.get(&id)?.ledger.as_ref());
         if id.is_none() || ledger.is_some_and(|ledger| ledger.waits()) {
             capture_loss.judge_now(id, |judged| judge_gap(streams, &judged));
@@ -559,8 +559,8 @@ impl Join {
 
     /// Counts what a stream lost in the interval that ends, before the first row of it is stated.
     /// Returns the host that sends it and its packet time, unless nothing was expected.
-    pub fn count_loss(&mut self, turn: &Turn) -> Option<(u32, Option<Nanos>)> {
-        let Turn { stream: id, expected, lost, runs, .. } = *turn;
+    pub fn count_loss(&mut self, turn: &IntervalClose) -> Option<(u32, Option<Nanos>)> {
+        let IntervalClose { stream: id, expected, lost, runs, .. } = *turn;
         let stream = self.streams.get(&id).filter(|_| expected > 0)?;
         let ledger = stream.ledger.as_ref();
         let captured = ledger.map_or(0, |ledger| ledger.captured(lost));
@@ -689,14 +689,14 @@ impl Join {
     }
 
     /// Gives a report of a stream, ended or not, its call, rating and trust. Returns its lowest interval and minute.
-    fn complete(&self, report: &mut StreamReport) -> Worst {
+    fn complete(&self, report: &mut StreamReport) -> LowestMos {
         self.label(report.id, &mut report.call_uid, &mut report.call_id);
         report.rtt = self.witness.round_trip(report.ssrc);
         let codec = report.codec.clone();
         let media = self.media_of(report.id, &codec, report.clock_rate, report.ptime);
         report.quality.capture_drops = self.drops.between(report.first_at, report.last_at);
         self.trust(report.id, &mut report.quality);
-        let Some(stream) = self.streams.get(&report.id) else { return Worst::default() };
+        let Some(stream) = self.streams.get(&report.id) else { return LowestMos::default() };
         report.quality.timestamps = stream.timestamps;
         report.quality.sampled_one_of = stream.sampled_one_of;
         move_copies(stream.network_copies, &mut report.numbers, &mut report.quality);
@@ -713,7 +713,7 @@ impl Join {
         let copies = report.numbers.duplicates_network;
         let view = |remote: &Remote| remote.view(report.clock_rate, copies, &report.quality.loss);
         report.remote = stream.remote.as_deref().and_then(view);
-        Worst { interval, minute }
+        LowestMos { interval, minute }
     }
 
     /// What is to be known of a stream's rows besides their own figures.
@@ -1040,7 +1040,7 @@ impl Join {
         let uid = owner.uid;
         // An offer may name several suites; the answer names one of them.
         let srtp = |end: Endpoint| self.bindings.get(&end)?.iter().find(|b| b.uid == uid).map(|b| b.srtp);
-        let srtp = [key.dst(), key.src()].into_iter().filter_map(srtp).reduce(Srtp::settled_by);
+        let srtp = [key.dst(), key.src()].into_iter().filter_map(srtp).reduce(Srtp::negotiated_with);
         let stream = self.streams.get_mut(&id)?;
         if let Some(srtp) = srtp {
             stream.srtp = srtp;
@@ -1128,7 +1128,7 @@ impl Join {
     }
 
     /// The rating of a stream or interval, with its bounds where the capture spoiled what it is made of.
-    fn rate(&self, numbers: &StreamNumbers, quality: &Quality, media: &Media<'_>, rtt: Option<Nanos>) -> MosReport {
+    fn rate(&self, numbers: &StreamStats, quality: &Quality, media: &Media<'_>, rtt: Option<Nanos>) -> MosReport {
         let mut mos = self.judge(numbers, quality, media, rtt);
         let late = late_are_known(quality);
         if quality.sampled_one_of.is_none() && (quality.loss.capture > 0 || !late && numbers.discarded_adaptive > 0) {
@@ -1137,7 +1137,7 @@ impl Join {
         mos
     }
 
-    fn judge(&self, numbers: &StreamNumbers, quality: &Quality, media: &Media<'_>, rtt: Option<Nanos>) -> MosReport {
+    fn judge(&self, numbers: &StreamStats, quality: &Quality, media: &Media<'_>, rtt: Option<Nanos>) -> MosReport {
         if quality.sampled_one_of.is_some() {
             return MosReport { null_reason: SAMPLED_CAPTURE, ..MosReport::default() };
         }
@@ -1147,7 +1147,7 @@ impl Join {
         self.assess(numbers, media, rtt)
     }
 
-    fn assess(&self, numbers: &StreamNumbers, media: &Media<'_>, rtt: Option<Nanos>) -> MosReport {
+    fn assess(&self, numbers: &StreamStats, media: &Media<'_>, rtt: Option<Nanos>) -> MosReport {
         let delay = match (rtt, self.policy.assumed_one_way_delay) {
             (Some(rtt), _) => Some((Nanos(rtt.0 / 2), DelaySource::Measured)),
             (None, Some(assumed)) => Some((assumed, DelaySource::Assumed)),
@@ -1158,7 +1158,7 @@ impl Join {
     }
 
     /// Packets that the jitter buffer of the policy discarded; 0 where that is not known.
-    fn discarded(&self, numbers: &StreamNumbers, quality: &Quality) -> u64 {
+    fn discarded(&self, numbers: &StreamStats, quality: &Quality) -> u64 {
         if !late_are_known(quality) {
             return 0;
         }
@@ -1170,7 +1170,7 @@ impl Join {
 
     /// From the rating if all of the loss is the network's and late packets were late, to that without what the capture may
     /// have lost and without late packets where the times are wrong.
-    fn bounds(&self, numbers: &StreamNumbers, quality: &Quality, media: &Media<'_>) -> Option<(f32, f32)> {
+    fn bounds(&self, numbers: &StreamStats, quality: &Quality, media: &Media<'_>) -> Option<(f32, f32)> {
         let context = MosContext { jitter_buffer: self.policy.jitter_buffer, ..MosContext::new(&self.codecs) };
         let network = if quality.loss.capture > 0 { quality.loss.network } else { numbers.lost() };
         let (low, high) = bounds(numbers, network, media, &context)?;
@@ -1243,7 +1243,7 @@ impl Join {
 
 /// The lowest interval and minute of one stream.
 #[derive(Clone, Copy, Default)]
-struct Worst {
+struct LowestMos {
     interval: Option<Rated>,
     minute: Option<RatedMinute>,
 }
@@ -1286,7 +1286,7 @@ impl Stated {
 
 impl Summary {
     /// Takes what a stream says about the whole call. `announced`: payload types of both sides.
-    fn take(&mut self, stream: &StreamReport, worst: Worst, announced: [u128; 2]) {
+    fn take(&mut self, stream: &StreamReport, worst: LowestMos, announced: [u128; 2]) {
         self.note_payload_type(stream, announced);
         self.worst_interval = lower(self.worst_interval, worst.interval);
         self.worst_minute = lower_minute(self.worst_minute, worst.minute);
@@ -1337,7 +1337,7 @@ fn most(a: Option<f32>, b: Option<f32>) -> Option<f32> {
 }
 
 /// So many copies are not the mirror's but the network's.
-fn move_copies(copies: u64, numbers: &mut StreamNumbers, quality: &mut Quality) {
+fn move_copies(copies: u64, numbers: &mut StreamStats, quality: &mut Quality) {
     let copies = copies.min(numbers.duplicates_probe);
     numbers.duplicates_probe -= copies;
     numbers.duplicates_network += copies;

@@ -4,12 +4,12 @@
 use super::timing::Sample;
 
 /// Packets kept back at most.
-pub const HELD: usize = 64;
-/// Octets that the fifty packets of a settled segment take when they come at a regular pace.
+pub const WARMUP: usize = 64;
+/// Bytes that the fifty packets of a settled segment take when they come at a regular pace.
 const USUAL: usize = 216;
 
 /// Storage for the first packets of a segment; shards recycle it.
-pub type Held = Box<Samples>;
+pub type WarmupBuffer = Box<Samples>;
 
 /// Samples, each as its difference from the one before: of time, and of the rest where that is not the same as before.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Samples {
     /// # Errors
     /// When there is no room for another one.
     pub fn push(&mut self, sample: Sample) -> Result<(), ()> {
-        if self.len() == HELD {
+        if self.len() == WARMUP {
             return Err(());
         }
         if self.len == 0 {
@@ -106,20 +106,20 @@ impl Samples {
 /// Recycles the storage of settled segments, so that a new segment allocates only when more are open than ever before.
 #[derive(Debug, Default)]
 pub struct Pool {
-    free: Vec<Held>,
+    free: Vec<WarmupBuffer>,
 }
 
 impl Pool {
     const KEPT: usize = 1024;
 
-    pub fn take(&mut self) -> Held {
+    pub fn take(&mut self) -> WarmupBuffer {
         self.free.pop().unwrap_or_default()
     }
 
-    pub fn give(&mut self, mut held: Held) {
+    pub fn give(&mut self, mut warmup: WarmupBuffer) {
         if self.free.len() < Self::KEPT {
-            held.clear();
-            self.free.push(held);
+            warmup.clear();
+            self.free.push(warmup);
         }
     }
 }
@@ -132,28 +132,28 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_held_comes_back(
-            samples in prop::collection::vec((-(1i64 << 61)..1 << 61, any::<(u32, u16, bool, bool)>()), 0..HELD + 3),
+            samples in prop::collection::vec((-(1i64 << 61)..1 << 61, any::<(u32, u16, bool, bool)>()), 0..WARMUP + 3),
         ) {
             let samples: Vec<Sample> = samples
                 .into_iter()
                 .map(|(at, (timestamp, seq, marker, consecutive))| Sample { at, timestamp, seq, marker, consecutive })
                 .collect();
-            let mut held = Held::default();
-            let room = samples.iter().take_while(|s| held.push(**s).is_ok()).count();
-            prop_assert_eq!(room, samples.len().min(HELD));
-            prop_assert_eq!(held.iter().collect::<Vec<_>>(), &samples[..room]);
-            prop_assert_eq!(held.first_at(), samples.first().map_or(0, |s| s.at));
+            let mut warmup = WarmupBuffer::default();
+            let room = samples.iter().take_while(|s| warmup.push(**s).is_ok()).count();
+            prop_assert_eq!(room, samples.len().min(WARMUP));
+            prop_assert_eq!(warmup.iter().collect::<Vec<_>>(), &samples[..room]);
+            prop_assert_eq!(warmup.first_at(), samples.first().map_or(0, |s| s.at));
         }
     }
 
     #[test]
     fn fifty_packets_in_step_take_what_is_set_aside() {
-        let mut held = Held::default();
+        let mut warmup = WarmupBuffer::default();
         for i in 0..50u32 {
             let at = 1_794_301_200_000_000_000 + i64::from(i) * 20_000_000 + i64::from(i * 7919 % 4_000_000);
             let sample = Sample { at, timestamp: i * 960, seq: i as u16, marker: i == 0, consecutive: i > 0 };
-            held.push(sample).expect("room");
+            warmup.push(sample).expect("room");
         }
-        assert_eq!(held.packed.capacity(), USUAL);
+        assert_eq!(warmup.packed.capacity(), USUAL);
     }
 }

@@ -42,7 +42,7 @@ impl Method {
     }
 }
 
-pub(super) struct Heard<'m, 'b> {
+pub(super) struct MessageContext<'m, 'b> {
     pub at: Timestamp,
     pub src: SocketAddr,
     pub dst: SocketAddr,
@@ -61,7 +61,7 @@ pub(super) struct Heard<'m, 'b> {
     pub vias: u16,
 }
 
-impl<'m, 'b> Heard<'m, 'b> {
+impl<'m, 'b> MessageContext<'m, 'b> {
     pub fn new(
         at: Timestamp,
         (src, dst): (SocketAddr, SocketAddr),
@@ -69,7 +69,7 @@ impl<'m, 'b> Heard<'m, 'b> {
         cut_short: bool,
         message: &'m Message<'b>,
     ) -> Self {
-        Heard {
+        MessageContext {
             at,
             src,
             dst,

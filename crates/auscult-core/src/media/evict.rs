@@ -14,7 +14,7 @@ type Entry = (Timestamp, StreamId, u32);
 /// Streams without signalling, looked up when the table was full for the first time in an interval, so that a flood
 /// does not have it looked through for every packet. Entries may be out of date: whoever takes one looks again.
 #[derive(Debug, Default)]
-pub struct Pressure {
+pub struct EvictionIndex {
     looked: bool,
     /// Idle then, the longest silent last.
     idle: Vec<Entry>,
@@ -22,7 +22,7 @@ pub struct Pressure {
     young: Vec<Entry>,
 }
 
-impl Pressure {
+impl EvictionIndex {
     pub fn has_looked(&self) -> bool {
         self.looked
     }

@@ -7,7 +7,7 @@ use auscult_core::units::Timestamp;
 use std::collections::HashMap;
 
 #[derive(Default)]
-pub struct Kept {
+pub struct AnalysisResults {
     pub(super) calls: CallList,
     pub(super) streams: Streams,
     pub(super) condition: CaptureCondition,
@@ -16,7 +16,7 @@ pub struct Kept {
 /// Boxed: they come so, and a list of a kilobyte each would be copied as it grows.
 pub type CallList = Vec<Box<CallRecord>>;
 
-impl Sink for Kept {
+impl Sink for AnalysisResults {
     fn push(&mut self, event: Event) {
         match event {
             Event::CallEnded(call) => self.calls.push(call),
@@ -36,7 +36,7 @@ pub struct Streams {
 }
 
 /// When a stream began and which of [`Streams::names`] are its own, then its report. The list is to stay small: it grows
-/// while the machine still holds all streams that are not over.
+/// while the engine still holds all streams that are not over.
 struct Packed(Box<[u8]>);
 
 /// What the packed form of a report leaves out.

@@ -2,13 +2,13 @@
 
 /// Reads big-endian fields from the front of a slice. Every read is checked; a failed read takes nothing.
 #[derive(Clone, Copy, Debug)]
-pub struct Cursor<'a> {
+pub struct ByteReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Cursor<'a> {
+impl<'a> ByteReader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Cursor { rest: bytes }
+        ByteReader { rest: bytes }
     }
 
     /// What was not read yet.
@@ -75,8 +75,8 @@ impl<'a> Span<'a> {
         self.bytes.len() < self.wire
     }
 
-    pub fn cursor(self) -> Cursor<'a> {
-        Cursor::new(self.bytes)
+    pub fn cursor(self) -> ByteReader<'a> {
+        ByteReader::new(self.bytes)
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_failed_read_takes_nothing() {
-        let mut c = Cursor::new(&[1, 2, 3]);
+        let mut c = ByteReader::new(&[1, 2, 3]);
         assert_eq!(c.u16(), Some(0x0102));
         assert_eq!(c.u16(), None);
         assert_eq!(c.u32(), None);

@@ -1,15 +1,15 @@
-//! What is counted of a stream in the present interval, small: most of the memory that packets touch.
+//! What is counted of a stream in the present interval, small: most of the memory that packets prefetch.
 //!
 //! Counts of 32 bits hold the packets of a minute, the longest interval, at any rate a link has.
 
 use crate::model::burst::BurstGap;
-use crate::model::{DISCARD_BUFFERS_MS, DelayVariation, JitterStat, LossRuns, StreamNumbers};
+use crate::model::{DISCARD_BUFFERS_MS, DelayVariation, JitterStat, LossRuns, StreamStats};
 use crate::units::{BUCKETS, DelayHistogram, Nanos, bucket_of};
 
-/// The fields are those of [`StreamNumbers`]. In the order of use: what every packet touches comes first.
+/// The fields are those of [`StreamStats`]. In the order of use: what every packet touches comes first.
 #[derive(Debug, Default, PartialEq)]
 #[repr(C)]
-pub struct Tally {
+pub struct IntervalCounters {
     pub packets: u32,
     pub unique: u32,
     pub expected: u32,
@@ -124,10 +124,10 @@ impl Buckets {
     }
 }
 
-impl Tally {
-    /// See [`super::stream::Stream::touch`]. Most delays are of a millisecond to some tens: a line of buckets.
+impl IntervalCounters {
+    /// See [`super::stream::Stream::prefetch`]. Most delays are of a millisecond to some tens: a line of buckets.
     #[inline]
-    pub fn touch(&self) -> u64 {
+    pub fn prefetch(&self) -> u64 {
         const MILLISECONDS: usize = 48;
         self.payload_bytes
             ^ self.variation.skew_max_ns.to_bits()
@@ -135,11 +135,11 @@ impl Tally {
             ^ u64::from(self.pdv.counts[MILLISECONDS])
     }
 
-    /// The same in the form that leaves the room.
-    pub fn numbers(&self) -> StreamNumbers {
+    /// The same as the module gives it out.
+    pub fn numbers(&self) -> StreamStats {
         let wide = u64::from;
         let v = &self.variation;
-        StreamNumbers {
+        StreamStats {
             packets: wide(self.packets),
             unique: wide(self.unique),
             expected: wide(self.expected),
@@ -206,6 +206,6 @@ mod tests {
 
     #[test]
     fn an_interval_stays_small() {
-        assert!(size_of::<Tally>() <= 656, "{}", size_of::<Tally>());
+        assert!(size_of::<IntervalCounters>() <= 656, "{}", size_of::<IntervalCounters>());
     }
 }

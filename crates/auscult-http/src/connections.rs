@@ -13,7 +13,7 @@ use tokio::time::Instant;
 const EVICTED_AT_ONCE: usize = 8;
 
 /// The connections of one listener.
-pub(super) struct Places {
+pub(super) struct Connections {
     limits: HttpLimits,
     counters: Arc<ConnectionCounters>,
     open: Arc<Mutex<Open>>,
@@ -27,22 +27,22 @@ struct Open {
 
 /// One open connection. Clones are the same place.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(super) struct Connection {
     shared: Arc<Shared>,
 }
 
 /// Owns a place: gives it back when dropped, also by a task that panicked.
-pub(super) struct HeldPlace(Place);
+pub(super) struct OwnedConnection(Connection);
 
-impl std::ops::Deref for HeldPlace {
-    type Target = Place;
+impl std::ops::Deref for OwnedConnection {
+    type Target = Connection;
 
-    fn deref(&self) -> &Place {
+    fn deref(&self) -> &Connection {
         &self.0
     }
 }
 
-impl Drop for HeldPlace {
+impl Drop for OwnedConnection {
     fn drop(&mut self) {
         self.0.close(CloseReason::Shutdown);
     }
@@ -104,14 +104,14 @@ impl Waiting {
     }
 }
 
-impl Places {
-    pub fn new(limits: HttpLimits, counters: Arc<ConnectionCounters>) -> Places {
-        Places { limits, counters, open: Arc::default() }
+impl Connections {
+    pub fn new(limits: HttpLimits, counters: Arc<ConnectionCounters>) -> Connections {
+        Connections { limits, counters, open: Arc::default() }
     }
 
     /// A place for a connection from this address; `None` (counted) when it must be closed at once. Where places have
     /// run out, connections without a request in progress are closed for it.
-    pub fn admit(&self, address: IpAddr, now: Instant) -> Option<HeldPlace> {
+    pub fn admit(&self, address: IpAddr, now: Instant) -> Option<OwnedConnection> {
         self.counters.accepted();
         let client = client_of(address);
         let mut open = lock(&self.open);
@@ -144,7 +144,7 @@ impl Places {
             open: Arc::downgrade(&self.open),
         });
         open.places.insert(number, shared.clone());
-        Some(HeldPlace(Place { shared }))
+        Some(OwnedConnection(Connection { shared }))
     }
 
     /// Closes connections without a request, because descriptors or memory have run out.
@@ -184,7 +184,7 @@ impl Open {
     }
 }
 
-impl Place {
+impl Connection {
     pub fn limits(&self) -> &HttpLimits {
         &self.shared.limits
     }
@@ -308,15 +308,15 @@ mod tests {
         least_rate: 1000,
     };
 
-    fn places() -> Places {
-        Places::new(LIMITS, Arc::default())
+    fn places() -> Connections {
+        Connections::new(LIMITS, Arc::default())
     }
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
-    fn closed(places: &Places, reason: CloseReason) -> u64 {
+    fn closed(places: &Connections, reason: CloseReason) -> u64 {
         places.counters.snapshot().closed_for(reason)
     }
 
@@ -409,7 +409,7 @@ mod tests {
         let (places, start) = (places(), Instant::now());
         let other = places.admit(ip("192.0.2.7"), start).unwrap();
         let mine = |n: u64| places.admit(ip("2001:db8::1"), start + seconds(n));
-        let held: Vec<HeldPlace> = (0..4).map(|n| mine(n).unwrap()).collect();
+        let held: Vec<OwnedConnection> = (0..4).map(|n| mine(n).unwrap()).collect();
         for place in &held[1..] {
             place.request_begins(start);
         }

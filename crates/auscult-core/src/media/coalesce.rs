@@ -7,10 +7,10 @@
 //! the stream: then they are measured one after the other, as if they came at that moment, with all that the stream
 //! consists of in the cache once instead of sixteen times.
 
-use super::held::Pool;
 use super::packet::{FlowKey, Packet};
 use super::stream::Stream;
 use super::timing::STEP;
+use super::warmup::Pool;
 use crate::units::Timestamp;
 
 /// Packets that wait at most.
@@ -18,7 +18,7 @@ pub const WAITING: usize = 16;
 
 /// What is not known beforehand of a plain packet.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Plain {
+pub struct InOrderPacket {
     /// Nanoseconds since the packet before; less than [`STEP`].
     pub after: u32,
     /// Identification of the IPv4 header; 0 tells nothing about copies.
@@ -48,7 +48,7 @@ const NONE: u8 = u8::MAX;
 
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-pub struct Front {
+pub struct PacketCoalescer {
     key: FlowKey,
     at: Timestamp,
     timestamp: u32,
@@ -58,11 +58,11 @@ pub struct Front {
     dscp: u8,
     ttl: [u8; 2],
     count: u8,
-    waiting: [Plain; WAITING],
+    waiting: [InOrderPacket; WAITING],
 }
 
-impl Front {
-    const EMPTY: Front = Front {
+impl PacketCoalescer {
+    const EMPTY: PacketCoalescer = PacketCoalescer {
         key: FlowKey { src_ip: 0, dst_ip: 0, src_port: 0, dst_port: 0, ssrc: 0 },
         at: Timestamp::MIN,
         timestamp: 0,
@@ -72,7 +72,7 @@ impl Front {
         dscp: 0,
         ttl: [0; 2],
         count: 0,
-        waiting: [Plain { after: 0, ip_id: 0, payload_len: 0 }; WAITING],
+        waiting: [InOrderPacket { after: 0, ip_id: 0, payload_len: 0 }; WAITING],
     };
 
     pub fn key(&self) -> FlowKey {
@@ -86,7 +86,7 @@ impl Front {
 
     /// Lets a packet wait if it is plain and there is room.
     #[inline(always)]
-    pub fn takes(&mut self, packet: &Packet) -> bool {
+    pub fn try_push(&mut self, packet: &Packet) -> bool {
         let after = packet.at.0.wrapping_sub(self.at.0) as u64;
         let plain = (packet.seq == self.seq)
             & (packet.timestamp == self.timestamp)
@@ -97,9 +97,12 @@ impl Front {
             & (packet.ttl >= self.ttl[0])
             & (packet.ttl <= self.ttl[1])
             & (after < STEP.0 as u64);
-        let Some(place) = self.waiting.get_mut(usize::from(self.count)).filter(|_| plain) else { return false };
-        *place =
-            Plain { after: after as u32, ip_id: packet.ip_id.unwrap_or_default(), payload_len: packet.payload_len };
+        let Some(waiting) = self.waiting.get_mut(usize::from(self.count)).filter(|_| plain) else { return false };
+        *waiting = InOrderPacket {
+            after: after as u32,
+            ip_id: packet.ip_id.unwrap_or_default(),
+            payload_len: packet.payload_len,
+        };
         self.count += 1;
         self.at = packet.at;
         self.seq = self.seq.wrapping_add(1);
@@ -115,10 +118,10 @@ impl Front {
 
     /// Has those who wait measured.
     #[inline]
-    pub fn settle(&mut self, stream: &mut Stream, pool: &mut Pool) {
+    pub fn drain_into(&mut self, stream: &mut Stream, pool: &mut Pool) {
         let count = usize::from(std::mem::take(&mut self.count));
         if count > 0 {
-            stream.plain(&self.waiting[..count], pool);
+            stream.in_order(&self.waiting[..count], pool);
         }
     }
 
@@ -126,7 +129,7 @@ impl Front {
     pub fn follow(&mut self, stream: &Stream) {
         let Next { at, seq, timestamp, ticks, payload_type, dscp, ttl } = stream.next();
         let payload_type = payload_type.unwrap_or(NONE);
-        *self = Front {
+        *self = PacketCoalescer {
             key: self.key,
             count: 0,
             waiting: self.waiting,
@@ -141,41 +144,41 @@ impl Front {
     }
 }
 
-/// Fronts by slot, in blocks, so that a table that grows is not copied.
+/// PacketCoalescers by slot, in blocks, so that a table that grows is not copied.
 #[derive(Debug, Default)]
-pub struct Fronts {
-    blocks: Vec<Box<[Front]>>,
+pub struct PacketCoalescers {
+    blocks: Vec<Box<[PacketCoalescer]>>,
 }
 
-impl Fronts {
+impl PacketCoalescers {
     const BLOCK: usize = 256;
 
     /// Makes room for a slot and says whose it is.
-    pub fn enter(&mut self, slot: u32, key: FlowKey) -> &mut Front {
-        let (block, place) = Fronts::place(slot);
+    pub fn enter(&mut self, slot: u32, key: FlowKey) -> &mut PacketCoalescer {
+        let (block, at) = PacketCoalescers::position(slot);
         while self.blocks.len() <= block {
-            self.blocks.push(vec![Front::EMPTY; Fronts::BLOCK].into_boxed_slice());
+            self.blocks.push(vec![PacketCoalescer::EMPTY; PacketCoalescers::BLOCK].into_boxed_slice());
         }
-        let front = &mut self.blocks[block][place];
-        *front = Front { key, ..Front::EMPTY };
-        front
+        let coalescer = &mut self.blocks[block][at];
+        *coalescer = PacketCoalescer { key, ..PacketCoalescer::EMPTY };
+        coalescer
     }
 
     #[inline(always)]
-    pub fn get(&self, slot: u32) -> Option<&Front> {
-        let (block, place) = Fronts::place(slot);
-        self.blocks.get(block)?.get(place)
+    pub fn get(&self, slot: u32) -> Option<&PacketCoalescer> {
+        let (block, at) = PacketCoalescers::position(slot);
+        self.blocks.get(block)?.get(at)
     }
 
     #[inline(always)]
-    pub fn get_mut(&mut self, slot: u32) -> Option<&mut Front> {
-        let (block, place) = Fronts::place(slot);
-        self.blocks.get_mut(block)?.get_mut(place)
+    pub fn get_mut(&mut self, slot: u32) -> Option<&mut PacketCoalescer> {
+        let (block, at) = PacketCoalescers::position(slot);
+        self.blocks.get_mut(block)?.get_mut(at)
     }
 
     #[inline(always)]
-    fn place(slot: u32) -> (usize, usize) {
-        (slot as usize / Fronts::BLOCK, slot as usize % Fronts::BLOCK)
+    fn position(slot: u32) -> (usize, usize) {
+        (slot as usize / PacketCoalescers::BLOCK, slot as usize % PacketCoalescers::BLOCK)
     }
 }
 
@@ -185,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_a_packet_touches_is_one_line_of_memory() {
-        assert_eq!(std::mem::offset_of!(Front, waiting), 64);
-        assert_eq!(size_of::<Front>(), 64 + 8 * WAITING);
+        assert_eq!(std::mem::offset_of!(PacketCoalescer, waiting), 64);
+        assert_eq!(size_of::<PacketCoalescer>(), 64 + 8 * WAITING);
     }
 }
