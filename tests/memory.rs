@@ -74,7 +74,7 @@ const MS: i64 = 1_000_000;
 const START: i64 = 1_000_000_000_000;
 const LOWER: Lower = Lower { id: 0, ttl: 64, dscp: 0, vlan: None };
 
-/// An engine whose facts are thrown away.
+/// An engine whose events are thrown away.
 struct Rig {
     engine: Engine,
     at: i64,

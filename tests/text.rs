@@ -359,7 +359,7 @@ fn alerts(dir: &Path, judge: &Judge) -> usize {
     for group in &found {
         if let Group::Media(group) = group {
             last = last.max(group.start + group.length);
-            evaluator.fact(&SumsInput::Media(group), Origin { probe: "p", site: "s" }, group.start + group.length);
+            evaluator.add(&SumsInput::Media(group), Origin { probe: "p", site: "s" }, group.start + group.length);
         }
     }
     let mut evaluations = Vec::new();

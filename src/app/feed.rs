@@ -1,6 +1,6 @@
-//! The one loop between frames and facts, for replay and live alike.
+//! The one loop between frames and events, for replay and live alike.
 
-use super::alerts::{AlertService, OwnedFact};
+use super::alerts::{AlertService, OwnedInput};
 use super::config::{self, Config};
 use super::fail_point::FailPoint;
 use super::progress::Doing;
@@ -28,7 +28,7 @@ use tracing::{info, warn};
 #[cfg(feature = "live")]
 use super::live_source::{LiveSource, Seen};
 
-/// How long the facts of the end wait for the store's writer in all, milliseconds; what it cannot take by then is counted
+/// How long the events of the end wait for the store's writer in all, milliseconds; what it cannot take by then is counted
 /// as dropped.
 const LAST_WAIT_MS: u32 = 10_000;
 
@@ -110,7 +110,7 @@ impl Source {
     }
 }
 
-/// The loop: frames to the engine, its facts to the [`EventRouter`].
+/// The loop: frames to the engine, its events to the [`EventRouter`].
 pub struct CaptureLoop {
     engine: Engine,
     out: EventRouter,
@@ -124,7 +124,7 @@ pub struct CaptureLoop {
     measure_cpu: Option<usize>,
 }
 
-/// Hands each fact to the live view and the store as it comes to be: a list of the facts of one boundary of a hundred
+/// Hands each event to the live view and the store as it comes to be: a list of the events of one boundary of a hundred
 /// thousand streams would take as much memory as the store's queue.
 struct EventRouter {
     labels: Labels,
@@ -136,10 +136,10 @@ struct EventRouter {
     stop: Arc<AtomicBool>,
     /// For a store that is behind. Live capture never waits: the store's queue then drops, and counts what it drops.
     waits: bool,
-    /// How long the facts of the end may still wait for a store that is behind, in milliseconds; 0 before the end. They
+    /// How long the events of the end may still wait for a store that is behind, in milliseconds; 0 before the end. They
     /// also wait after a stop: what was open is handed over whole.
     last_wait_ms: u32,
-    /// There were facts since telemetry was told.
+    /// There were events since telemetry was told.
     news: bool,
     /// Codes of the findings of the capture that were logged last.
     findings: Vec<&'static str>,
@@ -425,7 +425,7 @@ impl EventRouter {
     /// An interval of the capture ended: what changed about it is logged once.
     fn captured(&mut self, capture: &CaptureInterval) {
         if let Some(alerts) = &self.alerts {
-            alerts.send(OwnedFact::Capture(CaptureSums::from(capture)));
+            alerts.send(OwnedInput::Capture(CaptureSums::from(capture)));
         }
         // Counts are on the row of the first interface.
         if std::mem::replace(&mut self.captured_from, capture.start) == capture.start {
@@ -450,8 +450,8 @@ impl EventRouter {
             self.live.publish_group(&group);
             if let Some(alerts) = &self.alerts {
                 alerts.send(match &group {
-                    Group::Media(group) => OwnedFact::Media(group.clone()),
-                    Group::Calls(group) => OwnedFact::Calls(group.clone()),
+                    Group::Media(group) => OwnedInput::Media(group.clone()),
+                    Group::Calls(group) => OwnedInput::Calls(group.clone()),
                 });
             }
             self.hand_over(group.into());

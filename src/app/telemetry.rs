@@ -1,4 +1,4 @@
-//! What the program says about itself: metric families and readiness checks beyond those the API folds from facts.
+//! What the program says about itself: metric families and readiness checks beyond those the API folds from events.
 
 use super::alerts::AlertService;
 use super::config::Config;

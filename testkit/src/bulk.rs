@@ -23,7 +23,7 @@ pub struct Streams {
 
 /// What is true about one bulk stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
+pub struct StreamTruth {
     pub src: SocketAddr,
     pub dst: SocketAddr,
     pub ssrc: u32,
@@ -44,16 +44,16 @@ impl Streams {
 
     /// Frames the iterator will give.
     pub fn frames_total(&self) -> u64 {
-        (0..self.streams).map(|i| u64::from(self.facts(i).unique)).sum()
+        (0..self.streams).map(|i| u64::from(self.truth(i).unique)).sum()
     }
 
-    pub fn facts(&self, stream: u32) -> Facts {
+    pub fn truth(&self, stream: u32) -> StreamTruth {
         let lost = match self.lose_every {
             0 => 0,
             _ => (0..self.rounds()).filter(|round| self.loses(stream, *round)).count() as u32,
         };
         let (src, dst) = addresses(stream);
-        Facts { src, dst, ssrc: mix(stream), unique: self.rounds() - lost, lost }
+        StreamTruth { src, dst, ssrc: mix(stream), unique: self.rounds() - lost, lost }
     }
 
     pub fn frames(&self) -> Frames {
@@ -212,9 +212,9 @@ mod tests {
         let seen = observe::streams(&frames, |_| 8_000);
         assert_eq!(seen.len(), 300);
         for i in 0..300 {
-            let facts = plan.facts(i);
-            let n = oracle::numbers(&seen[&(facts.src, facts.dst, facts.ssrc)], 0.0);
-            assert_eq!((n.unique, n.lost), (u64::from(facts.unique), u64::from(facts.lost)));
+            let truth = plan.truth(i);
+            let n = oracle::numbers(&seen[&(truth.src, truth.dst, truth.ssrc)], 0.0);
+            assert_eq!((n.unique, n.lost), (u64::from(truth.unique), u64::from(truth.lost)));
             assert!(n.lost >= 13 && n.jitter_ms.max < 0.1, "{n:?}");
         }
         let header: u32 = (14..34)

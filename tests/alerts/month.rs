@@ -343,9 +343,9 @@ fn run(seed: u64) -> Outcome {
         let rows = month.minute(begun);
         let now = Timestamp::from_secs(begun + MINUTE);
         for evaluator in [&mut evaluator, &mut naive] {
-            rows.capture.iter().for_each(|capture| evaluator.fact(&SumsInput::Capture(*capture), origin, now));
-            rows.media.iter().for_each(|group| evaluator.fact(&SumsInput::Media(group), origin, now));
-            rows.calls.iter().for_each(|group| evaluator.fact(&SumsInput::Calls(group), origin, now));
+            rows.capture.iter().for_each(|capture| evaluator.add(&SumsInput::Capture(*capture), origin, now));
+            rows.media.iter().for_each(|group| evaluator.add(&SumsInput::Media(group), origin, now));
+            rows.calls.iter().for_each(|group| evaluator.add(&SumsInput::Calls(group), origin, now));
         }
         lag = if within(begun, STORE_AWAY) { lag + MINUTE } else { 0 };
         evaluator.store_lag(origin, Nanos::from_secs(lag));

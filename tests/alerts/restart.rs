@@ -26,7 +26,7 @@ fn add(evaluator: &mut Evaluator, begun: i64) {
     let start = Timestamp::from_secs(begun);
     let (length, now) = (Nanos::from_secs(STEP), Timestamp::from_secs(begun + STEP));
     let origin = Origin { probe: "p", site: "" };
-    evaluator.fact(&SumsInput::Capture(CaptureSums { start, length, frames: 50_000, missed, shed: 0 }), origin, now);
+    evaluator.add(&SumsInput::Capture(CaptureSums { start, length, frames: 50_000, missed, shed: 0 }), origin, now);
     let present = [(0, 20), ((begun - STEP) as u32, 180)].into();
     let figures = MediaFigures {
         streams: 200,
@@ -38,7 +38,7 @@ fn add(evaluator: &mut Evaluator, begun: i64) {
     let trunk = GroupTrunk { name: "a".into(), direction: None };
     let part = GroupPart::default();
     let group = MediaGroup { start, length, trunk, codec: "PCMA".into(), mos_scale: "", part, figures };
-    evaluator.fact(&SumsInput::Media(&group), origin, now);
+    evaluator.add(&SumsInput::Media(&group), origin, now);
 }
 
 type States = BTreeMap<(i64, String), (State, Option<Timestamp>)>;

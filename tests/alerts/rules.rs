@@ -162,13 +162,13 @@ fn a_blind_window_names_what_was_not_seen() {
         let length = Nanos::from_secs(10);
         for n in (1..=measured_s / 10).rev() {
             let start = end - Nanos::from_secs(quiet_s + 10 * n);
-            let fact = CaptureSums { start, length, frames: 1_000, missed, shed: 0 };
-            evaluator.fact(&SumsInput::Capture(fact), origin, end);
+            let input = CaptureSums { start, length, frames: 1_000, missed, shed: 0 };
+            evaluator.add(&SumsInput::Capture(input), origin, end);
             let figures =
                 MediaFigures { streams: 1, present_before: [(0, 1)].into(), expected: 500, ..Default::default() };
             let (codec, mos_scale, part, trunk) = ("PCMA".into(), "", GroupPart::default(), GroupTrunk::default());
             let group = MediaGroup { start, length, trunk, codec, mos_scale, part, figures };
-            evaluator.fact(&SumsInput::Media(&group), origin, end);
+            evaluator.add(&SumsInput::Media(&group), origin, end);
         }
         let mut told = Vec::new();
         evaluator.evaluate(end, &mut told);

@@ -23,8 +23,8 @@ fn many_quiet_trunks_are_judged_and_none_fires() {
         let at = start + Nanos::from_secs(60 * minute);
         for part in 0..6 {
             let start = at + Nanos::from_secs(10 * part);
-            let fact = CaptureSums { start, length, frames: 1_000_000, missed: 0, shed: 0 };
-            evaluator.fact(&SumsInput::Capture(fact), origin, start + length);
+            let input = CaptureSums { start, length, frames: 1_000_000, missed: 0, shed: 0 };
+            evaluator.add(&SumsInput::Capture(input), origin, start + length);
         }
         for name in &names {
             for direction in [TrunkDirection::From, TrunkDirection::Toward] {
@@ -40,7 +40,7 @@ fn many_quiet_trunks_are_judged_and_none_fires() {
                 }
                 let (codec, mos_scale, part) = ("PCMA".into(), "nb", GroupPart::default());
                 let group = MediaGroup { start: at, length, trunk: trunk.clone(), codec, mos_scale, part, figures };
-                evaluator.fact(&SumsInput::Media(&group), origin, at + length);
+                evaluator.add(&SumsInput::Media(&group), origin, at + length);
                 let figures = CallFigures {
                     attempts: 10,
                     answers: 8,
@@ -50,7 +50,7 @@ fn many_quiet_trunks_are_judged_and_none_fires() {
                     ..Default::default()
                 };
                 let group = CallGroup { start: at, length, trunk, part, figures };
-                evaluator.fact(&SumsInput::Calls(&group), origin, at + length);
+                evaluator.add(&SumsInput::Calls(&group), origin, at + length);
             }
         }
         let mut evaluations = Vec::new();

@@ -258,12 +258,12 @@ fn shards_change_nothing() {
         last
     });
     for frames in [sampled, clumped] {
-        let facts = |shards: usize| {
+        let events = |shards: usize| {
             let run = run(&frames, &Setup::sharded(shards, 5));
             let rows: Vec<String> = run.intervals().iter().map(|row| format!("{row:?}")).collect();
             (condition(&run), rows)
         };
-        let one = facts(1);
-        assert!(one == facts(2) && one == facts(8));
+        let one = events(1);
+        assert!(one == events(2) && one == events(8));
     }
 }

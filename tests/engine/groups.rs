@@ -1,4 +1,4 @@
-//! Sums over streams and calls are those of the facts they are made of, for any grouping and window, however often rows are
+//! Sums over streams and calls are those of the events they are made of, for any grouping and window, however often rows are
 //! cut, and over any number of shards.
 
 use super::*;
@@ -16,7 +16,7 @@ fn labels() -> Labels {
     Labels { trunks: vec![trunk("192.0.2.0/24", "wide"), trunk("198.51.100.0/24", "other side")], ..Labels::default() }
 }
 
-/// The facts of a world and the groups made of them.
+/// The events of a world and the groups made of them.
 fn grouped(frames: &[Frame], setup: &Setup) -> (Vec<Event>, Vec<Group>) {
     let labels = labels();
     let mut engine = setup.engine();

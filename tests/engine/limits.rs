@@ -143,12 +143,12 @@ fn a_flood_of_call_ids_costs_the_reference_calls_nothing() {
     // It goes on when the calls are over: those that nobody answered make room for each other before them.
     let flood: Vec<Frame> = (0..40_000i64).map(|i| invite(START + i * 500_000, &format!("flood{i}"), 0)).collect();
     let mut signal = Signal::new(&Policy::default(), &limits);
-    let mut facts = Vec::new();
+    let mut events = Vec::new();
     for f in &flood {
         let (src, dst) = (ENDS.0.parse().unwrap(), ENDS.1.parse().unwrap());
-        signal.message(Timestamp(f.at), src, dst, Transport::Udp, &f.bytes[42..], false, &mut facts);
+        signal.message(Timestamp(f.at), src, dst, Transport::Udp, &f.bytes[42..], false, &mut events);
         assert!(signal.len() <= limits.calls);
-        facts.clear();
+        events.clear();
     }
     assert_eq!(signal.counters().calls_shed, 40_000 - 1_500);
     let flooded = run(&beside(flood), &Setup::limited(limits));
@@ -360,10 +360,10 @@ fn media_endpoints_are_limited() {
     let mut frames: Vec<Frame> =
         (0..5).map(|i| invite(START + i * MS, &format!("media{i}"), 6000 + 2 * i as u16)).collect();
     let mut signal = Signal::new(&Policy::default(), &limits);
-    let mut facts = Vec::new();
+    let mut events = Vec::new();
     for f in &frames {
         let (src, dst) = (ENDS.0.parse().unwrap(), ENDS.1.parse().unwrap());
-        signal.message(Timestamp(f.at), src, dst, Transport::Udp, &f.bytes[42..], false, &mut facts);
+        signal.message(Timestamp(f.at), src, dst, Transport::Udp, &f.bytes[42..], false, &mut events);
     }
     assert_eq!(signal.counters().media_refused, 3);
     for seq in 0..10u16 {

@@ -48,7 +48,7 @@ const STREAMS: &str = "SELECT src_port, ssrc, unique_packets, expected, lost, du
 
 fn as_sent(plan: &Streams) -> String {
     let rows: BTreeMap<(u16, u32), u32> =
-        (0..plan.streams).map(|i| plan.facts(i)).map(|f| ((f.src.port(), f.ssrc), f.unique)).collect();
+        (0..plan.streams).map(|i| plan.truth(i)).map(|f| ((f.src.port(), f.ssrc), f.unique)).collect();
     let lines = rows.iter().map(|((port, ssrc), n)| format!("{port}\t{ssrc}\t{n}\t{n}\t0\t0\t0\t0"));
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -1,6 +1,6 @@
 //! `kill -9` at any moment of a replay, also of one that goes on: nothing missing, nothing twice.
 
-use crate::facts::{expected, held, same};
+use crate::events::{expected, held, same};
 use crate::program::{Program, end_of, reaches, rows, run_arguments};
 use crate::{engine, read, temporary, worlds};
 use std::path::{Path, PathBuf};

@@ -10,7 +10,7 @@ mod backtest;
 #[cfg(feature = "live")]
 mod cable;
 mod crash;
-mod facts;
+mod events;
 mod files;
 #[cfg(feature = "live")]
 mod live;

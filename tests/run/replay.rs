@@ -1,6 +1,6 @@
 //! A replay from its start to its end, again, and stopped in between.
 
-use crate::facts::{expected, held, same};
+use crate::events::{expected, held, same};
 use crate::program::{Program, TOKEN, end_of, reaches, run_arguments, sql};
 use crate::{engine, read, sample, samples, temporary, worlds};
 

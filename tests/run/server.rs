@@ -1,6 +1,6 @@
 //! A store by URL: whole replays, a server that dies in the middle, one that is not there.
 
-use crate::facts::{expected, held_by, same};
+use crate::events::{expected, held_by, same};
 use crate::program::{End, Program, TOKEN, end_of, json, reaches, rows, sql};
 use crate::{engine, read, sample, samples, temporary, worlds};
 use std::net::{SocketAddr, TcpListener};

@@ -1,6 +1,6 @@
 //! How the program ends when something is wrong with it, and what it says of calls that were up.
 
-use crate::facts::{expected, held, same};
+use crate::events::{expected, held, same};
 use crate::program::{Program, TOKEN, command, end_of, get, http, json, reaches, run_arguments, sql};
 use crate::{engine, read, sample, samples, temporary};
 use std::io::Write;

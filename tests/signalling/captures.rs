@@ -104,19 +104,19 @@ struct Listened {
 
 fn listen(path: &Path) -> Listened {
     let mut signal = Signal::new(&Policy::default(), &Limits::default());
-    let (mut facts, mut last) = (Vec::new(), Timestamp::MIN);
+    let (mut events, mut last) = (Vec::new(), Timestamp::MIN);
     for (at, link, frame) in frames(path) {
         last = last.max(at);
         if let Some((src, dst, payload)) = udp(link, &frame)
             && auscult_core::wire::sip::looks_like_sip(payload)
         {
-            signal.message(at, src, dst, Transport::Udp, payload, false, &mut facts);
+            signal.message(at, src, dst, Transport::Udp, payload, false, &mut events);
         }
     }
-    signal.finish(last, &mut facts);
+    signal.finish(last, &mut events);
     let mut heard = Listened::default();
-    for fact in facts {
-        match fact {
+    for event in events {
+        match event {
             SignalEvent::Ended(r) => {
                 assert!(heard.calls.insert(r.call_id.clone(), *r).is_none(), "a Call-ID ended twice");
             }

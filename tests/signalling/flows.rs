@@ -1,4 +1,4 @@
-//! Call flows, each as a script of messages and the facts it must give.
+//! Call flows, each as a script of messages and the events it must give.
 
 use crate::script::{check, check_with, compose, run};
 use auscult_core::model::{Limits, Policy, Transport};
@@ -591,16 +591,16 @@ fn a_challenged_call_ends_when_its_time_for_credentials_is_over() {
     let (src, dst) = ("10.0.0.1:5060".parse().unwrap(), "10.0.0.2:5060".parse().unwrap());
     let ended_at = |limits: &Limits| {
         let mut signal = Signal::new(&Policy::default(), limits);
-        let mut facts = Vec::new();
+        let mut events = Vec::new();
         for (ms, what) in [(0, "a>b INVITE"), (100, "b>a 401 to=x"), (200, "a>b ACK to=x branch=INVITE1f")] {
             let (_, _, bytes) = compose(what);
             let at = Timestamp::EARLIEST + Nanos::from_millis(ms);
-            signal.message(at, src, dst, Transport::Udp, &bytes, false, &mut facts);
+            signal.message(at, src, dst, Transport::Udp, &bytes, false, &mut events);
         }
         let mut ticks = (1..100_000).map(|tenth| Nanos::from_millis(100 * tenth));
         ticks.find(|at| {
-            signal.fire(Timestamp::EARLIEST + *at, &mut facts);
-            facts.iter().any(|f| matches!(f, SignalEvent::Ended(_)))
+            signal.fire(Timestamp::EARLIEST + *at, &mut events);
+            events.iter().any(|f| matches!(f, SignalEvent::Ended(_)))
         })
     };
     assert_eq!(ended_at(&Limits::default()), Some(Nanos::from_millis(64_100)));

@@ -147,8 +147,8 @@ fn hostile_streams_are_cut_into_messages_or_dropped() {
 
 /// Every path that sees raw bytes.
 fn feed(signal: &mut Signal, at: i64, bytes: &[u8]) {
-    let mut facts = Vec::new();
-    signal.message(Timestamp(at), here(), here(), Transport::Udp, bytes, at % 2 == 0, &mut facts);
+    let mut events = Vec::new();
+    signal.message(Timestamp(at), here(), here(), Transport::Udp, bytes, at % 2 == 0, &mut events);
     match Framer::default().next(bytes, &FramingLimits { message: 4096, headers: 4096 }) {
         Framing::Need | Framing::NotSip => {}
         Framing::Message(n)
@@ -231,7 +231,7 @@ fn random_mutations_are_survived() {
         feed(&mut signal, at * 1_000_000, &bytes);
         assert!(signal.len() <= 256);
     }
-    let mut facts = Vec::new();
-    signal.finish(Timestamp(i64::MAX), &mut facts);
+    let mut events = Vec::new();
+    signal.finish(Timestamp(i64::MAX), &mut events);
     assert!(signal.is_empty());
 }

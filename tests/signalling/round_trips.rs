@@ -13,19 +13,19 @@ fn check(script: &str, expected: &str) {
 
 fn check_with(limits: &Limits, transport: Transport, script: &str, expected: &str) {
     let mut signal = Signal::new(&Policy::default(), limits);
-    let (mut facts, mut last) = (Vec::new(), Timestamp::MIN);
+    let (mut events, mut last) = (Vec::new(), Timestamp::MIN);
     for line in script.lines().map(str::trim).filter(|l| !l.is_empty()) {
         let (time, what) = line.split_once(' ').expect("time and message");
         let (what, cut) = what.strip_suffix(" cut").map_or((what, false), |what| (what, true));
         let at = Timestamp((time.parse::<f64>().expect("seconds") * 1e9).round() as i64);
         last = last.max(at);
         let (src, dst, bytes) = compose(what.trim());
-        signal.message(at, src, dst, transport, &bytes, cut, &mut facts);
+        signal.message(at, src, dst, transport, &bytes, cut, &mut events);
     }
-    signal.finish(last, &mut facts);
+    signal.finish(last, &mut events);
     let mut got = String::new();
-    for fact in facts {
-        let SignalEvent::Ended(call) = fact else { continue };
+    for event in events {
+        let SignalEvent::Ended(call) = event else { continue };
         let half = |trips: Option<RoundTrips>| {
             trips.map_or("-".to_owned(), |t| {
                 format!("{}..{} of {}", t.min.as_millis_f64(), t.max.as_millis_f64(), t.samples)

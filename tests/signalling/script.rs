@@ -1,4 +1,4 @@
-//! Calls as text: one message per line in, one fact per line out.
+//! Calls as text: one message per line in, one event per line out.
 //!
 //! `1.5 a>b INVITE cseq=2 sdp=10.0.0.1:4000/sendonly` is an INVITE at 1.5 s from host a to host b. Hosts are
 //! a (10.0.0.1), b (10.0.0.2), c (10.0.0.3), p and q (proxies, 10.0.0.9 and 10.0.0.10), all on port 5060.
@@ -24,7 +24,7 @@ pub fn check_with(policy: &Policy, limits: &Limits, script: &str, expected: &str
     assert!(got == lines(expected), "got\n{got}\n\nexpected\n{}", lines(expected));
 }
 
-/// Facts of a script, messages left out unless the script has a line `messages`.
+/// Events of a script, messages left out unless the script has a line `messages`.
 pub fn run(policy: &Policy, limits: &Limits, script: &str) -> String {
     let mut signal = Signal::new(policy, limits);
     let mut text = String::new();
@@ -39,27 +39,27 @@ pub fn run(policy: &Policy, limits: &Limits, script: &str) -> String {
         let (time, what) = line.split_once(' ').expect("time and message");
         let at = Timestamp((time.parse::<f64>().expect("seconds") * 1e9).round() as i64);
         last = last.max(at);
-        let mut facts = Vec::new();
+        let mut events = Vec::new();
         match what.trim() {
             "media" => {
-                facts.extend(uids.iter().filter_map(|uid| signal.media_seen(*uid, at)).map(SignalEvent::Message))
+                events.extend(uids.iter().filter_map(|uid| signal.media_seen(*uid, at)).map(SignalEvent::Message))
             }
-            "tick" => signal.fire(at, &mut facts),
-            "finish" => signal.finish(at, &mut facts),
+            "tick" => signal.fire(at, &mut events),
+            "finish" => signal.finish(at, &mut events),
             what => {
                 let (src, dst, bytes) = compose(what);
-                signal.message(at, src, dst, Transport::Udp, &bytes, false, &mut facts);
+                signal.message(at, src, dst, Transport::Udp, &bytes, false, &mut events);
             }
         }
-        uids.extend(facts.iter().filter_map(|f| match f {
+        uids.extend(events.iter().filter_map(|f| match f {
             SignalEvent::Media { uid, .. } | SignalEvent::Changed(uid) => Some(*uid),
             _ => None,
         }));
-        show(&facts, messages, &mut text);
+        show(&events, messages, &mut text);
     }
-    let mut facts = Vec::new();
-    signal.finish(last, &mut facts);
-    show(&facts, messages, &mut text);
+    let mut events = Vec::new();
+    signal.finish(last, &mut events);
+    show(&events, messages, &mut text);
     assert!(signal.is_empty(), "calls are left over");
     assert_eq!(signal.next_deadline(), Timestamp::MAX, "deadlines are left over");
     text
@@ -167,9 +167,9 @@ fn report(vq: &str) -> String {
     )
 }
 
-fn show(facts: &[SignalEvent], messages: bool, text: &mut String) {
-    for fact in facts {
-        match fact {
+fn show(events: &[SignalEvent], messages: bool, text: &mut String) {
+    for event in events {
+        match event {
             SignalEvent::Changed(_) => {}
             SignalEvent::Media { side, endpoint, payloads, direction, .. } => {
                 let payloads: Vec<_> = payloads.iter().map(|p| format!("{}={}", p.payload_type.0, p.codec)).collect();

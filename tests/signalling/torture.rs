@@ -13,10 +13,10 @@ pub fn here() -> SocketAddr {
 /// One message into an empty monitor: its outcome, and the Call-IDs of the calls it made.
 pub fn alone(bytes: &[u8]) -> (Outcome, Vec<String>) {
     let mut signal = Signal::new(&Policy::default(), &Limits::default());
-    let mut facts = Vec::new();
-    let outcome = signal.message(Timestamp(0), here(), here(), Transport::Udp, bytes, false, &mut facts);
-    signal.finish(Timestamp(0), &mut facts);
-    let calls = facts.into_iter().filter_map(|f| match f {
+    let mut events = Vec::new();
+    let outcome = signal.message(Timestamp(0), here(), here(), Transport::Udp, bytes, false, &mut events);
+    signal.finish(Timestamp(0), &mut events);
+    let calls = events.into_iter().filter_map(|f| match f {
         SignalEvent::Ended(record) => Some(record.call_id),
         _ => None,
     });
@@ -33,7 +33,7 @@ fn every_torture_message_gives_what_a_monitor_needs() {
     for case in messages {
         let file = case["file"].as_str().expect("file");
         let bytes = std::fs::read(folder.join(file)).expect("message");
-        let facts = &case["facts"];
+        let events = &case["facts"];
         let parsed = sip::parse(&bytes);
         let (outcome, calls) = alone(&bytes);
         if case["monitor_action"] == "count_only" {
@@ -46,18 +46,18 @@ fn every_torture_message_gives_what_a_monitor_needs() {
         assert_eq!(outcome, Outcome::Sip, "{file}");
         assert_eq!(
             String::from_utf8_lossy(m.first_line()).trim_end(),
-            facts["first_line"].as_str().unwrap_or_default().trim_end(),
+            events["first_line"].as_str().unwrap_or_default().trim_end(),
             "{file}"
         );
-        assert_eq!(m.call_id(), facts["call_id"][0].as_str().expect("Call-ID").as_bytes(), "{file}");
-        match facts["method"].as_str() {
+        assert_eq!(m.call_id(), events["call_id"][0].as_str().expect("Call-ID").as_bytes(), "{file}");
+        match events["method"].as_str() {
             Some(method) => assert_eq!(m.method(), method.as_bytes(), "{file}"),
             None => {
-                let status = facts["status"].as_str().and_then(|s| s.parse::<u16>().ok());
+                let status = events["status"].as_str().and_then(|s| s.parse::<u16>().ok());
                 assert_eq!(m.status(), status, "{file}");
             }
         }
-        let cseq = facts["cseq"][0].as_str().expect("CSeq");
+        let cseq = events["cseq"][0].as_str().expect("CSeq");
         let (number, method) = cseq.split_once(char::is_whitespace).expect("number and method");
         let got = m.cseq().expect("CSeq");
         assert_eq!(got.method, method.trim().as_bytes(), "{file}");
@@ -71,7 +71,7 @@ fn every_torture_message_gives_what_a_monitor_needs() {
             assert!(!noted.is_empty(), "{file}");
         }
         // An INVITE outside a dialog and nothing else makes a call by itself.
-        let opens = facts["method"] == "INVITE" && m.version_known() && m.to().is_none_or(|t| t.tag.is_empty());
+        let opens = events["method"] == "INVITE" && m.version_known() && m.to().is_none_or(|t| t.tag.is_empty());
         assert_eq!(calls.len(), usize::from(opens), "{file}");
     }
 }
@@ -104,7 +104,7 @@ fn media_of_torture_messages_is_where_their_sdp_says() {
         ("rfc4475-wsinv", "192.0.2.4:49217 192.0.2.4:3227"),
     ] {
         let bytes = std::fs::read(folder.join(format!("{file}.sip"))).expect("message");
-        let mut facts = Vec::new();
+        let mut events = Vec::new();
         Signal::new(&Policy::default(), &Limits::default()).message(
             Timestamp(0),
             here(),
@@ -112,9 +112,9 @@ fn media_of_torture_messages_is_where_their_sdp_says() {
             Transport::Udp,
             &bytes,
             false,
-            &mut facts,
+            &mut events,
         );
-        let got: Vec<String> = facts
+        let got: Vec<String> = events
             .iter()
             .filter_map(|f| match f {
                 SignalEvent::Media { endpoint, .. } => Some(endpoint.to_string()),

@@ -47,13 +47,13 @@ async fn each_measure_is_what_its_statement_says() {
         let mut evaluator = Evaluator::new(set.rules.clone());
         let now = Timestamp::from_secs(until);
         for (row, _) in &rows.media {
-            evaluator.fact(&SumsInput::Media(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
+            evaluator.add(&SumsInput::Media(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
         }
         for (row, _) in &rows.calls {
-            evaluator.fact(&SumsInput::Calls(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
+            evaluator.add(&SumsInput::Calls(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
         }
         for row in &rows.capture {
-            let fact = CaptureSums {
+            let input = CaptureSums {
                 start: Timestamp::from_secs(row.start_s),
                 length: Nanos::from_millis(i64::from(row.length_ms)),
                 frames: row.frames,
@@ -62,7 +62,7 @@ async fn each_measure_is_what_its_statement_says() {
             };
             // Rates are per minute of the window, as the statement has it: the probe is taken to have seen all of it.
             let whole = row.probe.clone() + "'s twin";
-            evaluator.fact(&SumsInput::Capture(fact), Origin { probe: &whole, site: &row.site }, now);
+            evaluator.add(&SumsInput::Capture(input), Origin { probe: &whole, site: &row.site }, now);
         }
         let mut evaluations = Vec::new();
         evaluator.evaluate(now, &mut evaluations);

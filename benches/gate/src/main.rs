@@ -24,7 +24,7 @@ struct Case {
     plan: Plan,
     /// Packets of each stream before counting begins; the rest is counted.
     warm_up: u32,
-    /// Whether the facts are added up by group, as the program does.
+    /// Whether the events are added up by group, as the program does.
     sums: bool,
 }
 
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// An engine and, if wanted, the sums of its facts.
+/// An engine and, if wanted, the sums of its events.
 struct Measuring {
     engine: Engine,
     groups: Option<Groups>,

@@ -68,11 +68,11 @@ fn payloads(clock: u32) -> Vec<PayloadMap> {
 }
 
 /// Ends the interval of every stream, or every stream.
-fn turn(shard: &mut Shard, boundary: Option<Timestamp>, facts: &mut Vec<MediaEvent>) {
+fn turn(shard: &mut Shard, boundary: Option<Timestamp>, events: &mut Vec<MediaEvent>) {
     let mut due = Vec::new();
     shard.streams_to_close(boundary, &mut |turn| due.push(turn), &mut |_| {});
     for turn in &due {
-        shard.close_interval(turn, facts);
+        shard.close_interval(turn, events);
     }
 }
 
@@ -82,13 +82,13 @@ fn measure(packets: &[Sent], clock: u32, interval: Nanos) -> (StreamReport, Vec<
     let policy = Policy { interval, ..Policy::default() };
     let mut shard = Shard::new(&policy, &Limits::default(), 1, 1);
     shard.hint(&Hint { endpoint: Endpoint::from(dst), payloads: payloads(clock).into() });
-    let mut facts = Vec::new();
+    let mut events = Vec::new();
     let mut boundary = Timestamp(packets[0].at).floor_to(interval);
     shard.begin(boundary);
     boundary = boundary + interval;
     for (n, p) in packets.iter().enumerate() {
         while Timestamp(p.at) >= boundary {
-            turn(&mut shard, Some(boundary), &mut facts);
+            turn(&mut shard, Some(boundary), &mut events);
             shard.advance_interval(boundary);
             boundary = boundary + interval;
         }
@@ -108,13 +108,13 @@ fn measure(packets: &[Sent], clock: u32, interval: Nanos) -> (StreamReport, Vec<
             tunnel: "",
             is_outcome: true,
         };
-        shard.packet(SlotHint::UNKNOWN, &packet, &mut facts);
+        shard.packet(SlotHint::UNKNOWN, &packet, &mut events);
     }
-    turn(&mut shard, None, &mut facts);
+    turn(&mut shard, None, &mut events);
     let mut rows = Vec::new();
     let mut whole = None;
-    for fact in facts {
-        match fact {
+    for event in events {
+        match event {
             MediaEvent::Interval(row, ..) => rows.push(*row),
             MediaEvent::Ended(report) => whole = Some(*report),
             _ => {}

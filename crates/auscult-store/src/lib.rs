@@ -1,7 +1,7 @@
 //! Rows, batches, spool, delivery and schema: one SQL dialect (ClickHouse) over two back ends.
 //!
 //! The embedded engine ([`chdb`]) is reached through an in-process HTTP endpoint ([`endpoint`]), a server over the
-//! network; either way the rest of the program holds a `clickhouse::Client` and sees no difference. Facts become
+//! network; either way the rest of the program holds a `clickhouse::Client` and sees no difference. Events become
 //! [`rows`], rows become batches that are files ([`spool`]), files are delivered until acknowledged ([`writer`]).
 
 pub mod backend;

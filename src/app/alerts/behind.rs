@@ -137,8 +137,8 @@ mod tests {
         let figures = CallFigures { attempts: 5, ended: 5, classes: [("good", 5)].into(), ..Default::default() };
         let calls = CallGroup { start, length, trunk, part, figures };
         let capture = CaptureSums { start, length, frames: 9, missed: 0, shed: 0 };
-        for fact in [SumsInput::Media(&media), SumsInput::Calls(&calls), SumsInput::Capture(capture)] {
-            evaluator.fact(&fact, origin, start + length);
+        for input in [SumsInput::Media(&media), SumsInput::Calls(&calls), SumsInput::Capture(capture)] {
+            evaluator.add(&input, origin, start + length);
         }
         let mut evaluations = Vec::new();
         evaluator.evaluate(Timestamp::from_secs(1_790_000_460), &mut evaluations);

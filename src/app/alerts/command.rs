@@ -378,9 +378,9 @@ fn over_captures(
     let origin = Origin { probe: &config.labels.probe, site: &config.labels.site };
     let (mut begin, mut at, mut last) = (None, Timestamp::default(), Timestamp::default());
     let add = |runs: &mut [(Evaluator, Log)], found: &mut Vec<OwnedGroup>, now: Timestamp| {
-        for fact in found.drain(..) {
+        for input in found.drain(..) {
             for (evaluator, _) in &mut *runs {
-                add_fact(evaluator, &fact, origin, now);
+                add_input(evaluator, &input, origin, now);
             }
         }
     };
@@ -426,11 +426,11 @@ fn over_captures(
     Ok((begin, last))
 }
 
-fn add_fact(evaluator: &mut Evaluator, fact: &OwnedGroup, origin: Origin<'_>, now: Timestamp) {
-    match fact {
-        OwnedGroup::Group(Group::Media(group)) => evaluator.fact(&SumsInput::Media(group), origin, now),
-        OwnedGroup::Group(Group::Calls(group)) => evaluator.fact(&SumsInput::Calls(group), origin, now),
-        OwnedGroup::Capture(capture) => evaluator.fact(&SumsInput::Capture(*capture), origin, now),
+fn add_input(evaluator: &mut Evaluator, input: &OwnedGroup, origin: Origin<'_>, now: Timestamp) {
+    match input {
+        OwnedGroup::Group(Group::Media(group)) => evaluator.add(&SumsInput::Media(group), origin, now),
+        OwnedGroup::Group(Group::Calls(group)) => evaluator.add(&SumsInput::Calls(group), origin, now),
+        OwnedGroup::Capture(capture) => evaluator.add(&SumsInput::Capture(*capture), origin, now),
     }
 }
 
@@ -476,9 +476,9 @@ fn over_store(
         let weeks = runs.iter().map(|(evaluator, _)| evaluator.baseline_weeks()).max().unwrap_or(0);
         if weeks > 0 {
             for row in ask().await?.call_hours(warm - history(weeks), warm, "").await? {
-                let fact = OwnedGroup::Group(Group::Calls(Box::new(row.group())));
+                let input = OwnedGroup::Group(Group::Calls(Box::new(row.group())));
                 let origin = Origin { probe: &row.probe, site: &row.site };
-                runs.iter_mut().for_each(|(evaluator, _)| add_fact(evaluator, &fact, origin, warm));
+                runs.iter_mut().for_each(|(evaluator, _)| add_input(evaluator, &input, origin, warm));
             }
         }
         let (mut at, mut begin) = (from, warm);
@@ -490,12 +490,12 @@ fn over_store(
             known(rows, args.hindsight, &mut waiting)?;
             waiting.sort_by_key(|(known, ..)| *known);
             let rest = waiting.split_off(waiting.partition_point(|(known, ..)| *known <= end));
-            for (known, probe, site, fact) in std::mem::replace(&mut waiting, rest) {
+            for (known, probe, site, input) in std::mem::replace(&mut waiting, rest) {
                 if known > at {
                     evaluate_until(runs, &mut at, known);
                 }
                 let origin = Origin { probe: &probe, site: &site };
-                runs.iter_mut().for_each(|(evaluator, _)| add_fact(evaluator, &fact, origin, known));
+                runs.iter_mut().for_each(|(evaluator, _)| add_input(evaluator, &input, origin, known));
             }
             if end > from {
                 evaluate_until(runs, &mut at, end);
@@ -527,9 +527,9 @@ fn known(rows: auscult_store::query::GroupRows, hindsight: bool, known: &mut Kno
         }
     };
     for row in rows.capture {
-        let fact = replayed::capture_fact(&row);
-        let at = when(fact.start + fact.length, row.arrived_ms)?;
-        known.push((at, row.probe.into(), row.site.into(), OwnedGroup::Capture(fact)));
+        let input = replayed::capture_sums(&row);
+        let at = when(input.start + input.length, row.arrived_ms)?;
+        known.push((at, row.probe.into(), row.site.into(), OwnedGroup::Capture(input)));
     }
     for (row, arrived) in rows.media {
         let group = row.group();

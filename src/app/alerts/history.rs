@@ -199,8 +199,8 @@ mod tests {
             // Something is given up in minute 20 and in minute 35.
             let shed = u64::from(minute == 20 || minute == 35);
             let (length, frames) = (Nanos::from_secs(60), 1_000);
-            let fact = auscult_core::alert::CaptureSums { start: at - length, length, frames, missed: 0, shed };
-            evaluator.fact(&auscult_core::alert::SumsInput::Capture(fact), Origin { probe: "p", site: "s" }, at);
+            let input = auscult_core::alert::CaptureSums { start: at - length, length, frames, missed: 0, shed };
+            evaluator.add(&auscult_core::alert::SumsInput::Capture(input), Origin { probe: "p", site: "s" }, at);
             let mut evaluations = Vec::new();
             evaluator.evaluate(at, &mut evaluations);
             rows.extend(history.rows(&evaluator, &evaluations, &[]).0);

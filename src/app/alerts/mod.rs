@@ -1,4 +1,4 @@
-//! Alerts in the running program: rules from files, facts from the measuring thread, memory on disk, delivery.
+//! Alerts in the running program: rules from files, inputs from the measuring thread, memory on disk, delivery.
 
 mod behind;
 pub mod command;
@@ -11,7 +11,7 @@ mod silences;
 mod testing;
 
 pub use deliver::{Receiver, Receivers};
-pub use service::{AlertService, OwnedFact, Settings, StoreHandles};
+pub use service::{AlertService, OwnedInput, Settings, StoreHandles};
 
 use anyhow::Context;
 use auscult_core::alert::{DEFAULT_RULES, DEFAULT_RULES_FILE, RuleSet};

@@ -1,4 +1,4 @@
-//! Rows of a store as facts.
+//! Rows of a store as inputs.
 
 use auscult_core::alert::{CaptureSums, Evaluator, Origin, SqlRow, SumsInput};
 use auscult_core::units::{Nanos, Timestamp};
@@ -16,17 +16,17 @@ pub const HOUR: Nanos = Nanos::from_secs(3600);
 pub fn add(evaluator: &mut Evaluator, rows: &GroupRows, now: Timestamp) {
     for row in &rows.capture {
         let origin = Origin { probe: &row.probe, site: &row.site };
-        evaluator.fact(&SumsInput::Capture(capture_fact(row)), origin, now);
+        evaluator.add(&SumsInput::Capture(capture_sums(row)), origin, now);
     }
     for (row, _) in &rows.media {
-        evaluator.fact(&SumsInput::Media(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
+        evaluator.add(&SumsInput::Media(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
     }
     for (row, _) in &rows.calls {
-        evaluator.fact(&SumsInput::Calls(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
+        evaluator.add(&SumsInput::Calls(&row.group()), Origin { probe: &row.probe, site: &row.site }, now);
     }
 }
 
-pub fn capture_fact(row: &CaptureSeen) -> CaptureSums {
+pub fn capture_sums(row: &CaptureSeen) -> CaptureSums {
     CaptureSums {
         start: Timestamp::from_secs(row.start_s),
         length: Nanos::from_millis(i64::from(row.length_ms)),

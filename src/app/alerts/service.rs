@@ -1,4 +1,4 @@
-//! The thread that evaluates rules as facts come, and the one that delivers.
+//! The thread that evaluates rules as inputs come, and the one that delivers.
 
 use super::behind::{CallsBehind, has_calls};
 use super::deliver::{Outcome, Receiver, Receivers, notification};
@@ -22,8 +22,8 @@ use std::sync::mpsc::{Receiver as Facts, RecvTimeoutError, SyncSender, TrySendEr
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A fact on its way to the evaluator.
-pub enum OwnedFact {
+/// An input on its way to the evaluator.
+pub enum OwnedInput {
     Media(Box<MediaGroup>),
     Calls(Box<CallGroup>),
     Capture(CaptureSums),
@@ -222,10 +222,10 @@ struct Shared {
     counters: Arc<AlertCounters>,
 }
 
-/// Hands facts and settings to both threads.
+/// Hands inputs and settings to both threads.
 #[derive(Clone)]
 pub struct AlertService {
-    facts: SyncSender<OwnedFact>,
+    inputs: SyncSender<OwnedInput>,
     shared: Arc<Shared>,
 }
 
@@ -261,19 +261,19 @@ impl AlertService {
             stopped: AtomicBool::new(false),
             counters,
         });
-        let (facts, incoming) = sync_channel(QUEUE);
+        let (inputs, incoming) = sync_channel(QUEUE);
         let (probe, site) = (labels.probe.clone(), labels.site.clone());
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let own = shared.clone();
         thread("alerts").spawn(move || Evaluating::new(own, probe, site, store).run(&incoming))?;
         let own = shared.clone();
         thread("alert-delivery").spawn(move || deliver(&own))?;
-        Ok(AlertService { facts, shared })
+        Ok(AlertService { inputs, shared })
     }
 
-    /// Hands a fact over; never waits.
-    pub fn send(&self, fact: OwnedFact) {
-        if let Err(TrySendError::Full(_)) = self.facts.try_send(fact) {
+    /// Hands an input over; never waits.
+    pub fn send(&self, input: OwnedInput) {
+        if let Err(TrySendError::Full(_)) = self.inputs.try_send(input) {
             self.shared.counters.facts_dropped.fetch_add(1, Relaxed);
         }
     }
@@ -402,7 +402,7 @@ impl Evaluating {
         Evaluating { shared, evaluator, probe, site, store, history, told, batches: VecDeque::new() }
     }
 
-    fn run(mut self, incoming: &Facts<OwnedFact>) {
+    fn run(mut self, incoming: &Facts<OwnedInput>) {
         self.read_past();
         // Rules may have gone since the last run.
         self.remember(crate::app::wall_clock(), &[]);
@@ -410,11 +410,11 @@ impl Evaluating {
         let mut next = self.evaluator.next_after(crate::app::wall_clock());
         loop {
             match incoming.recv_timeout(NAP) {
-                Ok(fact) => {
-                    self.take(&fact);
+                Ok(input) => {
+                    self.take(&input);
                     // Many come at once where an interval ends.
-                    while let Ok(fact) = incoming.try_recv() {
-                        self.take(&fact);
+                    while let Ok(input) = incoming.try_recv() {
+                        self.take(&input);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -447,13 +447,13 @@ impl Evaluating {
         }
     }
 
-    fn take(&mut self, fact: &OwnedFact) {
+    fn take(&mut self, input: &OwnedInput) {
         let now = crate::app::wall_clock();
         let origin = Origin { probe: &self.probe, site: &self.site };
-        match fact {
-            OwnedFact::Media(group) => self.evaluator.fact(&SumsInput::Media(group), origin, now),
-            OwnedFact::Calls(group) => self.evaluator.fact(&SumsInput::Calls(group), origin, now),
-            OwnedFact::Capture(capture) => self.evaluator.fact(&SumsInput::Capture(*capture), origin, now),
+        match input {
+            OwnedInput::Media(group) => self.evaluator.add(&SumsInput::Media(group), origin, now),
+            OwnedInput::Calls(group) => self.evaluator.add(&SumsInput::Calls(group), origin, now),
+            OwnedInput::Capture(capture) => self.evaluator.add(&SumsInput::Capture(*capture), origin, now),
         }
     }
 
@@ -479,7 +479,7 @@ impl Evaluating {
             })?;
             for row in &hours {
                 let origin = Origin { probe: &row.probe, site: &row.site };
-                self.evaluator.fact(&SumsInput::Calls(&row.group()), origin, now);
+                self.evaluator.add(&SumsInput::Calls(&row.group()), origin, now);
             }
         }
         while from < now {

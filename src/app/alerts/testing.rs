@@ -244,7 +244,7 @@ fn add(
     let frames = traffic.frames.unwrap_or(100_000);
     if frames + traffic.missed > 0 {
         let capture = CaptureSums { start, length, frames, missed: traffic.missed, shed: traffic.shed };
-        evaluator.fact(&SumsInput::Capture(capture), origin, now);
+        evaluator.add(&SumsInput::Capture(capture), origin, now);
     }
     if let Some(lag) = traffic.store_lag_s {
         evaluator.store_lag(origin, Nanos::from_secs(lag));
@@ -254,11 +254,11 @@ fn add(
         let codec = traffic.codec.as_str().into();
         let mos_scale = if traffic.mos.is_some() { "nb" } else { "" };
         let group = MediaGroup { start, length, trunk: trunk.clone(), codec, mos_scale, part, figures };
-        evaluator.fact(&SumsInput::Media(&group), origin, now);
+        evaluator.add(&SumsInput::Media(&group), origin, now);
     }
     if !traffic.codes.is_empty() || traffic.ended > 0 {
         let group = CallGroup { start, length, trunk, part, figures: calls(traffic)? };
-        evaluator.fact(&SumsInput::Calls(&group), origin, now);
+        evaluator.add(&SumsInput::Calls(&group), origin, now);
     }
     Ok(())
 }

@@ -248,12 +248,12 @@ impl Evaluator {
     }
 
     /// Adds a row. `now` is when it came.
-    pub fn fact(&mut self, fact: &SumsInput<'_>, origin: Origin<'_>, now: Timestamp) {
-        if let SumsInput::Capture(capture) = fact {
+    pub fn add(&mut self, input: &SumsInput<'_>, origin: Origin<'_>, now: Timestamp) {
+        if let SumsInput::Capture(capture) = input {
             self.probes.add(origin, capture);
         }
         for series in &mut self.series {
-            series.add(fact, origin, now);
+            series.add(input, origin, now);
         }
     }
 
@@ -780,7 +780,7 @@ pub fn is_overflow(group: &GroupKey) -> bool {
     group.iter().any(|(_, value)| &**value == OVERFLOW)
 }
 
-/// Frames of an interval as a fact.
+/// Frames of an interval as an input.
 impl From<&crate::model::CaptureInterval> for CaptureSums {
     fn from(interval: &crate::model::CaptureInterval) -> CaptureSums {
         CaptureSums {

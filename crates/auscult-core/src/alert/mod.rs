@@ -1,6 +1,6 @@
 //! Alerts: rules over the sums of groups, and what state each group of each rule is in.
 //!
-//! A pure evaluator. [`Evaluator::fact`] takes rows of sums as they come, [`Evaluator::evaluate`] says at a time what each group of
+//! A pure evaluator. [`Evaluator::add`] takes rows of sums as they come, [`Evaluator::evaluate`] says at a time what each group of
 //! each rule is. Live evaluation, tests of rules and backtests run the same loop. A limit is exceeded only where the value and its
 //! bound over streams or calls are both beyond it; what the capture missed is no fault of the network (`blind`).
 

@@ -136,9 +136,9 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn takes(&self, fact: &SumsInput<'_>, origin: Origin<'_>) -> bool {
+    fn accepts(&self, input: &SumsInput<'_>, origin: Origin<'_>) -> bool {
         let has = |(label, values): &(Label, Vec<String>)| {
-            let value = fact.label(*label, origin);
+            let value = input.label(*label, origin);
             values.iter().any(|v| v == value)
         };
         self.only.iter().all(has) && !self.except.iter().any(has)
@@ -402,15 +402,15 @@ impl Series {
     }
 
     /// Adds a row. Rows that are older than what is kept are left out.
-    pub fn add(&mut self, fact: &SumsInput<'_>, origin: Origin<'_>, now: Timestamp) {
-        if fact.source() != self.source || !self.filter.takes(fact, origin) {
+    pub fn add(&mut self, input: &SumsInput<'_>, origin: Origin<'_>, now: Timestamp) {
+        if input.source() != self.source || !self.filter.accepts(input, origin) {
             return;
         }
         let mut sums = Sums::default();
         let by_codec = |labels: &[Label], filter: &Filter| {
             labels.contains(&Label::Codec) || filter.labels().any(|label| label == Label::Codec)
         };
-        match fact {
+        match input {
             SumsInput::Media(group) => {
                 let f = &group.figures;
                 self.figure.add_media(f, group.length.as_secs_f64(), &mut sums);
@@ -428,7 +428,7 @@ impl Series {
                     (false, true) => &f.present_before_scale,
                     (true, true) => &f.present_before_codec_scale,
                 };
-                self.add_presence(present, fact.start(), now, &mut sums);
+                self.add_presence(present, input.start(), now, &mut sums);
             }
             SumsInput::Calls(group) => {
                 self.figure.add_calls(&group.figures, &mut sums);
@@ -443,14 +443,14 @@ impl Series {
                 _ => return,
             },
         }
-        let key: GroupKey = self.by.iter().map(|label| (*label, Arc::from(fact.label(*label, origin)))).collect();
+        let key: GroupKey = self.by.iter().map(|label| (*label, Arc::from(input.label(*label, origin)))).collect();
         let key = if self.groups.contains_key(&key) || self.groups.len() < self.max_groups {
             key
         } else {
             self.overflowed += 1;
             self.by.iter().map(|label| (*label, Arc::from(OVERFLOW))).collect()
         };
-        let (start, step) = (fact.start(), self.step);
+        let (start, step) = (input.start(), self.step);
         let group = self.groups.entry(key).or_default();
         group.last_seen = group.last_seen.max(start);
         if !group.probes.contains(origin.probe) {
@@ -461,7 +461,7 @@ impl Series {
             hour.0 += sums.num;
             hour.1 += sums.den;
         }
-        if fact.length() <= step && start + self.span + step > now {
+        if input.length() <= step && start + self.span + step > now {
             group.slot(slot(start, step)).add(&sums);
         }
     }

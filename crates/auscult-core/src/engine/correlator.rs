@@ -173,7 +173,7 @@ struct Summary {
     unnegotiated: Vec<Unnegotiated>,
 }
 
-/// The figures of a running call that its next fact repeats, and what its verdict was.
+/// The figures of a running call that its next event repeats, and what its verdict was.
 #[derive(Clone, Default, PartialEq)]
 struct Stated {
     codes: SmallVec<[DiagnosisCode; 4]>,

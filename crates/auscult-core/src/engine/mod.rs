@@ -1,7 +1,7 @@
 //! The engine: frames and their times in, events out. It has no effects.
 //!
 //! [`Engine::frame`] first fires every deadline up to the frame's time, in order and stamped with the deadline;
-//! then it handles the bytes. [`Engine::tick`] may make a fact come sooner, never different. Nothing here reads a
+//! then it handles the bytes. [`Engine::tick`] may make an event come sooner, never different. Nothing here reads a
 //! clock, does I/O, logs or fails: bad input is an [`Outcome`] with a counter, and every frame has exactly one.
 
 mod attribution;
@@ -70,7 +70,7 @@ const TURNS_AHEAD: usize = 4;
 /// seen. Twice as long where it belongs to no call: its call may be the one that is described late.
 const SILENT_BEFORE_REUSE: Nanos = Nanos::from_secs(1);
 
-/// Takes facts one by one, as they come to be. A whole boundary's facts of a hundred thousand streams in one list would
+/// Takes events one by one, as they come to be. A whole boundary's events of a hundred thousand streams in one list would
 /// be a good part of what the engine holds.
 pub trait Sink {
     fn push(&mut self, event: Event);
@@ -82,7 +82,7 @@ impl Sink for Vec<Event> {
     }
 }
 
-/// A [`Sink`] that hands each fact to a function.
+/// A [`Sink`] that hands each event to a function.
 pub struct With<F>(pub F);
 
 impl<F: FnMut(Event)> Sink for With<F> {
@@ -134,8 +134,8 @@ pub struct Engine {
     /// Calls shed and refused before the present interval.
     calls_before: (u64, u64),
     outcomes: OutcomeCounts,
-    media_facts: Vec<media::MediaEvent>,
-    signal_facts: Vec<signal::SignalEvent>,
+    media_events: Vec<media::MediaEvent>,
+    signal_events: Vec<signal::SignalEvent>,
     /// Deadlines fired and intervals closed since the engine began: what a jump of time costs.
     steps: u64,
 }
@@ -156,7 +156,7 @@ struct Source {
 }
 
 impl Engine {
-    /// `seed` makes hash tables unpredictable to senders; it changes no fact. `shards` is at least 1 and changes none either.
+    /// `seed` makes hash tables unpredictable to senders; it changes no event. `shards` is at least 1 and changes none either.
     pub fn new(limits: Limits, policy: Policy, shards: usize, seed: u64) -> Engine {
         let shards = shards.max(1);
         let hasher = Seeded::new(seed);
@@ -185,8 +185,8 @@ impl Engine {
             interval_outcomes: OutcomeCounts::default(),
             calls_before: (0, 0),
             outcomes: OutcomeCounts::default(),
-            media_facts: Vec::new(),
-            signal_facts: Vec::new(),
+            media_events: Vec::new(),
+            signal_events: Vec::new(),
             steps: 0,
             hasher,
             policy,
@@ -319,8 +319,8 @@ impl Engine {
         }
         self.finalize_missed(Timestamp::MAX);
         self.judge_clock();
-        self.signal.finish_by(cut, self.watermark, &mut self.signal_facts);
-        self.signal_facts(out);
+        self.signal.finish_by(cut, self.watermark, &mut self.signal_events);
+        self.signal_events(out);
         self.join.judge_gaps_now(None);
         self.turn(None, out);
         for shard in &mut self.shards {
@@ -392,8 +392,8 @@ impl Engine {
             } else if self.tcp_deadline() <= next {
                 self.release_tcp(next, out);
             } else if self.signal.next_deadline() <= next {
-                self.signal.fire_some(next, &mut self.signal_facts);
-                self.signal_facts(out);
+                self.signal.fire_some(next, &mut self.signal_events);
+                self.signal_events(out);
             } else {
                 self.close_interval(out);
                 let idle = self.shards.iter().all(Shard::is_idle) && self.early.is_empty();
@@ -502,7 +502,7 @@ impl Engine {
     }
 
     /// Ends the interval of every stream at a boundary, or every stream: in the order of their identities, whichever
-    /// shard has them, and one after the other, so that no more than one stream's facts exist at a time.
+    /// shard has them, and one after the other, so that no more than one stream's events exist at a time.
     fn turn(&mut self, boundary: Option<Timestamp>, out: &mut dyn Sink) {
         let mut due = Vec::with_capacity(self.active_streams());
         for (shard, streams) in self.shards.iter_mut().enumerate() {
@@ -527,8 +527,8 @@ impl Engine {
             if let Some((ahead, shard)) = due.get(at + TURNS_AHEAD) {
                 std::hint::black_box(self.shards[*shard].prefetch(ahead));
             }
-            self.shards[*shard].close_interval(turn, &mut self.media_facts);
-            self.media_facts(out);
+            self.shards[*shard].close_interval(turn, &mut self.media_events);
+            self.media_events(out);
         }
     }
 
@@ -554,8 +554,8 @@ impl Engine {
     fn undelivered(&mut self, at: Timestamp, error: &IcmpError<'_>, out: &mut dyn Sink) {
         self.flush(out);
         if !self.join.undelivered(at, error) {
-            self.signal.undelivered(at, error, &mut self.signal_facts);
-            self.signal_facts(out);
+            self.signal.undelivered(at, error, &mut self.signal_events);
+            self.signal_events(out);
             self.deadline = self.next_deadline();
         }
         self.count(Outcome::Ignored(Ignored::IcmpError));
@@ -722,8 +722,8 @@ impl Engine {
         if bytes.len() > self.limits.message_bytes {
             return Outcome::OverLimit(OverLimit::MessageSize);
         }
-        let outcome = self.signal.message(at, src, dst, transport, bytes, cut_short, &mut self.signal_facts);
-        self.signal_facts(out);
+        let outcome = self.signal.message(at, src, dst, transport, bytes, cut_short, &mut self.signal_events);
+        self.signal_events(out);
         self.deadline = self.next_deadline();
         outcome
     }
@@ -753,14 +753,14 @@ impl Engine {
                 self.join.judge_gaps(self.batch.packets[at].at);
                 judged_at = self.join.capture_loss.deadline();
             }
-            let before = self.media_facts.len();
-            self.shards[*shard].packet(*place, &self.batch.packets[at], &mut self.media_facts);
+            let before = self.media_events.len();
+            self.shards[*shard].packet(*place, &self.batch.packets[at], &mut self.media_events);
             // What a new stream is to others depends on where they stand now, not at the end of the batch.
-            let new = &self.media_facts[before..];
+            let new = &self.media_events[before..];
             if !new.is_empty()
                 && new.iter().any(|f| matches!(f, media::MediaEvent::Started(_) | media::MediaEvent::Gap(_)))
             {
-                self.media_facts(out);
+                self.media_events(out);
                 judged_at = self.join.capture_loss.deadline();
             }
         }
@@ -768,24 +768,24 @@ impl Engine {
             shard.drain_full();
         }
         self.places = places;
-        self.media_facts(out);
+        self.media_events(out);
     }
 
-    fn media_facts(&mut self, out: &mut dyn Sink) {
-        if self.media_facts.is_empty() {
+    fn media_events(&mut self, out: &mut dyn Sink) {
+        if self.media_events.is_empty() {
             return;
         }
-        let mut facts = std::mem::take(&mut self.media_facts);
+        let mut events = std::mem::take(&mut self.media_events);
         // Of streams that end together each must know how long the others went on.
-        for fact in &facts {
-            match fact {
+        for event in &events {
+            match event {
                 media::MediaEvent::Interval(row, last_at) => self.join.relations.heard(row.stream, *last_at),
                 media::MediaEvent::Ended(report) => self.join.relations.heard(report.id, report.last_at),
                 media::MediaEvent::Started(_) | media::MediaEvent::Gap(_) => {}
             }
         }
-        for fact in facts.drain(..) {
-            match fact {
+        for event in events.drain(..) {
+            match event {
                 media::MediaEvent::Started(mut report) => {
                     let key = FlowKey::new(report.src, report.dst, report.ssrc);
                     let shard = self.shard_index(&key);
@@ -819,7 +819,7 @@ impl Engine {
                 }
             }
         }
-        self.media_facts = facts;
+        self.media_events = events;
     }
 
     /// Media of a call was seen. The message that was kept back until the call is known is stated.
@@ -839,11 +839,11 @@ impl Engine {
         self.join.relations.started(&new, &others)
     }
 
-    fn signal_facts(&mut self, out: &mut dyn Sink) {
+    fn signal_events(&mut self, out: &mut dyn Sink) {
         let mut left = Vec::new();
         let mut compared = COMPARED_PER_MESSAGE;
-        for fact in std::mem::take(&mut self.signal_facts) {
-            match fact {
+        for event in std::mem::take(&mut self.signal_events) {
+            match event {
                 signal::SignalEvent::Changed(uid) => {
                     if let Some(record) = self.signal.call(uid)
                         && let Some(record) = self.join.call_changed(record.clone(), out)
@@ -876,13 +876,13 @@ impl Engine {
                     for (id, key) in streams {
                         if let Some(shard) = self.shard_of.get(&id).copied() {
                             self.join.judge_gaps_now(Some(id));
-                            self.shards[shard].close(id, key, &mut self.media_facts);
+                            self.shards[shard].close(id, key, &mut self.media_events);
                         }
                     }
                     for endpoint in endpoints {
                         self.media_gone(record.uid, endpoint);
                     }
-                    self.media_facts(out);
+                    self.media_events(out);
                     self.join.call_ended(*record, out);
                 }
             }
@@ -915,18 +915,18 @@ impl Engine {
                 shard.sequence_position(id, key).map_or(Nanos::ZERO, |standing| self.watermark - standing.last_at);
             match owner {
                 Some(owner) if self.join.is_over(owner) => {
-                    shard.hand_over(id, key, self.watermark, &mut self.media_facts);
+                    shard.hand_over(id, key, self.watermark, &mut self.media_events);
                 }
                 // The end of its call was not seen; or the call goes on, and is one of several at the address.
-                Some(_) if idle >= SILENT_BEFORE_REUSE => shard.close(id, key, &mut self.media_facts),
+                Some(_) if idle >= SILENT_BEFORE_REUSE => shard.close(id, key, &mut self.media_events),
                 Some(_) => {}
                 None if idle >= Nanos(2 * SILENT_BEFORE_REUSE.0) && !joined_mid_call => {
-                    shard.close(id, key, &mut self.media_facts)
+                    shard.close(id, key, &mut self.media_events)
                 }
                 None => own.push((id, key)),
             }
         }
-        self.media_facts(out);
+        self.media_events(out);
         own.retain(|(id, _)| self.join.bind(*id, None) == Some(media.uid));
         self.early_reports(&[endpoint], self.watermark, out);
         if !media.payloads.is_empty() {

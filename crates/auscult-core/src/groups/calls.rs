@@ -5,7 +5,7 @@ use crate::model::{CallFigures, CallRecord, CallState, GroupTrunk, SHORT_CALL};
 use crate::units::{Nanos, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Intervals without any fact over which calls are still counted as up. What lies behind a longer silence is not known.
+/// Intervals without any event over which calls are still counted as up. What lies behind a longer silence is not known.
 const SILENT_INTERVALS: i64 = 360;
 
 /// How late an answer or an end may be told for the time up to be corrected in intervals that were counted.
@@ -21,7 +21,7 @@ pub(super) struct Calls {
     answered: HashMap<u64, Answered>,
     /// Calls that are up, by trunk.
     up: BTreeMap<GroupTrunk, u32>,
-    /// Start of the interval to which all time up before is counted; `None` before the first fact.
+    /// Start of the interval to which all time up before is counted; `None` before the first event.
     counted_until: Option<Timestamp>,
 }
 

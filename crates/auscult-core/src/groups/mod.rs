@@ -1,7 +1,7 @@
-//! The engine's facts added up by group: what many streams and calls did during one interval.
+//! The engine's events added up by group: what many streams and calls did during one interval.
 //!
-//! A pure fold. [`Groups::event`] takes every fact in the order of the engine, [`Groups::close_before`] states the groups of intervals
-//! that are over. Rows of one group add up, so a fact that is known late, and a table that is full, cost another row and change
+//! A pure fold. [`Groups::event`] takes every event in the order of the engine, [`Groups::close_before`] states the groups of intervals
+//! that are over. Rows of one group add up, so an event that is known late, and a table that is full, cost another row and change
 //! no sum.
 
 mod calls;
@@ -49,7 +49,7 @@ impl Groups {
         }
     }
 
-    /// Takes in a fact; `trunk` is that of its stream or call. Groups are stated early when more are open than may be held.
+    /// Takes in an event; `trunk` is that of its stream or call. Groups are stated early when more are open than may be held.
     pub fn event(&mut self, event: &Event, trunk: TrunkMatch<'_>, out: &mut dyn FnMut(Group)) {
         match event {
             Event::Interval(interval) => {

@@ -939,37 +939,37 @@ mod tests {
     }
 
     /// What comes out when all packets are measured after every so manieth; `None`: each at once, as if it were not plain.
-    fn facts(packets: &[Packet], every: Option<usize>) -> String {
+    fn events(packets: &[Packet], every: Option<usize>) -> String {
         let policy = Policy::default();
         let mut shard = Shard::new(&policy, &Limits::default(), 1, 1);
         shard.begin(Timestamp::from_secs(1_000));
-        let mut facts = Vec::new();
+        let mut events = Vec::new();
         let mut boundary = Timestamp::from_secs(1_000) + policy.interval;
         for (i, packet) in packets.iter().enumerate() {
             while packet.at >= boundary {
-                end_interval(&mut shard, Some(boundary), &mut facts);
+                end_interval(&mut shard, Some(boundary), &mut events);
                 shard.advance_interval(boundary);
                 boundary = boundary + policy.interval;
             }
             let hint = shard.slot_hint(shard.hash(packet), packet);
             match every {
-                None if hint.slot != SlotHint::UNKNOWN.slot => shard.unusual(hint.slot, packet, &mut facts),
-                _ => shard.packet(hint, packet, &mut facts),
+                None if hint.slot != SlotHint::UNKNOWN.slot => shard.unusual(hint.slot, packet, &mut events),
+                _ => shard.packet(hint, packet, &mut events),
             }
             shard.drain_full();
             if every.is_some_and(|every| i % every == 0) {
                 shard.drain_all();
             }
         }
-        end_interval(&mut shard, None, &mut facts);
-        format!("{facts:#?} {:?}", shard.take_outcomes())
+        end_interval(&mut shard, None, &mut events);
+        format!("{events:#?} {:?}", shard.take_outcomes())
     }
 
-    fn end_interval(shard: &mut Shard, boundary: Option<Timestamp>, facts: &mut Vec<MediaEvent>) {
+    fn end_interval(shard: &mut Shard, boundary: Option<Timestamp>, events: &mut Vec<MediaEvent>) {
         let mut closing = Vec::new();
         shard.streams_to_close(boundary, &mut |close| closing.push(close), &mut |_| {});
         for close in closing {
-            shard.close_interval(&close, facts);
+            shard.close_interval(&close, events);
         }
     }
 
@@ -979,9 +979,9 @@ mod tests {
         #[test]
         fn when_packets_are_measured_changes_nothing(steps in steps(), every in 2usize..40) {
             let packets = packets(&steps);
-            let at_once = facts(&packets, None);
-            prop_assert_eq!(&at_once, &facts(&packets, Some(usize::MAX)));
-            prop_assert_eq!(&at_once, &facts(&packets, Some(every)));
+            let at_once = events(&packets, None);
+            prop_assert_eq!(&at_once, &events(&packets, Some(usize::MAX)));
+            prop_assert_eq!(&at_once, &events(&packets, Some(every)));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Sums over many streams or calls during one interval: rows that dashboards, alerts and statistics read instead of those of
 //! single streams and calls.
 //!
-//! Several rows of one key and interval add up. A fact that is known late, such as the end of a call, is added to the interval it
+//! Several rows of one key and interval add up. An event that is known late, such as the end of a call, is added to the interval it
 //! belongs to by another row.
 
 use super::{CodecId, DISCARD_BUFFERS_MS, LossRuns, TrunkDirection};
@@ -29,7 +29,7 @@ pub struct GroupTrunk {
 /// When a group row was written: with key and interval the identity of the row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupPart {
-    /// First fact since the program began to measure.
+    /// First event since the program began to measure.
     pub since: Timestamp,
     /// Rows written before it.
     pub number: u64,

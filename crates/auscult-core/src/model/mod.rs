@@ -42,7 +42,7 @@ pub use stream::{
 
 use std::net::SocketAddr;
 
-/// A fact the engine states once. Facts of one stream or call come in the order of their times.
+/// An event the engine states once. Events of one stream or call come in the order of their times.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A call changed visibly (new, answered, verdict changed): for the live view, not for the store.

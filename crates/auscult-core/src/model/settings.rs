@@ -2,14 +2,14 @@
 
 use crate::units::Nanos;
 
-/// How to measure and judge. Pure data: the same policy on the same frames gives the same facts.
+/// How to measure and judge. Pure data: the same policy on the same frames gives the same events.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// Length of an interval row, 1 s to 60 s, aligned to UTC.
     pub interval: Nanos,
     /// Look for RTP without signalling (with probation).
     pub find_unsignalled: bool,
-    /// Keep SIP messages (headers and SDP) as facts.
+    /// Keep SIP messages (headers and SDP) as events.
     pub keep_sip_messages: bool,
     /// Headers of SIP messages that are stored as they came, by name in any case; others are stored by allow-list.
     pub keep_headers: Vec<String>,

@@ -1,4 +1,4 @@
-//! SIP messages and RTCP reports as facts.
+//! SIP messages and RTCP reports as events.
 
 use super::{CodecId, StreamId};
 use crate::units::{ClockRate, Nanos, NtpTime, PayloadType, Ssrc, Timestamp};

@@ -6,7 +6,7 @@ use crate::units::{DelayHistogram, Nanos, PayloadType, Ssrc, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// Identity of a stream: a hash of probe-independent facts (addresses, SSRC, first time), so that the same capture gives the same identity.
+/// Identity of a stream: a hash of probe-independent properties (addresses, SSRC, first time), so that the same capture gives the same identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamId(pub u64);
 

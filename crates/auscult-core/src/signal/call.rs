@@ -78,7 +78,7 @@ pub(super) struct Call {
     timing: Timing,
 }
 
-/// What is visible of a call; when it changes, a fact says so.
+/// What is visible of a call; when it changes, an event says so.
 #[derive(PartialEq)]
 pub(super) struct VisibleState(CallState, u16, [Option<Timestamp>; 4], [u32; 4], bool);
 

@@ -224,7 +224,7 @@ impl Negotiated {
                 Some(stated) => *stated = new.clone(),
                 None => self.stated.push(new.clone()),
             }
-            out.push(new.fact(uid, call_id, media_index));
+            out.push(new.event(uid, call_id, media_index));
         }
     }
 
@@ -309,7 +309,7 @@ impl Stated {
         Some(stated)
     }
 
-    fn fact(self, uid: u64, call_id: &Arc<str>, media_index: u8) -> SignalEvent {
+    fn event(self, uid: u64, call_id: &Arc<str>, media_index: u8) -> SignalEvent {
         SignalEvent::Media {
             uid,
             call_id: Arc::clone(call_id),

@@ -1,6 +1,6 @@
 //! SIP messages to calls: INVITE sessions by Call-ID, their states, and the media they announce.
 //!
-//! Pure: time is an argument, messages go in, facts come out. A call is what a caller would call one: challenges
+//! Pure: time is an argument, messages go in, events come out. A call is what a caller would call one: challenges
 //! and refusals that ask for a retry are merged, copies of a message on the hops of a proxy are one message,
 //! the branches of a fork are one call.
 
@@ -158,7 +158,7 @@ impl Signal {
 
     /// Takes in one SIP message: the payload of a datagram, or what [`sip::Framer`] cut from a stream.
     /// Deadlines up to `at` fire first. `cut_short`: fewer bytes were captured than sent.
-    #[expect(clippy::too_many_arguments, reason = "the facts of one message; a struct would only rename them")]
+    #[expect(clippy::too_many_arguments, reason = "the events of one message; a struct would only rename them")]
     pub fn message(
         &mut self,
         at: Timestamp,
@@ -216,7 +216,7 @@ impl Signal {
         }
     }
 
-    /// As [`Signal::fire`], but stops when there are some facts: those of all calls that end together need not exist at once.
+    /// As [`Signal::fire`], but stops when there are some events: those of all calls that end together need not exist at once.
     pub fn fire_some(&mut self, until: Timestamp, out: &mut Vec<SignalEvent>) {
         let most = out.len() + FACTS_AT_ONCE;
         while out.len() < most
@@ -460,7 +460,7 @@ impl Signal {
     }
 }
 
-/// Facts of calls that end together which are handed over before the next ones end.
+/// Events of calls that end together which are handed over before the next ones end.
 const FACTS_AT_ONCE: usize = 256;
 
 const RANK_ORPHAN: u8 = 0;

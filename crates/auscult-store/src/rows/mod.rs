@@ -95,7 +95,7 @@ pub struct InsertLimit {
     pub bytes: usize,
 }
 
-/// A fact that is stored.
+/// A record that is stored.
 #[derive(Clone, Debug)]
 pub enum Record {
     Call(Box<CallRecord>),
@@ -119,7 +119,7 @@ impl From<Group> for Record {
 }
 
 impl Record {
-    /// The fact of an event, `None` for events that only the live view needs.
+    /// The record of an event, `None` for events that only the live view needs.
     pub fn from_event(event: Event) -> Option<Record> {
         match event {
             Event::CallChanged(_) | Event::StreamStarted(_) => None,
@@ -146,7 +146,7 @@ impl Record {
         }
     }
 
-    /// Bytes of memory the fact takes, its texts and lists among them; what several facts share is left out.
+    /// Bytes of memory the record takes, its texts and lists among them; what several records share is left out.
     pub fn held_bytes(&self) -> usize {
         const HISTOGRAM: usize = 4 * BUCKETS;
         let texts = |texts: &[&String]| texts.iter().map(|text| text.capacity()).sum::<usize>();
@@ -182,7 +182,7 @@ impl Record {
             }
     }
 
-    /// Adds the row of this fact to a batch.
+    /// Adds the row of this record to a batch.
     pub fn encode(&self, labels: &Labels, stored_at: Timestamp, rows: &mut RowBinary) -> Result<(), Unencodable> {
         macro_rules! add {
             ($row:expr) => {{

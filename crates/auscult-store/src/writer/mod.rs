@@ -1,6 +1,6 @@
-//! The way of a fact into the store: queue, batch, spool, delivery.
+//! The way of a record into the store: queue, batch, spool, delivery.
 //!
-//! [`StoreSender::try_send`] never blocks. A thread turns facts into rows and rows into synced segments; a task
+//! [`StoreSender::try_send`] never blocks. A thread turns records into rows and rows into synced segments; a task
 //! delivers segments with a deduplication token until the store acknowledges them. A crash between the two loses
 //! nothing that was synced and doubles nothing.
 
@@ -36,7 +36,7 @@ pub struct StoreOptions {
     /// Facts that may wait for the writer; detail rows (intervals, messages, reports) get three quarters of it. The rows
     /// of an interval come all at once, of a full 10-gigabit link 105,000, each of about a kilobyte.
     pub queue: usize,
-    /// Bytes these facts may take; detail rows get three quarters of it.
+    /// Bytes these records may take; detail rows get three quarters of it.
     pub queue_bytes: usize,
     /// Calls and streams are synced to disk at most this long after they came (and a sync).
     pub summary_age: Nanos,
@@ -157,7 +157,7 @@ enum Item {
     Labels(Box<Labels>),
 }
 
-/// Hands facts to the writer. Cheap to clone.
+/// Hands records to the writer. Cheap to clone.
 #[derive(Clone)]
 pub struct StoreSender {
     queue: SyncSender<Item>,
@@ -167,7 +167,7 @@ pub struct StoreSender {
 }
 
 impl StoreSender {
-    /// Queues a fact, or counts it as dropped. Never blocks. Says whether it was taken.
+    /// Queues a record, or counts it as dropped. Never blocks. Says whether it was taken.
     pub fn try_send(&self, record: Record) -> bool {
         let table = record.table();
         let counters = &self.shared.counters;
@@ -204,10 +204,10 @@ impl StoreSender {
         }
     }
 
-    /// Whether the writer is so far behind that a caller that can wait should: by this many facts, or by half of the bytes that
+    /// Whether the writer is so far behind that a caller that can wait should: by this many records, or by half of the bytes that
     /// may wait.
-    pub fn is_behind(&self, facts: usize) -> bool {
-        self.depth() > facts || self.shared.queued_bytes.load(Ordering::Acquire) > self.queue_bytes / 2
+    pub fn is_behind(&self, records: usize) -> bool {
+        self.depth() > records || self.shared.queued_bytes.load(Ordering::Acquire) > self.queue_bytes / 2
     }
 
     /// Facts that are queued from now on get these labels. False when the queue is full: then it is to be tried again,
@@ -216,7 +216,7 @@ impl StoreSender {
         self.queue.try_send(Item::Labels(Box::new(labels.clone()))).is_ok()
     }
 
-    /// Counts a fact as dropped by a full queue without trying to queue it.
+    /// Counts a record as dropped by a full queue without trying to queue it.
     pub fn refuse(&self, record: &Record) {
         let counters = &self.shared.counters;
         counters.received(record.table());
@@ -352,7 +352,7 @@ impl StoreWriter {
         move || shared.spool().waiting_numbers()
     }
 
-    /// Takes no more facts, makes all of them safe, and delivers for at most `timeout`.
+    /// Takes no more records, makes all of them safe, and delivers for at most `timeout`.
     /// Afterwards end the process with `_exit`: exit handlers of the embedded engine crash on work in flight.
     pub async fn drain(mut self, timeout: Duration) -> Leftover {
         self.shared.closing.store(true, Ordering::Release);
