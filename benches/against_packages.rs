@@ -70,7 +70,7 @@ fn read_own(path: &Path) -> (u64, u64) {
     let (mut frames, mut bytes) = (0, 0);
     while let Some(frame) = reader.next_frame().expect("readable") {
         frames += 1;
-        bytes += touch(frame.at.0, frame.bytes);
+        bytes += read_one(frame.at.0, frame.bytes);
     }
     (frames, bytes)
 }
@@ -87,11 +87,11 @@ fn read_package(path: &Path) -> (u64, u64) {
                     PcapBlockOwned::Legacy(b) => {
                         frames += 1;
                         let at = i64::from(b.ts_sec) * 1_000_000_000 + i64::from(b.ts_usec) * fraction;
-                        bytes += touch(at, b.data);
+                        bytes += read_one(at, b.data);
                     }
                     PcapBlockOwned::NG(Block::EnhancedPacket(b)) => {
                         frames += 1;
-                        bytes += touch((i64::from(b.ts_high) << 32) + i64::from(b.ts_low), b.packet_data());
+                        bytes += read_one((i64::from(b.ts_high) << 32) + i64::from(b.ts_low), b.packet_data());
                     }
                     PcapBlockOwned::NG(_) => {}
                 }
@@ -105,7 +105,7 @@ fn read_package(path: &Path) -> (u64, u64) {
 }
 
 /// Both readers must come to the same bytes, and must really look at the time.
-fn touch(at: i64, bytes: &[u8]) -> u64 {
+fn read_one(at: i64, bytes: &[u8]) -> u64 {
     black_box(at);
     bytes.len() as u64
 }

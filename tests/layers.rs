@@ -83,6 +83,62 @@ const EFFECTS: &[&str] = &[
     "dbg!",
 ];
 
+/// Names that the glossary of `ARCHITECTURE.md` replaced: no item may have one of them again.
+const REPLACED_NAMES: &[&str] = &[
+    "front",
+    "Front",
+    "Plain",
+    "takes",
+    "held",
+    "Held",
+    "past",
+    "Past",
+    "shed",
+    "Pressure",
+    "touch",
+    "settle",
+    "settled",
+    "Tally",
+    "StreamNumbers",
+    "Turn",
+    "due",
+    "turned",
+    "Place",
+    "tell",
+    "acquit",
+    "Witness",
+    "Standing",
+    "kin",
+    "Kin",
+    "Join",
+    "Wish",
+    "Blamed",
+    "Word",
+    "Worst",
+    "Heard",
+    "Sight",
+    "Fate",
+    "Face",
+    "attend",
+    "digest",
+    "hold",
+    "weigh",
+    "fact",
+    "Fact",
+    "Feed",
+    "Cursor",
+    "Kept",
+    "unsafe_yet",
+    "freeze",
+    "thaw",
+    "bury",
+    "Doors",
+    "Outlet",
+    "leave",
+    "say",
+    "octets",
+];
+
 /// Longest `ARCHITECTURE.md`, in lines: what is longer is not read.
 const ARCHITECTURE_LINES: usize = 200;
 
@@ -111,6 +167,42 @@ fn sources_keep_to_the_layers() {
     let found: Vec<String> =
         files.iter().flat_map(|(file, source)| violations(file, source)).map(|v| v.to_string()).collect();
     assert!(found.is_empty(), "{} violations of the table in tests/layers.rs:\n{}", found.len(), found.join("\n"));
+}
+
+/// Every identifier that is defined in the sources, with its line: what stands after a keyword that begins an item.
+fn defined_names(code: &str) -> Vec<(usize, String)> {
+    let tokens = tokens(code);
+    let begins =
+        |word: &str| ["fn", "struct", "enum", "trait", "type", "mod", "const", "static", "union"].contains(&word);
+    tokens
+        .windows(2)
+        .filter(|pair| begins(pair[0].1) && is_name(pair[1].1))
+        .map(|pair| (line_of(code, pair[1].0), pair[1].1.to_owned()))
+        .collect()
+}
+
+fn replaced_names(source: &str) -> Vec<(usize, String)> {
+    let mut names = defined_names(&blank(source));
+    names.retain(|(_, name)| REPLACED_NAMES.contains(&name.as_str()));
+    names
+}
+
+#[test]
+fn no_item_has_a_name_that_was_replaced() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for dir in ["src", "tests", "crates", "benches", "testkit", "fuzz"] {
+        collect(root, &root.join(dir), &mut files);
+    }
+    let found: Vec<String> = files
+        .iter()
+        .flat_map(|(file, source)| {
+            replaced_names(source).into_iter().map(move |(line, name)| format!("{file}:{line}: {name}"))
+        })
+        .collect();
+    assert!(found.is_empty(), "the glossary of ARCHITECTURE.md has better names:\n{}", found.join("\n"));
+    let planted = "//! x\n// fn thaw\npub struct Kin;\nimpl X {\n    fn acquit(&self, turned: u8) {}\n}\nconst A: &str = \"fn say\";\n";
+    assert_eq!(replaced_names(planted), [(3, "Kin".to_owned()), (5, "acquit".to_owned())]);
 }
 
 #[test]

@@ -63,7 +63,7 @@ async fn measured(dir: &Path, rows: u64) -> Result<(), String> {
         let sender = sender.clone();
         tokio::task::spawn_blocking(move || Source::of_worlds(&sender)).await.map_err(|e| e.to_string())?
     };
-    settle(&counters).await;
+    all_delivered(&counters).await;
 
     println!(
         "{:<34} {:>9} {:>9} {:>9} {:>11} {:>9} {:>9}",
@@ -80,7 +80,7 @@ async fn measured(dir: &Path, rows: u64) -> Result<(), String> {
             (taken, most)
         });
         let (back, most) = task.await.map_err(|e| e.to_string())?;
-        settle(&counters).await;
+        all_delivered(&counters).await;
         let (wall, cpu) = (wall.elapsed().as_secs_f64(), measure::cpu() - cpu - back.made_cpu);
         let after = counters.snapshot().table(Table::StreamIntervals);
         let dropped: u64 = after.dropped.iter().chain(&before.dropped).map(|(_, n)| n).sum::<u64>()
@@ -120,7 +120,7 @@ async fn measured(dir: &Path, rows: u64) -> Result<(), String> {
 }
 
 /// Waits until the store acknowledged everything.
-async fn settle(counters: &Counters) {
+async fn all_delivered(counters: &Counters) {
     let open = || {
         counters
             .snapshot()

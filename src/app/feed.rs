@@ -255,7 +255,7 @@ impl CaptureLoop {
             }
             self.telemetry.progress().begins(Doing::Measuring);
             self.fail_point.pass();
-            self.settle(frame.at);
+            self.apply_settings_at(frame.at);
             self.telemetry.frames(1, frame.at);
             self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.out);
             self.close_groups();
@@ -289,14 +289,14 @@ impl CaptureLoop {
 
     /// Applies new settings where an interval ends, before anything at `at` or later is measured.
     #[inline]
-    fn settle(&mut self, at: Timestamp) {
+    fn apply_settings_at(&mut self, at: Timestamp) {
         if self.handover.is_waiting() || self.next.is_some() {
-            self.settle_cold(at);
+            self.apply_settings(at);
         }
     }
 
     #[cold]
-    fn settle_cold(&mut self, at: Timestamp) {
+    fn apply_settings(&mut self, at: Timestamp) {
         if let Some(settings) = self.handover.take() {
             // Nothing was measured before the first frame: they take effect at once.
             let end = self.engine.interval_end();
@@ -330,7 +330,7 @@ impl CaptureLoop {
             self.telemetry.frames(frames.count, frames.last);
             self.telemetry.progress().step();
             let complete = live.complete_until();
-            self.settle(complete);
+            self.apply_settings_at(complete);
             self.engine.tick(complete, &mut self.out);
             self.close_groups();
             let now = super::wall_clock();
@@ -355,7 +355,7 @@ impl CaptureLoop {
                 frames.last = frame.at;
                 self.telemetry.progress().step();
                 self.fail_point.pass();
-                self.settle(frame.at);
+                self.apply_settings_at(frame.at);
                 self.engine.from_source(interface);
                 self.engine.frame(frame.at, frame.link, frame.bytes, frame.wire_len as usize, &mut self.out);
             }

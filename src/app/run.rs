@@ -250,7 +250,7 @@ async fn serve(
     if let Ok(Ended::Complete) = ended {
         tokio::select! {
             () = stopped(&mut stop) => {}
-            result = program.settle(address) => {
+            result = program.finish_replay(address) => {
                 result?;
                 if !args.exit {
                     stopped(&mut stop).await;
@@ -592,7 +592,7 @@ impl Program<'_> {
     }
 
     /// After the source's end: marks the replay done once its rows are safe, and shows the way.
-    async fn settle(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+    async fn finish_replay(&mut self, address: SocketAddr) -> anyhow::Result<()> {
         if self.args.exit {
             self.delivered(PATIENCE).await;
             return Ok(());
@@ -794,7 +794,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// The address and three things to look at.
 async fn guide(store: &Store, address: SocketAddr) {
     #[derive(clickhouse::Row, serde::Deserialize)]
-    struct Worst {
+    struct WorstCall {
         call_uid: u64,
         diagnosis: String,
     }
@@ -802,7 +802,7 @@ async fn guide(store: &Store, address: SocketAddr) {
     let worst = "SELECT call_uid, diagnosis FROM calls WHERE diagnosis != '' AND mos_worst IS NOT NULL ORDER BY mos_worst LIMIT 1";
     super::print_status(format_args!("\nopen http://{address} and look at"));
     super::print_status(format_args!("  1. the list of calls, worst first:   http://{address}/"));
-    if let Ok(Some(call)) = client.query(worst).fetch_optional::<Worst>().await {
+    if let Ok(Some(call)) = client.query(worst).fetch_optional::<WorstCall>().await {
         let what = call.diagnosis.replace('_', " ");
         super::print_status(format_args!(
             "  2. the worst call ({what}):   http://{address}/calls/{:016x}",

@@ -169,7 +169,7 @@ fn told(at: SocketAddr, samples: &[Sample], limits: &Limits) -> Vec<Line> {
     }
     for s in all("auscult_shedding_total").filter(|s| s.value > 0.0) {
         let what = s.label("what");
-        lose("full table".to_owned(), format!("{} {}", s.value, what.replace('_', " ")), &shed(what, limits));
+        lose("full table".to_owned(), format!("{} {}", s.value, what.replace('_', " ")), &eviction_text(what, limits));
     }
     for s in all("auscult_capture_finding").filter(|s| s.value > 0.0) {
         let code = s.label("finding");
@@ -235,7 +235,7 @@ fn missed(place: &str) -> &'static str {
     }
 }
 
-fn shed(what: &str, limits: &Limits) -> String {
+fn eviction_text(what: &str, limits: &Limits) -> String {
     let name = match what {
         "streams_shed" | "streams_refused" => "streams",
         "calls_shed" | "calls_refused" => "calls",

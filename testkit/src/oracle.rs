@@ -156,33 +156,33 @@ pub fn numbers(list: &[PacketSeen], drift_ppm: f64) -> Numbers {
 
 /// Where a packet stands: the segment between restarts and the extended sequence number in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SequencePlace {
     pub segment: u32,
     pub ext: i64,
 }
 
 /// RFC 3550 A.1 without probation, every packet kept: a jump is a restart when the next packet confirms it (then both belong
 /// to the new segment), else a stray (`None`).
-pub fn places(seqs: &[u16]) -> Vec<Option<Place>> {
-    let mut out: Vec<Option<Place>> = vec![None; seqs.len()];
-    let mut top: Option<Place> = None;
+pub fn places(seqs: &[u16]) -> Vec<Option<SequencePlace>> {
+    let mut out: Vec<Option<SequencePlace>> = vec![None; seqs.len()];
+    let mut top: Option<SequencePlace> = None;
     let mut held: Option<(usize, u16)> = None;
     for (i, seq) in seqs.iter().enumerate() {
         let Some(highest) = top else {
-            out[i] = Some(Place { segment: 0, ext: i64::from(*seq) });
+            out[i] = Some(SequencePlace { segment: 0, ext: i64::from(*seq) });
             top = out[i];
             continue;
         };
         let ahead = seq.wrapping_sub(highest.ext as u16);
         if ahead < MAX_DROPOUT {
-            out[i] = Some(Place { ext: highest.ext + i64::from(ahead), ..highest });
+            out[i] = Some(SequencePlace { ext: highest.ext + i64::from(ahead), ..highest });
             top = out[i];
         } else if ahead > 0u16.wrapping_sub(MAX_MISORDER) {
-            out[i] = Some(Place { ext: highest.ext - i64::from(0u16.wrapping_sub(ahead)), ..highest });
+            out[i] = Some(SequencePlace { ext: highest.ext - i64::from(0u16.wrapping_sub(ahead)), ..highest });
         } else if let Some((before, _)) = held.filter(|(_, next)| next == seq) {
             let segment = highest.segment + 1;
-            out[before] = Some(Place { segment, ext: i64::from(*seq) - 1 });
-            out[i] = Some(Place { segment, ext: i64::from(*seq) });
+            out[before] = Some(SequencePlace { segment, ext: i64::from(*seq) - 1 });
+            out[i] = Some(SequencePlace { segment, ext: i64::from(*seq) });
             top = out[i];
             held = None;
         } else {
@@ -202,9 +202,9 @@ pub enum Copy {
 }
 
 /// A repeated sequence number is the mirror's copy when the same IP packet was captured less than [`MIRROR_WINDOW_NS`] before.
-pub fn copies(list: &[PacketSeen], places: &[Option<Place>]) -> Vec<Copy> {
+pub fn copies(list: &[PacketSeen], places: &[Option<SequencePlace>]) -> Vec<Copy> {
     let mut seen: BTreeMap<(u32, i64), Vec<PacketSeen>> = BTreeMap::new();
-    let kind = |(p, place): (&PacketSeen, &Option<Place>)| {
+    let kind = |(p, place): (&PacketSeen, &Option<SequencePlace>)| {
         let Some(place) = place else { return Copy::First };
         let before = seen.entry((place.segment, place.ext)).or_default();
         let mirrored = before.iter().any(|b| b.fingerprint == p.fingerprint && p.at - b.at <= MIRROR_WINDOW_NS);

@@ -37,7 +37,7 @@ pub fn files() -> Vec<(String, Vec<u8>)> {
 
 /// Every sample. Their calls have addresses and ports of their own, so that all files can be read as one.
 pub fn all() -> Vec<Sample> {
-    vec![healthy(), bursty(), one_way(), wifi(), failed(), hold(), doubled()]
+    vec![healthy(), bursty(), one_way(), wifi(), failed(), call_on_hold(), doubled()]
 }
 
 fn healthy() -> Sample {
@@ -209,7 +209,7 @@ fn failed() -> Sample {
     Sample { name: "05-failed-setups.pcap", about, world }
 }
 
-fn hold() -> Sample {
+fn call_on_hold() -> Sample {
     let mut cast = Cast::new(6);
     let mut world = World::new(6);
     let hold = |at_ms, by, music| Change { at_ms, by, what: What::Hold { music } };

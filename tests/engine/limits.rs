@@ -169,7 +169,7 @@ fn shedding(run: &Run) -> Shedding {
 }
 
 /// Source port and packets of the streams that were shed, in the order of their ports.
-fn shed(run: &Run) -> Vec<(u16, u64)> {
+fn evictions(run: &Run) -> Vec<(u16, u64)> {
     let mut all: Vec<_> =
         run.streams().iter().filter(|s| s.quality.shed).map(|s| (s.src.port(), s.numbers.packets)).collect();
     all.sort_unstable();
@@ -198,7 +198,7 @@ fn the_longest_idle_stream_makes_room_first() {
     frames.sort_by_key(|f| f.at);
     for seed in [1, 2] {
         let run = run(&frames, &Setup { seed, ..Setup::limited(limits.clone()) });
-        assert_eq!(shed(&run), [(4000, 5), (4002, 5)]);
+        assert_eq!(evictions(&run), [(4000, 5), (4002, 5)]);
         assert_eq!(run.streams().len(), 5);
         // Four packets are a stream that is refused, the fifth a candidate that comes to nothing.
         assert_eq!(over(&run, OverLimit::Streams), 4);

@@ -1,6 +1,6 @@
 //! `kill -9` at any moment of a replay, also of one that goes on: nothing missing, nothing twice.
 
-use crate::events::{expected, held, same};
+use crate::events::{expected, same, stored_rows};
 use crate::program::{Program, end_of, reaches, rows, run_arguments};
 use crate::{engine, read, temporary, worlds};
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ fn kill(data: &Path, files: &[PathBuf], pace: &str, moment: &Moment) -> bool {
 fn last(data: &Path, files: &[PathBuf]) {
     let last = end_of(&run_arguments(data, &read(files, &["--exit"])));
     assert_eq!(last.code, 0, "{last:?}");
-    same(&held(data), &expected(files));
+    same(&stored_rows(data), &expected(files));
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_replay_at_full_speed_survives_kills() {
         for bound in [4, 8, 12] {
             let moment = Moment::Calls(dice.range(1, bound) as u64);
             kill(dir.path(), &files, "fast", &moment);
-            let calls = held(dir.path())["calls"].len();
+            let calls = stored_rows(dir.path())["calls"].len();
             println!("seed {seed}: killed with {calls} calls in the store");
         }
         let time = Moment::After(Duration::from_millis(dice.range(200, 2_000) as u64));
@@ -93,9 +93,9 @@ fn what_was_safe_when_the_program_was_killed_is_there_at_once() {
     let api = program.api();
     assert!(reaches(api, &rows("calls", "delivered"), 3), "it delivers without being asked");
     assert_eq!(program.terminate().code, 0);
-    let (held, expected) = (held(dir.path()), expected(&files));
-    let stored = held["calls"].len();
+    let (stored_rows, expected) = (stored_rows(dir.path()), expected(&files));
+    let stored = stored_rows["calls"].len();
     assert!(stored >= 3, "{stored} calls");
-    assert!(held["calls"].iter().all(|call| expected["calls"].contains(call)), "and nothing else");
+    assert!(stored_rows["calls"].iter().all(|call| expected["calls"].contains(call)), "and nothing else");
     last(dir.path(), &files);
 }

@@ -129,17 +129,17 @@ pub fn held_by(address: SocketAddr) -> Rows {
 }
 
 /// What the embedded store of a data directory holds; no program may have it open.
-pub fn held(data: &Path) -> Rows {
+pub fn stored_rows(data: &Path) -> Rows {
     let (_store, address) = Program::store(&data.join("clickhouse"), "127.0.0.1:0");
     held_by(address)
 }
 
 /// Every row exactly once: says how many are missing or too many, by table.
 #[track_caller]
-pub fn same(held: &Rows, expected: &Rows) {
+pub fn same(stored_rows: &Rows, expected: &Rows) {
     let mut problems = Vec::new();
     for (table, want) in expected {
-        let have = &held[table];
+        let have = &stored_rows[table];
         let count = |lines: &[String]| -> BTreeMap<String, i64> {
             lines.iter().fold(BTreeMap::new(), |mut all, line| {
                 *all.entry(line.clone()).or_default() += 1;

@@ -118,18 +118,18 @@ impl Phone {
 fn call(phones: &[Phone; 2]) {
     set_up(phones);
     let [caller, callee] = phones;
-    say(phones, caller, &format!("BYE {} SIP/2.0", callee.uri()), "2 BYE", true, false);
-    say(phones, callee, "SIP/2.0 200 OK", "2 BYE", true, false);
+    send_message(phones, caller, &format!("BYE {} SIP/2.0", callee.uri()), "2 BYE", true, false);
+    send_message(phones, callee, "SIP/2.0 200 OK", "2 BYE", true, false);
 }
 
 /// The same call up to its last packet of media.
 fn set_up(phones: &[Phone; 2]) {
     let [caller, callee] = phones;
-    say(phones, caller, &format!("INVITE {} SIP/2.0", callee.uri()), "1 INVITE", false, true);
-    say(phones, callee, "SIP/2.0 100 Trying", "1 INVITE", false, false);
-    say(phones, callee, "SIP/2.0 180 Ringing", "1 INVITE", true, false);
-    say(phones, callee, "SIP/2.0 200 OK", "1 INVITE", true, true);
-    say(phones, caller, &format!("ACK {} SIP/2.0", callee.uri()), "1 ACK", true, false);
+    send_message(phones, caller, &format!("INVITE {} SIP/2.0", callee.uri()), "1 INVITE", false, true);
+    send_message(phones, callee, "SIP/2.0 100 Trying", "1 INVITE", false, false);
+    send_message(phones, callee, "SIP/2.0 180 Ringing", "1 INVITE", true, false);
+    send_message(phones, callee, "SIP/2.0 200 OK", "1 INVITE", true, true);
+    send_message(phones, caller, &format!("ACK {} SIP/2.0", callee.uri()), "1 ACK", true, false);
     for n in 0..PACKETS {
         for (from, to, ssrc) in [(caller, callee, 0x0A0B_0C0Du32), (callee, caller, 0x1A1B_1C1D)] {
             let mut packet = vec![0x80, 0];
@@ -144,7 +144,7 @@ fn set_up(phones: &[Phone; 2]) {
 }
 
 /// One message to the other phone.
-fn say(phones: &[Phone; 2], from: &Phone, first: &str, cseq: &str, tagged: bool, sdp: bool) {
+fn send_message(phones: &[Phone; 2], from: &Phone, first: &str, cseq: &str, tagged: bool, sdp: bool) {
     let [caller, callee] = phones;
     let to = if from.sip_at() == caller.sip_at() { callee } else { caller };
     let body = if sdp { offer(from.media_port()) } else { String::new() };

@@ -1,6 +1,6 @@
 //! A replay from its start to its end, again, and stopped in between.
 
-use crate::events::{expected, held, same};
+use crate::events::{expected, same, stored_rows};
 use crate::program::{Program, TOKEN, end_of, reaches, run_arguments, sql};
 use crate::{engine, read, sample, samples, temporary, worlds};
 
@@ -16,10 +16,10 @@ fn every_row_of_the_samples_is_stored_once_however_often_they_are_replayed() {
     assert_eq!(first.code, 0, "{first:?}");
     assert!(first.says("replaying 7 captures") && first.says("stored 89 calls, 144 streams"), "{first:?}");
     let expected = expected(&files);
-    same(&held(dir.path()), &expected);
+    same(&stored_rows(dir.path()), &expected);
     let again = end_of(&arguments);
     assert!(again.code == 0 && again.says("these captures are in the store already"), "{again:?}");
-    same(&held(dir.path()), &expected);
+    same(&stored_rows(dir.path()), &expected);
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn captures_whose_rows_are_gone_are_replayed_again() {
     std::fs::remove_dir_all(dir.path().join("clickhouse")).expect("the store");
     let again = end_of(&arguments);
     assert!(again.code == 0 && !again.says("already"), "{again:?}");
-    same(&held(dir.path()), &expected(&files));
+    same(&stored_rows(dir.path()), &expected(&files));
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn the_same_content_under_another_name_is_the_same_capture() {
     std::fs::copy(&files[0], &copy).expect("a copy");
     let again = end_of(&run_arguments(dir.path(), &read(&[copy], &["--exit"])));
     assert!(again.says("in the store already"), "{again:?}");
-    same(&held(dir.path()), &expected(&files));
+    same(&stored_rows(dir.path()), &expected(&files));
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_cut_capture_is_stored_up_to_the_cut() {
     let files = [cut];
     let end = end_of(&run_arguments(dir.path(), &read(&files, &["--exit"])));
     assert!(end.code == 0 && end.says("everything before it was used"), "{end:?}");
-    same(&held(dir.path()), &expected(&files));
+    same(&stored_rows(dir.path()), &expected(&files));
 }
 
 #[test]
@@ -83,14 +83,14 @@ fn a_stopped_replay_says_so_and_the_next_start_goes_on() {
         let first = first.end();
         assert_eq!(first.code, 0, "{first:?}");
         assert!(first.says("the next start with these captures goes on with it"), "{first:?}");
-        let partly = held(dir.path());
+        let partly = stored_rows(dir.path());
         let expected = expected(&files);
         let stored = partly["sip_messages"].len();
         assert!(stored > 0 && stored < expected["sip_messages"].len(), "{stored} messages are stored");
         assert_eq!(partly["calls"].len(), 0, "no call ended where the replay was stopped");
         let next = end_of(&run_arguments(dir.path(), &read(&files, &["--exit"])));
         assert!(next.code == 0 && next.says("going on with a replay that did not end"), "{next:?}");
-        same(&held(dir.path()), &expected);
+        same(&stored_rows(dir.path()), &expected);
     }
 }
 
@@ -143,7 +143,7 @@ fn a_replay_with_rows_set_aside_is_not_called_stored_before_they_are_delivered()
     for (table, rows) in expected(&[sample("05-failed")]) {
         all.get_mut(table).expect("the same tables").extend(rows);
     }
-    same(&held(dir.path()), &all);
+    same(&stored_rows(dir.path()), &all);
     let missing = end_of(&["spool", "list", "--data", "/nonexistent"]);
     assert!(missing.code == 1 && missing.error().contains("there is no spool"), "{missing:?}");
 }

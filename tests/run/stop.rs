@@ -1,6 +1,6 @@
 //! How the program ends when something is wrong with it, and what it says of calls that were up.
 
-use crate::events::{expected, held, same};
+use crate::events::{expected, same, stored_rows};
 use crate::program::{Program, TOKEN, command, end_of, get, http, json, reaches, run_arguments, sql};
 use crate::{engine, read, sample, samples, temporary};
 use std::io::Write;
@@ -88,11 +88,11 @@ fn a_panic_in_the_measuring_thread_ends_the_program_and_loses_no_row_that_was_ma
         let logged = end.said.iter().filter(|l| l.starts_with("! {") && l.contains("a thread panicked")).count();
         assert_eq!(logged, 1, "{end:?}");
     }
-    let rows: usize = held(dir.path()).values().map(Vec::len).sum();
+    let rows: usize = stored_rows(dir.path()).values().map(Vec::len).sum();
     assert!(rows > 1000, "{rows} rows are stored or in the spool");
     let end = end_of(&run_arguments(dir.path(), &read(&files, &["--exit"])));
     assert!(end.code == 0 && end.says("going on with a replay"), "{end:?}");
-    same(&held(dir.path()), &expected(&files));
+    same(&stored_rows(dir.path()), &expected(&files));
 }
 
 #[test]

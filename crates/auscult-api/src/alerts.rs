@@ -371,7 +371,7 @@ fn window(state: &AppState, from: &Option<String>, to: &Option<String>, usual: N
 /// Alerts that fired in the window, the newest first, as far as the store has them.
 #[utoipa::path(get, path = "/api/v1/alerts/history", tag = "alerts", params(AlertHistoryParams),
     responses((status = 200, body = AlertHistoryJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
-pub(super) async fn past(
+pub(super) async fn history(
     State(state): State<AppState>,
     Caller(client): Caller,
     Params(params): Params<AlertHistoryParams>,

@@ -102,7 +102,7 @@ pub fn app(state: AppState) -> Router {
         .route("/outcomes", get(outcomes::outcomes))
         .route("/compare", get(compare::compare))
         .route("/alerts", get(alerts::alerts))
-        .route("/alerts/history", get(alerts::past))
+        .route("/alerts/history", get(alerts::history))
         .route("/alerts/{id}/evaluations", get(alerts::evaluations))
         .route("/alerts/silences", post(alerts::begin_silence))
         .route("/alerts/silences/{id}", delete(alerts::end_silence))

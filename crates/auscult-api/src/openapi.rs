@@ -35,7 +35,7 @@ use utoipa::openapi::{OpenApi as Documented, RefOr, Schema};
         outcomes::outcomes,
         compare::compare,
         alerts::alerts,
-        alerts::past,
+        alerts::history,
         alerts::evaluations,
         alerts::begin_silence,
         alerts::end_silence,

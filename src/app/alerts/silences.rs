@@ -92,7 +92,7 @@ impl Silence {
         self.starts_at <= at.0 && at.0 < self.ends_at
     }
 
-    pub fn takes(&self, rule: &Rule, group: &GroupKey) -> bool {
+    pub fn covers(&self, rule: &Rule, group: &GroupKey) -> bool {
         let has =
             |name: &String, value: &String| group.iter().any(|(label, own)| label.name() == name && **own == **value);
         (self.rule.is_empty() || self.rule == rule.name) && self.labels.iter().all(|(name, value)| has(name, value))
@@ -145,7 +145,7 @@ impl Silence {
 
 /// The first silence that keeps a group from being sent.
 pub fn of<'a>(silences: &'a [Silence], rule: &Rule, group: &GroupKey, at: Timestamp) -> Option<&'a Silence> {
-    silences.iter().find(|silence| silence.is_active(at) && silence.takes(rule, group))
+    silences.iter().find(|silence| silence.is_active(at) && silence.covers(rule, group))
 }
 
 /// Adds a silence, and forgets those that ended long ago.

@@ -74,9 +74,9 @@ pub fn is_odd(after: Nanos, gap: Nanos) -> bool {
 }
 
 /// Whether most of the streams that went on miss packets since: how long the capture was interrupted.
-pub fn blackout(suspicion: &Suspicion, witnesses: &[ClockStepSample]) -> Option<Nanos> {
-    let mut missing: Vec<u128> = witnesses.iter().filter(|w| !w.next).map(|w| w.sender).collect();
-    let most = missing.len() >= STREAMS && 10 * missing.len() >= 9 * witnesses.len();
+pub fn blackout(suspicion: &Suspicion, samples: &[ClockStepSample]) -> Option<Nanos> {
+    let mut missing: Vec<u128> = samples.iter().filter(|w| !w.next).map(|w| w.sender).collect();
+    let most = missing.len() >= STREAMS && 10 * missing.len() >= 9 * samples.len();
     missing.sort_unstable();
     missing.dedup();
     (suspicion.after >= SILENCE && most && missing.len() >= HOSTS).then_some(suspicion.after)
@@ -91,8 +91,8 @@ pub fn may_be_back(after: Nanos) -> bool {
 const STEADY: Nanos = Nanos::from_millis(5);
 
 /// By how much the clock was set, if it was: negative when back.
-pub fn step(suspicion: &Suspicion, witnesses: &[ClockStepSample]) -> Option<Nanos> {
-    let mut heard: Vec<ClockStepSample> = witnesses.iter().filter(|w| w.packets >= PACKETS).copied().collect();
+pub fn step(suspicion: &Suspicion, samples: &[ClockStepSample]) -> Option<Nanos> {
+    let mut heard: Vec<ClockStepSample> = samples.iter().filter(|w| w.packets >= PACKETS).copied().collect();
     heard.sort_unstable_by_key(|w| w.second - w.first);
     let sinking = heard.get(heard.len() / 2).map(|w| w.second - w.first)?;
     heard.sort_unstable_by_key(|w| w.second);
@@ -115,7 +115,7 @@ pub fn step(suspicion: &Suspicion, witnesses: &[ClockStepSample]) -> Option<Nano
 mod tests {
     use super::*;
 
-    fn witnesses(shifts: &[i64]) -> Vec<ClockStepSample> {
+    fn samples(shifts: &[i64]) -> Vec<ClockStepSample> {
         let witness = |(i, ms): (usize, &i64)| ClockStepSample {
             sender: i as u128,
             first: Nanos::from_millis(*ms + 1),
@@ -126,14 +126,14 @@ mod tests {
         shifts.iter().enumerate().map(witness).collect()
     }
 
-    fn forward(witnesses: &[ClockStepSample]) -> Option<Nanos> {
-        step(&Suspicion { to: Timestamp(0), after: SILENCE }, witnesses)
+    fn forward(samples: &[ClockStepSample]) -> Option<Nanos> {
+        step(&Suspicion { to: Timestamp(0), after: SILENCE }, samples)
     }
 
     #[test]
     fn delays_shrink_by_as_much_as_the_time_went_back() {
         let back = |after_ms, shifts: &[i64]| {
-            step(&Suspicion { to: Timestamp(0), after: Nanos::from_millis(after_ms) }, &witnesses(shifts))
+            step(&Suspicion { to: Timestamp(0), after: Nanos::from_millis(after_ms) }, &samples(shifts))
         };
         let by = Some(Nanos::from_millis(-300));
         assert_eq!((back(-297, &[-300, -301, -299]), back(-210, &[-300, -301, -299])), (by, by));
@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(back(-100, &[-300, -301, -299]), None);
         assert_eq!(back(-300, &[300, 301, 299]), None);
         assert_eq!(back(-300, &[0, 1, 0]), None, "frames of another interface");
-        assert_eq!(forward(&witnesses(&[-300, -301, -299])), None);
+        assert_eq!(forward(&samples(&[-300, -301, -299])), None);
     }
 
     #[test]
@@ -155,23 +155,23 @@ mod tests {
 
     #[test]
     fn streams_that_agree_are_a_step() {
-        assert_eq!(forward(&witnesses(&[300, 302, 299])), Some(Nanos::from_millis(300)));
-        assert_eq!(forward(&witnesses(&[300, 302])), None, "too few");
-        assert_eq!(forward(&witnesses(&[300, 302, 340])), None, "one disagrees");
-        assert_eq!(forward(&witnesses(&[60, 61, 60])), None, "jitter may be as much");
-        assert_eq!(forward(&witnesses(&[0, 1, 0, 2])), None, "what waited came at once");
+        assert_eq!(forward(&samples(&[300, 302, 299])), Some(Nanos::from_millis(300)));
+        assert_eq!(forward(&samples(&[300, 302])), None, "too few");
+        assert_eq!(forward(&samples(&[300, 302, 340])), None, "one disagrees");
+        assert_eq!(forward(&samples(&[60, 61, 60])), None, "jitter may be as much");
+        assert_eq!(forward(&samples(&[0, 1, 0, 2])), None, "what waited came at once");
         assert_eq!(forward(&[]), None);
     }
 
     #[test]
     fn many_streams_show_a_small_step() {
         let after = |ms| Suspicion { to: Timestamp(0), after: Nanos::from_millis(ms) };
-        assert_eq!(step(&after(55), &witnesses(&[50; 8])), Some(Nanos::from_millis(50)));
-        assert_eq!(step(&after(55), &witnesses(&[50; 7])), None, "too few for so small a step");
-        assert_eq!(step(&after(35), &witnesses(&[30; 20])), None, "jitter may be as much");
-        assert_eq!(step(&after(99), &witnesses(&[50; 20])), None, "the silence was longer");
-        assert_eq!(step(&after(-45), &witnesses(&[-50; 8])), Some(Nanos::from_millis(-50)));
-        let mut few_hosts = witnesses(&[50; 20]);
+        assert_eq!(step(&after(55), &samples(&[50; 8])), Some(Nanos::from_millis(50)));
+        assert_eq!(step(&after(55), &samples(&[50; 7])), None, "too few for so small a step");
+        assert_eq!(step(&after(35), &samples(&[30; 20])), None, "jitter may be as much");
+        assert_eq!(step(&after(99), &samples(&[50; 20])), None, "the silence was longer");
+        assert_eq!(step(&after(-45), &samples(&[-50; 8])), Some(Nanos::from_millis(-50)));
+        let mut few_hosts = samples(&[50; 20]);
         few_hosts.iter_mut().for_each(|w| w.sender %= 4);
         assert_eq!(step(&after(55), &few_hosts), None);
         assert_eq!(step(&after(51), &few_hosts), Some(Nanos::from_millis(50)), "as long as the silence");
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn streams_that_miss_packets_after_a_silence_show_an_interrupted_capture() {
         let after = |ms| Suspicion { to: Timestamp(0), after: Nanos::from_millis(ms) };
-        let mut ten = witnesses(&[0; 10]);
+        let mut ten = samples(&[0; 10]);
         assert_eq!(blackout(&after(6_000), &ten), None, "all went on with the next number");
         ten.iter_mut().for_each(|w| w.next = false);
         assert_eq!(blackout(&after(6_000), &ten), Some(Nanos::from_secs(6)));
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_queue_that_empties_is_no_step() {
-        let mut draining = witnesses(&[300; 6]);
+        let mut draining = samples(&[300; 6]);
         draining.iter_mut().for_each(|w| w.first = w.second + Nanos::from_millis(12));
         assert_eq!(forward(&draining), None);
         draining.iter_mut().take(2).for_each(|w| w.first = w.second);
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn one_in_ten_may_have_lost_a_packet() {
-        let mut ten = witnesses(&[200; 10]);
+        let mut ten = samples(&[200; 10]);
         ten[3].next = false;
         assert_eq!(forward(&ten), Some(Nanos::from_millis(200)));
         ten[7].next = false;
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn streams_of_one_host_are_one_witness_and_silent_ones_none() {
-        let mut all = witnesses(&[200, 200, 200, 200]);
+        let mut all = samples(&[200, 200, 200, 200]);
         all.iter_mut().for_each(|w| w.sender = 1);
         assert_eq!(forward(&all), None);
         all[0].sender = 2;

@@ -8,7 +8,7 @@ use super::gaps::Gaps;
 use super::late::LateFlows;
 use super::loss_floor::{FloorCounter, ReportSums};
 use super::missed::Losses;
-use super::one_way::MediaWitness;
+use super::one_way::SideEvidence;
 use super::relations::{COMPARED, Relations};
 use super::remote::Remote;
 use super::rtcp::RttEstimator;
@@ -139,7 +139,7 @@ struct Call {
     /// Payload types that the caller and the callee announced, a bit each.
     announced: [u128; 2],
     /// What speaks for and against that the caller and the callee hear the other.
-    witnesses: [MediaWitness; 2],
+    side_evidence: [SideEvidence; 2],
     /// Voice was announced, and not only pictures or fax.
     has_voice: bool,
     caller_sends: bool,
@@ -203,7 +203,7 @@ pub struct Correlator {
     due: BTreeMap<u64, bool>,
     /// Calls that were answered, and when their media is expected to be seen.
     awaiting_media: BTreeSet<(Timestamp, u64)>,
-    pub witness: RttEstimator,
+    pub rtt_estimator: RttEstimator,
     pub gaps: Gaps,
     pub capture_loss: CaptureLossDetector,
     floor_counter: FloorCounter,
@@ -258,7 +258,7 @@ impl Correlator {
             condition: CaptureCondition::default(),
             one_sided: false,
             late: LateFlows::new(limits.late_addresses(), hasher.clone()),
-            witness: RttEstimator::new(limits.rtcp_senders(), hasher),
+            rtt_estimator: RttEstimator::new(limits.rtcp_senders(), hasher),
             losses: Losses::default(),
             drops: Drops::new(policy.interval),
             interval_start: Timestamp::MIN,
@@ -287,7 +287,7 @@ impl Correlator {
             call.endpoints.push(endpoint);
         }
         let side = index(media.side);
-        call.witnesses[side].announces(SocketAddr::from(endpoint).ip());
+        call.side_evidence[side].announces(SocketAddr::from(endpoint).ip());
         for map in media.payloads.iter() {
             call.announced[side] |= 1 << (map.payload_type.0 & 127);
         }
@@ -490,7 +490,7 @@ impl Correlator {
 
     /// Streams that a new one may go on from or repeat: of its SSRC, and between its addresses; with whether it is known
     /// to be of the same call.
-    pub fn kin(&self, key: &FlowKey) -> Vec<(StreamId, FlowKey, bool)> {
+    pub fn related_streams(&self, key: &FlowKey) -> Vec<(StreamId, FlowKey, bool)> {
         let owner = self.owner(key, None);
         let call = |uid: Option<u64>| uid.is_some() && uid == owner.map(|o| o.uid);
         let all = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.key, call(s.uid)));
@@ -507,7 +507,7 @@ impl Correlator {
         self.trust(row.stream, &mut row.quality);
         self.count_condition(&row);
         self.attribute(&mut row);
-        let rtt = self.witness.round_trip(row.ssrc);
+        let rtt = self.rtt_estimator.round_trip(row.ssrc);
         let media = self.media_of(row.stream, &row.codec, row.clock_rate, row.ptime);
         row.mos = self.rate(&row.numbers, &row.quality, &media, rtt);
         let worst = self.streams.get_mut(&row.stream).map(|stream| stream.worst.take());
@@ -559,8 +559,8 @@ impl Correlator {
 
     /// Counts what a stream lost in the interval that ends, before the first row of it is stated.
     /// Returns the host that sends it and its packet time, unless nothing was expected.
-    pub fn count_loss(&mut self, turn: &IntervalClose) -> Option<(u32, Option<Nanos>)> {
-        let IntervalClose { stream: id, expected, lost, runs, .. } = *turn;
+    pub fn count_loss(&mut self, close: &IntervalClose) -> Option<(u32, Option<Nanos>)> {
+        let IntervalClose { stream: id, expected, lost, runs, .. } = *close;
         let stream = self.streams.get(&id).filter(|_| expected > 0)?;
         let ledger = stream.ledger.as_ref();
         let captured = ledger.map_or(0, |ledger| ledger.captured(lost));
@@ -691,7 +691,7 @@ impl Correlator {
     /// Gives a report of a stream, ended or not, its call, rating and trust. Returns its lowest interval and minute.
     fn complete(&self, report: &mut StreamReport) -> LowestMos {
         self.label(report.id, &mut report.call_uid, &mut report.call_id);
-        report.rtt = self.witness.round_trip(report.ssrc);
+        report.rtt = self.rtt_estimator.round_trip(report.ssrc);
         let codec = report.codec.clone();
         let media = self.media_of(report.id, &codec, report.clock_rate, report.ptime);
         report.quality.capture_drops = self.drops.between(report.first_at, report.last_at);
@@ -734,7 +734,7 @@ impl Correlator {
 
     /// Calls and addresses remembered.
     #[cfg(test)]
-    pub fn held(&self) -> (usize, usize) {
+    pub fn len(&self) -> (usize, usize) {
         (self.calls.len(), self.bindings.len())
     }
 
@@ -876,7 +876,7 @@ impl Correlator {
             let known = self.announced(binding.uid, src) || of_flow.contains(&binding.uid);
             if known && let Some(call) = self.calls.get_mut(&binding.uid).filter(|call| !call.over) {
                 of_call = true;
-                if call.witnesses[index(binding.side)].refuses(at, error) {
+                if call.side_evidence[index(binding.side)].refuses(at, error) {
                     self.due.entry(binding.uid).or_default();
                 }
             }
@@ -915,7 +915,7 @@ impl Correlator {
         record.call_uid = reporter.map(|owner| owner.uid);
         if let Some(Owner { uid, sender }) = reporter
             && let Some(call) = self.calls.get_mut(&uid)
-            && call.witnesses[index(sender)].reports(&record)
+            && call.side_evidence[index(sender)].reports(&record)
             && !call.over
         {
             self.due.entry(uid).or_default();
@@ -978,10 +978,10 @@ impl Correlator {
     }
 
     /// An interval begins.
-    pub fn turn(&mut self, start: Timestamp) {
-        self.gaps.turn(start);
-        self.drops.turn(start);
-        self.late.turn(start);
+    pub fn start_interval(&mut self, start: Timestamp) {
+        self.gaps.start_interval(start);
+        self.drops.start_interval(start);
+        self.late.start_interval(start);
     }
 
     /// The stream of an SSRC from one address to another, as far as they are known; with its SSRC and call.
@@ -1098,7 +1098,7 @@ impl Correlator {
             (1.., 0) => Side::Callee,
             _ => return false,
         };
-        let announced = |side: Side| call.witnesses[index(side)].announced();
+        let announced = |side: Side| call.side_evidence[index(side)].announced();
         match (announced(missing), announced(missing.other())) {
             (Some(sender), Some(receiver)) => self.capture_loss.passes(sender, receiver),
             _ => false,
@@ -1234,7 +1234,7 @@ impl Correlator {
             passes: call.passes || self.passes(call),
             one_sided_capture: self.one_sided,
             unnegotiated: &summary.unnegotiated,
-            witnesses: &call.witnesses,
+            side_evidence: &call.side_evidence,
             now,
         };
         record.diagnoses = verdict::diagnose(record, &evidence);

@@ -23,7 +23,7 @@ impl Drops {
     }
 
     /// An interval begins. What was missed before the first one belongs to it.
-    pub fn turn(&mut self, start: Timestamp) {
+    pub fn start_interval(&mut self, start: Timestamp) {
         if self.present == Timestamp::MIN
             && let Some((at, _)) = self.held.back_mut()
         {
@@ -73,7 +73,7 @@ mod tests {
         let mut drops = Drops::new(Nanos::from_secs(10));
         drops.missed(1);
         for (start, frames) in [(100, 2), (110, 0), (120, 4), (130, 8)] {
-            drops.turn(at(start));
+            drops.start_interval(at(start));
             drops.missed(frames);
         }
         drops.missed(16);
@@ -87,7 +87,7 @@ mod tests {
     fn old_intervals_are_forgotten_and_charged_to_nobody() {
         let mut drops = Drops::new(Nanos::from_secs(1));
         for i in 0..HELD as i64 + 10 {
-            drops.turn(at(i));
+            drops.start_interval(at(i));
             drops.missed(1);
         }
         assert_eq!(drops.held.len(), HELD);

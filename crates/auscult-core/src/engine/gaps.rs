@@ -45,7 +45,7 @@ impl Gaps {
     }
 
     /// A new interval begins.
-    pub fn turn(&mut self, start: Timestamp) {
+    pub fn start_interval(&mut self, start: Timestamp) {
         std::mem::swap(&mut self.present, &mut self.before);
         self.present.begin(start);
     }
@@ -167,7 +167,7 @@ mod tests {
 
     fn gaps(list: &[(u8, i64, u32)]) -> Gaps {
         let mut gaps = Gaps::new(Nanos::from_secs(10), 1 << 17, &Seeded::new(1));
-        gaps.turn(Timestamp(0));
+        gaps.start_interval(Timestamp(0));
         list.iter().for_each(|(stream, ms, missing)| gaps.note(&gap(*stream, *ms, *missing)));
         gaps
     }
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn gaps_are_bounded_in_all_and_of_each_stream() {
         let mut gaps = Gaps::new(Nanos::from_secs(10), 3_000, &Seeded::new(1));
-        gaps.turn(Timestamp(0));
+        gaps.start_interval(Timestamp(0));
         for ms in 0..2_000 {
             gaps.note(&gap(1, ms, 1));
             gaps.note(&gap(2, ms, 1));
@@ -204,11 +204,11 @@ mod tests {
     #[test]
     fn a_gap_that_is_noticed_late_keeps_its_time() {
         let mut gaps = gaps(&[(2, 9990, 6)]);
-        gaps.turn(Timestamp(10_000_000_000));
+        gaps.start_interval(Timestamp(10_000_000_000));
         gaps.note(&gap(1, 9985, 4));
         let reverse = [StreamId(2)];
         assert!(gaps.both_directions(StreamId(1), &reverse).is_some());
-        gaps.turn(Timestamp(20_000_000_000));
+        gaps.start_interval(Timestamp(20_000_000_000));
         assert!(gaps.both_directions(StreamId(1), &reverse).is_none());
     }
 }

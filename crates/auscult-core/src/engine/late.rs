@@ -39,7 +39,7 @@ impl LateFlows {
     }
 
     /// An interval begins; addresses are forgotten one to two periods after they were noted.
-    pub fn turn(&mut self, start: Timestamp) {
+    pub fn start_interval(&mut self, start: Timestamp) {
         if start - self.since >= LATE {
             std::mem::swap(&mut self.present, &mut self.before);
             self.present.clear();
@@ -61,12 +61,12 @@ mod tests {
         let mut late = LateFlows::new(500, Seeded::new(1));
         let end = |ip: u128| Endpoint { ip, port: 4000 };
         let at = |s: i64| Timestamp::from_secs(1_000 + s);
-        late.turn(at(0));
+        late.start_interval(at(0));
         late.note(end(1), at(5));
-        late.turn(at(20));
+        late.start_interval(at(20));
         assert!(late.contains(&end(1), at(25)) && !late.contains(&end(2), at(25)));
         assert!(!late.contains(&end(1), at(26)), "however long no interval began");
-        late.turn(at(40));
+        late.start_interval(at(40));
         assert!(!late.contains(&end(1), at(25)), "two periods later");
         (0..1_000).for_each(|ip| late.note(end(ip), at(40)));
         assert_eq!((late.present.len(), late.left_out), (500, 500));

@@ -104,7 +104,7 @@ pub struct Engine {
     /// Where the streams of the batch are, by shard.
     places: Vec<(usize, SlotHint)>,
     signal: Signal,
-    join: Correlator,
+    correlator: Correlator,
     /// RTCP of the last moments.
     copies: Copies<Seeded>,
     /// RTCP of streams that may come to be known.
@@ -168,7 +168,7 @@ impl Engine {
             batch: Batch { packets: Box::new([Packet::NONE; BATCH]), len: 0 },
             places: Vec::with_capacity(BATCH),
             signal: Signal::new(&policy, &limits),
-            join: Correlator::new(&policy, &limits, hasher.clone()),
+            correlator: Correlator::new(&policy, &limits, hasher.clone()),
             copies: Copies::new(limits.rtcp_copies(), hasher.clone()),
             early: EarlyReports::new(hasher.clone()),
             rtcp_rows_left_out: 0,
@@ -213,8 +213,8 @@ impl Engine {
             self.sources.push(Source::default());
         }
         self.source = 0;
-        self.join.stamped_by = stamped_by;
-        self.join.resolution_ns = resolution_ns;
+        self.correlator.stamped_by = stamped_by;
+        self.correlator.resolution_ns = resolution_ns;
     }
 
     /// Frames from now on are of the source with this number, in the order they were named.
@@ -287,7 +287,7 @@ impl Engine {
             .min(self.tcp_deadline())
             .min(self.clock_deadline())
             .min(self.timestamps.deadline)
-            .min(self.join.capture_loss.deadline())
+            .min(self.correlator.capture_loss.deadline())
     }
 
     /// End of the present interval; [`Timestamp::MAX`] before the first frame.
@@ -300,7 +300,7 @@ impl Engine {
     pub fn missed(&mut self, source: usize, from: Timestamp, until: Timestamp, missed: Missed) {
         let within = |at: Timestamp| at.clamp(Timestamp::EARLIEST, Timestamp::LATEST);
         let (from, until) = (within(from), within(until));
-        self.join.losses.note(source.min(self.sources.len() - 1), from, until, missed);
+        self.correlator.losses.note(source.min(self.sources.len() - 1), from, until, missed);
         if self.boundary != Timestamp::MAX {
             self.finalize_missed(self.boundary);
         }
@@ -321,8 +321,8 @@ impl Engine {
         self.judge_clock();
         self.signal.finish_by(cut, self.watermark, &mut self.signal_events);
         self.signal_events(out);
-        self.join.judge_gaps_now(None);
-        self.turn(None, out);
+        self.correlator.judge_gaps_now(None);
+        self.close_intervals(None, out);
         for shard in &mut self.shards {
             shard.finish();
         }
@@ -348,13 +348,13 @@ impl Engine {
 
     /// Ended streams that moved, were relayed, forked or got another SSRC, by kind.
     pub fn relations(&self) -> impl Iterator<Item = (RelationKind, u64)> {
-        self.join.relations.counts()
+        self.correlator.relations.counts()
     }
 
     fn begin(&mut self, at: Timestamp) {
         (self.watermark, self.last_frame) = (at, at);
         self.timestamps.begin(at);
-        self.join.first_frame = at;
+        self.correlator.first_frame = at;
         self.start_interval(at.floor_to(self.policy.interval));
     }
 
@@ -387,8 +387,8 @@ impl Engine {
                 self.adapt_to_rate();
             } else if self.clock_deadline() <= next {
                 self.judge_clock();
-            } else if self.join.capture_loss.deadline() <= next {
-                self.join.judge_gaps(next);
+            } else if self.correlator.capture_loss.deadline() <= next {
+                self.correlator.judge_gaps(next);
             } else if self.tcp_deadline() <= next {
                 self.release_tcp(next, out);
             } else if self.signal.next_deadline() <= next {
@@ -400,7 +400,7 @@ impl Engine {
                 if idle && until - self.boundary > self.policy.interval {
                     // Nothing can happen on the grid until the next of these.
                     let next = until.min(self.signal.next_deadline()).min(self.tcp_deadline());
-                    let start = next.min(self.join.losses.next_pending()).floor_to(self.policy.interval);
+                    let start = next.min(self.correlator.losses.next_pending()).floor_to(self.policy.interval);
                     if start >= self.boundary {
                         self.expire(start);
                         self.start_interval(start);
@@ -413,8 +413,8 @@ impl Engine {
     /// What is a gap between frames follows the packets of the last moments.
     fn adapt_to_rate(&mut self) {
         let until = self.timestamps.deadline;
-        let packets = self.join.capture_loss.received(until - timestamps::ADAPTED_EVERY, until);
-        self.timestamps.adapt(packets, self.join.capture_loss.hosts());
+        let packets = self.correlator.capture_loss.received(until - timestamps::ADAPTED_EVERY, until);
+        self.timestamps.adapt(packets, self.correlator.capture_loss.hosts());
     }
 
     /// A frame comes after a gap between all frames, or its time goes back.
@@ -446,7 +446,7 @@ impl Engine {
         self.judge_clock();
         let streams: usize = self.shards.iter_mut().map(|shard| shard.suspect(before)).sum();
         self.suspicion = Some(Suspicion { to: at, after });
-        self.join.witness.begin_clock_check(at.max(before));
+        self.correlator.rtt_estimator.begin_clock_check(at.max(before));
         if streams < clock::STREAMS {
             self.judge_clock();
         }
@@ -461,12 +461,12 @@ impl Engine {
         let clock_step_samples: Vec<ClockStepSample> =
             self.shards.iter_mut().flat_map(|shard| shard.clock_step_samples(to, half)).collect();
         let step = clock::step(&suspicion, &clock_step_samples).map(|by| (to, by));
-        self.join.witness.resolve_clock_check(step.map(|(to, by)| to.max(to - by)));
-        self.join.condition.clock_steps += u32::from(step.is_some());
+        self.correlator.rtt_estimator.resolve_clock_check(step.map(|(to, by)| to.max(to - by)));
+        self.correlator.condition.clock_steps += u32::from(step.is_some());
         if step.is_none()
             && let Some(blackout) = clock::blackout(&suspicion, &clock_step_samples)
         {
-            self.join.condition.blackout += blackout;
+            self.correlator.condition.blackout += blackout;
         }
         if step.is_none() && suspicion.after > Nanos::ZERO && suspicion.after < clock::SILENCE {
             self.short_silences_from = to + clock::SHORT_SILENCES;
@@ -489,7 +489,7 @@ impl Engine {
 
     fn close_interval(&mut self, out: &mut dyn Sink) {
         let boundary = self.boundary;
-        self.turn(Some(boundary), out);
+        self.close_intervals(Some(boundary), out);
         self.judge_due(boundary, out);
         for shard in &mut self.shards {
             shard.advance_interval(boundary);
@@ -503,26 +503,27 @@ impl Engine {
 
     /// Ends the interval of every stream at a boundary, or every stream: in the order of their identities, whichever
     /// shard has them, and one after the other, so that no more than one stream's events exist at a time.
-    fn turn(&mut self, boundary: Option<Timestamp>, out: &mut dyn Sink) {
+    fn close_intervals(&mut self, boundary: Option<Timestamp>, out: &mut dyn Sink) {
         let mut due = Vec::with_capacity(self.active_streams());
         for (shard, streams) in self.shards.iter_mut().enumerate() {
-            let join = &mut self.join;
-            streams.streams_to_close(boundary, &mut |turn| due.push((turn, shard)), &mut |id| join.fell_silent(id));
+            let correlator = &mut self.correlator;
+            streams
+                .streams_to_close(boundary, &mut |turn| due.push((turn, shard)), &mut |id| correlator.fell_silent(id));
         }
         due.sort_unstable_by_key(|(turn, _)| turn.stream);
         // Of streams that end together each must know how long the others went on, and what all of them lost.
         for (turn, _) in &due {
-            self.join.relations.heard(turn.stream, turn.last_at);
-            if let Some((host, ptime)) = self.join.count_loss(turn) {
+            self.correlator.relations.heard(turn.stream, turn.last_at);
+            if let Some((host, ptime)) = self.correlator.count_loss(turn) {
                 self.timestamps.sent(host, turn.expected.saturating_sub(turn.lost), ptime);
             }
         }
-        let divisor = self.join.capture_loss.take_divisor();
+        let divisor = self.correlator.capture_loss.take_divisor();
         let findings = self.timestamps.close(self.policy.interval, divisor);
         if let (Some(boundary), false) = (boundary, due.is_empty()) {
             self.timestamps.begin(boundary);
         }
-        self.join.close_condition(&findings);
+        self.correlator.close_condition(&findings);
         for (at, (turn, shard)) in due.iter().enumerate() {
             if let Some((ahead, shard)) = due.get(at + TURNS_AHEAD) {
                 std::hint::black_box(self.shards[*shard].prefetch(ahead));
@@ -534,7 +535,7 @@ impl Engine {
 
     /// Judges the calls that go on and may have changed in the interval that ends at `now`.
     fn judge_due(&mut self, now: Timestamp, out: &mut dyn Sink) {
-        for (uid, always) in self.join.take_due(now) {
+        for (uid, always) in self.correlator.take_due(now) {
             if let Some(record) = self.signal.call(uid).filter(|record| !record.state.is_over()) {
                 self.judge_running(record.clone(), now, always, out);
             }
@@ -543,17 +544,17 @@ impl Engine {
 
     fn judge_running(&mut self, record: CallRecord, now: Timestamp, always: bool, out: &mut dyn Sink) {
         let mut active = Vec::new();
-        for (id, key) in self.join.active(record.uid) {
+        for (id, key) in self.correlator.active(record.uid) {
             let shard = self.shard_of.get(&id).copied();
             active.extend(shard.and_then(|shard| self.shards[shard].report(id, key)));
         }
-        self.join.running(record, active, now, always, out);
+        self.correlator.running(record, active, now, always, out);
     }
 
     /// A datagram was not delivered. It was of the media of a call, or the INVITE of one.
     fn undelivered(&mut self, at: Timestamp, error: &IcmpError<'_>, out: &mut dyn Sink) {
         self.flush(out);
-        if !self.join.undelivered(at, error) {
+        if !self.correlator.undelivered(at, error) {
             self.signal.undelivered(at, error, &mut self.signal_events);
             self.signal_events(out);
             self.deadline = self.next_deadline();
@@ -569,7 +570,7 @@ impl Engine {
         if let Some(tcp) = &mut self.tcp {
             tcp.expire(boundary);
         }
-        self.join.witness.expire(boundary);
+        self.correlator.rtt_estimator.expire(boundary);
         self.next_interval(boundary);
     }
 
@@ -578,17 +579,17 @@ impl Engine {
         let start = self.boundary - self.policy.interval;
         let mut known = 0;
         let sources = &mut self.sources;
-        self.join.losses.take_before(start, end, |source, missed| {
+        self.correlator.losses.take_before(start, end, |source, missed| {
             known += missed.total();
             sources[source].missed.add(missed);
         });
-        self.join.drops.missed(known);
-        self.join.interval_start = start;
+        self.correlator.drops.missed(known);
+        self.correlator.interval_start = start;
     }
 
     /// Another interval begins.
     fn next_interval(&mut self, start: Timestamp) {
-        self.join.turn(start);
+        self.correlator.start_interval(start);
     }
 
     /// States what was captured in the interval that ends at the boundary.
@@ -604,7 +605,7 @@ impl Engine {
         (shedding.calls_shed, shedding.calls_refused) = (calls.0 - before.0, calls.1 - before.1);
         let mut outcomes = std::mem::take(&mut self.interval_outcomes);
         self.outcomes.merge(&outcomes);
-        let mut condition = self.join.take_condition();
+        let mut condition = self.correlator.take_condition();
         for source in &mut self.sources {
             let outcomes = std::mem::take(&mut outcomes);
             let (frames, bytes) = (std::mem::take(&mut source.frames), std::mem::take(&mut source.bytes));
@@ -705,7 +706,7 @@ impl Engine {
 
     /// Whether an offer or answer named one of the addresses, or the port below (RTCP's).
     fn carries_media(&self, datagram: &Datagram<'_>) -> bool {
-        self.join.is_media_address(datagram.src) || self.join.is_media_address(datagram.dst)
+        self.correlator.is_media_address(datagram.src) || self.correlator.is_media_address(datagram.dst)
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -745,13 +746,13 @@ impl Engine {
             let shard = self.shard_index(&packet.key);
             (shard, self.shards[shard].slot_hint(*hash, packet))
         }));
-        self.join.capture_loss.packets(batch.iter().map(|packet| packet.at));
-        let mut judged_at = self.join.capture_loss.deadline();
+        self.correlator.capture_loss.packets(batch.iter().map(|packet| packet.at));
+        let mut judged_at = self.correlator.capture_loss.deadline();
         for (at, (shard, place)) in places.iter().enumerate() {
             // Whatever is known by then is known however packets were put together.
             if judged_at < Timestamp::MAX && self.batch.packets[at].at >= judged_at {
-                self.join.judge_gaps(self.batch.packets[at].at);
-                judged_at = self.join.capture_loss.deadline();
+                self.correlator.judge_gaps(self.batch.packets[at].at);
+                judged_at = self.correlator.capture_loss.deadline();
             }
             let before = self.media_events.len();
             self.shards[*shard].packet(*place, &self.batch.packets[at], &mut self.media_events);
@@ -761,7 +762,7 @@ impl Engine {
                 && new.iter().any(|f| matches!(f, media::MediaEvent::Started(_) | media::MediaEvent::Gap(_)))
             {
                 self.media_events(out);
-                judged_at = self.join.capture_loss.deadline();
+                judged_at = self.correlator.capture_loss.deadline();
             }
         }
         for shard in &mut self.shards {
@@ -779,8 +780,8 @@ impl Engine {
         // Of streams that end together each must know how long the others went on.
         for event in &events {
             match event {
-                media::MediaEvent::Interval(row, last_at) => self.join.relations.heard(row.stream, *last_at),
-                media::MediaEvent::Ended(report) => self.join.relations.heard(report.id, report.last_at),
+                media::MediaEvent::Interval(row, last_at) => self.correlator.relations.heard(row.stream, *last_at),
+                media::MediaEvent::Ended(report) => self.correlator.relations.heard(report.id, report.last_at),
                 media::MediaEvent::Started(_) | media::MediaEvent::Gap(_) => {}
             }
         }
@@ -793,29 +794,29 @@ impl Engine {
                     report.relation = self.relate(report.id, key);
                     let (first_at, at) = (report.first_at, report.last_at);
                     let payload_type = report.payload_types.first().map(|(payload_type, _)| *payload_type);
-                    if let Some(payloads) = payload_type.and_then(|t| self.join.payloads_of(&key, t)) {
+                    if let Some(payloads) = payload_type.and_then(|t| self.correlator.payloads_of(&key, t)) {
                         self.shards[shard].apply_sdp(report.id, key, &payloads, true);
                         if let Some(told) = self.shards[shard].report(report.id, key) {
                             *report = StreamReport { relation: report.relation, ..told };
                         }
                     }
-                    if let Some(uid) = self.join.stream_started(*report, out) {
+                    if let Some(uid) = self.correlator.stream_started(*report, out) {
                         self.media_seen(uid, at, out);
                     }
                     self.early_reports(&[key.src(), key.dst()], first_at, out);
                 }
                 media::MediaEvent::Gap(gap) => {
-                    self.join.gap(&gap);
-                    self.deadline = self.deadline.min(self.join.capture_loss.deadline());
+                    self.correlator.gap(&gap);
+                    self.deadline = self.deadline.min(self.correlator.capture_loss.deadline());
                 }
                 media::MediaEvent::Interval(row, last_at) => {
-                    if let Some(uid) = self.join.interval(*row, out) {
+                    if let Some(uid) = self.correlator.interval(*row, out) {
                         self.media_seen(uid, last_at, out);
                     }
                 }
                 media::MediaEvent::Ended(report) => {
                     self.shard_of.remove(&report.id);
-                    self.join.stream_ended(report, out);
+                    self.correlator.stream_ended(report, out);
                 }
             }
         }
@@ -835,8 +836,8 @@ impl Engine {
             Some(RelatedStream { id, key, at, same_call })
         };
         let new = kin((id, key, false))?;
-        let others: Vec<RelatedStream> = self.join.kin(&key).into_iter().filter_map(kin).collect();
-        self.join.relations.started(&new, &others)
+        let others: Vec<RelatedStream> = self.correlator.related_streams(&key).into_iter().filter_map(kin).collect();
+        self.correlator.relations.started(&new, &others)
     }
 
     fn signal_events(&mut self, out: &mut dyn Sink) {
@@ -846,7 +847,7 @@ impl Engine {
             match event {
                 signal::SignalEvent::Changed(uid) => {
                     if let Some(record) = self.signal.call(uid)
-                        && let Some(record) = self.join.call_changed(record.clone(), out)
+                        && let Some(record) = self.correlator.call_changed(record.clone(), out)
                     {
                         self.judge_running(record, self.watermark, true, out);
                     }
@@ -867,15 +868,15 @@ impl Engine {
                 }
                 signal::SignalEvent::VqReport { at, src, dst, report } => {
                     let uid = vq::call_ids(&report).find_map(|id| self.signal.uid_of(id.as_bytes()));
-                    for record in vq::records(&self.join, at, src, dst, &report, uid) {
+                    for record in vq::records(&self.correlator, at, src, dst, &report, uid) {
                         out.push(Event::Rtcp(Box::new(record)));
                     }
                 }
                 signal::SignalEvent::Ended(record) => {
-                    let (streams, endpoints) = self.join.closing(record.uid);
+                    let (streams, endpoints) = self.correlator.closing(record.uid);
                     for (id, key) in streams {
                         if let Some(shard) = self.shard_of.get(&id).copied() {
-                            self.join.judge_gaps_now(Some(id));
+                            self.correlator.judge_gaps_now(Some(id));
                             self.shards[shard].close(id, key, &mut self.media_events);
                         }
                     }
@@ -883,14 +884,14 @@ impl Engine {
                         self.media_gone(record.uid, endpoint);
                     }
                     self.media_events(out);
-                    self.join.call_ended(*record, out);
+                    self.correlator.call_ended(*record, out);
                 }
             }
         }
         // Single messages of unknown calls are forgotten without a word.
         for uid in left {
             if self.signal.call(uid).is_none() {
-                self.join.forget_call(uid);
+                self.correlator.forget_call(uid);
             }
         }
     }
@@ -900,7 +901,7 @@ impl Engine {
     /// streams were compared.
     fn media(&mut self, media: &NegotiatedMedia, most: usize, out: &mut dyn Sink) -> usize {
         let endpoint = media.endpoint;
-        let Some(found) = self.join.media(media, most) else { return 0 };
+        let Some(found) = self.correlator.media(media, most) else { return 0 };
         let compared = found.streams.len();
         // A description inside a dialog whose beginning was not seen is about streams of before.
         let joined_mid_call = self.signal.call(media.uid).is_some_and(|call| call.started_mid_call);
@@ -914,7 +915,7 @@ impl Engine {
             let idle =
                 shard.sequence_position(id, key).map_or(Nanos::ZERO, |standing| self.watermark - standing.last_at);
             match owner {
-                Some(owner) if self.join.is_over(owner) => {
+                Some(owner) if self.correlator.is_over(owner) => {
                     shard.hand_over(id, key, self.watermark, &mut self.media_events);
                 }
                 // The end of its call was not seen; or the call goes on, and is one of several at the address.
@@ -927,7 +928,7 @@ impl Engine {
             }
         }
         self.media_events(out);
-        own.retain(|(id, _)| self.join.bind(*id, None) == Some(media.uid));
+        own.retain(|(id, _)| self.correlator.bind(*id, None) == Some(media.uid));
         self.early_reports(&[endpoint], self.watermark, out);
         if !media.payloads.is_empty() {
             let hint = Hint { endpoint, payloads: Arc::clone(&media.payloads) };
@@ -936,7 +937,7 @@ impl Engine {
             }
             for (id, key) in own {
                 // A stream from the address is described by its own receiver, where that has spoken.
-                let follows = key.dst() == endpoint || !self.join.announced(media.uid, key.dst());
+                let follows = key.dst() == endpoint || !self.correlator.announced(media.uid, key.dst());
                 if let Some(shard) = self.shard_of.get(&id) {
                     self.shards[*shard].apply_sdp(id, key, &media.payloads, follows);
                 }
@@ -946,7 +947,7 @@ impl Engine {
     }
 
     fn media_gone(&mut self, uid: u64, endpoint: Endpoint) {
-        let Some(left) = self.join.media_gone(uid, endpoint) else { return };
+        let Some(left) = self.correlator.media_gone(uid, endpoint) else { return };
         let left = left.filter(|payloads| !payloads.is_empty());
         for shard in &mut self.shards {
             match &left {
@@ -1032,9 +1033,9 @@ mod tests {
             let frame = udp(5060, message.as_bytes());
             engine.frame(at(i), LinkType::ETHERNET, &frame, frame.len(), &mut out);
         }
-        assert_eq!((engine.signal.len(), engine.join.held()), (500, (500, 500)));
+        assert_eq!((engine.signal.len(), engine.correlator.len()), (500, (500, 500)));
         engine.tick(at(1_000_000), &mut out);
-        assert_eq!((engine.signal.len(), engine.join.held()), (0, (0, 0)));
+        assert_eq!((engine.signal.len(), engine.correlator.len()), (0, (0, 0)));
         assert!(!out.iter().any(|e| matches!(e, Event::CallEnded(_))));
     }
 
@@ -1077,9 +1078,9 @@ mod tests {
         }
         engine.flush(&mut out);
         assert_eq!(engine.active_streams(), streams);
-        assert_eq!(engine.join.streams(), (streams, media::STREAMS_PER_ADDRESS, media::STREAMS_PER_ADDRESS));
+        assert_eq!(engine.correlator.streams(), (streams, media::STREAMS_PER_ADDRESS, media::STREAMS_PER_ADDRESS));
         engine.finish(&mut out);
-        assert_eq!(engine.join.streams(), (0, 0, 0));
+        assert_eq!(engine.correlator.streams(), (0, 0, 0));
         let ended = out.iter().filter(|e| matches!(e, Event::StreamEnded(s) if s.numbers.packets == 4)).count();
         assert_eq!(ended, streams);
     }

@@ -16,7 +16,7 @@ const REPORTS_ENOUGH: u32 = 2;
 
 /// What speaks for and against that one side of a call hears the other.
 #[derive(Clone, Debug, Default)]
-pub struct MediaWitness {
+pub struct SideEvidence {
     /// RTCP reports of this side that say how it hears a source, and those that name none.
     with_source: u32,
     without_source: u32,
@@ -38,7 +38,7 @@ struct Refused {
     last_at: Timestamp,
 }
 
-impl MediaWitness {
+impl SideEvidence {
     /// Where this side wants its media.
     pub fn announced(&self) -> Option<IpAddr> {
         self.announced
@@ -202,7 +202,7 @@ fn one_direction(
 
 /// The address that a side announced, where it is private and the side is seen at another one: behind a NAT that nobody
 /// corrects, the other side has nowhere to send.
-fn unreachable(witness: &MediaWitness, evidence: &Evidence<'_>) -> Option<(IpAddr, IpAddr)> {
+fn unreachable(witness: &SideEvidence, evidence: &Evidence<'_>) -> Option<(IpAddr, IpAddr)> {
     let announced = witness.announced.filter(is_private)?;
     // Streams of one direction only: all are of this side.
     let seen_at = evidence.streams.iter().map(|stream| stream.src.ip().to_canonical()).find(|ip| *ip != announced)?;

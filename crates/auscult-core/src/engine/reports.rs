@@ -26,7 +26,7 @@ impl Engine {
     pub(super) fn rtcp(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut dyn Sink) -> Option<Outcome> {
         let (key, ip_id) = (self.copies.key(datagram.src, datagram.dst, datagram.payload), datagram.path.ip_id);
         if let Some(call) = self.copies.of(key, at, ip_id) {
-            self.join.rtcp_copied(call);
+            self.correlator.rtcp_copied(call);
             return Some(Outcome::Ignored(Ignored::RtcpCopy));
         }
         let Datagram { src, dst, payload, wire_len, .. } = *datagram;
@@ -58,13 +58,13 @@ impl Engine {
         wire_len: usize,
         out: &mut dyn Sink,
     ) -> Option<Option<u64>> {
-        let known = match self.join.knows_rtcp_between(src, dst, at) {
+        let known = match self.correlator.knows_rtcp_between(src, dst, at) {
             true => Known::Addresses,
             false => Known::Sources,
         };
         if known == Known::Sources {
             let packets = wire_rtcp::packets(payload, wire_len).flatten();
-            let named = packets.filter_map(|packet| names_known(&packet, |ssrc| self.join.knows_ssrc(ssrc)));
+            let named = packets.filter_map(|packet| names_known(&packet, |ssrc| self.correlator.knows_ssrc(ssrc)));
             // Encrypted reports and feedback make no rows.
             if named.reduce(|a, b| a || b) == Some(false) {
                 return None;
@@ -72,16 +72,16 @@ impl Engine {
         }
         let mut records = Vec::new();
         for packet in wire_rtcp::packets(payload, wire_len).flatten() {
-            self.join.witness.packet(at, src, dst, &packet, &mut records);
+            self.correlator.rtt_estimator.packet(at, src, dst, &packet, &mut records);
         }
         let before = records.len();
-        keep_known(&mut records, known, |ssrc| self.join.knows_ssrc(ssrc));
+        keep_known(&mut records, known, |ssrc| self.correlator.knows_ssrc(ssrc));
         self.rtcp_rows_left_out += (before - records.len()) as u64;
         let (shards, hasher) = (&self.shards, &self.hasher);
         let find = |key: &FlowKey| shards[shard_of(shards.len(), hasher, key)].find(key);
         let mut call = None;
         for record in records {
-            call = self.join.report(record, &find, out).or(call);
+            call = self.correlator.report(record, &find, out).or(call);
         }
         Some(call)
     }

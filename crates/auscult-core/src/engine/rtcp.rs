@@ -1,4 +1,4 @@
-//! RTCP as a second witness: what endpoints report, and the round trips it lets a midpoint measure.
+//! RTCP as a second source: what endpoints report, and the round trips it lets a midpoint measure.
 //!
 //! A report block answers a sender report that passed the probe: the time between both passings, less the time
 //! the receiver says it held back (DLSR), is the round trip between the probe and that receiver. The other half
@@ -296,33 +296,33 @@ mod tests {
     /// truth 75 ms to B and back, 30 ms to A and back.
     #[test]
     fn both_halves_by_the_probes_clock_alone() {
-        let mut witness = RttEstimator::new(10, Seeded::new(1));
+        let mut rtt_estimator = RttEstimator::new(10, Seeded::new(1));
         let (a, b) = (Ssrc(0xa), Ssrc(0xb));
         let (addr_a, addr_b): (SocketAddr, SocketAddr) =
             ("192.0.2.1:5001".parse().unwrap(), "192.0.2.2:5001".parse().unwrap());
         let at = |s: f64| Timestamp((s * 1e9) as i64);
         let mut out = Vec::new();
-        witness.packet(at(1.015), addr_a, addr_b, &report(a, 0x1_0000_0000, b, 0, 0), &mut out);
-        witness.packet(at(2.390), addr_b, addr_a, &report(b, 0x2_0000_0000, a, 0x1_0000, 85_196), &mut out);
-        witness.packet(at(4.520), addr_a, addr_b, &report(a, 0x3_0000_0000, b, 0x2_0000, 137_625), &mut out);
+        rtt_estimator.packet(at(1.015), addr_a, addr_b, &report(a, 0x1_0000_0000, b, 0, 0), &mut out);
+        rtt_estimator.packet(at(2.390), addr_b, addr_a, &report(b, 0x2_0000_0000, a, 0x1_0000, 85_196), &mut out);
+        rtt_estimator.packet(at(4.520), addr_a, addr_b, &report(a, 0x3_0000_0000, b, 0x2_0000, 137_625), &mut out);
         let ms: Vec<f64> = out.iter().filter_map(|r| r.rtt_probe_reporter).map(Nanos::as_millis_f64).collect();
         assert!((ms[0] - 75.012).abs() < 0.001, "{ms:?}");
         assert!((ms[1] - 30.009).abs() < 0.001, "{ms:?}");
-        let sum = witness.round_trip(a).unwrap().as_millis_f64();
+        let sum = rtt_estimator.round_trip(a).unwrap().as_millis_f64();
         assert!((sum - 105.021).abs() < 0.001, "{sum}");
-        assert_eq!(witness.round_trip(a), witness.round_trip(b));
+        assert_eq!(rtt_estimator.round_trip(a), rtt_estimator.round_trip(b));
     }
 
     /// A receiver that sends no media learns its round trip by RRTR and DLRR (RFC 3611 sections 4.4 and 4.5); the probe
     /// learns the half towards the sender from the same pair.
     #[test]
     fn a_silent_receiver_gives_a_half_by_extended_reports() {
-        let mut witness = RttEstimator::new(10, Seeded::new(1));
+        let mut rtt_estimator = RttEstimator::new(10, Seeded::new(1));
         let (talker, listener) = (Ssrc(0xa), Ssrc(0xb));
         let addr: SocketAddr = "192.0.2.1:5001".parse().unwrap();
         let at = |ms: i64| Timestamp(ms * 1_000_000);
         let mut out = Vec::new();
-        let mut take = |ms: i64, packet: RtcpPacket<'_>| witness.packet(at(ms), addr, addr, &packet, &mut out);
+        let mut take = |ms: i64, packet: RtcpPacket<'_>| rtt_estimator.packet(at(ms), addr, addr, &packet, &mut out);
         let sr = |ntp| RtcpPacket::SenderReport {
             ssrc: talker,
             ntp: NtpTime(ntp),
@@ -348,36 +348,36 @@ mod tests {
         // The talker answers that after a second: 30 ms between the probe and the talker.
         let entry = DlrrEntry { ssrc: listener, last_rr: 0x5_0000, delay_since_last_rr: 65_536 };
         take(2600, RtcpPacket::Xr { ssrc: talker, blocks: vec![XrBlock::Dlrr(vec![entry])] });
-        assert_eq!(witness.round_trip(talker), Some(Nanos::from_millis(100)));
+        assert_eq!(rtt_estimator.round_trip(talker), Some(Nanos::from_millis(100)));
     }
 
     /// A report before a step of the clock is answered after it.
     #[test]
     fn a_round_trip_over_a_clock_step_is_dropped() {
         for stepped in [false, true] {
-            let mut witness = RttEstimator::new(10, Seeded::new(1));
+            let mut rtt_estimator = RttEstimator::new(10, Seeded::new(1));
             let (a, b) = (Ssrc(0xa), Ssrc(0xb));
             let addr: SocketAddr = "192.0.2.1:5001".parse().unwrap();
             let at = |ms: i64| Timestamp(ms * 1_000_000);
             let mut out = Vec::new();
-            witness.packet(at(1_000), addr, addr, &report(a, 1 << 32, b, 0, 0), &mut out);
+            rtt_estimator.packet(at(1_000), addr, addr, &report(a, 1 << 32, b, 0, 0), &mut out);
             // The clock is set forward by 1.5 s, or nothing came for as long.
-            witness.begin_clock_check(at(2_900));
-            witness.packet(at(3_000), addr, addr, &report(b, 2 << 32, a, 0x1_0000, 0), &mut out);
+            rtt_estimator.begin_clock_check(at(2_900));
+            rtt_estimator.packet(at(3_000), addr, addr, &report(b, 2 << 32, a, 0x1_0000, 0), &mut out);
             assert_eq!(out.last().unwrap().rtt_probe_reporter, None);
-            witness.resolve_clock_check(stepped.then_some(at(2_900)));
-            witness.packet(at(3_530), addr, addr, &report(a, 3 << 32, b, 0x2_0000, 32_768), &mut out);
+            rtt_estimator.resolve_clock_check(stepped.then_some(at(2_900)));
+            rtt_estimator.packet(at(3_530), addr, addr, &report(a, 3 << 32, b, 0x2_0000, 32_768), &mut out);
             let expected = if stepped { None } else { Some(Nanos::from_millis(2_030)) };
-            assert_eq!(witness.round_trip(a), expected);
+            assert_eq!(rtt_estimator.round_trip(a), expected);
             // An answer to what was sent before the step comes late.
-            witness.packet(at(3_600), addr, addr, &report(b, 4 << 32, a, 0x1_0000, 0), &mut out);
+            rtt_estimator.packet(at(3_600), addr, addr, &report(b, 4 << 32, a, 0x1_0000, 0), &mut out);
             assert_eq!(out.last().unwrap().rtt_probe_reporter.is_some(), !stepped);
         }
     }
 
     #[test]
     fn an_impossible_round_trip_is_kept_and_marked() {
-        let mut witness = RttEstimator::new(10, Seeded::new(1));
+        let mut rtt_estimator = RttEstimator::new(10, Seeded::new(1));
         let at = |ms: i64| Timestamp(ms * 1_000_000);
         let addr: SocketAddr = "192.0.2.1:5001".parse().unwrap();
         let sr = RtcpPacket::SenderReport {
@@ -399,10 +399,10 @@ mod tests {
         };
         let rr = RtcpPacket::ReceiverReport { ssrc: Ssrc(2), blocks: vec![block] };
         let mut out = Vec::new();
-        witness.packet(at(0), addr, addr, &sr, &mut out);
-        witness.packet(at(500), addr, addr, &rr, &mut out);
+        rtt_estimator.packet(at(0), addr, addr, &sr, &mut out);
+        rtt_estimator.packet(at(500), addr, addr, &rr, &mut out);
         assert_eq!(out[1].implausible, "negative round trip");
         assert_eq!(out[1].rtt_probe_reporter, None);
-        assert_eq!(witness.round_trip(Ssrc(1)), None);
+        assert_eq!(rtt_estimator.round_trip(Ssrc(1)), None);
     }
 }

@@ -4,7 +4,7 @@
 //! but a sign. Impairments are judged where they were measured, at this probe.
 
 use super::correlator::Unnegotiated;
-use super::one_way::{MediaWitness, missing_media};
+use super::one_way::{SideEvidence, missing_media};
 use crate::model::{
     CallRecord, CallState, Diagnosis, DiagnosisCode, GOOD_MOS, IntervalReport, LossAttribution, LossEvidence,
     LossSource, PayloadKind, ReleasedBy, StreamReport, Transport, endpoint_text, is_a_persons_outcome,
@@ -64,14 +64,14 @@ pub struct Evidence<'a> {
     /// Streams whose payload type is in no description.
     pub unnegotiated: &'a [Unnegotiated],
     /// Of the caller and of the callee.
-    pub witnesses: &'a [MediaWitness; 2],
+    pub side_evidence: &'a [SideEvidence; 2],
     /// The time, where the call goes on.
     pub now: Option<Timestamp>,
 }
 
 impl Evidence<'_> {
-    pub fn witness(&self, side: Side) -> &MediaWitness {
-        let [caller, callee] = self.witnesses;
+    pub fn witness(&self, side: Side) -> &SideEvidence {
+        let [caller, callee] = self.side_evidence;
         match side {
             Side::Caller => caller,
             Side::Callee => callee,

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 /// the local one. The view its peer told it is of the stream the other way. `uid` is the call its CallID names. The SSRC of
 /// the side that measured is 0 where the report leaves it out.
 pub fn records(
-    join: &Correlator,
+    correlator: &Correlator,
     at: Timestamp,
     src: SocketAddr,
     dst: SocketAddr,
@@ -22,7 +22,7 @@ pub fn records(
     let own = (VqSide::Local, &report.local, local, remote);
     let told = report.remote.as_ref().map(|metrics| (VqSide::Remote, metrics, remote, local));
     let record = |(side, metrics, to, from): (VqSide, &VqMetrics, &VqAddress, &VqAddress)| {
-        let stream = join.stream_between(from.ssrc, endpoint(from), endpoint(to));
+        let stream = correlator.stream_between(from.ssrc, endpoint(from), endpoint(to));
         let ssrc = from.ssrc.or_else(|| stream.map(|(_, ssrc, _)| ssrc)).unwrap_or(Ssrc(0));
         let mut measured = metrics.beyond_rtcp(side);
         measured.described.extend(of_the_report(report));

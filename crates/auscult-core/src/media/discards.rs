@@ -37,7 +37,7 @@ impl Discards {
         if floor > number.max(self.from) {
             let start = number.max(self.from);
             out.bad((floor - start) as u32);
-            self.leave(floor - self.from);
+            self.drop_oldest(floor - self.from);
         }
         let start = number.max(self.from);
         if start < end {
@@ -58,16 +58,16 @@ impl Discards {
             let good = u64::from(self.bad.trailing_zeros()).min(left);
             if good > 0 {
                 out.received(good as u32);
-                self.leave(good);
+                self.drop_oldest(good);
                 continue;
             }
             let bad = u64::from(self.bad.trailing_ones()).min(left);
             out.bad(bad as u32);
-            self.leave(bad);
+            self.drop_oldest(bad);
         }
     }
 
-    fn leave(&mut self, numbers: u64) {
+    fn drop_oldest(&mut self, numbers: u64) {
         self.bad = if numbers < WINDOW { self.bad >> numbers } else { 0 };
         self.from += numbers;
     }

@@ -247,7 +247,7 @@ impl Timing {
     #[inline]
     pub fn packet(&mut self, sample: Sample, out: &mut Out<'_>, pool: &mut Pool) {
         if self.base.is_none() || self.warmup.is_some() {
-            return self.hold(sample, out, pool);
+            return self.warm_up(sample, out, pool);
         }
         let difference = self.difference(self.last_at, self.last_timestamp, &sample);
         if difference.abs() >= JUMP_AFTER_PAUSE || self.own_last.is_some() {
@@ -516,7 +516,7 @@ impl Timing {
         stepped
     }
 
-    fn hold(&mut self, sample: Sample, out: &mut Out<'_>, pool: &mut Pool) {
+    fn warm_up(&mut self, sample: Sample, out: &mut Out<'_>, pool: &mut Pool) {
         if self.suspect {
             if self.warmup.as_mut().is_none_or(|warmup| warmup.push(sample).is_err()) {
                 self.resolve_clock_check(out, pool);
@@ -600,7 +600,7 @@ impl Timing {
             self.jumps += 1;
             self.new_segment();
         }
-        self.hold(sample, out, pool);
+        self.warm_up(sample, out, pool);
     }
 
     /// One packet of a segment whose base is known.

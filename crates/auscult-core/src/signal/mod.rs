@@ -29,7 +29,7 @@ use challenged::ChallengedCalls;
 use hashbrown::HashMap;
 use message_context::{MessageContext, call_key, call_uid};
 use reports::Reports;
-use state_machine::{Timer, due};
+use state_machine::{Timer, next_timer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -224,7 +224,7 @@ impl Signal {
         {
             self.deadlines.remove(&(at, uid));
             let Some(mut call) = self.calls.remove(&uid) else { continue };
-            let (timer, due_at) = due(&self.policy, &self.limits, call.clock());
+            let (timer, due_at) = next_timer(&self.policy, &self.limits, call.clock());
             // Signs of life do not move the deadline: it is looked at again when it comes.
             if due_at > at {
                 call.deadline = due_at;
@@ -407,7 +407,7 @@ impl Signal {
     /// Puts a call into the tables with its deadline and its place in the order of eviction.
     fn reinsert(&mut self, mut call: Box<Call>) {
         let uid = call.record.uid;
-        let (_, at) = due(&self.policy, &self.limits, call.clock());
+        let (_, at) = next_timer(&self.policy, &self.limits, call.clock());
         if at != call.deadline {
             self.deadlines.remove(&(call.deadline, uid));
             self.deadlines.insert((at, uid));

@@ -94,7 +94,7 @@ pub(super) struct Clock {
 }
 
 /// The timer that runs, and when it fires.
-pub(super) fn due(policy: &Policy, limits: &Limits, c: Clock) -> (Timer, Timestamp) {
+pub(super) fn next_timer(policy: &Policy, limits: &Limits, c: Clock) -> (Timer, Timestamp) {
     if let Some(over_at) = c.over_at {
         // Retransmissions of BYE and of final answers go on for 64*T1 and belong to this call, not to a new one.
         let longest = over_at + SIXTY_FOUR_T1 + policy.linger;

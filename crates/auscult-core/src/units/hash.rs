@@ -43,7 +43,7 @@ impl SeededHasher {
     }
 
     #[inline(always)]
-    fn hold(&mut self, x: u128, bits: u32) {
+    fn append(&mut self, x: u128, bits: u32) {
         if self.bits + bits > 128 {
             self.state = self.block(self.held);
             (self.held, self.bits) = (x, bits);
@@ -57,27 +57,27 @@ impl SeededHasher {
 impl Hasher for SeededHasher {
     #[inline(always)]
     fn write_u8(&mut self, x: u8) {
-        self.hold(u128::from(x), 8);
+        self.append(u128::from(x), 8);
     }
 
     #[inline(always)]
     fn write_u16(&mut self, x: u16) {
-        self.hold(u128::from(x), 16);
+        self.append(u128::from(x), 16);
     }
 
     #[inline(always)]
     fn write_u32(&mut self, x: u32) {
-        self.hold(u128::from(x), 32);
+        self.append(u128::from(x), 32);
     }
 
     #[inline(always)]
     fn write_u64(&mut self, x: u64) {
-        self.hold(u128::from(x), 64);
+        self.append(u128::from(x), 64);
     }
 
     #[inline(always)]
     fn write_usize(&mut self, x: usize) {
-        self.hold(x as u128, usize::BITS);
+        self.append(x as u128, usize::BITS);
     }
 
     #[inline(always)]

@@ -58,7 +58,7 @@ impl Decoder {
             fragments_overlapping: c.overlapping,
             fragments_expired: c.expired,
             fragments_evicted: c.evicted,
-            fragment_bytes: self.fragments.held(),
+            fragment_bytes: self.fragments.buffered_bytes(),
         }
     }
 }

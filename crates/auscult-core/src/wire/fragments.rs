@@ -159,7 +159,7 @@ impl Fragments {
     }
 
     /// Bytes held, with overhead.
-    pub fn held(&self) -> usize {
+    pub fn buffered_bytes(&self) -> usize {
         self.held
     }
 

@@ -193,7 +193,7 @@ impl Reassembler {
         }
         let Some(stream) = self.flows.get_mut(&flow) else { return TcpOutcome::Done(OTHER) };
         let fed = stream.feed(at, segment, self.max_bytes, &mut self.counters);
-        settle(&mut self.by_age, &mut self.holes, at, flow, stream);
+        update_indexes(&mut self.by_age, &mut self.holes, at, flow, stream);
         match fed {
             Fed::Readable => TcpOutcome::Readable(TcpStream { flow, stream }),
             Fed::Buffered => TcpOutcome::Buffered(stream.protocol()),
@@ -214,7 +214,7 @@ impl Reassembler {
                 continue;
             };
             let readable = stream.give_up_hole(self.max_bytes, &mut self.counters);
-            settle(&mut self.by_age, &mut self.holes, at, flow, stream);
+            update_indexes(&mut self.by_age, &mut self.holes, at, flow, stream);
             if readable {
                 break flow;
             }
@@ -251,7 +251,7 @@ impl Reassembler {
 
     /// Bytes buffered.
     pub fn buffered(&self) -> usize {
-        self.flows.values().map(Stream::held).sum()
+        self.flows.values().map(Stream::buffered_bytes).sum()
     }
 
     fn make_room(&mut self, at: Timestamp) {
@@ -275,7 +275,7 @@ impl Reassembler {
 }
 
 /// Brings the indexes in step with a stream that changed.
-fn settle(
+fn update_indexes(
     by_age: &mut BTreeSet<(Rank, Timestamp, TcpFlow)>,
     holes: &mut BTreeSet<(Timestamp, TcpFlow)>,
     at: Timestamp,

@@ -60,7 +60,7 @@ impl WebSocket {
     }
 
     /// Bytes held of a message that is not whole.
-    pub fn held(&self) -> usize {
+    pub fn buffered_bytes(&self) -> usize {
         self.message.len()
     }
 
@@ -329,6 +329,6 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(ws.next(&[b'x'; 500], 1_000), WsStep::Skip(500));
         }
-        assert!(ws.held() <= 1_000);
+        assert!(ws.buffered_bytes() <= 1_000);
     }
 }

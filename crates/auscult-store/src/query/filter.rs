@@ -208,7 +208,7 @@ impl CallFilter {
     }
 
     /// Whether a call that is up is narrowed to: the same as the conditions in SQL.
-    pub(super) fn takes(&self, call: &RunningCall, site: &str) -> bool {
+    pub(super) fn matches_running(&self, call: &RunningCall, site: &str) -> bool {
         let record = &call.record;
         let is = |wanted: &Option<String>, text: &str| wanted.as_deref().is_none_or(|wanted| wanted == text);
         let below = |limit: Option<f64>, mos: Option<f32>| limit.is_none_or(|l| mos.is_some_and(|m| f64::from(m) < l));

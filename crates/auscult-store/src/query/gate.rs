@@ -85,7 +85,7 @@ impl Gate {
     }
 
     /// Gives a place back, and to those who wait for one.
-    fn leave(self: &Arc<Self>, client: Option<IpAddr>) {
+    fn release(self: &Arc<Self>, client: Option<IpAddr>) {
         self.state().stop(client);
         loop {
             let next = {
@@ -155,7 +155,7 @@ impl State {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some((gate, client)) = self.of.take() {
-            gate.leave(client);
+            gate.release(client);
         }
     }
 }

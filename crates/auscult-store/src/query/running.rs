@@ -61,7 +61,7 @@ impl Found {
     pub fn add(&mut self, call: RunningCall) {
         let list = &self.list;
         let within = (list.window.from..=list.window.to).contains(&call.record.first_at);
-        if !within || !list.filter.takes(&call, &list.site) {
+        if !within || !list.filter.matches_running(&call, &list.site) {
             return;
         }
         let at = (list.key(&call.record), -call.record.first_at.0, call.record.uid);

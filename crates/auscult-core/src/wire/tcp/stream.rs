@@ -283,7 +283,7 @@ impl Stream {
 
     /// False when the stream would hold more than `max_bytes`.
     fn append(&mut self, bytes: &[u8], wire: usize, max_bytes: usize) -> bool {
-        if self.held() + bytes.len() > max_bytes {
+        if self.buffered_bytes() + bytes.len() > max_bytes {
             return false;
         }
         let full = self.buffer.len() + bytes.len() > self.buffer.capacity();
@@ -320,7 +320,7 @@ impl Stream {
         {
             return Fed::Done(REPEATED);
         }
-        if self.pending.len() > MAX_PENDING || self.held() + segment.payload.len() > max_bytes {
+        if self.pending.len() > MAX_PENDING || self.buffered_bytes() + segment.payload.len() > max_bytes {
             counters.overflows += 1;
             return Fed::Done(Outcome::OverLimit(OverLimit::TcpBytes));
         }
@@ -447,8 +447,10 @@ impl Stream {
         self.pending_bytes = 0;
     }
 
-    pub fn held(&self) -> usize {
-        self.readable().len() + self.pending_bytes + self.websocket.as_ref().map_or(0, |websocket| websocket.held())
+    pub fn buffered_bytes(&self) -> usize {
+        self.readable().len()
+            + self.pending_bytes
+            + self.websocket.as_ref().map_or(0, |websocket| websocket.buffered_bytes())
     }
 }
 
