@@ -353,8 +353,8 @@ fn burst_gap_vectors() {
             ("burst_bad", s.burst_bad),
             ("gap_packets", s.gap_packets),
             ("gap_bad", s.gap_bad),
-            ("burst_density8", u64::from(s.burst_density8())),
-            ("gap_density8", u64::from(s.gap_density8())),
+            ("burst_density8", u64::from(rate8(s.burst_bad, s.burst_packets))),
+            ("gap_density8", u64::from(rate8(s.gap_bad, s.gap_packets))),
         ] {
             assert_eq!(got, integer(key), "{name}: {key}");
         }

@@ -46,7 +46,7 @@ pub fn table(document: &Document, out: &mut impl Write, style: Style) -> io::Res
             let sure = (diagnosis.confidence * 100.0).round();
             writeln!(
                 out,
-                "    {}: {} ({sure:.0} % sure)",
+                "    {}: {} (confidence {sure:.0} %)",
                 diagnosis.code.name().replace('_', " "),
                 diagnosis.evidence
             )?;
@@ -167,6 +167,7 @@ fn call_line(call: &CallDocument, style: Style) -> String {
         None => String::new(),
         Some("capture_ended") => "  no end captured".to_owned(),
         Some("probe_stopped") => "  probe stopped".to_owned(),
+        Some("timeout") => "  ended: timeout".to_owned(),
         Some(by) => format!("  released by {by}"),
     };
     let head = format!("{mark} {} -> {}", one_line(&call.from), one_line(&call.to));
@@ -186,7 +187,7 @@ fn verdict(call: &CallDocument) -> String {
         (None, _) => match call.class() {
             CallClass::Good => "no fault found".to_owned(),
             CallClass::Fair | CallClass::Poor | CallClass::Failed => "low MOS, cause unclear".to_owned(),
-            CallClass::Unrated | CallClass::NotAnswered => "nothing to rate".to_owned(),
+            CallClass::Unrated | CallClass::NotAnswered => "not rated".to_owned(),
         },
     }
 }

@@ -82,7 +82,7 @@ impl Codec {
             Codec::G729 => Some("annexb=no"),
             Codec::Ilbc => Some("mode=20"),
             Codec::Opus => Some("minptime=10;useinbandfec=1"),
-            Codec::Amr | Codec::AmrWb => Some("byte-align=1"),
+            Codec::Amr | Codec::AmrWb => Some("octet-align=1"),
             _ => None,
         }
     }

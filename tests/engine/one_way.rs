@@ -151,7 +151,7 @@ fn a_port_that_is_closed_for_a_moment_proves_nothing() {
 #[test]
 fn no_media_by_its_witnesses() {
     let scene = dialog(CALLER, CALLEE);
-    only(&scene, NoMedia, 0.6, "it may take another path");
+    only(&scene, NoMedia, 0.6, "media may bypass this probe");
     let mut scene = dialog(CALLER, CALLEE);
     scene.report(5_000, (at(CALLER), at(CALLEE)), 7, Some(250), Some(99));
     only(&scene, MediaElsewhere, 0.9, "reports of the caller say that it hears");

@@ -66,7 +66,7 @@ impl Wire {
 
 #[test]
 fn intervals_are_rated_by_the_packet_time_and_the_mode_of_their_stream() {
-    // 12.65 kbit/s, byte-aligned: one byte, then 33 for each frame. SRTP adds 10.
+    // 12.65 kbit/s, octet-aligned: one byte, then 33 for each frame. SRTP adds 10.
     for (profile, ptime_ms, bytes) in
         [("RTP/AVP", 20, 34), ("RTP/AVP", 40, 67), ("RTP/SAVP", 20, 44), ("UDP/TLS/RTP/SAVPF", 40, 77)]
     {

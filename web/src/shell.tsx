@@ -103,7 +103,7 @@ export function Shell({ path, children }: { path: string; children: ComponentChi
             <Badge />
           </a>
           <a href="/docs/metrics" aria-current={path === "/docs/metrics" ? "page" : undefined}>
-            Figures
+            Metrics
           </a>
         </nav>
         <LiveStrip />

@@ -4,18 +4,18 @@ import { mos, number, percent, plural } from "./format";
 import type { CallClass, CallDetail, CallRow, LossAttribution, MeasurementQuality, RemoteView, StreamRow } from "./types";
 
 const DIAGNOSES: Record<string, { title: string; hint: string }> = {
-  setup_failed: { title: "Setup refused", hint: "A final answer of 300 or above ended the attempt." },
-  no_response: { title: "No response", hint: "Nobody answered the INVITE at all." },
+  setup_failed: { title: "Call failed", hint: "A final response of 300 or above ended the attempt." },
+  no_response: { title: "INVITE unanswered", hint: "No response of any kind came to the INVITE." },
   no_media: { title: "No media", hint: "Answered, and no RTP was seen either way." },
   one_way_media: { title: "One-way media", hint: "Answered, and one side does not hear the other: RTCP, ICMP or SDP says so." },
-  media_not_seen: { title: "One direction not seen", hint: "Answered, and RTP of one direction was not seen at this probe. Nothing says whether it was received." },
+  media_not_seen: { title: "One direction not seen", hint: "Answered, and RTP of one direction was not seen at this probe. Whether it was received is not known." },
   media_elsewhere: { title: "Media takes another path", hint: "Not seen at this probe, and its receiver reports it by RTCP." },
   media_interrupted: { title: "Media interrupted", hint: "RTP stopped while the call went on." },
   random_loss: { title: "Random loss", hint: "Packets lost one by one, spread over the call." },
   bursty_loss: { title: "Bursty loss", hint: "Packets lost in runs; concealment does not cover these." },
   high_delay_variation: { title: "High delay variation", hint: "More than a usual jitter buffer absorbs." },
   reordering: { title: "Reordering", hint: "Packets came in another order than sent." },
-  low_quality_codec: { title: "Low-quality codec", hint: "The codec alone keeps the quality low; the network is not to blame." },
+  low_quality_codec: { title: "Low-quality codec", hint: "The codec alone limits the quality; the network is not the cause." },
   long_delay: { title: "Long delay", hint: "The round trip is too long for conversation." },
   capture_loss: { title: "Capture loss suspected", hint: "The probe itself missed packets; the call may have been fine." },
   missing_ack: { title: "No ACK seen", hint: "Answered, and the caller never acknowledged." },
@@ -23,7 +23,7 @@ const DIAGNOSES: Record<string, { title: string; hint: string }> = {
   slow_setup: { title: "Slow setup", hint: "Long wait before the first ring." },
   queue_build_up: { title: "Delay rose steadily", hint: "A queue fills on the way. No packet is lost by it, but the conversation gets slower." },
   low_mos: { title: "Low MOS, cause unclear", hint: "No single cause reaches its threshold; the evidence says which were ruled out." },
-  route_change: { title: "Delay changed at once", hint: "The route may have changed. Receivers follow within seconds." },
+  route_change: { title: "Step in delay", hint: "The route may have changed. Receivers follow within seconds." },
   clock_mismatch: { title: "Clock rate contradicts SDP", hint: "Timestamps run at another clock rate than SDP names; figures use the one on the wire." },
   unnegotiated_payload: { title: "Unnegotiated payload type", hint: "Packets with a payload type that SDP does not have." },
 };
@@ -64,7 +64,7 @@ const CLASSES: Record<CallClass, { word: string; hint: string }> = {
   good: { word: "Good", hint: "R 80 or above in its worst minute, and no fault found" },
   fair: { word: "Fair", hint: "R from 60 to 80, or a fault that is heard" },
   poor: { word: "Poor", hint: "R below 60, or media interrupted" },
-  failed: { word: "Failed", hint: "not set up, no response, or no media at least one way" },
+  failed: { word: "Failed", hint: "not set up, INVITE unanswered, or no media at least one way" },
   not_answered: { word: "Not answered", hint: "busy, declined, cancelled, no answer or wrong number" },
   unrated: { word: "Not rated", hint: "no MOS could be given" },
 };
@@ -131,8 +131,8 @@ export function lossSource(source: string | null): string {
 }
 
 const LOSS_EVIDENCE: Record<string, string> = {
-  capture_drops: "it counted dropped frames then",
-  receiver_lost_them: "the receiver's own reports miss them too",
+  capture_drops: "the probe counted dropped frames at that time",
+  receiver_lost_them: "the receiver's RTCP agrees",
   receiver_got_them: "the receiver reports most of what the probe missed as received",
   many_streams_at_once: "gaps of streams with no host in common begin together",
   both_directions_at_once: "both directions miss packets at the same moments",
@@ -142,7 +142,7 @@ const LOSS_EVIDENCE: Record<string, string> = {
 /** Whose loss it is and what speaks for it. */
 export function lossBlame(source: string | null, evidence: string | null): string {
   if (evidence) return `${lossSource(source)}: ${LOSS_EVIDENCE[evidence] ?? sentence(evidence).toLowerCase()}`;
-  return source === "network" ? `${lossSource(source)}: taken for granted, nothing speaks for or against it` : lossSource(source);
+  return source === "network" ? `${lossSource(source)}: assumed; no corroborating RTCP` : lossSource(source);
 }
 
 export function captureBlamed(source: string | null): boolean {
@@ -174,9 +174,9 @@ export function boundsSentence({ lost, mos: { lq, bounds, null_reason }, quality
   if (bounds && wrongTimes) return `${mos(bounds[0])} if all of the loss is the network's and late packets were late, ${mos(bounds[1])} without what the capture may have done.`;
   if (bounds) return `${mos(bounds[0])} if all of the loss is the network's, ${mos(bounds[1])} without what the capture may have lost.`;
   if (lq === null) return `– no MOS: ${nullReason(null_reason)}.`;
-  if (lost === 0) return `– not needed: nothing was lost, so ${mos(lq)} stands.`;
-  const doubted = captureBlamed(quality.loss_source) ? "kept for this row" : "needed: all of the loss counts as the network's";
-  return `– not ${doubted}, so ${mos(lq)} stands.`;
+  if (lost === 0) return `n/a: nothing was lost; MOS ${mos(lq)}.`;
+  const doubted = captureBlamed(quality.loss_source) ? "not stored for this row" : "all of the loss counts as the network's";
+  return `n/a: ${doubted}; MOS ${mos(lq)}.`;
 }
 
 /** Fewer lost packets than that are never held against anything. */
@@ -200,7 +200,7 @@ export function missing({ lost, quality, clock_source }: StreamRow): string[] {
   const error = timesWrongBy(quality);
   return [
     quality.sampled_one_of !== null && `most packets: the capture sees one of ${number(quality.sampled_one_of)}, so loss and MOS are unknown`,
-    blameAssumed(lost, quality) && "a word for or against the network: that the loss is its own is the assumption",
+    blameAssumed(lost, quality) && "RTCP that confirms the loss attribution: the network is assumed",
     capture_drops > 0 && `${plural(capture_drops, "frame")} that the probe dropped meanwhile: loss may be its own`,
     capture_drops === 0 &&
       captured > 0 &&
@@ -250,25 +250,25 @@ export function lossSide(remote: RemoteView): string {
   };
   switch (loss_side) {
     case "none":
-      return "Next to no loss on either side of the probe: fewer than 3 packets before it, fewer than 3 behind it.";
+      return "Under 3 packets lost upstream and downstream of the probe.";
     case "before_probe":
-      return `Lost before the probe: ${share(before)} did not get here. Behind it ${(behind ?? 0) > 0 ? `${share(behind)} more were lost` : "no more were lost"}.`;
+      return `Upstream loss: ${share(before)}; downstream: ${(behind ?? 0) > 0 ? share(behind) : "none"}.`;
     case "behind_probe":
-      return `Lost behind the probe: ${share(behind)} passed here and did not reach the receiver. Before the probe ${(before ?? 0) > 0 ? `${share(before)} were lost` : "nothing was lost"}.`;
+      return `Downstream loss: ${share(behind)} between the probe and the receiver; upstream: ${(before ?? 0) > 0 ? share(before) : "none"}.`;
     case "both":
-      return `Lost on both sides of the probe: ${share(before)} before it, ${share(behind)} behind it.`;
+      return `Upstream loss: ${share(before)}; downstream: ${share(behind)}.`;
     case "capture":
       return `Missed by the capture, not lost: the receiver got ${behind === null ? "most" : number(-behind)} of the ${share(before)} missing here.`;
     default:
-      return loss_side ? `${sentence(loss_side)}.` : "The reports do not tell on which side of the probe packets were lost.";
+      return loss_side ? `${sentence(loss_side)}.` : "The reports do not show on which side of the probe packets were lost.";
   }
 }
 
 /** Why there is no view of the receiver, after so many of its reports. */
 export function noRemote(reports: number): string {
-  if (reports === 0) return "The receiver sends no RTCP that passes the probe, so nothing is known behind the probe.";
-  if (reports === 1) return "One RTCP report of the receiver was seen, and it takes two to compare, so nothing is certain behind the probe.";
-  return `The receiver's ${number(reports)} RTCP reports do not count on from each other, so nothing is certain behind the probe.`;
+  if (reports === 0) return "The receiver sends no RTCP that passes the probe, so downstream loss is unknown.";
+  if (reports === 1) return "One RTCP report of the receiver was seen, and it takes two to compare, so downstream loss is unknown.";
+  return `The receiver's ${number(reports)} RTCP reports do not count on from each other, so downstream loss is unknown.`;
 }
 
 const NULL_REASONS: Record<string, string> = {
@@ -294,7 +294,7 @@ export function unknownFacts({ call, streams }: CallDetail): Record<"mos" | "del
     mos: media ?? ([...reasons].join("; ") || "no interval was rated"),
     delay: media ?? "no delay was measured",
     loss: media ?? "nothing was expected",
-    duration: unanswered ?? (call.state === "established" ? "in progress" : "end not seen"),
+    duration: unanswered ?? (call.state === "established" ? "in progress" : "no end captured"),
     ring: call.invite_at === null ? "INVITE not seen" : "no ringing seen",
     setup: call.invite_at === null ? "INVITE not seen" : (unanswered ?? "not known"),
   };

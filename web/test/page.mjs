@@ -249,7 +249,7 @@ test("dragging over the strip narrows the window", async () => {
   const range = await api("/range");
   const share = (Date.parse(asked.get("to")) - Date.parse(asked.get("from"))) / (Date.parse(range.to) - Date.parse(range.from));
   assert.ok(share > 0.3 && share < 0.8, `half of the range was picked, got ${share}`);
-  await page.getByRole("button", { name: /All that is stored|Last 31 days/ }).click();
+  await page.getByRole("button", { name: /All data|Last 31 days/ }).click();
   await page.waitForURL((url) => !url.searchParams.has("from"));
   await clean(page);
 });
@@ -381,7 +381,7 @@ test("a direction stands beside what its receiver reports, with the side of the 
   assert.equal(lossy.length, 1, "the server has no call with loss before the probe");
   assert.equal(silent.length, 1, "the server has no stream whose receiver is silent");
   assert.ok(real || others.length === 3);
-  const SAID = { none: /^Next to no loss on either side/, before_probe: /^Lost before the probe: \d/, behind_probe: /^Lost behind the probe: \d/, both: /^Lost on both sides/, capture: /^Missed by the capture/ };
+  const SAID = { none: /^Under 3 packets lost upstream/, before_probe: /^Upstream loss: \d/, behind_probe: /^Downstream loss: \d/, both: /^Upstream loss: \d[^;]*; downstream: \d|^Lost on both sides/, capture: /^Missed by the capture/ };
   for (const detail of [...lossy, ...silent, ...others]) {
     const { page, streams } = await openCall(detail);
     const lines = await texts(page.locator(".lines > div:first-child dd"));
@@ -540,7 +540,7 @@ test("each direction says whose loss it is, how far the MOS may be off, and what
       if (quality.loss_evidence === "receiver_lost_them") assert.match(whose, /receiver's own reports miss them too/);
       if (mos.bounds) assert.ok(bounds.startsWith(`${mos.bounds[0].toFixed(2)} if`) && bounds.includes(`${mos.bounds[1].toFixed(2)} without`), bounds);
       else assert.match(bounds, /^– \S+/);
-      assert.match(trust, /^(Sound|Mind this|Doubtful)\. (Nothing was missing|Missing: .+)\.$/);
+      assert.match(trust, /^(Complete|Caution|Doubtful)\. (Nothing is missing|Missing: .+)\.$/);
       assert.equal(/other direction/.test(trust), quality.one_sided);
       assert.equal(/probe dropped/.test(trust), quality.capture_drops > 0);
       assert.equal(/the start/.test(trust), quality.started_mid_call);
@@ -672,7 +672,7 @@ test("what goes wrong is said in one line", async () => {
 test("calls that ended since are offered, not pushed in", { skip: real !== undefined }, async () => {
   const page = await open("/");
   await rows(page);
-  const button = page.getByRole("button", { name: /1 call ended since/ });
+  const button = page.getByRole("button", { name: /1 new call: refresh/ });
   await button.waitFor();
   await page.keyboard.press("r");
   await button.waitFor({ state: "detached" });

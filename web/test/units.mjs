@@ -50,11 +50,11 @@ test("the R budget adds up to the clean maximum, and says when the delay is not 
 
 test("the side of the probe on which packets were lost, in words", () => {
   const said = (loss_side, lost_before_probe, lost_behind_probe, expected = 1000) => plain(words.lossSide({ loss_side, lost_before_probe, lost_behind_probe, expected }));
-  assert.match(said("none", 1, 0), /^Next to no loss on either side/);
-  assert.equal(said("before_probe", 40, 0), "Lost before the probe: 40 packets (4.00 %) did not get here. Behind it no more were lost.");
-  assert.match(said("before_probe", 40, 5), /Behind it 5 packets \(0.50 %\) more were lost/);
-  assert.equal(said("behind_probe", 0, 1), "Lost behind the probe: 1 packet (0.10 %) passed here and did not reach the receiver. Before the probe nothing was lost.");
-  assert.match(said("behind_probe", 2, 30), /Before the probe 2 packets \(0.20 %\) were lost/);
+  assert.match(said("none", 1, 0), /^Under 3 packets lost upstream and downstream/);
+  assert.equal(said("before_probe", 40, 0), "Upstream loss: 40 packets (4.00 %); downstream: none.");
+  assert.match(said("before_probe", 40, 5), /downstream: 5 packets \(0.50 %\)/);
+  assert.equal(said("behind_probe", 0, 1), "Downstream loss: 1 packet (0.10 %) between the probe and the receiver; upstream: none.");
+  assert.match(said("behind_probe", 2, 30), /upstream: 2 packets \(0.20 %\)/);
   assert.equal(said("both", 10, 12), "Lost on both sides of the probe: 10 packets (1.00 %) before it, 12 packets (1.20 %) behind it.");
   assert.match(said("capture", 40, -38), /the receiver got 38 of the 40 packets \(4.00 %\) missing here/);
   assert.match(said(null, null, null, null), /do not tell/);
@@ -78,12 +78,12 @@ test("what speaks against a direction's figures is said, and nothing else is", (
   const all = words.missing(stream({ capture_drops: 1, started_mid_call: true, shed: true, one_sided: true, snap_cut: true, clock_steps: 2, clock_source: null }));
   assert.equal(all.length, 7);
   assert.match(all[0], /^1 frame that the probe dropped/);
-  assert.match(words.missing(stream({ lost: 3, loss_source: "network" })).join(), /assumption/);
+  assert.match(words.missing(stream({ lost: 3, loss_source: "network" })).join(), /network is assumed/);
   assert.deepEqual(words.missing(stream({ lost: 3, loss_source: "network", loss_evidence: "receiver_lost_them" })), []);
   const levels = [{}, { lost: 2, loss_source: "network" }, { snap_cut: true }, { lost: 3, loss_source: "network" }, { one_sided: true }, { clock_source: "inferred" }, { capture_drops: 1 }, { lost: 1, loss_source: "suspected_capture", loss_evidence: "receiver_got_them" }];
   assert.deepEqual(levels.map((each) => words.trustOf(stream(each))), ["ok", "ok", "ok", "care", "care", "care", "doubt", "doubt"]);
   assert.match(words.lossSentence(stream()), /^Nothing is missing/);
-  assert.match(words.lossSentence(stream({ lost: 3, loss_source: "network" })), /taken for granted/);
+  assert.match(words.lossSentence(stream({ lost: 3, loss_source: "network" })), /assumed; no corroborating RTCP/);
   const mixed = { capture: 5, network: 3, undecided: 0, evidence: { many_streams_at_once: 5 } };
   const both = stream({ lost: 8, loss_source: "suspected_capture", loss_evidence: "many_streams_at_once", loss_attribution: mixed });
   assert.match(words.lossSentence(both), /\. Packets: 5 by the capture, 3 in the network\.$/);
@@ -92,7 +92,7 @@ test("what speaks against a direction's figures is said, and nothing else is", (
   assert.doesNotMatch(words.lossSentence(one), /Packets:/);
   assert.equal(words.boundsSentence(stream({ lost: 9, bounds: [2.5, 4.1] })), "2.50 if all of the loss is the network's, 4.10 without what the capture may have lost.");
   assert.match(words.boundsSentence(stream({ lq: null, null_reason: "too_few_packets" })), /^– no MOS: fewer than 25 packets/);
-  assert.match(words.boundsSentence(stream({ lost: 9, loss_source: "network" })), /counts as the network's, so 4.10 stands/);
+  assert.match(words.boundsSentence(stream({ lost: 9, loss_source: "network" })), /counts as the network's; MOS 4.10/);
 });
 
 test("the smallest buffer below half a percent, and how it is said", () => {
@@ -138,8 +138,8 @@ test("the mock server keeps to the contract, to every field", () => {
 });
 
 test("whose loss it is comes with what speaks for it", () => {
-  assert.match(words.lossBlame("network", null), /taken for granted/);
-  assert.match(words.lossBlame("network", "receiver_lost_them"), /^in the network: the receiver's own reports/);
+  assert.match(words.lossBlame("network", null), /assumed; no corroborating RTCP/);
+  assert.match(words.lossBlame("network", "receiver_lost_them"), /^in the network: the receiver.s RTCP agrees/);
   assert.match(words.lossBlame("suspected_capture", "receiver_got_them"), /^probably by the probe itself: .*received$/);
   assert.equal(words.lossBlame("capture", "some_new_reason").endsWith("some new reason"), true);
 });

@@ -2,7 +2,7 @@
 //!
 //! A connection is in one of three states: it waits for a request, it serves one, or its client does not take what
 //! was written. Only the second may last; the others have a deadline, and are closed first when places run out.
-//! Nothing here knows what is served. TLS, when it comes, wraps the accepted stream before [`connection`] gets it.
+//! Nothing here knows what is served. TLS, when it comes, wraps the accepted stream before `connection` gets it.
 
 #![forbid(unsafe_code)]
 

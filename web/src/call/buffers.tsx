@@ -1,4 +1,4 @@
-// "How large must the buffer be": late packets by buffer size, as bars over their numbers, and in a sentence.
+// "Jitter-buffer sizing": late packets by buffer size, as bars over their numbers, and in a sentence.
 
 import { number, percent, UNKNOWN } from "../format";
 import { Term } from "../parts";
@@ -20,7 +20,7 @@ export function Buffers({ stream }: { stream: StreamRow }) {
   return (
     <section class="buffers">
       <h4>
-        <Term of="late">How large must the buffer be</Term>
+        <Term of="late">Jitter-buffer sizing</Term>
       </h4>
       {known ? (
         <>

@@ -12,7 +12,7 @@ export function Budget({ stream }: { stream: StreamRow }) {
   return (
     <section class="budget">
       <h4>
-        <Term of="the-r-budget">Where the rating went</Term>
+        <Term of="the-r-budget">R-factor breakdown</Term>
       </h4>
       {budget ? (
         <>
@@ -55,7 +55,7 @@ function Bar({ stream }: { stream: StreamRow }) {
       <ul>
         {rest && (
           <li data-part="rest">
-            <b>{points(rest.points)}</b> left
+            R = <b>{points(rest.points)}</b>
           </li>
         )}
         {causes.map(({ key, name, points: of }) => (
@@ -91,7 +91,7 @@ export function BurstLine({ stream }: { stream: StreamRow }) {
         ; burst ratio {number(bursts.burst_ratio, 2)}
         {stream.concealed_seconds !== null && (
           <>
-            ; <Term of="concealed_seconds">{plural(stream.concealed_seconds, "second")} concealed</Term>, {number(stream.severely_concealed_seconds)} severely
+            ; <Term of="concealed_seconds">{number(stream.concealed_seconds)} concealed s</Term>, {number(stream.severely_concealed_seconds)} severely concealed s
           </>
         )}
         .

@@ -13,28 +13,28 @@ export function DirectionTrust({ detail, stream }: { detail: CallDetail; stream:
     <dl class="lines">
       <div>
         <dt>
-          <Term of="the-receiver-s-view">Side of the probe</Term>
+          <Term of="the-receiver-s-view">Loss location</Term>
         </dt>
         <dd>{remoteSentence(detail, stream)}</dd>
       </div>
       <div>
         <dt>
-          <Term of="whose-loss-it-is">Whose loss</Term>
+          <Term of="whose-loss-it-is">Loss attribution</Term>
         </dt>
         <dd>{lossSentence(stream)}</dd>
       </div>
       <div>
         <dt>
-          <Term of="bounds">MOS-LQ bounds</Term>
+          <Term of="bounds">MOS range</Term>
         </dt>
         <dd>{boundsSentence(stream)}</dd>
       </div>
       <div>
         <dt>
-          <Term of="how-far-to-trust-a-row">Trust</Term>
+          <Term of="how-far-to-trust-a-row">Measurement</Term>
         </dt>
         <dd>
-          <LevelMark of={level} /> <b>{levelWord(level)}.</b> {gaps.length === 0 ? "Nothing was missing." : `Missing: ${gaps.join("; ")}.`}
+          <LevelMark of={level} /> <b>{levelWord(level)}.</b> {gaps.length === 0 ? "Nothing is missing." : `Missing: ${gaps.join("; ")}.`}
         </dd>
       </div>
     </dl>

@@ -50,7 +50,7 @@ export function Ladder({ ladder, chosen, onChoose }: Props) {
     <section class="panel" aria-labelledby="ladder-title">
       <div class="head">
         <h2 id="ladder-title">Signalling</h2>
-        <span class="hint">{plural(ladder.length, "message")}. Choose one by click, or with the arrow keys.</span>
+        <span class="hint">{plural(ladder.length, "message")}. Click a message, or use the arrow keys.</span>
       </div>
       <div class="ladder">
         <div class="scroll" ref={box}>

@@ -103,7 +103,7 @@ function Legend({ reported }: { reported: boolean }) {
         <svg width="22" height="10">
           <path class="of-max" d="M0 5h22" />
         </svg>
-        its maximum (▲ above the scale)
+        max (▲ off scale)
       </span>
       <span>
         <svg width="22" height="10">
@@ -241,7 +241,7 @@ function StreamFigures({ stream, intervals, several }: { stream: StreamRow; inte
       </Figure>
       <Figure term="Lost" of="loss_pct">
         {percent(stream.loss_pct)} <small>{`${count(stream.lost)} of ${count(stream.expected)}`}</small>
-        {captureBlamed(stream.quality.loss_source) && <span class="tag">probe?</span>}
+        {captureBlamed(stream.quality.loss_source) && <span class="tag">Probe drop?</span>}
       </Figure>
       <Figure term="Longest run" of="loss_runs.longest">{stream.longest_loss_run > 0 ? number(stream.longest_loss_run) : "0"}</Figure>
       <Figure term="Delay var. p50 / p95 / p99" of="pdv_p95_ms">
@@ -279,11 +279,11 @@ function LossRuns({ runs }: { runs: Record<string, number> }) {
   return (
     <div class="runs">
       <dt>
-        <Term of="loss_runs.counts">Runs by packets lost in a row</Term>
+        <Term of="loss_runs.counts">Loss burst lengths</Term>
       </dt>
       <dd>
         {entries.map(([length, n]) => (
-          <span key={length} title={`${number(n)} runs of ${length} packets`}>
+          <span key={length} title={`${number(n)} bursts of ${length} packets`}>
             <svg width="20" height="16" aria-hidden="true">
               <rect x="1" width="18" y={16 - Math.max(2, (16 * n) / most)} height={Math.max(2, (16 * n) / most)} />
             </svg>
@@ -315,7 +315,7 @@ function describe(row: IntervalRow, answered: string | null, said: Reported | nu
 function LaneTable({ direction, reported }: { direction: Direction; reported: Reported[] }) {
   return (
     <details class="twin">
-      <summary>The same as a table ({number(direction.intervals.length)} intervals)</summary>
+      <summary>Show as table ({number(direction.intervals.length)} intervals)</summary>
       <div class="scroll" tabIndex={0} role="region" aria-label="Intervals">
         <table>
           <thead>

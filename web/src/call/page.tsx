@@ -94,7 +94,7 @@ function Call({ detail }: { detail: CallDetail }) {
         </Notice>
       ) : (
         <Notice kind="empty" title="No media was seen for this call.">
-          <p>{detail.call.answered_at ? "It was answered all the same: see the verdict." : "It was not answered."}</p>
+          <p>{detail.call.answered_at ? "Answered, but no RTP seen: see the verdict." : "It was not answered."}</p>
         </Notice>
       )}
       <Ladder ladder={detail.ladder} chosen={chosen} onChoose={setChosen} />
@@ -143,7 +143,7 @@ function Verdict({ detail }: { detail: CallDetail }) {
                   <rect class="ground" width="60" height="5" rx="2.5" />
                   <rect class="fill" width={60 * Math.min(Math.max(diagnosis.confidence, 0), 1)} height="5" rx="2.5" />
                 </svg>
-                {number(diagnosis.confidence * 100)}&#8239;% sure
+                confidence {number(diagnosis.confidence * 100)}&#8239;%
               </span>
             </li>
           ))}
@@ -212,8 +212,8 @@ function Facts({ detail }: { detail: CallDetail }) {
           </Fact>
         )}
         <Fact term="Codec">{call.codecs.join(", ") || UNKNOWN}</Fact>
-        <Fact term="Directions with media">{number(call.directions_seen)}</Fact>
-        <Fact term="ACK">{call.answered_at === null ? UNKNOWN : call.acked ? "seen" : "missing"}</Fact>
+        <Fact term="RTP directions">{number(call.directions_seen)}</Fact>
+        <Fact term="ACK">{call.answered_at === null ? UNKNOWN : call.acked ? "seen" : "not seen"}</Fact>
         <Fact term="re-INVITEs">{number(call.reinvites)}</Fact>
         <Fact term="Auth challenges">{number(call.auth_rounds)}</Fact>
         {call.retry_of && (
@@ -222,7 +222,7 @@ function Facts({ detail }: { detail: CallDetail }) {
           </Fact>
         )}
         <Fact term="Retransmissions">{number(call.retransmissions)}</Fact>
-        <Fact term="Branches">{number(call.branches)}</Fact>
+        <Fact term="Forks">{number(call.branches)}</Fact>
         <Fact term="Trunk">{call.trunk || UNKNOWN}</Fact>
         <Fact term="Site, probe">{[call.site, call.probe].filter(Boolean).join(", ") || UNKNOWN}</Fact>
         <Fact term="Signalling" wide>

@@ -25,7 +25,7 @@ export function Remote({ detail, stream }: { detail: CallDetail; stream: StreamR
   return (
     <section class="remote">
       <h4>
-        <Term of="the-receiver-s-view">Here and at the receiver</Term>
+        <Term of="the-receiver-s-view">Probe vs receiver</Term>
       </h4>
       <div class="scroll" tabIndex={0} role="region" aria-label="The direction at the probe and at its receiver">
         <table>
@@ -63,7 +63,7 @@ export function Remote({ detail, stream }: { detail: CallDetail; stream: StreamR
             </tr>
             <tr>
               <th scope="row">
-                <Term of="rtt">Round trip, by half</Term>
+                <Term of="rtt">RTT per side</Term>
               </th>
               <td>{halves.toSender === null ? <Unknown why="no report answers one of the receiver's that passed here" /> : <>{ms(halves.toSender)} to the sender and back</>}</td>
               <td>{halves.toReceiver === null ? <Unknown why="no report answers one of the sender's that passed here" /> : <>{ms(halves.toReceiver)} to the receiver and back</>}</td>

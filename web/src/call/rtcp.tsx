@@ -19,7 +19,7 @@ export function Rtcp({ detail }: { detail: CallDetail }) {
   if (rows.length === 0) {
     return (
       <section class="panel" aria-labelledby="rtcp-title">
-        <h2 id="rtcp-title">Reports of the endpoints (RTCP)</h2>
+        <h2 id="rtcp-title">Endpoint RTCP reports</h2>
         <p class="hint">No RTCP report was seen for this call. The figures above do not need it; they come from RTP.</p>
         <BySip detail={detail} />
       </section>
@@ -29,9 +29,9 @@ export function Rtcp({ detail }: { detail: CallDetail }) {
   return (
     <section class="panel" aria-labelledby="rtcp-title">
       <div class="head">
-        <h2 id="rtcp-title">Reports of the endpoints (RTCP)</h2>
+        <h2 id="rtcp-title">Endpoint RTCP reports</h2>
         <span class="hint">
-          Lost in all is counted from the start of the stream. The probe's count is known per interval, so by the time of a report it is a range.
+          Cumulative lost counts from the start of the stream. The probe's count is known per interval, so by the time of a report it is a range.
         </span>
       </div>
       <div class="scroll" tabIndex={0} role="region" aria-label="RTCP reports">
@@ -46,10 +46,10 @@ export function Rtcp({ detail }: { detail: CallDetail }) {
                 Receiver: lost
               </th>
               <th scope="col" class="n" title="Cumulative number of packets lost, as the receiver reports it">
-                Receiver: lost in all
+                Receiver: cumulative lost
               </th>
               <th scope="col" class="n" title="Packets the probe counted as lost by the time of the report">
-                Probe: lost in all
+                Probe: cumulative lost
               </th>
               <th scope="col" class="n">
                 Receiver: jitter

@@ -13,7 +13,7 @@ interface Item {
   say: string;
 }
 
-const LEVEL_WORDS: Record<Level, string> = { ok: "Sound", care: "Mind this", doubt: "Doubtful" };
+const LEVEL_WORDS: Record<Level, string> = { ok: "Complete", care: "Caution", doubt: "Doubtful" };
 
 export function levelWord(of: Level): string {
   return LEVEL_WORDS[of];
@@ -24,7 +24,7 @@ export function Trust({ detail }: { detail: CallDetail }) {
   return (
     <section class="panel trust" aria-labelledby="trust-title">
       <div class="head">
-        <h2 id="trust-title">How far to trust this</h2>
+        <h2 id="trust-title">Measurement confidence</h2>
         <span class="hint">
           <Term of="how-far-to-trust-a-row">What these mean</Term>
         </span>

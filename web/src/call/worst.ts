@@ -25,7 +25,7 @@ const TELLING_P95_MS = 20;
 
 /** Its loss, or without loss its delay variation where that can matter. */
 export function whatSpoilt(row: IntervalRow): string {
-  if (row.expected > 0 && row.lost > 0) return `${percent((100 * row.lost) / row.expected)} lost then`;
+  if (row.expected > 0 && row.lost > 0) return `${percent((100 * row.lost) / row.expected)} loss in that interval`;
   const { p95 } = row.delay_variation_ms;
   return p95 !== null && p95 >= TELLING_P95_MS ? `no loss then, p95 ${ms(p95)}` : "";
 }

@@ -85,8 +85,8 @@ export function Filters({ query, from, to }: { query: URLSearchParams; from: str
         </label>
         <TextField name="site" label="Site" query={query} known={known.site} />
         <TextField name="mos_below" label="MOS below" query={query} numeric />
-        <TextField name="pdv_p95_above" label="p95 over, ms" hint="95th percentile of delay variation, worst direction" query={query} numeric />
-        <TextField name="loss_above" label="Loss over, %" query={query} numeric />
+        <TextField name="pdv_p95_above" label="PDV p95 > (ms)" hint="95th percentile of delay variation, worst direction" query={query} numeric />
+        <TextField name="loss_above" label="Loss > (%)" query={query} numeric />
         {query.get("seen_from") && <MomentField label="Seen from, UTC" value={query.get("seen_from")} onChange={(value) => set({ seen_from: value })} />}
         <button type="button" class="plain" disabled={active.length === 0} onClick={() => set(clear)}>
           Clear filters
@@ -167,7 +167,7 @@ function Search({ query }: { query: URLSearchParams }) {
           type="search"
           autocomplete="off"
           spellcheck={false}
-          placeholder="Number or its end, Call-ID, address or network"
+          placeholder="Number or last digits, Call-ID, address or network"
           aria-describedby="search-says"
           value={text}
           onInput={(event) => {

@@ -91,7 +91,7 @@ function List({ query, range, onRefresh }: { query: URLSearchParams; range: Rang
       <Filters query={query} from={from} to={to} />
       <div class="windows" role="group" aria-label="Time window">
         <button type="button" aria-pressed={!narrowed} onClick={() => navigate(changed(query, "/", { from: null, to: null }))}>
-          {longer(range) ? "Last 31 days stored" : "All that is stored"}
+          {longer(range) ? "Last 31 days stored" : "All data"}
         </button>
         {PRESETS.map(({ label, ms }) => {
           const at = preset(range, ms);
@@ -109,13 +109,13 @@ function List({ query, range, onRefresh }: { query: URLSearchParams; range: Rang
         })}
         {narrowed && from && to && (
           <button type="button" onClick={() => navigate(changed(query, "/", wider(from, to)))}>
-            Twice as wide
+            Zoom out 2x
           </button>
         )}
         <span class="grow" />
         {fresh.count > 0 && (
           <button type="button" class="fresh" onClick={refresh}>
-            {fresh.count < MOST_FRESH ? plural(fresh.count, "call") : `${MOST_FRESH} calls and more`} ended since: refresh <kbd>r</kbd>
+            {fresh.count < MOST_FRESH ? plural(fresh.count, "new call") : `${MOST_FRESH} new calls and more`}: refresh <kbd>r</kbd>
           </button>
         )}
       </div>
@@ -190,7 +190,7 @@ function NoMatch({ query, range }: { query: URLSearchParams; range: Range }) {
         )}
         {narrowed && (
           <button type="button" onClick={() => navigate(changed(query, "/", { from: null, to: null }))}>
-            Show all that is stored
+            Show all data
           </button>
         )}
       </p>

@@ -84,7 +84,7 @@ function Row({ call }: { call: CallRow }) {
         {percent(call.loss_pct_worst)}
         {captureBlamed(call.loss_source) && (
           <p class="tag" title={`Lost ${lossSource(call.loss_source)}`}>
-            probe?
+            Probe drop?
           </p>
         )}
       </td>

@@ -5,7 +5,7 @@ import { useKeys, useLoad, useTitle } from "../hooks";
 import { Failure } from "../parts";
 
 export function MetricsPage() {
-  useTitle("What the figures mean");
+  useTitle("Metrics");
   const { data, error, retry } = useLoad("metrics", async () => (await import("virtual:metrics")).default);
   const text = useRef<HTMLElement>(null);
   useKeys({ Escape: () => history.back() });

@@ -63,7 +63,7 @@ function Groups({ query }: { query: URLSearchParams }) {
         <Notice kind="empty" title="No stream in this window.">
           <p>
             <button type="button" onClick={() => set({ from: null, to: null, codec: null, trunk: null, site: null, address: null })}>
-              Show all that is stored
+              Show all data
             </button>
           </p>
         </Notice>
@@ -117,7 +117,7 @@ function Controls({ query, by, figure, window, set }: ControlsProps) {
         <MomentField label="From, UTC" value={from} onChange={(value) => set({ from: value, to })} />
         <MomentField label="To, UTC" value={to} onChange={(value) => set({ from, to: value })} />
         <label class="field">
-          <span>Chart and order</span>
+          <span>Chart metric</span>
           <select value={figure.id} onChange={(event) => set({ figure: event.currentTarget.value })}>
             {FIGURES.map((each) => (
               <option key={each.id} value={each.id}>
@@ -127,7 +127,7 @@ function Controls({ query, by, figure, window, set }: ControlsProps) {
           </select>
         </label>
         <button type="button" class="plain" disabled={!narrowed} onClick={() => set({ from: null, to: null, codec: null, trunk: null, site: null, address: null })}>
-          All that is stored
+          All data
         </button>
       </div>
     </form>
@@ -164,7 +164,7 @@ function Shown({ stats, series, by, figure, alerts }: { stats: Stats; series: St
     <>
       {series && series.groups.length > 0 && <OverTime series={series} keys={chosen} keyOf={(group) => keyText(group.key, by)} figure={figure} alerts={alerts} />}
       {(stats.truncated || series?.truncated) && (
-        <Notice kind="warn" title={`More than ${number(MOST_ROWS)} rows: the rest is left out. Group by less or narrow the window.`} />
+        <Notice kind="warn" title={`More than ${number(MOST_ROWS)} groups: truncated. Use fewer groupings or narrow the window.`} />
       )}
       <div class="scroll" tabIndex={0} role="region" aria-label="Groups">
         <table class="plain stats">

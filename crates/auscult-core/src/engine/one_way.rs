@@ -148,7 +148,7 @@ fn no_media(evidence: &Evidence<'_>, lasted: Nanos, refusal: Option<(Side, Refus
         );
         add(found, 40, DiagnosisCode::MediaElsewhere, 0.9, text);
     } else {
-        let text = format!("answered for {seconds:.1} s, no RTP seen at this probe; it may take another path");
+        let text = format!("answered for {seconds:.1} s, no RTP seen at this probe; media may bypass this probe");
         add(found, 800, DiagnosisCode::NoMedia, 0.6, text);
     }
 }

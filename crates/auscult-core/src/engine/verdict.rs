@@ -182,7 +182,7 @@ fn signalling(call: &CallRecord, found: &mut Found) {
             DiagnosisCode::NoResponse,
             0.8,
             format!(
-                "INVITE and CANCEL unanswered; given up by the caller after {}, {} retransmissions",
+                "INVITE and CANCEL unanswered; cancelled by the caller after {}, {} retransmissions",
                 since(call.invite_at, call.ended_at.unwrap_or(call.last_at)),
                 call.retransmissions
             ),
@@ -205,7 +205,7 @@ fn signalling(call: &CallRecord, found: &mut Found) {
         add(found, 150, DiagnosisCode::MissingAck, 0.6, "answered with 2xx, no ACK seen at this probe".to_owned());
     }
     if !sampled && call.state == CallState::Unfinished && call.released_by == Some(ReleasedBy::Timeout) {
-        let evidence = format!("no BYE; last sign of life {} after the answer", since(call.answered_at, call.last_at));
+        let evidence = format!("no BYE; last packet {} after the answer", since(call.answered_at, call.last_at));
         add(found, 100, DiagnosisCode::MissingBye, 0.6, evidence);
     }
     if let Some(pdd) = call.pdd().map(|pdd| Nanos(pdd.0 - call.auth_wait.0)).filter(|pdd| *pdd > SLOW_SETUP) {
@@ -237,7 +237,7 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
         let mean_run = n.lost() as f64 / runs as f64;
         let burst_ratio = mean_run * (1.0 - loss / 100.0);
         let numbers = format!(
-            "{which}: {loss:.1} % lost ({} of {}), {runs} runs, longest {}",
+            "{which}: {loss:.1} % lost ({} of {}), {runs} loss bursts, longest {} packets",
             n.lost(),
             n.expected,
             n.loss_runs.longest
@@ -282,7 +282,7 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
     reported_jitter(stream, which, error, found);
     let reordered = 100.0 * n.reordered as f64 / n.unique.max(1) as f64;
     if reordered >= REORDERED_PCT {
-        let evidence = format!("{which}: {reordered:.1} % out of order, up to {} places", n.reorder_extent);
+        let evidence = format!("{which}: {reordered:.1} % reordered, displacement up to {}", n.reorder_extent);
         add(found, 250, DiagnosisCode::Reordering, 0.9, evidence);
     }
     if let Some(rtt) = stream.rtt.filter(|rtt| *rtt - error > LONG_RTT) {
@@ -294,7 +294,7 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
         && loss < LOSS_PCT
         && stream.mos.scale == "nb"
     {
-        let evidence = format!("{which}: {} costs {ie:.0} R points by itself", stream.codec);
+        let evidence = format!("{which}: {}: codec impairment Ie = {ie:.0}", stream.codec);
         add(found, 120, DiagnosisCode::LowQualityCodec, 0.7, evidence);
     }
     if let (Some(shown), Some(said)) = (stream.clock_rate, stream.clock_rate_signalled) {
@@ -332,8 +332,8 @@ fn low_mos(call: &CallRecord, evidence: &Evidence<'_>, found: &mut Found) {
     let n = &stream.numbers;
     let which = Ends(stream.src, stream.dst);
     let evidence = format!(
-        "{which}: MOS-LQ {lq:.2} in the worst minute; over the call {:.1} % lost (longest run {}), {:.1} % discarded by the jitter \
-         buffer, codec impairment Ie {:.0}: none by itself enough",
+        "{which}: MOS-LQ {lq:.2} in the worst minute; over the call {:.1} % lost (longest burst {}), {:.1} % discarded by the jitter \
+         buffer, codec impairment Ie {:.0}: none alone reaches its threshold",
         n.loss_pct().unwrap_or(0.0),
         n.loss_runs.longest,
         100.0 * n.discarded_adaptive as f64 / n.pdv.total().max(1) as f64,
@@ -361,10 +361,8 @@ fn movement(stream: &StreamReport, which: Ends, error: Nanos, found: &mut Found)
         return;
     }
     if n.base_steps > 0 {
-        let evidence = format!(
-            "{which}: delay changed at once by 20 ms or more, {} times; {rise:.0} ms up, {fall:.0} ms down",
-            n.base_steps
-        );
+        let evidence =
+            format!("{which}: {} steps in delay of 20 ms or more; {rise:.0} ms up, {fall:.0} ms down", n.base_steps);
         add(found, 60, DiagnosisCode::RouteChange, 0.6, evidence);
     } else if n.base_rise >= BASE_RISE {
         let lasted = (stream.last_at - stream.first_at).as_secs_f64();
@@ -386,7 +384,7 @@ fn why_capture(stream: &StreamReport) -> String {
         Some(LossEvidence::ReceiverGotThem) => "its receiver reports them as received".to_owned(),
         Some(LossEvidence::ManyStreamsAtOnce) => "unrelated streams have gaps at the same moments".to_owned(),
         Some(LossEvidence::BothDirectionsAtOnce) => "both directions have gaps at the same moments".to_owned(),
-        _ => format!("the probe missed {} frames meanwhile", stream.quality.capture_drops),
+        _ => format!("the probe missed {} frames at that time", stream.quality.capture_drops),
     }
 }
 
@@ -397,7 +395,7 @@ fn interruption(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<'_
     let of = &stream.quality.loss;
     let captures = of.capture > 0 && u64::from(stream.numbers.loss_runs.longest) > of.network + of.undecided;
     if hole >= INTERRUPTION && !captures {
-        let evidence = format!("{which}: {:.1} s of media missing in one piece", hole.as_secs_f64());
+        let evidence = format!("{which}: {:.1} s audio gap", hole.as_secs_f64());
         add(found, 700, DiagnosisCode::MediaInterrupted, 0.9, evidence);
         return;
     }

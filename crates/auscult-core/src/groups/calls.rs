@@ -185,7 +185,7 @@ impl Calls {
     }
 }
 
-/// When a call ended; where that is not known its last sign of life.
+/// When a call ended; where that is not known its last packet.
 fn end_of(call: &CallRecord) -> Timestamp {
     call.ended_at.unwrap_or(call.last_at)
 }

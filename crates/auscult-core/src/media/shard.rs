@@ -210,7 +210,7 @@ impl Shard {
         }
     }
 
-    /// What [`Shard::place`] looks a packet up by.
+    /// What [`Shard::slot_hint`] looks a packet up by.
     #[inline]
     pub fn hash(&self, packet: &Packet) -> u64 {
         self.hasher.hash_one(packet.key)

@@ -221,16 +221,6 @@ impl BurstSummary {
         share(self.gap_bad, self.gap_packets)
     }
 
-    /// [`Self::burst_density`] in 1/256, as the VoIP metrics block carries it.
-    pub fn burst_density8(&self) -> u8 {
-        rate8(self.burst_bad, self.burst_packets)
-    }
-
-    /// [`Self::gap_density`] in 1/256.
-    pub fn gap_density8(&self) -> u8 {
-        rate8(self.gap_bad, self.gap_packets)
-    }
-
     /// Mean length of a burst, first to last bad packet; zero without a burst.
     pub fn burst_duration(&self, ptime: Nanos) -> Nanos {
         mean_length(self.burst_packets, self.bursts, ptime)
@@ -368,7 +358,7 @@ mod tests {
         let ptime = Nanos::from_millis(10);
         assert_eq!((s.bursts, s.burst_packets, s.burst_bad, s.gap_packets, s.gap_bad), (1, 12, 4, 52, 2));
         // RFC 3611 prints 84 and 10 because it multiplies the rounded 0.33 and 0.04.
-        assert_eq!((s.burst_density8(), s.gap_density8()), (85, 9));
+        assert_eq!((rate8(s.burst_bad, s.burst_packets), rate8(s.gap_bad, s.gap_packets)), (85, 9));
         assert_eq!(s.burst_duration(ptime), Nanos::from_millis(120));
         assert_eq!(s.gap_duration_mean_of_periods(ptime), Nanos::from_millis(260));
         assert_eq!(s.gap_duration_a2_style(ptime), Nanos::from_millis(520));

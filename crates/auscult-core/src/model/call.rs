@@ -294,7 +294,7 @@ pub struct CallRecord {
     /// First provisional answer above 100.
     pub ringing_at: Option<Timestamp>,
     pub answered_at: Option<Timestamp>,
-    /// BYE, CANCEL or failure answer, else the last sign of life.
+    /// BYE, CANCEL or failure answer, else the last packet.
     pub ended_at: Option<Timestamp>,
     pub released_by: Option<ReleasedBy>,
     /// First 2xx to a BYE.

@@ -103,8 +103,6 @@ pub struct Sensitivity {
 
 impl Sensitivity {
     pub const DEFAULT: Sensitivity = Sensitivity { s_t: 1.0, m_t: 100.0 };
-    pub const LOW: Sensitivity = Sensitivity { s_t: 0.55, m_t: 120.0 };
-    pub const VERY_LOW: Sensitivity = Sensitivity { s_t: 0.4, m_t: 150.0 };
 }
 
 /// Which reading of the echo reference `Roe` the wideband model uses. G.107.1 leaves `No,WB` undefined.

@@ -41,8 +41,6 @@ pub struct PayloadType(pub u8);
 pub struct ClockRate(std::num::NonZeroU32);
 
 impl ClockRate {
-    pub const HZ_8000: ClockRate = ClockRate(std::num::NonZeroU32::new(8_000).unwrap());
-
     /// `None` for zero and for rates above 192 kHz, which no audio or video payload format uses.
     pub fn new(hz: u32) -> Option<ClockRate> {
         if hz > 192_000 {

@@ -155,18 +155,9 @@ impl Neg for Nanos {
 pub struct NtpTime(pub u64);
 
 impl NtpTime {
-    /// Seconds from the NTP epoch (1900) to the Unix epoch (1970).
-    pub const UNIX_OFFSET_SECS: i64 = 2_208_988_800;
-
     /// The middle 32 bits, the form LSR and LRR use (RFC 3550 section 6.4.1).
     pub fn middle32(self) -> u32 {
         (self.0 >> 16) as u32
-    }
-
-    pub fn to_timestamp(self) -> Timestamp {
-        let secs = (self.0 >> 32) as i64 - Self::UNIX_OFFSET_SECS;
-        let nanos = ((self.0 & 0xffff_ffff) * 1_000_000_000) >> 32;
-        Timestamp::from_secs_nanos(secs, nanos as i64)
     }
 }
 
@@ -207,6 +198,5 @@ mod tests {
         // RFC 3550 section 6.4.1: [10 Nov 1995 11:33:25.125 UTC] = b44d:b705.2000.0000
         let ntp = NtpTime(0xb44d_b705_2000_0000);
         assert_eq!(ntp.middle32(), 0xb705_2000);
-        assert_eq!(ntp.to_timestamp().to_rfc3339(), "1995-11-10T11:33:25.125000000Z");
     }
 }

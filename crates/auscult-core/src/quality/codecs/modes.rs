@@ -24,7 +24,7 @@ const EVS_BYTES: [(f64, f64); 6] = [(9.6, 24.0), (13.2, 33.0), (16.4, 41.0), (24
 /// Mean payloads at or below this many bytes per frame are silence descriptors: they tell no mode.
 const SILENCE_BYTES: f64 = 10.0;
 
-/// The slowest mode whose byte-aligned packet (RFC 4867 section 4.4) is not smaller than the mean packet.
+/// The slowest mode whose octet-aligned packet (RFC 4867 section 4.4) is not smaller than the mean packet.
 ///
 /// Bandwidth-efficient packets are at most one byte a frame smaller, so both forms give the same mode. Silence
 /// descriptors between speech lower the mean; rounding up absorbs a share of them.

@@ -177,7 +177,7 @@ pub(super) const FMTP_PARAMS: &[&str] = &[
     "mode-change-neighbor",
     "mode-change-period",
     "mode-set",
-    "byte-align",
+    "octet-align",
     "packetization-mode",
     "profile",
     "profile-id",
@@ -391,7 +391,7 @@ fn push_words(out: &mut Vec<u8>, value: &[u8], fits: impl Fn(usize, &[u8]) -> bo
     }
 }
 
-/// `101 0-16`, `97 mode-set=0,2; byte-align=1`.
+/// `101 0-16`, `97 mode-set=0,2; octet-align=1`.
 fn push_fmtp(out: &mut Vec<u8>, value: &[u8]) {
     let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
     let (format, params) = value.split_at_checked(end).unwrap_or((value, &[]));

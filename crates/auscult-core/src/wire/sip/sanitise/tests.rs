@@ -57,7 +57,7 @@ fn what_is_read_in_operation_stays_as_it_was() {
     }
     let lines = "v=0\r\no=- 20518 7 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nb=AS:64\r\nt=0 0\r\n\
         a=group:BUNDLE audio\r\nm=audio 49170 UDP/TLS/RTP/SAVPF 111 8 101\r\na=rtpmap:111 opus/48000/2\r\n\
-        a=fmtp:111 minptime=10;useinbandfec=1\r\na=fmtp:101 0-16\r\na=fmtp:97 mode-set=0,2,4,7;byte-align=1\r\na=ptime:20\r\na=sendrecv\r\na=rtcp:53020 IN IP6 2001:db8::1\r\n\
+        a=fmtp:111 minptime=10;useinbandfec=1\r\na=fmtp:101 0-16\r\na=fmtp:97 mode-set=0,2,4,7;octet-align=1\r\na=ptime:20\r\na=sendrecv\r\na=rtcp:53020 IN IP6 2001:db8::1\r\n\
         a=rtcp-fb:111 transport-cc\r\na=rtcp-xr:rcvr-rtt=all:10 voip-metrics\r\na=setup:actpass\r\na=fingerprint:sha-256 19:E2:1C\r\n\
         a=candidate:1 1 UDP 2130706431 192.0.2.1 53000 typ srflx raddr 10.0.1.1 rport 8998 generation 0\r\n\
         a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\na=T38FaxUdpEC:t38UDPRedundancy\r\n";
