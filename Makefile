@@ -17,7 +17,7 @@ FEATURES = $(shell tools/have-libpcap && echo "" || echo "--no-default-features"
 
 export AUSCULT_LIBCHDB ?= $(abspath $(ENGINE))
 
-.PHONY: help run test fuzz-smoke live-test engine web build headers check-format clippy unit instruction-gate cost-gate page-test test-tools flood samples clean
+.PHONY: help run test fuzz-smoke live-test engine web build headers check-format clippy doc deny msrv unit instruction-gate cost-gate page-test test-tools flood samples clean
 
 help:
 	@echo "make run    build everything, replay the samples into ./$(DATA), serve http://$(LISTEN)"
@@ -28,7 +28,9 @@ help:
 
 ## The main job ---------------------------------------------------------------------------------------------
 
-run: build engine
+# The engine is fetched beside the build.
+run:
+	@$(MAKE) --no-print-directory -j2 build engine
 	@target/release/auscult run --read $(SAMPLES) --pace fast --data $(DATA) --listen $(LISTEN) --guide
 
 build: headers web
@@ -55,7 +57,7 @@ clean:
 
 ## Checks ---------------------------------------------------------------------------------------------------
 
-test: test-tools headers engine web check-format clippy unit instruction-gate cost-gate page-test
+test: test-tools headers engine web check-format clippy doc deny msrv unit instruction-gate cost-gate page-test
 
 test-tools:
 	@tools/have-nextest || tools/step "installing cargo-nextest" cargo install --locked cargo-nextest
@@ -71,6 +73,15 @@ check-format:
 
 clippy:
 	cargo clippy --workspace --all-targets --locked $(FEATURES) -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked $(FEATURES)
+
+deny:
+	@tools/deny
+
+msrv:
+	@tools/msrv
 
 # Tests that lack something (root, an engine, the shared captures) write a line each; AUSCULT_REQUIRE=all makes them fail.
 unit:

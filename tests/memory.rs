@@ -34,16 +34,19 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(chunk(layout));
+        // SAFETY: the caller's contract is passed on as it is.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(chunk(layout));
+        // SAFETY: the caller's contract is passed on as it is.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         count(-chunk(layout));
+        // SAFETY: the caller's contract is passed on as it is.
         unsafe { System.dealloc(at, layout) }
     }
 }

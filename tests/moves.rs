@@ -120,7 +120,7 @@ fn hold_and_resume_leave_no_loss_and_name_where_the_numbers_went() {
     let s = world.streams();
     assert_eq!(s.len(), 2);
     lossless(&s);
-    assert_eq!((s[0].sent_elsewhere, s[1].sent_elsewhere), (100, 0));
+    assert_eq!((s[0].redirected, s[1].redirected), (100, 0));
     assert_eq!(s[0].relation, None);
     assert_eq!(s[1].relation, relation(RelationKind::MovedFrom, &s[0], Some(0)));
 }
@@ -170,7 +170,7 @@ fn the_same_packets_to_a_second_destination_are_a_fork() {
     world.rtp(A, B, 7, 100..300, 0).rtp(A, C, 7, 100..300, 1);
     let s = world.streams();
     lossless(&s);
-    assert_eq!((s[0].relation, s[0].sent_elsewhere), (None, 0));
+    assert_eq!((s[0].relation, s[0].redirected), (None, 0));
     assert_eq!(s[1].relation, relation(RelationKind::ForkOf, &s[0], None));
     let mut world = World::default();
     world.rtp(A, B, 7, 100..300, 0).rtp(A, C, 7, 200..300, 2_001);

@@ -271,7 +271,7 @@ fn notes(s: &StreamDocument) -> String {
         count(s.duplicates_probe, "mirror copies removed"),
         count(s.reordered, "reordered"),
         count(u64::from(s.restarts), "restarts"),
-        count(s.sent_elsewhere, "sent elsewhere"),
+        count(s.sent_elsewhere, "redirected"),
         count(s.quality.capture_drops, "frames missed by the probe"),
         s.quality.one_sided.then(|| "one direction seen".to_owned()),
         s.quality.sampled_one_of.map(|one_of| format!("one of {one_of:.1} packets captured")),

@@ -75,7 +75,8 @@ struct Stream {
     by_mirror: u32,
     capture: f64,
     variance: f64,
-    judged: u32,
+    /// Missing packets of gaps that were judged or found no place.
+    decided: u32,
 }
 
 /// Calls that lost packets mostly in the network and in the capture, and how many of each were said to be the capture's.
@@ -129,7 +130,7 @@ fn streams(world: &World, rng: &mut Rng) -> Vec<Stream> {
                 by_mirror: 0,
                 capture: 0.0,
                 variance: 0.0,
-                judged: 0,
+                decided: 0,
             }
         })
         .collect()
@@ -194,11 +195,13 @@ fn run(world: &World) -> Confusion {
             let stream = &mut all[i];
             if stream.missing > 0 {
                 let elapsed = (turn + 1) as f64;
-                let unexplained = f64::from(stream.judged) - stream.capture;
+                let unexplained = f64::from(stream.decided) - stream.capture;
                 let gap = Gap { stream: StreamId(i as u64), at: stream.last, noticed: at, missing: stream.missing };
                 stream.missing = 0;
                 let key = stream.key;
-                detector.gap(&gap, &key, (unexplained / elapsed).clamp(0.0, 1.0));
+                if !detector.gap(&gap, &key, (unexplained / elapsed).clamp(0.0, 1.0)) {
+                    stream.decided += gap.missing;
+                }
             }
             stream.last = at;
         }
@@ -209,10 +212,11 @@ fn run(world: &World) -> Confusion {
     let mut confusion = Confusion::default();
     for call in all.chunks(2) {
         let sum = |of: fn(&Stream) -> u32| call.iter().map(of).sum::<u32>();
-        let (by_network, by_mirror, judged) = (sum(|s| s.by_network), sum(|s| s.by_mirror), sum(|s| s.judged));
+        let (by_network, by_mirror) = (sum(|s| s.by_network), sum(|s| s.by_mirror));
         let capture: f64 = call.iter().map(|s| s.capture).sum();
         let proven = capture - 2.0 * call.iter().map(|s| s.variance).sum::<f64>().sqrt();
-        let said = usize::from(2.0 * proven > f64::from(judged));
+        // Gaps that found no place are undecided: they count in the whole.
+        let said = usize::from(2.0 * proven > f64::from(by_network + by_mirror));
         // Between 40 and 60 % neither answer is wrong.
         let mostly = |a: u32, b: u32| a > 0 && 2 * a >= 3 * b;
         confusion.network[said] += u32::from(mostly(by_network, by_mirror));
@@ -223,7 +227,7 @@ fn run(world: &World) -> Confusion {
 
 fn note(all: &mut [Stream], judged: &Judged) {
     let stream = &mut all[judged.gap.stream.0 as usize];
-    stream.judged += judged.gap.missing;
+    stream.decided += judged.gap.missing;
     stream.capture += judged.capture;
     stream.variance += judged.variance;
 }

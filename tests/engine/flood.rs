@@ -53,12 +53,12 @@ impl Told {
         let about = match event {
             Event::CallChanged(c) => c.signalling_src.as_ref().is_some_and(ours),
             Event::CallEnded(c) => {
-                self.shed_calls += u64::from(c.shed);
+                self.shed_calls += u64::from(c.evicted);
                 c.signalling_src.as_ref().is_some_and(ours)
             }
             Event::StreamStarted(s) => ours(&s.src),
             Event::StreamEnded(s) => {
-                self.shed_streams += u64::from(s.quality.shed);
+                self.shed_streams += u64::from(s.quality.evicted);
                 ours(&s.src)
             }
             Event::Interval(i) => ours(&i.src),

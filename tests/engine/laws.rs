@@ -105,7 +105,7 @@ fn intervals_of_a_stream_merge_to_its_numbers() {
                     merged.jitter = s.numbers.jitter;
                 }
                 assert_eq!(merged, s.numbers, "{}", s.id);
-                if s.numbers.restarts == 0 && s.sent_elsewhere == 0 {
+                if s.numbers.restarts == 0 && s.redirected == 0 {
                     // Of the adaptive buffer, which the policy has.
                     let (lost, bad) = (s.numbers.burst.summary(), s.numbers.lost_or_late.summary());
                     assert_eq!(

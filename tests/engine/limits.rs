@@ -154,7 +154,7 @@ fn a_flood_of_call_ids_costs_the_reference_calls_nothing() {
     let flooded = run(&beside(flood), &Setup::limited(limits));
     same(&about_reference(&plain), &about_reference(&flooded), "calls beside a flood");
     assert_eq!(flooded.calls().len(), 20 + 40_000, "each is stated once, evicted or not");
-    assert_eq!(flooded.calls().iter().filter(|c| c.shed).count(), 40_000 - 1_500);
+    assert_eq!(flooded.calls().iter().filter(|c| c.evicted).count(), 40_000 - 1_500);
     assert_eq!(flooded.outcomes.total(), flooded.frames);
 }
 
@@ -171,7 +171,7 @@ fn shedding(run: &Run) -> Shedding {
 /// Source port and packets of the streams that were shed, in the order of their ports.
 fn evictions(run: &Run) -> Vec<(u16, u64)> {
     let mut all: Vec<_> =
-        run.streams().iter().filter(|s| s.quality.shed).map(|s| (s.src.port(), s.numbers.packets)).collect();
+        run.streams().iter().filter(|s| s.quality.evicted).map(|s| (s.src.port(), s.numbers.packets)).collect();
     all.sort_unstable();
     all
 }
@@ -230,7 +230,7 @@ fn a_stream_of_a_call_displaces_the_youngest_that_has_none() {
     frames.sort_by_key(|f| f.at);
     let run = run(&frames, &Setup::limited(limits));
     // The youngest first, until none without a call is left; streams of calls never.
-    let ports: Vec<u16> = run.streams().iter().filter(|s| s.quality.shed).map(|s| s.src.port()).collect();
+    let ports: Vec<u16> = run.streams().iter().filter(|s| s.quality.evicted).map(|s| s.src.port()).collect();
     assert_eq!(ports, [4006, 4004, 4002, 4000]);
     let of_calls = run
         .streams()
@@ -262,7 +262,7 @@ fn calls_make_room_in_the_order_of_what_is_lost_with_them() {
         frames.push(answer(at + MS, "200 OK", &id, "t", 0));
     }
     let run = run(&frames, &Setup::limited(limits));
-    let ids: Vec<(&str, bool)> = run.calls().iter().map(|c| (c.call_id.as_str(), c.shed)).collect();
+    let ids: Vec<(&str, bool)> = run.calls().iter().map(|c| (c.call_id.as_str(), c.evicted)).collect();
     let shed: Vec<&str> = ids.iter().filter(|(_, shed)| *shed).map(|(id, _)| *id).collect();
     assert_eq!(shed, ["silent", "busy", "trying", "rings"]);
     assert_eq!(ids[4..], [("up0", false), ("up1", false), ("up2", false), ("up3", false)]);

@@ -126,7 +126,7 @@ impl Check<'_> {
             ("markers", n.markers, truth.markers),
             ("payload bytes", n.payload_bytes, truth.payload_bytes),
             ("cut short", n.cut_short, truth.cut_short),
-            ("sent elsewhere", s.sent_elsewhere, 0),
+            ("redirected", s.redirected, 0),
             ("dscp", u64::from(s.dscp), u64::from(t.dscp)),
         ] {
             self.differ(who, what, ours, theirs);

@@ -25,8 +25,15 @@ pub struct Migration {
     pub version: u32,
     pub name: &'static str,
     sql: &'static str,
-    /// What a cluster needs on top.
-    cluster_sql: &'static str,
+    /// What a cluster needs on top; `None`: the added columns, on the distributed tables, too ([`distributed`]).
+    cluster_sql: Option<&'static str>,
+}
+
+impl Migration {
+    /// The statements that a cluster needs on top.
+    fn on_cluster(&self) -> Vec<String> {
+        self.cluster_sql.map_or_else(|| distributed(self.sql), split)
+    }
 }
 
 /// Tables that [`SANITISED_AGAIN`] changes.
@@ -41,121 +48,121 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 1,
         name: "spine",
         sql: include_str!("../../../schemas/0001_spine.sql"),
-        cluster_sql: include_str!("../../../schemas/0001_spine.cluster.sql"),
+        cluster_sql: Some(include_str!("../../../schemas/0001_spine.cluster.sql")),
     },
     Migration {
         version: 2,
         name: "histogram_buckets",
         sql: include_str!("../../../schemas/0002_histogram_buckets.sql"),
-        cluster_sql: "",
+        cluster_sql: None,
     },
     Migration {
         version: 3,
         name: "figures",
         sql: include_str!("../../../schemas/0003_figures.sql"),
-        cluster_sql: include_str!("../../../schemas/0003_figures.cluster.sql"),
+        cluster_sql: None,
     },
     Migration {
         version: 4,
         name: "sip_round_trips",
         sql: include_str!("../../../schemas/0004_sip_round_trips.sql"),
-        cluster_sql: include_str!("../../../schemas/0004_sip_round_trips.cluster.sql"),
+        cluster_sql: None,
     },
     Migration {
         version: 5,
         name: "trust",
         sql: include_str!("../../../schemas/0005_trust.sql"),
-        cluster_sql: include_str!("../../../schemas/0005_trust.cluster.sql"),
+        cluster_sql: None,
     },
     Migration {
         version: 6,
         name: "shedding",
         sql: include_str!("../../../schemas/0006_shedding.sql"),
-        cluster_sql: include_str!("../../../schemas/0006_shedding.cluster.sql"),
+        cluster_sql: None,
     },
     Migration {
         version: 7,
         name: "figures_in_full",
         sql: include_str!("../../../schemas/0007_figures_in_full.sql"),
-        cluster_sql: include_str!("../../../schemas/0007_figures_in_full.cluster.sql"),
+        cluster_sql: None,
     },
     Migration {
         version: 8,
         name: "voice_quality_reports",
         sql: include_str!("../../../schemas/0008_voice_quality_reports.sql"),
-        cluster_sql: include_str!("../../../schemas/0008_voice_quality_reports.cluster.sql"),
+        cluster_sql: None,
     },
     Migration {
         version: SANITISED_AGAIN,
         name: "sanitised_again",
         sql: include_str!("../../../schemas/0009_sanitised_again.sql"),
-        cluster_sql: "",
+        cluster_sql: None,
     },
     Migration {
         version: 12,
         name: "insert_memory",
         sql: include_str!("../../../schemas/0012_insert_memory.sql"),
-        cluster_sql: "",
+        cluster_sql: None,
     },
     Migration {
         version: 13,
         name: "signalled_clock",
         sql: include_str!("../../../schemas/0013_signalled_clock.sql"),
-        cluster_sql: include_str!("../../../schemas/0013_signalled_clock.cluster.sql"),
+        cluster_sql: None,
     },
     Migration {
         version: 14,
         name: "retried_calls",
         sql: include_str!("../../../schemas/0014_retried_calls.sql"),
-        cluster_sql: include_str!("../../../schemas/0014_retried_calls.cluster.sql"),
+        cluster_sql: None,
     },
     Migration {
         version: 15,
         name: "adaptive_rating",
         sql: include_str!("../../../schemas/0015_adaptive_rating.sql"),
-        cluster_sql: include_str!("../../../schemas/0015_adaptive_rating.cluster.sql"),
+        cluster_sql: None,
     },
     Migration {
         version: 16,
         name: "class",
         sql: include_str!("../../../schemas/0016_class.sql"),
-        cluster_sql: include_str!("../../../schemas/0016_class.cluster.sql"),
+        cluster_sql: Some(include_str!("../../../schemas/0016_class.cluster.sql")),
     },
     Migration {
         version: 17,
         name: "arrival",
         sql: include_str!("../../../schemas/0017_arrival.sql"),
-        cluster_sql: include_str!("../../../schemas/0017_arrival.cluster.sql"),
+        cluster_sql: Some(include_str!("../../../schemas/0017_arrival.cluster.sql")),
     },
     Migration {
         version: GROUPS,
         name: "groups",
         sql: include_str!("../../../schemas/0018_groups.sql"),
-        cluster_sql: include_str!("../../../schemas/0018_groups.cluster.sql"),
+        cluster_sql: Some(include_str!("../../../schemas/0018_groups.cluster.sql")),
     },
     Migration {
         version: CALL_COUNTS,
         name: "call_counts",
         sql: include_str!("../../../schemas/0019_call_counts.sql"),
-        cluster_sql: include_str!("../../../schemas/0019_call_counts.cluster.sql"),
+        cluster_sql: Some(include_str!("../../../schemas/0019_call_counts.cluster.sql")),
     },
     Migration {
         version: 20,
         name: "alerts",
         sql: include_str!("../../../schemas/0020_alerts.sql"),
-        cluster_sql: include_str!("../../../schemas/0020_alerts.cluster.sql"),
+        cluster_sql: Some(include_str!("../../../schemas/0020_alerts.cluster.sql")),
     },
     Migration {
         version: 21,
         name: "loss_attribution",
         sql: include_str!("../../../schemas/0021_loss_attribution.sql"),
-        cluster_sql: include_str!("../../../schemas/0021_loss_attribution.cluster.sql"),
+        cluster_sql: None,
     },
     Migration {
         version: 22,
         name: "capture_condition",
         sql: include_str!("../../../schemas/0022_capture_condition.sql"),
-        cluster_sql: include_str!("../../../schemas/0022_capture_condition.cluster.sql"),
+        cluster_sql: None,
     },
 ];
 
@@ -328,9 +335,30 @@ fn record(migration: &Migration, database: &str) -> String {
 fn statements(migration: &Migration, dialect: &Dialect, database: &str) -> Vec<String> {
     let mut all: Vec<String> = split(migration.sql).iter().map(|s| fill_statement(s, dialect, database)).collect();
     if matches!(dialect, Dialect::Cluster { .. }) {
-        all.extend(split(migration.cluster_sql).iter().map(|s| fill_statement(s, dialect, database)));
+        all.extend(migration.on_cluster().iter().map(|s| fill_statement(s, dialect, database)));
     }
     all
+}
+
+/// The columns that a migration adds to local tables, for the distributed tables over them: name, type and default of each. Comments
+/// and codecs are of the local ones alone.
+fn distributed(sql: &str) -> Vec<String> {
+    let table_of = |statement: &str| {
+        let (table, _) = statement.strip_prefix("ALTER TABLE {database}.")?.split_once("{local} {on_cluster}")?;
+        Some(table.to_owned())
+    };
+    let column = |line: &str| {
+        let line = line.trim();
+        let end = [" COMMENT '", " CODEC("].iter().filter_map(|part| line.find(part)).min().unwrap_or(line.len());
+        let words: Vec<&str> = line[..end].trim_end_matches(',').split_whitespace().collect();
+        line.starts_with("ADD COLUMN ").then(|| words.join(" "))
+    };
+    let alter = |statement: &String| {
+        let columns: Vec<String> = statement.lines().filter_map(column).collect();
+        let table = table_of(statement).filter(|_| !columns.is_empty())?;
+        Some(format!("ALTER TABLE {{database}}.{table} {{on_cluster}}\n    {}", columns.join(",\n    ")))
+    };
+    split(sql).iter().filter_map(alter).collect()
 }
 
 /// Cuts a file at the semicolons that end a line; comment lines before the first word of a statement are dropped.
@@ -417,9 +445,19 @@ mod tests {
             lines.map(|line| words(line.trim_end_matches([',', ';']))).collect()
         };
         for migration in MIGRATIONS {
-            let added = |sql: &str| split(sql).iter().map(|s| added(s)).filter(|a| !a.is_empty()).collect::<Vec<_>>();
-            assert_eq!(added(migration.sql), added(migration.cluster_sql), "{}", migration.name);
+            let added = |all: &[String]| all.iter().map(|s| added(s)).filter(|a| !a.is_empty()).collect::<Vec<_>>();
+            assert_eq!(added(&split(migration.sql)), added(&migration.on_cluster()), "{}", migration.name);
         }
+    }
+
+    #[test]
+    fn distributed_tables_get_name_type_and_default_of_added_columns() {
+        let sql = "-- Why.\nALTER TABLE {database}.calls{local} {on_cluster}\n    ADD COLUMN IF NOT EXISTS shed   Bool DEFAULT false \
+                   COMMENT 'ended; to make room, CODEC(no)' CODEC(ZSTD),\n    ADD COLUMN IF NOT EXISTS at DateTime64(9, 'UTC') \
+                   CODEC(Delta(8), ZSTD);\nALTER TABLE {database}.calls{local} {on_cluster} MODIFY TTL at + 1;\n";
+        let expected = "ALTER TABLE {database}.calls {on_cluster}\n    ADD COLUMN IF NOT EXISTS shed Bool DEFAULT false,\n    \
+                        ADD COLUMN IF NOT EXISTS at DateTime64(9, 'UTC')";
+        assert_eq!(distributed(sql), [expected]);
     }
 
     #[test]

@@ -178,7 +178,7 @@ pub struct LossLedger {
     /// Of the stream so far, in the rows that were stated, and packets lost in them.
     stated: ExpectedLoss,
     stated_lost: u64,
-    /// Missing in judged gaps beyond what the capture lost.
+    /// Missing in judged gaps beyond what the capture lost, and in gaps that are not judged.
     unexplained: f64,
 }
 
@@ -201,6 +201,11 @@ impl LossLedger {
         joined.missing = joined.missing.saturating_add(oldest.missing);
         joined.expected.add(&oldest.expected(oldest.missing, losses));
         joined.until = oldest.noticed;
+    }
+
+    /// A gap of so many packets found no place to wait for its judgement.
+    pub fn not_judged(&mut self, missing: u32) {
+        self.unexplained += f64::from(missing);
     }
 
     pub fn judged(&mut self, judged: &Judged) {

@@ -176,7 +176,7 @@ pub struct CaptureLossDetector {
     held: (u64, u64),
     /// Outages of everything as of a judgement: window, and far ends in [`CaptureLossDetector::outage_of_others`].
     outages: (u32, Vec<(i64, usize)>),
-    /// Gaps that found no place: they are no evidence and stay undecided.
+    /// Gaps that found no place: they count as evidence about others, and stay undecided themselves.
     pub left_out: u64,
 }
 
@@ -292,20 +292,23 @@ impl CaptureLossDetector {
     }
 
     /// Takes numbers missing between two packets of a stream. `own_share`: the share of its packets that the network loses, as
-    /// far as known.
-    pub fn gap(&mut self, gap: &Gap, key: &FlowKey, own_share: f64) {
-        if self.pending.len() >= self.most {
-            self.left_out += 1;
-            return;
-        }
+    /// far as known. `false`: it found no place and is not judged.
+    pub fn gap(&mut self, gap: &Gap, key: &FlowKey, own_share: f64) -> bool {
         if self.notes.is_empty() {
             self.notes = vec![Notes::default(); BINS];
         }
-        self.pending.push_back(Pending { gap: *gap, own_share });
+        let kept = self.pending.len() < self.most;
+        if kept {
+            self.pending.push_back(Pending { gap: *gap, own_share });
+        } else {
+            // Its packets count all the same: a background without them would make the loss of other moments look excessive.
+            self.left_out += 1;
+        }
         let note = self.note(gap.stream, key);
         for at in noted(gap) {
             self.add(bin_of(at), note);
         }
+        kept
     }
 
     /// The divisor of the times of an interval, and begins the next.

@@ -539,7 +539,9 @@ impl Correlator {
         ledger.gap(gap, &self.losses);
         let share = ledger.network_share(stream.first_at, gap.noticed, stream.ptime);
         self.gaps.note(gap);
-        self.capture_loss.gap(gap, &stream.key, share);
+        if !self.capture_loss.gap(gap, &stream.key, share) {
+            ledger.not_judged(gap.missing);
+        }
     }
 
     /// Judges the gaps that were noticed long enough ago.
@@ -1217,7 +1219,7 @@ impl Correlator {
         record.quality.capture_drops = self.drops.between(record.first_at.min(from), record.last_at.max(to));
         record.quality.one_sided = record.directions_seen == 1;
         record.quality.started_mid_call = record.started_mid_call;
-        record.quality.shed = record.shed;
+        record.quality.evicted = record.evicted;
         // Of a call whose streams were not recognised, what the capture shows of others.
         record.quality.sampled_one_of = most(record.quality.sampled_one_of, self.condition.sampled_one_of);
         self.stamped(&mut record.quality);

@@ -603,7 +603,7 @@ impl Shard {
         let Some(slot) = victim else { return false };
         self.remove(slot, self.interval_start, out);
         if let Some(MediaEvent::Ended(report)) = out.last_mut() {
-            report.quality.shed = true;
+            report.quality.evicted = true;
         }
         self.shedding.streams_shed += 1;
         true

@@ -110,7 +110,7 @@ pub struct Stream {
     dscp_changes: u32,
     vlan: u16,
     tunnel: &'static str,
-    sent_elsewhere: u64,
+    redirected: u64,
     /// The gap over a silence after which the clock may have been set, and whether it is one of silence.
     across: Option<(Nanos, bool)>,
     idle_intervals: u32,
@@ -158,7 +158,7 @@ impl Stream {
             ttl_max: first.ttl,
             vlan: first.vlan,
             tunnel: first.tunnel,
-            sent_elsewhere: 0,
+            redirected: 0,
             across: None,
             idle_intervals: 0,
             same_source: None,
@@ -224,7 +224,7 @@ impl Stream {
         self.payload(packet, first.is_some(), pool);
     }
 
-    /// What the next packet is if it is plain: see [`super::front`].
+    /// What the next packet is if it is plain: see [`super::coalesce`].
     pub fn next(&self) -> Next {
         let in_step = self.ends_at.is_none()
             && self.ptime_ticks > 0
@@ -413,7 +413,7 @@ impl Stream {
         let covered = covered.min(missing);
         if covered > 0 {
             self.sequence.skip(covered as u64, &mut self.interval);
-            self.sent_elsewhere += covered as u64;
+            self.redirected += covered as u64;
         }
     }
 
@@ -563,7 +563,7 @@ impl Stream {
             mos_worst_minute: None,
             mos_worst_minute_at: None,
             quality: self.quality(&numbers),
-            sent_elsewhere: self.sent_elsewhere,
+            redirected: self.redirected,
             relation: None,
             numbers,
         }

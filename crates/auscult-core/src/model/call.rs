@@ -322,7 +322,7 @@ pub struct CallRecord {
     /// The INVITE was not seen: times before the first message are unknown.
     pub started_mid_call: bool,
     /// It was ended to make room in a full table. It was not up.
-    pub shed: bool,
+    pub evicted: bool,
     /// `Reason` header of BYE or CANCEL (RFC 3326), empty if none.
     pub release_reason: String,
     /// Time from a request to its automatic answer, between probe and that side; `None` where none was seen. It holds

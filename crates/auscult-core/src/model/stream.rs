@@ -520,7 +520,7 @@ pub struct Quality {
     /// The first packet seen was not the first of the call.
     pub started_mid_call: bool,
     /// It was ended to make room in a full table; what came after is not measured, or is another stream.
-    pub shed: bool,
+    pub evicted: bool,
     /// Times the clock of the capture was set: back by more than a second, or forward.
     pub clock_steps: u32,
     pub timestamp_source: TimestampSource,
@@ -719,6 +719,6 @@ pub struct StreamReport {
     pub mos_worst_minute_at: Option<Timestamp>,
     pub quality: Quality,
     /// Packets missing while the sender sent elsewhere or was on hold: not lost.
-    pub sent_elsewhere: u64,
+    pub redirected: u64,
     pub relation: Option<Relation>,
 }

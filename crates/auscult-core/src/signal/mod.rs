@@ -426,7 +426,7 @@ impl Signal {
     /// Ends a call to make room.
     fn evict(&mut self, uid: u64, out: &mut Vec<SignalEvent>) {
         let Some(mut call) = self.calls.remove(&uid) else { return };
-        call.record.shed = true;
+        call.record.evicted = true;
         if call.confirmed {
             self.counters.calls_shed += 1;
         } else {

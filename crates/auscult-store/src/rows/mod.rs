@@ -287,7 +287,7 @@ impl CallRow {
             timestamp_source: call.quality.timestamp_source.name().to_owned(),
             timestamp_resolution_ns: Some(call.quality.timestamp_resolution_ns),
             loss_evidence: call.quality.loss_evidence.to_owned(),
-            shed: Some(call.shed),
+            shed: Some(call.evicted),
             retry_of: call.retry_of,
             mos_worst_minute_at: call.mos_worst_minute_at.map(|at| at.0),
             class: call.class().name().to_owned(),
