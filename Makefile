@@ -53,7 +53,7 @@ samples:
 	cargo run --quiet --release -p testkit -- samples testdata
 
 clean:
-	rm -rf target web/dist web/node_modules vendor
+	rm -rf target web/dist web/node_modules web/types/node_modules vendor
 
 ## Checks ---------------------------------------------------------------------------------------------------
 

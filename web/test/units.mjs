@@ -1,7 +1,10 @@
 // The page's pure functions: text from figures, what a typed text means, directions and filters of a call.
 
 import assert from "node:assert/strict";
-import { readdirSync, readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { createServer } from "vite";
 import { render } from "../metrics-page.js";
@@ -55,9 +58,9 @@ test("the side of the probe on which packets were lost, in words", () => {
   assert.match(said("before_probe", 40, 5), /downstream: 5 packets \(0.50 %\)/);
   assert.equal(said("behind_probe", 0, 1), "Downstream loss: 1 packet (0.10 %) between the probe and the receiver; upstream: none.");
   assert.match(said("behind_probe", 2, 30), /upstream: 2 packets \(0.20 %\)/);
-  assert.equal(said("both", 10, 12), "Lost on both sides of the probe: 10 packets (1.00 %) before it, 12 packets (1.20 %) behind it.");
+  assert.equal(said("both", 10, 12), "Upstream loss: 10 packets (1.00 %); downstream: 12 packets (1.20 %).");
   assert.match(said("capture", 40, -38), /the receiver got 38 of the 40 packets \(4.00 %\) missing here/);
-  assert.match(said(null, null, null, null), /do not tell/);
+  assert.match(said(null, null, null, null), /do not show/);
   assert.match(said("both", null, 4, null), /an unknown number of packets before it, 4 packets behind it/);
   for (const reports of [0, 1, 5]) assert.match(words.noRemote(reports), /behind the probe\.$/);
   assert.match(words.noRemote(0), /sends no RTCP/);
@@ -315,5 +318,25 @@ test("the dashboards are those of their source", async () => {
   assert.deepEqual(files.sort(), Object.keys(dashboards).sort());
   for (const [file, dashboard] of Object.entries(dashboards)) {
     assert.equal(readFileSync(new URL(`../../dashboards/${file}`, import.meta.url), "utf8"), text(dashboard), `${file}: run node dashboards/source.mjs`);
+  }
+});
+
+test("the types of the page are those of the API's document", () => {
+  const here = new URL("../types/", import.meta.url).pathname;
+  const scratch = mkdtempSync(join(tmpdir(), "types-"));
+  const made = (text) => {
+    writeFileSync(join(scratch, "openapi.json"), text);
+    execFileSync(join(here, "node_modules/.bin/openapi-typescript"), [join(scratch, "openapi.json"), "-o", join(scratch, "openapi.d.ts")], { stdio: "pipe" });
+    return readFileSync(join(scratch, "openapi.d.ts"), "utf8");
+  };
+  const document = readFileSync(new URL("../../schemas/openapi.json", import.meta.url), "utf8");
+  const committed = readFileSync(new URL("../src/openapi.d.ts", import.meta.url), "utf8");
+  try {
+    assert.equal(made(document) === committed, true, "src/openapi.d.ts is stale: run npm run generate in web/types");
+    const changed = document.replace('"auth_rounds"', '"challenges"');
+    assert.notEqual(changed, document);
+    assert.equal(made(changed) === committed, false, "a document that changed gives other types");
+  } finally {
+    rmSync(scratch, { recursive: true });
   }
 });

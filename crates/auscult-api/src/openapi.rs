@@ -3,7 +3,7 @@
 use super::vocabulary::{MEANINGS, shape};
 use super::{alerts, calls, compare, export, health, live, metrics, outcomes, stats, streams};
 use auscult_core::alert::State;
-use auscult_core::model::{CallClass, CallState, DiagnosisCode, TrunkDirection};
+use auscult_core::model::{CallClass, CallState, DiagnosisCode, LossEvidence, TimestampFault, TrunkDirection};
 use auscult_store::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
 use auscult_store::query::{
     CallGroup, CallSort, Figure, GroupBy, MAX_DETAIL_DAYS, MAX_ROWS, MAX_WINDOW_DAYS, OutcomeGroup, StreamSort,
@@ -217,10 +217,15 @@ fn describe_field(schema: &str, name: &str, property: &mut RefOr<Schema>) {
                 "class" => names(&CallClass::ALL, CallClass::name),
                 "state" | "judgement" if OF_ALERTS.contains(&schema) => names(&State::ALL, State::name),
                 "state" => names(&CallState::ALL, CallState::name),
+                "scale" | "mos_scale" => vec!["nb", "wb", "fb"],
+                "jitter_buffer" => vec!["adaptive", "fixed"],
+                "loss_evidence" => names(&LossEvidence::ALL, LossEvidence::name),
+                "timestamp_fault" => names(&TimestampFault::ALL, TimestampFault::name),
                 _ => Vec::new(),
             };
             if !closed.is_empty() && is_text(object) {
-                object.enum_values = Some(closed.into_iter().map(Value::from).collect());
+                let null = is_nullable(object).then_some(Value::Null);
+                object.enum_values = Some(closed.into_iter().map(Value::from).chain(null).collect());
             }
             &mut object.description
         }
@@ -231,6 +236,10 @@ fn describe_field(schema: &str, name: &str, property: &mut RefOr<Schema>) {
     if description.is_none() {
         *description = text;
     }
+}
+
+fn is_nullable(object: &Object) -> bool {
+    serde_json::to_value(&object.schema_type).is_ok_and(|kind| kind.is_array())
 }
 
 /// A text, or a text or null.
