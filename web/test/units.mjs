@@ -61,8 +61,8 @@ test("the side of the probe on which packets were lost, in words", () => {
   assert.equal(said("both", 10, 12), "Upstream loss: 10 packets (1.00 %); downstream: 12 packets (1.20 %).");
   assert.match(said("capture", 40, -38), /the receiver got 38 of the 40 packets \(4.00 %\) missing here/);
   assert.match(said(null, null, null, null), /do not show/);
-  assert.match(said("both", null, 4, null), /an unknown number of packets before it, 4 packets behind it/);
-  for (const reports of [0, 1, 5]) assert.match(words.noRemote(reports), /behind the probe\.$/);
+  assert.match(said("both", null, 4, null), /an unknown number of packets; downstream: 4 packets/);
+  for (const reports of [0, 1, 5]) assert.match(words.noRemote(reports), /downstream loss is unknown\.$/);
   assert.match(words.noRemote(0), /sends no RTCP/);
 });
 
