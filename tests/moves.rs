@@ -311,7 +311,7 @@ fn the_answer_says_what_srtp_adds_to_a_payload() {
         world.udp("10.0.0.2:5060", "10.0.0.1:5060", 1_000 * MS + 1, ok.as_bytes());
         let events = world.events();
         assert!(!format!("{events:?}").contains("c2VjcmV0"), "keys are not kept");
-        streams(&events).iter().map(|s| (s.mos.ie, s.mos.codec_status)).collect::<Vec<_>>()
+        streams(&events).iter().map(|s| (s.mos.ie, s.mos.codec_status_name())).collect::<Vec<_>>()
     };
     assert_eq!(rated(SHORT), [(Some(10.0), "standard"); 2]);
     assert_eq!(rated("a=fingerprint:sha-256 AA\r\n").iter().map(|s| s.1).collect::<Vec<_>>(), ["estimate"; 2]);

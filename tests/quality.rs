@@ -3,8 +3,9 @@
 //! Vectors are read from the shared reference folder at run time; without it these tests say so and pass.
 
 use auscult::app::emodel::{EmodelArgs, run};
+use auscult_core::model::CodecStatus;
 use auscult_core::quality::burst::{BurstGap, rate8};
-use auscult_core::quality::codecs::{PUBLISHED, Status};
+use auscult_core::quality::codecs::PUBLISHED;
 use auscult_core::quality::emodel::{
     Echo, EmodelError, Inputs, Scale, Sensitivity, WbRoe, mos_from_r, r_budget, r_from_mos, rate,
 };
@@ -312,10 +313,10 @@ fn codec_figures_are_the_references() {
         assert_eq!((ours.ie, ours.bpl), (ie, bpl), "{name} {kbit_s}");
         assert_eq!(ours.scale.name(), csv.get(row, "band").to_lowercase(), "{name}");
         let confirmed = status.starts_with("ITU via");
-        assert_eq!(ours.status == Status::Standard, confirmed, "{name}: {status}");
+        assert_eq!(ours.status == CodecStatus::Standard, confirmed, "{name}: {status}");
         standard += usize::from(confirmed);
     }
-    let ours = PUBLISHED.iter().filter(|p| p.status == Status::Standard).count();
+    let ours = PUBLISHED.iter().filter(|p| p.status == CodecStatus::Standard).count();
     assert_eq!(ours, standard, "a figure is called standard that the reference does not have");
 
     for p in PUBLISHED.iter().filter(|p| p.name.starts_with("AMR-NB") || p.name.starts_with("Opus SWB")) {

@@ -43,7 +43,7 @@ struct Packed(Box<[u8]>);
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Names {
     codec: CodecId,
-    constants: [&'static str; 8],
+    tunnel: &'static str,
 }
 
 impl Streams {
@@ -110,33 +110,12 @@ impl Packed {
 
 impl Names {
     fn of(report: &StreamReport) -> Names {
-        let mos = &report.mos;
-        let constants = [
-            report.tunnel,
-            report.quality.loss_evidence,
-            mos.scale,
-            mos.codec_status,
-            mos.delay_source,
-            mos.null_reason,
-            mos.model,
-            mos.jitter_buffer,
-        ];
-        Names { codec: report.codec.clone(), constants }
+        Names { codec: report.codec.clone(), tunnel: report.tunnel }
     }
 
     fn give(&self, report: &mut StreamReport) {
         report.codec = self.codec.clone();
-        let mos = &mut report.mos;
-        [
-            report.tunnel,
-            report.quality.loss_evidence,
-            mos.scale,
-            mos.codec_status,
-            mos.delay_source,
-            mos.null_reason,
-            mos.model,
-            mos.jitter_buffer,
-        ] = self.constants;
+        report.tunnel = self.tunnel;
     }
 }
 
@@ -145,7 +124,10 @@ mod tests {
     use super::*;
     use auscult_capture::Timeline;
     use auscult_core::engine::{Engine, With};
-    use auscult_core::model::{Limits, LossSide, Policy, RPoints, Relation, RelationKind, RemoteView};
+    use auscult_core::model::{
+        CodecStatus, DelaySource, JitterBufferKind, Limits, LossEvidence, LossSide, NullReason, Policy, RPoints,
+        Relation, RelationKind, RemoteView, Scale,
+    };
     use auscult_core::units::Nanos;
 
     fn of_sample(name: &str) -> Vec<StreamReport> {
@@ -169,10 +151,11 @@ mod tests {
         let mut reports = of_sample("01-healthy-office.pcap.gz");
         assert!(reports.len() >= 2);
         let every = &mut reports[0];
-        (every.tunnel, every.quality.loss_evidence) = ("gre", "receiver_lost_them");
+        (every.tunnel, every.quality.loss_evidence) = ("gre", Some(LossEvidence::ReceiverLostThem));
         let mos = &mut every.mos;
-        (mos.scale, mos.codec_status, mos.delay_source, mos.null_reason, mos.model) = ("a", "b", "c", "d", "e");
-        mos.jitter_buffer = "f";
+        (mos.scale, mos.codec_status) = (Some(Scale::Fb), Some(CodecStatus::Estimate));
+        (mos.delay_source, mos.null_reason) = (Some(DelaySource::Assumed), Some(NullReason::NotAudio));
+        mos.jitter_buffer = Some(JitterBufferKind::Fixed);
         (mos.bounds, mos.budget) = (Some((1.5, 2.5)), Some(RPoints { late: 3.0, ..RPoints::default() }));
         every.remote = Some(RemoteView {
             reports: 3,

@@ -5,8 +5,8 @@
 use super::analysis_results::{AnalysisResults, CallList, Streams};
 use auscult_core::model::burst::BurstSummary;
 use auscult_core::model::{
-    CallClass, CallRecord, CaptureCondition, DISCARD_BUFFERS_MS, Diagnosis, LossRuns, OutcomeCounts, Quality, RPoints,
-    Relation, RemoteView, RoundTrips, StreamId, StreamReport, endpoint_text,
+    CallClass, CallRecord, CaptureCondition, DISCARD_BUFFERS_MS, Diagnosis, LossEvidence, LossRuns, OutcomeCounts,
+    Quality, RPoints, RatedMos, Relation, RemoteView, RoundTrips, Scale, StreamId, StreamReport, endpoint_text,
 };
 use auscult_core::units::{DelayHistogram, Nanos, Timestamp};
 use serde::{Serialize, Serializer};
@@ -501,7 +501,7 @@ impl CallDocument {
             directions_seen: c.directions_seen,
             class: c.class(),
             mos_worst: c.mos_worst.map(|m| round(f64::from(m), 3)),
-            mos_scale: text(c.mos_worst_scale),
+            mos_scale: c.mos_worst_scale.map(Scale::name),
             mos_worst_interval: c.mos_worst_interval.map(RatedDocument::new),
             mos_worst_minute: c.mos_worst_minute.map(RatedDocument::new),
             mos_worst_minute_at: c.mos_worst_minute_at.map(Timestamp::to_rfc3339),
@@ -647,23 +647,23 @@ impl MosDocument {
         MosDocument {
             lq: three(m.lq),
             cq: three(m.cq),
-            scale: text(m.scale),
+            scale: text(m.scale_name()),
             worst_interval: three(s.mos_worst_interval),
             worst_minute: three(s.mos_worst_minute),
             worst_minute_at: s.mos_worst_minute_at.map(Timestamp::to_rfc3339),
             bounds: m.bounds.map(|(low, high)| [low, high].map(|v| round(f64::from(v), 3))),
-            model: text(m.model),
+            model: text(m.model_name()),
             ie: three(m.ie),
             bpl: three(m.bpl),
             burst_ratio: three(m.burst_ratio),
             effective_loss_pct: three(m.effective_loss_pct),
-            codec_status: text(m.codec_status),
-            delay_source: text(m.delay_source),
+            codec_status: text(m.codec_status_name()),
+            delay_source: text(m.delay_source_name()),
             delay_ms: three(m.delay_ms),
-            jitter_buffer: text(m.jitter_buffer),
+            jitter_buffer: text(m.jitter_buffer_name()),
             jitter_buffer_ms: m.jitter_buffer_ms,
             beyond_model: m.lq.map(|_| m.beyond_model),
-            reason_null: text(m.null_reason),
+            reason_null: text(m.null_reason_name()),
         }
     }
 }
@@ -685,8 +685,8 @@ impl RemoteDocument {
 }
 
 impl RatedDocument {
-    fn new((lq, scale): (f32, &'static str)) -> RatedDocument {
-        RatedDocument { lq: round(f64::from(lq), 3), scale }
+    fn new(rated: RatedMos) -> RatedDocument {
+        RatedDocument { lq: round(f64::from(rated.lq), 3), scale: rated.scale.name() }
     }
 }
 
@@ -714,7 +714,7 @@ impl QualityDocument {
             timestamp_error_ms: q.timestamps.map(|check| ms(check.error)),
             sampled_one_of: q.sampled_one_of,
             loss_source: q.loss_source.name(),
-            loss_evidence: text(q.loss_evidence),
+            loss_evidence: q.loss_evidence.map(LossEvidence::name),
             loss_attribution: LossAttributionDocument {
                 capture: q.loss.capture,
                 network: q.loss.network,

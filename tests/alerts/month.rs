@@ -8,7 +8,8 @@ use auscult_core::alert::{
     CaptureSums, DEFAULT_RULES, DEFAULT_RULES_FILE, Evaluation, Evaluator, Origin, RuleSet, SumsInput, group_text,
 };
 use auscult_core::model::{
-    CallClass, CallFigures, CallGroup, DiagnosisCode, GroupPart, GroupTrunk, MediaFigures, MediaGroup, TrunkDirection,
+    CallClass, CallFigures, CallGroup, DiagnosisCode, GroupPart, GroupTrunk, MediaFigures, MediaGroup, Scale,
+    TrunkDirection,
 };
 use auscult_core::units::{Nanos, Timestamp, bucket_of, span_bucket_of};
 use std::collections::BTreeMap;
@@ -225,7 +226,7 @@ impl Month {
                         direction: Some(if direction == 0 { TrunkDirection::From } else { TrunkDirection::Toward }),
                     },
                     codec: codec.into(),
-                    mos_scale: "nb",
+                    mos_scale: Some(Scale::Nb),
                     part: GroupPart::default(),
                     figures,
                 });

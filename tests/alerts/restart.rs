@@ -37,7 +37,7 @@ fn add(evaluator: &mut Evaluator, begun: i64) {
     };
     let trunk = GroupTrunk { name: "a".into(), direction: None };
     let part = GroupPart::default();
-    let group = MediaGroup { start, length, trunk, codec: "PCMA".into(), mos_scale: "", part, figures };
+    let group = MediaGroup { start, length, trunk, codec: "PCMA".into(), mos_scale: None, part, figures };
     evaluator.add(&SumsInput::Media(&group), origin, now);
 }
 

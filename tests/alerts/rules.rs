@@ -166,7 +166,7 @@ fn a_blind_window_names_what_was_not_seen() {
             evaluator.add(&SumsInput::Capture(input), origin, end);
             let figures =
                 MediaFigures { streams: 1, present_before: [(0, 1)].into(), expected: 500, ..Default::default() };
-            let (codec, mos_scale, part, trunk) = ("PCMA".into(), "", GroupPart::default(), GroupTrunk::default());
+            let (codec, mos_scale, part, trunk) = ("PCMA".into(), None, GroupPart::default(), GroupTrunk::default());
             let group = MediaGroup { start, length, trunk, codec, mos_scale, part, figures };
             evaluator.add(&SumsInput::Media(&group), origin, end);
         }

@@ -4,7 +4,9 @@
 use auscult_core::alert::{
     CaptureSums, DEFAULT_RULES, DEFAULT_RULES_FILE, Evaluator, Origin, RuleSet, State, SumsInput,
 };
-use auscult_core::model::{CallFigures, CallGroup, GroupPart, GroupTrunk, MediaFigures, MediaGroup, TrunkDirection};
+use auscult_core::model::{
+    CallFigures, CallGroup, GroupPart, GroupTrunk, MediaFigures, MediaGroup, Scale, TrunkDirection,
+};
 use auscult_core::units::{Nanos, Timestamp};
 use std::sync::Arc;
 
@@ -38,7 +40,7 @@ fn many_quiet_trunks_are_judged_and_none_fires() {
                     figures.pdv.add(auscult_core::units::bucket_of(Nanos::from_millis(ms)), 2_000);
                     figures.jitter.add(auscult_core::units::bucket_of(Nanos::from_millis(ms)), 4);
                 }
-                let (codec, mos_scale, part) = ("PCMA".into(), "nb", GroupPart::default());
+                let (codec, mos_scale, part) = ("PCMA".into(), Some(Scale::Nb), GroupPart::default());
                 let group = MediaGroup { start: at, length, trunk: trunk.clone(), codec, mos_scale, part, figures };
                 evaluator.add(&SumsInput::Media(&group), origin, at + length);
                 let figures = CallFigures {

@@ -3,7 +3,9 @@
 use crate::samples;
 use crate::world::{START, World};
 use auscult_core::model::Labels;
-use auscult_core::model::{CallRecord, CallState, Diagnosis, DiagnosisCode, Event, Party, StreamId, StreamReport};
+use auscult_core::model::{
+    CallRecord, CallState, Diagnosis, DiagnosisCode, Event, Party, Scale, StreamId, StreamReport,
+};
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::query::badness;
 use auscult_store::rows::{CallRow, StreamRow};
@@ -38,7 +40,7 @@ fn calls() -> Vec<(CallRecord, StreamReport)> {
                 first_at: at,
                 last_at: at + Nanos::from_secs(5),
                 mos_worst: (n % 4 != 0).then_some(1.0 + (n % 13) as f32 * 0.27),
-                mos_worst_scale: if n % 3 == 0 { "wb" } else { "nb" },
+                mos_worst_scale: Some(if n % 3 == 0 { Scale::Wb } else { Scale::Nb }),
                 pdv_p95_worst: (n % 3 == 0).then_some(Nanos::from_micros(n as i64 * 1_000)),
                 loss_pct_worst: (n % 7 != 0).then_some(n as f32 / 10.0),
                 streams: vec![StreamId(n)],

@@ -5,7 +5,7 @@ use auscult_api::{LiveFeed, openapi_json};
 use auscult_core::groups::Group;
 use auscult_core::model::{
     CallRecord, CallState, Diagnosis, DiagnosisCode, Event, GroupPart, GroupTrunk, Limits, MediaFigures, MediaGroup,
-    TrunkDirection,
+    Scale, TrunkDirection,
 };
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_http::PeerAddress;
@@ -448,7 +448,7 @@ async fn metrics_carry_totals_and_nothing_personal() {
         length: Nanos::from_secs(10),
         trunk,
         codec: "PCMU".into(),
-        mos_scale: "nb",
+        mos_scale: Some(Scale::Nb),
         part: GroupPart::default(),
         figures,
     })));

@@ -122,7 +122,7 @@ fn a_fixed_buffer_is_rated_where_it_is_configured() {
     let late = |setup: &Setup| {
         let run = call_with(60, setup, |ms| Some(if ms % 1_000 < 200 { 70 } else { 0 }));
         let s = delayed(&run).clone();
-        (s.mos.jitter_buffer, s.late_buffer_ms, s.mos.effective_loss_pct.map(f32::round), s.numbers.late[2])
+        (s.mos.jitter_buffer_name(), s.late_buffer_ms, s.mos.effective_loss_pct.map(f32::round), s.numbers.late[2])
     };
     assert_eq!(late(&setup), ("fixed", 60, Some(20.0), 600));
     let (buffer, size, pct, _) = late(&Setup::rested());
@@ -180,7 +180,7 @@ fn the_worst_minute_is_never_better_than_the_whole() {
     let off = delayed(&same).mos.lq.unwrap() - minute;
     assert!(off.abs() < 0.06, "{off}");
     let call = &run.calls()[0];
-    assert_eq!(call.mos_worst_minute.map(|(lq, _)| lq), s.mos_worst_minute);
+    assert_eq!(call.mos_worst_minute.map(|rated| rated.lq), s.mos_worst_minute);
     assert_eq!(call.mos_worst_minute_at, s.mos_worst_minute_at);
     // Any world: not above the whole.
     for seed in 300..306 {

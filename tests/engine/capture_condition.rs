@@ -2,7 +2,9 @@
 //! one-sided mirrors and copies. Forty calls between hosts of their own, over a network without faults.
 
 use super::{Run, Setup, run};
-use auscult_core::model::{CaptureCondition, DiagnosisCode, Event, LossSource, TimestampFault};
+use auscult_core::model::{
+    CaptureCondition, DiagnosisCode, Event, LossEvidence, LossSource, NullReason, TimestampFault,
+};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use testkit::World;
@@ -142,10 +144,10 @@ fn a_sampled_capture_says_so_once_and_rates_nothing() {
         let said = condition(&run).sampled_one_of.unwrap();
         assert!((said / one_of as f32 - 1.0).abs() < 0.1, "1 of {one_of}: {said}");
         for stream in run.streams() {
-            assert_eq!((stream.mos.lq, stream.mos.null_reason), (None, "sampled_capture"));
+            assert_eq!((stream.mos.lq, stream.mos.null_reason), (None, Some(NullReason::SampledCapture)));
             assert_eq!(
                 (stream.quality.loss_source, stream.quality.loss_evidence),
-                (LossSource::Capture, "sampled_capture")
+                (LossSource::Capture, Some(LossEvidence::SampledCapture))
             );
             assert_eq!(stream.quality.loss.capture, stream.numbers.lost());
         }

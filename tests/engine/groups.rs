@@ -3,7 +3,7 @@
 
 use super::*;
 use auscult_core::groups::{Group, Groups};
-use auscult_core::model::{CallFigures, CallState, Labels, MediaFigures, Presence, SHORT_CALL, StreamId};
+use auscult_core::model::{CallFigures, CallState, Labels, MediaFigures, Presence, SHORT_CALL, Scale, StreamId};
 use std::collections::{BTreeMap, BTreeSet};
 use testkit::call::Side;
 use testkit::{World, for_seeds};
@@ -55,7 +55,7 @@ fn intervals(events: &[Event]) -> Vec<(Key, &IntervalReport)> {
     let labels = labels();
     let of = |i: &IntervalReport| {
         let trunk = labels.trunk_of(i.src, i.dst);
-        let scale = if i.mos.lq.is_some() { i.mos.scale } else { "" };
+        let scale = i.mos.rated().map_or("", |rated| rated.scale.name());
         (trunk.name.to_owned(), trunk.direction_name(), i.codec.to_string(), scale)
     };
     events.iter().filter_map(|e| if let Event::Interval(i) = e { Some((of(i), &**i)) } else { None }).collect()
@@ -66,7 +66,7 @@ fn media(groups: &[Group]) -> Vec<(Key, i64, &MediaFigures)> {
     media
         .map(|g| {
             let direction = g.trunk.direction.map_or("", |d| d.name());
-            let key = (g.trunk.name.to_string(), direction, g.codec.to_string(), g.mos_scale);
+            let key = (g.trunk.name.to_string(), direction, g.codec.to_string(), g.mos_scale.map_or("", Scale::name));
             (key, g.start.0, &g.figures)
         })
         .collect()

@@ -165,7 +165,7 @@ fn the_length_of_intervals_changes_no_stream() {
             }
             let mut calls: Vec<CallRecord> = run.calls().into_iter().cloned().collect();
             for c in &mut calls {
-                (c.mos_worst, c.mos_worst_scale) = (None, "");
+                (c.mos_worst, c.mos_worst_scale) = (None, None);
                 (c.mos_worst_interval, c.mos_worst_minute) = (None, None);
                 c.mos_worst_minute_at = None;
                 c.quality.set_loss(LossAttribution::default());

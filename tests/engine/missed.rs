@@ -2,7 +2,7 @@
 
 use super::*;
 use auscult_core::engine::Missed;
-use auscult_core::model::{LossSource, TimestampSource};
+use auscult_core::model::{LossEvidence, LossSource, TimestampSource};
 use testkit::World;
 use testkit::bulk::Streams;
 
@@ -66,7 +66,7 @@ fn intervals_that_overlap_are_marked_and_the_loss_is_the_captures_wherever_it_is
         let what = format!("second {}: {:?}", second_of(&run, row.start), row.quality);
         assert_eq!(
             (row.quality.loss_source, row.quality.loss_evidence),
-            (LossSource::Capture, "capture_drops"),
+            (LossSource::Capture, Some(LossEvidence::CaptureDrops)),
             "{what}"
         );
     }

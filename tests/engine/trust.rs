@@ -2,7 +2,7 @@
 
 use super::*;
 use auscult_core::engine::Missed;
-use auscult_core::model::{Ignored, LossSource, Outcome};
+use auscult_core::model::{Ignored, LossEvidence, LossSource, Outcome};
 use testkit::World;
 use testkit::call::{CallSpec, Party};
 use testkit::world::Mirror;
@@ -79,7 +79,7 @@ fn drops_of_an_unfinished_interval_count() {
     let run = with_drops(&frames, &Setup::interval(60), &[(gap.end, 100)]);
     let [call] = run.calls()[..] else { panic!() };
     assert_eq!((call.quality.capture_drops, call.quality.loss_source), (100, LossSource::Capture));
-    assert_eq!(call.quality.loss_evidence, "capture_drops");
+    assert_eq!(call.quality.loss_evidence, Some(LossEvidence::CaptureDrops));
     assert!(run.streams().iter().all(|s| s.quality.capture_drops == 100), "both directions, and the call once");
 }
 

@@ -2,7 +2,7 @@
 
 use crate::samples::{self, labels};
 use crate::{embedded, now};
-use auscult_core::model::{CallState, LossSource, RPoints};
+use auscult_core::model::{CallState, DelaySource, LossEvidence, LossSource, RPoints, Scale};
 use auscult_core::units::{DelayHistogram, Nanos};
 use auscult_store::Store;
 use auscult_store::rows::{CallRow, IntervalRow, StreamRow};
@@ -34,7 +34,12 @@ async fn seed(store: &Store) {
     let (l, at) = (labels(), now());
     let mut calls = store.writer().insert::<CallRow>("calls").await.unwrap();
     // Fullband 3.9 is farther from its best than narrowband 3.9.
-    for (uid, mos, scale) in [(1, Some(3.9), "nb"), (2, Some(3.9), "fb"), (3, None, ""), (0xabc, Some(2.0), "nb")] {
+    for (uid, mos, scale) in [
+        (1, Some(3.9), Some(Scale::Nb)),
+        (2, Some(3.9), Some(Scale::Fb)),
+        (3, None, None),
+        (0xabc, Some(2.0), Some(Scale::Nb)),
+    ] {
         let mut call = samples::call(uid);
         (call.mos_worst, call.mos_worst_scale) = (mos, scale);
         if mos.is_none() {
@@ -46,9 +51,11 @@ async fn seed(store: &Store) {
     calls.end().await.unwrap();
 
     let mut streams = store.writer().insert::<StreamRow>("streams").await.unwrap();
-    for (id, loss, delay_source) in [(1, 10.0, "measured"), (2, 20.0, ""), (3, 0.0, "measured")] {
+    for (id, loss, delay_source) in
+        [(1, 10.0, Some(DelaySource::Measured)), (2, 20.0, None), (3, 0.0, Some(DelaySource::Measured))]
+    {
         let mut stream = samples::stream(id);
-        let delay = if delay_source.is_empty() { 0.0 } else { 4.0 };
+        let delay = if delay_source.is_none() { 0.0 } else { 4.0 };
         stream.mos.budget = (id != 3).then_some(RPoints { clean_max: 128.75, codec: 11.0, loss, late: 2.0, delay });
         stream.mos.delay_source = delay_source;
         streams.write(&StreamRow::new(&stream, &l, at)).await.unwrap();
@@ -56,8 +63,8 @@ async fn seed(store: &Store) {
     streams.end().await.unwrap();
 
     let mut intervals = store.writer().insert::<IntervalRow>("stream_intervals").await.unwrap();
-    let network = (LossSource::Network, "");
-    let mirror = (LossSource::SuspectedCapture, "many_streams_at_once");
+    let network = (LossSource::Network, None);
+    let mirror = (LossSource::SuspectedCapture, Some(LossEvidence::ManyStreamsAtOnce));
     // 1000 packets of 1 to 100 ms in two intervals, one without delays, and one outside the window.
     let halves = [histogram((0..500).map(|n| n % 50 + 1)), histogram((0..500).map(|n| n % 50 + 51))];
     let none = DelayHistogram::default();

@@ -15,7 +15,8 @@ fn main() -> std::io::Result<()> {
     let mut print = With(|event| {
         if let Event::StreamEnded(stream) = event {
             let loss = stream.numbers.loss_pct().unwrap_or(0.0);
-            let mos = stream.mos.lq.map_or("no MOS".to_owned(), |lq| format!("MOS-LQ {lq:.2} ({})", stream.mos.scale));
+            let mos =
+                stream.mos.lq.map_or("no MOS".to_owned(), |lq| format!("MOS-LQ {lq:.2} ({})", stream.mos.scale_name()));
             println!("{} -> {}  {}  {loss:.1} % lost  {mos}", stream.src, stream.dst, stream.codec);
         }
     });

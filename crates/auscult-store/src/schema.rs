@@ -68,12 +68,7 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../schemas/0004_sip_round_trips.sql"),
         cluster_sql: None,
     },
-    Migration {
-        version: 5,
-        name: "trust",
-        sql: include_str!("../../../schemas/0005_trust.sql"),
-        cluster_sql: None,
-    },
+    Migration { version: 5, name: "trust", sql: include_str!("../../../schemas/0005_trust.sql"), cluster_sql: None },
     Migration {
         version: 6,
         name: "shedding",

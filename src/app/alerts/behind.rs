@@ -132,7 +132,7 @@ mod tests {
         let trunk = GroupTrunk { name: "carrier & a".into(), direction: Some(TrunkDirection::Toward) };
         let part = GroupPart::default();
         let figures = MediaFigures { streams: 1, present_before: [(0, 1)].into(), expected: 9, ..Default::default() };
-        let (codec, mos_scale) = ("PCMA".into(), "");
+        let (codec, mos_scale) = ("PCMA".into(), None);
         let media = MediaGroup { start, length, trunk: trunk.clone(), codec, mos_scale, part, figures };
         let figures = CallFigures { attempts: 5, ended: 5, classes: [("good", 5)].into(), ..Default::default() };
         let calls = CallGroup { start, length, trunk, part, figures };

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use auscult_core::alert::{CaptureSums, Evaluation, Evaluator, Label, Origin, RuleSet, State, SumsInput};
 use auscult_core::model::{
     CallClass, CallFigures, CallGroup, DISCARD_BUFFERS_MS, DiagnosisCode, GroupPart, GroupTrunk, MediaFigures,
-    MediaGroup, TrunkDirection,
+    MediaGroup, Scale, TrunkDirection,
 };
 use auscult_core::units::{Nanos, Timestamp, bucket_of, span_bucket_of};
 use serde::Deserialize;
@@ -252,7 +252,7 @@ fn add(
     if traffic.streams > 0 {
         let figures = media(traffic, start, length);
         let codec = traffic.codec.as_str().into();
-        let mos_scale = if traffic.mos.is_some() { "nb" } else { "" };
+        let mos_scale = traffic.mos.is_some().then_some(Scale::Nb);
         let group = MediaGroup { start, length, trunk: trunk.clone(), codec, mos_scale, part, figures };
         evaluator.add(&SumsInput::Media(&group), origin, now);
     }

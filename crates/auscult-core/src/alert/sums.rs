@@ -2,7 +2,7 @@
 
 use super::measure::{Figure, Kind, Measure, Source};
 use super::stat;
-use crate::model::{CallGroup, MediaGroup, Presence};
+use crate::model::{CallGroup, MediaGroup, Presence, Scale};
 use crate::units::{Nanos, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -120,7 +120,7 @@ impl SumsInput<'_> {
             (Label::Trunk, _) => trunk.map_or("", |trunk| &trunk.name),
             (Label::TrunkDirection, _) => trunk.and_then(|t| t.direction).map_or("", |direction| direction.name()),
             (Label::Codec, SumsInput::Media(group)) => &group.codec,
-            (Label::MosScale, SumsInput::Media(group)) => group.mos_scale,
+            (Label::MosScale, SumsInput::Media(group)) => group.mos_scale.map_or("", Scale::name),
             _ => "",
         }
     }

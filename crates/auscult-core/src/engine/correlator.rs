@@ -15,15 +15,15 @@ use super::rtcp::RttEstimator;
 use super::sampling::{SamplingDetector, StreamLoss};
 use super::timestamps::TimestampFindings;
 use super::verdict::{self, Evidence};
-use super::worst::{MosMinimum, Rated, RatedMinute, lower, lower_minute};
+use super::worst::{MosMinimum, RatedMinute, lower, lower_minute};
 use crate::media::{Endpoint, FlowKey, Gap, IntervalClose, STREAMS_PER_ADDRESS};
 use crate::model::{
-    CallRecord, CallState, CaptureCondition, CodecId, DiagnosisCode, Event, IntervalReport, JitterBuffer, Limits,
-    LossAttribution, MosReport, PayloadKind, PayloadMap, Policy, Quality, RtcpRecord, Srtp, StreamId, StreamReport,
-    StreamStats, TimestampCheck, TimestampSource,
+    CallRecord, CallState, CaptureCondition, CodecId, DelaySource, DiagnosisCode, Event, IntervalReport, JitterBuffer,
+    Limits, LossAttribution, MosReport, NullReason, PayloadKind, PayloadMap, Policy, Quality, RatedMos, RtcpRecord,
+    Srtp, StreamId, StreamReport, StreamStats, TimestampCheck, TimestampSource,
 };
-use crate::quality::assess::{Media, SAMPLED_CAPTURE, bounds, nearest_buffer, without_late};
-use crate::quality::{CodecTable, DelaySource, MosContext, assess};
+use crate::quality::assess::{Media, bounds, nearest_buffer, without_late};
+use crate::quality::{CodecTable, MosContext, assess};
 use crate::signal::Side;
 use crate::units::{Nanos, PayloadType, Seeded, Ssrc, Timestamp};
 use crate::wire::IcmpError;
@@ -163,8 +163,8 @@ struct Call {
 /// What streams say about their whole call.
 #[derive(Clone, Default)]
 struct Summary {
-    worst: Option<Rated>,
-    worst_interval: Option<Rated>,
+    worst: Option<RatedMos>,
+    worst_interval: Option<RatedMos>,
     worst_minute: Option<RatedMinute>,
     quality: Quality,
     /// When the first packet came of any, and the last.
@@ -177,8 +177,8 @@ struct Summary {
 #[derive(Clone, Default, PartialEq)]
 struct Stated {
     codes: SmallVec<[DiagnosisCode; 4]>,
-    worst: Option<Rated>,
-    worst_interval: Option<Rated>,
+    worst: Option<RatedMos>,
+    worst_interval: Option<RatedMos>,
     worst_minute: Option<RatedMinute>,
     pdv_p95_worst: Option<Nanos>,
     loss_pct_worst: Option<f32>,
@@ -516,7 +516,7 @@ impl Correlator {
             let media = self.media_of(row.stream, &row.codec, row.clock_rate, row.ptime);
             worst.add(&row, self.discarded(&row.numbers, &row.quality), |numbers| {
                 let mos = self.judge(numbers, &row.quality, &media, None);
-                (mos.lq, mos.scale)
+                mos.rated()
             });
             if let Some(stream) = self.streams.get_mut(&row.stream) {
                 stream.worst = Some(worst);
@@ -706,12 +706,12 @@ impl Correlator {
         report.quality.set_loss(stream.ledger.as_ref().map_or_else(LossAttribution::default, |l| l.whole(lost)));
         report.mos = self.rate(&report.numbers, &report.quality, &media, report.rtt);
         let (interval, minute) = stream.worst.as_ref().map_or((None, None), |w| (w.interval(), w.minute()));
-        report.mos_worst_interval = interval.map(|(lq, _)| lq);
+        report.mos_worst_interval = interval.map(|rated| rated.lq);
         // The rating of the whole may be lower than that of any minute: bursts over a boundary are longer there.
-        let whole = report.mos.lq.map(|lq| (lq, report.mos.scale));
-        let minute = lower_minute(minute, whole.map(|(lq, scale)| (lq, scale, report.first_at)));
-        report.mos_worst_minute = minute.map(|(lq, ..)| lq);
-        report.mos_worst_minute_at = minute.map(|(.., at)| at);
+        let whole = report.mos.rated();
+        let minute = lower_minute(minute, whole.map(|rated| (rated, report.first_at)));
+        report.mos_worst_minute = minute.map(|(rated, _)| rated.lq);
+        report.mos_worst_minute_at = minute.map(|(_, at)| at);
         let copies = report.numbers.duplicates_network;
         let view = |remote: &Remote| remote.view(report.clock_rate, copies, &report.quality.loss);
         report.remote = stream.remote.as_deref().and_then(view);
@@ -1141,7 +1141,7 @@ impl Correlator {
 
     fn judge(&self, numbers: &StreamStats, quality: &Quality, media: &Media<'_>, rtt: Option<Nanos>) -> MosReport {
         if quality.sampled_one_of.is_some() {
-            return MosReport { null_reason: SAMPLED_CAPTURE, ..MosReport::default() };
+            return MosReport { null_reason: Some(NullReason::SampledCapture), ..MosReport::default() };
         }
         if !late_are_known(quality) {
             return self.assess(&without_late(numbers), media, rtt);
@@ -1196,12 +1196,12 @@ impl Correlator {
         record.streams = call.all.clone();
         record.streams.sort_unstable();
         record.streams.dedup();
-        if let Some((lq, scale)) = summary.worst {
-            (record.mos_worst, record.mos_worst_scale) = (Some(lq), scale);
+        if let Some(RatedMos { lq, scale }) = summary.worst {
+            (record.mos_worst, record.mos_worst_scale) = (Some(lq), Some(scale));
         }
         record.mos_worst_interval = summary.worst_interval;
-        record.mos_worst_minute = summary.worst_minute.map(|(lq, scale, _)| (lq, scale));
-        record.mos_worst_minute_at = summary.worst_minute.map(|(.., at)| at);
+        record.mos_worst_minute = summary.worst_minute.map(|(rated, _)| rated);
+        record.mos_worst_minute_at = summary.worst_minute.map(|(_, at)| at);
         let media = streams.iter().filter(|s| !PayloadKind::is_repair(&s.codec));
         record.pdv_p95_worst = media.clone().filter_map(|s| s.numbers.pdv.quantile(0.95)).max();
         record.loss_pct_worst =
@@ -1246,7 +1246,7 @@ impl Correlator {
 /// The lowest interval and minute of one stream.
 #[derive(Clone, Copy, Default)]
 struct LowestMos {
-    interval: Option<Rated>,
+    interval: Option<RatedMos>,
     minute: Option<RatedMinute>,
 }
 
@@ -1275,12 +1275,12 @@ impl Stated {
     }
 
     fn write(&self, record: &mut CallRecord) {
-        if let Some((lq, scale)) = self.worst {
-            (record.mos_worst, record.mos_worst_scale) = (Some(lq), scale);
+        if let Some(RatedMos { lq, scale }) = self.worst {
+            (record.mos_worst, record.mos_worst_scale) = (Some(lq), Some(scale));
         }
         record.mos_worst_interval = self.worst_interval;
-        record.mos_worst_minute = self.worst_minute.map(|(lq, scale, _)| (lq, scale));
-        record.mos_worst_minute_at = self.worst_minute.map(|(.., at)| at);
+        record.mos_worst_minute = self.worst_minute.map(|(rated, _)| rated);
+        record.mos_worst_minute_at = self.worst_minute.map(|(_, at)| at);
         (record.pdv_p95_worst, record.loss_pct_worst) = (self.pdv_p95_worst, self.loss_pct_worst);
         record.directions_seen = self.directions_seen;
     }
@@ -1292,7 +1292,7 @@ impl Summary {
         self.note_payload_type(stream, announced);
         self.worst_interval = lower(self.worst_interval, worst.interval);
         self.worst_minute = lower_minute(self.worst_minute, worst.minute);
-        self.worst = lower(self.worst, worst.minute.map(|(lq, scale, _)| (lq, scale)));
+        self.worst = lower(self.worst, worst.minute.map(|(rated, _)| rated));
         let (from, to) = self.media.unwrap_or((stream.first_at, stream.last_at));
         self.media = Some((from.min(stream.first_at), to.max(stream.last_at)));
         self.quality.duplicates_removed += stream.quality.duplicates_removed;

@@ -7,7 +7,7 @@ use super::correlator::Unnegotiated;
 use super::one_way::{SideEvidence, missing_media};
 use crate::model::{
     CallRecord, CallState, Diagnosis, DiagnosisCode, GOOD_MOS, IntervalReport, LossAttribution, LossEvidence,
-    LossSource, PayloadKind, ReleasedBy, StreamReport, Transport, endpoint_text, is_a_persons_outcome,
+    LossSource, PayloadKind, ReleasedBy, Scale, StreamReport, Transport, endpoint_text, is_a_persons_outcome,
 };
 use crate::signal::Side;
 use crate::units::{Nanos, Timestamp};
@@ -292,7 +292,7 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
     if let Some(ie) = stream.mos.ie
         && ie >= CODEC_COST
         && loss < LOSS_PCT
-        && stream.mos.scale == "nb"
+        && stream.mos.scale == Some(Scale::Nb)
     {
         let evidence = format!("{which}: {}: codec impairment Ie = {ie:.0}", stream.codec);
         add(found, 120, DiagnosisCode::LowQualityCodec, 0.7, evidence);

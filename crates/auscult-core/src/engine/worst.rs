@@ -1,21 +1,18 @@
 //! The worst of a stream: its lowest interval, and the lowest rating of a minute's packets.
 
 use crate::model::burst::BurstGap;
-use crate::model::{CodecId, DISCARD_BUFFERS_MS, IntervalReport, StreamStats};
+use crate::model::{CodecId, DISCARD_BUFFERS_MS, IntervalReport, RatedMos, Scale, StreamStats};
 use crate::units::{Nanos, Timestamp};
 use smallvec::SmallVec;
 
 const MINUTE: Nanos = Nanos::from_secs(60);
 
-/// A listening MOS with the scale it is on.
-pub type Rated = (f32, &'static str);
-
-/// The listening MOS of a minute, its scale, and when the minute began.
-pub type RatedMinute = (f32, &'static str, Timestamp);
+/// The listening MOS of a minute, and when the minute began.
+pub type RatedMinute = (RatedMos, Timestamp);
 
 #[derive(Debug)]
 pub struct MosMinimum {
-    interval: Option<Rated>,
+    interval: Option<RatedMos>,
     /// Of whole minutes, and of what a codec had that never lasted a minute.
     minute: Option<RatedMinute>,
     /// Of the last minute, or of as much as there is.
@@ -76,28 +73,21 @@ impl MosMinimum {
 
     /// Takes the next interval, of which the jitter buffer discarded so many packets. `rate` gives the listening MOS of the
     /// packets of several intervals. Another codec begins a new minute: packets of two have no rating together.
-    pub fn add(
-        &mut self,
-        row: &IntervalReport,
-        discarded: u64,
-        rate: impl FnOnce(&StreamStats) -> (Option<f32>, &'static str),
-    ) {
+    pub fn add(&mut self, row: &IntervalReport, discarded: u64, rate: impl FnOnce(&StreamStats) -> Option<RatedMos>) {
         if (&self.codec, self.clock_rate) != (&row.codec, row.clock_rate) {
             self.minute = self.minute();
             (self.present, self.whole) = (None, false);
             self.rows.clear();
             (self.codec, self.clock_rate) = (row.codec.clone(), row.clock_rate);
         }
-        if let Some(lq) = row.mos.lq {
-            self.interval = lower(self.interval, Some((lq, row.mos.scale)));
-        }
+        self.interval = lower(self.interval, row.mos.rated());
         if self.rows.len() == usize::from(self.length) {
             self.rows.remove(0);
         }
         self.rows.push(IntervalSums::new(row, discarded));
-        let (lq, scale) = rate(&self.merged());
+        let rated = rate(&self.merged());
         let start = self.rows.first().map_or(row.start, |first| Timestamp::from_secs(i64::from(first.start_s)));
-        self.present = lq.map(|lq| (lq, scale, start));
+        self.present = rated.map(|rated| (rated, start));
         if self.rows.len() == usize::from(self.length) {
             self.whole = true;
             self.minute = lower_minute(self.minute, self.present);
@@ -105,7 +95,7 @@ impl MosMinimum {
     }
 
     /// Lowest interval.
-    pub fn interval(&self) -> Option<Rated> {
+    pub fn interval(&self) -> Option<RatedMos> {
         self.interval
     }
 
@@ -136,7 +126,7 @@ impl MosMinimum {
 }
 
 /// The one farther below what its scale allows.
-pub fn lower(a: Option<Rated>, b: Option<Rated>) -> Option<Rated> {
+pub fn lower(a: Option<RatedMos>, b: Option<RatedMos>) -> Option<RatedMos> {
     match (a, b) {
         (Some(a), Some(b)) => Some(if below_clean(b) < below_clean(a) { b } else { a }),
         (a, b) => a.or(b),
@@ -145,7 +135,7 @@ pub fn lower(a: Option<Rated>, b: Option<Rated>) -> Option<Rated> {
 
 /// The same of minutes; of equal ones the earlier.
 pub fn lower_minute(a: Option<RatedMinute>, b: Option<RatedMinute>) -> Option<RatedMinute> {
-    let rank = |(lq, scale, at): RatedMinute| (below_clean((lq, scale)), at);
+    let rank = |(rated, at): RatedMinute| (below_clean(rated), at);
     match (a, b) {
         (Some(a), Some(b)) => Some(if rank(b) < rank(a) { b } else { a }),
         (a, b) => a.or(b),
@@ -153,9 +143,9 @@ pub fn lower_minute(a: Option<RatedMinute>, b: Option<RatedMinute>) -> Option<Ra
 }
 
 /// MOS against the best its scale allows, so that scales are only compared by distance from clean.
-fn below_clean((lq, scale): Rated) -> f32 {
-    let clean = if scale == "nb" { 4.409 } else { 4.5 };
-    lq - clean
+fn below_clean(rated: RatedMos) -> f32 {
+    let clean = if rated.scale == Scale::Nb { 4.409 } else { 4.5 };
+    rated.lq - clean
 }
 
 #[cfg(test)]
@@ -177,7 +167,7 @@ mod tests {
             numbers.lost_or_late.bad(lost);
         }
         numbers.lost_or_late.received(50 - lost);
-        let (lq, scale) = rating(&numbers, codec);
+        let rated = rating(&numbers, codec);
         let at = std::net::SocketAddr::from(([192, 0, 2, 1], 4000));
         IntervalReport {
             stream: StreamId(1),
@@ -194,18 +184,18 @@ mod tests {
             drift_ppm: None,
             numbers,
             late_buffer_ms: 0,
-            mos: MosReport { lq, scale, ..MosReport::default() },
+            mos: MosReport { lq: rated.map(|r| r.lq), scale: rated.map(|r| r.scale), ..MosReport::default() },
             quality: Quality::default(),
         }
     }
 
     /// A point for each 10 % of loss, and one for each ten packets lost in a row; nothing for a codec without a name.
-    fn rating(numbers: &StreamStats, codec: &str) -> (Option<f32>, &'static str) {
+    fn rating(numbers: &StreamStats, codec: &str) -> Option<RatedMos> {
         let bursts = numbers.lost_or_late.summary();
         let run = bursts.mean_run().unwrap_or(0.0) as f32;
-        let scale = if codec == "wide" { "wb" } else { "nb" };
+        let scale = if codec == "wide" { Scale::Wb } else { Scale::Nb };
         let lq = 4.4 - numbers.loss_pct().unwrap_or(0.0) as f32 / 10.0 - run / 10.0;
-        ((!codec.is_empty()).then_some((lq * 1000.0).round() / 1000.0), scale)
+        (!codec.is_empty()).then_some(RatedMos { lq: (lq * 1000.0).round() / 1000.0, scale })
     }
 
     fn of(rows: &[(u32, &str)]) -> MosMinimum {
@@ -220,37 +210,41 @@ mod tests {
         Timestamp::from_secs(seconds)
     }
 
+    fn rated(lq: f32, scale: Scale) -> RatedMos {
+        RatedMos { lq, scale }
+    }
+
     #[test]
     fn a_minute_is_rated_by_its_own_packets() {
         let mut rows = [(0, "narrow"); 12];
         rows[5].0 = 12;
         let worst = of(&rows);
-        assert_eq!(worst.interval(), Some((2.0, "nb")));
+        assert_eq!(worst.interval(), Some(rated(2.0, Scale::Nb)));
         // 2 % of 600 packets, in one run of 12: not the mean of five times 4.4 and once 2.0.
-        assert_eq!(worst.minute(), Some((3.0, "nb", at(0))));
+        assert_eq!(worst.minute(), Some((rated(3.0, Scale::Nb), at(0))));
         rows[5].0 = 0;
         rows[9].0 = 12;
-        assert_eq!(of(&rows).minute(), Some((3.0, "nb", at(40))), "the first minute that has it");
+        assert_eq!(of(&rows).minute(), Some((rated(3.0, Scale::Nb), at(40))), "the first minute that has it");
     }
 
     #[test]
     fn less_than_a_minute_is_all_there_is() {
-        assert_eq!(of(&[(0, "narrow"), (3, "narrow"), (0, "narrow")]).minute(), Some((4.0, "nb", at(0))));
+        assert_eq!(of(&[(0, "narrow"), (3, "narrow"), (0, "narrow")]).minute(), Some((rated(4.0, Scale::Nb), at(0))));
         assert_eq!(of(&[(0, "")]).minute(), None);
         assert_eq!(of(&[]).interval(), None);
         // A bad last interval after a good minute is part of a minute that ends with it, not one by itself.
         let mut rows = [(0, "narrow"); 7];
         rows[6].0 = 12;
-        assert_eq!(of(&rows).minute(), Some((3.0, "nb", at(10))));
+        assert_eq!(of(&rows).minute(), Some((rated(3.0, Scale::Nb), at(10))));
     }
 
     #[test]
     fn codecs_have_no_common_minute() {
         let worst = of(&[(12, "narrow"), (0, "narrow"), (0, "wide")]);
-        assert_eq!(worst.minute(), Some((2.6, "nb", at(0))), "1.8 below clean against 0.1");
+        assert_eq!(worst.minute(), Some((rated(2.6, Scale::Nb), at(0))), "1.8 below clean against 0.1");
         let worst = of(&[(12, "narrow"), (0, "wide"), (12, "wide")]);
-        assert_eq!(worst.minute(), Some((2.0, "nb", at(0))));
+        assert_eq!(worst.minute(), Some((rated(2.0, Scale::Nb), at(0))));
         let worst = of(&[(3, "narrow"), (0, "narrow"), (12, "wide")]);
-        assert_eq!(worst.minute(), Some((2.0, "wb", at(20))));
+        assert_eq!(worst.minute(), Some((rated(2.0, Scale::Wb), at(20))));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::model::{
     CodecId, DISSATISFIED_MOS, FAIR_MOS, GroupTrunk, IntervalReport, LossSource, MediaFigures, OTHER, Presence,
-    RPoints, StreamId,
+    RPoints, Scale, StreamId,
 };
 use crate::quality::codecs;
 use crate::units::{Nanos, Timestamp};
@@ -20,14 +20,14 @@ pub(super) struct Key {
     pub start: Timestamp,
     pub trunk: GroupTrunk,
     pub codec: CodecId,
-    pub mos_scale: &'static str,
+    pub mos_scale: Option<Scale>,
 }
 
 /// When a stream was last present with one codec and on one scale.
 #[derive(Clone, Copy, Debug)]
 struct Present {
     codec: u64,
-    mos_scale: &'static str,
+    mos_scale: Option<Scale>,
     /// Start of the interval, seconds.
     at: u32,
 }
@@ -71,7 +71,7 @@ impl Media {
     }
 
     pub fn interval(&mut self, interval: &IntervalReport, trunk: GroupTrunk) {
-        let mos_scale = if interval.mos.lq.is_some() { interval.mos.scale } else { "" };
+        let mos_scale = interval.mos.rated().map(|rated| rated.scale);
         let mut key = Key { start: interval.start, trunk, codec: interval.codec.clone(), mos_scale };
         if !self.open.contains_key(&key) && !self.has_place(&key) {
             key.codec = self.other.clone();

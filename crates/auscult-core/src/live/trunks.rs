@@ -2,7 +2,7 @@
 
 use super::totals::{DelayTotals, bounded};
 use crate::groups::Group;
-use crate::model::{CallFigures, GroupTrunk, MediaFigures, SpanHistogram, TrunkDirection};
+use crate::model::{CallFigures, GroupTrunk, MediaFigures, Scale, SpanHistogram, TrunkDirection};
 use crate::units::{DelayHistogram, Nanos, SPAN_BUCKETS, Timestamp};
 use std::collections::BTreeMap;
 
@@ -151,13 +151,13 @@ impl TrunkTotals {
 }
 
 impl TrunkSince {
-    fn add_media(&mut self, figures: &MediaFigures, scale: &'static str) {
+    fn add_media(&mut self, figures: &MediaFigures, scale: Option<Scale>) {
         self.expected += figures.expected;
         self.lost_network += figures.lost_network;
         self.lost_capture += figures.lost_capture + figures.lost_suspected_capture;
         self.jitter.add(&figures.jitter);
         if !figures.mos.is_empty() {
-            let of_scale = self.mos.entry(scale).or_default();
+            let of_scale = self.mos.entry(scale.map_or("", Scale::name)).or_default();
             for (mos, streams) in &figures.mos {
                 *of_scale.entry(*mos).or_default() += streams;
             }
@@ -222,7 +222,7 @@ mod tests {
             MediaFigures { streams, expected: 100, lost_network: lost, mos_under_3_6: 1, ..Default::default() };
         let figures = MediaFigures { mos: [(350, 1), (440, 2)].into(), ..figures };
         let (start, length) = (Timestamp::from_secs(start_s), Nanos::from_secs(10));
-        let (codec, mos_scale, part) = ("PCMA".into(), "nb", GroupPart::default());
+        let (codec, mos_scale, part) = ("PCMA".into(), Some(Scale::Nb), GroupPart::default());
         Group::Media(Box::new(MediaGroup { start, length, trunk, codec, mos_scale, part, figures }))
     }
 

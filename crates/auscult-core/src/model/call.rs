@@ -1,7 +1,7 @@
 //! One call: what SIP said, what its streams measured, and why it was bad.
 
 use super::CallClass;
-use super::{Quality, StreamId, Transport};
+use super::{Quality, RatedMos, Scale, StreamId, Transport};
 use crate::units::{Nanos, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
@@ -332,10 +332,10 @@ pub struct CallRecord {
     pub streams: Vec<StreamId>,
     /// Listening MOS of the worst minute of its streams ([`Self::mos_worst_minute`]), on the scale of that stream.
     pub mos_worst: Option<f32>,
-    pub mos_worst_scale: &'static str,
+    pub mos_worst_scale: Option<Scale>,
     /// Lowest MOS of an interval, and lowest mean over a minute of intervals of one stream, each with its scale.
-    pub mos_worst_interval: Option<(f32, &'static str)>,
-    pub mos_worst_minute: Option<(f32, &'static str)>,
+    pub mos_worst_interval: Option<RatedMos>,
+    pub mos_worst_minute: Option<RatedMos>,
     /// When that minute began.
     pub mos_worst_minute_at: Option<Timestamp>,
     /// Largest p95 of delay variation among its streams.

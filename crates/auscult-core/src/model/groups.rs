@@ -5,6 +5,7 @@
 //! belongs to by another row.
 
 use super::{CodecId, DISCARD_BUFFERS_MS, LossRuns, TrunkDirection};
+use crate::model::Scale;
 use crate::units::{DelayHistogram, Nanos, Timestamp, span_bucket_of};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub struct MediaGroup {
     pub trunk: GroupTrunk,
     pub codec: CodecId,
     /// `nb`, `wb`, `fb`; empty for streams without a MOS.
-    pub mos_scale: &'static str,
+    pub mos_scale: Option<Scale>,
     pub part: GroupPart,
     pub figures: MediaFigures,
 }

@@ -11,6 +11,7 @@ mod class;
 mod groups;
 mod labels;
 mod outcome;
+mod rating;
 mod running;
 mod settings;
 mod signalling;
@@ -28,6 +29,7 @@ pub use groups::{
 };
 pub use labels::{Cidr, Labels, TrunkDirection, TrunkMatch, mapped};
 pub use outcome::{Ignored, Layer, Outcome, OutcomeCounts, OverLimit, UnreadLink, UnreadTunnel};
+pub use rating::{CodecStatus, DelaySource, JitterBufferKind, NullReason, RatedMos, Scale};
 pub use running::{RunningCall, RunningStream};
 pub use settings::{Excess, JitterBuffer, Limits, Policy, Share};
 pub use signalling::{

@@ -1,7 +1,7 @@
 //! One RTP stream: identity, mergeable numbers, quality, and how far to trust them.
 
-use super::TimestampCheck;
 use super::burst::{BurstGap, BurstSummary};
+use super::{CodecStatus, DelaySource, JitterBufferKind, NullReason, RatedMos, Scale, TimestampCheck};
 use crate::units::{DelayHistogram, Nanos, PayloadType, Ssrc, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -531,9 +531,8 @@ pub struct Quality {
     /// The capture sees one packet of so many, at worst; `None` where it sees all of them, as far as known.
     pub sampled_one_of: Option<f32>,
     pub loss_source: LossSource,
-    /// What speaks for it: the name of a [`LossEvidence`]; empty where nothing does and the network is taken for granted.
-    #[serde(skip)]
-    pub loss_evidence: &'static str,
+    /// The strongest evidence for it; `None` where there is none and the network is assumed.
+    pub loss_evidence: Option<LossEvidence>,
     /// The same by counts; `loss_source` and `loss_evidence` are its majority.
     pub loss: LossAttribution,
 }
@@ -542,7 +541,7 @@ impl Quality {
     /// Sets whose loss it is, and the majority of it.
     pub fn set_loss(&mut self, loss: LossAttribution) {
         let (source, evidence) = loss.majority();
-        (self.loss_source, self.loss_evidence) = (source, evidence.map_or("", LossEvidence::name));
+        (self.loss_source, self.loss_evidence) = (source, evidence);
         self.loss = loss;
     }
 }
@@ -570,40 +569,64 @@ pub struct MosReport {
     pub cq: Option<f32>,
     /// Rating factor on the scale of the model, without delay.
     pub r: Option<f32>,
-    /// `nb` (G.107), `wb` (G.107.1), `fb` (G.107.2); empty when withheld.
-    #[serde(skip)]
-    pub scale: &'static str,
+    /// `None` when withheld.
+    pub scale: Option<Scale>,
     /// Codec impairment and loss robustness used.
     pub ie: Option<f32>,
     pub bpl: Option<f32>,
     pub burst_ratio: Option<f32>,
     /// Loss after the jitter buffer, percent, as the model got it.
     pub effective_loss_pct: Option<f32>,
-    /// `standard`, `estimate`, or empty.
-    #[serde(skip)]
-    pub codec_status: &'static str,
-    /// `measured`, `assumed`, or empty when there is none.
-    #[serde(skip)]
-    pub delay_source: &'static str,
-    /// Why a MOS is missing; empty when it is there.
-    #[serde(skip)]
-    pub null_reason: &'static str,
-    /// Recommendation the rating follows: `G.107`, `G.107.1` or `G.107.2`; empty when withheld.
-    #[serde(skip)]
-    pub model: &'static str,
+    pub codec_status: Option<CodecStatus>,
+    /// `None` where no delay is known.
+    pub delay_source: Option<DelaySource>,
+    /// Why a MOS is missing; `None` when it is there.
+    pub null_reason: Option<NullReason>,
     /// Mouth to ear in milliseconds as the conversational MOS got it: network, jitter buffer, packet time, look-ahead.
     pub delay_ms: Option<f32>,
     /// Size of the jitter buffer whose discards count as lost, in milliseconds: the mean of the adaptive one, or that fixed one
     /// of [`DISCARD_BUFFERS_MS`].
     pub jitter_buffer_ms: Option<u16>,
-    /// `adaptive` or `fixed`; empty where nothing could be rated.
-    #[serde(skip)]
-    pub jitter_buffer: &'static str,
+    /// `None` where nothing could be rated.
+    pub jitter_buffer: Option<JitterBufferKind>,
     /// The narrowband model is used where G.107 does not vouch for it: a burst ratio above 2 with 2 % loss or more.
     pub beyond_model: bool,
     pub budget: Option<RPoints>,
     /// Listening MOS if all of the loss is the network's, and without what the capture may have lost. Only where it lost any.
     pub bounds: Option<(f32, f32)>,
+}
+
+impl MosReport {
+    /// The listening MOS with its scale; `None` when withheld.
+    pub fn rated(&self) -> Option<RatedMos> {
+        self.lq.zip(self.scale).map(|(lq, scale)| RatedMos { lq, scale })
+    }
+
+    /// `nb`, `wb` or `fb`; empty when withheld, as rows and documents have it. So are the other names.
+    pub fn scale_name(&self) -> &'static str {
+        self.scale.map_or("", Scale::name)
+    }
+
+    /// Recommendation the rating follows: `G.107`, `G.107.1` or `G.107.2`.
+    pub fn model_name(&self) -> &'static str {
+        self.scale.map_or("", Scale::recommendation)
+    }
+
+    pub fn codec_status_name(&self) -> &'static str {
+        self.codec_status.map_or("", CodecStatus::name)
+    }
+
+    pub fn delay_source_name(&self) -> &'static str {
+        self.delay_source.map_or("", DelaySource::name)
+    }
+
+    pub fn null_reason_name(&self) -> &'static str {
+        self.null_reason.map_or("", NullReason::name)
+    }
+
+    pub fn jitter_buffer_name(&self) -> &'static str {
+        self.jitter_buffer.map_or("", JitterBufferKind::name)
+    }
 }
 
 /// One stream during one interval.

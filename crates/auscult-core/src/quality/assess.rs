@@ -1,25 +1,14 @@
 //! From the numbers of a stream to its MOS, or to the reason why there is none.
 
 use super::burst::{burst_ratio, burst_ratio_is_valid};
-use super::codecs::{CodecError, CodecQuality, CodecQuery, CodecTable, Status};
+use super::codecs::{CodecError, CodecQuality, CodecQuery, CodecTable};
 use super::emodel::{Echo, Inputs, RBudget, Scale, WbRoe, r_budget, rate, undelayed};
 use crate::model::burst::BurstGap;
-use crate::model::{DISCARD_BUFFERS_MS, JitterBuffer, LossRuns, MosReport, RPoints, Srtp, StreamStats};
+use crate::model::{
+    CodecStatus, DISCARD_BUFFERS_MS, DelaySource, JitterBuffer, JitterBufferKind, LossRuns, MosReport, NullReason,
+    RPoints, Srtp, StreamStats,
+};
 use crate::units::Nanos;
-
-/// Nothing was seen and nothing was missing.
-pub const NO_MEDIA: &str = "no_media";
-/// Fewer than [`MIN_EXPECTED`] packets were expected.
-pub const TOO_FEW_PACKETS: &str = "too_few_packets";
-/// The codec is not known, or nobody published or configured figures for it.
-pub const UNKNOWN_CODEC: &str = "unknown_codec";
-/// Packets were lost or late and no Bpl is known for the codec.
-pub const CODEC_WITHOUT_LOSS_ROBUSTNESS: &str = "codec_without_loss_robustness";
-/// Video, text, events: nothing the E-model speaks of.
-pub const NOT_AUDIO: &str = "not_audio";
-
-/// The capture sees one packet of several: nothing is known of loss.
-pub const SAMPLED_CAPTURE: &str = "sampled_capture";
 
 /// Half a second of 20 ms packets. Below that one lost packet is 4 % and more: the rating would be noise.
 pub const MIN_EXPECTED: u64 = 25;
@@ -29,24 +18,6 @@ const USUAL_BUFFER: Nanos = Nanos::from_millis(40);
 
 /// Packet time where none was observed (RFC 3551 section 4.2).
 const USUAL_PTIME: Nanos = Nanos::from_millis(20);
-
-/// Where a one-way delay comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DelaySource {
-    /// From RTCP round trips or synchronised clocks.
-    Measured,
-    /// Configured.
-    Assumed,
-}
-
-impl DelaySource {
-    pub fn name(self) -> &'static str {
-        match self {
-            DelaySource::Measured => "measured",
-            DelaySource::Assumed => "assumed",
-        }
-    }
-}
 
 /// Bytes that SRTP adds to a payload, likeliest first: HMAC-SHA1 of 80 bits, which every endpoint has to have (RFC 4568 section
 /// 6.2, RFC 5764 section 4.1.2), of 32 bits, and AES-GCM (RFC 7714).
@@ -108,42 +79,40 @@ impl<'a> MosContext<'a> {
 /// `Ta = network + jitter buffer + packet time + look-ahead`; where no packet time was observed it is taken as 20 ms
 /// or one frame of the codec. R is at zero delay, on the scale named, and reads 0 where the formula falls below.
 ///
-/// `null_reason` is one of [`NO_MEDIA`], [`NOT_AUDIO`], [`UNKNOWN_CODEC`], [`TOO_FEW_PACKETS`] and
-/// [`CODEC_WITHOUT_LOSS_ROBUSTNESS`], the first that applies in this order.
+/// Of several reasons for no MOS the first applies, in the order of [`NullReason`].
 pub fn assess(numbers: &StreamStats, media: &Media<'_>, ctx: &MosContext) -> MosReport {
     let measured = match measure(numbers, media, ctx) {
         Ok(measured) => measured,
-        Err(reason) => return MosReport { null_reason: reason, ..MosReport::default() },
+        Err(reason) => return MosReport { null_reason: Some(reason), ..MosReport::default() },
     };
     let inputs = &measured.inputs;
     let known = MosReport {
         ie: Some(inputs.ie as f32),
         bpl: inputs.bpl.map(|b| b as f32),
         effective_loss_pct: Some(inputs.loss_pct as f32),
-        codec_status: measured.status.name(),
+        codec_status: Some(measured.status),
         jitter_buffer_ms: Some(measured.buffer_ms),
-        jitter_buffer: match ctx.jitter_buffer {
-            JitterBuffer::Adaptive => "adaptive",
-            JitterBuffer::Fixed(_) => "fixed",
-        },
+        jitter_buffer: Some(match ctx.jitter_buffer {
+            JitterBuffer::Adaptive => JitterBufferKind::Adaptive,
+            JitterBuffer::Fixed(_) => JitterBufferKind::Fixed,
+        }),
         ..MosReport::default()
     };
     if numbers.expected < MIN_EXPECTED {
-        return MosReport { null_reason: TOO_FEW_PACKETS, ..known };
+        return MosReport { null_reason: Some(NullReason::TooFewPackets), ..known };
     }
     let Ok(listening) = rate(&undelayed(inputs)) else {
-        return MosReport { null_reason: CODEC_WITHOUT_LOSS_ROBUSTNESS, ..known };
+        return MosReport { null_reason: Some(NullReason::CodecWithoutLossRobustness), ..known };
     };
     let conversational = ctx.delay.and_then(|(_, source)| Some((rate(inputs).ok()?, source)));
     MosReport {
         lq: Some(listening.mos as f32),
         cq: conversational.map(|(rating, _)| rating.mos as f32),
         r: Some(listening.r.max(0.0) as f32),
-        scale: inputs.scale.name(),
+        scale: Some(inputs.scale),
         burst_ratio: Some(inputs.burst_ratio as f32),
         beyond_model: !burst_ratio_is_valid(inputs.burst_ratio, inputs.loss_pct),
-        delay_source: conversational.map_or("", |(_, source)| source.name()),
-        model: inputs.scale.recommendation(),
+        delay_source: conversational.map(|(_, source)| source),
         delay_ms: conversational.map(|_| inputs.delay_ms as f32),
         budget: split(numbers, inputs).map(points),
         ..known
@@ -202,13 +171,13 @@ fn points(budget: RBudget) -> RPoints {
 /// What the model gets for a stream.
 struct Measured {
     inputs: Inputs,
-    status: Status,
+    status: CodecStatus,
     buffer_ms: u16,
 }
 
-fn measure(numbers: &StreamStats, media: &Media<'_>, ctx: &MosContext) -> Result<Measured, &'static str> {
+fn measure(numbers: &StreamStats, media: &Media<'_>, ctx: &MosContext) -> Result<Measured, NullReason> {
     if numbers.expected == 0 {
-        return Err(NO_MEDIA);
+        return Err(NullReason::NoMedia);
     }
     let ptime = media.ptime.filter(|p| p.0 > 0);
     let query = CodecQuery { name: media.codec, clock_rate: media.clock_rate, ptime, ..CodecQuery::default() };
@@ -218,8 +187,8 @@ fn measure(numbers: &StreamStats, media: &Media<'_>, ctx: &MosContext) -> Result
     let open = media.srtp == Srtp::On { trailer: None };
     let quality = match figures(&query, payload, open, ctx.codecs) {
         Ok(quality) => quality,
-        Err(CodecError::NotAudio(_)) => return Err(NOT_AUDIO),
-        Err(CodecError::NoFigures(_) | CodecError::Unknown { .. }) => return Err(UNKNOWN_CODEC),
+        Err(CodecError::NotAudio(_)) => return Err(NullReason::NotAudio),
+        Err(CodecError::NoFigures(_) | CodecError::Unknown { .. }) => return Err(NullReason::UnknownCodec),
     };
     let (discarded, buffer) = match ctx.jitter_buffer {
         JitterBuffer::Adaptive => (numbers.discarded_adaptive, numbers.adaptive_size().unwrap_or(USUAL_BUFFER)),
@@ -279,7 +248,7 @@ fn figures(
     if let Ok(quality) = &mut likeliest
         && others.iter().flatten().any(|other| (other.ie, other.bpl) != (quality.ie, quality.bpl))
     {
-        quality.status = Status::Estimate;
+        quality.status = CodecStatus::Estimate;
     }
     likeliest
 }
@@ -332,10 +301,13 @@ mod tests {
         let table = CodecTable::default();
         let report = pcmu(&numbers(1000, 0, 0), &fixed(&table));
         assert_eq!((report.r, report.lq), (Some(93.206_21), Some(4.409_406)));
-        assert_eq!((report.scale, report.codec_status, report.null_reason), ("nb", "standard", ""));
-        assert_eq!((report.cq, report.delay_source), (None, ""));
+        assert_eq!(
+            (report.scale_name(), report.codec_status_name(), report.null_reason_name()),
+            ("nb", "standard", "")
+        );
+        assert_eq!((report.cq, report.delay_source_name()), (None, ""));
         assert_eq!((report.effective_loss_pct, report.burst_ratio), (Some(0.0), Some(1.0)));
-        assert_eq!((report.model, report.jitter_buffer_ms, report.delay_ms), ("G.107", Some(60), None));
+        assert_eq!((report.model_name(), report.jitter_buffer_ms, report.delay_ms), ("G.107", Some(60), None));
     }
 
     #[test]
@@ -378,7 +350,7 @@ mod tests {
         // 120 + 60 + 20 + 0 ms
         let report = pcmu(&numbers(1000, 0, 0), &ctx);
         assert!((report.cq.unwrap() - 4.3429).abs() < 1e-4, "{:?}", report.cq);
-        assert_eq!((report.lq, report.delay_source), (Some(4.409_406), "assumed"));
+        assert_eq!((report.lq, report.delay_source_name()), (Some(4.409_406), "assumed"));
         ctx.echo = Echo::Default;
         assert!((pcmu(&numbers(1000, 0, 0), &ctx).cq.unwrap() - 4.2232).abs() < 1e-4);
         // G.729 looks 5 ms ahead; 115 + 60 + 20 + 5 is 200 again.
@@ -387,7 +359,7 @@ mod tests {
         let report = assess(&numbers(1000, 0, 0), &media("G729", Some(8000), None), &ctx);
         let r = 93.206_207_723_3 - 10.0 - 3.044_4;
         assert!((f64::from(report.cq.unwrap()) - mos_from_r(Scale::Nb, r)).abs() < 1e-4);
-        assert_eq!(report.delay_source, "measured");
+        assert_eq!(report.delay_source_name(), "measured");
     }
 
     #[test]
@@ -396,7 +368,7 @@ mod tests {
         let mut n = numbers(100, 60, 5);
         n.late = [60; 7];
         let report = pcmu(&n, &fixed(&table));
-        assert_eq!((report.effective_loss_pct, report.null_reason), (Some(100.0), ""));
+        assert_eq!((report.effective_loss_pct, report.null_reason_name()), (Some(100.0), ""));
     }
 
     #[test]
@@ -442,16 +414,16 @@ mod tests {
         let ctx = fixed(&table);
         let why = |n: &StreamStats, codec| {
             let report = assess(n, &media(codec, None, None), &ctx);
-            assert_eq!((report.lq, report.cq, report.r, report.scale), (None, None, None, ""));
-            report.null_reason
+            assert_eq!((report.lq, report.cq, report.r, report.scale_name()), (None, None, None, ""));
+            report.null_reason.expect("a reason")
         };
-        assert_eq!(why(&StreamStats::default(), "PCMU"), NO_MEDIA);
-        assert_eq!(why(&numbers(24, 0, 0), "PCMU"), TOO_FEW_PACKETS);
-        assert_eq!(why(&numbers(500, 0, 0), "speex"), UNKNOWN_CODEC);
-        assert_eq!(why(&numbers(500, 0, 0), ""), UNKNOWN_CODEC);
-        assert_eq!(why(&numbers(500, 0, 0), "H264"), NOT_AUDIO);
-        assert_eq!(why(&numbers(500, 1, 1), "G722"), CODEC_WITHOUT_LOSS_ROBUSTNESS);
-        assert_eq!(assess(&numbers(500, 0, 0), &media("G722", None, None), &ctx).null_reason, "");
+        assert_eq!(why(&StreamStats::default(), "PCMU"), NullReason::NoMedia);
+        assert_eq!(why(&numbers(24, 0, 0), "PCMU"), NullReason::TooFewPackets);
+        assert_eq!(why(&numbers(500, 0, 0), "speex"), NullReason::UnknownCodec);
+        assert_eq!(why(&numbers(500, 0, 0), ""), NullReason::UnknownCodec);
+        assert_eq!(why(&numbers(500, 0, 0), "H264"), NullReason::NotAudio);
+        assert_eq!(why(&numbers(500, 1, 1), "G722"), NullReason::CodecWithoutLossRobustness);
+        assert_eq!(assess(&numbers(500, 0, 0), &media("G722", None, None), &ctx).null_reason, None);
     }
 
     #[test]
@@ -460,7 +432,7 @@ mod tests {
         let report = pcmu(&numbers(1000, 600, 2), &fixed(&table));
         assert_eq!((report.r, report.lq), (Some(0.0), Some(1.0)));
         let nothing_came = pcmu(&numbers(500, 500, 1), &fixed(&table));
-        assert_eq!((nothing_came.effective_loss_pct, nothing_came.null_reason), (Some(100.0), ""));
+        assert_eq!((nothing_came.effective_loss_pct, nothing_came.null_reason_name()), (Some(100.0), ""));
     }
 
     #[test]
@@ -470,7 +442,7 @@ mod tests {
         n.payload_bytes = 33 * n.packets;
         let mut ctx = fixed(&table);
         let plain = assess(&n, &media("AMR-WB", Some(16_000), Some(Nanos::from_millis(20))), &ctx);
-        assert_eq!((plain.scale, plain.burst_ratio), ("wb", Some(1.0)));
+        assert_eq!((plain.scale_name(), plain.burst_ratio), ("wb", Some(1.0)));
         ctx.burst_ratio_beyond_nb = true;
         let bursty = assess(&n, &media("AMR-WB", Some(16_000), Some(Nanos::from_millis(20))), &ctx);
         assert!(bursty.burst_ratio > Some(3.0) && bursty.r < plain.r);
@@ -488,7 +460,7 @@ mod tests {
         };
         let table = CodecTable::default().with_overrides(vec![mine]).unwrap();
         let report = assess(&numbers(500, 0, 0), &media("speex", Some(8000), None), &fixed(&table));
-        assert_eq!((report.ie, report.codec_status), (Some(12.0), "estimate"));
+        assert_eq!((report.ie, report.codec_status_name()), (Some(12.0), "estimate"));
         assert!((report.r.unwrap() - 81.2062).abs() < 1e-3);
     }
 
@@ -505,7 +477,7 @@ mod tests {
             let n = StreamStats { payload_bytes: bytes * 500, ..numbers(500, 0, 0) };
             let media = Media { srtp, ..media(codec, None, Some(Nanos::from_millis(20))) };
             let report = assess(&n, &media, &MosContext::new(&CodecTable::default()));
-            (report.ie, report.codec_status)
+            (report.ie, report.codec_status_name())
         };
         // AMR-WB 14.25: 37 bytes, in SRTP 47, which would be 18.25.
         assert_eq!(rated("AMR-WB", 37, off), (Some(10.0), "standard"));
@@ -568,13 +540,13 @@ mod tests {
         // Neither fixed buffers' figures nor their sizes count.
         n.late = [900; 7];
         let report = pcmu(&n, &ctx);
-        assert_eq!((report.jitter_buffer, report.jitter_buffer_ms), ("adaptive", Some(50)));
+        assert_eq!((report.jitter_buffer_name(), report.jitter_buffer_ms), ("adaptive", Some(50)));
         assert_eq!((report.delay_ms, report.effective_loss_pct), (Some(170.0), Some(0.0)));
         n.discarded_adaptive = 20;
         assert_eq!(pcmu(&n, &ctx).effective_loss_pct, Some(2.0));
         let fixed = pcmu(&n, &fixed(&table));
         assert_eq!(
-            (fixed.jitter_buffer, fixed.jitter_buffer_ms, fixed.effective_loss_pct),
+            (fixed.jitter_buffer_name(), fixed.jitter_buffer_ms, fixed.effective_loss_pct),
             ("fixed", Some(60), Some(90.0))
         );
     }

@@ -6,44 +6,13 @@
 
 pub use super::rating::{g109_class, mos_from_r, opinion_shares, r_from_mos};
 
+pub use crate::model::Scale;
+
 use serde::{Deserialize, Serialize};
+
 use std::sync::LazyLock;
 
-/// Which scale a rating is on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scale {
-    /// Narrowband, 300-3400 Hz: MOS-CQEN.
-    #[default]
-    Nb,
-    /// Wideband, 50-7000 Hz: MOS-CQEW.
-    Wb,
-    /// Fullband, 20-20000 Hz: MOS-CQEF.
-    Fb,
-}
-
 impl Scale {
-    pub fn name(self) -> &'static str {
-        match self {
-            Scale::Nb => "nb",
-            Scale::Wb => "wb",
-            Scale::Fb => "fb",
-        }
-    }
-
-    /// The recommendation its model is in.
-    pub fn recommendation(self) -> &'static str {
-        match self {
-            Scale::Nb => "G.107",
-            Scale::Wb => "G.107.1",
-            Scale::Fb => "G.107.2",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Scale> {
-        [Scale::Nb, Scale::Wb, Scale::Fb].into_iter().find(|s| s.name() == name)
-    }
-
     /// R with every parameter at its default and no codec, loss or delay: 93.206 (nb), 128.846 (wb), 148 (fb).
     ///
     /// The 0.154 between 129 and the wideband figure is `Idle` at zero delay, which the formula counts.

@@ -10,6 +10,6 @@ pub mod jitter_buffer;
 mod rating;
 
 pub use crate::model::burst;
-pub use assess::{DelaySource, MosContext, assess, budget};
-pub use codecs::{CodecQuality, CodecTable, Status};
+pub use assess::{MosContext, assess, budget};
+pub use codecs::{CodecQuality, CodecTable};
 pub use emodel::{Echo, Inputs, RBudget, Rating, Scale, rate};

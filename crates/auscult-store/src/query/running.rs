@@ -3,7 +3,7 @@
 use super::calls::CallSort;
 use super::{CallFilter, CallRow, PageCursor, QueryError, Window};
 use crate::rows;
-use auscult_core::model::{CallClass, CallRecord, CallState, DiagnosisCode, Labels, RunningCall};
+use auscult_core::model::{CallClass, CallRecord, CallState, DiagnosisCode, Labels, RunningCall, Scale};
 use auscult_core::units::Timestamp;
 
 /// Orders of lists of running calls are told from those of stored calls in cursors.
@@ -113,7 +113,7 @@ impl CallRow {
 
 /// What [`CallSort::Worst`] sorts by, 0..=1000: the same as the column `badness` of `calls`.
 pub fn badness(call: &CallRecord) -> i64 {
-    let clean = if call.mos_worst_scale == "nb" { 4.41 } else { 4.5 };
+    let clean = if call.mos_worst_scale == Some(Scale::Nb) { 4.41 } else { 4.5 };
     let heard = call.mos_worst.map_or(0, |mos| {
         let share = (clean - f64::from(mos)) / (clean - 1.0);
         (1.0 + 999.0 * share.clamp(0.0, 1.0)).round_ties_even() as i64

@@ -2,7 +2,7 @@
 
 use super::{CallGroupRow, MediaGroupRow, RowId, Table, finite, millis, seconds, whole_millis};
 use auscult_core::model::{
-    CallClass, CallFigures, CallGroup, DiagnosisCode, GroupPart, GroupTrunk, Labels, MediaFigures, MediaGroup,
+    CallClass, CallFigures, CallGroup, DiagnosisCode, GroupPart, GroupTrunk, Labels, MediaFigures, MediaGroup, Scale,
     SpanHistogram, TrunkDirection,
 };
 use auscult_core::units::{DelayHistogram, Nanos, Timestamp};
@@ -11,7 +11,9 @@ use std::collections::BTreeMap;
 impl MediaGroupRow {
     pub fn new(group: &MediaGroup, labels: &Labels, stored_at: Timestamp) -> MediaGroupRow {
         let mut id = RowId::new(Table::MediaGroups, labels);
-        id.group(group.start, &group.trunk, group.part).text(&group.codec).text(group.mos_scale);
+        id.group(group.start, &group.trunk, group.part)
+            .text(&group.codec)
+            .text(group.mos_scale.map_or("", Scale::name));
         let f = &group.figures;
         let jitter_known = f.jitter.total() > 0;
         MediaGroupRow {
@@ -21,7 +23,7 @@ impl MediaGroupRow {
             trunk: group.trunk.name.to_string(),
             trunk_direction: direction(&group.trunk),
             codec: group.codec.to_string(),
-            mos_scale: group.mos_scale.to_owned(),
+            mos_scale: group.mos_scale.map_or("", Scale::name).to_owned(),
             start_at: seconds(group.start),
             length_ms: whole_millis(group.length),
             streams: f.streams,
@@ -113,7 +115,7 @@ impl MediaGroupRow {
             length: Nanos::from_millis(i64::from(self.length_ms)),
             trunk: trunk_of(&self.trunk, &self.trunk_direction),
             codec: self.codec.as_str().into(),
-            mos_scale: ["nb", "wb", "fb"].into_iter().find(|scale| *scale == self.mos_scale).unwrap_or(""),
+            mos_scale: Scale::from_name(&self.mos_scale),
             part: GroupPart::default(),
             figures: MediaFigures {
                 streams: self.streams,

@@ -13,8 +13,9 @@ pub use tables::{
 use super::rowbinary::{RowBinary, RowKey, Unencodable};
 use auscult_core::groups::Group;
 use auscult_core::model::{
-    AlertRecord, CallGroup, CallRecord, CaptureInterval, Event, IntervalReport, Labels, MediaGroup, Party, ReleasedBy,
-    RtcpKind, RtcpRecord, SipDirection, SipMessageRecord, StreamId, StreamReport, VqSide, mapped,
+    AlertRecord, CallGroup, CallRecord, CaptureInterval, Event, IntervalReport, Labels, LossEvidence, MediaGroup,
+    Party, RatedMos, ReleasedBy, RtcpKind, RtcpRecord, Scale, SipDirection, SipMessageRecord, StreamId, StreamReport,
+    VqSide, mapped,
 };
 use auscult_core::units::{BUCKETS, Nanos, Timestamp};
 use siphasher::sip::SipHasher24;
@@ -211,8 +212,8 @@ impl CallRow {
         let time = |at: Option<Timestamp>| at.map(|t| t.0);
         let ip = |at: Option<SocketAddr>| at.map(|a| mapped(a.ip()));
         let port = |at: Option<SocketAddr>| at.map_or(0, |a| a.port());
-        let rated = |mos: Option<(f32, &'static str)>| finite(mos.map(|(lq, _)| lq));
-        let scale = |mos: Option<(f32, &'static str)>| mos.map_or("", |(_, scale)| scale).to_owned();
+        let rated = |mos: Option<RatedMos>| finite(mos.map(|rated| rated.lq));
+        let scale = |mos: Option<RatedMos>| mos.map_or("", |rated| rated.scale.name()).to_owned();
         CallRow {
             stored_at: seconds(stored_at),
             probe: labels.probe.clone(),
@@ -258,7 +259,7 @@ impl CallRow {
             directions_seen: call.directions_seen,
             streams: call.streams.iter().map(|s| s.0).collect(),
             mos_worst: finite(call.mos_worst),
-            mos_scale: call.mos_worst_scale.to_owned(),
+            mos_scale: call.mos_worst_scale.map_or("", Scale::name).to_owned(),
             pdv_p95_worst_ms: call.pdv_p95_worst.map(millis),
             loss_pct_worst: finite(call.loss_pct_worst),
             loss_source: call.quality.loss_source.name().to_owned(),
@@ -286,7 +287,7 @@ impl CallRow {
             clock_steps: Some(call.quality.clock_steps),
             timestamp_source: call.quality.timestamp_source.name().to_owned(),
             timestamp_resolution_ns: Some(call.quality.timestamp_resolution_ns),
-            loss_evidence: call.quality.loss_evidence.to_owned(),
+            loss_evidence: call.quality.loss_evidence.map_or("", LossEvidence::name).to_owned(),
             shed: Some(call.evicted),
             retry_of: call.retry_of,
             mos_worst_minute_at: call.mos_worst_minute_at.map(|at| at.0),

@@ -20,30 +20,12 @@ mod table;
 pub use table::{PUBLISHED, Published};
 
 use super::emodel::Scale;
+use crate::model::CodecStatus;
 use crate::units::Nanos;
 use modes::{AMR_BITS, AMR_WB_BITS, adaptive_mode, bit_rate, evs_rate, opus_row};
 use names::{Family, Named};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-
-/// How far a figure can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// From ITU-T G.113, for this very codec and mode.
-    Standard,
-    /// From elsewhere, borrowed from a relative, or for an assumed mode.
-    Estimate,
-}
-
-impl Status {
-    pub fn name(self) -> &'static str {
-        match self {
-            Status::Standard => "standard",
-            Status::Estimate => "estimate",
-        }
-    }
-}
 
 /// What a stream's codec costs.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +35,7 @@ pub struct CodecQuality {
     pub ie: f64,
     /// `None`: nobody published one, so loss cannot be rated.
     pub bpl: Option<f64>,
-    pub status: Status,
+    pub status: CodecStatus,
     /// What the coder waits for beyond the frame it codes.
     pub look_ahead: Nanos,
     /// Length of one coded frame; zero for sample-by-sample codecs.
@@ -194,7 +176,7 @@ impl CodecTable {
                 scale: o.scale,
                 ie: o.ie,
                 bpl: o.bpl,
-                status: Status::Estimate,
+                status: CodecStatus::Estimate,
                 look_ahead: Nanos((o.look_ahead_ms * 1e6) as i64),
                 frame: Nanos::ZERO,
                 source: Cow::Borrowed("configured"),
@@ -212,7 +194,7 @@ impl CodecTable {
         let mut found = self.choose(family, query).ok_or_else(|| CodecError::NoFigures(name()))?;
         if found.bpl.is_none() && self.assumed_bpl.is_some() {
             found.bpl = self.assumed_bpl;
-            found.status = Status::Estimate;
+            found.status = CodecStatus::Estimate;
         }
         Ok(found)
     }
@@ -322,7 +304,7 @@ impl CodecTable {
             && let Some(bpl) = diotic.and_then(|d| d.bpl)
         {
             q.bpl = Some(bpl);
-            q.status = Status::Estimate;
+            q.status = CodecStatus::Estimate;
             q.source = Cow::Borrowed("G.113 (09/2024): monotic Ie, Bpl borrowed from the diotic row of the mode");
         }
         Some(assumed_if(mode.is_none(), q))
@@ -348,13 +330,13 @@ fn quality(row: &'static Published, look_ahead_ms: f64, frame_ms: f64) -> CodecQ
 
 fn borrow_bpl(q: &mut CodecQuality, from: &str, source: &'static str) {
     q.bpl = published(from).and_then(|row| row.bpl);
-    q.status = Status::Estimate;
+    q.status = CodecStatus::Estimate;
     q.source = Cow::Borrowed(source);
 }
 
 fn assumed_if(assumed: bool, mut q: CodecQuality) -> CodecQuality {
     if assumed {
-        q.status = Status::Estimate;
+        q.status = CodecStatus::Estimate;
     }
     q
 }
@@ -421,7 +403,7 @@ mod tests {
     fn g711_plc_is_a_choice() {
         let of = |table: CodecTable| table.lookup(&CodecQuery { name: "PCMA", ..CodecQuery::default() }).unwrap();
         let with = of(CodecTable::default());
-        assert_eq!((with.ie, with.bpl, with.status), (0.0, Some(25.1), Status::Standard));
+        assert_eq!((with.ie, with.bpl, with.status), (0.0, Some(25.1), CodecStatus::Standard));
         assert_eq!(of(CodecTable::default().with_g711_plc(false)).bpl, Some(4.3));
     }
 
@@ -429,9 +411,9 @@ mod tests {
     fn g729_by_annex_b() {
         let ask = |vad| found(&CodecQuery { name: "G729", vad, ..CodecQuery::default() });
         for plain in [ask(None), ask(Some(false))] {
-            assert_eq!((plain.ie, plain.bpl, plain.status), (10.0, Some(19.0), Status::Estimate));
+            assert_eq!((plain.ie, plain.bpl, plain.status), (10.0, Some(19.0), CodecStatus::Estimate));
         }
-        assert_eq!((ask(Some(true)).ie, ask(Some(true)).status), (11.0, Status::Standard));
+        assert_eq!((ask(Some(true)).ie, ask(Some(true)).status), (11.0, CodecStatus::Standard));
         assert_eq!(named("G729AB"), ask(Some(true)));
         assert_eq!(ask(None).look_ahead, Nanos::from_millis(5));
     }
@@ -474,14 +456,14 @@ mod tests {
 
     #[test]
     fn assumed_modes_and_borrowed_figures_are_estimates() {
-        assert_eq!(named("EVS").status, Status::Estimate);
-        assert_eq!(found(&ask("EVS", 33.0, 20)).status, Status::Standard);
+        assert_eq!(named("EVS").status, CodecStatus::Estimate);
+        assert_eq!(found(&ask("EVS", 33.0, 20)).status, CodecStatus::Standard);
         let borrowed = found(&ask("AMR-WB", 33.0, 20));
-        assert_eq!((borrowed.ie, borrowed.bpl, borrowed.status), (13.0, Some(4.3), Status::Estimate));
+        assert_eq!((borrowed.ie, borrowed.bpl, borrowed.status), (13.0, Some(4.3), CodecStatus::Estimate));
         let lossless = found(&ask("AMR-WB", 37.0, 20));
-        assert_eq!((lossless.ie, lossless.bpl, lossless.status), (10.0, None, Status::Standard));
+        assert_eq!((lossless.ie, lossless.bpl, lossless.status), (10.0, None, CodecStatus::Standard));
         let diotic = CodecTable::default().with_listening(Listening::Diotic).lookup(&ask("AMR-WB", 33.0, 20)).unwrap();
-        assert_eq!((diotic.ie, diotic.bpl, diotic.status), (20.0, Some(4.3), Status::Standard));
+        assert_eq!((diotic.ie, diotic.bpl, diotic.status), (20.0, Some(4.3), CodecStatus::Standard));
     }
 
     #[test]
@@ -527,7 +509,7 @@ mod tests {
         assert_eq!(named("G722").bpl, None);
         let table = CodecTable::default().with_assumed_bpl(Some(10.0));
         let q = table.lookup(&CodecQuery { name: "GSM", ..CodecQuery::default() }).unwrap();
-        assert_eq!((q.bpl, q.status), (Some(10.0), Status::Estimate));
+        assert_eq!((q.bpl, q.status), (Some(10.0), CodecStatus::Estimate));
         assert_eq!(CodecTable::default().with_assumed_bpl(Some(0.0)), CodecTable::default());
     }
 }

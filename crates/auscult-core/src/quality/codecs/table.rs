@@ -2,7 +2,7 @@
 //!
 //! Facts only; which of them a stream is rated with is decided one level up. A value nobody published is absent.
 
-use super::Status::{self, Estimate, Standard};
+use super::CodecStatus::{self, Estimate, Standard};
 use crate::quality::emodel::Scale::{self, Fb, Nb, Wb};
 
 /// One row: a codec at one bit rate.
@@ -15,12 +15,12 @@ pub struct Published {
     pub ie: f64,
     pub bpl: Option<f64>,
     /// `Standard` for figures of ITU-T G.113 confirmed by at least one public transcription.
-    pub status: Status,
+    pub status: CodecStatus,
     pub source: &'static str,
 }
 
 const fn row(
-    status: Status,
+    status: CodecStatus,
     scale: Scale,
     name: &'static str,
     kbit_s: f64,
