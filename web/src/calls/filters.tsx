@@ -25,7 +25,7 @@ export function Filters({ query, from, to }: { query: URLSearchParams; from: str
         <MomentField label="From, UTC" value={from} onChange={(value) => set({ from: value, to })} />
         <MomentField label="To, UTC" value={to} onChange={(value) => set({ from, to: value })} />
         <label class="field">
-          <span>Order</span>
+          <span>Sort by</span>
           <select value={query.get("sort") ?? "worst"} onChange={(event) => set({ sort: event.currentTarget.value === "worst" ? null : event.currentTarget.value })}>
             {SORTS.map((sort) => (
               <option key={sort} value={sort}>
