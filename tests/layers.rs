@@ -139,6 +139,47 @@ const REPLACED_NAMES: &[&str] = &[
     "octets",
 ];
 
+/// Most lines of code of a function, without comments and blank lines.
+const FUNCTION_LINES: usize = 60;
+
+/// Longer functions. What maps fields one by one may be as long as its type; the others are to be split, and none is added.
+const LONG_FUNCTIONS: &[(&str, &str)] = &[
+    // They map fields, or have an arm for each kind.
+    ("crates/auscult-api/src/json.rs", "from"),
+    ("crates/auscult-api/src/json_stream.rs", "from"),
+    ("crates/auscult-api/src/json_stream.rs", "new"),
+    ("crates/auscult-api/src/metrics.rs", "of_trunks"),
+    ("crates/auscult-api/src/metrics.rs", "of_view"),
+    ("crates/auscult-core/src/wire/sdp.rs", "attribute"),
+    ("crates/auscult-core/src/wire/sip/sanitise/sdp.rs", "push_attribute"),
+    ("crates/auscult-core/src/wire/vqreport.rs", "set"),
+    ("crates/auscult-store/src/endpoint/check/expression.rs", "expression_in"),
+    ("crates/auscult-store/src/rows/media.rs", "new"),
+    ("crates/auscult-store/src/rows/mod.rs", "new"),
+    ("src/app/document.rs", "new"),
+    ("src/app/telemetry.rs", "families"),
+    ("src/app/telemetry.rs", "of_engine"),
+    // To be split.
+    ("crates/auscult-capture/src/pcapng.rs", "next"),
+    ("crates/auscult-core/src/alert/evaluator.rs", "advance"),
+    ("crates/auscult-core/src/alert/evaluator.rs", "judge"),
+    ("crates/auscult-core/src/alert/rule.rs", "check"),
+    ("crates/auscult-core/src/alert/rule.rs", "file"),
+    ("crates/auscult-core/src/alert/sql.rs", "sql"),
+    ("crates/auscult-core/src/alert/text.rs", "told"),
+    ("crates/auscult-core/src/quality/codecs/mod.rs", "choose"),
+    ("crates/auscult-core/src/wire/sdp.rs", "media_line"),
+    ("crates/auscult-store/src/endpoint/check/call.rs", "function"),
+    ("crates/auscult-store/src/endpoint/check/query.rs", "select"),
+    ("crates/auscult-store/src/endpoint/mod.rs", "answer"),
+    ("src/app/alerts/command.rs", "over_captures"),
+    ("src/app/alerts/command.rs", "over_store"),
+    ("src/app/alerts/service.rs", "remember"),
+    ("src/app/alerts/testing.rs", "one"),
+    ("src/app/run.rs", "end"),
+    ("src/app/run.rs", "serve"),
+];
+
 /// Longest `ARCHITECTURE.md`, in lines: what is longer is not read.
 const ARCHITECTURE_LINES: usize = 200;
 
@@ -185,6 +226,54 @@ fn replaced_names(source: &str) -> Vec<(usize, String)> {
     let mut names = defined_names(&blank(source));
     names.retain(|(_, name)| REPLACED_NAMES.contains(&name.as_str()));
     names
+}
+
+/// Functions with more than [`FUNCTION_LINES`] lines of code, with the line each begins at and its name. Test modules are left out.
+fn long_functions(source: &str) -> Vec<(usize, String)> {
+    let code = without_test_modules(&blank(source));
+    let tokens = tokens(&code);
+    let mut found = Vec::new();
+    for (i, pair) in tokens.windows(2).enumerate().filter(|(_, pair)| pair[0].1 == "fn" && is_name(pair[1].1)) {
+        let rest = &tokens[i..];
+        // A declaration ends before any brace of its own.
+        let Some(open) = rest.iter().position(|(_, t)| *t == "{" || *t == ";").filter(|at| rest[*at].1 == "{") else {
+            continue;
+        };
+        let mut depth = 0;
+        let end = rest[open..].iter().find_map(|(at, t)| {
+            depth += i32::from(*t == "{") - i32::from(*t == "}");
+            (depth == 0).then_some(*at)
+        });
+        let body = &code[rest[open].0..end.unwrap_or(code.len())];
+        if body.lines().skip(1).filter(|line| !line.trim().is_empty()).count() > FUNCTION_LINES {
+            found.push((line_of(&code, pair[1].0), pair[1].1.to_owned()));
+        }
+    }
+    found
+}
+
+#[test]
+fn functions_are_short() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    collect(root, &root.join("src"), &mut files);
+    for entry in std::fs::read_dir(root.join("crates")).unwrap() {
+        collect(root, &entry.unwrap().path().join("src"), &mut files);
+    }
+    let all: Vec<(&str, usize, String)> = files
+        .iter()
+        .filter(|(file, _)| !file.ends_with("tests.rs"))
+        .flat_map(|(file, source)| long_functions(source).into_iter().map(|(line, name)| (file.as_str(), line, name)))
+        .collect();
+    let listed = |file: &str, name: &str| LONG_FUNCTIONS.contains(&(file, name));
+    let new: Vec<_> = all.iter().filter(|(file, _, name)| !listed(file, name)).collect();
+    assert!(new.is_empty(), "more than {FUNCTION_LINES} lines: {new:#?}");
+    let gone: Vec<_> =
+        LONG_FUNCTIONS.iter().filter(|(f, n)| !all.iter().any(|(file, _, name)| f == file && n == name)).collect();
+    assert!(gone.is_empty(), "no longer so long, take it off the list: {gone:?}");
+    let planted = |lines: usize| format!("//! x\nfn f() {{\n{}}}\n", "    g();\n    // no code\n\n".repeat(lines));
+    assert_eq!(long_functions(&planted(60)), []);
+    assert_eq!(long_functions(&planted(61)), [(2, "f".to_owned())]);
 }
 
 #[test]

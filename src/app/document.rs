@@ -388,7 +388,7 @@ pub struct QualityDocument {
     pub timestamp_error_ms: Option<f64>,
     pub sampled_one_of: Option<f32>,
     pub loss_source: &'static str,
-    /// What speaks for it; null where nothing does.
+    /// The strongest evidence for it; null where there is none.
     pub loss_evidence: Option<&'static str>,
     pub loss_attribution: LossAttributionDocument,
     /// Where this was measured: delay and loss up to here, not beyond.

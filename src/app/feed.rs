@@ -58,9 +58,9 @@ pub struct Replay {
 /// How a source came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// Read to the last frame, or a live capture that was told to stop: what was open is finished.
+    /// Read to the last frame, or a live capture that was stopped: what was open is finished.
     Complete,
-    /// A replay that was told to stop. What was open is not finished: those calls did not end there.
+    /// A replay that was stopped. What was open is not finished: those calls did not end there.
     Paused,
 }
 
@@ -139,7 +139,7 @@ struct EventRouter {
     /// How long the events of the end may still wait for a store that is behind, in milliseconds; 0 before the end. They
     /// also wait after a stop: what was open is handed over whole.
     last_wait_ms: u32,
-    /// There were events since telemetry was told.
+    /// There were events since telemetry was updated.
     news: bool,
     /// Codes of the findings of the capture that were logged last.
     findings: Vec<&'static str>,

@@ -27,7 +27,7 @@ const AT_ONCE: usize = 64;
 /// Empty batches kept for the next frames, and the room one may keep.
 const SPARE_BATCHES: usize = 64;
 const SPARE_BYTES: usize = 1 << 20;
-/// A worker that says nothing for this long is not waited for; its frames then come out of order. Workers of quiet
+/// A worker that is silent for this long is not waited for; its frames then come out of order. Workers of quiet
 /// interfaces say so many times a second.
 const PATIENCE: Nanos = Nanos::from_secs(1);
 /// More between two looks is no silence of the workers: the whole program was stopped, or the host.
@@ -360,7 +360,7 @@ impl Queue {
     }
 }
 
-/// Empties one ring until it is stopped, the program leaves, or the interface fails. One worker speaks for the interface.
+/// Empties one ring until it is stopped, the program leaves, or the interface fails. One worker reports for the interface.
 fn empty(mut worker: LiveWorker, queue: &Queue, cpu: Option<usize>, speaks: bool) {
     if let Err(e) = cpu.map_or(Ok(()), run_on) {
         let _ = queue.sender.send(Err(e));

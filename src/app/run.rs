@@ -643,7 +643,7 @@ impl Program<'_> {
         let spool = self.config.store.data.join("spool");
         if leftover.spooled_rows > 0 {
             let rows = leftover.spooled_rows;
-            // After a signal the store had next to no time: that it took too little of it says nothing.
+            // After a signal the store had next to no time: that it took too little of it is no fault.
             let why = if signalled && !unreachable { String::new() } else { format!(": {problem}") };
             problems.push(format!("{rows} rows wait in {} and are delivered by the next run{why}", spool.display()));
         }

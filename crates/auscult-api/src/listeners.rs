@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 /// Listeners at once; each costs a connection and a snapshot every second.
 pub(super) const MAX_LISTENERS: usize = 64;
-/// Listeners at once of one client ([`auscult_http::client_of`]). Loopback has no such bound: a proxy there speaks for many.
+/// Listeners at once of one client ([`auscult_http::client_of`]). Loopback has no such bound: a proxy there has many clients behind it.
 pub(super) const MAX_OF_CLIENT: usize = 16;
 
 /// The open event streams. A newcomer always gets in: where there are too many, the oldest stream of the client that

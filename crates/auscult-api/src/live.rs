@@ -26,9 +26,9 @@ use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_stream::wrappers::{BroadcastStream, IntervalStream};
 use utoipa::ToSchema;
 
-/// Changes a slow client may be behind before it is told that it lost some.
+/// Changes a slow client may be behind before it gets the event that some were lost.
 const BACKLOG: usize = 1024;
-/// Current bad calls a new client is told of.
+/// Current bad calls that a new client gets.
 const MAX_FIRST_CALLS: usize = 200;
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
 /// When a client whose stream broke off tries again.
@@ -266,7 +266,7 @@ pub(super) async fn events(
 ) -> Sse<impl Stream<Item = Result<SseEvent, Infallible>>> {
     let feed = state.live.clone();
     let place = Arc::new(feed.listeners.join(client));
-    // Subscribed first: a change between the two is told twice rather than not at all.
+    // Subscribed first: a change between the two is sent twice rather than not at all.
     let changes = BroadcastStream::new(feed.changes.subscribe());
     let id = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let bad_now =

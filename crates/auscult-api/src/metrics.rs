@@ -368,7 +368,7 @@ fn octaves(
     MetricValue::Histogram { sum, buckets }
 }
 
-/// Upper bounds of MOS; those below which users are dissatisfied (3.6 and 3.1) are told by hundredths: 3.59 is the largest below.
+/// Upper bounds of MOS; those below which users are dissatisfied (3.6 and 3.1) are in hundredths: 3.59 is the largest below.
 const MOS_BOUNDS: [u16; 9] = [200, 250, 309, 330, 359, 380, 400, 420, 440];
 
 fn mos_histogram(mos: &BTreeMap<u16, u64>) -> MetricValue {

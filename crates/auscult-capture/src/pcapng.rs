@@ -249,7 +249,7 @@ impl Pcapng {
         ByteReader::new(input.window().get(8..len - 4).unwrap_or_default(), self.big)
     }
 
-    /// Passes over a block that says nothing about packets, however long it is. False when it is not whole.
+    /// Passes over a block without packets, however long it is. False when it is not whole.
     fn pass(&self, input: &mut Input, claimed: u32, notes: &mut Notes) -> bool {
         let at = input.offset();
         if !input.skip(u64::from(claimed) - 4) || !input.fill(4) {

@@ -39,7 +39,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub struct PeerAddress(pub SocketAddr);
 
 /// What counts as one client: an IPv4 address, or the /64 network of an IPv6 address. `None` for loopback, where a
-/// proxy or another program of this host speaks for clients that cannot be told apart here.
+/// proxy or another program of this host has clients that cannot be distinguished here.
 pub fn client_of(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {
         address if address.is_loopback() => None,

@@ -52,7 +52,7 @@ pub struct Active {
     pub told: bool,
 }
 
-/// An alert of a version without silences was told.
+/// An alert of a version without silences was sent.
 fn yes() -> bool {
     true
 }
@@ -72,7 +72,7 @@ pub struct MemoryFile {
 
 impl MemoryFile {
     /// Reads the file of a data directory; an absent one is empty. A damaged one is set aside: measuring goes on, and alerts that
-    /// fire are told once more.
+    /// fire are sent once more.
     ///
     /// # Errors
     /// A file that cannot be read.

@@ -35,16 +35,16 @@ const QUEUE: usize = 16_384;
 /// Notifications that wait for webhooks at most.
 const MAX_QUEUE: usize = 1_000;
 
-/// How often Alertmanagers are told again.
+/// How often alerts are sent to Alertmanagers again.
 const RESEND: Nanos = Nanos::from_secs(60);
 
-/// How long they are told that an alert has ended.
+/// How long the end of an alert is sent to them.
 const RESOLVED_FOR: Nanos = Nanos::from_secs(15 * 60);
 
 /// Longest time between looks at the clock.
 const NAP: Duration = Duration::from_millis(250);
 
-/// What the service is told at its start, and again on SIGHUP.
+/// What the service gets at its start, and again on SIGHUP.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub rules: Vec<Rule>,
@@ -607,7 +607,7 @@ impl Evaluating {
             }
             None => true,
         };
-        // Of silenced alerts nothing is told but the end of what was told before.
+        // Of silenced alerts only the end of what was sent before is sent.
         let is_told = |active: &Active| active.told && (active.ends_at.is_some() || active.silenced_by.is_none());
         let mut rules: Vec<String> = state
             .active
@@ -665,7 +665,7 @@ fn key_of(labels: &BTreeMap<String, String>) -> String {
 
 fn save(shared: &Shared, state: &Remembered) {
     if let Err(e) = shared.file.save(state) {
-        // It goes on in memory: an alert that is told twice after a crash is better than one that is not told.
+        // It goes on in memory: an alert that is sent twice after a crash is better than one that is not sent.
         if shared.counters.memory_failures.fetch_add(1, Relaxed) == 0 {
             crate::app::print_status(format_args!("alerts: {e:#}; alerts go on, and a restart may tell some again"));
         }

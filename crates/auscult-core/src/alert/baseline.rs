@@ -71,7 +71,7 @@ pub(super) fn compare(
             let distance = (k * spread).max(floor);
             (middle + sign * distance, middle + sign * 0.8 * distance)
         }
-        // Where little is usual, little less of it says nothing.
+        // Where little is usual, a little less is no deviation.
         BaselineLimit::Percent { floor, .. } if middle < floor => {
             return evaluator::compare(rule, judged, measured, sign * f64::INFINITY, sign * f64::INFINITY);
         }

@@ -55,7 +55,7 @@ impl State {
         }
     }
 
-    /// Whether receivers are told of it.
+    /// Whether receivers are notified of it.
     pub fn is_firing(self) -> bool {
         matches!(self, State::Firing | State::Keeping)
     }
@@ -449,31 +449,8 @@ impl Evaluator {
             why: None,
         };
         let What::Measure(measure) = &rule.what else { return self.judge_sql(rule, key, nothing) };
-        let exact =
-            |value: u64| Measured { value: value as f64, low: value as f64, high: Some(value as f64), samples: 1 };
-        match measure.figure {
-            Figure::Alive => return compare_fixed(rule, nothing, exact(1)),
-            Figure::StoreLag => {
-                let of = |label| key.iter().find(|(l, _)| *l == label).map(|(_, value)| value);
-                let worst = self.store_lag.iter().filter(|((probe, site), _)| {
-                    of(Label::Probe).is_none_or(|p| p == probe) && of(Label::Site).is_none_or(|s| s == site)
-                });
-                return match worst.map(|(_, lag)| *lag).max() {
-                    Some(lag) => compare_fixed(rule, nothing, exact(lag)),
-                    None => nothing,
-                };
-            }
-            Figure::Silence => {
-                let of = |label| key.iter().find(|(l, _)| *l == label).map(|(_, value)| value);
-                let heard = self.probes.heard().filter(|(probe, site, _)| {
-                    of(Label::Probe).is_none_or(|p| p == *probe) && of(Label::Site).is_none_or(|s| s == *site)
-                });
-                return match heard.map(|(.., until)| until).min() {
-                    Some(heard) => compare_fixed(rule, nothing, exact(((at - heard).0 / 1_000_000_000).max(0) as u64)),
-                    None => nothing,
-                };
-            }
-            _ => {}
+        if matches!(measure.figure, Figure::Alive | Figure::StoreLag | Figure::Silence) {
+            return self.judge_probe(rule, measure.figure, key, nothing, at);
         }
         let Some((series, group)) = ruled
             .series
@@ -532,6 +509,27 @@ impl Evaluator {
             }
             return judged;
         }
+    }
+
+    /// Judges a figure of the program itself, which is one number: that it runs, how far its store lags, how long a probe is silent.
+    fn judge_probe(&self, rule: &Rule, figure: Figure, key: &GroupKey, nothing: Judged, at: Timestamp) -> Judged {
+        let of = |label| key.iter().find(|(l, _)| *l == label).map(|(_, value)| value);
+        let is_of_group = |probe: &str, site: &str| {
+            of(Label::Probe).is_none_or(|p| **p == *probe) && of(Label::Site).is_none_or(|s| **s == *site)
+        };
+        let value = match figure {
+            Figure::StoreLag => {
+                self.store_lag.iter().filter(|((probe, site), _)| is_of_group(probe, site)).map(|(_, lag)| *lag).max()
+            }
+            Figure::Silence => {
+                let heard = self.probes.heard().filter(|(probe, site, _)| is_of_group(probe, site));
+                heard.map(|(.., until)| until).min().map(|heard| ((at - heard).0 / 1_000_000_000).max(0) as u64)
+            }
+            _ => Some(1),
+        };
+        let exact =
+            |value: u64| Measured { value: value as f64, low: value as f64, high: Some(value as f64), samples: 1 };
+        value.map_or(nothing.clone(), |value| compare_fixed(rule, nothing, exact(value)))
     }
 
     fn judge_sql(&self, rule: &Rule, key: &GroupKey, nothing: Judged) -> Judged {

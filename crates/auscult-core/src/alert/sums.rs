@@ -7,7 +7,7 @@ use crate::units::{Nanos, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// What a group of streams or calls is told apart by.
+/// The labels that distinguish groups of streams or calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Label {
     Probe,

@@ -69,7 +69,7 @@ impl Entry {
     }
 }
 
-/// Expected numbers of lost packets, by what speaks for each.
+/// Expected numbers of lost packets, by evidence.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExpectedLoss {
     dropped: f64,
@@ -122,7 +122,7 @@ impl ExpectedLoss {
         self.untold
     }
 
-    /// Gaps of both directions meet: this share of what nothing else speaks for is the capture's.
+    /// Gaps of both directions meet: this share of the packets without other evidence is the capture's.
     pub fn both_directions(&mut self, share: f64) {
         self.both_directions += self.untold * share;
         self.untold *= 1.0 - share;

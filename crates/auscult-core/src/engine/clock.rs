@@ -19,7 +19,7 @@ pub const JUDGED_AFTER: Nanos = Nanos::from_millis(500);
 pub const STREAMS: usize = 3;
 /// ... sent by this many hosts: one that pauses and goes on where it was looks the same.
 const HOSTS: usize = 2;
-/// Packets of a stream since the silence without which it says nothing.
+/// Fewest packets of a stream since the silence that count as evidence.
 const PACKETS: usize = 5;
 /// Delays that changed by less are no step, ...
 const LEAST: Nanos = Nanos::from_millis(80);

@@ -1,6 +1,6 @@
 //! RTCP that a mirror shows twice: the same bytes between the same addresses within moments are one report.
 //!
-//! Told as for RTP: by the identification in the IP header, and where that says nothing by the time between both. A report
+//! Recognised as for RTP: by the identification in the IP header, and without one by the time between both. A report
 //! that says again what the last one said comes seconds later.
 
 use crate::units::{Nanos, Timestamp};

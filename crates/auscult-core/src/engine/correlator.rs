@@ -138,7 +138,7 @@ struct Call {
     from_callee: usize,
     /// Payload types that the caller and the callee announced, a bit each.
     announced: [u128; 2],
-    /// What speaks for and against that the caller and the callee hear the other.
+    /// Evidence for and against that the caller and the callee hear the other.
     side_evidence: [SideEvidence; 2],
     /// Voice was announced, and not only pictures or fax.
     has_voice: bool,
@@ -1191,7 +1191,7 @@ impl Correlator {
         summary: &Summary,
         now: Option<Timestamp>,
     ) {
-        // Of equally grave reasons the first stream's is told; identities depend on the time of day.
+        // Of equally grave reasons the first stream's is given; identities depend on the time of day.
         streams.sort_by_key(|s| (s.first_at, s.src, s.dst, s.ssrc));
         record.streams = call.all.clone();
         record.streams.sort_unstable();

@@ -37,20 +37,21 @@ pub struct EngineCounters {
 impl Engine {
     /// A copy of the counters; it costs no more than a few hundred bytes, but is nothing for every frame.
     pub fn counters(&self) -> EngineCounters {
+        let core = &self.core;
         EngineCounters {
-            signalling: self.signal.counters().clone(),
-            fragments: self.decoder.as_ref().map(|d| d.counters()).unwrap_or_default(),
-            tcp: self.tcp.as_ref().map(|t| t.counters).unwrap_or_default(),
-            rtcp_senders_refused: self.correlator.rtt_estimator.refused,
-            gaps_left_out: self.correlator.gaps.left_out() + self.correlator.capture_loss.left_out,
-            streams_compared: self.correlator.compared,
-            compared_in_part: self.correlator.compared_in_part,
-            streams_unjudged: self.correlator.unjudged,
-            streams_unindexed: self.correlator.unindexed,
-            rtcp_unremembered: self.copies.left_out,
-            late_addresses_left_out: self.correlator.late.left_out,
-            round_trips_left_out: self.correlator.rtt_estimator.left_out,
-            rtcp_rows_left_out: self.rtcp_rows_left_out,
+            signalling: core.signal.counters().clone(),
+            fragments: self.reassembly.decoder.counters(),
+            tcp: self.reassembly.tcp.counters,
+            rtcp_senders_refused: core.correlator.rtt_estimator.refused,
+            gaps_left_out: core.correlator.gaps.left_out() + core.correlator.capture_loss.left_out,
+            streams_compared: core.correlator.compared,
+            compared_in_part: core.correlator.compared_in_part,
+            streams_unjudged: core.correlator.unjudged,
+            streams_unindexed: core.correlator.unindexed,
+            rtcp_unremembered: core.copies.left_out,
+            late_addresses_left_out: core.correlator.late.left_out,
+            round_trips_left_out: core.correlator.rtt_estimator.left_out,
+            rtcp_rows_left_out: core.rtcp_rows_left_out,
         }
     }
 }

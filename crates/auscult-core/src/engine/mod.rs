@@ -91,13 +91,25 @@ impl<F: FnMut(Event)> Sink for With<F> {
     }
 }
 
+/// Frames and their times in, events out. What puts bytes together is apart from what takes the result, which borrows it.
 pub struct Engine {
+    reassembly: Reassembly,
+    core: Core,
+}
+
+/// What keeps bytes of earlier frames.
+struct Reassembly {
+    decoder: Decoder,
+    tcp: Reassembler,
+}
+
+/// Everything behind the decoder.
+struct Core {
     policy: Policy,
     limits: Limits,
     hasher: Seeded,
-    /// Taken out while what it decoded is worked on.
-    decoder: Option<Decoder>,
-    tcp: Option<Reassembler>,
+    /// When the first hole of a TCP stream is given up.
+    tcp_deadline: Timestamp,
     shards: Vec<Shard>,
     shard_of: HashMap<StreamId, usize, Seeded>,
     batch: Batch,
@@ -113,7 +125,7 @@ pub struct Engine {
     rtcp_rows_left_out: u64,
     /// Where frames come from, at least one.
     sources: Vec<Source>,
-    /// Whose frames come now.
+    /// The source of the current frame.
     source: usize,
     /// End of the present interval; `Timestamp::MAX` before the first frame.
     boundary: Timestamp,
@@ -160,9 +172,9 @@ impl Engine {
     pub fn new(limits: Limits, policy: Policy, shards: usize, seed: u64) -> Engine {
         let shards = shards.max(1);
         let hasher = Seeded::new(seed);
-        Engine {
-            decoder: Some(Decoder::new(&limits)),
-            tcp: Some(Reassembler::new(&limits)),
+        let reassembly = Reassembly { decoder: Decoder::new(&limits), tcp: Reassembler::new(&limits) };
+        let core = Core {
+            tcp_deadline: Timestamp::MAX,
             shards: (0..shards).map(|_| Shard::new(&policy, &limits, shards, seed)).collect(),
             shard_of: HashMap::with_hasher(hasher.clone()),
             batch: Batch { packets: Box::new([Packet::NONE; BATCH]), len: 0 },
@@ -191,7 +203,8 @@ impl Engine {
             hasher,
             policy,
             limits,
-        }
+        };
+        Engine { reassembly, core }
     }
 
     /// Names the interface or file frames come from, who stamped their times, and the resolution of these.
@@ -207,103 +220,93 @@ impl Engine {
         stamped_by: TimestampSource,
         resolution_ns: u32,
     ) {
-        self.sources =
+        let core = &mut self.core;
+        core.sources =
             names.into_iter().map(|name| Source { name: clean(name, usize::MAX), ..Source::default() }).collect();
-        if self.sources.is_empty() {
-            self.sources.push(Source::default());
+        if core.sources.is_empty() {
+            core.sources.push(Source::default());
         }
-        self.source = 0;
-        self.correlator.stamped_by = stamped_by;
-        self.correlator.resolution_ns = resolution_ns;
+        core.source = 0;
+        core.correlator.stamped_by = stamped_by;
+        core.correlator.resolution_ns = resolution_ns;
     }
 
     /// Frames from now on are of the source with this number, in the order they were named.
     pub fn from_source(&mut self, source: usize) {
-        self.source = source.min(self.sources.len() - 1);
+        self.core.source = source.min(self.core.sources.len() - 1);
     }
 
     /// Takes one frame as captured; `wire_len` is its length before the snap length cut it. A frame whose time is not
     /// [`Timestamp::is_measurable`] ends in [`Ignored::TimeOutOfRange`] and moves no clock.
     pub fn frame(&mut self, at: Timestamp, link: LinkType, bytes: &[u8], wire_len: usize, out: &mut dyn Sink) {
+        let Engine { reassembly, core } = self;
         if !at.is_measurable() {
-            self.sources[self.source].bytes += wire_len as u64;
-            return self.refused_times(1);
+            core.sources[core.source].bytes += wire_len as u64;
+            return core.refused_times(1);
         }
-        if self.boundary == Timestamp::MAX {
-            self.begin(at);
+        if core.boundary == Timestamp::MAX {
+            core.begin(at);
         }
-        if at >= self.deadline {
-            self.fire(at, out);
+        if at >= core.deadline {
+            core.fire(at, reassembly, out);
         }
-        if clock::is_odd(at - self.last_frame, self.timestamps.odd_gap) {
-            self.odd_time(at, out);
-            self.last_frame = self.last_frame.max(at);
+        if clock::is_odd(at - core.last_frame, core.timestamps.odd_gap) {
+            core.odd_time(at, out);
+            core.last_frame = core.last_frame.max(at);
         } else {
-            self.last_frame = at;
+            core.last_frame = at;
         }
-        self.watermark = self.watermark.max(at);
-        let source = &mut self.sources[self.source];
+        core.watermark = core.watermark.max(at);
+        let source = &mut core.sources[core.source];
         source.frames += 1;
         source.bytes += wire_len as u64;
         if let Some(rtp) = fast_rtp(link, bytes) {
-            self.enqueue(Packet::plain(at, &rtp), out);
+            core.enqueue(Packet::plain(at, &rtp), out);
             return;
         }
         if let Some(datagram) = fast_udp(link, bytes) {
-            self.datagram(at, &datagram, out);
+            core.datagram(at, &datagram, out);
             return;
         }
-        let Some(mut decoder) = self.decoder.take() else { return };
-        match decoder.decode(at, link, bytes, wire_len) {
-            Decoded::Udp(datagram) => self.datagram(at, &datagram, out),
-            Decoded::Tcp(segment) => self.segment(at, &segment, out),
-            Decoded::Icmp(error) => self.undelivered(at, &error, out),
-            Decoded::Done(outcome) => self.count(outcome),
+        match reassembly.decoder.decode(at, link, bytes, wire_len) {
+            Decoded::Udp(datagram) => core.datagram(at, &datagram, out),
+            Decoded::Tcp(segment) => core.segment(at, &segment, &mut reassembly.tcp, out),
+            Decoded::Icmp(error) => core.undelivered(at, &error, out),
+            Decoded::Done(outcome) => core.count(outcome),
         }
-        self.decoder = Some(decoder);
     }
 
     /// Counts frames of the present source that were refused for their time, by this engine or by a reader of captures.
     #[cold]
     pub fn refused_times(&mut self, frames: u64) {
-        self.sources[self.source].frames += frames;
-        self.interval_outcomes.add(Outcome::Ignored(Ignored::TimeOutOfRange), frames);
+        self.core.refused_times(frames);
     }
 
     /// Says that nothing older than `watermark` will come, and that it is that time now. A time that is not measurable
-    /// says nothing.
+    /// is ignored.
     pub fn tick(&mut self, watermark: Timestamp, out: &mut dyn Sink) {
-        self.flush(out);
-        if self.boundary != Timestamp::MAX && watermark > self.watermark && watermark.is_measurable() {
-            self.fire(watermark, out);
-            self.watermark = watermark;
+        let Engine { reassembly, core } = self;
+        core.flush(out);
+        if core.boundary != Timestamp::MAX && watermark > core.watermark && watermark.is_measurable() {
+            core.fire(watermark, reassembly, out);
+            core.watermark = watermark;
         }
     }
 
     /// Time of the next thing that happens by itself; `Timestamp::MAX` before the first frame.
     pub fn next_deadline(&self) -> Timestamp {
-        self.boundary
-            .min(self.signal.next_deadline())
-            .min(self.tcp_deadline())
-            .min(self.clock_deadline())
-            .min(self.timestamps.deadline)
-            .min(self.correlator.capture_loss.deadline())
+        self.core.next_deadline()
     }
 
     /// End of the present interval; [`Timestamp::MAX`] before the first frame.
     pub fn interval_end(&self) -> Timestamp {
-        self.boundary
+        self.core.boundary
     }
 
     /// Counts frames a source missed at some time from `from` to `until`. They mark every row of the intervals that
     /// overlap it, so they are to be told before the first frame of a later interval.
     pub fn missed(&mut self, source: usize, from: Timestamp, until: Timestamp, missed: Missed) {
-        let within = |at: Timestamp| at.clamp(Timestamp::EARLIEST, Timestamp::LATEST);
-        let (from, until) = (within(from), within(until));
-        self.correlator.losses.note(source.min(self.sources.len() - 1), from, until, missed);
-        if self.boundary != Timestamp::MAX {
-            self.finalize_missed(self.boundary);
-        }
+        self.core.missed(source, from, until, missed);
     }
 
     /// Ends everything at the last time seen, because the capture ended: [`Engine::finish_by`] with [`Cut::CaptureEnded`].
@@ -313,6 +316,51 @@ impl Engine {
 
     /// Ends everything at the last time seen. Calls that are still up are marked with what cut them.
     pub fn finish_by(&mut self, cut: Cut, out: &mut dyn Sink) {
+        self.core.finish_by(cut, out);
+    }
+
+    /// Frames so far by outcome. After [`Engine::finish`] their sum is the number of frames; before, candidates
+    /// that are neither confirmed nor given up are missing.
+    pub fn outcomes(&mut self) -> OutcomeCounts {
+        self.core.outcomes()
+    }
+
+    /// Streams being measured.
+    pub fn active_streams(&self) -> usize {
+        self.core.active_streams()
+    }
+
+    /// Ended streams that moved, were relayed, forked or got another SSRC, by kind.
+    pub fn relations(&self) -> impl Iterator<Item = (RelationKind, u64)> {
+        self.core.correlator.relations.counts()
+    }
+}
+
+impl Core {
+    fn refused_times(&mut self, frames: u64) {
+        self.sources[self.source].frames += frames;
+        self.interval_outcomes.add(Outcome::Ignored(Ignored::TimeOutOfRange), frames);
+    }
+
+    fn next_deadline(&self) -> Timestamp {
+        self.boundary
+            .min(self.signal.next_deadline())
+            .min(self.tcp_deadline)
+            .min(self.clock_deadline())
+            .min(self.timestamps.deadline)
+            .min(self.correlator.capture_loss.deadline())
+    }
+
+    fn missed(&mut self, source: usize, from: Timestamp, until: Timestamp, missed: Missed) {
+        let within = |at: Timestamp| at.clamp(Timestamp::EARLIEST, Timestamp::LATEST);
+        let (from, until) = (within(from), within(until));
+        self.correlator.losses.note(source.min(self.sources.len() - 1), from, until, missed);
+        if self.boundary != Timestamp::MAX {
+            self.finalize_missed(self.boundary);
+        }
+    }
+
+    fn finish_by(&mut self, cut: Cut, out: &mut dyn Sink) {
         self.flush(out);
         if self.boundary == Timestamp::MAX {
             return;
@@ -330,9 +378,7 @@ impl Engine {
         self.end_interval(out);
     }
 
-    /// Frames so far by outcome. After [`Engine::finish`] their sum is the number of frames; before, candidates
-    /// that are neither confirmed nor given up are missing.
-    pub fn outcomes(&mut self) -> OutcomeCounts {
+    fn outcomes(&mut self) -> OutcomeCounts {
         for shard in &mut self.shards {
             self.interval_outcomes.merge(&shard.take_outcomes());
         }
@@ -341,14 +387,8 @@ impl Engine {
         outcomes
     }
 
-    /// Streams being measured.
-    pub fn active_streams(&self) -> usize {
+    fn active_streams(&self) -> usize {
         self.shards.iter().map(Shard::active).sum()
-    }
-
-    /// Ended streams that moved, were relayed, forked or got another SSRC, by kind.
-    pub fn relations(&self) -> impl Iterator<Item = (RelationKind, u64)> {
-        self.correlator.relations.counts()
     }
 
     fn begin(&mut self, at: Timestamp) {
@@ -374,7 +414,7 @@ impl Engine {
     /// or a loss that is not dealt out yet can have part in them, so for at most the longer of the stream timeout,
     /// the candidate timeout and [`missed::LONGEST_SPAN`]. From then on time goes to the next deadline of a call or of a
     /// TCP hole; each call has a few of them, the last one `call_timeout` after its last packet.
-    fn fire(&mut self, until: Timestamp, out: &mut dyn Sink) {
+    fn fire(&mut self, until: Timestamp, reassembly: &mut Reassembly, out: &mut dyn Sink) {
         self.flush(out);
         loop {
             self.steps += 1;
@@ -389,20 +429,20 @@ impl Engine {
                 self.judge_clock();
             } else if self.correlator.capture_loss.deadline() <= next {
                 self.correlator.judge_gaps(next);
-            } else if self.tcp_deadline() <= next {
-                self.release_tcp(next, out);
+            } else if self.tcp_deadline <= next {
+                self.release_tcp(next, &mut reassembly.tcp, out);
             } else if self.signal.next_deadline() <= next {
                 self.signal.fire_some(next, &mut self.signal_events);
                 self.signal_events(out);
             } else {
-                self.close_interval(out);
+                self.close_interval(reassembly, out);
                 let idle = self.shards.iter().all(Shard::is_idle) && self.early.is_empty();
                 if idle && until - self.boundary > self.policy.interval {
                     // Nothing can happen on the grid until the next of these.
-                    let next = until.min(self.signal.next_deadline()).min(self.tcp_deadline());
+                    let next = until.min(self.signal.next_deadline()).min(self.tcp_deadline);
                     let start = next.min(self.correlator.losses.next_pending()).floor_to(self.policy.interval);
                     if start >= self.boundary {
-                        self.expire(start);
+                        self.expire(start, reassembly);
                         self.start_interval(start);
                     }
                 }
@@ -487,7 +527,7 @@ impl Engine {
         self.suspicion.map_or(Timestamp::MAX, |s| s.to + clock::JUDGED_AFTER)
     }
 
-    fn close_interval(&mut self, out: &mut dyn Sink) {
+    fn close_interval(&mut self, reassembly: &mut Reassembly, out: &mut dyn Sink) {
         let boundary = self.boundary;
         self.close_intervals(Some(boundary), out);
         self.judge_due(boundary, out);
@@ -496,7 +536,7 @@ impl Engine {
         }
         self.give_up_early(Some(boundary));
         self.end_interval(out);
-        self.expire(boundary);
+        self.expire(boundary, reassembly);
         self.boundary = boundary + self.policy.interval;
         self.finalize_missed(self.boundary);
     }
@@ -563,13 +603,10 @@ impl Engine {
     }
 
     /// Forgets what has been idle for too long at a boundary.
-    fn expire(&mut self, boundary: Timestamp) {
-        if let Some(decoder) = &mut self.decoder {
-            decoder.expire(boundary);
-        }
-        if let Some(tcp) = &mut self.tcp {
-            tcp.expire(boundary);
-        }
+    fn expire(&mut self, boundary: Timestamp, reassembly: &mut Reassembly) {
+        reassembly.decoder.expire(boundary);
+        reassembly.tcp.expire(boundary);
+        self.tcp_deadline = tcp::deadline(&reassembly.tcp);
         self.correlator.rtt_estimator.expire(boundary);
         self.next_interval(boundary);
     }
@@ -628,10 +665,6 @@ impl Engine {
             })));
             condition = condition.without_counts();
         }
-    }
-
-    fn tcp_deadline(&self) -> Timestamp {
-        self.tcp.as_ref().and_then(Reassembler::next_deadline).unwrap_or(Timestamp::MAX)
     }
 
     #[inline]
@@ -1033,9 +1066,9 @@ mod tests {
             let frame = udp(5060, message.as_bytes());
             engine.frame(at(i), LinkType::ETHERNET, &frame, frame.len(), &mut out);
         }
-        assert_eq!((engine.signal.len(), engine.correlator.len()), (500, (500, 500)));
+        assert_eq!((engine.core.signal.len(), engine.core.correlator.len()), (500, (500, 500)));
         engine.tick(at(1_000_000), &mut out);
-        assert_eq!((engine.signal.len(), engine.correlator.len()), (0, (0, 0)));
+        assert_eq!((engine.core.signal.len(), engine.core.correlator.len()), (0, (0, 0)));
         assert!(!out.iter().any(|e| matches!(e, Event::CallEnded(_))));
     }
 
@@ -1053,7 +1086,7 @@ mod tests {
                 let frame = udp(20_000 + (n / 3) as u16 * 2, &packet);
                 let at = Timestamp::from_secs(1_000) + Nanos::from_micros(clump * 60_000 + n * 10);
                 engine.frame(at, LinkType::ETHERNET, &frame, frame.len(), &mut out);
-                let now = engine.suspicion.map(|suspicion| suspicion.to);
+                let now = engine.core.suspicion.map(|suspicion| suspicion.to);
                 looks += usize::from(now.is_some() && now != before);
                 before = now;
             }
@@ -1076,11 +1109,11 @@ mod tests {
                 engine.frame(at, LinkType::ETHERNET, &frame, frame.len(), &mut out);
             }
         }
-        engine.flush(&mut out);
+        engine.core.flush(&mut out);
         assert_eq!(engine.active_streams(), streams);
-        assert_eq!(engine.correlator.streams(), (streams, media::STREAMS_PER_ADDRESS, media::STREAMS_PER_ADDRESS));
+        assert_eq!(engine.core.correlator.streams(), (streams, media::STREAMS_PER_ADDRESS, media::STREAMS_PER_ADDRESS));
         engine.finish(&mut out);
-        assert_eq!(engine.correlator.streams(), (0, 0, 0));
+        assert_eq!(engine.core.correlator.streams(), (0, 0, 0));
         let ended = out.iter().filter(|e| matches!(e, Event::StreamEnded(s) if s.numbers.packets == 4)).count();
         assert_eq!(ended, streams);
     }

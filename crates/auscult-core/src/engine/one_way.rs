@@ -1,4 +1,4 @@
-//! Whether the parties of a call hear each other, by everything that speaks for it: RTP at this probe, RTCP of the receivers,
+//! Whether the parties of a call hear each other, by all evidence: RTP at this probe, RTCP of the receivers,
 //! ICMP errors, and the addresses of the session descriptions.
 //!
 //! That RTP was not seen at the probe is not that it was not received: it may take another path. So each rule names its
@@ -14,7 +14,7 @@ use std::net::IpAddr;
 /// Reports from which on it is believed that they name no source, or are no sender reports: the first may be sent before media.
 const REPORTS_ENOUGH: u32 = 2;
 
-/// What speaks for and against that one side of a call hears the other.
+/// Evidence for and against that one side of a call hears the other.
 #[derive(Clone, Debug, Default)]
 pub struct SideEvidence {
     /// RTCP reports of this side that say how it hears a source, and those that name none.

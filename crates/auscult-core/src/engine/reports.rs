@@ -1,6 +1,6 @@
 //! RTCP datagrams: which of them are about a call or stream that is known, and what is stated of them.
 
-use super::{Engine, Sink, shard_of};
+use super::{Core, Sink, shard_of};
 use crate::media::{Endpoint, FlowKey};
 use crate::model::{Ignored, Outcome, RtcpKind, RtcpRecord};
 use crate::units::{Ssrc, Timestamp};
@@ -21,7 +21,7 @@ enum Known {
 /// Rows that the BYE packets of one datagram make at most.
 const MAX_BYES: usize = 32;
 
-impl Engine {
+impl Core {
     /// `None` where the outcome is not known yet: the datagram waits for its stream.
     pub(super) fn rtcp(&mut self, at: Timestamp, datagram: &Datagram<'_>, out: &mut dyn Sink) -> Option<Outcome> {
         let (key, ip_id) = (self.copies.key(datagram.src, datagram.dst, datagram.payload), datagram.path.ip_id);

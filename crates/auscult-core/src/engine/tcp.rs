@@ -2,13 +2,13 @@
 //!
 //! A segment has one outcome, whatever it brings: that of the first RTP packet in it, else that of the last message or packet.
 
-use super::{Engine, Sink, packet_of};
+use super::{Core, Sink, packet_of};
 use crate::model::{Ignored, Outcome, OverLimit, Transport};
 use crate::units::Timestamp;
 use crate::wire::classify::{Class, classify};
 use crate::wire::rtp::{RtpError, RtpHeader};
 use crate::wire::sip::{Framing, FramingLimits, looks_like_sip};
-use crate::wire::tcp::{Protocol, TcpOutcome, TcpStream};
+use crate::wire::tcp::{Protocol, Reassembler, TcpOutcome, TcpStream};
 use crate::wire::units::{Unit, Units};
 use crate::wire::websocket::WsStep;
 use crate::wire::{Datagram, Segment};
@@ -16,17 +16,21 @@ use crate::wire::{Datagram, Segment};
 const OTHER: Outcome = Outcome::Ignored(Ignored::OtherTcp);
 const PART: Outcome = Outcome::Ignored(Ignored::TcpPart);
 
-impl Engine {
-    pub(super) fn segment(&mut self, at: Timestamp, segment: &Segment<'_>, out: &mut dyn Sink) {
+/// When the first hole is given up; [`Timestamp::MAX`] where there is none.
+pub(super) fn deadline(tcp: &Reassembler) -> Timestamp {
+    tcp.next_deadline().unwrap_or(Timestamp::MAX)
+}
+
+impl Core {
+    pub(super) fn segment(&mut self, at: Timestamp, segment: &Segment<'_>, tcp: &mut Reassembler, out: &mut dyn Sink) {
         self.flush(out);
-        let Some(mut tcp) = self.tcp.take() else { return };
         let outcome = match tcp.push(at, segment) {
             TcpOutcome::Done(outcome) => Some(outcome),
             TcpOutcome::Buffered(Some(Protocol::Packets(_) | Protocol::WebSocket)) => Some(PART),
             TcpOutcome::Buffered(_) => Some(Outcome::Sip),
             TcpOutcome::Readable(stream) => self.stream(at, stream, true, out),
         };
-        self.tcp = Some(tcp);
+        self.tcp_deadline = deadline(tcp);
         if let Some(outcome) = outcome {
             self.count(outcome);
         }
@@ -35,12 +39,11 @@ impl Engine {
     }
 
     /// Gives up holes in TCP streams whose missing bytes did not come in time.
-    pub(super) fn release_tcp(&mut self, at: Timestamp, out: &mut dyn Sink) {
-        let Some(mut tcp) = self.tcp.take() else { return };
+    pub(super) fn release_tcp(&mut self, at: Timestamp, tcp: &mut Reassembler, out: &mut dyn Sink) {
         while let Some(stream) = tcp.release(at) {
             self.stream(at, stream, false, out);
         }
-        self.tcp = Some(tcp);
+        self.tcp_deadline = deadline(tcp);
         self.flush(out);
     }
 
@@ -106,9 +109,9 @@ impl Engine {
         is_outcome: bool,
         out: &mut dyn Sink,
     ) -> Option<Outcome> {
-        let mut rtp = |engine: &mut Engine, datagram: &Datagram<'_>, header: &RtpHeader| {
+        let mut rtp = |core: &mut Core, datagram: &Datagram<'_>, header: &RtpHeader| {
             let packet = packet_of(at, datagram, header);
-            engine.enqueue(super::Packet { is_outcome, ..packet }, out);
+            core.enqueue(super::Packet { is_outcome, ..packet }, out);
             None
         };
         let (inner, class) = match classify(datagram.payload, datagram.wire_len) {

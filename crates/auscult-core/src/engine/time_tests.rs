@@ -71,9 +71,9 @@ impl Rig {
 
     /// Steps that this takes.
     fn steps(&mut self, what: impl FnOnce(&mut Rig)) -> u64 {
-        let before = self.engine.steps;
+        let before = self.engine.core.steps;
         what(self);
-        self.engine.steps - before
+        self.engine.core.steps - before
     }
 
     fn finish(&mut self) {
@@ -115,7 +115,7 @@ fn one_jump_of_years_costs_a_bounded_number_of_steps() {
         // A minute of intervals until the streams have timed out, and a few deadlines of each of 80 calls.
         let bound = 60 / secs.cast_unsigned() + 2 + 5 * 80;
         assert!(steps <= bound, "{steps} steps with intervals of {secs} s, {bound} are the bound");
-        assert_eq!((rig.engine.active_streams(), rig.engine.signal.len()), (0, 0), "everything has timed out");
+        assert_eq!((rig.engine.active_streams(), rig.engine.core.signal.len()), (0, 0), "everything has timed out");
         let ended = |state| {
             let of = |e: &&Event| matches!(e, Event::CallEnded(c) if c.state == state);
             rig.events.iter().filter(of).count()
@@ -204,7 +204,7 @@ fn a_time_that_is_not_measured_is_an_outcome_and_nothing_else() {
     }
     only.engine.tick(Timestamp::MAX, &mut only.events);
     only.finish();
-    assert_eq!((only.engine.outcomes().get(refused), only.events.len(), only.engine.steps), (5, 0, 0));
+    assert_eq!((only.engine.outcomes().get(refused), only.events.len(), only.engine.core.steps), (5, 0, 0));
 
     let mut rigs = [Rig::interval(10), Rig::interval(10)];
     for (rig, mixed) in rigs.iter_mut().zip([false, true]) {

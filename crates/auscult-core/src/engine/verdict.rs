@@ -147,14 +147,23 @@ pub fn add(found: &mut Found, weight: u32, code: DiagnosisCode, confidence: f32,
 fn signalling(call: &CallRecord, found: &mut Found) {
     // Missing messages prove nothing where the capture ended, or sees only some of the packets.
     let sampled = call.quality.sampled_one_of.is_some();
-    let cut = sampled || call.released_by.is_some_and(ReleasedBy::is_cut);
+    if no_setup(call, sampled, found) {
+        return;
+    }
+    missing_messages(call, sampled, found);
+    slow_setup(call, found);
+}
+
+/// Reasons why the call was not set up. `true`: the INVITE was not delivered, and nothing else is a reason.
+fn no_setup(call: &CallRecord, sampled: bool, found: &mut Found) -> bool {
     // A transport error is an answer: 503 to the caller's program (RFC 3261 section 8.1.3.1).
     if let (true, Some(error)) = (call.unanswered, call.undelivered) {
         let evidence = format!(
             "INVITE not delivered: ICMP {} from {}, {} retransmissions",
             error.why, error.by, call.retransmissions
         );
-        return add(found, 1000, DiagnosisCode::NoResponse, 0.95, evidence);
+        add(found, 1000, DiagnosisCode::NoResponse, 0.95, evidence);
+        return true;
     }
     // The states of the first match are those of calls that ended, never of one that was cut.
     match call.state {
@@ -196,6 +205,11 @@ fn signalling(call: &CallRecord, found: &mut Found) {
         ),
         _ => {}
     }
+    false
+}
+
+fn missing_messages(call: &CallRecord, sampled: bool, found: &mut Found) {
+    let cut = sampled || call.released_by.is_some_and(ReleasedBy::is_cut);
     if !cut
         && call.answered_at.is_some()
         && !call.acked
@@ -208,6 +222,9 @@ fn signalling(call: &CallRecord, found: &mut Found) {
         let evidence = format!("no BYE; last packet {} after the answer", since(call.answered_at, call.last_at));
         add(found, 100, DiagnosisCode::MissingBye, 0.6, evidence);
     }
+}
+
+fn slow_setup(call: &CallRecord, found: &mut Found) {
     if let Some(pdd) = call.pdd().map(|pdd| Nanos(pdd.0 - call.auth_wait.0)).filter(|pdd| *pdd > SLOW_SETUP) {
         let waited = match call.auth_wait {
             Nanos::ZERO => String::new(),
@@ -233,33 +250,7 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
     let loss = n.loss_pct().unwrap_or(0.0);
     let sampled = stream.quality.sampled_one_of.is_some();
     if loss >= LOSS_PCT && !sampled {
-        let runs = n.loss_runs.runs().max(1);
-        let mean_run = n.lost() as f64 / runs as f64;
-        let burst_ratio = mean_run * (1.0 - loss / 100.0);
-        let numbers = format!(
-            "{which}: {loss:.1} % lost ({} of {}), {runs} loss bursts, longest {} packets",
-            n.lost(),
-            n.expected,
-            n.loss_runs.longest
-        );
-        let of = &stream.quality.loss;
-        let numbers = format!("{numbers}{}", whose(of));
-        let pct = |lost: u64| 100.0 * lost as f64 / n.expected.max(1) as f64;
-        let weight = |pct: f64| 400 + (pct * 10.0).min(300.0) as u32;
-        let mostly = stream.quality.loss_source != LossSource::Network;
-        let (capture, network) = (pct(of.capture), pct(of.network + of.undecided));
-        // Each by itself; where neither is enough alone, most of the loss.
-        if capture >= LOSS_PCT || mostly {
-            let evidence = format!("{numbers}; {}", why_capture(stream));
-            add(found, weight(if mostly { loss } else { capture }), DiagnosisCode::CaptureLoss, 0.7, evidence);
-        }
-        if network >= LOSS_PCT || !mostly {
-            // Long runs may be those of the capture, where it lost most.
-            let bursty = burst_ratio >= BURSTY && !mostly;
-            let code = if bursty { DiagnosisCode::BurstyLoss } else { DiagnosisCode::RandomLoss };
-            let confidence = if of.undecided > of.network { UNDECIDED_CONFIDENCE } else { 0.9 };
-            add(found, weight(if mostly { network } else { loss }), code, confidence, numbers);
-        }
+        loss_reasons(stream, which, loss, found);
     }
     // Each delay may be wrong by the error either way.
     let wrong = stream.quality.timestamps.filter(|check| !check.allows_delays());
@@ -303,6 +294,38 @@ fn stream_reasons(call: &CallRecord, stream: &StreamReport, evidence: &Evidence<
     }
     if !sampled {
         interruption(call, stream, evidence, which, found);
+    }
+}
+
+/// Loss of at least [`LOSS_PCT`], by the capture, in the network, or both.
+fn loss_reasons(stream: &StreamReport, which: Ends, loss: f64, found: &mut Found) {
+    let n = &stream.numbers;
+    let runs = n.loss_runs.runs().max(1);
+    let mean_run = n.lost() as f64 / runs as f64;
+    let burst_ratio = mean_run * (1.0 - loss / 100.0);
+    let numbers = format!(
+        "{which}: {loss:.1} % lost ({} of {}), {runs} loss bursts, longest {} packets",
+        n.lost(),
+        n.expected,
+        n.loss_runs.longest
+    );
+    let of = &stream.quality.loss;
+    let numbers = format!("{numbers}{}", whose(of));
+    let pct = |lost: u64| 100.0 * lost as f64 / n.expected.max(1) as f64;
+    let weight = |pct: f64| 400 + (pct * 10.0).min(300.0) as u32;
+    let mostly = stream.quality.loss_source != LossSource::Network;
+    let (capture, network) = (pct(of.capture), pct(of.network + of.undecided));
+    // Each by itself; where neither is enough alone, most of the loss.
+    if capture >= LOSS_PCT || mostly {
+        let evidence = format!("{numbers}; {}", why_capture(stream));
+        add(found, weight(if mostly { loss } else { capture }), DiagnosisCode::CaptureLoss, 0.7, evidence);
+    }
+    if network >= LOSS_PCT || !mostly {
+        // Long runs may be those of the capture, where it lost most.
+        let bursty = burst_ratio >= BURSTY && !mostly;
+        let code = if bursty { DiagnosisCode::BurstyLoss } else { DiagnosisCode::RandomLoss };
+        let confidence = if of.undecided > of.network { UNDECIDED_CONFIDENCE } else { 0.9 };
+        add(found, weight(if mostly { network } else { loss }), code, confidence, numbers);
     }
 }
 

@@ -153,7 +153,7 @@ impl Calls {
         figures.up_max = figures.up_max.max(up);
     }
 
-    /// The call is no longer up. An end that is told more than [`CORRECTED`] late counts from then on.
+    /// The call is no longer up. An end that is known more than [`CORRECTED`] late counts from then on.
     fn ends(&mut self, call: &CallRecord, trunk: &GroupTrunk) {
         let at = end_of(call);
         self.up_until(at);

@@ -21,7 +21,7 @@ pub const WAITING: usize = 16;
 pub struct InOrderPacket {
     /// Nanoseconds since the packet before; less than [`STEP`].
     pub after: u32,
-    /// Identification of the IPv4 header; 0 tells nothing about copies.
+    /// Identification of the IPv4 header; with 0 copies are not recognised by it.
     pub ip_id: u16,
     /// Payload bytes on the wire.
     pub payload_len: u16,
@@ -125,7 +125,7 @@ impl PacketCoalescer {
         }
     }
 
-    /// Follows the stream after a packet that was not plain, or whatever else may have changed what is. Nobody waits.
+    /// Follows the stream after a packet that was not plain, or whatever else may have changed what is. No packet is buffered.
     pub fn follow(&mut self, stream: &Stream) {
         let Next { at, seq, timestamp, ticks, payload_type, dscp, ttl } = stream.next();
         let payload_type = payload_type.unwrap_or(NONE);

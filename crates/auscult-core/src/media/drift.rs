@@ -18,7 +18,7 @@ const MAX_PPM: f64 = 500.0;
 /// Where the minima lie this much above the line on the average, per nanosecond of it, the line may be wrong by as much:
 /// then it is neither used nor reported. What it costs is this times [`WINDOW`].
 const MAX_DOUBT: f64 = 20e-6;
-/// Moves of the base that are told: below is what the minimum of jittered delays does by itself.
+/// Least move of the base that is reported: the minimum of jittered delays moves by less.
 const MOVE: f64 = 10e6;
 /// One within a second from here on is a step: a change of route, and no queue that builds up.
 const STEP: f64 = 20e6;
@@ -67,7 +67,7 @@ pub struct Base {
 #[derive(Debug, Default)]
 struct History {
     movement: Movement,
-    /// The base, in nanoseconds of transit, a second ago and when a move was told last.
+    /// The base, in nanoseconds of transit, a second ago and when a move was reported last.
     before: Option<(f64, f64)>,
     recent: [Point; WINDOW],
     seconds: usize,

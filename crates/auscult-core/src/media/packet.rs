@@ -66,7 +66,7 @@ impl FlowKey {
         Endpoint { ip: self.dst_ip, port: self.dst_port }
     }
 
-    /// Same sender and SSRC, any destination: the part that stays when a sender is told to send elsewhere.
+    /// Same sender and SSRC, any destination: the part that stays when a sender is redirected.
     pub(super) fn source(&self) -> (Endpoint, u32) {
         (self.src(), self.ssrc)
     }

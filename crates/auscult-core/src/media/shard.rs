@@ -348,7 +348,7 @@ impl Shard {
         self.hints.remove(&endpoint);
     }
 
-    /// Names the streams whose turn it is at `boundary`: those with something to report, and those that timed out. All of
+    /// Names the streams whose interval ends at `boundary`: those with something to report, and those that timed out. All of
     /// them where there is no boundary, at the end. Names to `silent` those of a call that have had no packet for one whole
     /// interval, once.
     pub fn streams_to_close(

@@ -714,7 +714,7 @@ impl Stream {
         all.reduce(|most, next| if next.1 > most.1 { next } else { most }).map_or(0, |(step, _)| step)
     }
 
-    /// Takes over a clock rate that the wire showed instead of the one that was told.
+    /// Takes over a clock rate that the wire showed instead of the signalled one.
     #[inline]
     fn adopt_clock(&mut self) {
         if let Some(clock) = self.timing.take_wire_clock() {

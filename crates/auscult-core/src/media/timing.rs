@@ -152,7 +152,7 @@ pub struct Timing {
     own_last: Option<(i64, u32)>,
     /// What is held is kept back: the clock may have been set.
     suspect: bool,
-    /// The fixed jitter buffer whose late packets are told to the sequence; [`Nanos::ZERO`] for the adaptive one.
+    /// The fixed jitter buffer whose late packets are passed to the sequence; [`Nanos::ZERO`] for the adaptive one.
     buffer: Nanos,
     /// How the bases of ended segments moved.
     movement: Movement,
@@ -387,14 +387,14 @@ impl Timing {
         }
     }
 
-    /// The rate that replaced the one the stream was told of, once.
+    /// The rate that replaced the signalled one, once.
     #[inline]
     pub fn take_wire_clock(&mut self) -> Option<ClockRate> {
         // Hardly ever: no store to memory for each packet.
         if self.wire_clock.is_none() { None } else { self.wire_clock.take() }
     }
 
-    /// The fixed jitter buffer whose late packets are told.
+    /// The fixed jitter buffer whose late packets are passed on.
     pub fn buffer(&self) -> Nanos {
         self.buffer
     }
@@ -527,7 +527,7 @@ impl Timing {
         let known = self.clock_known();
         let warmup = self.warmup.get_or_insert_with(|| pool.take());
         if !known && warmup.last_timestamp() == Some(sample.timestamp) {
-            // The packets of one video frame have one timestamp; a burst of them tells nothing about the clock.
+            // The packets of one video frame have one timestamp; a burst of them is no evidence of the clock rate.
             return;
         }
         if warmup.push(sample).is_err() {

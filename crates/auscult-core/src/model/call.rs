@@ -79,10 +79,10 @@ pub enum ReleasedBy {
     CaptureEnded,
 }
 
-/// What ended the measuring while calls were up. It says nothing about those calls.
+/// What ended the measuring while calls were up. It is no property of those calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// A live capture was told to stop, or failed.
+    /// A live capture was stopped, or failed.
     ProbeStopped,
     /// The last frame of a capture file.
     CaptureEnded,

@@ -178,7 +178,7 @@ impl Limits {
         self.streams.clamp(1024, 1 << 17)
     }
 
-    /// RTCP datagrams of one second that copies are told from.
+    /// RTCP datagrams of one second with which copies are compared.
     pub fn rtcp_copies(&self) -> usize {
         self.streams.clamp(1024, 1 << 16)
     }

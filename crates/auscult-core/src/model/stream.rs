@@ -331,7 +331,7 @@ impl LossSource {
     }
 }
 
-/// What speaks for whose loss it is.
+/// Evidence for the source of a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossEvidence {
@@ -369,7 +369,7 @@ impl LossEvidence {
         }
     }
 
-    /// Where the loss is that it speaks for.
+    /// The source of the loss for which it is evidence.
     pub fn source(self) -> LossSource {
         match self {
             LossEvidence::CaptureDrops | LossEvidence::SampledCapture => LossSource::Capture,
@@ -389,7 +389,7 @@ pub struct LossAttribution {
     pub network: u64,
     /// Nothing tells.
     pub undecided: u64,
-    /// Of the packets lost, those that each of [`LossEvidence::ALL`] speaks for.
+    /// Lost packets by kind of evidence, in the order of [`LossEvidence::ALL`].
     pub by_evidence: [u64; LossEvidence::ALL.len()],
 }
 
@@ -398,7 +398,7 @@ impl LossAttribution {
         self.capture + self.network + self.undecided
     }
 
-    /// What speaks for how many packets, of those that speak for any.
+    /// Kinds of evidence with their counts, those that are not 0.
     pub fn evidence(&self) -> impl DoubleEndedIterator<Item = (LossEvidence, u64)> + '_ {
         LossEvidence::ALL.into_iter().zip(self.by_evidence).filter(|(_, count)| *count > 0)
     }
@@ -417,13 +417,13 @@ impl LossAttribution {
         }
     }
 
-    /// What speaks for most of what the capture lost, or of what the network did.
+    /// The evidence for most of what the capture lost, or of what the network did.
     pub fn strongest(&self, by_capture: bool) -> Option<LossEvidence> {
         let same = self.evidence().filter(|(e, _)| (e.source() != LossSource::Network) == by_capture);
         same.rev().max_by_key(|(_, count)| *count).map(|(evidence, _)| evidence)
     }
 
-    /// The source of most of the loss, and what speaks for most of that: the capture where it has more than half, else the
+    /// The source of most of the loss, and the evidence for most of that: the capture where it has more than half, else the
     /// network, for which nothing may speak.
     pub fn majority(&self) -> (LossSource, Option<LossEvidence>) {
         let lost = self.lost();

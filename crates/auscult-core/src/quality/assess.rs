@@ -487,7 +487,7 @@ mod tests {
             assert_eq!(tagged, (Some(10.0), "standard"), "known: {bytes}");
         }
         assert_eq!(rated("EVS", 63 + 10, open).0, rated("EVS", 63, off).0);
-        // Where the size tells nothing the tag does not matter.
+        // Where the size does not decide the mode the tag does not matter.
         assert_eq!(rated("PCMU", 170, open), rated("PCMU", 160, off));
         assert_eq!(rated("PCMU", 8, open), rated("PCMU", 160, off), "shorter than a tag");
         assert_eq!(rated("PCMU", 8, tag(16)), rated("PCMU", 160, off), "shorter than the tag");

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 /// The reference delay is the smallest one over this long, or over [`REFERENCE_PACKETS`] if those come sooner.
 const REFERENCE_TIME: Nanos = Nanos::from_secs(1);
 const REFERENCE_PACKETS: u32 = 50;
-/// A delay that differs from the reference by more than this speaks for another route.
+/// A delay that differs from the reference by more than this is that of another route.
 const ROUTE_CHANGE: Nanos = Nanos::from_millis(20);
 /// So many packets in a row move the reference down ...
 const DOWN_PACKETS: u8 = 5;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 const COPY_WINDOW: Nanos = Nanos::from_millis(50);
 /// Answers that were captured this long before their INVITE still belong to it.
 const DISORDER: Nanos = Nanos::from_secs(1);
-/// Attempts (CSeq numbers of initial INVITEs), and copies of one on different hops, that are told apart.
+/// Attempts (CSeq numbers of initial INVITEs), and copies of one on different hops, that are kept apart.
 const ATTEMPTS_MAX: usize = 16;
 const HOPS_MAX: usize = 32;
 /// Hops of all attempts of a call.

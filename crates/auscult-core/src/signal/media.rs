@@ -199,7 +199,7 @@ impl Negotiated {
     }
 
     /// States every address of one description: `again`, or unless the same was stated for this side before. Lines that share an address
-    /// are told apart by payload type alone (RFC 9143 section 9.1): the first that names a type defines it.
+    /// are distinguished by payload type alone (RFC 9143 section 9.1): the first that names a type defines it.
     fn state(&mut self, uid: u64, call_id: &Arc<str>, key: DescriptionKey, again: bool, out: &mut Vec<SignalEvent>) {
         let own = |entry: &&Entry| DescriptionKey { index: key.index, ..entry.key } == key;
         // Each address with its lines, in the order in which the lines first name them.
@@ -349,7 +349,7 @@ fn payloads(media: &Media) -> Arc<[PayloadMap]> {
     kept.map(|(map, _)| map).take(TYPES_MAX).collect::<Vec<_>>().into()
 }
 
-/// A payload type with a known name and clock rate, and whether the name is a usual one; without either it says nothing.
+/// A payload type with a known name and clock rate, and whether the name is a usual one; without either it is not used.
 fn payload(media: &Media, format: &Format) -> Option<(PayloadMap, bool)> {
     let clock = format.clock?;
     let is = |name: &str| format.name.eq_ignore_ascii_case(name);

@@ -109,7 +109,7 @@ pub struct SignalCounters {
     pub calls_refused: u64,
     /// Media lines beyond [`Limits::media_endpoints`] or the limit per call.
     pub media_refused: u64,
-    /// Payload types of media lines beyond those that are told apart.
+    /// Payload types of media lines beyond those that are kept apart.
     pub payload_types_left_out: u64,
     /// Voice quality reports, copies of them left out, and bodies that are none.
     pub vq_reports: u64,

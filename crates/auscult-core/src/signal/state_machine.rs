@@ -61,7 +61,7 @@ pub(super) enum Timer {
     Unanswered,
     /// CANCEL without a final answer: 64*T1 after it (RFC 3261 section 9.1).
     Cancel,
-    /// A branch behind a proxy failed and the caller was told nothing: 64*T1 after that.
+    /// A branch behind a proxy failed and the caller got no response: 64*T1 after that.
     Fork,
     /// An answered call without any sign of life: `call_timeout` after the last one.
     Call,

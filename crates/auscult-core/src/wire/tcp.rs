@@ -85,7 +85,7 @@ impl TcpStream<'_> {
         self.stream.protocol().unwrap_or(Protocol::Sip)
     }
 
-    /// How the last segment travelled. Several packets share its identification, which tells nothing about copies of them.
+    /// How the last segment travelled. Several packets share its identification, so that copies of one are not recognised by it.
     pub fn path(&self) -> Path {
         Path { ip_id: None, ..self.stream.path }
     }

@@ -1,7 +1,7 @@
 //! The first statement of clickhouse-go, which Grafana's ClickHouse data source is built on.
 //!
 //! It asks for the server's revision in the Native format and decodes that one answer by its own revision
-//! (`client_protocol_version`), later ones by the revision that it was told. The engine writes Native of revision 0 only. So
+//! (`client_protocol_version`), later ones by the revision of that reply. The engine writes Native of revision 0 only. So
 //! the answer is written here, and says 0.
 
 use super::request::Fields;

@@ -50,7 +50,7 @@ use tokio_stream::StreamExt;
 /// Largest request body that is not a streamed INSERT: statements, and rows that follow them inline.
 const BODY_LIMIT: usize = 64 * 1024 * 1024;
 
-/// How long a request waits for its turn before it is told to come back.
+/// How long a request waits before it is refused with a time to come back.
 const TURN: Duration = Duration::from_secs(10);
 
 /// A token, kept as its hash, so that comparing takes the same time for any guess. Clones are the same token: replaced in
@@ -198,7 +198,7 @@ pub async fn serve_endpoint_on(
     Ok(())
 }
 
-/// What `auscult store-endpoint` is told.
+/// Arguments of `auscult store-endpoint`.
 #[derive(Clone)]
 pub struct EndpointArgs {
     pub data_dir: PathBuf,

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// How long a request of a reader with a token waits for its turn. Dashboards open up to 50 connections at once.
 const READER_TURN: Duration = Duration::from_secs(60);
 
-/// Requests of readers with a token that may wait; the next is told at once to come back.
+/// Requests of readers with a token that may wait; the next is refused at once with a time to come back.
 const WAITING: usize = 128;
 
 /// Statements of readers with a token that are checked at once; a check takes well under a millisecond of a processor

@@ -6,7 +6,7 @@ use crate::rows;
 use auscult_core::model::{CallClass, CallRecord, CallState, DiagnosisCode, Labels, RunningCall, Scale};
 use auscult_core::units::Timestamp;
 
-/// Orders of lists of running calls are told from those of stored calls in cursors.
+/// Distinguishes orders of lists of running calls from those of stored calls in cursors.
 const ORDERS: u8 = 100;
 
 /// Which of the calls that are up are wanted, in which order.

@@ -272,7 +272,7 @@ impl Delivery {
         self.troubles.entry(segment.number).or_insert(new)
     }
 
-    /// The verdict, where an answer that did not come is told from a store that is not there.
+    /// The verdict, which distinguishes an answer that did not come from a store that is not there.
     async fn verdict_of(&self, error: &Error) -> Verdict {
         match judge(error) {
             Verdict::NoAnswer => match tokio::time::timeout(PING, self.store.ping()).await {

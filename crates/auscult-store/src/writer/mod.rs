@@ -414,7 +414,7 @@ mod tests {
         (counters.snapshot().table(crate::Table::Calls), leftover)
     }
 
-    /// A batch is lost, and counted; all other rows get to the spool, and the program is told.
+    /// A batch is lost, and counted; all other rows get to the spool, and the program is notified.
     #[tokio::test]
     async fn a_panic_of_the_batching_thread_is_told_and_costs_one_batch() {
         let (calls, leftover) = with_a_broken_clock(|look| look == 20).await;
