@@ -28,9 +28,11 @@ help:
 
 ## The main job ---------------------------------------------------------------------------------------------
 
-# The engine is fetched beside the build.
+# The engine is fetched beside the build. Not by `-j`: cargo would take make's limit of jobs for its own.
 run:
-	@$(MAKE) --no-print-directory -j2 build engine
+	@$(MAKE) --no-print-directory engine & engine=$$!; \
+	$(MAKE) --no-print-directory build || { kill $$engine 2>/dev/null || true; exit 1; }; \
+	wait $$engine
 	@target/release/auscult run --read $(SAMPLES) --pace fast --data $(DATA) --listen $(LISTEN) --guide
 
 build: headers web

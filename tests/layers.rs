@@ -198,13 +198,7 @@ impl fmt::Display for Violation {
 
 #[test]
 fn sources_keep_to_the_layers() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    collect(root, &root.join("src"), &mut files);
-    for entry in std::fs::read_dir(root.join("crates")).unwrap() {
-        collect(root, &entry.unwrap().path().join("src"), &mut files);
-    }
-    assert!(files.len() > 200, "only {} files found under {}", files.len(), root.display());
+    let files = shipped_sources();
     let found: Vec<String> =
         files.iter().flat_map(|(file, source)| violations(file, source)).map(|v| v.to_string()).collect();
     assert!(found.is_empty(), "{} violations of the table in tests/layers.rs:\n{}", found.len(), found.join("\n"));
@@ -254,12 +248,7 @@ fn long_functions(source: &str) -> Vec<(usize, String)> {
 
 #[test]
 fn functions_are_short() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    collect(root, &root.join("src"), &mut files);
-    for entry in std::fs::read_dir(root.join("crates")).unwrap() {
-        collect(root, &entry.unwrap().path().join("src"), &mut files);
-    }
+    let files = shipped_sources();
     let all: Vec<(&str, usize, String)> = files
         .iter()
         .filter(|(file, _)| !file.ends_with("tests.rs"))
@@ -436,6 +425,18 @@ fn innocent_sources_are_left_alone() {
         let file = file.replace("CORE/", "crates/auscult-core/src/");
         assert_eq!(violations(&file, source), [], "{file}:\n{source}");
     }
+}
+
+/// Sources of the program and its crates, by their paths in the project.
+fn shipped_sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    collect(root, &root.join("src"), &mut files);
+    for entry in std::fs::read_dir(root.join("crates")).unwrap() {
+        collect(root, &entry.unwrap().path().join("src"), &mut files);
+    }
+    assert!(files.len() > 200, "only {} files found under {}", files.len(), root.display());
+    files
 }
 
 fn collect(root: &Path, dir: &Path, files: &mut Vec<(String, String)>) {

@@ -148,7 +148,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         super::print_status(format_args!("warning: {warning}"));
     }
     // Sockets first, then privileges, then threads.
-    let doors = Listeners::open(&config)?;
+    let listeners = Listeners::open(&config)?;
     let source = Source::open(&args.read, args.pace == Pace::Real, &config.capture)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -157,7 +157,7 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
         .build()
         .context("cannot start threads")?;
     super::panics::install();
-    let code = match runtime.block_on(serve(args, &config, doors, source, hangups)) {
+    let code = match runtime.block_on(serve(args, &config, listeners, source, hangups)) {
         Ok(()) => 0,
         Err(error) => super::report(&error),
     };
@@ -174,7 +174,7 @@ pub(super) fn exit_now(code: u8) -> ! {
 async fn serve(
     args: &RunArgs,
     config: &Config,
-    doors: Listeners,
+    listeners: Listeners,
     source: Source,
     hangups: tokio::signal::unix::Signal,
 ) -> anyhow::Result<()> {
@@ -213,7 +213,7 @@ async fn serve(
             .with_servers([("api", http.counters()), ("store", store_http.counters())])
             .with_alerts(alerts.clone()),
     );
-    let address = doors.api.local_addr()?;
+    let address = listeners.api.local_addr()?;
     let state = AppState {
         reader,
         live: live.clone(),
@@ -224,12 +224,12 @@ async fn serve(
         now: super::wall_clock,
     };
     let (close, closing) = watch::channel(false);
-    let listener = tokio::net::TcpListener::from_std(doors.api)?;
+    let listener = tokio::net::TcpListener::from_std(listeners.api)?;
     let server =
         stopping.when_it_ends("the server of the API", async move { http.serve(listener, app(state), closing).await });
     let turns = Turns::new(ENDPOINT_QUERIES_AT_ONCE);
     let _socket = open_socket(config, &store, turns.clone());
-    let token = open_store_endpoint(config, doors.store, &store, (store_http, turns), &stopping)?;
+    let token = open_store_endpoint(config, listeners.store, &store, (store_http, turns), &stopping)?;
     let handover = Arc::new(Handover::default());
     let reload = Reload::new(args.config.clone(), config, token, handover.clone(), alerts.clone());
     signals::reload_on(hangups, reload, stopping.clone());

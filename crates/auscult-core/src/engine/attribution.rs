@@ -1,4 +1,4 @@
-//! Whose loss the loss of one stream is, by counts.
+//! Attribution of one stream's lost packets to capture or network, by counts.
 //!
 //! A gap is known when the packet after it comes; its numbers count as lost up to seconds later, when they can no longer
 //! come. Between the two the gap is judged: by the probe's own drop counters, by the receiver's report on that time, or by
@@ -52,11 +52,13 @@ impl Entry {
         }
         match self.verdict {
             // It was not compared with others: there were too many gaps.
-            Verdict::Waiting => ExpectedLoss { untold: packets, doubtful: packets, ..ExpectedLoss::default() },
+            Verdict::Waiting => {
+                ExpectedLoss { without_evidence: packets, doubtful: packets, ..ExpectedLoss::default() }
+            }
             Verdict::Judged { capture, variance, doubtful } => ExpectedLoss {
                 many_streams: packets * f64::from(capture),
                 many_streams_variance: packets * f64::from(variance),
-                untold: packets * (1.0 - f64::from(capture)),
+                without_evidence: packets * (1.0 - f64::from(capture)),
                 doubtful: packets * f64::from(doubtful),
                 ..ExpectedLoss::default()
             },
@@ -79,8 +81,8 @@ pub struct ExpectedLoss {
     many_streams_variance: f64,
     both_directions: f64,
     sampled: f64,
-    untold: f64,
-    /// Of the untold: those that may be the capture's all the same.
+    without_evidence: f64,
+    /// Of those without evidence: those that the capture may have lost all the same.
     doubtful: f64,
 }
 
@@ -93,7 +95,7 @@ impl ExpectedLoss {
         self.many_streams_variance += more.many_streams_variance;
         self.both_directions += more.both_directions;
         self.sampled += more.sampled;
-        self.untold += more.untold;
+        self.without_evidence += more.without_evidence;
         self.doubtful += more.doubtful;
     }
 
@@ -107,7 +109,7 @@ impl ExpectedLoss {
             many_streams_variance: self.many_streams_variance * share,
             both_directions: self.both_directions * share,
             sampled: self.sampled * share,
-            untold: self.untold * share,
+            without_evidence: self.without_evidence * share,
             doubtful: self.doubtful * share,
         }
     }
@@ -117,20 +119,20 @@ impl ExpectedLoss {
         ExpectedLoss { sampled: packets as f64, ..ExpectedLoss::default() }
     }
 
-    /// Packets of which nothing says whose loss they are.
-    pub fn untold(&self) -> f64 {
-        self.untold
+    /// Packets without evidence.
+    pub fn without_evidence(&self) -> f64 {
+        self.without_evidence
     }
 
     /// Gaps of both directions meet: this share of the packets without other evidence is the capture's.
     pub fn both_directions(&mut self, share: f64) {
-        self.both_directions += self.untold * share;
-        self.untold *= 1.0 - share;
+        self.both_directions += self.without_evidence * share;
+        self.without_evidence *= 1.0 - share;
     }
 
-    /// So many packets of the untold may be the capture's.
+    /// So many packets of those without evidence may be the capture's.
     pub fn doubt(&mut self, packets: f64) {
-        self.doubtful += packets.min(self.untold);
+        self.doubtful += packets.min(self.without_evidence);
     }
 
     /// Whole packets; they add up to `lost`.
@@ -232,14 +234,14 @@ impl LossLedger {
         self.gaps.back().is_some_and(|entry| entry.verdict == Verdict::Waiting)
     }
 
-    /// The receiver told how many of the packets missing since its report before it misses, too.
+    /// The receiver reported how many of the packets missing since its report before it misses, too.
     pub fn reported(&mut self, decided: &Decided) {
-        let told = |noticed: Timestamp| noticed > decided.from && noticed <= decided.until;
-        for entry in self.gaps.iter_mut().filter(|e| told(e.noticed)) {
+        let covered = |noticed: Timestamp| noticed > decided.from && noticed <= decided.until;
+        for entry in self.gaps.iter_mut().filter(|e| covered(e.noticed)) {
             entry.verdict = Verdict::Reported { capture: decided.capture_share as f32 };
         }
         let Joined { missing, expected, from, until } = &mut self.joined;
-        if *missing > 0 && told(*from) && told(*until) {
+        if *missing > 0 && covered(*from) && covered(*until) {
             let packets = (f64::from(*missing) - expected.dropped).max(0.0);
             *expected = ExpectedLoss {
                 dropped: expected.dropped,
@@ -302,7 +304,7 @@ impl LossLedger {
                 self.gaps.pop_front();
             }
         }
-        sum.untold += f64::from(left);
+        sum.without_evidence += f64::from(left);
         if start - self.joined.until > SETTLE {
             self.joined = Joined::default();
         }
@@ -322,7 +324,7 @@ impl LossLedger {
     pub fn whole(&self, lost: u64) -> LossAttribution {
         let mut sum = self.stated;
         let more = lost.saturating_sub(self.stated_lost) as f64;
-        (sum.untold, sum.doubtful) = (sum.untold + more, sum.doubtful + more);
+        (sum.without_evidence, sum.doubtful) = (sum.without_evidence + more, sum.doubtful + more);
         sum.counts(lost)
     }
 }
@@ -366,7 +368,7 @@ mod tests {
             let mut sum = ExpectedLoss {
                 many_streams: capture,
                 many_streams_variance: variance,
-                untold: 100.0 - capture,
+                without_evidence: 100.0 - capture,
                 ..Default::default()
             };
             sum.doubt(doubt);
@@ -374,7 +376,12 @@ mod tests {
             assert_eq!(counts.lost(), 100, "{counts:?}");
             assert!(counts.capture as f64 <= capture.round());
         }
-        let even = ExpectedLoss { many_streams: 50.0, many_streams_variance: 25.0, untold: 50.0, ..Default::default() };
+        let even = ExpectedLoss {
+            many_streams: 50.0,
+            many_streams_variance: 25.0,
+            without_evidence: 50.0,
+            ..Default::default()
+        };
         let counts = even.counts(100);
         assert_eq!((counts.capture, counts.network, counts.undecided), (40, 40, 20));
     }
@@ -414,7 +421,7 @@ mod tests {
         let mut ledger = ledger(&[(1_000, 5)]);
         let row = ledger.take(5, at(0), &Losses::default());
         assert_eq!(row.counts(5).undecided, 5);
-        ledger.state(&ExpectedLoss { untold: 4.0, ..ExpectedLoss::default() }, 4);
+        ledger.state(&ExpectedLoss { without_evidence: 4.0, ..ExpectedLoss::default() }, 4);
         let whole = ledger.whole(7);
         assert_eq!((whole.network, whole.undecided), (4, 3));
     }

@@ -644,7 +644,7 @@ impl Correlator {
         if sampled {
             expected = ExpectedLoss::sampled(lost);
         }
-        if expected.untold() > 0.0 && !can_tell {
+        if expected.without_evidence() > 0.0 && !can_tell {
             let reverse = self.reverse(&key);
             self.compared += reverse.len() as u64;
             if let Some(share) = self.gaps.both_directions(row.stream, &reverse) {
@@ -653,7 +653,7 @@ impl Correlator {
         }
         expected.doubt(match self.condition.loss_floor.filter(|_| can_tell) {
             Some(floor) => f64::from(floor.high) * row.numbers.expected as f64,
-            None => expected.untold(),
+            None => expected.without_evidence(),
         });
         row.quality.set_loss(expected.counts(lost));
         if let Some(ledger) = self.streams.get_mut(&row.stream).and_then(|stream| stream.ledger.as_mut()) {
