@@ -260,7 +260,7 @@ async fn serve(
     }
     stopping.ends_now();
     if let Some(alerts) = &program.alerts {
-        alerts.stop();
+        alerts.stop().await;
     }
     program.live.close();
     let _ = close.send(true);

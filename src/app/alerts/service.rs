@@ -17,7 +17,8 @@ use auscult_store::query::{Cost, QueryError, Reader};
 use auscult_store::rows::Record;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Receiver as Facts, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -43,6 +44,9 @@ const RESOLVED_FOR: Nanos = Nanos::from_secs(15 * 60);
 
 /// Longest time between looks at the clock.
 const NAP: Duration = Duration::from_millis(250);
+
+/// Longest time the end of the program waits for an evaluation.
+const LAST_EVALUATION: Duration = Duration::from_secs(3);
 
 /// What the service gets at its start, and again on SIGHUP.
 #[derive(Clone, Debug, PartialEq)]
@@ -219,7 +223,33 @@ struct Shared {
     /// Newer rules wait for the evaluating thread.
     reloaded: AtomicBool,
     stopped: AtomicBool,
+    /// The evaluating thread has ended: no row of history comes any more.
+    evaluated: AtomicBool,
     counters: Arc<AlertCounters>,
+}
+
+impl Shared {
+    fn new(settings: Settings, file: MemoryFile, remembered: Remembered) -> Arc<Shared> {
+        Arc::new(Shared {
+            state: Mutex::new(remembered),
+            changed: Condvar::new(),
+            file,
+            settings: Mutex::new(settings),
+            reloaded: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            evaluated: AtomicBool::new(false),
+            counters: Arc::default(),
+        })
+    }
+}
+
+/// Marks the end of the evaluating thread, also by a panic.
+struct EvaluationEnd(Arc<Shared>);
+
+impl Drop for EvaluationEnd {
+    fn drop(&mut self) {
+        self.0.evaluated.store(true, Release);
+    }
 }
 
 /// Hands inputs and settings to both threads.
@@ -251,21 +281,15 @@ impl AlertService {
     ) -> anyhow::Result<AlertService> {
         Receiver::new(&settings.receivers)?;
         let (file, remembered) = MemoryFile::open(data)?;
-        let counters = Arc::new(AlertCounters::default());
-        let shared = Arc::new(Shared {
-            state: Mutex::new(remembered),
-            changed: Condvar::new(),
-            file,
-            settings: Mutex::new(settings),
-            reloaded: AtomicBool::new(false),
-            stopped: AtomicBool::new(false),
-            counters,
-        });
+        let shared = Shared::new(settings, file, remembered);
         let (inputs, incoming) = sync_channel(QUEUE);
         let (probe, site) = (labels.probe.clone(), labels.site.clone());
         let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
-        let own = shared.clone();
-        thread("alerts").spawn(move || Evaluating::new(own, probe, site, store).run(&incoming))?;
+        let (own, end) = (shared.clone(), EvaluationEnd(shared.clone()));
+        thread("alerts").spawn(move || {
+            let _end = end;
+            Evaluating::new(own, probe, site, store).run(&incoming);
+        })?;
         let own = shared.clone();
         thread("alert-delivery").spawn(move || deliver(&own))?;
         Ok(AlertService { inputs, shared })
@@ -371,10 +395,17 @@ impl AlertService {
         self.shared.changed.notify_all();
     }
 
-    /// Ends both threads without waiting; what they have to remember is on disk.
-    pub fn stop(&self) {
+    /// Ends both threads. Waits for an evaluation under way, for [`LAST_EVALUATION`] at most, since a row of history that the
+    /// writer no longer takes is lost. Does not wait for a delivery: what waits for receivers is on disk.
+    pub async fn stop(&self) {
         self.shared.stopped.store(true, Relaxed);
         self.shared.changed.notify_all();
+        let ended = async {
+            while !self.shared.evaluated.load(Acquire) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = tokio::time::timeout(LAST_EVALUATION, ended).await;
     }
 }
 
@@ -842,6 +873,28 @@ mod tests {
         assert_eq!(not_after(at(60), at(120)), at(60), "due, and not evaluated yet");
         assert_eq!(not_after(at(7_260), at(3_660)), at(3_660), "an hour back");
         assert_eq!((not_after(None, at(60)), not_after(at(60), None)), (at(60), at(60)));
+    }
+
+    #[tokio::test]
+    async fn a_stop_waits_for_the_evaluation_under_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, remembered) = MemoryFile::open(dir.path()).unwrap();
+        let (receivers, external_url) = (Receivers::default(), String::new());
+        let settings = Settings { rules: Vec::new(), receivers, external_url, repeat: Nanos(0) };
+        let shared = Shared::new(settings, file, remembered);
+        let service = AlertService { inputs: sync_channel(1).0, shared: shared.clone() };
+        let (end, rows) = (EvaluationEnd(shared.clone()), Arc::new(AtomicU64::new(0)));
+        let written = rows.clone();
+        std::thread::spawn(move || {
+            let _end = end;
+            while !shared.stopped.load(Relaxed) {
+                std::thread::yield_now();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+            written.fetch_add(1, Relaxed);
+        });
+        service.stop().await;
+        assert_eq!(rows.load(Relaxed), 1, "the row of the last evaluation is written before the stop returns");
     }
 
     #[test]
