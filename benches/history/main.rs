@@ -247,10 +247,16 @@ async fn ask(store: &Store, history: &History) -> Outcome<()> {
     })
     .await?;
     let uid: u64 = store.reader().query(&format!("SELECT {}", history.call_of_middle())).fetch_one().await?;
-    time("one call", async || {
-        session(&reader, Cost::Lookup).await?.call(uid).await.map(|found| assert!(found.is_some()))
-    })
-    .await?;
+    let first_at: i64 =
+        store.reader().query("SELECT first_at FROM calls WHERE call_uid = ?").bind(uid).fetch_one().await?;
+    for (name, first_at) in
+        [("one call of a list", Some(Timestamp(first_at))), ("one call by its identity alone", None)]
+    {
+        time(name, async || {
+            session(&reader, Cost::Lookup).await?.call(uid, first_at).await.map(|found| assert!(found.is_some()))
+        })
+        .await?;
+    }
     Ok(())
 }
 

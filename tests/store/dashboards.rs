@@ -466,6 +466,12 @@ async fn questions_of_the_api_read_few_rows(store: &Store, history: &History) {
     let page = session(Cost::Scan).await.calls(&filter, day, CallSort::Newest, 50, None).await.unwrap();
     assert!(!page.calls.is_empty() && page.calls.iter().all(|call| call.caller_user == number), "{number}");
     let uid: u64 = store.reader().query(&format!("SELECT {}", history.call_of_middle())).fetch_one().await.unwrap();
-    let detail = session(Cost::Lookup).await.call(uid).await.unwrap().expect("the call");
-    assert_eq!((detail.streams.len(), detail.intervals.len()), (2, 24));
+    let sql = format!("SELECT first_at FROM calls WHERE call_uid = {uid}");
+    let first_at = Timestamp(store.reader().query(&sql).fetch_one().await.unwrap());
+    // A time that is rounded finds it; one that is wrong does not hide it.
+    let other = [None, Some(first_at + Nanos::from_millis(900)), Some(first_at - Nanos::from_secs(7_200))];
+    for given in other.into_iter().chain([Some(first_at), Some(Timestamp(i64::MIN)), Some(Timestamp(i64::MAX))]) {
+        let detail = session(Cost::Lookup).await.call(uid, given).await.unwrap().expect("the call");
+        assert_eq!((detail.streams.len(), detail.intervals.len()), (2, 24), "{given:?}");
+    }
 }

@@ -52,6 +52,8 @@ async function answer(world, request, response) {
     if (evaluated) return send(response, 200, evaluations(url.searchParams));
     const call = path.match(/^\/calls\/([^/]+)$/);
     if (call) {
+      const first = url.searchParams.get("first_at");
+      if ([...url.searchParams.keys()].some((name) => name !== "first_at") || (first !== null && Number.isNaN(Date.parse(first)))) throw new Refused(400, "bad_request", "`first_at` must be RFC 3339");
       if (!/^[0-9a-f]{16}$/.test(call[1])) throw new Refused(400, "bad_request", "id: expected 16 hex digits");
       const found = world.find((each) => each.call.id === call[1]);
       if (!found) throw new Refused(404, "not_found", `no call ${call[1]} is stored; it may be older than the retention`);

@@ -45,7 +45,7 @@ async function ask<T>(path: string, init: RequestInit): Promise<T> {
 export const range = (signal: AbortSignal) => get<Range>("/range", null, signal);
 export const timeline = (query: URLSearchParams, signal: AbortSignal) => get<Timeline>("/timeline", query, signal);
 export const calls = (query: URLSearchParams, signal: AbortSignal) => get<CallPageOf>("/calls", query, signal);
-export const call = (id: string, signal: AbortSignal) => get<CallDetail>(`/calls/${encodeURIComponent(id)}`, null, signal);
+export const call = (id: string, firstAt: string | null, signal: AbortSignal) => get<CallDetail>(`/calls/${encodeURIComponent(id)}`, firstAt === null ? null : new URLSearchParams({ first_at: firstAt }), signal);
 export const stats = (query: URLSearchParams, signal: AbortSignal) => get<Stats>("/stats", query, signal);
 export const alerts = (query: URLSearchParams | null, signal: AbortSignal) => get<Alerts>("/alerts", query, signal);
 export const alertHistory = (query: URLSearchParams, signal: AbortSignal) => get<AlertHistory>("/alerts/history", query, signal);

@@ -9,7 +9,7 @@ import { CallPage } from "./call/page";
 import { CallsPage } from "./calls/page";
 import { MetricsPage } from "./docs/page";
 import { Notice } from "./parts";
-import { followLinks, usePlace } from "./router";
+import { followLinks, timeOf, usePlace } from "./router";
 import { Shell } from "./shell";
 import { StatsPage } from "./stats/page";
 
@@ -28,7 +28,7 @@ function page(path: string, query: URLSearchParams) {
   if (path === "/alerts") return <AlertsPage />;
   if (path === "/docs/metrics") return <MetricsPage />;
   const call = path.match(/^\/calls\/([0-9a-f]{16})\/?$/);
-  if (call?.[1]) return <CallPage key={call[1]} id={call[1]} />;
+  if (call?.[1]) return <CallPage key={call[1]} id={call[1]} firstAt={timeOf(query.get("first_at"))} />;
   return (
     <Notice kind="empty" title="There is no such page.">
       <p>

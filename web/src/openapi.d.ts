@@ -3420,7 +3420,10 @@ export interface operations {
     };
     get_calls_by_id: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description RFC 3339: `first_at` of the call, as lists have it. The call is looked for at this time first, which is faster. */
+                first_at?: string;
+            };
             header?: never;
             path: {
                 /** @description 16 hexadecimal digits */

@@ -33,6 +33,16 @@ export function navigate(to: string, replace = false): void {
   if (location.pathname !== from) scrollTo(0, 0);
 }
 
+/** Page of a call. Its time makes the store find it faster; without it, as in links of alerts, it is found as well. */
+export function callPage(call: { id: string; first_at: string }): string {
+  return `/calls/${call.id}?first_at=${encodeURIComponent(call.first_at)}`;
+}
+
+/** A time of an address as the API takes it, or null: a link with a wrong time still leads to its call. */
+export function timeOf(text: string | null): string | null {
+  return text !== null && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/.test(text) && !Number.isNaN(Date.parse(text)) ? text : null;
+}
+
 /** Whether Back leads to the call list. */
 export function cameFromList(): boolean {
   const state: unknown = history.state;

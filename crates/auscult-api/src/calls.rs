@@ -4,7 +4,9 @@ use super::caller::Caller;
 use super::error::ErrorBody;
 use super::export;
 use super::json::{CallJson, CallsJson, DetailJson, RangeJson, TimelineJson, WindowJson};
-use super::params::{CallsParams, Params, TimelineParams, given, groupings, is_active, limit, no_page, time, whole};
+use super::params::{
+    CallParams, CallsParams, Params, TimelineParams, given, groupings, is_active, limit, no_page, time, whole,
+};
 use super::{ApiError, AppState};
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::query::{
@@ -139,13 +141,15 @@ async fn active(
 /// One call with its streams, intervals, SIP messages and RTCP reports, each in the order of time. Of a call that is up, what
 /// is known so far; the rows of its streams come when they end.
 #[utoipa::path(get, path = "/api/v1/calls/{id}", tag = "calls",
-    params(("id" = String, Path, description = "16 hexadecimal digits")),
+    params(("id" = String, Path, description = "16 hexadecimal digits"), CallParams),
     responses((status = 200, body = DetailJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 404, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn one(
     State(state): State<AppState>,
     Caller(client): Caller,
     Path(id): Path<String>,
+    Params(params): Params<CallParams>,
 ) -> Result<Json<DetailJson>, ApiError> {
+    let first_at = time("first_at", &params.first_at)?;
     let uid = match u64::from_str_radix(&id, 16) {
         Ok(uid) if id.len() == 16 && !id.starts_with('+') => uid,
         _ => return Err(ApiError::bad_request("a call's id is 16 hexadecimal digits")),
@@ -155,7 +159,7 @@ pub(super) async fn one(
     let running = running.map(|call| CallRow::running(&call, &state.probe, &state.site)).transpose()?;
     let detail = match running {
         Some(row) => Some(session.evidence(row).await?),
-        None => session.call(uid).await?,
+        None => session.call(uid, first_at).await?,
     };
     let missing = || ApiError::not_found("no such call is stored; it may have expired");
     detail.map(|detail| Json(DetailJson::from(detail))).ok_or_else(missing)

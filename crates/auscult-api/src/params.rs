@@ -36,6 +36,15 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     }
 }
 
+/// Parameters of `/calls/{id}`.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct CallParams {
+    /// RFC 3339: `first_at` of the call, as lists have it. The call is looked for at this time first, which is faster.
+    pub first_at: Option<String>,
+}
+
 /// Parameters of `/calls`.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]

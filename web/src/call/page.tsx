@@ -7,8 +7,8 @@ import { neighbours } from "../calls/page";
 import { clock, duration, ms, number, percent, plural, UNKNOWN } from "../format";
 import { useKeys, useLoad, useTitle } from "../hooks";
 import { ClassMark, Copy, Failure, MosValue, Notice, Term, Time } from "../parts";
-import { cameFromList, navigate } from "../router";
-import type { CallDetail, Party } from "../types";
+import { callPage, cameFromList, navigate } from "../router";
+import type { CallDetail, CallRow, Party } from "../types";
 import { diagnosisHint, diagnosisTitle, finalAnswer, releasedBy, stateWord, unknownFacts, verdict } from "../words";
 import { directions, displayFilter, shellWord } from "./directions";
 import { Ladder } from "./ladder";
@@ -17,12 +17,12 @@ import { Rtcp } from "./rtcp";
 import { Trust } from "./trust";
 import { whatSpoilt, worstOf } from "./worst";
 
-export function CallPage({ id }: { id: string }) {
-  const { data, error, retry } = useLoad(id, (signal) => loadCall(id, signal));
+export function CallPage({ id, firstAt }: { id: string; firstAt: string | null }) {
+  const { data, error, retry } = useLoad(id, (signal) => loadCall(id, firstAt, signal));
   useTitle(data ? `${data.call.caller.user || "unknown"} → ${data.call.callee.user || "unknown"}` : "Call");
   const { before, after } = neighbours(id);
-  const go = (to: string | null): void => {
-    if (to) navigate(`/calls/${to}`, true);
+  const go = (to: CallRow | null): void => {
+    if (to) navigate(callPage(to), true);
   };
   // By the address, not by what is drawn: a second press may come before the first one's call is.
   const here = (): string => /^\/calls\/([0-9a-f]{16})$/.exec(location.pathname)?.[1] ?? id;
@@ -108,7 +108,7 @@ function Verdict({ detail }: { detail: CallDetail }) {
   const { call } = detail;
   const { title } = verdict(call);
   const filter = displayFilter(detail);
-  const curl = `curl -s ${shellWord(`${location.origin}${API}/calls/${call.id}`)}`;
+  const curl = `curl -s ${shellWord(`${location.origin}${API}${callPage(call)}`)}`;
   return (
     <header class={`verdict-head panel ${call.class}`}>
       <div class="top-line">
@@ -116,7 +116,7 @@ function Verdict({ detail }: { detail: CallDetail }) {
           <ClassMark of={call.class} size={20} label="" /> {title}
         </h1>
         <div class="copies" role="group" aria-label="Copy">
-          <Copy label="Link" text={`${location.origin}/calls/${call.id}`} />
+          <Copy label="Link" text={`${location.origin}${callPage(call)}`} />
           <Copy label="curl" text={curl} />
           <Copy label="Wireshark filter" text={filter} />
           <Copy label="tshark" text={`tshark -r capture.pcap -Y ${shellWord(filter)}`} />

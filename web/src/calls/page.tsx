@@ -218,10 +218,10 @@ interface Kept {
 let kept: Kept | null = null;
 
 /** The calls before and after this one in the list the reader came from. */
-export function neighbours(id: string): { before: string | null; after: string | null } {
+export function neighbours(id: string): { before: CallRow | null; after: CallRow | null } {
   const rows = kept?.rows ?? [];
   const at = rows.findIndex((row) => row.id === id);
-  return { before: (at > 0 && rows[at - 1]?.id) || null, after: (at >= 0 && rows[at + 1]?.id) || null };
+  return { before: rows[at - 1] ?? null, after: (at >= 0 && rows[at + 1]) || null };
 }
 
 function usePages(query: URLSearchParams): Pages {

@@ -2,7 +2,7 @@
 
 import { clock, dateTime, day, duration, ipOf, local, ms, percent } from "../format";
 import { ClassMark, MosValue, Term } from "../parts";
-import { navigate } from "../router";
+import { callPage, navigate } from "../router";
 import type { CallRow, Party } from "../types";
 import { captureBlamed, classWord, figuresFirst, finalAnswer, lossSource, verdict } from "../words";
 
@@ -51,7 +51,7 @@ export function CallTable({ rows, busy }: { rows: CallRow[]; busy: boolean }) {
 }
 
 function Row({ call }: { call: CallRow }) {
-  const href = `/calls/${call.id}`;
+  const href = callPage(call);
   const { title, detail } = verdict(call);
   const more = call.diagnoses.length - 1;
   const answer = finalAnswer(call);

@@ -18,6 +18,18 @@ const MAX_REPORTS: u32 = 2000;
 /// Media may begin before the first message was seen (mid-call capture) or go on past the last.
 const MEDIA_SLACK: Nanos = Nanos::from_secs(3600);
 
+/// Times given for a call may be rounded, as Grafana does.
+const AROUND: Nanos = Nanos::from_secs(1);
+
+/// Which calls are searched for one identity.
+#[derive(Clone, Copy)]
+enum Search {
+    /// Those whose first message or packet came within [`AROUND`] of this time.
+    Around(Timestamp),
+    LastDays,
+    All,
+}
+
 /// One row of `stream_intervals`.
 #[derive(Clone, Debug, Row, Deserialize)]
 pub struct IntervalRow {
@@ -210,12 +222,18 @@ pub struct CallDetail {
 }
 
 impl Session {
-    /// `None` when no such call is stored.
-    pub async fn call(&self, uid: u64) -> Result<Option<CallDetail>, QueryError> {
+    /// A call with its evidence; `None` when no such call is stored. `first_at` is the call's, as a list has it: with it the
+    /// call is found by the sort key of its table. A wrong one only costs time.
+    pub async fn call(&self, uid: u64, first_at: Option<Timestamp>) -> Result<Option<CallDetail>, QueryError> {
+        let mut calls = match first_at {
+            Some(at) => self.calls_stored(uid, Search::Around(at)).await?,
+            None => Vec::new(),
+        };
         // Most calls that are asked for are of the last days: the index of a third of the partitions is read instead of all.
-        let mut calls = self.calls_stored(uid, " AND stored_at >= now() - INTERVAL 31 DAY").await?;
-        if calls.is_empty() {
-            calls = self.calls_stored(uid, "").await?;
+        for search in [Search::LastDays, Search::All] {
+            if calls.is_empty() {
+                calls = self.calls_stored(uid, search).await?;
+            }
         }
         let Some(call) = calls.pop() else { return Ok(None) };
         let mut detail = self.evidence(call).await?;
@@ -225,15 +243,20 @@ impl Session {
         Ok(Some(detail))
     }
 
-    async fn calls_stored(&self, uid: u64, when: &'static str) -> Result<Vec<CallRow>, QueryError> {
-        Statement::new("SELECT ")
+    async fn calls_stored(&self, uid: u64, search: Search) -> Result<Vec<CallRow>, QueryError> {
+        let mut statement = Statement::new("SELECT ")
             .text(CALL_COLUMNS)
             .text(" FROM calls WHERE call_uid = {uid:UInt64}")
-            .text(when)
-            .text(" ORDER BY last_at DESC, stored_at DESC LIMIT 1")
-            .value("uid", Value::Uint(uid))
-            .fetch_all(&self.client)
-            .await
+            .value("uid", Value::Uint(uid));
+        statement = match search {
+            Search::Around(at) => statement
+                .text(" AND first_at BETWEEN fromUnixTimestamp64Nano({from:Int64}) AND fromUnixTimestamp64Nano({to:Int64})")
+                .value("from", Value::Int((at - AROUND).0))
+                .value("to", Value::Int((at + AROUND).0)),
+            Search::LastDays => statement.text(" AND stored_at >= now() - INTERVAL 31 DAY"),
+            Search::All => statement,
+        };
+        statement.text(" ORDER BY last_at DESC, stored_at DESC LIMIT 1").fetch_all(&self.client).await
     }
 
     /// What is stored of a call: of one that is up, the intervals, messages and reports so far.
