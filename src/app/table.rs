@@ -1,7 +1,8 @@
 //! The table and CSV forms of a document: what an engineer wants to read first.
 
-use super::document::{CallDocument, Document, StreamDocument};
-use auscult_core::model::{CallClass, Diagnosis, DiagnosisCode, StreamId};
+use super::document::Document;
+use auscult_api::{CallJson, StreamJson};
+use auscult_core::model::{CallClass, DiagnosisCode, StreamId};
 use auscult_core::units::text::clean;
 use std::io::{self, IsTerminal, Write};
 use unicode_width::UnicodeWidthStr;
@@ -34,22 +35,17 @@ pub fn table(document: &Document, out: &mut impl Write, style: Style) -> io::Res
     let mut calls: Vec<usize> = (0..document.calls.len()).collect();
     calls.sort_by_cached_key(|call| {
         let call = document.calls.at(*call);
-        std::cmp::Reverse((badness(&call), call.diagnoses.len()))
+        std::cmp::Reverse((call.badness, call.diagnoses.len()))
     });
     let places = document.streams.places();
     let mut alone = vec![true; document.streams.len()];
     for place in calls {
         let call = document.calls.at(place);
         writeln!(out)?;
-        writeln!(out, "{}", call_line(&call, style))?;
+        writeln!(out, "{}", call_line(&call, document.calls.class_of(place), style))?;
         for diagnosis in &call.diagnoses {
             let sure = (diagnosis.confidence * 100.0).round();
-            writeln!(
-                out,
-                "    {}: {} (confidence {sure:.0} %)",
-                diagnosis.code.name().replace('_', " "),
-                diagnosis.evidence
-            )?;
+            writeln!(out, "    {}: {} (confidence {sure:.0} %)", diagnosis.code.replace('_', " "), diagnosis.evidence)?;
         }
         let streams = places_of(document.calls.streams_of(place), &places);
         streams.iter().for_each(|place| alone[*place] = false);
@@ -111,14 +107,14 @@ pub fn csv(document: &Document, out: &mut impl Write) -> io::Result<()> {
             number(s.delay_variation_ms.p95),
             number(s.delay_variation_ms.p99),
             number(s.delay_variation_ms.max),
-            s.max_gap_ms.to_string(),
+            number(s.max_gap_ms),
             number(s.rtt_ms),
             number(s.r),
             number(s.mos.lq),
             number(s.mos.cq),
-            s.mos.scale.unwrap_or("").to_owned(),
-            s.mos.reason_null.unwrap_or("").to_owned(),
-            s.quality.loss_source.to_owned(),
+            s.mos.scale.as_deref().unwrap_or_default().to_owned(),
+            s.mos.reason_null.clone().unwrap_or_default(),
+            s.quality.loss_source.clone().unwrap_or_default(),
         ];
         writeln!(out, "{}", cells.map(|c| csv_cell(&c)).join(","))?;
     }
@@ -145,25 +141,24 @@ fn summary(document: &Document, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn call_line(call: &CallDocument, style: Style) -> String {
-    let class = call.class();
+fn call_line(call: &CallJson, class: CallClass, style: Style) -> String {
     let mark = match class {
         CallClass::Poor | CallClass::Failed => "✗",
         CallClass::Fair => "!",
         CallClass::Good => "✓",
         CallClass::NotAnswered | CallClass::Unrated => "·",
     };
-    let verdict = verdict(call);
+    let verdict = verdict(call, class);
     let code = call.final_code.map(|c| format!(" {c}")).unwrap_or_default();
     let mos = call
         .mos_worst
-        .map(|m| format!("  worst minute MOS-LQ {m:.2} ({})", call.mos_scale.unwrap_or("")))
+        .map(|m| format!("  worst minute MOS-LQ {m:.2} ({})", call.mos_scale.as_deref().unwrap_or_default()))
         .unwrap_or_default();
     let times = [("pdd", call.pdd_ms), ("setup", call.setup_ms), ("talk", call.duration_ms)]
         .into_iter()
         .filter_map(|(name, ms)| Some(format!("  {name} {:.2} s", ms? / 1000.0)))
         .collect::<String>();
-    let released = match call.released_by {
+    let released = match call.released_by.as_deref() {
         None => String::new(),
         Some("capture_ended") => "  no end captured".to_owned(),
         Some("probe_stopped") => "  probe stopped".to_owned(),
@@ -176,15 +171,15 @@ fn call_line(call: &CallDocument, style: Style) -> String {
 }
 
 /// The first reason found, or in words why there is none.
-fn verdict(call: &CallDocument) -> String {
-    match (call.diagnoses.first(), call.state) {
-        (Some(Diagnosis { code: DiagnosisCode::SetupFailed, .. }), _) => failed(call.final_code),
-        (Some(first), _) => first.code.name().replace('_', " "),
-        (None, "failed") => person(call.final_code, &call.final_reason),
+fn verdict(call: &CallJson, class: CallClass) -> String {
+    match (call.diagnosis.as_deref(), call.state.as_str()) {
+        (Some(code), _) if code == DiagnosisCode::SetupFailed.name() => failed(call.final_code),
+        (Some(code), _) => code.replace('_', " "),
+        (None, "failed") => person(call.final_code, call.final_reason.as_deref().unwrap_or_default()),
         (None, "cancelled") => "cancelled by caller".to_owned(),
         (None, "unfinished") if call.duration_ms.is_none() => "no final answer in this capture".to_owned(),
         (None, "mid_call") => "began before this capture".to_owned(),
-        (None, _) => match call.class() {
+        (None, _) => match class {
             CallClass::Good => "no fault found".to_owned(),
             CallClass::Fair | CallClass::Poor | CallClass::Failed => "low MOS, cause unclear".to_owned(),
             CallClass::Unrated | CallClass::NotAnswered => "not rated".to_owned(),
@@ -243,7 +238,7 @@ fn stream_lines(document: &Document, places: &[usize], out: &mut impl Write, sty
     Ok(())
 }
 
-fn cells(s: &StreamDocument) -> [String; 12] {
+fn cells(s: &StreamJson) -> [String; 12] {
     [
         s.ssrc.clone(),
         s.src.clone(),
@@ -256,15 +251,15 @@ fn cells(s: &StreamDocument) -> [String; 12] {
         unit(s.delay_variation_ms.p95),
         unit(s.delay_variation_ms.max),
         s.mos.lq.map_or_else(
-            || s.mos.reason_null.unwrap_or("-").replace('_', " "),
-            |m| format!("{m:.2} {}", s.mos.scale.unwrap_or("")),
+            || s.mos.reason_null.as_deref().unwrap_or("-").replace('_', " "),
+            |m| format!("{m:.2} {}", s.mos.scale.as_deref().unwrap_or_default()),
         ),
         notes(s),
     ]
 }
 
 /// What makes the figures of a stream special, or less to be trusted.
-fn notes(s: &StreamDocument) -> String {
+fn notes(s: &StreamJson) -> String {
     let count = |n: u64, what: &str| (n > 0).then(|| format!("{n} {what}"));
     [
         count(s.duplicates_network, "duplicates"),
@@ -277,42 +272,16 @@ fn notes(s: &StreamDocument) -> String {
         s.quality.sampled_one_of.map(|one_of| format!("one of {one_of:.1} packets captured")),
         s.quality.timestamp_error_ms.filter(|ms| *ms > 0.0).map(|ms| format!("times wrong by up to {ms:.1} ms")),
         s.quality.snap_cut.then(|| "cut by snap length".to_owned()),
-        (s.clock_source == Some("inferred")).then(|| "clock rate inferred".to_owned()),
+        (s.clock_source.as_deref() == Some("inferred")).then(|| "clock rate inferred".to_owned()),
         s.clock_rate_signalled.zip(s.clock_rate).map(|(said, shown)| format!("clock {shown} Hz, SDP says {said}")),
         s.clock_source.is_none().then(|| "clock rate unknown".to_owned()),
         s.rtt_ms.map(|rtt| format!("rtt {rtt:.0} ms")),
-        s.tunnel.map(|t| format!("in {t}")),
+        s.tunnel.as_ref().map(|t| format!("in {t}")),
     ]
     .into_iter()
     .flatten()
     .collect::<Vec<_>>()
     .join(", ")
-}
-
-/// How bad a call was, 0 to 1000: the larger of how it sounded and how its signalling and diagnoses read. The same
-/// figure orders the stored calls.
-fn badness(call: &CallDocument) -> u32 {
-    let clean = if call.mos_scale == Some("nb") { 4.41 } else { 4.5 };
-    let heard = |mos: f64| (1.0 + 999.0 * ((clean - mos) / (clean - 1.0)).clamp(0.0, 1.0)).round() as u32;
-    call.mos_worst.map_or(0, heard).max(judged(call))
-}
-
-/// The part of badness that is no MOS: 800 and above is a call nobody could use.
-fn judged(call: &CallDocument) -> u32 {
-    let diagnosed = call.diagnoses.iter().map(|d| match d.code {
-        DiagnosisCode::NoMedia => 1000,
-        DiagnosisCode::OneWayMedia => 950,
-        DiagnosisCode::NoResponse => 900,
-        DiagnosisCode::MediaInterrupted => 800,
-        _ => 100,
-    });
-    let setup = match (call.state, call.final_code) {
-        _ if call.class() == CallClass::NotAnswered => 0,
-        ("setup_timeout", _) | ("failed", None | Some(408 | 500..=599)) => 850,
-        ("failed", _) => 350,
-        _ => 0,
-    };
-    diagnosed.max().unwrap_or(0).max(setup)
 }
 
 /// One line of at most 120 characters. The text is clean already ([`auscult_core::units::text`]); this holds it to the line.

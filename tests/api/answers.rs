@@ -436,7 +436,8 @@ async fn one_call_comes_with_its_evidence_in_the_order_of_time() {
     );
     assert_eq!(first["loss_runs"], json!({"1": 1, "10-19": 2}));
     assert_eq!((&first["loss_pct"], &first["ssrc"], &first["vlan"]), (&json!(20.0), &json!("0x0000abcd"), &json!(12)));
-    assert_eq!(first["payload_types"], json!([{"pt": 0, "packets": 90}, {"pt": 101, "packets": 3}]));
+    assert_eq!(first["payload_types"], json!([0, 101]));
+    assert_eq!(first["packets_by_payload_type"], json!({"0": 90, "101": 3}));
     assert_eq!((&first["mos"]["lq"], &first["mos"]["cq"]), (&json!(3.9), &Value::Null));
     assert_eq!(detail["streams"][1]["call"], Value::Null);
     assert_eq!(detail["streams"][1]["late_pct"]["20"], Value::Null, "no delay known, no share of late packets");
@@ -460,7 +461,7 @@ async fn one_call_comes_with_its_evidence_in_the_order_of_time() {
     assert_eq!(of_first[1]["lost"], 1);
     let p95 = histogram.quantile(0.95).map(|d| d.as_millis_f64() as f32);
     assert_eq!(of_first[0]["delay_variation_ms"]["p95"].as_f64().map(|v| v as f32), p95);
-    assert_eq!(of_first[0]["mos_null_reason"], "no_clock_rate");
+    assert_eq!(of_first[0]["mos_reason_null"], "no_clock_rate");
     assert_eq!(of_first[1]["delay_variation_ms"]["p95"], Value::Null);
 
     let ladder: Vec<(&Value, &Value)> =

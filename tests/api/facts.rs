@@ -51,7 +51,8 @@ async fn facts_read_back_as_they_were_stated() {
     expect("/streams/0/loss_runs", json!({"1": 2, "3": 1, "10-19": 1, "500+": 1}));
     expect("/streams/0/longest_loss_run", json!(700));
     expect("/streams/0/jitter_ms", json!({"last": 1.5, "mean": 2.0, "max": 2.5}));
-    expect("/streams/0/payload_types/0", json!({"pt": 8, "packets": 980}));
+    expect("/streams/0/payload_types/0", json!(8));
+    expect("/streams/0/packets_by_payload_type/8", json!(980));
     expect("/streams/0/clock_source", json!("static"));
     expect("/streams/0/r", Value::Null);
     expect("/streams/0/mos/lq", json!(4.1));

@@ -464,7 +464,7 @@ async fn questions_of_the_api_read_few_rows(store: &Store, history: &History) {
     let number: String = store.reader().query(&sql).fetch_one().await.unwrap();
     let filter = CallFilter { number: PhoneNumber::parse(&number).ok(), ..CallFilter::default() };
     let page = session(Cost::Scan).await.calls(&filter, day, CallSort::Newest, 50, None).await.unwrap();
-    assert!(!page.calls.is_empty() && page.calls.iter().all(|call| call.caller_user == number), "{number}");
+    assert!(!page.calls.is_empty() && page.calls.iter().all(|call| call.row.caller_user == number), "{number}");
     let uid: u64 = store.reader().query(&format!("SELECT {}", history.call_of_middle())).fetch_one().await.unwrap();
     let sql = format!("SELECT first_at FROM calls WHERE call_uid = {uid}");
     let first_at = Timestamp(store.reader().query(&sql).fetch_one().await.unwrap());

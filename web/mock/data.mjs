@@ -14,6 +14,9 @@ const LATE_BUFFERS = [20, 40, 60, 80, 100, 150, 200];
 /** Text that would run if anything put it into the page as HTML. */
 export const HOSTILE = `<img src=x onerror="window.__xss=1"><script>window.__xss=1</script>`;
 
+const payloadTypes = (pt, packets, events) => ({ payload_types: events ? [pt, 101] : [pt], packets_by_payload_type: events ? { [pt]: packets, 101: events } : { [pt]: packets } });
+const copies = (probe) => ({ duplicates: probe, duplicates_probe: probe, duplicates_network: 0 });
+
 export function makeWorld({ seed = 7, calls = 420, end = Date.parse("2026-03-01T14:30:00Z"), hours = 3 } = {}) {
   const random = generator(seed);
   const world = [];
@@ -85,7 +88,7 @@ function makeCall(random, index, startMs, endMs) {
   const klass = person ? "not_answered" : unheard || ["failed", "setup_timeout"].includes(state) ? "failed" : lowered(diagnoses, mos === null ? "unrated" : classOf(mos));
   const by = answered === null ? (kind === "cancelled" ? "caller" : kind === "failed" ? "callee" : "timeout") : running ? null : random() < 0.6 ? "caller" : "callee";
   const call = {
-    id, call_id: callId, caller, callee, state, final_code: finalCode, final_reason: finalCode ? reasons[finalCode] : null, transport: index % 6 === 0 ? "TCP" : "UDP",
+    id, call_id: callId, from: caller.uri, to: callee.uri, caller, callee, state, final_code: finalCode, final_reason: finalCode ? reasons[finalCode] : null, transport: index % 6 === 0 ? "TCP" : "UDP",
     signalling_src: `${phone}:5060`, signalling_dst: `${sbc}:5060`,
     first_at: iso(invite), last_at: iso(ended ?? mediaEnd), invite_at: iso(invite), ringing_at: kind === "noresponse" ? null : iso(invite + pdd),
     answered_at: answered === null ? null : iso(answered), ended_at: ended === null ? null : iso(ended),
@@ -163,7 +166,7 @@ function makeStream({ random, hex, id, callId, src, dst, codec, from, to, impair
       start_at: iso(start), length_ms: Math.round(length), packets: expected - lost, unique: expected - lost, expected, lost, longest_loss_run: run,
       reordered: impaired === "reorder" ? Math.round(expected * 0.03) : 0, reorder_extent: impaired === "reorder" ? 4 : 0, duplicates_probe: 0, duplicates_network: 0, restarts: 0,
       jitter_ms: { last: jitter * 0.9, mean: jitter, max: jitter * 1.5 }, delay_variation_ms: { p50, p95, p99, p999: p99 + (max - p99) * 0.6, max }, max_gap_ms: 20 + run * 20 + max, drift_ppm: null,
-      r, mos_lq: length < 1000 ? null : mos, mos_cq: null, mos_scale: length < 1000 ? null : scale, mos_null_reason: length < 1000 ? "too_few_packets" : null,
+      r, mos_lq: length < 1000 ? null : mos, mos_cq: null, mos_scale: length < 1000 ? null : scale, mos_reason_null: length < 1000 ? "too_few_packets" : null,
       capture_drops: impaired === "capture" && lost > 0 ? 41 : 0, loss_source: lost === 0 ? "none" : impaired === "capture" ? "capture" : "network",
     });
   }
@@ -181,15 +184,15 @@ function makeStream({ random, hex, id, callId, src, dst, codec, from, to, impair
     ...lossFigures({ lost, expected, runs, bursty: impaired === "bursty", ptimeMs: 20 }), ...delayFigures(dv), strays: 0, telephone_events: 0, comfort_noise: 0, digits: 0, talkspurts: 1, silence_ms: 0,
     remote: null, r_budget: whole === null ? null : budgetOf(BEST_R[scale], ie, whole, lossPct, impaired === "jitter" ? 3 : 0),
     id: hex(16), call_id: callId, call: id, src, dst, ssrc: `0x${hex(8)}`, codec, clock_rate: clock, clock_source: codec === "PCMU" || codec === "PCMA" ? "static" : "sdp", clock_rate_signalled: null,
-    payload_types: [{ pt: { PCMU: 0, PCMA: 8, G729: 18, G722: 9, opus: 111 }[codec], packets: expected - lost }, ...(random() < 0.3 ? [{ pt: 101, packets: 12 }] : [])], ptime_ms: 20,
+    ...payloadTypes({ PCMU: 0, PCMA: 8, G729: 18, G722: 9, opus: 111 }[codec], expected - lost, random() < 0.3 ? 12 : 0), ptime_ms: 20,
     first_at: rows[0]?.start_at ?? iso(from), last_at: iso(to), packets: expected - lost, unique: expected - lost, expected, lost, loss_pct: expected > 0 ? (100 * lost) / expected : null,
-    duplicates_probe: random() < 0.2 ? 211 : 0, duplicates_network: 0, reordered: sum((r) => r.reordered), reorder_extent: impaired === "reorder" ? 4 : 0, restarts: 0, sent_elsewhere: 0,
+    ...copies(random() < 0.2 ? 211 : 0), reordered: sum((r) => r.reordered), reorder_extent: impaired === "reorder" ? 4 : 0, restarts: 0, sent_elsewhere: 0,
     loss_runs: runs, longest_loss_run: most(rows.map((r) => r.longest_loss_run)) ?? 0,
     jitter_ms: { last: rows.at(-1)?.jitter_ms.last ?? null, mean: mean(rows, (r) => r.jitter_ms.mean), max: most(rows.map((r) => r.jitter_ms.max)) }, delay_variation_ms: dv,
     late_pct: Object.fromEntries(LATE_BUFFERS.map((buffer) => [buffer, dv.p99 === null ? null : late(dv, buffer)])),
-    max_gap_ms: most(rows.map((r) => r.max_gap_ms)), drift_ppm: to - from > 30_000 ? (random() - 0.5) * 60 : null, dscp: random() < 0.8 ? 46 : 0, dscp_changes: 0, ttl_min: 61, ttl_max: 61, vlan: 210, tunnel: null,
+    max_gap_ms: most(rows.map((r) => r.max_gap_ms)), drift_ppm: to - from > 30_000 ? (random() - 0.5) * 60 : null, dscp: random() < 0.8 ? 46 : 0, dscp_changes: 0, ttl: [61, 61], vlan: 210, tunnel: null,
     rtt_ms: null, r: whole,
-    mos: { lq: whole === null ? null : mosOf((whole / SCALE_TOP[scale]) * 100), cq: null, scale: whole === null ? null : scale, worst_interval: rated.length === 0 ? null : Math.min(...rated.map((r) => r.mos_lq)), worst_minute: rated.length === 0 ? null : mean(rated, (r) => r.mos_lq), worst_minute_at: rated.length === 0 ? null : rated[0].start_at, bounds, model: whole === null ? null : MODELS[scale], delay_ms: null, jitter_buffer: "adaptive", jitter_buffer_ms: 60, beyond_model: whole === null ? null : false, null_reason: whole === null ? "too_few_packets" : null, ie, bpl, burst_ratio: impaired === "bursty" ? 2.2 : 1, effective_loss_pct: expected > 0 ? (100 * lost) / expected : null, codec_status: codec === "opus" ? "estimate" : "standard", delay_source: null },
+    mos: { lq: whole === null ? null : mosOf((whole / SCALE_TOP[scale]) * 100), cq: null, scale: whole === null ? null : scale, worst_interval: rated.length === 0 ? null : Math.min(...rated.map((r) => r.mos_lq)), worst_minute: rated.length === 0 ? null : mean(rated, (r) => r.mos_lq), worst_minute_at: rated.length === 0 ? null : rated[0].start_at, bounds, model: whole === null ? null : MODELS[scale], delay_ms: null, jitter_buffer: "adaptive", jitter_buffer_ms: 60, beyond_model: whole === null ? null : false, reason_null: whole === null ? "too_few_packets" : null, ie, bpl, burst_ratio: impaired === "bursty" ? 2.2 : 1, effective_loss_pct: expected > 0 ? (100 * lost) / expected : null, codec_status: codec === "opus" ? "estimate" : "standard", delay_source: null },
     quality: { capture_drops: impaired === "capture" ? 41 : 0, duplicates_removed: 0, one_sided: oneSided, snap_cut: false, started_mid_call: false, shed: false, clock_steps: 0, timestamp_source: "kernel", timestamp_resolution_ns: 1000, timestamp_fault: "none", timestamp_error_ms: 0, sampled_one_of: null, loss_evidence: lost === 0 ? null : impaired === "capture" ? "capture_drops" : impaired === "bursty" ? "receiver_lost_them" : null, loss_attribution: attribution(lost, impaired === "capture" ? "capture_drops" : impaired === "bursty" ? "receiver_lost_them" : null), loss_source: lost === 0 ? "none" : impaired === "capture" ? "capture" : "network" },
     probe: "span-1", site, trunk,
   };

@@ -23,7 +23,7 @@ export function lossFigures({ lost, expected, runs, bursty, ptimeMs }) {
     mean_loss_run: mean, mean_loss_distance: lost > 1 ? (expected - 1) / lost : null,
   };
   // No packet of the mock's bursts is late besides.
-  const { markov_p, markov_q, mean_loss_run, mean_loss_distance, ...asBursts } = bursts;
+  const asBursts = { ...bursts, markov_p: null, markov_q: null, mean_loss_run: null, mean_loss_distance: null };
   return {
     bursts,
     bursts_lost_or_late: { buffer_ms: 60, ...asBursts },

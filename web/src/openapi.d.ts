@@ -494,12 +494,12 @@ export interface components {
         /** @description How the base of the delays moved: [base movement](/docs/metrics#base_movement). */
         BaseMovementJson: {
             /**
-             * Format: float
+             * Format: double
              * @description Largest fall of the least delay, milliseconds.
              */
             fall_ms: number;
             /**
-             * Format: float
+             * Format: double
              * @description Largest rise of the least delay, milliseconds.
              */
             rise_ms: number;
@@ -559,27 +559,27 @@ export interface components {
          */
         BudgetJson: {
             /**
-             * Format: float
+             * Format: double
              * @description Largest R of the scale without any impairment.
              */
             clean_max: number;
             /**
-             * Format: float
+             * Format: double
              * @description Codec name as SDP has it, such as PCMA; compared without case.
              */
             codec: number;
             /**
-             * Format: float
+             * Format: double
              * @description 0 where the delay is unknown.
              */
             delay: number;
             /**
-             * Format: float
+             * Format: double
              * @description Late packets, on top of that loss.
              */
             late: number;
             /**
-             * Format: float
+             * Format: double
              * @description Loss up to the probe.
              */
             loss: number;
@@ -590,7 +590,7 @@ export interface components {
          */
         BurstsJson: {
             /**
-             * Format: float
+             * Format: double
              * @description BurstR of the lost packets; 1 is random loss.
              */
             burst_ratio: number | null;
@@ -605,7 +605,7 @@ export interface components {
              */
             density_pct: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Mean, first to last lost packet.
              */
             duration_ms: number | null;
@@ -615,32 +615,32 @@ export interface components {
              */
             gap_density_pct: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description All time outside bursts by the number of bursts: the RFC's example and appendix A.2.
              */
             gap_duration_a2_ms: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Mean stretch outside bursts: the text of the RFC.
              */
             gap_duration_ms: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description P(lost | the one before came).
              */
             markov_p: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description P(came | the one before was lost).
              */
             markov_q: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Sequence numbers from one lost packet to the next (RFC 3357).
              */
             mean_loss_distance: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Mean number of packets lost one after the other.
              */
             mean_loss_run: number | null;
@@ -684,7 +684,7 @@ export interface components {
              * @enum {string}
              */
             class: "good" | "fair" | "poor" | "failed" | "not_answered" | "unrated";
-            /** @description Codecs of the call's streams. */
+            /** @description `auscult analyze` has them with the streams alone. */
             codecs: string[];
             /** @description Worst first. */
             diagnoses: components["schemas"]["DiagnosisJson"][];
@@ -723,6 +723,12 @@ export interface components {
              */
             first_at: string;
             /**
+             * Format: date-time
+             * @description URIs of From and To.
+             * @example 2026-11-20T20:13:51.000000000Z
+             */
+            from: string;
+            /**
              * @description 16 hexadecimal digits.
              * @example 00c0ffee00c0ffee
              */
@@ -740,7 +746,7 @@ export interface components {
              */
             last_at: string;
             /**
-             * Format: float
+             * Format: double
              * @description Largest loss of the call's streams, percent.
              */
             loss_pct_worst: number | null;
@@ -757,7 +763,7 @@ export interface components {
              */
             mos_scale: "nb" | "wb" | "fb" | null;
             /**
-             * Format: float
+             * Format: double
              * @description Lowest listening MOS of its streams, on `mos_scale`.
              */
             mos_worst: number | null;
@@ -773,12 +779,12 @@ export interface components {
              */
             pdd_ms: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Largest 95th percentile of delay variation of the call's streams, milliseconds.
              */
             pdv_p95_worst_ms: number | null;
             /**
-             * @description Name of the probe that measured.
+             * @description `auscult analyze` has no labels.
              * @example probe-1
              */
             probe: string;
@@ -850,6 +856,12 @@ export interface components {
             state: "trying" | "proceeding" | "established" | "completed" | "cancelled" | "failed" | "setup_timeout" | "unfinished" | "mid_call";
             /** @description Ids of the call's streams. */
             stream_ids: string[];
+            /**
+             * Format: date-time
+             * @description Last instant of the window, inclusive.
+             * @example 2026-11-20T20:13:51.000000000Z
+             */
+            to: string;
             /** @description Transport of the signalling. */
             transport: string;
             /**
@@ -930,27 +942,27 @@ export interface components {
          */
         DelayVariationJson: {
             /**
-             * Format: float
+             * Format: double
              * @description The largest.
              */
             max: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Median.
              */
             p50: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description 95th percentile, by nearest rank.
              */
             p95: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description 99th percentile, by nearest rank.
              */
             p99: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description 99.9th percentile, by nearest rank.
              */
             p999: number | null;
@@ -1203,19 +1215,19 @@ export interface components {
         /** @description One stream during one interval. */
         IntervalJson: {
             /**
-             * Format: float
+             * Format: double
              * @description Mean size of that buffer; null where no delay is known, and for rows stored before this was kept.
              */
             adaptive_buffer_ms: number | null;
             /** @description Movements of the least delay during the stream, as a path that changes makes them. */
             base_movement: components["schemas"]["BaseMovementJson"] | null;
             /**
-             * Format: float
+             * Format: double
              * @description Packet-loss robustness factor Bpl of the codec (G.113).
              */
             bpl: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Burst ratio of loss (G.107): 1 is random, more comes in bursts.
              */
             burst_ratio: number | null;
@@ -1241,7 +1253,7 @@ export interface components {
              */
             concealed_seconds: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Mouth to ear, as `mos_cq` got it.
              */
             delay_ms: number | null;
@@ -1261,7 +1273,7 @@ export interface components {
              */
             discarded_adaptive_pct: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description As known at the end of the interval; null where not known, see [drift](/docs/metrics#drift_ppm).
              */
             drift_ppm: number | null;
@@ -1276,7 +1288,7 @@ export interface components {
              */
             duplicates_probe: number;
             /**
-             * Format: float
+             * Format: double
              * @description Loss that the model rated, late packets included, percent.
              */
             effective_loss_pct: number | null;
@@ -1286,7 +1298,7 @@ export interface components {
              */
             expected: number;
             /**
-             * Format: float
+             * Format: double
              * @description Equipment impairment factor Ie of the codec (G.113).
              */
             ie: number | null;
@@ -1340,24 +1352,24 @@ export interface components {
              */
             lost: number;
             /**
-             * Format: float
+             * Format: double
              * @description [MAPDV2](/docs/metrics#variation), G.1020.
              */
             mapdv2_ms: number | null;
             /** @description Both parts of MAPDV2 (G.1020). */
             mapdv2_parts: components["schemas"]["Mapdv2PartsJson"];
             /**
-             * Format: float
+             * Format: double
              * @description Wireshark's [maximum delta](/docs/metrics#max_delta) and skew.
              */
             max_delta_ms: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Longest time between two packets, milliseconds.
              */
             max_gap_ms: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Largest skew as Wireshark has it, milliseconds.
              */
             max_skew_ms: number | null;
@@ -1366,12 +1378,12 @@ export interface components {
             /** @description As `bounds` of a stream's MOS. */
             mos_bounds: number[] | null;
             /**
-             * Format: float
+             * Format: double
              * @description Conversational MOS.
              */
             mos_cq: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Listening MOS.
              */
             mos_lq: number | null;
@@ -1380,8 +1392,7 @@ export interface components {
              * @example G.107
              */
             mos_model: string | null;
-            /** @description Why there is no MOS; empty with one. */
-            mos_null_reason: string | null;
+            mos_reason_null: string | null;
             /**
              * @description Scale of the MOS: `nb`, `wb` or `fb`. Values on different scales are not comparable.
              * @enum {string|null}
@@ -1395,7 +1406,7 @@ export interface components {
              */
             packets: number;
             /**
-             * Format: float
+             * Format: double
              * @description Transmission rating R (G.107).
              */
             r: number | null;
@@ -1417,7 +1428,7 @@ export interface components {
              */
             restarts: number;
             /**
-             * Format: float
+             * Format: double
              * @description The capture sees one packet of so many; null where it sees all of them, as far as known.
              */
             sampled_one_of: number | null;
@@ -1447,7 +1458,7 @@ export interface components {
              */
             talkspurts: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description A time of the capture may be wrong by so many milliseconds.
              */
             timestamp_error_ms: number | null;
@@ -1472,12 +1483,12 @@ export interface components {
         /** @description Difference of delay between packets that follow each other, without sign: [IPDV](/docs/metrics#variation). */
         IpdvJson: {
             /**
-             * Format: float
+             * Format: double
              * @description The largest.
              */
             max: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Arithmetic mean.
              */
             mean: number | null;
@@ -1490,17 +1501,17 @@ export interface components {
         /** @description RFC 3550 interarrival [jitter](/docs/metrics#jitter). */
         JitterJson: {
             /**
-             * Format: float
+             * Format: double
              * @description Value at the last packet.
              */
             last: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description The largest.
              */
             max: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Arithmetic mean.
              */
             mean: number | null;
@@ -1642,7 +1653,7 @@ export interface components {
         };
         /**
          * @description As `bursts`, of packets that were lost or discarded by the jitter buffer:
-         *     [lost or late](/docs/metrics#lost_or_late).
+         *     [lost or late](/docs/metrics#lost_or_late). The four from `markov_p` on are not stored: `auscult analyze` alone has them.
          */
         LostOrLateJson: {
             /**
@@ -1651,7 +1662,7 @@ export interface components {
              */
             buffer_ms: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Burst ratio of loss (G.107): 1 is random, more comes in bursts.
              */
             burst_ratio: number | null;
@@ -1666,7 +1677,7 @@ export interface components {
              */
             density_pct: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Length, milliseconds; of a call from the 2xx to the end, null when it was not answered.
              */
             duration_ms: number | null;
@@ -1676,15 +1687,26 @@ export interface components {
              */
             gap_density_pct: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Mean length of gaps as annex A.2 of RFC 3611 counts them, milliseconds.
              */
             gap_duration_a2_ms: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Mean length of gaps, milliseconds.
              */
             gap_duration_ms: number | null;
+            /** Format: double */
+            markov_p: number | null;
+            /** Format: double */
+            markov_q: number | null;
+            /** Format: double */
+            mean_loss_distance: number | null;
+            /**
+             * Format: double
+             * @description Mean number of packets lost one after the other.
+             */
+            mean_loss_run: number | null;
         };
         /**
          * @description What [MAPDV2](/docs/metrics#variation) is the sum of: mean deviation above the running mean of the delay and below
@@ -1692,7 +1714,7 @@ export interface components {
          */
         Mapdv2PartsJson: {
             /**
-             * Format: float
+             * Format: double
              * @description MAPDV2 (G.1020) of arrivals later than the mean, milliseconds.
              */
             above_ms: number | null;
@@ -1702,7 +1724,7 @@ export interface components {
              */
             above_samples: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description MAPDV2 (G.1020) of arrivals earlier than the mean, milliseconds.
              */
             below_ms: number | null;
@@ -1722,36 +1744,36 @@ export interface components {
              */
             bounds: number[] | null;
             /**
-             * Format: float
+             * Format: double
              * @description Packet-loss robustness factor Bpl of the codec (G.113).
              */
             bpl: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Burst ratio of loss (G.107): 1 is random, more comes in bursts.
              */
             burst_ratio: number | null;
             /** @description How well the model knows the codec. */
             codec_status: string | null;
             /**
-             * Format: float
+             * Format: double
              * @description Conversational MOS, with the delay that is known.
              */
             cq: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Mouth to ear, as `cq` got it.
              */
             delay_ms: number | null;
             /** @description Where the delay of the conversational MOS comes from. */
             delay_source: string | null;
             /**
-             * Format: float
+             * Format: double
              * @description Loss that the model rated, late packets included, percent.
              */
             effective_loss_pct: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Equipment impairment factor Ie of the codec (G.113).
              */
             ie: number | null;
@@ -1767,26 +1789,26 @@ export interface components {
              */
             jitter_buffer_ms: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Listening MOS.
              */
             lq: number | null;
             /** @description Recommendation followed: `G.107`, `G.107.1` or `G.107.2`. */
             model: string | null;
             /** @description Why there is no MOS. */
-            null_reason: string | null;
+            reason_null: string | null;
             /**
              * @description `nb`, `wb` or `fb`.
              * @enum {string|null}
              */
             scale: "nb" | "wb" | "fb" | null;
             /**
-             * Format: float
+             * Format: double
              * @description Smallest MOS of an interval of 10 s.
              */
             worst_interval: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description MOS of the worst minute's packets, see [worst minute](/docs/metrics#mos_worst_minute), and when that minute began.
              */
             worst_minute: number | null;
@@ -2034,18 +2056,6 @@ export interface components {
             /** @description Ids of its worst calls. */
             worst_calls: string[];
         };
-        PayloadTypeJson: {
-            /**
-             * Format: int64
-             * @description Packets of this payload type.
-             */
-            packets: number;
-            /**
-             * Format: int32
-             * @description RTP payload type.
-             */
-            pt: number;
-        };
         /** @description By nearest rank over all packets; each at most 4.5 % off between 0.125 ms and 4 s. Null without packets. */
         PercentilesJson: {
             /**
@@ -2096,10 +2106,12 @@ export interface components {
             loss_evidence: "capture_drops" | "receiver_got_them" | "receiver_lost_them" | "many_streams_at_once" | "both_directions_at_once" | "sampled_capture" | null;
             /** @description Where packets were lost: `network`, `capture`, or `suspected_capture`; `none` without loss. */
             loss_source: string | null;
+            /** @description Where `auscult analyze` measured this, the captures: delay and loss up to there, not beyond. Rows have `probe` and `site`. */
+            measured_at?: string;
             /** @description Only one direction of the media was seen. */
             one_sided: boolean;
             /**
-             * Format: float
+             * Format: double
              * @description The capture sees one packet of so many; null where it sees all of them, as far as known.
              */
             sampled_one_of: number | null;
@@ -2110,7 +2122,7 @@ export interface components {
             /** @description The beginning was not seen. */
             started_mid_call: boolean;
             /**
-             * Format: float
+             * Format: double
              * @description A time may be wrong by so many milliseconds; from 4 on delay variation and late packets are not judged.
              */
             timestamp_error_ms: number | null;
@@ -2156,7 +2168,7 @@ export interface components {
         /** @description A listening MOS and its scale. */
         RatedJson: {
             /**
-             * Format: float
+             * Format: double
              * @description Listening MOS.
              */
             lq: number;
@@ -2185,6 +2197,17 @@ export interface components {
             /** @description Every check passed. */
             ready: boolean;
         };
+        /** @description How a stream belongs to another. */
+        RelationJson: {
+            /** @description Kind of the report: SR, RR, XR or vq. */
+            kind: string;
+            /**
+             * Format: int32
+             * @description Null unless the stream moved.
+             */
+            lost_at_move: number | null;
+            stream: string;
+        };
         /**
          * @description What the receiver reports by RTCP, first report to last, beside what the probe saw over the same time:
          *     [the receiver's view](/docs/metrics#the-receiver-s-view).
@@ -2196,17 +2219,17 @@ export interface components {
              */
             expected: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Last interarrival jitter that the receiver reported, milliseconds.
              */
             jitter_last_ms: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Largest interarrival jitter that the receiver reported, milliseconds.
              */
             jitter_max_ms: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Packets lost, percent of those expected.
              */
             loss_pct: number | null;
@@ -2236,12 +2259,12 @@ export interface components {
         /** @description Least and most, milliseconds. */
         RoundTripsJson: {
             /**
-             * Format: float
+             * Format: double
              * @description The largest.
              */
             max: number;
             /**
-             * Format: float
+             * Format: double
              * @description The smallest.
              */
             min: number;
@@ -2504,7 +2527,7 @@ export interface components {
         /** @description One RTP stream: one direction, one SSRC. */
         StreamJson: {
             /**
-             * Format: float
+             * Format: double
              * @description Mean size of that buffer; null where no delay is known, and for rows stored before this was kept.
              */
             adaptive_buffer_ms: number | null;
@@ -2515,15 +2538,15 @@ export interface components {
             /** @description Bursts and gaps over packets lost or too late for the buffer assumed. */
             bursts_lost_or_late: components["schemas"]["LostOrLateJson"] | null;
             /**
-             * @description Id of its call, null when no call was seen.
+             * @description Id of its call.
              * @example 00c0ffee00c0ffee
              */
             call: string | null;
             /**
-             * @description Call-ID header.
+             * @description Call-ID of its call, null when no call was seen.
              * @example a84b4c76e66710@192.0.2.1
              */
-            call_id: string;
+            call_id: string | null;
             /**
              * Format: int32
              * @description RTP clock that the stream was measured with, Hz.
@@ -2565,7 +2588,7 @@ export interface components {
              */
             discarded_adaptive_pct: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Drift of the sender's clock against the capture's, parts per million.
              */
             drift_ppm: number | null;
@@ -2584,6 +2607,11 @@ export interface components {
              * @example 192.0.2.10:5060
              */
             dst: string;
+            /**
+             * Format: int64
+             * @description Of the mirror and of the network.
+             */
+            duplicates: number;
             /**
              * Format: int64
              * @description Copies that the network made.
@@ -2647,24 +2675,24 @@ export interface components {
              */
             lost: number;
             /**
-             * Format: float
+             * Format: double
              * @description [MAPDV2](/docs/metrics#variation), G.1020.
              */
             mapdv2_ms: number | null;
             /** @description Both parts of MAPDV2 (G.1020). */
             mapdv2_parts: components["schemas"]["Mapdv2PartsJson"];
             /**
-             * Format: float
+             * Format: double
              * @description Wireshark's [maximum delta](/docs/metrics#max_delta) and skew.
              */
             max_delta_ms: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Longest time between two packets, milliseconds.
              */
             max_gap_ms: number | null;
             /**
-             * Format: float
+             * Format: double
              * @description Largest skew as Wireshark has it, milliseconds.
              */
             max_skew_ms: number | null;
@@ -2675,27 +2703,33 @@ export interface components {
              * @description Packets seen.
              */
             packets: number;
-            /** @description Payload types that were seen. */
-            payload_types: components["schemas"]["PayloadTypeJson"][];
+            /** @description Packets of each payload type. */
+            packets_by_payload_type: {
+                [key: string]: number;
+            };
+            /** @description Most packets first. */
+            payload_types: number[];
             /**
-             * @description Name of the probe that measured.
+             * @description `auscult analyze` has no labels.
              * @example probe-1
              */
             probe: string;
             /**
-             * Format: float
+             * Format: double
              * @description Packet time, milliseconds.
              */
             ptime_ms: number | null;
             /** @description How far the capture is to be trusted. */
             quality: components["schemas"]["QualityJson"];
             /**
-             * Format: float
+             * Format: double
              * @description Transmission rating R (G.107).
              */
             r: number | null;
             /** @description What took R from its largest value, cause by cause. */
             r_budget: components["schemas"]["BudgetJson"] | null;
+            /** @description The stream this one goes on from or repeats. It is not stored: `auscult analyze` alone has it. */
+            relation?: components["schemas"]["RelationJson"];
             /** @description What receivers reported by RTCP. */
             remote: components["schemas"]["RemoteJson"] | null;
             /**
@@ -2714,7 +2748,7 @@ export interface components {
              */
             restarts: number;
             /**
-             * Format: float
+             * Format: double
              * @description Round trips by RTCP, milliseconds.
              */
             rtt_ms: number | null;
@@ -2768,16 +2802,8 @@ export interface components {
              * @example carrier-a
              */
             trunk: string;
-            /**
-             * Format: int32
-             * @description Largest time to live or hop limit.
-             */
-            ttl_max: number;
-            /**
-             * Format: int32
-             * @description Smallest time to live or hop limit.
-             */
-            ttl_min: number;
+            /** @description Least and greatest time to live (IPv4) or hop limit (IPv6). */
+            ttl: number[];
             /** @description Tunnel that carried the frames; empty without. */
             tunnel: string | null;
             /**

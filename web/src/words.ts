@@ -167,13 +167,13 @@ function lossCounts(loss: LossAttribution | null | undefined): string {
 }
 
 /** How far the blame for the loss moves the MOS. */
-export function boundsSentence({ lost, mos: { lq, bounds, null_reason }, quality }: StreamRow): string {
+export function boundsSentence({ lost, mos: { lq, bounds, reason_null }, quality }: StreamRow): string {
   const captured = quality.loss_attribution?.capture ?? (captureBlamed(quality.loss_source) ? lost : 0);
   const wrongTimes = timesWrongBy(quality) !== null;
   if (bounds && wrongTimes && captured === 0) return `${mos(bounds[0])} if late packets were late, ${mos(bounds[1])} without them: the times of the capture do not tell.`;
   if (bounds && wrongTimes) return `${mos(bounds[0])} if all of the loss is the network's and late packets were late, ${mos(bounds[1])} without what the capture may have done.`;
   if (bounds) return `${mos(bounds[0])} if all of the loss is the network's, ${mos(bounds[1])} without what the capture may have lost.`;
-  if (lq === null) return `– no MOS: ${nullReason(null_reason)}.`;
+  if (lq === null) return `– no MOS: ${nullReason(reason_null)}.`;
   if (lost === 0) return `n/a: nothing was lost; MOS ${mos(lq)}.`;
   const doubted = captureBlamed(quality.loss_source) ? "not stored for this row" : "all of the loss counts as the network's";
   return `n/a: ${doubted}; MOS ${mos(lq)}.`;
@@ -289,7 +289,7 @@ export function nullReason(code: string | null): string {
 export function unknownFacts({ call, streams }: CallDetail): Record<"mos" | "delay" | "loss" | "duration" | "ring" | "setup", string> {
   const unanswered = call.answered_at === null ? (call.started_mid_call ? "answer not seen" : "not answered") : null;
   const media = streams.length === 0 ? "no media" : null;
-  const reasons = new Set(streams.flatMap((stream) => (stream.mos.null_reason ? [nullReason(stream.mos.null_reason)] : [])));
+  const reasons = new Set(streams.flatMap((stream) => (stream.mos.reason_null ? [nullReason(stream.mos.reason_null)] : [])));
   return {
     mos: media ?? ([...reasons].join("; ") || "no interval was rated"),
     delay: media ?? "no delay was measured",

@@ -67,7 +67,7 @@ test("the side of the probe on which packets were lost, in words", () => {
 });
 
 test("what speaks against a direction's figures is said, and nothing else is", () => {
-  const stream = ({ lost = 0, lq = 4.1, bounds = null, null_reason = null, clock_source = "sdp", ...quality } = {}) => ({ lost, clock_source, mos: { lq, bounds, null_reason }, quality: { capture_drops: 0, started_mid_call: false, shed: false, one_sided: false, snap_cut: false, clock_steps: 0, timestamp_fault: "none", timestamp_error_ms: 0, sampled_one_of: null, loss_source: "none", loss_evidence: null, ...quality } });
+  const stream = ({ lost = 0, lq = 4.1, bounds = null, reason_null = null, clock_source = "sdp", ...quality } = {}) => ({ lost, clock_source, mos: { lq, bounds, reason_null }, quality: { capture_drops: 0, started_mid_call: false, shed: false, one_sided: false, snap_cut: false, clock_steps: 0, timestamp_fault: "none", timestamp_error_ms: 0, sampled_one_of: null, loss_source: "none", loss_evidence: null, ...quality } });
   assert.deepEqual(words.missing(stream()), []);
   const clumped = stream({ timestamp_fault: "clumped", timestamp_error_ms: 19.69, bounds: [3.9, 4.1] });
   assert.deepEqual(words.missing(clumped), ["exact capture times: frames come in clumps, times are wrong by up to 19.7 ms; delay variation and late packets are not judged"]);
@@ -94,7 +94,7 @@ test("what speaks against a direction's figures is said, and nothing else is", (
   const one = stream({ lost: 3, loss_source: "network", loss_attribution: { capture: 0, network: 3, undecided: 0, evidence: {} } });
   assert.doesNotMatch(words.lossSentence(one), /Packets:/);
   assert.equal(words.boundsSentence(stream({ lost: 9, bounds: [2.5, 4.1] })), "2.50 if all of the loss is the network's, 4.10 without what the capture may have lost.");
-  assert.match(words.boundsSentence(stream({ lq: null, null_reason: "too_few_packets" })), /^– no MOS: fewer than 25 packets/);
+  assert.match(words.boundsSentence(stream({ lq: null, reason_null: "too_few_packets" })), /^– no MOS: fewer than 25 packets/);
   assert.match(words.boundsSentence(stream({ lost: 9, loss_source: "network" })), /counts as the network's; MOS 4.10/);
 });
 

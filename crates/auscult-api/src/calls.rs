@@ -10,8 +10,8 @@ use super::params::{
 use super::{ApiError, AppState};
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::query::{
-    CallFilter, CallGroup, CallRow, CallSort, CallTimeline, Cost, Listed, MAX_ROWS, PageCursor, RunningList, Session,
-    Window,
+    CallFilter, CallGroup, CallSort, CallTimeline, Cost, Listed, MAX_ROWS, PageCursor, RunningList, Session,
+    StoredCall, Window,
 };
 use axum::Json;
 use axum::extract::{Path, State};
@@ -129,11 +129,10 @@ async fn active(
     }
     let list = RunningList { filter, sort, site: state.site.to_string(), window, limit, after };
     let (calls, next) = state.live.running(list).await;
-    let rows = calls.iter().map(|call| CallRow::running(call, &state.probe, &state.site));
-    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    let stored = calls.iter().map(|call| StoredCall::running(call, &state.probe, &state.site));
     Ok(CallsJson {
         window: WindowJson::from(window),
-        calls: rows.into_iter().map(CallJson::from).collect(),
+        calls: stored.map(CallJson::from).collect(),
         next_cursor: next.map(|cursor| cursor.encode()),
     })
 }
@@ -156,9 +155,9 @@ pub(super) async fn one(
     };
     let session = state.reader.session(Cost::Lookup, client).await?;
     let running = state.live.view().call(uid);
-    let running = running.map(|call| CallRow::running(&call, &state.probe, &state.site)).transpose()?;
+    let running = running.map(|call| StoredCall::running(&call, &state.probe, &state.site));
     let detail = match running {
-        Some(row) => Some(session.evidence(row).await?),
+        Some(call) => Some(session.evidence(call).await?),
         None => session.call(uid, first_at).await?,
     };
     let missing = || ApiError::not_found("no such call is stored; it may have expired");

@@ -1,13 +1,12 @@
 //! JSON twins of calls and their evidence: the contract with the page and with programs.
 
-use super::json_figures::{RatedJson, RoundTripsJson, SipRttJson};
+use super::json_figures::{RatedJson, RoundTripsJson, SipRttJson, reals};
 use super::json_stream::{IntervalJson, LossAttributionJson, QualityJson, StreamJson};
 use auscult_core::model::{LossRuns, endpoint_text};
 use auscult_core::units::text::{clean, clean_lines};
 use auscult_core::units::{Nanos, Ssrc, Timestamp};
-use auscult_store::query::{
-    CallDetail, CallRow, CallSeries, CallTimeline, RtcpRow, SipRow, StoredRange, TimelineBucket, Window,
-};
+use auscult_store::query::{CallDetail, CallSeries, CallTimeline, StoredCall, StoredRange, TimelineBucket, Window};
+use auscult_store::rows::{RtcpRow, SipMessageRow};
 use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -15,7 +14,13 @@ use utoipa::ToSchema;
 
 /// A JSON object that keeps the order of its entries.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Ordered<T>(pub Vec<(String, T)>);
+pub struct Ordered<T>(pub Vec<(String, T)>);
+
+impl<T> Ordered<T> {
+    pub(super) fn map<U>(self, change: impl Fn(T) -> U) -> Ordered<U> {
+        Ordered(self.0.into_iter().map(|(name, value)| (name, change(value))).collect())
+    }
+}
 
 impl<T: Serialize> Serialize for Ordered<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -142,12 +147,12 @@ pub struct CallsJson {
 }
 
 /// One side of a call; text is empty where the header had none.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct PartyJson {
-    uri: String,
-    user: String,
-    name: String,
-    agent: String,
+    pub uri: String,
+    pub user: String,
+    pub name: String,
+    pub agent: String,
 }
 
 impl PartyJson {
@@ -158,116 +163,130 @@ impl PartyJson {
 }
 
 /// One reason why a call was bad.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct DiagnosisJson {
-    code: String,
+    pub code: String,
     /// 0 to 1.
-    confidence: f32,
-    evidence: String,
+    pub confidence: f32,
+    pub evidence: String,
 }
 
 /// One SIP call. Times are those of the probe.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct CallJson {
-    id: String,
-    call_id: String,
-    caller: PartyJson,
-    callee: PartyJson,
-    state: String,
+    pub id: String,
+    pub call_id: String,
+    /// URIs of From and To.
+    pub from: String,
+    pub to: String,
+    pub caller: PartyJson,
+    pub callee: PartyJson,
+    pub state: String,
     #[schema(required)]
-    final_code: Option<u16>,
+    pub final_code: Option<u16>,
     #[schema(required)]
-    final_reason: Option<String>,
-    transport: String,
+    pub final_reason: Option<String>,
+    pub transport: String,
     #[schema(required)]
-    signalling_src: Option<String>,
+    pub signalling_src: Option<String>,
     #[schema(required)]
-    signalling_dst: Option<String>,
-    first_at: String,
-    last_at: String,
+    pub signalling_dst: Option<String>,
+    pub first_at: String,
+    pub last_at: String,
     #[schema(required)]
-    invite_at: Option<String>,
+    pub invite_at: Option<String>,
     #[schema(required)]
-    ringing_at: Option<String>,
+    pub ringing_at: Option<String>,
     #[schema(required)]
-    answered_at: Option<String>,
+    pub answered_at: Option<String>,
     #[schema(required)]
-    ended_at: Option<String>,
+    pub ended_at: Option<String>,
     /// INVITE to the first answer that is not 100.
     #[schema(required)]
-    pdd_ms: Option<f64>,
+    pub pdd_ms: Option<f64>,
     #[schema(required)]
-    setup_ms: Option<f64>,
+    pub setup_ms: Option<f64>,
     #[schema(required)]
-    duration_ms: Option<f64>,
+    pub duration_ms: Option<f64>,
     /// BYE to its 2xx (session disconnect delay, RFC 6076).
     #[schema(required)]
-    sdd_ms: Option<f64>,
+    pub sdd_ms: Option<f64>,
     /// `caller`, `callee`, `timeout`: no BYE was seen. `capture_ended`, `probe_stopped`: the call was up when the capture
     /// file ended or the probe was stopped.
     #[schema(required)]
-    released_by: Option<String>,
+    pub released_by: Option<String>,
     #[schema(required)]
-    release_reason: Option<String>,
-    reinvites: u32,
+    pub release_reason: Option<String>,
+    pub reinvites: u32,
     /// Challenges (401, 407) that were answered with credentials in this call.
-    auth_rounds: u32,
+    pub auth_rounds: u32,
     /// Id of the first attempt, when this INVITE answers its challenge but came more than 64 s after it; else null.
     #[schema(required)]
-    retry_of: Option<String>,
-    retransmissions: u32,
+    pub retry_of: Option<String>,
+    pub retransmissions: u32,
     /// Round trips of SIP transactions, see [SIP round trips](/docs/metrics#sip_rtt).
-    sip_rtt_ms: SipRttJson,
-    messages: u32,
-    branches: u32,
-    acked: bool,
-    started_mid_call: bool,
+    pub sip_rtt_ms: SipRttJson,
+    pub messages: u32,
+    pub branches: u32,
+    pub acked: bool,
+    pub started_mid_call: bool,
     /// It was ended to make room in a full table of calls; null for rows of older versions.
     #[schema(required)]
-    shed: Option<bool>,
-    directions_seen: u8,
-    stream_ids: Vec<String>,
-    codecs: Vec<String>,
+    pub shed: Option<bool>,
+    pub directions_seen: u8,
+    pub stream_ids: Vec<String>,
+    /// `auscult analyze` has them with the streams alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required, value_type = Vec<String>)]
+    pub codecs: Option<Vec<String>>,
     /// Lowest listening MOS of its streams, on `mos_scale`.
     #[schema(required)]
-    mos_worst: Option<f32>,
+    pub mos_worst: Option<f64>,
     /// `nb`, `wb` or `fb`.
     #[schema(required)]
-    mos_scale: Option<String>,
+    pub mos_scale: Option<String>,
     /// Lowest MOS of an interval of one of its streams.
     #[schema(required)]
-    mos_worst_interval: Option<RatedJson>,
+    pub mos_worst_interval: Option<RatedJson>,
     /// Lowest MOS of a minute of one of its streams, see [worst minute](/docs/metrics#mos_worst_minute).
     #[schema(required)]
-    mos_worst_minute: Option<RatedJson>,
+    pub mos_worst_minute: Option<RatedJson>,
     /// When that minute began.
     #[schema(required)]
-    mos_worst_minute_at: Option<String>,
+    pub mos_worst_minute_at: Option<String>,
     /// `good`, `fair`, `poor`, `failed`, `not_answered` or `unrated`, see [class](/docs/metrics#class).
-    class: String,
+    pub class: String,
     #[schema(required)]
-    pdv_p95_worst_ms: Option<f32>,
+    pub pdv_p95_worst_ms: Option<f64>,
     #[schema(required)]
-    loss_pct_worst: Option<f32>,
+    pub loss_pct_worst: Option<f64>,
     #[schema(required)]
-    loss_source: Option<String>,
+    pub loss_source: Option<String>,
     /// Of its signalling and its streams together; null for rows stored before this was kept.
     #[schema(required)]
-    quality: Option<QualityJson>,
+    pub quality: Option<QualityJson>,
     /// First code of `diagnoses`.
     #[schema(required)]
-    diagnosis: Option<String>,
+    pub diagnosis: Option<String>,
     /// Worst first.
-    diagnoses: Vec<DiagnosisJson>,
+    pub diagnoses: Vec<DiagnosisJson>,
     /// 0 to 1000, what `sort=worst` sorts by.
-    badness: i64,
-    probe: String,
-    site: String,
-    trunk: String,
+    pub badness: i64,
+    /// `auscult analyze` has no labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required, value_type = String)]
+    pub probe: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required, value_type = String)]
+    pub site: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required, value_type = String)]
+    pub trunk: Option<String>,
 }
 
-impl From<CallRow> for CallJson {
-    fn from(c: CallRow) -> CallJson {
+impl From<StoredCall> for CallJson {
+    fn from(call: StoredCall) -> CallJson {
+        let (badness, StoredCall { row: c, codecs }) = (call.badness(), call);
         let quality = c.capture_drops.map(|capture_drops| QualityJson {
             capture_drops,
             duplicates_removed: c.duplicates_removed.unwrap_or_default(),
@@ -279,19 +298,22 @@ impl From<CallRow> for CallJson {
             timestamp_source: known(c.timestamp_source),
             timestamp_resolution_ns: c.timestamp_resolution_ns.unwrap_or_default(),
             timestamp_fault: known(c.timestamp_fault),
-            timestamp_error_ms: c.timestamp_error_ms,
-            sampled_one_of: c.sampled_one_of,
+            timestamp_error_ms: reals(c.timestamp_error_ms),
+            sampled_one_of: reals(c.sampled_one_of),
             loss_source: known(c.loss_source.clone()),
             loss_evidence: known(c.loss_evidence),
             loss_attribution: LossAttributionJson::new(
                 (c.capture_lost, c.network_lost, c.undecided_lost),
                 c.lost_by_evidence,
             ),
+            measured_at: None,
         });
         let time = |ns: Option<i64>| ns.map(rfc3339);
         CallJson {
             id: hex_id(c.call_uid),
             call_id: shown(c.call_id),
+            from: shown(c.caller_uri.clone()),
+            to: shown(c.callee_uri.clone()),
             caller: PartyJson::new([c.caller_uri, c.caller_user, c.caller_name, c.caller_agent]),
             callee: PartyJson::new([c.callee_uri, c.callee_user, c.callee_name, c.callee_agent]),
             state: c.state,
@@ -335,15 +357,15 @@ impl From<CallRow> for CallJson {
             shed: c.shed,
             directions_seen: c.directions_seen,
             stream_ids: c.streams.into_iter().map(hex_id).collect(),
-            codecs: c.codecs.into_iter().map(shown).collect(),
-            mos_worst: c.mos_worst,
+            codecs: Some(codecs.into_iter().map(shown).collect()),
+            mos_worst: reals(c.mos_worst),
             mos_scale: known(c.mos_scale),
             mos_worst_interval: RatedJson::new(c.mos_worst_interval, c.mos_worst_interval_scale),
             mos_worst_minute: RatedJson::new(c.mos_worst_minute, c.mos_worst_minute_scale),
             mos_worst_minute_at: time(c.mos_worst_minute_at),
             class: c.class,
-            pdv_p95_worst_ms: c.pdv_p95_worst_ms,
-            loss_pct_worst: c.loss_pct_worst,
+            pdv_p95_worst_ms: reals(c.pdv_p95_worst_ms),
+            loss_pct_worst: reals(c.loss_pct_worst),
             loss_source: known(c.loss_source),
             quality,
             diagnosis: known(c.diagnosis),
@@ -352,10 +374,10 @@ impl From<CallRow> for CallJson {
                 .into_iter()
                 .map(|(code, confidence, evidence)| DiagnosisJson { code, confidence, evidence: shown(evidence) })
                 .collect(),
-            badness: c.badness,
-            probe: c.probe,
-            site: c.site,
-            trunk: c.trunk,
+            badness,
+            probe: Some(c.probe),
+            site: Some(c.site),
+            trunk: Some(c.trunk),
         }
     }
 }
@@ -421,8 +443,8 @@ pub struct SipMessageJson {
     cut_short: bool,
 }
 
-impl From<SipRow> for SipMessageJson {
-    fn from(m: SipRow) -> SipMessageJson {
+impl From<SipMessageRow> for SipMessageJson {
+    fn from(m: SipMessageRow) -> SipMessageJson {
         SipMessageJson {
             at: rfc3339(m.at),
             src: endpoint(m.src_ip, m.src_port),

@@ -1,4 +1,6 @@
 //! JSON parts that streams, intervals, calls and statistics share: bursts, the R budget, the receiver's view.
+//!
+//! Each is made from a stored row here, and from the engine's record in `json_report`.
 
 use super::json::{Ordered, known};
 use auscult_core::model::DISCARD_BUFFERS_MS;
@@ -6,22 +8,22 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 /// A listening MOS and its scale.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct RatedJson {
-    lq: f32,
+    pub lq: f64,
     /// `nb`, `wb` or `fb`.
     #[schema(required)]
-    scale: Option<String>,
+    pub scale: Option<String>,
 }
 
 impl RatedJson {
     pub fn new(lq: Option<f32>, scale: String) -> Option<RatedJson> {
-        lq.map(|lq| RatedJson { lq, scale: known(scale) })
+        lq.map(|lq| RatedJson { lq: real(lq), scale: known(scale) })
     }
 }
 
 /// Time from a request to its automatic answer at the probe, by the side that answers. Null where none was seen.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct SipRttJson {
     #[schema(required)]
     pub toward_caller: Option<RoundTripsJson>,
@@ -30,22 +32,22 @@ pub struct SipRttJson {
 }
 
 /// Least and most, milliseconds.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct RoundTripsJson {
-    samples: u32,
-    min: f32,
-    max: f32,
+    pub samples: u32,
+    pub min: f64,
+    pub max: f64,
 }
 
 impl RoundTripsJson {
     pub fn new(samples: Option<u32>, min: Option<f32>, max: Option<f32>) -> Option<RoundTripsJson> {
-        Some(RoundTripsJson { samples: samples?, min: min?, max: max? })
+        Some(RoundTripsJson { samples: samples?, min: real(min?), max: real(max?) })
     }
 }
 
 /// Lost packets by RFC 3611 section 4.7.2, Gmin 16: [bursts](/docs/metrics#loss-runs-bursts-and-the-burst-ratio).
 /// Durations are null where the packet time is unknown.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct BurstsJson {
     pub count: u64,
     /// Lost share of the packets inside bursts, percent.
@@ -56,32 +58,32 @@ pub struct BurstsJson {
     pub gap_density_pct: Option<f64>,
     /// Mean, first to last lost packet.
     #[schema(required)]
-    pub duration_ms: Option<f32>,
+    pub duration_ms: Option<f64>,
     /// Mean stretch outside bursts: the text of the RFC.
     #[schema(required)]
-    pub gap_duration_ms: Option<f32>,
+    pub gap_duration_ms: Option<f64>,
     /// All time outside bursts by the number of bursts: the RFC's example and appendix A.2.
     #[schema(required)]
-    pub gap_duration_a2_ms: Option<f32>,
+    pub gap_duration_a2_ms: Option<f64>,
     /// BurstR of the lost packets; 1 is random loss.
     #[schema(required)]
-    pub burst_ratio: Option<f32>,
+    pub burst_ratio: Option<f64>,
     /// P(lost | the one before came).
     #[schema(required)]
-    pub markov_p: Option<f32>,
+    pub markov_p: Option<f64>,
     /// P(came | the one before was lost).
     #[schema(required)]
-    pub markov_q: Option<f32>,
+    pub markov_q: Option<f64>,
     #[schema(required)]
-    pub mean_loss_run: Option<f32>,
+    pub mean_loss_run: Option<f64>,
     /// Sequence numbers from one lost packet to the next (RFC 3357).
     #[schema(required)]
-    pub mean_loss_distance: Option<f32>,
+    pub mean_loss_distance: Option<f64>,
 }
 
 /// As `bursts`, of packets that were lost or discarded by the jitter buffer:
-/// [lost or late](/docs/metrics#lost_or_late).
-#[derive(Serialize, ToSchema)]
+/// [lost or late](/docs/metrics#lost_or_late). The four from `markov_p` on are not stored: `auscult analyze` alone has them.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct LostOrLateJson {
     /// The fixed buffer: packets later than this above the base count as bad. Null for the adaptive buffer.
     #[schema(required)]
@@ -93,22 +95,50 @@ pub struct LostOrLateJson {
     #[schema(required)]
     pub gap_density_pct: Option<f64>,
     #[schema(required)]
-    pub duration_ms: Option<f32>,
+    pub duration_ms: Option<f64>,
     #[schema(required)]
-    pub gap_duration_ms: Option<f32>,
+    pub gap_duration_ms: Option<f64>,
     #[schema(required)]
-    pub gap_duration_a2_ms: Option<f32>,
+    pub gap_duration_a2_ms: Option<f64>,
     #[schema(required)]
-    pub burst_ratio: Option<f32>,
+    pub burst_ratio: Option<f64>,
+    #[schema(required)]
+    pub markov_p: Option<f64>,
+    #[schema(required)]
+    pub markov_q: Option<f64>,
+    #[schema(required)]
+    pub mean_loss_run: Option<f64>,
+    #[schema(required)]
+    pub mean_loss_distance: Option<f64>,
+}
+
+impl LostOrLateJson {
+    /// A buffer of 0 ms is the adaptive one.
+    pub fn new(buffer_ms: u16, bursts: BurstsJson) -> LostOrLateJson {
+        LostOrLateJson {
+            buffer_ms: (buffer_ms > 0).then_some(buffer_ms),
+            count: bursts.count,
+            density_pct: bursts.density_pct,
+            gap_density_pct: bursts.gap_density_pct,
+            duration_ms: bursts.duration_ms,
+            gap_duration_ms: bursts.gap_duration_ms,
+            gap_duration_a2_ms: bursts.gap_duration_a2_ms,
+            burst_ratio: bursts.burst_ratio,
+            markov_p: bursts.markov_p,
+            markov_q: bursts.markov_q,
+            mean_loss_run: bursts.mean_loss_run,
+            mean_loss_distance: bursts.mean_loss_distance,
+        }
+    }
 }
 
 /// Difference of delay between packets that follow each other, without sign: [IPDV](/docs/metrics#variation).
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct IpdvJson {
     #[schema(required)]
-    pub mean: Option<f32>,
+    pub mean: Option<f64>,
     #[schema(required)]
-    pub max: Option<f32>,
+    pub max: Option<f64>,
     /// Differences the mean is of; null for rows stored before this was kept.
     #[schema(required)]
     pub samples: Option<u64>,
@@ -116,43 +146,43 @@ pub struct IpdvJson {
 
 /// What [MAPDV2](/docs/metrics#variation) is the sum of: mean deviation above the running mean of the delay and below
 /// it, with their numbers, so that spans add up. A mean of nothing is null.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Mapdv2PartsJson {
     #[schema(required)]
-    pub above_ms: Option<f32>,
+    pub above_ms: Option<f64>,
     #[schema(required)]
     pub above_samples: Option<u64>,
     #[schema(required)]
-    pub below_ms: Option<f32>,
+    pub below_ms: Option<f64>,
     #[schema(required)]
     pub below_samples: Option<u64>,
 }
 
 /// What the distance from the clean rating is made of, in points of R on the scale of the rating:
 /// [R budget](/docs/metrics#the-r-budget). `clean_max` less the other four is the rating with delay.
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct BudgetJson {
-    clean_max: f32,
-    codec: f32,
+    pub clean_max: f64,
+    pub codec: f64,
     /// Loss up to the probe.
-    loss: f32,
+    pub loss: f64,
     /// Late packets, on top of that loss.
-    late: f32,
+    pub late: f64,
     /// 0 where the delay is unknown.
-    delay: f32,
+    pub delay: f64,
 }
 
 impl BudgetJson {
     /// `parts`: clean maximum, codec, loss, late, delay.
     pub fn new(parts: [Option<f32>; 5]) -> Option<BudgetJson> {
-        let [clean_max, codec, loss, late, delay] = parts;
+        let [clean_max, codec, loss, late, delay] = parts.map(reals);
         Some(BudgetJson { clean_max: clean_max?, codec: codec?, loss: loss?, late: late?, delay: delay? })
     }
 }
 
 /// What the receiver reports by RTCP, first report to last, beside what the probe saw over the same time:
 /// [the receiver's view](/docs/metrics#the-receiver-s-view).
-#[derive(Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct RemoteJson {
     pub reports: u32,
     #[schema(required)]
@@ -161,11 +191,11 @@ pub struct RemoteJson {
     #[schema(required)]
     pub lost: Option<i64>,
     #[schema(required)]
-    pub loss_pct: Option<f32>,
+    pub loss_pct: Option<f64>,
     #[schema(required)]
-    pub jitter_last_ms: Option<f32>,
+    pub jitter_last_ms: Option<f64>,
     #[schema(required)]
-    pub jitter_max_ms: Option<f32>,
+    pub jitter_max_ms: Option<f64>,
     #[schema(required)]
     pub lost_before_probe: Option<u64>,
     /// Negative where the receiver got packets the probe did not.
@@ -177,8 +207,23 @@ pub struct RemoteJson {
 }
 
 /// `[low, high]`, `None` where the loss is not in doubt.
-pub fn bounds(low: Option<f32>, high: Option<f32>) -> Option<[f32; 2]> {
-    low.zip(high).map(|(low, high)| [low, high])
+pub fn bounds(low: Option<f32>, high: Option<f32>) -> Option<[f64; 2]> {
+    low.zip(high).map(|(low, high)| [low, high].map(real))
+}
+
+/// A number of a row, which keeps 32 bits: the seven decimal digits that these hold.
+pub fn real(value: f32) -> f64 {
+    let value = f64::from(value);
+    let mut scale = 1.0;
+    while value.abs() * scale < 1e6 && scale < 1e9 {
+        scale *= 10.0;
+    }
+    (value * scale).round() / scale
+}
+
+/// [`real`] of one that may be missing.
+pub fn reals(value: Option<f32>) -> Option<f64> {
+    value.map(real)
 }
 
 /// `part` of `of` in percent, 0 of nothing: a density as RFC 3611 has it.
@@ -211,6 +256,16 @@ mod tests {
         assert_eq!(late[..3], [("20".to_owned(), Some(1.0)), ("40".to_owned(), Some(0.5)), ("60".to_owned(), None)]);
         assert_eq!(late.len(), DISCARD_BUFFERS_MS.len());
         assert!(late_pct(&[0u64; 7], 0).0.iter().all(|(_, share)| share.is_none()));
+    }
+
+    #[test]
+    fn numbers_of_rows_have_the_digits_they_hold() {
+        for (row, number) in
+            [(4.2f32, 4.2), (0.1, 0.1), (93.206, 93.206), (4294.967, 4294.967), (0.0, 0.0), (-0.125, -0.125)]
+        {
+            assert_eq!(real(row), number);
+        }
+        assert_eq!((real(1e-12), real(16_777_216.0), real(3e9)), (0.0, 16_777_216.0, 3e9));
     }
 
     #[test]

@@ -21,7 +21,7 @@ export function Budget({ stream }: { stream: StreamRow }) {
         </>
       ) : (
         <p class="hint">
-          {UNKNOWN} No rating, so no budget: {mos.lq === null ? nullReason(mos.null_reason) : "the row was stored before this was kept"}.
+          {UNKNOWN} No rating, so no budget: {mos.lq === null ? nullReason(mos.reason_null) : "the row was stored before this was kept"}.
         </p>
       )}
     </section>

@@ -227,16 +227,16 @@ function StreamFigures({ stream, intervals, several }: { stream: StreamRow; inte
         {stream.ptime_ms !== null && <small> {number(stream.ptime_ms)} ms</small>}
       </Figure>
       <Figure term="MOS-LQ, worst minute" of="mos_worst_minute">
-        <MosValue value={stream.mos.worst_minute} scale={stream.mos.scale} why={stream.mos.null_reason} />
+        <MosValue value={stream.mos.worst_minute} scale={stream.mos.scale} why={stream.mos.reason_null} />
         {stream.mos.worst_minute_at !== null && <small> from {clock(stream.mos.worst_minute_at)}</small>}
         {stream.mos.beyond_model && <small title="Burst ratio above 2 with 2 % loss or more: G.107 does not vouch for the rating"> beyond G.107</small>}
       </Figure>
       <Figure term="MOS-LQ, full call" of="lq">
-        <MosValue value={stream.mos.lq} scale={stream.mos.scale} why={stream.mos.null_reason} />
-        {stream.mos.lq === null && <small> {nullReason(stream.mos.null_reason)}</small>}
+        <MosValue value={stream.mos.lq} scale={stream.mos.scale} why={stream.mos.reason_null} />
+        {stream.mos.lq === null && <small> {nullReason(stream.mos.reason_null)}</small>}
       </Figure>
       <Figure term="Worst interval" of="mos_worst_interval">
-        <MosValue value={stream.mos.worst_interval} scale={stream.mos.scale} why={stream.mos.null_reason} />
+        <MosValue value={stream.mos.worst_interval} scale={stream.mos.scale} why={stream.mos.reason_null} />
         {worst && <small title={`The interval from ${clock(worst.start_at)} UTC`}> {whatSpoilt(worst)}</small>}
       </Figure>
       <Figure term="Lost" of="loss_pct">
@@ -305,7 +305,7 @@ function saidThen(reported: Reported[], row: IntervalRow): Reported | null {
 function describe(row: IntervalRow, answered: string | null, said: Reported | null): string {
   const at = epochMs(row.start_at);
   const since = answered ? ` (${duration(Math.max(at - epochMs(answered), 0))} after answer)` : "";
-  const rated = row.mos_lq === null ? `no MOS (${nullReason(row.mos_null_reason)})` : `MOS ${mos(row.mos_lq)} ${scaleShort(row.mos_scale)}`;
+  const rated = row.mos_lq === null ? `no MOS (${nullReason(row.mos_reason_null)})` : `MOS ${mos(row.mos_lq)} ${scaleShort(row.mos_scale)}`;
   const dv = row.delay_variation_ms;
   const lost = row.lost === 0 ? "no loss" : `lost ${number(row.lost)} of ${number(row.expected)}, longest run ${number(row.longest_loss_run)}${captureBlamed(row.loss_source) ? ", probe suspected" : ""}`;
   return `${clock(at)} to ${clock(at + row.length_ms)}${since}: ${rated}; delay variation p50 ${ms(dv.p50)}, p95 ${ms(dv.p95)}, max ${ms(dv.max)}; jitter ${ms(row.jitter_ms.mean)}; ${lost}${(row.max_gap_ms ?? 0) >= 1000 ? `; nothing for ${ms(row.max_gap_ms)}` : ""}${said ? `; the receiver says lost ${percent(said.lossPct)}, jitter ${ms(said.jitterMs)}` : ""}`;
@@ -346,7 +346,7 @@ function LaneTable({ direction, reported }: { direction: Direction; reported: Re
                 <th scope="row">{clock(row.start_at)}</th>
                 <td>{duration(row.length_ms)}</td>
                 <td>
-                  <MosValue value={row.mos_lq} scale={row.mos_scale} why={row.mos_null_reason} />
+                  <MosValue value={row.mos_lq} scale={row.mos_scale} why={row.mos_reason_null} />
                 </td>
                 <td>{ms(row.delay_variation_ms.p50)}</td>
                 <td>{ms(row.delay_variation_ms.p95)}</td>

@@ -77,7 +77,7 @@ export function Remote({ detail, stream }: { detail: CallDetail; stream: StreamR
                 </tr>
                 <tr>
                   <th scope="row">MOS-LQ</th>
-                  <td>{mos.lq === null ? <Unknown why={nullReason(mos.null_reason)} /> : <MosValue value={mos.lq} scale={mos.scale} />}</td>
+                  <td>{mos.lq === null ? <Unknown why={nullReason(mos.reason_null)} /> : <MosValue value={mos.lq} scale={mos.scale} />}</td>
                   <td>{own.mos_lq === null ? <Unknown why="it does not say" /> : <>{number(own.mos_lq, 1)} as it rates itself</>}</td>
                 </tr>
               </>

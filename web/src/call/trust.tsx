@@ -91,8 +91,8 @@ function items({ call, streams, truncated }: CallDetail): Item[] {
       const delay = rated.some((s) => s.mos.cq !== null) ? `Delay ${each((s) => s.mos.delay_source)}.` : "Without delay: the conversational MOS needs one, and none was measured.";
       add(estimate ? "care" : "ok", "MOS", `${sentence(scales)}. Codec figures: ${each((s) => s.mos.codec_status) || "unknown"}. ${delay}`);
     }
-    const unrated = streams.filter((s) => s.mos.null_reason);
-    if (unrated.length > 0) add("care", "MOS withheld", `${plural(unrated.length, "stream")}: ${each((s) => (s.mos.null_reason ? nullReason(s.mos.null_reason) : null))}.`);
+    const unrated = streams.filter((s) => s.mos.reason_null);
+    if (unrated.length > 0) add("care", "MOS withheld", `${plural(unrated.length, "stream")}: ${each((s) => (s.mos.reason_null ? nullReason(s.mos.reason_null) : null))}.`);
     const oneOf = call.quality?.sampled_one_of ?? null;
     if (oneOf !== null) add("doubt", "Sampled", `The capture sees one of ${number(oneOf)} packets (a sampled or overloaded mirror). Nothing is known of loss, and there is no MOS.`);
     const steps = call.quality?.clock_steps ?? Math.max(...streams.map((s) => s.quality.clock_steps));

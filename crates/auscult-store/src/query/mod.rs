@@ -40,18 +40,18 @@ mod streams;
 mod timeline;
 
 pub use alerts::{AlertFilter, MAX_EVALUATIONS, PastAlert, PastEvaluation};
-pub use calls::{CallPage, CallRow, CallSort};
+pub use calls::{CallPage, CallSort, StoredCall};
 pub use compare::{Compared, Comparison, Estimate, Figure, LEAST, Side, Verdict};
 pub use cursor::PageCursor;
 pub use export::{Export, FileFormat, Listed, MAX_CSV_ROWS, MAX_PARQUET_ROWS};
 pub use filter::{AddressRange, CallFilter, PhoneNumber, StreamFilter};
 pub use group_rows::{CaptureSeen, GroupRows};
-pub use one_call::{CallDetail, IntervalRow, RtcpRow, SipRow};
+pub use one_call::CallDetail;
 pub use outcomes::{OutcomeFilter, OutcomeGroup, OutcomePage, OutcomeRequest, Outcomes, Share, Spans};
 pub use rule::RuleRow;
 pub use running::{Found, RunningList, badness};
 pub use stats::{GroupBy, MAX_GROUPINGS, ScaleMos, Source, StatsGroup, StatsPage, StatsRequest, quantile};
-pub use streams::{StreamPage, StreamRow, StreamSort};
+pub use streams::{StreamPage, StreamSort};
 pub use timeline::{CallGroup, CallSeries, CallTimeline, TimelineBucket};
 
 use super::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};

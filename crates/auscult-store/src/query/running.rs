@@ -1,10 +1,11 @@
 //! Calls that are up, as rows: the same figures, filters and orders as those of the store, from the live view.
 
 use super::calls::CallSort;
-use super::{CallFilter, CallRow, PageCursor, QueryError, Window};
-use crate::rows;
+use super::{CallFilter, PageCursor, QueryError, StoredCall, Window};
+use crate::rows::CallRow;
 use auscult_core::model::{CallClass, CallRecord, CallState, DiagnosisCode, Labels, RunningCall, Scale};
 use auscult_core::units::Timestamp;
+use std::collections::BTreeSet;
 
 /// Distinguishes orders of lists of running calls from those of stored calls in cursors.
 const ORDERS: u8 = 100;
@@ -87,51 +88,56 @@ impl Found {
     }
 }
 
-impl CallRow {
-    /// The row of a call that is up, as it would be stored now.
-    ///
-    /// # Errors
-    /// Where a column is read that is not written.
-    pub fn running(call: &RunningCall, probe: &str, site: &str) -> Result<CallRow, QueryError> {
-        let unread = |e: serde_json::Error| QueryError::Engine(e.to_string());
+impl StoredCall {
+    /// A call that is up, as it would be stored now.
+    pub fn running(call: &RunningCall, probe: &str, site: &str) -> StoredCall {
         let labels = Labels { probe: probe.to_owned(), site: site.to_owned(), trunks: Vec::new() };
-        let row =
-            rows::CallRow { trunk: call.trunk.to_string(), ..rows::CallRow::new(&call.record, &labels, Timestamp(0)) };
-        // The columns have one list, that of writing.
-        let mut row = serde_json::to_value(row).map_err(unread)?;
-        row["badness"] = badness(&call.record).into();
-        for key in ["duration_us", "mos_key", "variation_key", "loss_key"] {
-            row[key] = (-1).into();
-        }
-        let mut row: CallRow = serde_json::from_value(row).map_err(unread)?;
-        row.codecs = call.streams.iter().map(|s| s.codec.to_string()).filter(|codec| !codec.is_empty()).collect();
-        row.codecs.sort_unstable();
-        row.codecs.dedup();
-        Ok(row)
+        let row = CallRow { trunk: call.trunk.to_string(), ..CallRow::new(&call.record, &labels, Timestamp(0)) };
+        let codecs: BTreeSet<String> = call.streams.iter().map(|s| s.codec.to_string()).collect();
+        StoredCall { row, codecs: codecs.into_iter().filter(|codec| !codec.is_empty()).collect() }
     }
+}
+
+/// The lowest MOS of a call, and whether it is on the narrowband scale.
+pub(super) struct Sound {
+    pub mos: Option<f32>,
+    pub narrowband: bool,
 }
 
 /// What [`CallSort::Worst`] sorts by, 0..=1000: the same as the column `badness` of `calls`.
 pub fn badness(call: &CallRecord) -> i64 {
-    let clean = if call.mos_worst_scale == Some(Scale::Nb) { 4.41 } else { 4.5 };
-    let heard = call.mos_worst.map_or(0, |mos| {
+    let sound = Sound { mos: call.mos_worst, narrowband: call.mos_worst_scale == Some(Scale::Nb) };
+    let codes = call.diagnoses.iter().map(|diagnosis| Some(diagnosis.code));
+    badness_of(sound, codes).max(badness_of_end(call.class().name(), call.state.name(), call.final_code))
+}
+
+/// How bad a call sounded, and how its diagnoses read; those of a newer program are `None`.
+pub(super) fn badness_of(sound: Sound, codes: impl Iterator<Item = Option<DiagnosisCode>>) -> i64 {
+    let clean = if sound.narrowband { 4.41 } else { 4.5 };
+    let heard = sound.mos.map_or(0, |mos| {
         let share = (clean - f64::from(mos)) / (clean - 1.0);
         (1.0 + 999.0 * share.clamp(0.0, 1.0)).round_ties_even() as i64
     });
-    let judged = call.diagnoses.iter().map(|diagnosis| match diagnosis.code {
-        DiagnosisCode::NoMedia => 1000,
-        DiagnosisCode::OneWayMedia => 950,
-        DiagnosisCode::NoResponse => 900,
-        DiagnosisCode::MediaInterrupted | DiagnosisCode::MediaNotSeen => 800,
+    let judged = codes.map(|code| match code {
+        Some(DiagnosisCode::NoMedia) => 1000,
+        Some(DiagnosisCode::OneWayMedia) => 950,
+        Some(DiagnosisCode::NoResponse) => 900,
+        Some(DiagnosisCode::MediaInterrupted | DiagnosisCode::MediaNotSeen) => 800,
         _ => 100,
     });
-    let failed = match (call.class(), call.state, call.final_code) {
-        (CallClass::NotAnswered, ..) => 0,
-        (_, CallState::SetupTimeout, _) | (_, CallState::Failed, 0 | 408 | 500..600) => 850,
-        (_, CallState::Failed, _) => 350,
+    heard.max(judged.max().unwrap_or(0))
+}
+
+/// How the end of a call reads, by the names of its class and state.
+pub(super) fn badness_of_end(class: &str, state: &str, final_code: u16) -> i64 {
+    let (timeout, failed) = (CallState::SetupTimeout.name(), CallState::Failed.name());
+    match final_code {
+        _ if class == CallClass::NotAnswered.name() => 0,
+        _ if state == timeout => 850,
+        0 | 408 | 500..600 if state == failed => 850,
+        _ if state == failed => 350,
         _ => 0,
-    };
-    heard.max(judged.max().unwrap_or(0)).max(failed)
+    }
 }
 
 #[cfg(test)]
@@ -139,15 +145,25 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    /// What is written has every column that is read.
     #[test]
-    fn every_column_of_a_row_is_there() {
-        let record = Arc::new(CallRecord { uid: 7, ..CallRecord::default() });
-        let call = RunningCall { record, trunk: "carrier".into(), streams: Vec::new() };
-        let row = CallRow::running(&call, "probe", "site");
-        assert_eq!(
-            row.map(|row| (row.call_uid, row.trunk, row.class)).map_err(|e| e.to_string()),
-            Ok((7, "carrier".into(), "unrated".into()))
-        );
+    fn a_row_is_as_bad_as_its_record() {
+        let bad = |code| auscult_core::model::Diagnosis { code, confidence: 0.5, evidence: String::new() };
+        for (n, code) in DiagnosisCode::ALL.into_iter().enumerate() {
+            let state = CallState::ALL[n % CallState::ALL.len()];
+            let record = CallRecord {
+                uid: 7,
+                state,
+                final_code: [0, 200, 404, 408, 486, 500, 603][n % 7],
+                mos_worst: (n % 3 > 0).then_some(1.0 + n as f32 / 7.0),
+                mos_worst_scale: [None, Some(Scale::Nb), Some(Scale::Wb)][n % 3],
+                diagnoses: vec![bad(code)],
+                ..CallRecord::default()
+            };
+            let expected = badness(&record);
+            let call = RunningCall { record: Arc::new(record), trunk: "carrier".into(), streams: Vec::new() };
+            let stored = StoredCall::running(&call, "probe", "site");
+            assert_eq!((stored.row.call_uid, stored.row.trunk.as_str()), (7, "carrier"));
+            assert_eq!(stored.badness(), expected, "{code:?} {state:?}");
+        }
     }
 }

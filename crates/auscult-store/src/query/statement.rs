@@ -2,7 +2,7 @@
 
 use super::{CLIENT_TIMEOUT, QueryError};
 use clickhouse::query::{BytesCursor, Query};
-use clickhouse::{Client, RowOwned, RowRead};
+use clickhouse::{Client, Row, RowOwned, RowRead};
 use std::fmt::Write as _;
 
 /// A value that travels beside the statement as a `{name:Type}` parameter.
@@ -32,6 +32,11 @@ impl Statement {
     pub fn text(mut self, sql: &'static str) -> Statement {
         self.sql.push_str(sql);
         self
+    }
+
+    /// The columns of a row, in the order of its struct.
+    pub fn columns<R: Row>(self) -> Statement {
+        self.join(R::COLUMN_NAMES, ", ")
     }
 
     /// Joins fixed fragments.
