@@ -173,12 +173,8 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("crates/auscult-store/src/endpoint/check/call.rs", "function"),
     ("crates/auscult-store/src/endpoint/check/query.rs", "select"),
     ("crates/auscult-store/src/endpoint/mod.rs", "answer"),
-    ("src/app/alerts/command.rs", "over_captures"),
-    ("src/app/alerts/command.rs", "over_store"),
     ("src/app/alerts/service.rs", "remember"),
     ("src/app/alerts/testing.rs", "one"),
-    ("src/app/run.rs", "end"),
-    ("src/app/run.rs", "serve"),
 ];
 
 /// Longest `ARCHITECTURE.md`, in lines: what is longer is not read.

@@ -25,7 +25,7 @@ use auscult_store::writer::{CountersSnapshot, DiskLimits, DropReason, Failed};
 use auscult_store::{Backend, Store, StoreError, StoreOptions, StoreSender, StoreWriter, Table};
 use clap::{Args, ValueEnum};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -185,20 +185,7 @@ async fn serve(
         store = open_store(config) => store?,
         () = stopped(&mut stop) => return Ok(()),
     };
-    let mut options = StoreOptions::new(super::wall_clock);
-    options.migrate = config.store.migrates();
-    options.queue_bytes = config.limits.queue_bytes;
-    options.queue = options.queue.min((options.queue_bytes / 1024).max(1024));
-    options.clean = cleaner(config.policy.keep_headers.clone());
-    if let Some(bytes) = config.store.spool_bytes {
-        options.spool.bytes = bytes;
-    }
-    options.disk = Some(DiskLimits::new(
-        config.store.server.is_none().then(|| config.store.data.join("clickhouse")),
-        config.store.data.clone(),
-        config.store.disk_bytes,
-        config.store.disk_free_bytes,
-    ));
+    let options = store_options(config);
     let origin = options.origin.clone();
     let (sender, writer) =
         StoreWriter::start(store.clone(), &config.store.data.join("spool"), config.labels.clone(), options)?;
@@ -238,26 +225,7 @@ async fn serve(
 
     let work = Work::default();
     let mut program = Program { args, config, store, writer, sender, live, telemetry, handover, origin, work, alerts };
-    let ended = tokio::select! {
-        prepared = program.prepare() => Some(prepared),
-        () = stopped(&mut stop) => None,
-    };
-    let ended = match ended {
-        None => Ok(Ended::Paused),
-        Some(Err(error)) => Err(error),
-        Some(Ok(())) => program.measure(source, &mut stop).await,
-    };
-    if let Ok(Ended::Complete) = ended {
-        tokio::select! {
-            () = stopped(&mut stop) => {}
-            result = program.finish_replay(address) => {
-                result?;
-                if !args.exit {
-                    stopped(&mut stop).await;
-                }
-            }
-        }
-    }
+    let ended = program.run(source, address, &mut stop).await?;
     stopping.ends_now();
     if let Some(alerts) = &program.alerts {
         alerts.stop().await;
@@ -270,6 +238,25 @@ async fn serve(
         Some(failure) => bail!(failure.to_owned()),
         None => result,
     }
+}
+
+/// How rows get to the store, by the configuration.
+fn store_options(config: &Config) -> StoreOptions {
+    let mut options = StoreOptions::new(super::wall_clock);
+    options.migrate = config.store.migrates();
+    options.queue_bytes = config.limits.queue_bytes;
+    options.queue = options.queue.min((options.queue_bytes / 1024).max(1024));
+    options.clean = cleaner(config.policy.keep_headers.clone());
+    if let Some(bytes) = config.store.spool_bytes {
+        options.spool.bytes = bytes;
+    }
+    options.disk = Some(DiskLimits::new(
+        config.store.server.is_none().then(|| config.store.data.join("clickhouse")),
+        config.store.data.clone(),
+        config.store.disk_bytes,
+        config.store.disk_free_bytes,
+    ));
+    options
 }
 
 /// Lets commands of this user read the embedded store while this program has it.
@@ -557,6 +544,40 @@ impl Program<'_> {
         }
     }
 
+    /// Prepares, measures, and after the end of a replay serves what is stored until a signal. The result is that of measuring.
+    ///
+    /// # Errors
+    /// Where a replay that ended cannot be marked as done.
+    async fn run(
+        &mut self,
+        source: Source,
+        address: SocketAddr,
+        stop: &mut watch::Receiver<bool>,
+    ) -> anyhow::Result<anyhow::Result<Ended>> {
+        let prepared = tokio::select! {
+            prepared = self.prepare() => Some(prepared),
+            () = stopped(stop) => None,
+        };
+        let ended = match prepared {
+            None => Ok(Ended::Paused),
+            Some(Err(error)) => Err(error),
+            Some(Ok(())) => self.measure(source, stop).await,
+        };
+        if let Ok(Ended::Complete) = ended {
+            let exit = self.args.exit;
+            tokio::select! {
+                () = stopped(stop) => {}
+                result = self.finish_replay(address) => {
+                    result?;
+                    if !exit {
+                        stopped(stop).await;
+                    }
+                }
+            }
+        }
+        Ok(ended)
+    }
+
     /// Feeds the source to the engine until its end or a signal.
     async fn measure(&mut self, mut source: Source, stop: &mut watch::Receiver<bool>) -> anyhow::Result<Ended> {
         if matches!(source, Source::None) || self.work.skip {
@@ -639,29 +660,10 @@ impl Program<'_> {
             _ => {}
         }
         let ended = ended?;
-        let mut problems = Vec::new();
+        // After a signal the store had next to no time: that it took too little of it is no fault.
+        let why = if signalled && !unreachable { String::new() } else { format!(": {problem}") };
         let spool = self.config.store.data.join("spool");
-        if leftover.spooled_rows > 0 {
-            let rows = leftover.spooled_rows;
-            // After a signal the store had next to no time: that it took too little of it is no fault.
-            let why = if signalled && !unreachable { String::new() } else { format!(": {problem}") };
-            problems.push(format!("{rows} rows wait in {} and are delivered by the next run{why}", spool.display()));
-        }
-        if lost(&now) > 0 {
-            problems.push(format!(
-                "{} rows found no space in {} or on the disk and are lost",
-                lost(&now),
-                spool.display()
-            ));
-        }
-        if kept(&now) > 0 {
-            let last = now.last_error.as_deref().unwrap_or_default();
-            problems.push(format!(
-                "{} rows were refused or damaged and are kept in {} (`auscult spool list` says more): {last}",
-                kept(&now),
-                spool.join("dead_letter").display()
-            ));
-        }
+        let mut problems = left_rows(&spool, leftover.spooled_rows, &why, &now);
         if self.args.exit {
             problems.extend(self.work.missing.take());
         }
@@ -775,6 +777,27 @@ fn lost(now: &CountersSnapshot) -> u64 {
 fn kept(now: &CountersSnapshot) -> u64 {
     let reasons = [DropReason::Refused, DropReason::Damaged];
     reasons.iter().flat_map(|reason| now.tables.iter().map(|(_, t)| t.dropped_for(*reason))).sum()
+}
+
+/// A sentence for each kind of row that is not in the store. `why` is added to those that wait.
+fn left_rows(spool: &Path, waiting: u64, why: &str, now: &CountersSnapshot) -> Vec<String> {
+    let mut problems = Vec::new();
+    if waiting > 0 {
+        problems.push(format!("{waiting} rows wait in {} and are delivered by the next run{why}", spool.display()));
+    }
+    if lost(now) > 0 {
+        let rows = lost(now);
+        problems.push(format!("{rows} rows found no space in {} or on the disk and are lost", spool.display()));
+    }
+    if kept(now) > 0 {
+        let last = now.last_error.as_deref().unwrap_or_default();
+        problems.push(format!(
+            "{} rows were refused or damaged and are kept in {} (`auscult spool list` says more): {last}",
+            kept(now),
+            spool.join("dead_letter").display()
+        ));
+    }
+    problems
 }
 
 fn summary(now: &CountersSnapshot) {

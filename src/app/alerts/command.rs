@@ -325,6 +325,40 @@ fn evaluate_until(runs: &mut [(Evaluator, Log)], at: &mut Timestamp, until: Time
     *at = (*at).max(until);
 }
 
+/// What a backtest keeps of the events of captures.
+struct Collect<'a> {
+    labels: &'a Labels,
+    groups: Groups,
+    found: Vec<OwnedGroup>,
+    calls: Vec<RunningCall>,
+    codecs: HashMap<StreamId, RunningStream>,
+    forgotten: u64,
+}
+
+impl Sink for Collect<'_> {
+    fn push(&mut self, event: Event) {
+        let trunk = crate::app::feed::trunk(self.labels, &event);
+        match &event {
+            Event::CallEnded(call) if self.calls.len() < KEPT_CALLS => {
+                let streams = call.streams.iter().filter_map(|id| self.codecs.remove(id)).collect();
+                let record = Arc::new((**call).clone());
+                self.calls.push(RunningCall { record, trunk: trunk.name.into(), streams });
+            }
+            Event::CallEnded(_) => self.forgotten += 1,
+            Event::StreamEnded(stream) if self.codecs.len() < KEPT_CALLS => {
+                let (src, dst, codec) = (stream.src, stream.dst, stream.codec.clone());
+                self.codecs.insert(stream.id, RunningStream { src, dst, codec });
+            }
+            _ => {}
+        }
+        let found = &mut self.found;
+        self.groups.event(&event, trunk, &mut |group| found.push(OwnedGroup::Group(group)));
+        if let Event::Capture(capture) = &event {
+            self.found.push(OwnedGroup::Capture(CaptureSums::from(&**capture)));
+        }
+    }
+}
+
 fn over_captures(
     args: &BacktestArgs,
     config: &Config,
@@ -332,37 +366,6 @@ fn over_captures(
     to: Option<Timestamp>,
     runs: &mut [(Evaluator, Log)],
 ) -> anyhow::Result<(Timestamp, Timestamp)> {
-    struct Collect<'a> {
-        labels: &'a Labels,
-        groups: Groups,
-        found: Vec<OwnedGroup>,
-        calls: Vec<RunningCall>,
-        codecs: HashMap<StreamId, RunningStream>,
-        forgotten: u64,
-    }
-    impl Sink for Collect<'_> {
-        fn push(&mut self, event: Event) {
-            let trunk = crate::app::feed::trunk(self.labels, &event);
-            match &event {
-                Event::CallEnded(call) if self.calls.len() < KEPT_CALLS => {
-                    let streams = call.streams.iter().filter_map(|id| self.codecs.remove(id)).collect();
-                    let record = Arc::new((**call).clone());
-                    self.calls.push(RunningCall { record, trunk: trunk.name.into(), streams });
-                }
-                Event::CallEnded(_) => self.forgotten += 1,
-                Event::StreamEnded(stream) if self.codecs.len() < KEPT_CALLS => {
-                    let (src, dst, codec) = (stream.src, stream.dst, stream.codec.clone());
-                    self.codecs.insert(stream.id, RunningStream { src, dst, codec });
-                }
-                _ => {}
-            }
-            let found = &mut self.found;
-            self.groups.event(&event, trunk, &mut |group| found.push(OwnedGroup::Group(group)));
-            if let Event::Capture(capture) = &event {
-                self.found.push(OwnedGroup::Capture(CaptureSums::from(&**capture)));
-            }
-        }
-    }
     let mut timeline = Timeline::open(&args.read)?;
     let policy = auscult_core::model::Policy { keep_sip_messages: false, ..config.policy.clone() };
     let mut engine = Engine::new(config.limits.clone(), policy.clone(), 1, crate::app::random_seed());
@@ -449,26 +452,7 @@ fn over_store(
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let backend = match &config.store.server {
-            None => Backend::embedded(config.store.data.join("clickhouse"), config.store.library.clone()),
-            Some(server) => Backend::Server {
-                url: server.url.clone(),
-                user: server.user.clone(),
-                password: server.password.clone(),
-                database: server.database.clone(),
-                cluster: server.cluster.clone(),
-            },
-        };
-        // The embedded engine has its files for itself: a program that runs on them is asked.
-        let running = match config.store.server {
-            None => local_client(&config.store.data)?,
-            Some(_) => None,
-        };
-        let client = match running {
-            Some(client) => client,
-            None => backend.open()?.reader(),
-        };
-        let reader = Reader::new(client);
+        let reader = store_reader(config)?;
         let ask = || reader.session(Cost::Scan, None);
         // Rows of before fill the windows and baselines of the first evaluations.
         let longest = runs.iter().map(|(evaluator, _)| evaluator.span()).max().unwrap_or(Nanos(0));
@@ -481,27 +465,7 @@ fn over_store(
                 runs.iter_mut().for_each(|(evaluator, _)| add_input(evaluator, &input, origin, warm));
             }
         }
-        let (mut at, mut begin) = (from, warm);
-        // Rows that arrive after the evaluations of their chunk wait for theirs.
-        let mut waiting: Known = Vec::new();
-        while begin < to {
-            let end = (begin + replayed::CHUNK).min(to);
-            let rows = ask().await?.group_rows(begin, end, "").await?;
-            known(rows, args.hindsight, &mut waiting)?;
-            waiting.sort_by_key(|(known, ..)| *known);
-            let rest = waiting.split_off(waiting.partition_point(|(known, ..)| *known <= end));
-            for (known, probe, site, input) in std::mem::replace(&mut waiting, rest) {
-                if known > at {
-                    evaluate_until(runs, &mut at, known);
-                }
-                let origin = Origin { probe: &probe, site: &site };
-                runs.iter_mut().for_each(|(evaluator, _)| add_input(evaluator, &input, origin, known));
-            }
-            if end > from {
-                evaluate_until(runs, &mut at, end);
-            }
-            begin = end;
-        }
+        replay_rows(&reader, (warm, from, to), args.hindsight, runs).await?;
         for firing in runs.iter_mut().flat_map(|(_, log)| log.firings.iter_mut().take(LOOKUPS)) {
             let CallsBehind { filter, window, sort } = &firing.behind;
             firing.calls = ask().await?.call_uids(filter, *window, *sort, CALLS).await?;
@@ -509,6 +473,60 @@ fn over_store(
         anyhow::Ok(())
     })?;
     Ok((from, to))
+}
+
+/// Adds the rows of groups in the order they became known, and evaluates the rules between them. Those before `from` fill the windows
+/// of the first evaluations.
+async fn replay_rows(
+    reader: &Reader,
+    (warm, from, to): (Timestamp, Timestamp, Timestamp),
+    hindsight: bool,
+    runs: &mut [(Evaluator, Log)],
+) -> anyhow::Result<()> {
+    let (mut at, mut begin) = (from, warm);
+    // Rows that arrive after the evaluations of their chunk wait for theirs.
+    let mut waiting: Known = Vec::new();
+    while begin < to {
+        let end = (begin + replayed::CHUNK).min(to);
+        let rows = reader.session(Cost::Scan, None).await?.group_rows(begin, end, "").await?;
+        known(rows, hindsight, &mut waiting)?;
+        waiting.sort_by_key(|(known, ..)| *known);
+        let rest = waiting.split_off(waiting.partition_point(|(known, ..)| *known <= end));
+        for (known, probe, site, input) in std::mem::replace(&mut waiting, rest) {
+            if known > at {
+                evaluate_until(runs, &mut at, known);
+            }
+            let origin = Origin { probe: &probe, site: &site };
+            runs.iter_mut().for_each(|(evaluator, _)| add_input(evaluator, &input, origin, known));
+        }
+        if end > from {
+            evaluate_until(runs, &mut at, end);
+        }
+        begin = end;
+    }
+    Ok(())
+}
+
+/// Reads the store of the configuration. The embedded engine has its files for itself: a program that runs on them is asked.
+fn store_reader(config: &Config) -> anyhow::Result<Reader> {
+    let backend = match &config.store.server {
+        None => Backend::embedded(config.store.data.join("clickhouse"), config.store.library.clone()),
+        Some(server) => Backend::Server {
+            url: server.url.clone(),
+            user: server.user.clone(),
+            password: server.password.clone(),
+            database: server.database.clone(),
+            cluster: server.cluster.clone(),
+        },
+    };
+    let running = match config.store.server {
+        None => local_client(&config.store.data)?,
+        Some(_) => None,
+    };
+    Ok(Reader::new(match running {
+        Some(client) => client,
+        None => backend.open()?.reader(),
+    }))
 }
 
 fn known(rows: auscult_store::query::GroupRows, hindsight: bool, known: &mut Known) -> anyhow::Result<()> {
