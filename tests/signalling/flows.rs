@@ -126,6 +126,15 @@ fn a_call_joined_midway_that_is_released_is_completed() {
     );
 }
 
+/// A call whose 200 and BYE were captured before its INVITE has ended.
+#[test]
+fn a_call_whose_invite_was_captured_after_its_bye_is_completed() {
+    check(
+        "0 b>a 200 to=t\n 0.2 a>b BYE to=t cseq=2\n 0.4 a>b INVITE\n 0.5 b>a 200/BYE to=t cseq=2",
+        "ended c1 completed 200 invite 0 ringing - answered 0 ended 0.2 by - messages 4",
+    );
+}
+
 /// Of a call of which only answers were seen, the final code is kept.
 #[test]
 fn the_final_code_is_kept_when_only_answers_were_seen() {

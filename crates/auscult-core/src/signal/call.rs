@@ -311,9 +311,16 @@ impl Call {
         self.record.undelivered = None;
     }
 
-    /// The one door for changes of state.
+    /// Takes a step of the state machine. False where it changes nothing.
     fn change(&mut self, step: Step, ended_at: Timestamp, now: Timestamp) -> bool {
         let Some(state) = next(self.record.state, step) else { return false };
+        self.set_state(state, ended_at, now);
+        true
+    }
+
+    /// The only place that changes the state, so that the end and its cause always agree with it. The times are those of an end:
+    /// a state in which the call goes on ignores them.
+    fn set_state(&mut self, state: CallState, ended_at: Timestamp, now: Timestamp) {
         self.record.state = state;
         match state {
             // A caller that gave up still has, while the callee rings on.
@@ -330,12 +337,14 @@ impl Call {
             | CallState::Cancelled
             | CallState::Failed
             | CallState::SetupTimeout
-            | CallState::Unfinished => {
-                self.over_at = Some(now);
-                self.record.ended_at = Some(ended_at);
-            }
+            | CallState::Unfinished => self.end(ended_at, now),
         }
-        true
+    }
+
+    /// The call is over. One whose INVITE was not seen stays in its state.
+    fn end(&mut self, ended_at: Timestamp, now: Timestamp) {
+        self.over_at = Some(now);
+        self.record.ended_at = Some(ended_at);
     }
 
     fn invite(&mut self, context: &MessageContext<'_, '_>, limits: &Limits) {
@@ -392,9 +401,10 @@ impl Call {
         r.signalling_src = Some(context.src);
         r.signalling_dst = Some(context.dst);
         r.started_mid_call = false;
-        r.state = match (answered_before, r.final_code) {
+        let state = match (answered_before, r.final_code) {
             (true, 487) => CallState::Cancelled,
             (true, 300..) => CallState::Failed,
+            (true, _) if self.over_at.is_some() => CallState::Completed,
             (true, _) => CallState::Established,
             (false, _) if early => CallState::Proceeding,
             (false, _) => CallState::Trying,
@@ -403,11 +413,15 @@ impl Call {
             r.final_code = 0;
             r.final_reason.clear();
         }
-        if let (CallState::Established, Some((at, status, reason))) = (r.state, self.early_success.take()) {
+        let early_success = self.early_success.take();
+        if let (CallState::Established | CallState::Completed, Some((at, status, reason))) = (state, early_success) {
             r.answered_at = Some(at);
             r.final_code = status;
             r.final_reason = reason;
         }
+        // A refusal or a BYE before this INVITE has ended the call already.
+        let over_at = self.over_at.unwrap_or(context.at);
+        self.set_state(state, self.record.ended_at.unwrap_or(over_at), over_at);
         self.sides_known = true;
         self.confirmed = true;
         if self.callee_tags.contains(&context.from_tag) {
@@ -470,8 +484,7 @@ impl Call {
             return;
         }
         if self.record.state == CallState::MidCall {
-            self.over_at = Some(context.at);
-            self.record.ended_at = Some(context.at);
+            self.end(context.at, context.at);
         } else if !self.change(Step::Bye, context.at, context.at) {
             return;
         }
@@ -579,8 +592,7 @@ impl Call {
             300.. if !self.in_dialog && self.over_at.is_none() => {
                 self.answered_cseq = context.cseq;
                 self.note_final(context, status);
-                self.over_at = Some(context.at);
-                self.record.ended_at = Some(context.at);
+                self.end(context.at, context.at);
             }
             300.. => {}
         }
