@@ -168,8 +168,6 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("crates/auscult-core/src/alert/rule.rs", "file"),
     ("crates/auscult-core/src/alert/sql.rs", "sql"),
     ("crates/auscult-core/src/alert/text.rs", "told"),
-    ("crates/auscult-core/src/quality/codecs/mod.rs", "choose"),
-    ("crates/auscult-core/src/wire/sdp.rs", "media_line"),
     ("crates/auscult-store/src/endpoint/check/call.rs", "function"),
     ("crates/auscult-store/src/endpoint/check/query.rs", "select"),
     ("crates/auscult-store/src/endpoint/mod.rs", "answer"),

@@ -7,6 +7,7 @@ use crate::model::Srtp;
 use crate::units::text::clean;
 use crate::units::{ClockRate, PayloadType};
 use std::net::{IpAddr, SocketAddr};
+use std::str::SplitAsciiWhitespace;
 
 /// Media descriptions read; more are noted and left out.
 pub const MEDIA_MAX: usize = 32;
@@ -284,6 +285,55 @@ struct Open {
     places: [Option<u8>; 128],
 }
 
+/// The value of an `m=` line (RFC 8866 section 5.14).
+struct MediaLine<'a> {
+    kind: MediaKind,
+    port: u16,
+    /// Number of ports; 1 where it is not a number.
+    ports: u32,
+    /// In upper case.
+    proto: String,
+    formats: SplitAsciiWhitespace<'a>,
+}
+
+impl MediaLine<'_> {
+    fn parse(text: &str) -> Result<MediaLine<'_>, SdpAnomaly> {
+        let mut words = text.split_ascii_whitespace();
+        let (Some(kind), Some(ports), Some(proto)) = (words.next(), words.next(), words.next()) else {
+            return Err(SdpAnomaly::Syntax);
+        };
+        if kind.len() > TEXT_MAX || proto.len() > TEXT_MAX {
+            return Err(SdpAnomaly::FieldTooLong);
+        }
+        let (port, count) = ports.split_once('/').unwrap_or((ports, "1"));
+        let kind = match kind.to_ascii_lowercase().as_str() {
+            "audio" => MediaKind::Audio,
+            "video" => MediaKind::Video,
+            "image" => MediaKind::Image,
+            _ => MediaKind::Other,
+        };
+        Ok(MediaLine {
+            kind,
+            port: port.parse().map_err(|_| SdpAnomaly::Port)?,
+            ports: count.parse().unwrap_or(1),
+            proto: proto.to_ascii_uppercase(),
+            formats: words,
+        })
+    }
+}
+
+/// Formats of a media description, and the position in them of each payload type.
+struct Formats {
+    list: Vec<Format>,
+    places: [Option<u8>; 128],
+}
+
+impl Default for Formats {
+    fn default() -> Self {
+        Formats { list: Vec::new(), places: [None; 128] }
+    }
+}
+
 impl Reader {
     fn note(&mut self, what: SdpAnomaly) {
         self.sdp.anomalies |= 1 << what as u8;
@@ -310,55 +360,22 @@ impl Reader {
             return self.note(SdpAnomaly::TooManyMedia);
         }
         let text = String::from_utf8_lossy(value);
-        let mut words = text.split_ascii_whitespace();
-        let (Some(kind), Some(ports), Some(proto)) = (words.next(), words.next(), words.next()) else {
-            return self.note(SdpAnomaly::Syntax);
+        let line = match MediaLine::parse(&text) {
+            Ok(line) => line,
+            Err(anomaly) => return self.note(anomaly),
         };
-        if kind.len() > TEXT_MAX || proto.len() > TEXT_MAX {
-            return self.note(SdpAnomaly::FieldTooLong);
-        }
-        let (port, count) = ports.split_once('/').unwrap_or((ports, "1"));
-        let Ok(port) = port.parse::<u16>() else {
-            return self.note(SdpAnomaly::Port);
-        };
-        if count.parse::<u32>().is_ok_and(|n| n > PORTS_MAX) {
+        if line.ports > PORTS_MAX {
             self.note(SdpAnomaly::Port);
         }
-        let proto = proto.to_ascii_uppercase();
-        let kind = match kind.to_ascii_lowercase().as_str() {
-            "audio" => MediaKind::Audio,
-            "video" => MediaKind::Video,
-            "image" => MediaKind::Image,
-            _ => MediaKind::Other,
-        };
-        let mut formats = Vec::new();
-        let mut places = [None; 128];
-        if proto.contains("RTP/") {
-            for word in words.take(ATTRIBUTES_MAX) {
-                let pt = word.parse::<u8>().ok();
-                match pt.and_then(|pt| Some((pt, places.get_mut(usize::from(pt))?))) {
-                    Some((pt, place @ None)) => {
-                        *place = u8::try_from(formats.len()).ok();
-                        let payload_type = PayloadType(pt);
-                        let (name, clock) = match static_payload(payload_type) {
-                            Some((name, clock)) => (name.to_owned(), Some(clock)),
-                            None => (String::new(), None),
-                        };
-                        formats.push(Format { payload_type, name, clock, channels: 1, fmtp: String::new() });
-                    }
-                    Some(_) => {}
-                    None => self.note(SdpAnomaly::PayloadType),
-                }
-            }
-        }
-        let secure = proto.contains("SAVP") || proto.contains("DTLS");
+        let formats = if line.proto.contains("RTP/") { self.formats(line.formats) } else { Formats::default() };
+        let secure = line.proto.contains("SAVP") || line.proto.contains("DTLS");
         self.passing_over = false;
         self.current = Some(Open {
             media: Media {
-                kind,
-                port,
-                proto,
-                formats,
+                kind: line.kind,
+                port: line.port,
+                proto: line.proto,
+                formats: formats.list,
                 address: None,
                 rtcp: None,
                 rtcp_mux: false,
@@ -374,8 +391,30 @@ impl Reader {
             mid: String::new(),
             bundle_only: false,
             attributes: 0,
-            places,
+            places: formats.places,
         });
+    }
+
+    /// Payload types of a line, each once, with the names that RFC 3551 gives them.
+    fn formats(&mut self, words: SplitAsciiWhitespace<'_>) -> Formats {
+        let mut formats = Formats::default();
+        for word in words.take(ATTRIBUTES_MAX) {
+            let pt = word.parse::<u8>().ok();
+            match pt.and_then(|pt| Some((pt, formats.places.get_mut(usize::from(pt))?))) {
+                Some((pt, place @ None)) => {
+                    *place = u8::try_from(formats.list.len()).ok();
+                    let payload_type = PayloadType(pt);
+                    let (name, clock) = match static_payload(payload_type) {
+                        Some((name, clock)) => (name.to_owned(), Some(clock)),
+                        None => (String::new(), None),
+                    };
+                    formats.list.push(Format { payload_type, name, clock, channels: 1, fmtp: String::new() });
+                }
+                Some(_) => {}
+                None => self.note(SdpAnomaly::PayloadType),
+            }
+        }
+        formats
     }
 
     fn connection(&mut self, value: &[u8]) {

@@ -201,93 +201,51 @@ impl CodecTable {
 
     /// `None` where a variant of a known codec has no figures.
     fn choose(&self, family: Family, query: &CodecQuery) -> Option<CodecQuality> {
-        Some(match family {
-            Family::G711 => quality(self.g711()?, 0.0, 0.0),
-            Family::L16 => {
-                let scale = match query.clock_rate.unwrap_or(8000) {
-                    ..16_000 => Scale::Nb,
-                    16_000..32_000 => Scale::Wb,
-                    _ => Scale::Fb,
-                };
-                let mut q = quality(PUBLISHED.iter().find(|r| r.name == "L16" && r.scale == scale)?, 0.0, 0.0);
-                if scale == Scale::Nb {
-                    q.bpl = self.g711()?.bpl;
-                }
-                q
-            }
-            Family::G726(kbit_s) => quality(
-                PUBLISHED.iter().find(|r| r.name.starts_with("G.726") && r.kbit_s == f64::from(kbit_s))?,
-                0.0,
-                0.0,
-            ),
-            Family::G728 => {
-                let slow = bit_rate(query, 20.0).is_some_and(|rate| rate < 14.4);
-                quality(published(if slow { "G.728 12.8" } else { "G.728 16" })?, 0.0, 0.625)
-            }
-            Family::G729 if query.vad != Some(true) => {
-                let mut q = quality(published("G.729")?, 5.0, 10.0);
-                borrow_bpl(&mut q, "G.729A + VAD", "Ie of G.729, Bpl borrowed from G.729A with VAD");
-                q
-            }
-            Family::G729 | Family::G729Vad => quality(published("G.729A + VAD")?, 5.0, 10.0),
-            Family::G723 => self.g723(query)?,
-            Family::GsmFr => quality(published("GSM-FR 06.10")?, 0.0, 20.0),
-            Family::GsmHr => quality(published("GSM-HR 06.20")?, 0.0, 20.0),
-            Family::GsmEfr => quality(published("GSM-EFR 06.60")?, 0.0, 20.0),
-            Family::Amr => {
-                let mode = adaptive_mode(query, &AMR_BITS);
-                let kbit_s = mode.unwrap_or(12.2);
-                let row = PUBLISHED.iter().find(|r| r.name.starts_with("AMR-NB") && r.kbit_s == kbit_s)?;
-                assumed_if(mode.is_none(), quality(row, if kbit_s == 12.2 { 0.0 } else { 5.0 }, 20.0))
-            }
-            Family::AmrWb => self.amr_wb(query)?,
-            Family::G722 => {
-                let name = match bit_rate(query, 20.0) {
-                    Some(rate) if rate < 52.0 => "G.722 48",
-                    Some(rate) if rate < 60.0 => "G.722 56",
-                    _ => "G.722 64",
-                };
-                quality(published(name)?, 1.5, 0.0)
-            }
-            Family::G7221 if query.clock_rate.is_some_and(|hz| hz != 16_000) => return None,
-            Family::G7221 => {
-                let fast = bit_rate(query, 20.0).is_some_and(|rate| rate > 28.0);
-                quality(published(if fast { "G.722.1 32" } else { "G.722.1 24" })?, 20.0, 20.0)
-            }
+        match family {
+            Family::G711 => Some(quality(self.g711()?, 0.0, 0.0)),
+            Family::L16 => self.l16(query),
+            Family::G726(kbit_s) => g726(kbit_s),
+            Family::G728 => g728(query),
+            Family::G729 if query.vad != Some(true) => g729_without_vad(),
+            Family::G729 | Family::G729Vad => Some(quality(published("G.729A + VAD")?, 5.0, 10.0)),
+            Family::G723 => g723(query),
+            Family::GsmFr => Some(quality(published("GSM-FR 06.10")?, 0.0, 20.0)),
+            Family::GsmHr => Some(quality(published("GSM-HR 06.20")?, 0.0, 20.0)),
+            Family::GsmEfr => Some(quality(published("GSM-EFR 06.60")?, 0.0, 20.0)),
+            Family::Amr => amr(query),
+            Family::AmrWb => self.amr_wb(query),
+            Family::G722 => g722(query),
+            Family::G7221 => g722_1(query),
             Family::Ilbc => {
                 let short = query.ptime.is_some_and(|p| p.0 % 30_000_000 != 0);
-                quality(published("iLBC")?, 0.0, if short { 20.0 } else { 30.0 })
+                Some(quality(published("iLBC")?, 0.0, if short { 20.0 } else { 30.0 }))
             }
-            Family::Evs => {
-                let rate = evs_rate(query);
-                let row = PUBLISHED.iter().find(|r| r.name == "EVS SWB diotic" && r.kbit_s == rate.unwrap_or(13.2))?;
-                assumed_if(rate.is_none(), quality(row, 12.0, 20.0))
-            }
-            Family::Opus => quality(opus_row(query)?, 6.5, 20.0),
-            Family::Is641 => quality(published("IS-641 ACELP")?, 5.0, 20.0),
-            Family::Is54 => quality(published("IS-54 VSELP")?, 5.0, 20.0),
-            Family::Is96a => quality(published("IS-96a QCELP")?, 5.0, 20.0),
-            Family::Is127 => quality(published("IS-127 RCELP")?, 10.0, 20.0),
-            Family::Pdc => quality(published("PDC VSELP")?, 5.0, 20.0),
-        })
+            Family::Evs => evs(query),
+            Family::Opus => Some(quality(opus_row(query)?, 6.5, 20.0)),
+            Family::Is641 => Some(quality(published("IS-641 ACELP")?, 5.0, 20.0)),
+            Family::Is54 => Some(quality(published("IS-54 VSELP")?, 5.0, 20.0)),
+            Family::Is96a => Some(quality(published("IS-96a QCELP")?, 5.0, 20.0)),
+            Family::Is127 => Some(quality(published("IS-127 RCELP")?, 10.0, 20.0)),
+            Family::Pdc => Some(quality(published("PDC VSELP")?, 5.0, 20.0)),
+        }
+    }
+
+    /// At 8 kHz loss is concealed as that of G.711.
+    fn l16(&self, query: &CodecQuery) -> Option<CodecQuality> {
+        let scale = match query.clock_rate.unwrap_or(8000) {
+            ..16_000 => Scale::Nb,
+            16_000..32_000 => Scale::Wb,
+            _ => Scale::Fb,
+        };
+        let mut q = quality(PUBLISHED.iter().find(|r| r.name == "L16" && r.scale == scale)?, 0.0, 0.0);
+        if scale == Scale::Nb {
+            q.bpl = self.g711()?.bpl;
+        }
+        Some(q)
     }
 
     fn g711(&self) -> Option<&'static Published> {
         published(if self.g711_plc { "G.711 + PLC (App. I)" } else { "G.711 no PLC" })
-    }
-
-    fn g723(&self, query: &CodecQuery) -> Option<CodecQuality> {
-        // 20 bytes a frame at 5.3 kbit/s, 24 at 6.3 kbit/s; far less is silence descriptors.
-        let slow = bit_rate(query, 30.0).is_some_and(|rate| (4.0..5.87).contains(&rate));
-        if slow {
-            return Some(quality(published("G.723.1 ACELP")?, 7.5, 30.0));
-        }
-        if query.vad == Some(true) {
-            return Some(quality(published("G.723.1 6.3 + VAD")?, 7.5, 30.0));
-        }
-        let mut q = quality(published("G.723.1 MP-MLQ")?, 7.5, 30.0);
-        borrow_bpl(&mut q, "G.723.1 6.3 + VAD", "Ie of G.723.1 6.3 kbit/s, Bpl borrowed from the variant with VAD");
-        Some(q)
     }
 
     fn amr_wb(&self, query: &CodecQuery) -> Option<CodecQuality> {
@@ -309,6 +267,67 @@ impl CodecTable {
         }
         Some(assumed_if(mode.is_none(), q))
     }
+}
+
+fn g726(kbit_s: u8) -> Option<CodecQuality> {
+    let row = PUBLISHED.iter().find(|r| r.name.starts_with("G.726") && r.kbit_s == f64::from(kbit_s))?;
+    Some(quality(row, 0.0, 0.0))
+}
+
+fn g728(query: &CodecQuery) -> Option<CodecQuality> {
+    let slow = bit_rate(query, 20.0).is_some_and(|rate| rate < 14.4);
+    Some(quality(published(if slow { "G.728 12.8" } else { "G.728 16" })?, 0.0, 0.625))
+}
+
+fn g729_without_vad() -> Option<CodecQuality> {
+    let mut q = quality(published("G.729")?, 5.0, 10.0);
+    borrow_bpl(&mut q, "G.729A + VAD", "Ie of G.729, Bpl borrowed from G.729A with VAD");
+    Some(q)
+}
+
+fn g723(query: &CodecQuery) -> Option<CodecQuality> {
+    // 20 bytes a frame at 5.3 kbit/s, 24 at 6.3 kbit/s; far less is silence descriptors.
+    let slow = bit_rate(query, 30.0).is_some_and(|rate| (4.0..5.87).contains(&rate));
+    if slow {
+        return Some(quality(published("G.723.1 ACELP")?, 7.5, 30.0));
+    }
+    if query.vad == Some(true) {
+        return Some(quality(published("G.723.1 6.3 + VAD")?, 7.5, 30.0));
+    }
+    let mut q = quality(published("G.723.1 MP-MLQ")?, 7.5, 30.0);
+    borrow_bpl(&mut q, "G.723.1 6.3 + VAD", "Ie of G.723.1 6.3 kbit/s, Bpl borrowed from the variant with VAD");
+    Some(q)
+}
+
+fn amr(query: &CodecQuery) -> Option<CodecQuality> {
+    let mode = adaptive_mode(query, &AMR_BITS);
+    let kbit_s = mode.unwrap_or(12.2);
+    let row = PUBLISHED.iter().find(|r| r.name.starts_with("AMR-NB") && r.kbit_s == kbit_s)?;
+    Some(assumed_if(mode.is_none(), quality(row, if kbit_s == 12.2 { 0.0 } else { 5.0 }, 20.0)))
+}
+
+fn g722(query: &CodecQuery) -> Option<CodecQuality> {
+    let name = match bit_rate(query, 20.0) {
+        Some(rate) if rate < 52.0 => "G.722 48",
+        Some(rate) if rate < 60.0 => "G.722 56",
+        _ => "G.722 64",
+    };
+    Some(quality(published(name)?, 1.5, 0.0))
+}
+
+/// Annex C, at 32 kHz, has no figures.
+fn g722_1(query: &CodecQuery) -> Option<CodecQuality> {
+    if query.clock_rate.is_some_and(|hz| hz != 16_000) {
+        return None;
+    }
+    let fast = bit_rate(query, 20.0).is_some_and(|rate| rate > 28.0);
+    Some(quality(published(if fast { "G.722.1 32" } else { "G.722.1 24" })?, 20.0, 20.0))
+}
+
+fn evs(query: &CodecQuery) -> Option<CodecQuality> {
+    let rate = evs_rate(query);
+    let row = PUBLISHED.iter().find(|r| r.name == "EVS SWB diotic" && r.kbit_s == rate.unwrap_or(13.2))?;
+    Some(assumed_if(rate.is_none(), quality(row, 12.0, 20.0)))
 }
 
 fn published(name: &str) -> Option<&'static Published> {
