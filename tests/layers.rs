@@ -162,12 +162,6 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("src/app/telemetry.rs", "of_engine"),
     // To be split.
     ("crates/auscult-capture/src/pcapng.rs", "next"),
-    ("crates/auscult-core/src/alert/evaluator.rs", "advance"),
-    ("crates/auscult-core/src/alert/evaluator.rs", "judge"),
-    ("crates/auscult-core/src/alert/rule.rs", "check"),
-    ("crates/auscult-core/src/alert/rule.rs", "file"),
-    ("crates/auscult-core/src/alert/sql.rs", "sql"),
-    ("crates/auscult-core/src/alert/text.rs", "told"),
     ("crates/auscult-store/src/endpoint/check/call.rs", "function"),
     ("crates/auscult-store/src/endpoint/check/query.rs", "select"),
     ("crates/auscult-store/src/endpoint/mod.rs", "answer"),

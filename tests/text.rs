@@ -365,8 +365,8 @@ fn alerts(dir: &Path, judge: &Judge) -> usize {
     let mut evaluations = Vec::new();
     evaluator.evaluate(last.floor_to(Nanos::from_secs(60)) + Nanos::from_secs(60), &mut evaluations);
     for evaluation in &evaluations {
-        let told = evaluation.told();
-        judge.text("alert", &format!("{} {}", told.summary, told.description));
+        let alert = evaluation.render();
+        judge.text("alert", &format!("{} {}", alert.summary, alert.description));
         let row = AlertRow::new(&evaluation.record(), &Labels::default(), last);
         judge.json("alerts", &serde_json::to_value(row).unwrap());
     }

@@ -397,7 +397,7 @@ fn count(outcome: &mut Outcome, evaluation: &Evaluation, at: i64, is_naive: bool
             outcome.false_alerts.push(format!(
                 "day {:.2}: {rule} {group}: {}",
                 hours / 24.0,
-                evaluation.told().summary
+                evaluation.render().summary
             ));
         }
     }

@@ -172,7 +172,7 @@ fn a_blind_window_names_what_was_not_seen() {
         }
         let mut told = Vec::new();
         evaluator.evaluate(end, &mut told);
-        told.first().map(|evaluation| (evaluation.state, evaluation.told().description)).unwrap_or_default()
+        told.first().map(|evaluation| (evaluation.state, evaluation.render().description)).unwrap_or_default()
     };
     let (state, text) = says(0, 300, 0);
     assert!(state == State::Ok && !text.contains("not judged"), "{state:?} {text}");

@@ -58,7 +58,7 @@ fn many_quiet_trunks_are_judged_and_none_fires() {
         let mut evaluations = Vec::new();
         evaluator.evaluate(at + Nanos::from_secs(60), &mut evaluations);
         evaluated += evaluations.len();
-        firing.extend(evaluations.iter().filter(|e| e.state == State::Firing).map(|e| e.told().summary));
+        firing.extend(evaluations.iter().filter(|e| e.state == State::Firing).map(|e| e.render().summary));
     }
     assert_eq!(firing, [] as [String; 0]);
     println!("{evaluated} evaluations of {trunks} trunks");

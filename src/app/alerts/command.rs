@@ -228,7 +228,7 @@ impl Log {
                         to: None,
                         peak: evaluation.peak,
                         unit: evaluation.rule.unit(),
-                        description: evaluation.told().description,
+                        description: evaluation.render().description,
                         behind: CallsBehind::of(evaluation),
                         calls: Vec::new(),
                     });

@@ -168,7 +168,7 @@ impl AlertCounters {
 }
 
 fn shown(evaluation: &Evaluation, calls: &[u64], silences: &[Silence], now: Timestamp) -> AlertJson {
-    let (rule, told) = (&evaluation.rule, evaluation.told());
+    let (rule, alert) = (&evaluation.rule, evaluation.render());
     AlertJson {
         id: hex(evaluation.fingerprint()),
         rule: rule.name.clone(),
@@ -188,8 +188,8 @@ fn shown(evaluation: &Evaluation, calls: &[u64], silences: &[Silence], now: Time
         sample_unit: rule.sample_unit().to_owned(),
         capture_loss_pct: evaluation.capture_loss_pct,
         inhibited_by: evaluation.inhibited_by.clone(),
-        summary: told.summary,
-        description: told.description,
+        summary: alert.summary,
+        description: alert.description,
         calls: has_calls(evaluation).then(|| CallsBehind::of(evaluation).url("")),
         worst_calls: calls.iter().copied().map(hex).collect(),
         silenced_by: silences::of(silences, rule, &evaluation.group, now).map(|silence| silence.id.clone()),
@@ -595,16 +595,16 @@ impl Evaluating {
             }
             let key = key_of(&labels_of(&evaluation.rule, &evaluation.group));
             if evaluation.state.is_firing() && evaluation.inhibited_by.is_none() {
-                let told = evaluation.told();
+                let alert = evaluation.render();
                 let calls = self.history.calls_of(evaluation.fingerprint());
                 let silence = silences::of(&state.silences, &evaluation.rule, &evaluation.group, at);
                 let silenced_by = silence.map(|silence| silence.id.clone());
                 let known = state.active.get(&key).filter(|active| active.ends_at.is_none());
                 let active = Active {
                     rule: evaluation.rule.name.clone(),
-                    labels: told.labels,
-                    summary: told.summary,
-                    description: told.description + &worst_calls(&settings.external_url, calls),
+                    labels: alert.labels,
+                    summary: alert.summary,
+                    description: alert.description + &worst_calls(&settings.external_url, calls),
                     url: CallsBehind::url_of(evaluation, &settings.external_url),
                     starts_at: evaluation.since.unwrap_or(at).0,
                     ends_at: None,

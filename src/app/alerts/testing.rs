@@ -210,17 +210,17 @@ fn one(test: &Test, set: &RuleSet, interval: Nanos, said: &mut Vec<String>) -> a
             let found: Vec<&Evaluation> = last.values().filter(matches).collect();
             let is = |evaluation: &Evaluation| evaluation.state == state;
             for evaluation in found.iter().filter(|evaluation| state == State::Firing && is(evaluation)) {
-                let told = evaluation.told();
+                let alert = evaluation.render();
                 said.push(format!(
                     "{} ({}): {}. {}",
-                    expect.rule, evaluation.rule.severity, told.summary, told.description
+                    expect.rule, evaluation.rule.severity, alert.summary, alert.description
                 ));
             }
             let good =
                 if found.is_empty() { state == State::Ok } else { found.iter().all(|evaluation| is(evaluation)) };
             if !good {
                 let seen: Vec<String> =
-                    found.iter().map(|e| format!("{} ({})", e.state.name(), e.told().description)).collect();
+                    found.iter().map(|e| format!("{} ({})", e.state.name(), e.render().description)).collect();
                 let seen = if seen.is_empty() { "no such group".to_owned() } else { seen.join("; ") };
                 problems.push(format!("at {} {} should be {}, and is {seen}", expect.at, expect.rule, state.name()));
             }

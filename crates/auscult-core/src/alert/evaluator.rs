@@ -2,9 +2,11 @@
 //! and backtests are one loop.
 
 use super::baseline;
-use super::measure::{Figure, Kind, SampleUnit, Source};
-use super::rule::{Hold, NoData, Rule, Side, Test, What};
-use super::sums::{CaptureSums, Coverage, GroupKey, Label, Measured, OVERFLOW, Origin, Probes, Series, SumsInput};
+use super::measure::{Figure, Kind, Measure, SampleUnit, Source};
+use super::rule::{Baseline, Hold, NoData, Rule, Side, Test, What};
+use super::sums::{
+    CaptureSums, Coverage, Group, GroupKey, Label, Measured, OVERFLOW, Origin, Probes, Series, SumsInput,
+};
 use crate::units::{Nanos, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +20,7 @@ pub enum State {
     /// Beyond the limit, and not yet for as long as the rule wants.
     Pending,
     Firing,
-    /// Cleared, and still told as firing (`keep_firing_for`).
+    /// Cleared, and still reported as firing (`keep_firing_for`).
     Keeping,
     /// The capture missed frames, or the probe saw none: not judged.
     Blind,
@@ -347,8 +349,7 @@ impl Evaluator {
             let memory = self.rules[index].groups.get(&key).cloned().unwrap_or_default();
             let judged = self.judge(index, &key, &memory, at);
             let mut next = memory.clone();
-            let side = rule.side();
-            advance(&rule, &mut next, &judged, at, side);
+            advance(&rule, &mut next, &judged, at);
             let fired = [&next, &memory].into_iter().find(|memory| memory.state.is_firing());
             out.push(Evaluation {
                 state: next.state,
@@ -434,6 +435,7 @@ impl Evaluator {
         }
     }
 
+    /// What the window that ends at `at`, less the delay of the rule, says of a group.
     fn judge(&self, index: usize, key: &GroupKey, memory: &Memory, at: Timestamp) -> Judged {
         let ruled = &self.rules[index];
         let rule = &ruled.rule;
@@ -459,55 +461,36 @@ impl Evaluator {
         else {
             return nothing;
         };
+        let short = ruled.short.and_then(|index| Some((&self.series[index], self.series[index].group(key)?)));
+        let sums = GroupSums { rule, measure, series, group, short, fired: &memory.fired, until };
         let mut window = rule.window;
         loop {
-            let from = until - window;
-            let coverage = self.probes.coverage(group.probes(), from, until);
-            let sums = series.window(group, from, until, measure);
-            let own_loss = if measure.is_of_media() { sums.sums.capture_loss_pct().unwrap_or(0.0) } else { 0.0 };
-            let capture_loss_pct = coverage.missed_pct.max(own_loss);
-            let minutes = window.as_secs_f64() / 60.0 * if coverage.known { coverage.covered.max(0.01) } else { 1.0 };
-            let measured = sums.measure(measure, minutes, rule.confidence);
-            let judged = Judged { from, capture_loss_pct, measured, ..nothing.clone() };
-            if let Some(why) = blindness(rule, measure.source, &coverage, capture_loss_pct, window) {
-                return Judged { judgement: State::Blind, why: Some(why), ..judged };
+            let judged = self.judge_window(&sums, window, nothing.clone());
+            let wider = Nanos(window.0 * 2);
+            if !may_change_with_more_samples(rule, &judged) || wider > rule.widen_to {
+                return judged;
             }
-            let Some(measured) = measured else { return judged };
-            let judged = match &rule.test {
-                Test::Fixed { .. } => compare_fixed(rule, judged, measured),
-                Test::Burn { factor, goal_pct, short } => {
-                    let limit = factor * (100.0 - goal_pct);
-                    let short = ruled.short.and_then(|index| {
-                        let series = &self.series[index];
-                        let sums = series.window(series.group(key)?, until - *short, until, measure);
-                        sums.measure(measure, 1.0, rule.confidence)
-                    });
-                    burn(rule, Judged { limit: Some(limit), ..judged }, measured, short, limit)
-                }
-                Test::Baseline(test) => {
-                    let middle = Timestamp(from.0 / 2 + until.0 / 2);
-                    let fired = |hour: i64| {
-                        let (from, to) = (hour * 3_600_000_000_000, (hour + 1) * 3_600_000_000_000);
-                        memory.fired.iter().any(|(a, b)| *a < to && *b > from)
-                    };
-                    match baseline::of(test, measure.kind, group, middle, &fired) {
-                        Some((median, spread)) => {
-                            let judged = Judged { baseline: Some((median, spread)), ..judged };
-                            baseline::compare(rule, test, judged, measured, (median, spread))
-                        }
-                        None => Judged { judgement: State::Few, ..judged },
-                    }
-                }
-            };
-            // The value is beyond the limit and its bound is not: more samples may tell.
-            let open = judged.judgement != State::Firing
-                && judged.limit.is_some_and(|limit| beyond(rule.side(), measured.value, limit))
-                || judged.judgement == State::Few;
-            if open && Nanos(window.0 * 2) <= rule.widen_to {
-                window = Nanos(window.0 * 2);
-                continue;
-            }
-            return judged;
+            window = wider;
+        }
+    }
+
+    /// Judges one window, unless the capture did not see it.
+    fn judge_window(&self, sums: &GroupSums<'_>, window: Nanos, nothing: Judged) -> Judged {
+        let GroupSums { rule, measure, series, group, until, .. } = *sums;
+        let from = until - window;
+        let coverage = self.probes.coverage(group.probes(), from, until);
+        let of_window = series.window(group, from, until, measure);
+        let own_loss = if measure.is_of_media() { of_window.sums.capture_loss_pct().unwrap_or(0.0) } else { 0.0 };
+        let capture_loss_pct = coverage.missed_pct.max(own_loss);
+        let minutes = window.as_secs_f64() / 60.0 * if coverage.known { coverage.covered.max(0.01) } else { 1.0 };
+        let measured = of_window.measure(measure, minutes, rule.confidence);
+        let judged = Judged { from, capture_loss_pct, measured, ..nothing };
+        if let Some(why) = blindness(rule, measure.source, &coverage, capture_loss_pct, window) {
+            return Judged { judgement: State::Blind, why: Some(why), ..judged };
+        }
+        match measured {
+            Some(measured) => sums.compare(judged, measured),
+            None => judged,
         }
     }
 
@@ -576,6 +559,66 @@ impl Evaluator {
             let by = firing.iter().find(|(rule, key)| rule.inhibits.contains(&evaluation.rule.name) && same(key));
             evaluation.inhibited_by = by.map(|(rule, _)| rule.name.clone());
         }
+    }
+}
+
+/// What the windows of one group are added up from, and compared with.
+struct GroupSums<'a> {
+    rule: &'a Rule,
+    measure: &'static Measure,
+    series: &'a Series,
+    group: &'a Group,
+    /// The same group in the series of the short window of a burn rate.
+    short: Option<(&'a Series, &'a Group)>,
+    /// Spans in which the group fired.
+    fired: &'a [(i64, i64)],
+    /// End of the windows.
+    until: Timestamp,
+}
+
+impl GroupSums<'_> {
+    /// Compares a window with the limit of the rule.
+    fn compare(&self, judged: Judged, measured: Measured) -> Judged {
+        match &self.rule.test {
+            Test::Fixed { .. } => compare_fixed(self.rule, judged, measured),
+            Test::Burn { factor, goal_pct, short } => {
+                let limit = factor * (100.0 - goal_pct);
+                burn(self.rule, Judged { limit: Some(limit), ..judged }, measured, self.short_window(*short), limit)
+            }
+            Test::Baseline(test) => match self.usual(test, judged.from) {
+                Some(usual) => {
+                    let judged = Judged { baseline: Some(usual), ..judged };
+                    baseline::compare(self.rule, test, judged, measured, usual)
+                }
+                None => Judged { judgement: State::Few, ..judged },
+            },
+        }
+    }
+
+    /// The short window of a burn rate, which has the same end.
+    fn short_window(&self, length: Nanos) -> Option<Measured> {
+        let (series, group) = self.short?;
+        let sums = series.window(group, self.until - length, self.until, self.measure);
+        sums.measure(self.measure, 1.0, self.rule.confidence)
+    }
+
+    /// Median and deviation in the weeks before, at the middle of a window that begins at `from`.
+    fn usual(&self, test: &Baseline, from: Timestamp) -> Option<(f64, f64)> {
+        let middle = Timestamp(from.0 / 2 + self.until.0 / 2);
+        let fired = |hour: i64| {
+            let (from, to) = (hour * 3_600_000_000_000, (hour + 1) * 3_600_000_000_000);
+            self.fired.iter().any(|(a, b)| *a < to && *b > from)
+        };
+        baseline::of(test, self.measure.kind, self.group, middle, &fired)
+    }
+}
+
+/// Whether a longer window may be judged otherwise: there are too few samples, or the value is beyond the limit and its bound is not.
+fn may_change_with_more_samples(rule: &Rule, judged: &Judged) -> bool {
+    match (judged.judgement, judged.measured, judged.limit) {
+        (State::Few, ..) => true,
+        (State::Ok, Some(measured), Some(limit)) => beyond(rule.side(), measured.value, limit),
+        _ => false,
     }
 }
 
@@ -675,89 +718,131 @@ fn burn(rule: &Rule, judged: Judged, long: Measured, short: Option<Measured>, li
     Judged { judgement: if is_over { State::Firing } else { State::Ok }, clear: short.value < limit, ..judged }
 }
 
+/// A window as the rule takes it, after what it says of windows without data.
+struct Reading {
+    judgement: State,
+    cleared: bool,
+}
+
+impl Reading {
+    fn of(rule: &Rule, judged: &Judged) -> Reading {
+        let judgement = match (judged.judgement, rule.no_data) {
+            (State::NoData, NoData::Ok) => State::Ok,
+            (State::NoData, NoData::Fire) => State::Firing,
+            (judgement, _) => judgement,
+        };
+        let cleared = judged.clear || judged.judgement == State::NoData && rule.no_data == NoData::Ok;
+        Reading { judgement, cleared }
+    }
+
+    fn is_judged(&self) -> bool {
+        matches!(self.judgement, State::Ok | State::Firing)
+    }
+
+    fn is_beyond(&self) -> bool {
+        self.judgement == State::Firing
+    }
+}
+
+/// How far the windows of a group have come to what the rule wants before it fires.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Clear,
+    Pending,
+    Reached,
+}
+
 /// The one place where a group changes its state.
-fn advance(rule: &Rule, memory: &mut Memory, judged: &Judged, at: Timestamp, side: Side) {
-    let judgement = match (judged.judgement, rule.no_data) {
-        (State::NoData, NoData::Ok) => State::Ok,
-        (State::NoData, NoData::Fire) => State::Firing,
-        (judgement, _) => judgement,
-    };
-    let cleared = judged.clear || judged.judgement == State::NoData && rule.no_data == NoData::Ok;
-    let is_judged = matches!(judgement, State::Ok | State::Firing);
-    let hit = judgement == State::Firing;
-    if is_judged {
+fn advance(rule: &Rule, memory: &mut Memory, judged: &Judged, at: Timestamp) {
+    let reading = Reading::of(rule, judged);
+    if reading.is_judged() {
         memory.judged = at.0;
-        memory.hits = memory.hits << 1 | u64::from(hit);
+        memory.hits = memory.hits << 1 | u64::from(reading.is_beyond());
     }
-    match memory.state {
-        State::Firing | State::Keeping => {
-            if !is_judged {
-                // Nothing is known of it: held, but not for ever.
-                if at.0 - memory.judged >= HELD.0 {
-                    end_firing(memory, at);
-                    memory.state = judgement;
-                }
-            } else if hit || !cleared {
-                memory.state = State::Firing;
-                memory.clear_since = None;
-            } else {
-                let since = *memory.clear_since.get_or_insert(at.0);
-                if at.0 - since >= rule.keep_firing_for.0 {
-                    end_firing(memory, at);
-                } else {
-                    memory.state = State::Keeping;
-                }
-            }
-        }
-        _ => {
-            let enough = match rule.hold {
-                Hold::For(length) => {
-                    if hit && memory.state != State::Pending {
-                        memory.since = Some(at.0);
-                    }
-                    hit && at.0 - memory.since.unwrap_or(at.0) >= length.0
-                }
-                Hold::Hits { at_least, of } => {
-                    let recent = memory.hits & (u64::MAX >> (64 - of));
-                    if recent == 0 {
-                        memory.since = None;
-                    } else if hit && memory.since.is_none() {
-                        memory.since = Some(at.0);
-                    }
-                    hit && recent.count_ones() >= at_least
-                }
-            };
-            let waits = match rule.hold {
-                Hold::For(_) => hit,
-                Hold::Hits { of, .. } => memory.hits & (u64::MAX >> (64 - of)) != 0,
-            };
-            memory.state = match (is_judged, enough, waits) {
-                (true, true, _) => {
-                    // From the first evaluation beyond the limit on it was so; the alert begins now.
-                    memory.since = Some(at.0);
-                    memory.clear_since = None;
-                    State::Firing
-                }
-                (true, false, true) => State::Pending,
-                (true, false, false) => State::Ok,
-                // A blind window neither starts an alert nor forgets what was pending before it.
-                (false, ..) if memory.state == State::Pending && judgement == State::Blind => {
-                    memory.since = memory.since.map(|since| since + rule.every.0);
-                    State::Pending
-                }
-                (false, ..) => judgement,
-            };
-            if !matches!(memory.state, State::Pending | State::Firing) {
-                memory.since = None;
-                memory.peak = None;
-            }
-        }
+    if memory.state.is_firing() {
+        advance_firing(rule, memory, &reading, at);
+    } else {
+        advance_not_firing(rule, memory, &reading, at);
     }
-    if let Some(measured) = judged.measured.filter(|_| hit) {
-        let farther = memory.peak.is_none_or(|peak| beyond(side, measured.value, peak));
+    if let Some(measured) = judged.measured.filter(|_| reading.is_beyond()) {
+        let farther = memory.peak.is_none_or(|peak| beyond(rule.side(), measured.value, peak));
         if farther {
             memory.peak = Some(measured.value);
         }
+    }
+}
+
+/// An alert goes on, is kept for `keep_firing_for`, or ends.
+fn advance_firing(rule: &Rule, memory: &mut Memory, reading: &Reading, at: Timestamp) {
+    if !reading.is_judged() {
+        // Nothing is known of it: held, but not for ever.
+        if at.0 - memory.judged >= HELD.0 {
+            end_firing(memory, at);
+            memory.state = reading.judgement;
+        }
+    } else if reading.is_beyond() || !reading.cleared {
+        memory.state = State::Firing;
+        memory.clear_since = None;
+    } else {
+        let since = *memory.clear_since.get_or_insert(at.0);
+        if at.0 - since >= rule.keep_firing_for.0 {
+            end_firing(memory, at);
+        } else {
+            memory.state = State::Keeping;
+        }
+    }
+}
+
+/// An alert begins, or is pending, or there is none.
+fn advance_not_firing(rule: &Rule, memory: &mut Memory, reading: &Reading, at: Timestamp) {
+    let progress = progress(rule.hold, memory, reading.is_beyond(), at);
+    memory.state = match (reading.is_judged(), progress) {
+        (true, Progress::Reached) => {
+            // From the first evaluation beyond the limit on it was so; the alert begins now.
+            memory.since = Some(at.0);
+            memory.clear_since = None;
+            State::Firing
+        }
+        (true, Progress::Pending) => State::Pending,
+        (true, Progress::Clear) => State::Ok,
+        // A blind window neither starts an alert nor forgets what was pending before it.
+        (false, _) if memory.state == State::Pending && reading.judgement == State::Blind => {
+            memory.since = memory.since.map(|since| since + rule.every.0);
+            State::Pending
+        }
+        (false, _) => reading.judgement,
+    };
+    if !matches!(memory.state, State::Pending | State::Firing) {
+        memory.since = None;
+        memory.peak = None;
+    }
+}
+
+/// Compares the windows so far with `for` or `hits`, and notes when the first of them was beyond the limit.
+fn progress(hold: Hold, memory: &mut Memory, is_beyond: bool, at: Timestamp) -> Progress {
+    let (waits, reached) = match hold {
+        Hold::For(length) => {
+            if is_beyond && memory.state != State::Pending {
+                memory.since = Some(at.0);
+            }
+            (is_beyond, at.0 - memory.since.unwrap_or(at.0) >= length.0)
+        }
+        Hold::Hits { at_least, of } => {
+            let recent = memory.hits & (u64::MAX >> (64 - of));
+            if recent == 0 {
+                memory.since = None;
+            } else if is_beyond && memory.since.is_none() {
+                memory.since = Some(at.0);
+            }
+            (recent != 0, recent.count_ones() >= at_least)
+        }
+    };
+    if is_beyond && reached {
+        Progress::Reached
+    } else if waits {
+        Progress::Pending
+    } else {
+        Progress::Clear
     }
 }
 

@@ -18,4 +18,4 @@ pub use evaluator::{Evaluation, Evaluator, HELD, Memory, SqlRow, State, is_overf
 pub use measure::{MEASURES, Measure};
 pub use rule::{DEFAULT_RULES, DEFAULT_RULES_FILE, Rule, RuleError, RuleSet};
 pub use sums::{CaptureSums, GroupKey, Label, Origin, SumsInput};
-pub use text::{Told, clock, fingerprint, group_text, labels_of};
+pub use text::{RenderedAlert, clock, fingerprint, group_text, labels_of};

@@ -286,7 +286,7 @@ impl RuleSet {
         let mut set = RuleSet::default();
         let mut seen: BTreeMap<String, RuleSource> = BTreeMap::new();
         for (file, text) in files {
-            set.file(file, text, interval, &mut seen);
+            set.add_file(file, text, interval, &mut seen);
         }
         set.expand_inhibits();
         let names: BTreeSet<String> = set.rules.iter().map(|rule| rule.name.clone()).collect();
@@ -318,13 +318,13 @@ impl RuleSet {
         }
     }
 
-    fn file(&mut self, file: &str, text: &str, interval: Nanos, seen: &mut BTreeMap<String, RuleSource>) {
-        let error = |line: usize, what: String| RuleError { file: file.to_owned(), line, what };
+    fn add_file(&mut self, file: &str, text: &str, interval: Nanos, seen: &mut BTreeMap<String, RuleSource>) {
         let raw: RawFile = match toml::from_str(text) {
             Ok(raw) => raw,
             Err(e) => {
                 let line = e.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-                return self.errors.push(error(line, e.message().replace('\n', " ")));
+                let what = e.message().replace('\n', " ");
+                return self.errors.push(RuleError { file: file.to_owned(), line, what });
             }
         };
         let headers: Vec<usize> =
@@ -333,57 +333,86 @@ impl RuleSet {
         for (index, value) in raw.rule.into_iter().enumerate() {
             let first = headers.get(index).copied().unwrap_or(1);
             let last = headers.get(index + 1).map_or(lines.len(), |next| next - 1);
-            let own = lines.get(first.saturating_sub(1)..last).unwrap_or_default();
-            let line_of = |key: &str| {
-                let is = |line: &&str| {
-                    let line = line.trim_start().trim_start_matches('[');
-                    line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(['=', '.', ']']))
-                        || line
-                            .strip_prefix("rule.")
-                            .and_then(|l| l.strip_prefix(key))
-                            .is_some_and(|r| r.starts_with(']'))
-                };
-                own.iter().position(is).map_or(first, |at| first + at)
-            };
-            let hash = hash_of(&value);
-            let name = value.get("name").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
-            let called = if name.is_empty() { "this rule".to_owned() } else { format!("rule {name}") };
-            let raw = match RawRule::deserialize(value) {
-                Ok(raw) => raw,
-                Err(e) => {
-                    let what = e.message().replace('\n', " ");
-                    // The key stands in the text, or in the example of what was expected.
-                    let named = what.split('`').skip(1).step_by(2).filter_map(|part| part.split(' ').next());
-                    let line = named.map(line_of).find(|line| *line != first).unwrap_or(first);
-                    self.errors.push(error(line, format!("{called}: {what}")));
-                    continue;
-                }
-            };
-            let is_of_the_next = |line: &&&str| line.trim().is_empty() || line.trim_start().starts_with('#');
-            let after = own.iter().rev().take_while(is_of_the_next).count();
-            let text = own[..own.len() - after].join("\n");
-            let place = RuleSource { file: file.to_owned(), line: first, text };
-            if file == DEFAULT_RULES_FILE && seen.contains_key(&raw.name) {
-                // The operator's own rule replaces it.
-                continue;
-            }
-            if let Some(other) = seen.get(&raw.name) {
-                let what = format!("{called}: {}:{} has a rule of this name already", other.file, other.line);
-                self.errors.push(error(line_of("name"), what));
-                continue;
-            }
-            seen.insert(raw.name.clone(), place.clone());
-            if self.rules.len() >= MAX_RULES {
-                self.errors.push(error(first, format!("{called}: there are {MAX_RULES} rules already")));
-                continue;
-            }
-            let disabled = (!raw.enabled).then(|| raw.name.clone());
-            match check(raw, interval, hash, place) {
-                Ok(rules) if disabled.is_none() => self.rules.extend(rules),
-                Ok(_) => self.disabled.extend(disabled),
-                Err((key, what)) => self.errors.push(error(line_of(key), format!("{called}: {what}"))),
+            let lines = lines.get(first.saturating_sub(1)..last).unwrap_or_default();
+            if let Err(error) = self.add_rule(value, &RuleLines { file, first, lines }, interval, seen) {
+                self.errors.push(error);
             }
         }
+    }
+
+    /// Adds one rule of a file, or notes that it is disabled.
+    fn add_rule(
+        &mut self,
+        value: toml::Value,
+        lines: &RuleLines<'_>,
+        interval: Nanos,
+        seen: &mut BTreeMap<String, RuleSource>,
+    ) -> Result<(), RuleError> {
+        let hash = hash_of(&value);
+        let name = value.get("name").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
+        let called = if name.is_empty() { "this rule".to_owned() } else { format!("rule {name}") };
+        let raw = RawRule::deserialize(value).map_err(|e| {
+            let what = e.message().replace('\n', " ");
+            lines.error(lines.line_named_in(&what), format!("{called}: {what}"))
+        })?;
+        if lines.file == DEFAULT_RULES_FILE && seen.contains_key(&raw.name) {
+            // The operator's own rule replaces it.
+            return Ok(());
+        }
+        if let Some(other) = seen.get(&raw.name) {
+            let what = format!("{called}: {}:{} has a rule of this name already", other.file, other.line);
+            return Err(lines.error(lines.line_of("name"), what));
+        }
+        let place = lines.source();
+        seen.insert(raw.name.clone(), place.clone());
+        if self.rules.len() >= MAX_RULES {
+            return Err(lines.error(lines.first, format!("{called}: there are {MAX_RULES} rules already")));
+        }
+        let disabled = (!raw.enabled).then(|| raw.name.clone());
+        match check(raw, interval, hash, place) {
+            Ok(rules) if disabled.is_none() => self.rules.extend(rules),
+            Ok(_) => self.disabled.extend(disabled),
+            Err((key, what)) => return Err(lines.error(lines.line_of(key), format!("{called}: {what}"))),
+        }
+        Ok(())
+    }
+}
+
+/// The lines of one rule in its file, up to the header of the next.
+struct RuleLines<'a> {
+    file: &'a str,
+    /// Number of the first line, from 1.
+    first: usize,
+    lines: &'a [&'a str],
+}
+
+impl RuleLines<'_> {
+    /// The line that sets a key; the first line where none does.
+    fn line_of(&self, key: &str) -> usize {
+        let is = |line: &&str| {
+            let line = line.trim_start().trim_start_matches('[');
+            line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(['=', '.', ']']))
+                || line.strip_prefix("rule.").and_then(|l| l.strip_prefix(key)).is_some_and(|r| r.starts_with(']'))
+        };
+        self.lines.iter().position(is).map_or(self.first, |at| self.first + at)
+    }
+
+    /// The line of the key that a message of the TOML reader names.
+    fn line_named_in(&self, message: &str) -> usize {
+        // The key stands in the text, or in the example of what was expected.
+        let named = message.split('`').skip(1).step_by(2).filter_map(|part| part.split(' ').next());
+        named.map(|key| self.line_of(key)).find(|line| *line != self.first).unwrap_or(self.first)
+    }
+
+    fn source(&self) -> RuleSource {
+        let is_of_the_next = |line: &&&str| line.trim().is_empty() || line.trim_start().starts_with('#');
+        let after = self.lines.iter().rev().take_while(is_of_the_next).count();
+        let text = self.lines[..self.lines.len() - after].join("\n");
+        RuleSource { file: self.file.to_owned(), line: self.first, text }
+    }
+
+    fn error(&self, line: usize, what: String) -> RuleError {
+        RuleError { file: self.file.to_owned(), line, what }
     }
 }
 
@@ -448,13 +477,13 @@ fn labels_of(names: &[String], key: &'static str) -> Result<Vec<Label>, Refusal>
     Ok(labels)
 }
 
-fn conditions(raw: BTreeMap<String, Values>, key: &'static str) -> Result<Vec<(Label, Vec<String>)>, Refusal> {
+fn conditions(raw: &BTreeMap<String, Values>, key: &'static str) -> Result<Vec<(Label, Vec<String>)>, Refusal> {
     let mut all = Vec::new();
     for (name, values) in raw {
-        let label = labels_of(std::slice::from_ref(&name), key)?;
+        let label = labels_of(std::slice::from_ref(name), key)?;
         let values = match values {
-            Values::One(value) => vec![value],
-            Values::Several(values) => values,
+            Values::One(value) => vec![value.clone()],
+            Values::Several(values) => values.clone(),
         };
         if values.is_empty() {
             return refuse(key, format!("{key}.{name} has no value"));
@@ -472,38 +501,110 @@ fn is_label_name(name: &str) -> bool {
 }
 
 fn check(raw: RawRule, interval: Nanos, hash: String, place: RuleSource) -> Result<Vec<Rule>, Refusal> {
+    check_name_and_severity(&raw)?;
+    let what = what(&raw)?;
+    let by = labels_of(&raw.by, "by")?;
+    let filter = Filter { only: conditions(&raw.only, "only")?, except: conditions(&raw.except, "except")? };
+    check_columns(&what, &by, &filter)?;
+    let Times { window, every, delay, widen_to } = times(&raw, interval, &place)?;
+    let confidence = confidence(&raw)?;
+    let hold = hold_of(&raw)?;
+    let keep_firing_for = span("keep_firing_for", raw.keep_firing_for.as_ref(), Nanos(0))?;
+    let need = need(raw.need, &what)?;
+    let max_capture_loss_pct = max_capture_loss_pct(&raw, &what)?;
+    let max_groups = max_groups(&raw, &what, &by)?;
+    check_label_names(&raw.labels)?;
+    let base = Rule {
+        summary: summary(raw.summary, &what)?,
+        name: raw.name,
+        severity: raw.severity,
+        by,
+        filter,
+        window,
+        every,
+        delay,
+        test: Test::Burn { factor: 0.0, goal_pct: 0.0, short: window },
+        hold,
+        keep_firing_for,
+        need,
+        widen_to,
+        confidence,
+        max_capture_loss_pct,
+        no_data: raw.no_data,
+        max_groups,
+        inhibits: raw.inhibits,
+        labels: raw.labels,
+        runbook: raw.runbook.unwrap_or_default(),
+        hash,
+        place,
+        what,
+    };
+    let limits = FixedLimits { fire: raw.fire, clear: raw.clear };
+    match (raw.baseline, raw.burn) {
+        (None, None) => Ok(vec![Rule { test: limits.fixed()?, ..base }]),
+        (Some(baseline), None) => {
+            limits.exclude("baseline")?;
+            Ok(vec![Rule { test: Test::Baseline(checked_baseline(baseline, &base)?), ..base }])
+        }
+        (None, Some(burn)) => {
+            limits.exclude("burn")?;
+            burn_rules(&burn, &base)
+        }
+        (Some(_), Some(_)) => refuse("burn", "a rule has either baseline or burn"),
+    }
+}
+
+fn check_name_and_severity(raw: &RawRule) -> Result<(), Refusal> {
     if !is_label_name(&raw.name) {
         return refuse("name", format!("name = {:?} must be letters, digits and _, at most 64", raw.name));
     }
     if !["critical", "warning", "info"].contains(&raw.severity.as_str()) {
         return refuse("severity", format!("severity = {:?}: use critical, warning or info", raw.severity));
     }
-    let what = match (&raw.measure, &raw.sql) {
+    Ok(())
+}
+
+fn what(raw: &RawRule) -> Result<What, Refusal> {
+    match (&raw.measure, &raw.sql) {
         (Some(name), None) => match Measure::named(name) {
-            Some(measure) => What::Measure(measure),
+            Some(measure) => Ok(What::Measure(measure)),
             None => {
                 let near = nearest(name);
-                return refuse(
+                refuse(
                     "measure",
                     format!("there is no measure {name:?}{near}; `auscult alerts list --measures` names all"),
-                );
+                )
             }
         },
-        (None, Some(sql)) => What::Sql(checked_sql(sql)?),
-        _ => return refuse("measure", "a rule has either a measure or sql"),
-    };
-    let by = labels_of(&raw.by, "by")?;
-    let filter = Filter { only: conditions(raw.only, "only")?, except: conditions(raw.except, "except")? };
-    if let What::Measure(measure) = &what {
+        (None, Some(sql)) => Ok(What::Sql(checked_sql(sql)?)),
+        _ => refuse("measure", "a rule has either a measure or sql"),
+    }
+}
+
+/// Groups and conditions have to be columns of what is measured.
+fn check_columns(what: &What, by: &[Label], filter: &Filter) -> Result<(), Refusal> {
+    if let What::Measure(measure) = what {
         for (key, label) in by.iter().map(|l| ("by", *l)).chain(filter.labels().map(|l| ("only", l))) {
             if !label.is_of(measure.source) {
                 let (label, table) = (label.name(), measure.source.name());
                 return refuse(key, format!("{} is measured on {table}, which has no {label}", measure.name));
             }
         }
-    } else if !by.is_empty() || filter != Filter::default() {
+    } else if !by.is_empty() || *filter != Filter::default() {
         return refuse("by", "with sql, groups and conditions belong into the statement");
     }
+    Ok(())
+}
+
+/// When a rule is evaluated, over how long.
+struct Times {
+    window: Nanos,
+    every: Nanos,
+    delay: Nanos,
+    widen_to: Nanos,
+}
+
+fn times(raw: &RawRule, interval: Nanos, place: &RuleSource) -> Result<Times, Refusal> {
     let window = span("window", raw.window.as_ref(), Nanos::from_secs(300))?;
     let every = span("every", raw.every.as_ref(), Nanos::from_secs(60))?;
     let delay = span("delay", raw.delay.as_ref(), whole(Nanos::from_secs(30), interval))?;
@@ -534,36 +635,53 @@ fn check(raw: RawRule, interval: Nanos, hash: String, place: RuleSource) -> Resu
             format!("widen_to must be from the window of {window} to {widest}, in whole intervals"),
         );
     }
+    Ok(Times { window, every, delay, widen_to })
+}
+
+fn confidence(raw: &RawRule) -> Result<f64, Refusal> {
     let confidence = raw.confidence.unwrap_or(USUAL_CONFIDENCE);
     if !(0.5..=0.9999).contains(&confidence) {
         return refuse("confidence", "confidence must be from 0.5 to 0.9999");
     }
-    let hold = match (&raw.r#for, raw.hits) {
-        (Some(_), Some(_)) => return refuse("hits", "a rule has either for or hits"),
-        (text, None) => Hold::For(span("for", text.as_ref(), Nanos(0))?),
+    Ok(confidence)
+}
+
+fn hold_of(raw: &RawRule) -> Result<Hold, Refusal> {
+    match (&raw.r#for, raw.hits) {
+        (Some(_), Some(_)) => refuse("hits", "a rule has either for or hits"),
+        (text, None) => Ok(Hold::For(span("for", text.as_ref(), Nanos(0))?)),
         (None, Some(RawHits { at_least, of })) if at_least >= 1 && at_least <= of && of <= 60 => {
-            Hold::Hits { at_least, of }
+            Ok(Hold::Hits { at_least, of })
         }
-        (None, Some(_)) => return refuse("hits", "hits needs 1 <= at_least <= of <= 60"),
-    };
-    let keep_firing_for = span("keep_firing_for", raw.keep_firing_for.as_ref(), Nanos(0))?;
-    let need = need(raw.need, &what)?;
-    let is_media = matches!(&what, What::Measure(measure) if measure.is_of_media());
-    let usual_loss = if is_media { 0.1 } else { 1.0 };
-    let max_capture_loss_pct = raw.max_capture_loss_pct.unwrap_or(usual_loss);
-    if !(0.0..=100.0).contains(&max_capture_loss_pct) {
+        (None, Some(_)) => refuse("hits", "hits needs 1 <= at_least <= of <= 60"),
+    }
+}
+
+fn max_capture_loss_pct(raw: &RawRule, what: &What) -> Result<f64, Refusal> {
+    let is_media = matches!(what, What::Measure(measure) if measure.is_of_media());
+    let usual = if is_media { 0.1 } else { 1.0 };
+    let most = raw.max_capture_loss_pct.unwrap_or(usual);
+    if !(0.0..=100.0).contains(&most) {
         return refuse("max_capture_loss_pct", "max_capture_loss_pct must be from 0 to 100");
     }
+    Ok(most)
+}
+
+fn max_groups(raw: &RawRule, what: &What, by: &[Label]) -> Result<usize, Refusal> {
     // Names of trunks and sites are the operator's. Those of codecs, and labels of a statement, may be a stranger's.
     let is_operators =
         |label: &Label| matches!(label, Label::Probe | Label::Site | Label::Trunk | Label::TrunkDirection);
     let is_bounded = matches!(what, What::Measure(_)) && by.iter().all(is_operators);
-    let usual_groups = if is_bounded { 2_000 } else { 200 };
-    let max_groups = raw.max_groups.unwrap_or(usual_groups);
-    if !(1..=10_000).contains(&max_groups) {
+    let usual = if is_bounded { 2_000 } else { 200 };
+    let most = raw.max_groups.unwrap_or(usual);
+    if !(1..=10_000).contains(&most) {
         return refuse("max_groups", "max_groups must be from 1 to 10000");
     }
-    for name in raw.labels.keys() {
+    Ok(most)
+}
+
+fn check_label_names(labels: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    for name in labels.keys() {
         if !is_label_name(name) || ["alertname", "severity"].contains(&name.as_str()) || Label::parse(name).is_some() {
             return refuse(
                 "labels",
@@ -571,8 +689,11 @@ fn check(raw: RawRule, interval: Nanos, hash: String, place: RuleSource) -> Resu
             );
         }
     }
-    let summary =
-        raw.summary.unwrap_or_else(|| "{measure} is {value} {unit}, limit {limit} {unit}, over {samples}".into());
+    Ok(())
+}
+
+fn summary(raw: Option<String>, what: &What) -> Result<String, Refusal> {
+    let summary = raw.unwrap_or_else(|| "{measure} is {value} {unit}, limit {limit} {unit}, over {samples}".into());
     for placeholder in placeholders(&summary) {
         let known = PLACEHOLDERS.contains(&placeholder) || Label::parse(placeholder).is_some();
         if !known && matches!(what, What::Measure(_)) {
@@ -582,44 +703,7 @@ fn check(raw: RawRule, interval: Nanos, hash: String, place: RuleSource) -> Resu
             );
         }
     }
-    let base = Rule {
-        name: raw.name,
-        severity: raw.severity,
-        by,
-        filter,
-        window,
-        every,
-        delay,
-        test: Test::Burn { factor: 0.0, goal_pct: 0.0, short: window },
-        hold,
-        keep_firing_for,
-        need,
-        widen_to,
-        confidence,
-        max_capture_loss_pct,
-        no_data: raw.no_data,
-        max_groups,
-        inhibits: raw.inhibits,
-        labels: raw.labels,
-        summary,
-        runbook: raw.runbook.unwrap_or_default(),
-        hash,
-        place,
-        what,
-    };
-    let rules = match (raw.baseline, raw.burn) {
-        (None, None) => vec![Rule { test: fixed(raw.fire, raw.clear)?, ..base }],
-        (Some(baseline), None) => {
-            no_limits(raw.fire, raw.clear, "baseline")?;
-            vec![Rule { test: Test::Baseline(checked_baseline(baseline, &base)?), ..base }]
-        }
-        (None, Some(burn)) => {
-            no_limits(raw.fire, raw.clear, "burn")?;
-            burn_rules(&burn, &base)?
-        }
-        (Some(_), Some(_)) => return refuse("burn", "a rule has either baseline or burn"),
-    };
-    Ok(rules)
+    Ok(summary)
 }
 
 /// The shortest multiple of the interval that is not shorter than `length`.
@@ -667,53 +751,64 @@ fn need(raw: Option<RawNeed>, what: &What) -> Result<u64, Refusal> {
     }
 }
 
-fn fixed(fire: Option<RawLimit>, clear: Option<RawLimit>) -> Result<Test, Refusal> {
-    let (side, limit) = match fire {
-        Some(RawLimit { above: Some(limit), below: None }) => (Side::Above, limit),
-        Some(RawLimit { above: None, below: Some(limit) }) => (Side::Below, limit),
-        _ => {
-            return refuse(
-                "fire",
-                "a rule needs fire = { above = ... } or fire = { below = ... }, or baseline, or burn",
-            );
-        }
-    };
-    let usual = match side {
-        Side::Above => 0.8 * limit,
-        Side::Below => 1.25 * limit,
-    };
-    let cleared = match (side, clear) {
-        (_, None) => usual,
-        (Side::Above, Some(RawLimit { above: None, below: Some(at) })) if at <= limit => at,
-        (Side::Below, Some(RawLimit { above: Some(at), below: None })) if at >= limit => at,
-        (Side::Above, Some(_)) => {
-            return refuse(
-                "clear",
-                format!(
-                    "clear is on the wrong side: fire is above {limit}, so clear is below it: clear = {{ below = ... }}, at most {limit}"
-                ),
-            );
-        }
-        (Side::Below, Some(_)) => {
-            return refuse(
-                "clear",
-                format!(
-                    "clear is on the wrong side: fire is below {limit}, so clear is above it: clear = {{ above = ... }}, at least {limit}"
-                ),
-            );
-        }
-    };
-    if !limit.is_finite() || !cleared.is_finite() {
-        return refuse("fire", "limits must be numbers");
-    }
-    Ok(Test::Fixed { side, fire: limit, clear: cleared })
+/// The limits of a rule that states them.
+#[derive(Clone, Copy)]
+struct FixedLimits {
+    fire: Option<RawLimit>,
+    clear: Option<RawLimit>,
 }
 
-fn no_limits(fire: Option<RawLimit>, clear: Option<RawLimit>, instead: &str) -> Result<(), Refusal> {
-    match (fire, clear) {
-        (None, None) => Ok(()),
-        (Some(_), _) => refuse("fire", format!("fire and {instead} exclude each other")),
-        (None, Some(_)) => refuse("clear", format!("clear and {instead} exclude each other")),
+impl FixedLimits {
+    fn fixed(self) -> Result<Test, Refusal> {
+        let FixedLimits { fire, clear } = self;
+        let (side, limit) = match fire {
+            Some(RawLimit { above: Some(limit), below: None }) => (Side::Above, limit),
+            Some(RawLimit { above: None, below: Some(limit) }) => (Side::Below, limit),
+            _ => {
+                return refuse(
+                    "fire",
+                    "a rule needs fire = { above = ... } or fire = { below = ... }, or baseline, or burn",
+                );
+            }
+        };
+        let usual = match side {
+            Side::Above => 0.8 * limit,
+            Side::Below => 1.25 * limit,
+        };
+        let cleared = match (side, clear) {
+            (_, None) => usual,
+            (Side::Above, Some(RawLimit { above: None, below: Some(at) })) if at <= limit => at,
+            (Side::Below, Some(RawLimit { above: Some(at), below: None })) if at >= limit => at,
+            (Side::Above, Some(_)) => {
+                return refuse(
+                    "clear",
+                    format!(
+                        "clear is on the wrong side: fire is above {limit}, so clear is below it: clear = {{ below = ... }}, at most {limit}"
+                    ),
+                );
+            }
+            (Side::Below, Some(_)) => {
+                return refuse(
+                    "clear",
+                    format!(
+                        "clear is on the wrong side: fire is below {limit}, so clear is above it: clear = {{ above = ... }}, at least {limit}"
+                    ),
+                );
+            }
+        };
+        if !limit.is_finite() || !cleared.is_finite() {
+            return refuse("fire", "limits must be numbers");
+        }
+        Ok(Test::Fixed { side, fire: limit, clear: cleared })
+    }
+
+    /// Refuses limits where something else sets them.
+    fn exclude(self, instead: &str) -> Result<(), Refusal> {
+        match (self.fire, self.clear) {
+            (None, None) => Ok(()),
+            (Some(_), _) => refuse("fire", format!("fire and {instead} exclude each other")),
+            (None, Some(_)) => refuse("clear", format!("clear and {instead} exclude each other")),
+        }
     }
 }
 

@@ -6,12 +6,13 @@ use super::sums::GroupKey;
 use crate::model::AlertRecord;
 use crate::units::{Nanos, Timestamp};
 use siphasher::sip::SipHasher24;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::hash::Hasher;
 
 /// An alert as receivers get it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
+pub struct RenderedAlert {
     /// The identity: no values and no counts in it.
     pub labels: BTreeMap<String, String>,
     /// What happened, in one line.
@@ -105,25 +106,25 @@ impl Evaluation {
             inhibited_by: self.inhibited_by.clone().unwrap_or_default(),
             silenced_by: String::new(),
             error: self.why.clone().unwrap_or_default(),
-            summary: self.told().summary,
+            summary: self.render().summary,
             worst_calls: Vec::new(),
         }
     }
 
-    /// The texts of this evaluation.
-    pub fn told(&self) -> Told {
-        let rule = &self.rule;
-        let labels = labels_of(rule, &self.group);
-        let samples = self.measured.map_or(0, |measured| measured.samples);
-        let unit = rule.sample_unit();
-        let samples =
-            if samples == 1 { format!("1 {}", unit.trim_end_matches('s')) } else { format!("{samples} {unit}") };
-        let window = write_span(self.until - self.from);
-        let or_none = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
-        let value = or_none(self.measured.map(|measured| measured.value));
-        let (bound, limit) = (or_none(self.bound()), or_none(self.limit));
+    /// Labels and texts of this evaluation, from the summary and the runbook of its rule.
+    pub fn render(&self) -> RenderedAlert {
+        let figures = Figures::of(self);
+        RenderedAlert {
+            labels: labels_of(&self.rule, &self.group),
+            summary: self.summary(&figures),
+            description: self.description(&figures),
+        }
+    }
+
+    /// The summary of the rule with its placeholders replaced.
+    fn summary(&self, figures: &Figures) -> String {
         let mut summary = String::new();
-        let mut rest = rule.summary.as_str();
+        let mut rest = self.rule.summary.as_str();
         while let Some((before, after)) = rest.split_once('{') {
             summary.push_str(before);
             let Some((name, behind)) = after.split_once('}') else {
@@ -131,62 +132,124 @@ impl Evaluation {
                 rest = after;
                 continue;
             };
-            let of_group = self.group.iter().find(|(label, _)| label.name() == name);
-            match (name, of_group) {
-                (_, Some((_, value))) if value.is_empty() => summary.push_str("(none)"),
-                (_, Some((_, value))) => summary.push_str(value),
-                ("measure", _) => summary.push_str(rule.measure_name()),
-                ("value", _) => summary.push_str(&value),
-                ("bound", _) => summary.push_str(&bound),
-                ("limit", _) => summary.push_str(&limit),
-                ("unit", _) => summary.push_str(rule.unit()),
-                ("samples", _) => summary.push_str(&samples),
-                ("window", _) => summary.push_str(&window),
-                ("group", _) => summary.push_str(&group_text(&self.group)),
-                _ => summary.push('-'),
-            }
+            summary.push_str(&self.placeholder(name, figures));
             rest = behind;
         }
-        summary.push_str(rest);
-        let unit = if rule.unit().is_empty() { String::new() } else { format!(" {}", rule.unit()) };
+        summary + rest
+    }
+
+    /// What stands for a name in braces: one of [`PLACEHOLDERS`](super::rule::PLACEHOLDERS), or a label of the group.
+    fn placeholder<'a>(&'a self, name: &str, figures: &'a Figures) -> Cow<'a, str> {
+        if let Some((_, value)) = self.group.iter().find(|(label, _)| label.name() == name) {
+            return if value.is_empty() { "(none)".into() } else { (&**value).into() };
+        }
+        match name {
+            "measure" => self.rule.measure_name().into(),
+            "value" => (&figures.value).into(),
+            "bound" => (&figures.bound).into(),
+            "limit" => (&figures.limit).into(),
+            "unit" => self.rule.unit().into(),
+            "samples" => (&figures.samples).into(),
+            "window" => (&figures.window).into(),
+            "group" => group_text(&self.group).into(),
+            _ => "-".into(),
+        }
+    }
+
+    fn description(&self, figures: &Figures) -> String {
+        let mut description = self.comparison(figures) + &self.origin_of_the_limit() + &self.circumstances();
+        if !self.rule.runbook.is_empty() {
+            description += &format!(". {}", self.rule.runbook);
+        }
+        description
+    }
+
+    /// Value, bound and limit, over how many samples of which time.
+    fn comparison(&self, figures: &Figures) -> String {
+        let rule = &self.rule;
+        let Figures { value, bound, limit, samples, window } = figures;
+        let unit = unit_suffix(rule);
         let side = if rule.side() == Side::Above { "above" } else { "below" };
-        let mut description = format!("{}: {} {value}{unit}", group_text(&self.group), rule.measure_name());
+        let mut text = format!("{}: {} {value}{unit}", group_text(&self.group), rule.measure_name());
         if self.bound().is_some() && self.bound() != self.measured.map(|measured| measured.value) {
-            description +=
-                &format!(" (at {} % confidence {side} {bound}{unit})", (1e4 * rule.confidence).round() / 100.0);
+            text += &format!(" (at {} % confidence {side} {bound}{unit})", (1e4 * rule.confidence).round() / 100.0);
         }
-        description += &format!(", limit {side} {limit}{unit}, over {samples} in {window} to {}", clock(self.until));
+        text += &format!(", limit {side} {limit}{unit}, over {samples} in {window} to {}", clock(self.until));
+        text
+    }
+
+    /// What the limit was computed from, where the rule does not state it.
+    fn origin_of_the_limit(&self) -> String {
+        let mut text = String::new();
         if let Some((middle, spread)) = self.baseline {
-            description += &format!("; usual at this hour of the week: {} +- {}{unit}", number(middle), number(spread));
+            let unit = unit_suffix(&self.rule);
+            text += &format!("; usual at this hour of the week: {} +- {}{unit}", number(middle), number(spread));
         }
-        if let Test::Burn { factor, goal_pct, short } = &rule.test {
-            description += &format!(
+        if let Test::Burn { factor, goal_pct, short } = &self.rule.test {
+            text += &format!(
                 "; at this rate the budget of a goal of {goal_pct} % lasts a {}th of its time, in the last {} too",
                 number(*factor),
                 write_span(*short)
             );
         }
+        text
+    }
+
+    /// Since when it fires, and what is to be known of the capture, the window and the group.
+    fn circumstances(&self) -> String {
+        let mut text = String::new();
         if let Some(since) = self.since.filter(|_| self.state.is_firing()) {
-            description += &format!("; since {}", clock(since));
+            text += &format!("; since {}", clock(since));
         }
         if self.capture_loss_pct > 0.0 && self.judgement != State::Blind {
-            description += &format!("; the capture missed {} %", number(self.capture_loss_pct));
+            text += &format!("; the capture missed {} %", number(self.capture_loss_pct));
         }
         if self.state.is_firing() && !matches!(self.judgement, State::Ok | State::Firing) {
-            description += &format!("; held, the present window is not judged ({})", self.judgement.name());
+            text += &format!("; held, the present window is not judged ({})", self.judgement.name());
         }
         if let (State::Blind, Some(why)) = (self.judgement, &self.why) {
-            description += &format!("; not judged: {why}");
+            text += &format!("; not judged: {why}");
         }
         if is_overflow(&self.group) {
-            description += &format!("; this is all beyond the first {} groups together (max_groups)", rule.max_groups);
+            text += &format!("; this is all beyond the first {} groups together (max_groups)", self.rule.max_groups);
         }
         if let (State::Error, Some(error)) = (self.judgement, &self.why) {
-            description += &format!("; the statement failed: {error}");
+            text += &format!("; the statement failed: {error}");
         }
-        if !rule.runbook.is_empty() {
-            description += &format!(". {}", rule.runbook);
-        }
-        Told { labels, summary, description }
+        text
     }
+}
+
+/// The figures of an evaluation as texts have them.
+struct Figures {
+    value: String,
+    bound: String,
+    limit: String,
+    /// With their unit.
+    samples: String,
+    window: String,
+}
+
+impl Figures {
+    fn of(evaluation: &Evaluation) -> Figures {
+        let measured = evaluation.measured;
+        let unit = evaluation.rule.sample_unit();
+        let samples = match measured.map_or(0, |measured| measured.samples) {
+            1 => format!("1 {}", unit.trim_end_matches('s')),
+            samples => format!("{samples} {unit}"),
+        };
+        let or_none = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), number);
+        Figures {
+            value: or_none(measured.map(|measured| measured.value)),
+            bound: or_none(evaluation.bound()),
+            limit: or_none(evaluation.limit),
+            samples,
+            window: write_span(evaluation.until - evaluation.from),
+        }
+    }
+}
+
+/// The unit of the measure as it follows a number; empty for one without.
+fn unit_suffix(rule: &Rule) -> String {
+    if rule.unit().is_empty() { String::new() } else { format!(" {}", rule.unit()) }
 }
