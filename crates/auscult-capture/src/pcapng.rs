@@ -75,8 +75,32 @@ enum TimeStep {
     PerNano(u64),
     /// 2^-n seconds.
     Binary(u32),
-    /// So fine that 64 bits hold less than a day: no clock counts like that, and no time since 1970 can be told by it.
+    /// So fine that 64 bits hold less than a day: no clock counts like that, and it cannot represent a time since 1970.
     Unusable,
+}
+
+/// Begin of a block.
+#[derive(Clone, Copy)]
+struct BlockHeader {
+    kind: u32,
+    /// Its length as it states it, bytes.
+    claimed: u32,
+}
+
+impl BlockHeader {
+    #[inline(always)]
+    fn len(self) -> usize {
+        self.claimed as usize
+    }
+
+    /// Others are passed over.
+    #[inline(always)]
+    fn is_known(self) -> bool {
+        matches!(
+            self.kind,
+            SECTION_HEADER | INTERFACE_DESCRIPTION | PACKET | SIMPLE_PACKET | INTERFACE_STATISTICS | ENHANCED_PACKET
+        )
+    }
 }
 
 /// What makes a packet block impossible: with the bytes it claims, or the interface it names.
@@ -136,7 +160,7 @@ pub(super) fn is_pcapng(head: &[u8]) -> bool {
         && head.get(8..12).is_some_and(|order| order == LITTLE_ENDIAN || order == BIG_ENDIAN)
 }
 
-/// True when the first bytes are a section's, but too few to tell its byte order.
+/// True when the first bytes are a section's, but too few to know its byte order.
 pub(super) fn is_cut_short(head: &[u8]) -> bool {
     head.len() < MIN_BLOCK && head.starts_with(&SECTION_HEADER.to_be_bytes())
 }
@@ -147,86 +171,100 @@ impl Pcapng {
     #[inline(always)]
     pub fn next(&mut self, input: &mut Input, notes: &mut Notes, last: Timestamp) -> Option<Record> {
         loop {
-            if !input.fill(MIN_BLOCK) {
-                self.end(input, notes);
-                return None;
-            }
-            let &[t0, t1, t2, t3, l0, l1, l2, l3, o0, o1, o2, o3] = input.window().first_chunk()?;
-            let mut kind = self.number([t0, t1, t2, t3]);
-            if u32::from_ne_bytes([t0, t1, t2, t3]) == SECTION_HEADER {
-                kind = SECTION_HEADER;
-                match [o0, o1, o2, o3] {
-                    LITTLE_ENDIAN => self.big = false,
-                    BIG_ENDIAN => self.big = true,
-                    _ => {
-                        notes.corrupt(input, "a section whose byte order is neither big nor little endian".to_owned());
-                        return None;
-                    }
-                }
-            }
-            let claimed = self.number([l0, l1, l2, l3]);
-            let len = claimed as usize;
-            if len < MIN_BLOCK || !len.is_multiple_of(4) {
-                notes.corrupt(input, impossible_length(claimed));
-                return None;
-            }
-            let wanted = matches!(
-                kind,
-                SECTION_HEADER
-                    | INTERFACE_DESCRIPTION
-                    | PACKET
-                    | SIMPLE_PACKET
-                    | INTERFACE_STATISTICS
-                    | ENHANCED_PACKET
-            );
-            if !wanted {
-                if self.pass(input, claimed, notes) {
+            let block = self.block_header(input, notes)?;
+            if !block.is_known() {
+                if self.pass(input, block.claimed, notes) {
                     continue;
                 }
                 return None;
             }
-            if len > MAX_BLOCK {
-                let what =
-                    format!("a block of type {kind} claims {claimed} bytes, more than the {MAX_BLOCK} it can have");
-                notes.corrupt(input, what);
+            if !self.fill_block(input, notes, block) {
                 return None;
             }
-            if !input.fill(len) {
-                let there = input.window().len();
-                notes.cut(input, format!("the file ends {there} bytes into a block of {len}"));
-                return None;
-            }
-            let trailer = input.window().get(len - 4..len).and_then(|t| t.first_chunk().copied());
-            if trailer.map(|t| self.number(t)) != Some(claimed) {
-                notes.corrupt(input, unclosed(claimed));
-                return None;
-            }
-            let oddities = &mut notes.oddities;
-            let packet = match kind {
-                ENHANCED_PACKET => self.enhanced_packet(input, len, oddities),
-                PACKET => self.packet(input, len, oddities),
-                SIMPLE_PACKET => self.simple_packet(input, len, oddities, last),
-                _ => match self.description(input, len, kind) {
-                    Ok(()) => Ok(None),
-                    Err(what) => {
-                        notes.corrupt(input, what);
-                        return None;
-                    }
-                },
-            };
-            match packet {
+            match self.block(input, &mut notes.oddities, block, last) {
                 Ok(packet) => {
-                    input.consume(len);
+                    input.consume(block.len());
                     if packet.is_some() {
                         return packet;
                     }
                 }
-                Err(fault) => {
-                    notes.corrupt(input, fault.text());
+                Err(what) => {
+                    notes.corrupt(input, what);
                     return None;
                 }
             }
         }
+    }
+
+    /// Type and length of the block that comes; a section header sets the byte order first. `None` at the end of the file, and
+    /// where there can be no such block.
+    #[inline(always)]
+    fn block_header(&mut self, input: &mut Input, notes: &mut Notes) -> Option<BlockHeader> {
+        if !input.fill(MIN_BLOCK) {
+            self.end(input, notes);
+            return None;
+        }
+        let &[t0, t1, t2, t3, l0, l1, l2, l3, o0, o1, o2, o3] = input.window().first_chunk()?;
+        let mut kind = self.number([t0, t1, t2, t3]);
+        if u32::from_ne_bytes([t0, t1, t2, t3]) == SECTION_HEADER {
+            kind = SECTION_HEADER;
+            match [o0, o1, o2, o3] {
+                LITTLE_ENDIAN => self.big = false,
+                BIG_ENDIAN => self.big = true,
+                _ => {
+                    notes.corrupt(input, "a section whose byte order is neither big nor little endian".to_owned());
+                    return None;
+                }
+            }
+        }
+        let block = BlockHeader { kind, claimed: self.number([l0, l1, l2, l3]) };
+        if block.len() < MIN_BLOCK || !block.len().is_multiple_of(4) {
+            notes.corrupt(input, impossible_length(block.claimed));
+            return None;
+        }
+        Some(block)
+    }
+
+    /// Reads a block that is looked into. False, which is noted, when it is too long, not whole, or its two lengths differ.
+    #[inline(always)]
+    fn fill_block(&self, input: &mut Input, notes: &mut Notes, block: BlockHeader) -> bool {
+        let BlockHeader { kind, claimed } = block;
+        let len = block.len();
+        if len > MAX_BLOCK {
+            let what = format!("a block of type {kind} claims {claimed} bytes, more than the {MAX_BLOCK} it can have");
+            notes.corrupt(input, what);
+            return false;
+        }
+        if !input.fill(len) {
+            let there = input.window().len();
+            notes.cut(input, format!("the file ends {there} bytes into a block of {len}"));
+            return false;
+        }
+        let trailer = input.window().get(len - 4..len).and_then(|t| t.first_chunk().copied());
+        if trailer.map(|t| self.number(t)) != Some(claimed) {
+            notes.corrupt(input, unclosed(claimed));
+            return false;
+        }
+        true
+    }
+
+    /// The packet of a block; `None` for one without, and for a packet that is lost alone. Errors say what makes it impossible.
+    #[inline(always)]
+    fn block(
+        &mut self,
+        input: &Input,
+        oddities: &mut Oddities,
+        block: BlockHeader,
+        last: Timestamp,
+    ) -> Result<Option<Record>, String> {
+        let len = block.len();
+        let packet = match block.kind {
+            ENHANCED_PACKET => self.enhanced_packet(input, len, oddities),
+            PACKET => self.packet(input, len, oddities),
+            SIMPLE_PACKET => self.simple_packet(input, len, oddities, last),
+            kind => return self.description(input, len, kind).map(|()| None),
+        };
+        packet.map_err(Fault::text)
     }
 
     /// Too few bytes for another block: the end, a cut, or a block that could not be anyway.
