@@ -161,9 +161,6 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("src/app/telemetry.rs", "families"),
     ("src/app/telemetry.rs", "of_engine"),
     // To be split.
-    ("crates/auscult-store/src/endpoint/check/call.rs", "function"),
-    ("crates/auscult-store/src/endpoint/check/query.rs", "select"),
-    ("crates/auscult-store/src/endpoint/mod.rs", "answer"),
     ("src/app/alerts/service.rs", "remember"),
     ("src/app/alerts/testing.rs", "one"),
 ];

@@ -26,6 +26,7 @@ use super::budget::{ENDPOINT_QUERIES_AT_ONCE, LOOKUPS_AT_ONCE, MAX_EXECUTION_S, 
 use super::chdb::{ChdbEngine, EngineError, EngineLimits, find_library};
 use auscult_http::{HttpLimits, HttpServer};
 use axum::body::{Body, Bytes};
+use axum::extract::multipart::MultipartError;
 use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Query, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -291,6 +292,20 @@ impl Refusal {
         let text = format!("Code: {code}. DB::Exception: {text}. ({name})");
         Refusal { status, error: EngineError { code, text } }
     }
+
+    fn bad_arguments(text: &str) -> Refusal {
+        Refusal::new(StatusCode::BAD_REQUEST, 36, "BAD_ARGUMENTS", text)
+    }
+
+    fn unknown_setting(name: String) -> Refusal {
+        let text = format!("Unknown setting '{name}', or not one this endpoint passes on");
+        Refusal::new(StatusCode::BAD_REQUEST, 115, "UNKNOWN_SETTING", &text)
+    }
+
+    fn too_many_requests() -> Refusal {
+        let text = "too many requests at once, try again";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 202, "TOO_MANY_SIMULTANEOUS_QUERIES", text)
+    }
 }
 
 impl From<EngineError> for Refusal {
@@ -343,69 +358,28 @@ async fn answer(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Resp
 
 impl Endpoint {
     async fn answer(&self, request: Request) -> Result<Response, Refusal> {
-        let bad = |text: String| Refusal::new(StatusCode::BAD_REQUEST, 36, "BAD_ARGUMENTS", &text);
-        let unknown = |name| {
-            let text = format!("Unknown setting '{name}', or not one this endpoint passes on");
-            Refusal::new(StatusCode::BAD_REQUEST, 115, "UNKNOWN_SETTING", &text)
-        };
-        let pairs = Query::<Vec<(String, String)>>::try_from_uri(request.uri()).map_err(|e| bad(e.to_string()))?;
-        let mut fields = Fields::default();
-        for (name, value) in pairs.0 {
-            fields.take(name, value).map_err(unknown)?;
-        }
+        let mut fields = fields_of_url(&request)?;
         self.check_token(request.headers(), fields.password.as_deref())?;
         if request.method() == Method::GET && fields.query.is_empty() {
             return Ok("Ok.\n".into_response());
         }
+        name_format(&mut fields, request.headers());
         if self.access.is_checked() {
             return self.answer_reader(request, fields).await;
         }
-        if fields.default_format.is_none() {
-            let named = request.headers().get("x-clickhouse-format").and_then(|v| v.to_str().ok());
-            fields.default_format = named.map(str::to_owned);
-        }
         // As on a server: GET only reads.
         let writable = self.access.writable && request.method() != Method::GET;
-        let is_form = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .is_some_and(|v| v.as_bytes().starts_with(b"multipart/form-data"));
-        let mut sql = Vec::new();
-        let mut body = None;
-        if is_form {
-            let mut form = Multipart::from_request(request, &()).await.map_err(|e| bad(e.body_text()))?;
-            while let Some(field) = form.next_field().await.map_err(|e| bad(e.body_text()))? {
-                let name = field.name().unwrap_or_default().to_owned();
-                let value = field.text().await.map_err(|e| bad(e.body_text()))?;
-                fields.take(name, value).map_err(unknown)?;
-            }
-            sql.extend_from_slice(fields.query.as_bytes());
-        } else if let Statement::Insert { .. } = classify(fields.query.as_bytes()) {
-            sql.extend_from_slice(fields.query.as_bytes());
-            body = Some(request.into_body());
-        } else {
-            let whole = axum::body::to_bytes(request.into_body(), BODY_LIMIT).await.map_err(|e| bad(e.to_string()))?;
-            let whole =
-                if fields.decompress { unpack_all(&whole, frames::LARGEST).map_err(bad)? } else { whole.to_vec() };
-            sql.extend_from_slice(fields.query.as_bytes());
-            if !sql.is_empty() && !whole.is_empty() {
-                sql.push(b'\n');
-            }
-            sql.extend_from_slice(&whole);
-        }
+        let (sql, rows) = statement(request, &mut fields).await?;
         if sql.trim_ascii().is_empty() {
-            return Err(bad("no query in the URL and none in the body".to_owned()));
+            return Err(Refusal::bad_arguments("no query in the URL and none in the body"));
         }
         self.limit(&mut fields.settings, writable);
         let turn = tokio::time::timeout(TURN, self.turns.clone().acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else {
-            let text = "too many requests at once, try again";
-            return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 202, "TOO_MANY_SIMULTANEOUS_QUERIES", text));
-        };
+        let Ok(Ok(turn)) = turn else { return Err(Refusal::too_many_requests()) };
         let job = Job { engine: self.engine.clone(), fields, sql };
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
-        let run = match body {
-            Some(body) => self.insert(job, body, turn).await?,
+        let run = match rows {
+            Some(rows) => self.insert(job, rows, turn).await?,
             None => run(job, turn).await?,
         };
         Ok(self.with_headers(run, number))
@@ -504,6 +478,63 @@ impl Endpoint {
         headers.insert("x-clickhouse-query-id", HeaderValue::from(number));
         response
     }
+}
+
+fn fields_of_url(request: &Request) -> Result<Fields, Refusal> {
+    let pairs = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
+    let pairs = pairs.map_err(|e| Refusal::bad_arguments(&e.to_string()))?;
+    let mut fields = Fields::default();
+    for (name, value) in pairs.0 {
+        fields.take(name, value).map_err(Refusal::unknown_setting)?;
+    }
+    Ok(fields)
+}
+
+/// The format of the answer may be named in a header; one in the URL goes first.
+fn name_format(fields: &mut Fields, headers: &HeaderMap) {
+    if fields.default_format.is_none() {
+        let named = headers.get("x-clickhouse-format").and_then(|v| v.to_str().ok());
+        fields.default_format = named.map(str::to_owned);
+    }
+}
+
+/// The statement of a request, and the body where that is the rows of an INSERT in the URL.
+async fn statement(request: Request, fields: &mut Fields) -> Result<(Vec<u8>, Option<Body>), Refusal> {
+    let is_form =
+        request.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"multipart/form-data"));
+    if is_form {
+        take_form(request, fields).await?;
+        return Ok((fields.query.as_bytes().to_vec(), None));
+    }
+    let mut sql = fields.query.as_bytes().to_vec();
+    if let Statement::Insert { .. } = classify(&sql) {
+        return Ok((sql, Some(request.into_body())));
+    }
+    let body = axum::body::to_bytes(request.into_body(), BODY_LIMIT).await;
+    let body = body.map_err(|e| Refusal::bad_arguments(&e.to_string()))?;
+    let body = if fields.decompress {
+        unpack_all(&body, frames::LARGEST).map_err(|e| Refusal::bad_arguments(&e))?
+    } else {
+        body.to_vec()
+    };
+    if !sql.is_empty() && !body.is_empty() {
+        sql.push(b'\n');
+    }
+    sql.extend_from_slice(&body);
+    Ok((sql, None))
+}
+
+/// Takes in the fields of a multipart form.
+async fn take_form(request: Request, fields: &mut Fields) -> Result<(), Refusal> {
+    let bad = |e: MultipartError| Refusal::bad_arguments(&e.body_text());
+    let form = Multipart::from_request(request, &()).await;
+    let mut form = form.map_err(|e| Refusal::bad_arguments(&e.body_text()))?;
+    while let Some(field) = form.next_field().await.map_err(bad)? {
+        let name = field.name().unwrap_or_default().to_owned();
+        let value = field.text().await.map_err(bad)?;
+        fields.take(name, value).map_err(Refusal::unknown_setting)?;
+    }
+    Ok(())
 }
 
 /// The token a request carries in its headers.

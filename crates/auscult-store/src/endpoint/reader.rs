@@ -6,11 +6,11 @@ use super::hello;
 use super::names::NamesCache;
 use super::request::Fields;
 use super::run::{Job, run};
-use super::{Endpoint, Refusal, unpack_all};
+use super::{Endpoint, Refusal, take_form, unpack_all};
 use crate::chdb::ChdbEngine;
 use axum::body::Body;
-use axum::extract::{FromRequest, Multipart, Request};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::extract::Request;
+use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -41,37 +41,25 @@ const READER_SETTINGS: [(&str, &str); 5] = [
 impl Endpoint {
     /// A request of a reader with a token: its statement runs as [`check()`] prints it.
     pub(super) async fn answer_reader(&self, request: Request, mut fields: Fields) -> Result<Response, Refusal> {
-        let bad = |text: String| Refusal::new(StatusCode::BAD_REQUEST, 36, "BAD_ARGUMENTS", &text);
-        let busy = || {
-            let text = "too many requests at once, try again";
-            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 202, "TOO_MANY_SIMULTANEOUS_QUERIES", text)
-        };
-        if fields.default_format.is_none() {
-            let named = request.headers().get("x-clickhouse-format").and_then(|v| v.to_str().ok());
-            fields.default_format = named.map(str::to_owned);
-        }
         let content = request.headers().get(header::CONTENT_TYPE).map(|v| v.as_bytes().to_vec()).unwrap_or_default();
         let whole = axum::body::to_bytes(request.into_body(), READER_BODY_LIMIT).await;
-        let whole = whole.map_err(|e| bad(format!("a body of at most {READER_BODY_LIMIT} bytes is taken: {e}")))?;
+        let whole = whole.map_err(|e| {
+            Refusal::bad_arguments(&format!("a body of at most {READER_BODY_LIMIT} bytes is taken: {e}"))
+        })?;
         // After the body: a client that sends slowly takes no place in the queue. Bodies are bounded by the connections.
-        let _queued = Queued::enter(&self.waiting).ok_or_else(busy)?;
+        let _queued = Queued::enter(&self.waiting).ok_or_else(Refusal::too_many_requests)?;
         if content.starts_with(b"multipart/form-data") {
             let mut form = Request::new(Body::from(whole));
-            let value = HeaderValue::from_bytes(&content).map_err(|e| bad(e.to_string()))?;
+            let value = HeaderValue::from_bytes(&content).map_err(|e| Refusal::bad_arguments(&e.to_string()))?;
             form.headers_mut().insert(header::CONTENT_TYPE, value);
-            let mut form = Multipart::from_request(form, &()).await.map_err(|e| bad(e.body_text()))?;
-            while let Some(field) = form.next_field().await.map_err(|e| bad(e.body_text()))? {
-                let name = field.name().unwrap_or_default().to_owned();
-                let value = field.text().await.map_err(|e| bad(e.body_text()))?;
-                fields.take(name, value).map_err(|name| {
-                    let text = format!("Unknown setting '{name}', or not one this endpoint passes on");
-                    Refusal::new(StatusCode::BAD_REQUEST, 115, "UNKNOWN_SETTING", &text)
-                })?;
-            }
+            take_form(form, &mut fields).await?;
         } else {
-            let whole =
-                if fields.decompress { unpack_all(&whole, READER_BODY_LIMIT).map_err(bad)? } else { whole.to_vec() };
-            let text = String::from_utf8(whole).map_err(|_| bad("the query is not UTF-8".to_owned()))?;
+            let whole = if fields.decompress {
+                unpack_all(&whole, READER_BODY_LIMIT).map_err(|e| Refusal::bad_arguments(&e))?
+            } else {
+                whole.to_vec()
+            };
+            let text = String::from_utf8(whole).map_err(|_| Refusal::bad_arguments("the query is not UTF-8"))?;
             if !fields.query.is_empty() && !text.is_empty() {
                 fields.query.push('\n');
             }
@@ -83,13 +71,13 @@ impl Endpoint {
             return Ok(self.with_headers(Response::new(Body::from(block)), number));
         }
         let (sql, fields) = {
-            let checking = self.checks.clone().acquire_owned().await.map_err(|_| busy())?;
+            let checking = self.checks.clone().acquire_owned().await.map_err(|_| Refusal::too_many_requests())?;
             let (engine, names) = (self.engine.clone(), self.names.clone());
             let checked = tokio::task::spawn_blocking(move || {
                 let _checking = checking;
                 checked(&engine, &names, fields)
             });
-            checked.await.map_err(|e| bad(e.to_string()))??
+            checked.await.map_err(|e| Refusal::bad_arguments(&e.to_string()))??
         };
         let mut job = Job { engine: self.engine.clone(), fields, sql: sql.into_bytes() };
         self.limit(&mut job.fields.settings, false);
@@ -98,7 +86,7 @@ impl Endpoint {
             job.fields.settings.push((name.to_owned(), value.to_owned()));
         }
         let turn = tokio::time::timeout(READER_TURN, self.turns.clone().acquire_owned()).await;
-        let Ok(Ok(turn)) = turn else { return Err(busy()) };
+        let Ok(Ok(turn)) = turn else { return Err(Refusal::too_many_requests()) };
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let response = run(job, turn).await?;
         Ok(self.with_headers(response, number))

@@ -24,53 +24,32 @@ impl Printer<'_> {
     }
 
     pub(super) fn function(&mut self, function: &Function) -> Result<(), Refused> {
-        let Function { name, uses_odbc_syntax, parameters, args, within_group, filter, null_treatment, over } =
-            function;
-        if *uses_odbc_syntax || !within_group.is_empty() || filter.is_some() {
-            return no("WITHIN GROUP, FILTER or ODBC syntax");
-        }
-        let [name] = parts(name)?[..] else { return no("a function name with a dot") };
-        if name.quote_style.is_some() {
-            return no("a function name in quotes");
-        }
-        let FunctionArguments::List(FunctionArgumentList { duplicate_treatment, args, clauses }) = args else {
-            return no("a function without parentheses, or with a query as its argument");
-        };
-        if !clauses.is_empty() {
-            return no("a clause among the arguments of a function");
-        }
-        let distinct = match duplicate_treatment {
-            None | Some(DuplicateTreatment::All) => "",
-            Some(DuplicateTreatment::Distinct) => "DISTINCT ",
-        };
-        let parametric = match parameters {
-            FunctionArguments::None => None,
-            FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses })
-                if clauses.is_empty() =>
+        let call = FunctionCall::of(function)?;
+        match listed(&call.name.value) {
+            Listed::No => not_listed(&call.name.value),
+            Listed::Unrestricted("displayName")
+                if call.args.is_empty() && call.parameters.is_none() && call.over.is_none() =>
             {
-                Some(args)
-            }
-            FunctionArguments::List(_) | FunctionArguments::Subquery(_) => return no("these parameters of a function"),
-        };
-        match listed(&name.value) {
-            Listed::No => return not_listed(&name.value),
-            Listed::Unrestricted("displayName") if args.is_empty() && parametric.is_none() && over.is_none() => {
                 self.string("auscult");
-                return Ok(());
+                Ok(())
             }
-            Listed::Unrestricted(found) => {
-                if parametric.is_some() || !distinct.is_empty() || over.is_some() || null_treatment.is_some() {
-                    return no(&format!("parameters, DISTINCT or OVER with {found}()"));
-                }
-                return self.call(found, args);
+            Listed::Unrestricted(found) if call.is_plain() => self.call(found, call.args),
+            Listed::Unrestricted(found) => no(&format!("parameters, DISTINCT or OVER with {found}()")),
+            Listed::Window(found) => {
+                self.word(found);
+                self.aggregate_call(&call)
             }
-            Listed::Window(found) => self.word(found),
             Listed::Aggregate(base, suffixes) => {
                 self.word(base);
                 suffixes.into_iter().for_each(|suffix| self.word(suffix));
+                self.aggregate_call(&call)
             }
         }
-        if let Some(parameters) = parametric {
+    }
+
+    /// What follows the name of a function that aggregates rows or runs over a window.
+    fn aggregate_call(&mut self, call: &FunctionCall<'_>) -> Result<(), Refused> {
+        if let Some(parameters) = call.parameters {
             self.word("(");
             self.list(parameters, ", ", |p, parameter| match parameter {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expression)) => {
@@ -82,16 +61,20 @@ impl Printer<'_> {
             self.word(")");
         }
         self.word("(");
-        self.word(distinct);
-        if !matches!(args[..], [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]) {
-            self.list(args, ", ", Self::argument)?;
+        self.word(if call.distinct { "DISTINCT " } else { "" });
+        if !matches!(call.args, [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)]) {
+            self.list(call.args, ", ", Self::argument)?;
         }
         self.word(")");
-        match null_treatment {
+        match call.null_treatment {
             None => {}
             Some(NullTreatment::IgnoreNulls) => self.word(" IGNORE NULLS"),
             Some(NullTreatment::RespectNulls) => self.word(" RESPECT NULLS"),
         }
+        self.over(call.over)
+    }
+
+    fn over(&mut self, over: Option<&WindowType>) -> Result<(), Refused> {
         match over {
             None => Ok(()),
             Some(WindowType::NamedWindow(window)) => {
@@ -105,7 +88,6 @@ impl Printer<'_> {
         }
     }
 
-    /// A function of one row, with the rules for its arguments.
     /// A text that is searched for or matched has to be a short literal: the cost grows with the product of both lengths.
     pub(super) fn short_needle(&self, name: &str, needle: &Expr) -> Result<(), Refused> {
         match needle {
@@ -125,6 +107,7 @@ impl Printer<'_> {
         number.and_then(|n| self.substitutes.get(n)).is_some_and(|text| text.len() <= SHORT_NEEDLE)
     }
 
+    /// A function of one row, with the rules for its arguments.
     fn call(&mut self, name: &'static str, args: &[FunctionArg]) -> Result<(), Refused> {
         if let Some(free) = free_arguments(name) {
             for arg in args.iter().skip(free) {
@@ -268,6 +251,59 @@ impl Printer<'_> {
         }
         self.word(word);
         Ok(())
+    }
+}
+
+/// A call in the syntax that ClickHouse has, without clauses of other dialects.
+struct FunctionCall<'a> {
+    name: &'a Ident,
+    /// Of an aggregate function: `quantile(0.5)(x)`.
+    parameters: Option<&'a [FunctionArg]>,
+    distinct: bool,
+    args: &'a [FunctionArg],
+    null_treatment: Option<NullTreatment>,
+    over: Option<&'a WindowType>,
+}
+
+impl<'a> FunctionCall<'a> {
+    fn of(function: &'a Function) -> Result<FunctionCall<'a>, Refused> {
+        let Function { name, uses_odbc_syntax, parameters, args, within_group, filter, null_treatment, over } =
+            function;
+        if *uses_odbc_syntax || !within_group.is_empty() || filter.is_some() {
+            return no("WITHIN GROUP, FILTER or ODBC syntax");
+        }
+        let [name] = parts(name)?[..] else { return no("a function name with a dot") };
+        if name.quote_style.is_some() {
+            return no("a function name in quotes");
+        }
+        let FunctionArguments::List(FunctionArgumentList { duplicate_treatment, args, clauses }) = args else {
+            return no("a function without parentheses, or with a query as its argument");
+        };
+        if !clauses.is_empty() {
+            return no("a clause among the arguments of a function");
+        }
+        let parameters = match parameters {
+            FunctionArguments::None => None,
+            FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses })
+                if clauses.is_empty() =>
+            {
+                Some(args.as_slice())
+            }
+            FunctionArguments::List(_) | FunctionArguments::Subquery(_) => return no("these parameters of a function"),
+        };
+        Ok(FunctionCall {
+            name,
+            parameters,
+            distinct: matches!(duplicate_treatment, Some(DuplicateTreatment::Distinct)),
+            args,
+            null_treatment: *null_treatment,
+            over: over.as_ref(),
+        })
+    }
+
+    /// Only a name and arguments.
+    fn is_plain(&self) -> bool {
+        self.parameters.is_none() && !self.distinct && self.over.is_none() && self.null_treatment.is_none()
     }
 }
 

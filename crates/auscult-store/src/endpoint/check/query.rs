@@ -161,47 +161,24 @@ impl Printer<'_> {
     }
 
     fn select(&mut self, select: &Select) -> Result<(), Refused> {
-        let Select {
-            select_token: _,
-            optimizer_hints,
-            distinct,
-            select_modifiers,
-            top,
-            top_before_distinct: _,
-            projection,
-            exclude,
-            into,
-            from,
-            lateral_views,
-            prewhere,
-            selection,
-            connect_by,
-            group_by,
-            cluster_by,
-            distribute_by,
-            sort_by,
-            having,
-            named_window,
-            qualify,
-            window_before_qualify: _,
-            value_table_mode,
-            flavor,
-        } = select;
-        let odd = !optimizer_hints.is_empty()
-            || select_modifiers.is_some()
-            || top.is_some()
-            || exclude.is_some()
-            || into.is_some()
-            || !lateral_views.is_empty()
-            || !connect_by.is_empty()
-            || !cluster_by.is_empty()
-            || !distribute_by.is_empty()
-            || !sort_by.is_empty()
-            || value_table_mode.is_some();
-        if odd || !matches!(flavor, SelectFlavor::Standard) {
-            return no("a clause of SELECT that ClickHouse does not have, INTO or FROM before SELECT");
-        }
+        let SelectClauses { distinct, projection, from, prewhere, selection, group_by, having, named_window, qualify } =
+            SelectClauses::of(select)?;
         self.word("SELECT ");
+        self.distinct(distinct)?;
+        if projection.is_empty() {
+            return Err(Refused::syntax("SELECT needs columns"));
+        }
+        self.list(projection, ", ", Self::item)?;
+        self.from(from)?;
+        self.condition(" PREWHERE ", prewhere)?;
+        self.condition(" WHERE ", selection)?;
+        self.group_by(group_by)?;
+        self.condition(" HAVING ", having)?;
+        self.named_windows(named_window)?;
+        self.condition(" QUALIFY ", qualify)
+    }
+
+    fn distinct(&mut self, distinct: Option<&Distinct>) -> Result<(), Refused> {
         match distinct {
             None | Some(Distinct::All) => {}
             Some(Distinct::Distinct) => self.word("DISTINCT "),
@@ -211,38 +188,30 @@ impl Printer<'_> {
                 self.word(") ");
             }
         }
-        if projection.is_empty() {
-            return Err(Refused::syntax("SELECT needs columns"));
-        }
-        self.list(projection, ", ", Self::item)?;
-        self.from(from)?;
-        for (word, condition) in [(" PREWHERE ", prewhere), (" WHERE ", selection)] {
-            if let Some(condition) = condition {
-                self.word(word);
-                self.expression(condition)?;
-            }
-        }
-        self.group_by(group_by)?;
-        if let Some(having) = having {
-            self.word(" HAVING ");
-            self.expression(having)?;
-        }
-        if !named_window.is_empty() {
-            self.word(" WINDOW ");
-            self.list(named_window, ", ", |p, NamedWindowDefinition(name, window)| {
-                p.ident(name)?;
-                p.word(" AS ");
-                match window {
-                    NamedWindowExpr::NamedWindow(_) => no("a window that is only another name"),
-                    NamedWindowExpr::WindowSpec(spec) => p.window(spec),
-                }
-            })?;
-        }
-        if let Some(qualify) = qualify {
-            self.word(" QUALIFY ");
-            self.expression(qualify)?;
+        Ok(())
+    }
+
+    fn condition(&mut self, word: &'static str, condition: Option<&Expr>) -> Result<(), Refused> {
+        if let Some(condition) = condition {
+            self.word(word);
+            self.expression(condition)?;
         }
         Ok(())
+    }
+
+    fn named_windows(&mut self, windows: &[NamedWindowDefinition]) -> Result<(), Refused> {
+        if windows.is_empty() {
+            return Ok(());
+        }
+        self.word(" WINDOW ");
+        self.list(windows, ", ", |p, NamedWindowDefinition(name, window)| {
+            p.ident(name)?;
+            p.word(" AS ");
+            match window {
+                NamedWindowExpr::NamedWindow(_) => no("a window that is only another name"),
+                NamedWindowExpr::WindowSpec(spec) => p.window(spec),
+            }
+        })
     }
 
     fn item(&mut self, item: &SelectItem) -> Result<(), Refused> {
@@ -424,6 +393,77 @@ impl Printer<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+/// The clauses of a SELECT that are printed.
+struct SelectClauses<'a> {
+    distinct: Option<&'a Distinct>,
+    projection: &'a [SelectItem],
+    from: &'a [TableWithJoins],
+    prewhere: Option<&'a Expr>,
+    selection: Option<&'a Expr>,
+    group_by: &'a GroupByExpr,
+    having: Option<&'a Expr>,
+    named_window: &'a [NamedWindowDefinition],
+    qualify: Option<&'a Expr>,
+}
+
+impl<'a> SelectClauses<'a> {
+    /// Refuses a SELECT with any other clause. Every field is named, so that a clause that the parser learns is refused or printed,
+    /// and never left out in silence.
+    fn of(select: &'a Select) -> Result<SelectClauses<'a>, Refused> {
+        let Select {
+            select_token: _,
+            optimizer_hints,
+            distinct,
+            select_modifiers,
+            top,
+            top_before_distinct: _,
+            projection,
+            exclude,
+            into,
+            from,
+            lateral_views,
+            prewhere,
+            selection,
+            connect_by,
+            group_by,
+            cluster_by,
+            distribute_by,
+            sort_by,
+            having,
+            named_window,
+            qualify,
+            window_before_qualify: _,
+            value_table_mode,
+            flavor,
+        } = select;
+        let odd = !optimizer_hints.is_empty()
+            || select_modifiers.is_some()
+            || top.is_some()
+            || exclude.is_some()
+            || into.is_some()
+            || !lateral_views.is_empty()
+            || !connect_by.is_empty()
+            || !cluster_by.is_empty()
+            || !distribute_by.is_empty()
+            || !sort_by.is_empty()
+            || value_table_mode.is_some();
+        if odd || !matches!(flavor, SelectFlavor::Standard) {
+            return no("a clause of SELECT that ClickHouse does not have, INTO or FROM before SELECT");
+        }
+        Ok(SelectClauses {
+            distinct: distinct.as_ref(),
+            projection,
+            from,
+            prewhere: prewhere.as_ref(),
+            selection: selection.as_ref(),
+            group_by,
+            having: having.as_ref(),
+            named_window,
+            qualify: qualify.as_ref(),
+        })
     }
 }
 
