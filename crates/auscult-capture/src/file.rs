@@ -20,7 +20,7 @@ pub const STDIN: &str = "-";
 /// Longest name of a file in messages, in bytes: the longest path of most systems.
 const NAME_MAX: usize = 4096;
 
-/// Bytes that tell every format from every other.
+/// Bytes that distinguish every format from every other.
 const ENOUGH_TO_TELL: usize = 32;
 
 /// Reads one capture: pcap or pcapng, also gzip or zstd compressed.

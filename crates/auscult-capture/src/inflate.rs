@@ -12,7 +12,7 @@ const CHUNK: usize = 128 * 1024;
 /// Buffers under way: memory stays at a few of them however well the file compresses.
 const CHUNKS: usize = 4;
 
-/// Largest zstd window in powers of two: 128 MiB, what the zstd tool itself accepts without being told.
+/// Largest zstd window in powers of two: 128 MiB, what the zstd tool itself accepts without an option.
 const ZSTD_WINDOW_LOG: u32 = 27;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -92,7 +92,7 @@ pub struct LiveWorker {
     latency: Nanos,
     complete: Timestamp,
     counted: Timestamp,
-    /// Frames refused for their time, not told yet.
+    /// Frames refused for their time, not reported yet.
     refused_times: u64,
     /// Counters of the interface as a whole are the first worker's to report.
     nic: Option<NicCounters>,
@@ -468,7 +468,7 @@ fn join_fanout(fd: c_int, group: Option<u32>) -> std::io::Result<u32> {
     Ok(value & 0xffff)
 }
 
-/// Frames a ring was offered and, of these, dropped since the last time. The kernel forgets them when it has told.
+/// Frames a ring was offered and, of these, dropped since the last time. The kernel sets them to 0 when they are read.
 fn ring_counters(fd: c_int) -> std::io::Result<(u64, u64)> {
     let mut stats = libc::tpacket_stats_v3 { tp_packets: 0, tp_drops: 0, tp_freeze_q_cnt: 0 };
     let mut len = mem::size_of::<libc::tpacket_stats_v3>() as libc::socklen_t;

@@ -409,7 +409,7 @@ impl CaptureLossDetector {
         for at in noted(&gap) {
             let bin = bin_of(at);
             if !whole && bin <= self.until - HORIZON + NEXT_TO {
-                // The beginning of a long outage is forgotten: its end tells.
+                // The beginning of a long outage is forgotten: its end is enough.
                 continue;
             }
             looked_at += 1;

@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 /// Time in which a datagram with the same identification is the same datagram; senders wait longer than that (RFC 3550
 /// section 6.2), and 16 bits of identification come round later.
 const SAME_DATAGRAM: Nanos = Nanos::from_secs(1);
-/// The same where the IP header does not tell.
+/// The same where the IP header does not show it.
 const MIRROR_WINDOW: Nanos = Nanos::from_millis(2);
 
 /// What a datagram was when it came first.

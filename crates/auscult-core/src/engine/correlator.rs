@@ -1319,7 +1319,7 @@ impl Summary {
     }
 }
 
-/// Whether the times of packets tell which of them were late.
+/// Whether the times of packets show which of them were late.
 fn late_are_known(quality: &Quality) -> bool {
     quality.timestamps.is_none_or(|check| check.allows_delays())
 }

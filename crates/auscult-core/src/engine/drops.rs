@@ -1,4 +1,4 @@
-//! What the probe missed, by interval, so that a row of any time can be told what it may lack.
+//! What the probe missed, by interval, so that a row of any time can state what it may lack.
 
 use crate::units::{Nanos, Timestamp};
 use std::collections::VecDeque;

@@ -84,7 +84,7 @@ impl ReportSums {
         sum.expected += f64::from(few.expected);
     }
 
-    /// Ends an interval. Where the reports tell, their floor takes the place of the one by far ends.
+    /// Ends an interval. Where reports give a floor, it takes the place of the one by far ends.
     pub fn take(&mut self, by_far_ends: Option<LossFloor>) -> Option<LossFloor> {
         if self.intervals.len() == REPORTED_INTERVALS {
             self.intervals.pop_front();

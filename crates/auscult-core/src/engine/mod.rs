@@ -304,7 +304,7 @@ impl Engine {
     }
 
     /// Counts frames a source missed at some time from `from` to `until`. They mark every row of the intervals that
-    /// overlap it, so they are to be told before the first frame of a later interval.
+    /// overlap it, so they are to be counted before the first frame of a later interval.
     pub fn missed(&mut self, source: usize, from: Timestamp, until: Timestamp, missed: Missed) {
         self.core.missed(source, from, until, missed);
     }

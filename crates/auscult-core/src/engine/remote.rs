@@ -26,7 +26,7 @@ struct ReceivedReport {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Remote {
     first: Option<ReceivedReport>,
-    /// The last report that told whose loss it was.
+    /// The last report that showed whose loss it was.
     mark: ReceivedReport,
     last: Option<ReceivedReport>,
     reports: u32,
@@ -81,8 +81,8 @@ impl Remote {
         self.jitter_ticks_max = self.jitter_ticks_max.max(block.jitter_ticks);
     }
 
-    /// What the receiver says of the packets that the probe misses since the last time it told; `None` where it does not
-    /// tell yet: few packets add up over its reports. `lost` is what the stream has lost in all so far (gaps that filled late are
+    /// What the receiver says of the packets that the probe misses since its last decision; `None` where it is
+    /// undecided yet: few packets add up over its reports. `lost` is what the stream has lost in all so far (gaps that filled late are
     /// no loss), `copies` how many packets the receiver may have counted twice since the last call.
     pub fn decide(&mut self, lost: u64, copies: u64) -> Option<Decided> {
         self.copies += copies as i64;

@@ -8,7 +8,7 @@ use crate::wire::vqreport::{VqAddress, VqKind, VqMetrics, VqReport};
 use std::net::SocketAddr;
 
 /// One record per side. The reporter's own view is what it received: its stream comes from the remote address and goes to
-/// the local one. The view its peer told it is of the stream the other way. `uid` is the call its CallID names. The SSRC of
+/// the local one. The view it received from its peer is of the stream the other way. `uid` is the call its CallID names. The SSRC of
 /// the side that measured is 0 where the report leaves it out.
 pub fn records(
     correlator: &Correlator,

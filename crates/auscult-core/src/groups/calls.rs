@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// Intervals without any event over which calls are still counted as up. What lies behind a longer silence is not known.
 const SILENT_INTERVALS: i64 = 360;
 
-/// How late an answer or an end may be told for the time up to be corrected in intervals that were counted.
+/// How late an answer or an end may be reported for the time up to be corrected in intervals that were counted.
 const CORRECTED: Nanos = Nanos::from_secs(60);
 
 pub(super) type Key = (Timestamp, GroupTrunk);
@@ -59,7 +59,7 @@ impl Calls {
         }
     }
 
-    /// A call is closed: what only its end tells.
+    /// A call is closed: counts what is known only at its end.
     pub fn ended(&mut self, call: &CallRecord, trunk: GroupTrunk) {
         let trunk = match self.answered.remove(&call.uid) {
             Some(answered) => {

@@ -84,7 +84,7 @@ pub struct Packet {
     pub cut_short: bool,
     /// Payload bytes on the wire.
     pub payload_len: u16,
-    /// Identification of the IPv4 header; 0 and `None` tell nothing about copies.
+    /// Identification of the IPv4 header; 0 and `None` say nothing about copies.
     pub ip_id: Option<u16>,
     pub ttl: u8,
     pub dscp: u8,

@@ -6,7 +6,7 @@ use crate::units::{ClockRate, PayloadType};
 use crate::wire::sdp::static_payload;
 use std::sync::{Arc, LazyLock};
 
-/// Payload types told apart per stream; packets of further ones count as media of the present type.
+/// Payload types distinguished per stream; packets of further ones count as media of the present type.
 const MAX_PAYLOADS: usize = 12;
 /// Length of an RFC 4733 event payload.
 const EVENT_LEN: u16 = 4;

@@ -1,11 +1,11 @@
-//! The last packets of a stream, as far as it takes to tell who made a copy: the mirror or the network.
+//! The last packets of a stream, as far as it takes to know who made a copy: the mirror or the network.
 
 use super::packet::Packet;
 use crate::units::Timestamp;
 
 /// Packets remembered: a mirror's copy may come after a burst that a queue let go at once.
 const RECENT: usize = 64;
-/// Copies by a mirror come within 2 ms when the IP header cannot tell.
+/// Copies by a mirror come within 2 ms when the IP header does not show it.
 const MIRROR_WINDOW: u16 = (2_000_000 >> TICK_BITS) as u16 + 1;
 /// Times are kept in units of 2^17 ns (131 us) modulo 8.6 s.
 const TICK_BITS: u32 = 17;

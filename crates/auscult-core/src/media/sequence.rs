@@ -1,6 +1,6 @@
 //! Sequence numbers: RFC 3550 appendix A.1 with exact sets instead of differences.
 //!
-//! A 128-bit window behind the highest number tells duplicates from late packets. A number is settled as
+//! A 128-bit window behind the highest number distinguishes duplicates from late packets. A number is settled as
 //! received as soon as everything before it is settled, and as lost once it is 100 behind the highest
 //! (MAX_MISORDER): until then a missing packet may still come, so reordering is never loss. Runs of loss are
 //! counted in sequence order, whatever the order of arrival.
@@ -226,7 +226,7 @@ impl Sequence {
     }
 
     /// Takes a packet `step` numbers ahead of the highest one, at least 1, however large the step is: something else than
-    /// its number tells that the sender went on. The numbers between are missing.
+    /// its number shows that the sender went on. The numbers between are missing.
     pub fn arrive_ahead(&mut self, step: u32, out: &mut IntervalCounters) -> Arrival {
         self.count(out);
         self.count_stray(out);

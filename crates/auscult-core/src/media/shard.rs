@@ -307,7 +307,7 @@ impl Shard {
         self.hints.insert(hint.endpoint, Arc::clone(&hint.payloads));
     }
 
-    /// Tells a stream what its call said of the payload types at one of its addresses, or (`follows` is false) only that it
+    /// Passes on to a stream what its call said of the payload types at one of its addresses, or (`follows` is false) only that it
     /// has a call.
     pub fn apply_sdp(&mut self, id: StreamId, key: FlowKey, payloads: &Arc<[PayloadMap]>, follows: bool) {
         let Some(slot) = self.slot_of(id, key) else { return };
@@ -839,7 +839,7 @@ enum Follows {
     No,
 }
 
-/// After a gap only the timestamp can tell: it must have advanced by the same step per number as before.
+/// After a gap only the timestamp can show it: it must have advanced by the same step per number as before.
 fn follows(before: &Packet, packet: &Packet, ticks_per_number: Option<u32>) -> Follows {
     let step = packet.seq.wrapping_sub(before.seq);
     let ticks = packet.timestamp.wrapping_sub(before.timestamp);

@@ -37,7 +37,7 @@ const LONGEST_EVENT: i32 = 0xffff;
 /// A longer jump of the timestamp is a sender that was on hold or began anew, no silence in a conversation.
 const LONGEST_SILENCE: Nanos = Nanos::from_secs(60);
 
-/// Where a stream stands between two packets: what tells whether another one goes on from it or repeats it.
+/// Where a stream stands between two packets: what shows whether another one goes on from it or repeats it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SequencePosition {
     pub first_at: Timestamp,
@@ -48,7 +48,7 @@ pub struct SequencePosition {
     pub payload_type: PayloadType,
 }
 
-/// What is kept of a packet until the next one tells whether the sender began anew with it.
+/// What is kept of a packet until the next one shows whether the sender began anew with it.
 #[derive(Clone, Copy, Debug)]
 struct StrayPacket {
     at: Timestamp,
@@ -344,7 +344,7 @@ impl Stream {
         packet.seq != (self.sequence.highest() as u16).wrapping_add(1)
     }
 
-    /// How many numbers a packet is ahead after an outage too long for its number alone to tell: the timestamps went on
+    /// How many numbers a packet is ahead after an outage too long to know it from its number alone: the timestamps went on
     /// with the time of arrival, so it is the same sender, and its number fits the packets it sent meanwhile.
     #[inline]
     fn resumes(&self, packet: &Packet) -> Option<u32> {
@@ -374,7 +374,7 @@ impl Stream {
                 return Some(step);
             }
         }
-        // Without a constant packet time (video, silence suppression) the packets so far tell how many to expect.
+        // Without a constant packet time (video, silence suppression) the packets so far show how many to expect.
         if wire < MAX_DROPOUT {
             return None;
         }
@@ -625,7 +625,7 @@ impl Stream {
         }
     }
 
-    /// A telephone event, comfort noise, or a type beyond those told apart.
+    /// A telephone event, comfort noise, or a type beyond those counted by themselves.
     #[inline(never)]
     fn no_speech(&mut self, packet: &Packet) {
         match self.payloads.kind_of(packet.payload_type) {
@@ -723,7 +723,7 @@ impl Stream {
         }
     }
 
-    /// Tells the packet time to those who count by it.
+    /// Sets the packet time of all that counts by it.
     fn pace(&mut self) {
         let Some(ptime) = self.timing.media(self.ptime_ticks).filter(|p| p.0 > 0) else { return };
         self.sequence.set_pace((1_000_000_000 / ptime.0).clamp(1, 1000) as u32);

@@ -21,7 +21,7 @@ const WARMUP_TIME: i64 = 1_000_000_000;
 const JUMP: f64 = 1e9;
 /// Media time that one packet stands for at most where the packet time is not constant (video, comfort noise).
 const LONGEST_STEP: f64 = 2e8;
-/// Missing numbers up to which timestamps without a constant packet time still tell what they stand for.
+/// Missing numbers up to which timestamps without a constant packet time still show what they stand for.
 const STEPS_TOLD: i32 = 100;
 /// A queue that was held up and then sent is delivered faster than it was recorded: the delay falls at least by this.
 const CATCH_UP: f64 = 1e8;
@@ -34,7 +34,7 @@ pub const STEP: Nanos = Nanos(JUMP_AFTER_PAUSE as i64);
 /// Packet time until it is known.
 const USUAL_PTIME: Nanos = Nanos::from_millis(20);
 
-/// A clock rate told by signalling or by RFC 3551 is refuted by one that differs by more than this (natural logarithm);
+/// A clock rate from signalling or from RFC 3551 is refuted by one that differs by more than this (natural logarithm);
 /// a factor of 1.2. Rates of audio that are mistaken for each other differ by 1.5 and more.
 const REFUTED: f64 = 0.18;
 /// One that was inferred from the first packets is revised by less: 44,100 and 48,000 Hz differ by 0.085.
@@ -212,7 +212,7 @@ impl Timing {
         self.ns_per_tick > 0.0
     }
 
-    /// Tells the clock rate; what is held is worked off when the segment has settled. Senders take up another rate under the
+    /// Sets the clock rate; what is held is worked off when the segment has settled. Senders take up another rate under the
     /// same payload type a round trip after signalling named it: the next packets are held to see where.
     pub fn set_clock(&mut self, clock: ClockRate, out: &mut Out<'_>, pool: &mut Pool) {
         let ns_per_tick = 1e9 / f64::from(clock.hz());
@@ -232,7 +232,7 @@ impl Timing {
         self.ns_per_tick = ns_per_tick;
     }
 
-    /// Tells the packet time, also in ticks of the clock.
+    /// Sets the packet time, also in ticks of the clock.
     pub fn set_ptime(&mut self, ptime: Nanos, ticks: u32) {
         self.ticks = ticks;
         self.adaptive.set_ptime(ptime);
@@ -264,7 +264,7 @@ impl Timing {
     }
 
     /// Whether packets that follow each other in step, each `ticks` after the one before, the first after one at `before`,
-    /// may be told by [`Timing::steps`].
+    /// may be counted by [`Timing::steps`].
     pub fn is_steady(&self, ticks: u32, before: Timestamp) -> bool {
         self.base.is_some()
             && self.last_at == before.0
@@ -340,7 +340,7 @@ impl Timing {
         pool.give(warmup);
     }
 
-    /// Tells how the base moved since this was done last.
+    /// Adds how the base moved since the last call.
     pub fn tell_movement(&mut self, numbers: &mut IntervalCounters) {
         let mut movement = std::mem::take(&mut self.movement);
         if let Some(base) = &mut self.base {

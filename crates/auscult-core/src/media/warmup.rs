@@ -1,4 +1,4 @@
-//! The first packets of a segment, kept back until its base can be told: packed, because at the start of the busy hour
+//! The first packets of a segment, kept back until its base is known: packed, because at the start of the busy hour
 //! every stream has some.
 
 use super::timing::Sample;

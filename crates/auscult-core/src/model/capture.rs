@@ -30,9 +30,9 @@ pub struct CaptureCondition {
     pub loss_floor: Option<LossFloor>,
     /// Time in which no frame came although streams went on, in the interval in which it ended.
     pub blackout: Nanos,
-    /// `None` where too few hosts send to tell.
+    /// `None` where too few hosts send to know.
     pub timestamps: Option<TimestampCheck>,
-    /// All times are multiples of so many nanoseconds; `None` where too few hosts send to tell.
+    /// All times are multiples of so many nanoseconds; `None` where too few hosts send to know.
     pub timestamp_granularity_ns: Option<u32>,
     /// Times the clock of the capture was set.
     pub clock_steps: u32,

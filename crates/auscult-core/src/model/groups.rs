@@ -147,8 +147,8 @@ impl CallFigures {
     }
 }
 
-/// What is counted over calls. Attempts, with all that their final response tells, count in the interval of that response; what
-/// only the end tells counts in the interval of the end.
+/// What is counted over calls. Attempts, with all that is known from their final response, count in the interval of that response;
+/// what is known only at the end counts in the interval of the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallFigures {
     /// [`super::CallRecord::is_attempt`].

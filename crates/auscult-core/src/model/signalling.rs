@@ -197,7 +197,7 @@ pub struct VoipMetrics {
     pub jitter_buffer_absolute_maximum_ms: Option<u16>,
 }
 
-/// Whose figures a report by SIP states: the reporter's own, or those its peer told it.
+/// Whose figures a report by SIP states: the reporter's own, or those it received from its peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum VqSide {
     Local,

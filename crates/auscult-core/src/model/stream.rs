@@ -226,7 +226,7 @@ pub struct StreamStats {
     /// Sum of RTP payload bytes.
     pub payload_bytes: u64,
     pub telephone_events: u64,
-    /// Digits: telephone events told apart by their timestamp (RFC 4733 section 2.2); repeated packets count once.
+    /// Digits: telephone events distinguished by their timestamp (RFC 4733 section 2.2); repeated packets count once.
     pub digits: u64,
     pub comfort_noise: u64,
     pub markers: u64,
@@ -387,7 +387,7 @@ pub struct LossAttribution {
     /// The capture missed them: packets for which that is likely beyond doubt (two standard deviations).
     pub capture: u64,
     pub network: u64,
-    /// Nothing tells.
+    /// There is no evidence.
     pub undecided: u64,
     /// Lost packets by kind of evidence, in the order of [`LossEvidence::ALL`].
     pub by_evidence: [u64; LossEvidence::ALL.len()],
@@ -526,7 +526,7 @@ pub struct Quality {
     pub timestamp_source: TimestampSource,
     /// Resolution of capture times in nanoseconds: that of the format, or the one that all times of an interval show.
     pub timestamp_resolution_ns: u32,
-    /// How far these times are wrong, at worst; `None` where too few hosts send to tell.
+    /// How far these times are wrong, at worst; `None` where too few hosts send to know.
     pub timestamps: Option<TimestampCheck>,
     /// The capture sees one packet of so many, at worst; `None` where it sees all of them, as far as known.
     pub sampled_one_of: Option<f32>,

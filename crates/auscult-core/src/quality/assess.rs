@@ -32,7 +32,7 @@ pub struct Media<'a> {
     pub clock_rate: Option<u32>,
     /// Packet time.
     pub ptime: Option<Nanos>,
-    /// Where the payload is encrypted and its size tells the mode of the codec, it is less the trailer. Where that is not
+    /// Where the payload is encrypted and its size shows the mode of the codec, it is less the trailer. Where that is not
     /// known, the figures are an estimate if they depend on which of the usual tags it is.
     pub srtp: Srtp,
 }

@@ -259,7 +259,7 @@ impl Adaptive {
         self.last_at.0 as u64 ^ u64::from(self.size_us) ^ u64::from(self.total)
     }
 
-    /// Tells the packet time once it is known.
+    /// Sets the packet time once it is known.
     pub fn set_ptime(&mut self, ptime: Nanos) {
         self.ptime_us = micros(ptime.clamp(Nanos::ZERO, Adaptive::MAX));
         self.read_at = self.last_at;
@@ -566,7 +566,7 @@ mod tests {
         assert_eq!((late(&many, &fixed(60)), late(&slow, &fixed(60))), (vec![99], vec![99]));
     }
 
-    /// Of the fixed buffer. The adaptive one is told where a segment starts: after a pause a queue may have been held up.
+    /// Of the fixed buffer. The caller says where a segment of the adaptive one starts: after a pause a queue may have been held up.
     #[test]
     fn a_pause_starts_a_segment() {
         let paused = |pause_ms, restart| {

@@ -182,7 +182,7 @@ impl Call {
         if context.cseq > newest && !may_retry { DialogMatch::StartsAnother } else { DialogMatch::Joins }
     }
 
-    /// Counts the message and tells whether it was seen before. `limit`: identities kept.
+    /// Counts the message and returns whether it was seen before. `limit`: identities kept.
     pub fn sight(&mut self, context: &MessageContext<'_, '_>, limit: usize) -> Occurrence {
         self.responded |= !context.request;
         self.record.unanswered = !self.responded;
@@ -569,7 +569,7 @@ impl Call {
         }
     }
 
-    /// An answer to an INVITE that was not seen. Ringing tells that it was the first INVITE of the call.
+    /// An answer to an INVITE that was not seen. Ringing shows that it was the first INVITE of the call.
     fn mid_call_answer(&mut self, context: &MessageContext<'_, '_>, status: u16) {
         match status {
             ..=100 => {}

@@ -225,7 +225,7 @@ fn udptl_rest(mut c: ByteReader<'_>) -> Option<usize> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SipStart {
     Yes,
-    /// Too few bytes to tell.
+    /// Too few bytes to decide.
     Maybe,
     No,
 }

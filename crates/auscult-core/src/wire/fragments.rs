@@ -212,7 +212,7 @@ impl Partial {
         Inserted::New
     }
 
-    /// Length of the datagram when nothing is missing. Pieces never overlap, so the sum of their lengths tells.
+    /// Length of the datagram when nothing is missing. Pieces never overlap, so the sum of their lengths shows it.
     fn complete(&self) -> Option<usize> {
         self.total.filter(|total| self.covered == *total)
     }

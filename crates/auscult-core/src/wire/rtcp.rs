@@ -411,7 +411,7 @@ mod tests {
         let mut with_sdes = report(RR, 1, &[2]);
         with_sdes.extend([0x5a; 16]);
         with_sdes.extend(index_and_tag);
-        // by chance the encrypted second packet begins like RTCP: the index still tells
+        // by chance the encrypted second packet begins like RTCP: the index still shows that it is encrypted
         let mut unlucky = report(RR, 1, &[]);
         unlucky.extend([0x81, 202, 0x77, 0x77, 1, 2, 3, 4]);
         unlucky.extend(index_and_tag);

@@ -59,7 +59,7 @@ pub enum Protocol {
 pub enum TcpOutcome<'a> {
     /// The stream has bytes to read.
     Readable(TcpStream<'a>),
-    /// Part of a stream that is read, kept until what comes before it arrives, or until there is enough to tell.
+    /// Part of a stream that is read, kept until what comes before it arrives, or until there is enough to decide.
     Buffered(Option<Protocol>),
     Done(Outcome),
 }

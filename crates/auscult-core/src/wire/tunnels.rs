@@ -48,7 +48,7 @@ pub(super) fn in_udp<'a>(context: &mut Context, port: u16, payload: Span<'a>) ->
 }
 
 /// Label stack (RFC 3032). What it carries is not said: IP, or Ethernet with or without a pseudowire control word (RFC 4448).
-/// The first nibble tells them apart (RFC 4928) but for Ethernet without control word, whose address may begin with any.
+/// The first nibble distinguishes them (RFC 4928) but for Ethernet without control word, whose address may begin with any.
 pub(super) fn mpls<'a>(context: &mut Context, mut span: Span<'a>) -> Read<'a> {
     context.tunnel = "mpls";
     loop {
@@ -188,7 +188,7 @@ fn vxlan<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>, 
     }
 }
 
-/// Too few bytes to tell a tunnel from a payload.
+/// Too few bytes to distinguish a tunnel from a payload.
 fn unknown<'a>(span: Span<'a>) -> Result<Option<Next<'a>>, Outcome> {
     if span.is_cut() { Err(CUT) } else { Ok(None) }
 }
@@ -253,7 +253,7 @@ fn tzsp<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>, O
 fn l2tp<'a>(span: Span<'a>) -> Result<Option<Next<'a>>, Outcome> {
     let Some(flags) = span.cursor().u16() else { return unknown(span) };
     // The bits between the flags and the version are zero; a control message has its length and sequence numbers, which
-    // tells it from RTP.
+    // distinguishes it from RTP.
     let control = flags & 0x8000 != 0;
     match (flags & 0x34f0, flags & 0x000f) {
         (0, 2 | 3) if !control || flags & 0x4800 == 0x4800 => {

@@ -53,7 +53,7 @@ impl Units {
         if bytes.len() < total { Unit::Need } else { Unit::Packet { header, len, total } }
     }
 
-    /// How the packets are framed that a connection begins with; `None` where it is neither, or too few bytes tell.
+    /// How the packets are framed that a connection begins with; `None` where it is neither, or there are too few bytes to know.
     pub fn begun_by(bytes: &[u8]) -> Option<Units> {
         let mut c = ByteReader::new(bytes);
         let (first, second, third) = (c.u16()?, c.u16()?, c.u32()?);

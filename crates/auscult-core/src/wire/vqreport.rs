@@ -50,7 +50,7 @@ pub struct VqReport {
     /// What an alert is about: `Type`, `Severity` and `Dir` as written.
     pub alert: [String; 3],
     pub local: VqMetrics,
-    /// The far end's view, as it told the reporter.
+    /// The far end's view, as it sent it to the reporter.
     pub remote: Option<VqMetrics>,
 }
 

@@ -116,7 +116,7 @@ pub enum Statement<'a> {
     Other,
 }
 
-/// Tells statements apart by their top-level words; strings, quoted names, comments and parentheses are skipped.
+/// Distinguishes statements by their top-level words; strings, quoted names, comments and parentheses are skipped.
 /// `sql` may be followed by rows in any encoding, hence bytes.
 pub fn classify(sql: &[u8]) -> Statement<'_> {
     let mut words = Words { sql, at: 0, depth: 0 };

@@ -228,8 +228,8 @@ macro_rules! one_span {
     };
 }
 
-/// Calls as sums of one, each twice: what the final response tells at its time, what the end tells at the end. For calls that were
-/// stored by programs without sums.
+/// Calls as sums of one, each twice: at the time of the final response what is known from it, at the end what is known only then. For
+/// calls that were stored by programs without sums.
 const OF_CALLS: &str = concat!(
     "(SELECT probe, site, trunk, trunk_direction, arrayJoin([0, 1]) AS part, part = 1 AS is_end, \
      ifNull(ended_at, last_at) AS end_at, if(is_end, end_at, ifNull(answered_at, end_at)) AS start_at, \

@@ -312,7 +312,7 @@ pub(super) fn by_evidence(loss: &LossAttribution) -> Vec<(String, u64)> {
     loss.evidence().map(|(evidence, count)| (evidence.name().to_owned(), count)).collect()
 }
 
-/// Name of the fault; empty where it cannot be told.
+/// Name of the fault; empty where it is not known.
 pub(super) fn timestamp_fault(check: Option<TimestampCheck>) -> String {
     check.map_or("", |check| check.fault.name()).to_owned()
 }

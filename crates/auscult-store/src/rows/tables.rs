@@ -89,7 +89,7 @@ pub struct CallRow {
     pub network_lost: Option<u64>,
     pub undecided_lost: Option<u64>,
     pub lost_by_evidence: Vec<(String, u64)>,
-    /// `none`, `clumped` or `coarse`; empty where it cannot be told.
+    /// `none`, `clumped` or `coarse`; empty where it is not known.
     pub timestamp_fault: String,
     pub timestamp_error_ms: Option<f32>,
     pub sampled_one_of: Option<f32>,
@@ -248,7 +248,7 @@ pub struct StreamRow {
     pub network_lost: Option<u64>,
     pub undecided_lost: Option<u64>,
     pub lost_by_evidence: Vec<(String, u64)>,
-    /// `none`, `clumped` or `coarse`; empty where it cannot be told.
+    /// `none`, `clumped` or `coarse`; empty where it is not known.
     pub timestamp_fault: String,
     pub timestamp_error_ms: Option<f32>,
     pub sampled_one_of: Option<f32>,
@@ -369,7 +369,7 @@ pub struct IntervalRow {
     pub network_lost: Option<u64>,
     pub undecided_lost: Option<u64>,
     pub lost_by_evidence: Vec<(String, u64)>,
-    /// `none`, `clumped` or `coarse`; empty where it cannot be told.
+    /// `none`, `clumped` or `coarse`; empty where it is not known.
     pub timestamp_fault: String,
     pub timestamp_error_ms: Option<f32>,
     pub sampled_one_of: Option<f32>,

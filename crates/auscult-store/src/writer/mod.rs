@@ -63,7 +63,7 @@ pub struct StoreOptions {
     pub disk: Option<DiskLimits>,
     /// Bring the schema up to date before the first delivery. Off for users that may only insert.
     pub migrate: bool,
-    /// What texts in segments of earlier versions are replaced by; texts of SIP messages are emptied unless told otherwise.
+    /// What texts in segments of earlier versions are replaced by; texts of SIP messages are emptied unless this says otherwise.
     pub clean: Arc<Clean>,
     /// The wall clock.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// What became of a split.
 pub(super) enum Split {
     Done,
-    /// Its rows cannot be told apart, so it stays whole for ever.
+    /// Its rows cannot be separated, so it stays whole for ever.
     Indivisible,
     /// The spool could not be written; the whole waits as before.
     Unwritable(std::io::Error),
@@ -41,7 +41,7 @@ fn write(shared: &Shared, number: u64, numbers: [u64; 2], halves: &[Batch; 2]) -
     shared.spool().replace(number, &frozen)
 }
 
-/// The two halves of a batch, by bytes, at least a row in each. `None` for a single row, and for rows that cannot be told apart.
+/// The two halves of a batch, by bytes, at least a row in each. `None` for a single row, and for rows that cannot be separated.
 pub(super) fn halves(whole: &Batch) -> Option<[Batch; 2]> {
     let spans = row_spans(whole.table, &whole.columns, whole.rows, &whole.payload)?;
     let middle = whole.payload.len() / 2;

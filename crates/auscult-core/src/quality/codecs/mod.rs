@@ -6,7 +6,7 @@
 //! * G.711 has packet loss concealment at the receiver (Appendix I, Bpl 25.1); without it Bpl is 4.3.
 //! * G.729 without annex B and G.723.1 at 6.3 kbit/s without annex A borrow the Bpl published for the variant with
 //!   voice activity detection (19.0 and 16.1); that makes them estimates. `annexb` in SDP only permits the detector,
-//!   so a stream counts as G.729 without it unless told otherwise.
+//!   so a stream counts as G.729 without it unless [`CodecQuery::vad`] says otherwise.
 //! * AMR-WB takes the monotic Ie (a handset at one ear, all nine modes) and borrows Bpl from the diotic row of the same
 //!   mode, where there is one: an estimate. Diotic listening takes the published pairs as they are.
 //! * Opus has no ITU figure. It stands at Ie 10.2, Bpl 9.6 on the fullband scale; given a packet size, the row of the
@@ -65,7 +65,7 @@ pub struct CodecQuery<'a> {
     pub vad: Option<bool>,
     /// Bit rate of the codec where it is known by itself, kbit/s; goes before the packet size.
     pub kbit_s: Option<f64>,
-    /// Mean RTP payload of a speech packet in bytes, and the time it covers; together they tell the bit rate.
+    /// Mean RTP payload of a speech packet in bytes, and the time it covers; together they give the bit rate.
     pub payload_bytes: Option<f64>,
     pub ptime: Option<Nanos>,
 }

@@ -21,7 +21,7 @@ pub const AMR_WB_BITS: [(f64, u32); 9] = [
 /// Bytes per 20 ms frame by bit rate (3GPP TS 26.445), slowest first.
 const EVS_BYTES: [(f64, f64); 6] = [(9.6, 24.0), (13.2, 33.0), (16.4, 41.0), (24.4, 61.0), (32.0, 80.0), (48.0, 120.0)];
 
-/// Mean payloads at or below this many bytes per frame are silence descriptors: they tell no mode.
+/// Mean payloads at or below this many bytes per frame are silence descriptors: they show no mode.
 const SILENCE_BYTES: f64 = 10.0;
 
 /// The slowest mode whose octet-aligned packet (RFC 4867 section 4.4) is not smaller than the mean packet.

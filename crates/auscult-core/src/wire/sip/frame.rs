@@ -1,4 +1,4 @@
-//! Telling SIP from other traffic, and cutting messages out of a TCP stream (RFC 3261 section 18.3).
+//! Recognises SIP among other traffic, and cuts messages out of a TCP stream (RFC 3261 section 18.3).
 
 use super::METHODS;
 use super::anomaly::Anomalies;
@@ -15,7 +15,7 @@ const WORD_MAX: usize = 64;
 /// What the front of a stream buffer holds. The bytes counted are to be removed before the next look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
-    /// More bytes are needed to tell.
+    /// More bytes are needed to decide.
     Need,
     /// One message of this length.
     Message(usize),
@@ -271,7 +271,7 @@ impl Framer {
     }
 }
 
-/// Whether a message may begin with the line at `at`. Its end may be missing where the method alone tells.
+/// Whether a message may begin with the line at `at`. Its end may be missing where the method alone decides.
 fn opens_message(buf: &[u8], at: usize) -> bool {
     let line = buf.get(at..).unwrap_or_default();
     let blanks = line.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\r' | 0)).count();

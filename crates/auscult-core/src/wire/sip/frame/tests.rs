@@ -1,4 +1,4 @@
-//! Tests of telling SIP from other traffic and of cutting streams into messages.
+//! Tests of recognising SIP among other traffic and of cutting streams into messages.
 
 use super::super::headers::Lines;
 use super::*;

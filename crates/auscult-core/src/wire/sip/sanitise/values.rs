@@ -60,7 +60,7 @@ fn push_address(out: &mut Vec<u8>, value: &[u8], listed: &[&str]) {
         out.push(b' ');
         trim(rest)
     } else if value.starts_with(b"\"") {
-        // The quote is never closed: what belongs to the name cannot be told.
+        // The quote is never closed: what belongs to the name is not known.
         return out.extend_from_slice(REMOVED);
     } else {
         let open = memchr::memchr(b'<', value);
