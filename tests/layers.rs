@@ -165,6 +165,9 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("src/app/alerts/testing.rs", "one"),
 ];
 
+/// Directories whose files may not import each other in a circle.
+const ACYCLIC: &[&str] = &["crates/auscult-core/src/media"];
+
 /// Longest `ARCHITECTURE.md`, in lines: what is longer is not read.
 const ARCHITECTURE_LINES: usize = 200;
 
@@ -266,6 +269,91 @@ fn no_item_has_a_name_that_was_replaced() {
     assert!(found.is_empty(), "the glossary of ARCHITECTURE.md has better names:\n{}", found.join("\n"));
     let planted = "//! x\n// fn thaw\npub struct Kin;\nimpl X {\n    fn acquit(&self, turned: u8) {}\n}\nconst A: &str = \"fn say\";\n";
     assert_eq!(replaced_names(planted), [(3, "Kin".to_owned()), (5, "acquit".to_owned())]);
+}
+
+/// The files of a directory by their module names, each with those of its siblings that it imports; `mod` is the directory's
+/// own `mod.rs`. Test modules are left out.
+fn imports<'a>(dir: &str, files: &'a [(String, String)]) -> Vec<(&'a str, Vec<&'a str>)> {
+    let module =
+        |file: &'a str| file.strip_prefix(dir)?.strip_prefix('/')?.strip_suffix(".rs").filter(|m| !m.contains('/'));
+    let sources: Vec<(&str, &str)> =
+        files.iter().filter_map(|(file, source)| Some((module(file)?, source.as_str()))).collect();
+    let absolute = format!("crate::{}::", dir.rsplit('/').next().unwrap_or_default());
+    let imported = |name: &str, source: &str| {
+        let code = without_test_modules(&blank(source));
+        let mut found = Vec::new();
+        for (at, path) in full_paths(&code) {
+            let climb = "super::".repeat(usize::from(name != "mod") + enclosing_modules(&code, at));
+            let rest = path
+                .strip_prefix(&absolute)
+                .or_else(|| path.strip_prefix(&climb))
+                .filter(|rest| !rest.starts_with("super::"));
+            // In `mod.rs` a name alone is a declaration, or not of a module.
+            let Some(rest) = rest.filter(|rest| name != "mod" || rest.contains("::")) else { continue };
+            let first = rest.split("::").next();
+            match sources.iter().find(|(sibling, _)| Some(*sibling) == first) {
+                Some((sibling, _)) => found.push(*sibling),
+                None => found.push("mod"),
+            }
+        }
+        found.retain(|sibling| *sibling != name);
+        found.sort_unstable();
+        found.dedup();
+        found
+    };
+    sources.iter().map(|(name, source)| (*name, imported(name, source))).collect()
+}
+
+/// Modules of which each imports the next one and the last one the first.
+fn cycle<'a>(imports: &[(&'a str, Vec<&'a str>)]) -> Option<Vec<&'a str>> {
+    let mut rest = imports.to_vec();
+    // What imports none of the rest is in no cycle.
+    while let Some(leaf) =
+        rest.iter().position(|(_, used)| !used.iter().any(|u| rest.iter().any(|(name, _)| name == u)))
+    {
+        rest.remove(leaf);
+    }
+    let mut path = vec![rest.first()?.0];
+    loop {
+        let (_, used) = rest.iter().find(|(name, _)| Some(name) == path.last())?;
+        let next = used.iter().find(|u| rest.iter().any(|(name, _)| name == *u))?;
+        if let Some(from) = path.iter().position(|name| name == next) {
+            return Some(path.split_off(from));
+        }
+        path.push(next);
+    }
+}
+
+#[test]
+fn files_of_a_module_do_not_import_each_other_in_a_circle() {
+    let files = shipped_sources();
+    for dir in ACYCLIC {
+        let imports = imports(dir, &files);
+        assert!(
+            imports.iter().map(|(_, used)| used.len()).sum::<usize>() > 5,
+            "few imports were found in {dir}: {imports:?}"
+        );
+        assert_eq!(cycle(&imports), None, "{dir}");
+    }
+    let planted = |a: &str, b: &str, root: &str| {
+        let file = |name: &str, code: &str| (format!("x/media/{name}.rs"), format!("//! x\n{code}\n"));
+        let files = [file("a", a), file("b", b), file("c", "use super::b::C;"), file("mod", root)];
+        cycle(&imports("x/media", &files)).map(|cycle| cycle.join(" "))
+    };
+    let found = |cycle: &str| Some(cycle.to_owned());
+    assert_eq!(planted("use super::b::B;", "use std::fmt;", "pub use a::A;"), None);
+    assert_eq!(planted("use super::b::B;", "use crate::media::a::A;", ""), found("a b"));
+    assert_eq!(planted("use super::{\n    b::B,\n};", "use super::c::C;", ""), found("b c"));
+    assert_eq!(planted("use super::c::C;", "fn f() {\n    super::a::g();\n}", ""), found("a c b"));
+    assert_eq!(planted("use super::A;", "", "pub use a::A;"), found("a mod"));
+    assert_eq!(
+        planted(
+            "use super::b::B;",
+            "// use super::a::A;\n#[cfg(test)]\nmod tests {\n    use super::super::a::A;\n}",
+            ""
+        ),
+        None
+    );
 }
 
 #[test]

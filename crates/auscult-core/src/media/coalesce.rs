@@ -7,41 +7,11 @@
 //! the stream: then they are measured one after the other, as if they came at that moment, with all that the stream
 //! consists of in the cache once instead of sixteen times.
 
+use super::in_order::{InOrderPacket, MIN_JUMP, Next, WAITING};
 use super::packet::{FlowKey, Packet};
 use super::stream::Stream;
-use super::timing::STEP;
 use super::warmup::Pool;
 use crate::units::Timestamp;
-
-/// Packets that wait at most.
-pub const WAITING: usize = 16;
-
-/// What is not known beforehand of a plain packet.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct InOrderPacket {
-    /// Nanoseconds since the packet before; less than [`STEP`].
-    pub after: u32,
-    /// Identification of the IPv4 header; with 0 copies are not recognised by it.
-    pub ip_id: u16,
-    /// Payload bytes on the wire.
-    pub payload_len: u16,
-}
-
-/// What the next packet is, if it is plain.
-#[derive(Clone, Copy, Debug)]
-pub struct Next {
-    /// Time of the packet before.
-    pub at: Timestamp,
-    pub seq: u16,
-    pub timestamp: u32,
-    /// Packet time in ticks.
-    pub ticks: u32,
-    /// `None` where the next packet cannot be plain.
-    pub payload_type: Option<u8>,
-    pub dscp: u8,
-    /// Lowest and highest so far.
-    pub ttl: [u8; 2],
-}
 
 /// No payload type: no packet is plain.
 const NONE: u8 = u8::MAX;
@@ -96,7 +66,7 @@ impl PacketCoalescer {
             & (packet.dscp == self.dscp)
             & (packet.ttl >= self.ttl[0])
             & (packet.ttl <= self.ttl[1])
-            & (after < STEP.0 as u64);
+            & (after < MIN_JUMP.0 as u64);
         let Some(waiting) = self.waiting.get_mut(usize::from(self.count)).filter(|_| plain) else { return false };
         *waiting = InOrderPacket {
             after: after as u32,
@@ -144,7 +114,7 @@ impl PacketCoalescer {
     }
 }
 
-/// PacketCoalescers by slot, in blocks, so that a table that grows is not copied.
+/// The coalescers of all streams by slot, in blocks, so that a table that grows is not copied.
 #[derive(Debug, Default)]
 pub struct PacketCoalescers {
     blocks: Vec<Box<[PacketCoalescer]>>,

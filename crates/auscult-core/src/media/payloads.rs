@@ -1,6 +1,6 @@
 //! The payload types of one stream: what they carry, by SDP, by RFC 3551, or by their looks.
 
-use super::timing::Parked;
+use super::sample::Parked;
 use crate::model::{ClockSource, CodecId, JitterStat, PayloadKind, PayloadMap};
 use crate::units::{ClockRate, PayloadType};
 use crate::wire::sdp::static_payload;

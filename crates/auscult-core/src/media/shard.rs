@@ -5,7 +5,7 @@ use super::evict::EvictionIndex;
 use super::packet::{Endpoint, FlowKey, Packet};
 use super::payloads::Payloads;
 use super::sequence::Arrival;
-use super::stream::{SequencePosition, Stream};
+use super::stream::{ClockStepSample, SequencePosition, Stream};
 use super::warmup::Pool;
 use crate::model::{DISCARD_BUFFERS_MS, Ignored, JitterBuffer};
 use crate::model::{
@@ -47,19 +47,6 @@ const IN_FLIGHT: Nanos = Nanos::from_millis(200);
 
 /// A stream that had packets this long before a silence of everything was active.
 const ACTIVE: Nanos = Nanos::from_millis(500);
-
-/// What one stream shows of a silence of everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClockStepSample {
-    /// Host that sends it.
-    pub sender: u128,
-    /// The smallest delays in the two halves of the time since, above the base before.
-    pub first: Nanos,
-    pub second: Nanos,
-    pub packets: usize,
-    /// The first packet since has the next number.
-    pub next: bool,
-}
 
 /// What an offer or answer says about one receiving address.
 #[derive(Clone, Debug)]

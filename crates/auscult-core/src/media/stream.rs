@@ -1,14 +1,14 @@
 //! The state of one stream and its reports.
 
 use super::closed_intervals::ClosedIntervalTotals;
-use super::coalesce::{InOrderPacket, Next};
+use super::in_order::{InOrderPacket, Next};
 use super::interval_counters::IntervalCounters;
-use super::packet::Packet;
+use super::packet::{FlowKey, Packet};
 use super::payloads::Payloads;
 use super::recent::{CopiedBy, MadeBy, Recent, UnknownCopies};
+use super::sample::Sample;
 use super::sequence::{Arrival, MAX_DROPOUT, Sequence};
-use super::shard::ClockStepSample;
-use super::timing::{Out, Sample, Timing};
+use super::timing::{Out, Timing};
 use super::warmup::Pool;
 use crate::model::{
     ClockSource, IntervalReport, JitterBuffer, PayloadKind, PayloadMap, Quality, StreamId, StreamReport, StreamStats,
@@ -48,6 +48,19 @@ pub struct SequencePosition {
     pub payload_type: PayloadType,
 }
 
+/// What one stream shows of a silence of everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockStepSample {
+    /// Host that sends it.
+    pub sender: u128,
+    /// The smallest delays in the two halves of the time since, above the base before.
+    pub first: Nanos,
+    pub second: Nanos,
+    pub packets: usize,
+    /// The first packet since has the next number.
+    pub next: bool,
+}
+
 /// What is kept of a packet until the next one shows whether the sender began anew with it.
 #[derive(Clone, Copy, Debug)]
 struct StrayPacket {
@@ -70,7 +83,7 @@ impl StrayPacket {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Stream {
-    pub key: super::FlowKey,
+    pub key: FlowKey,
     previous_at: Timestamp,
     /// Latest time of any packet; that of the last one is earlier when the capture's clock went back.
     pub last_at: Timestamp,
@@ -277,7 +290,7 @@ impl Stream {
         self.last_at = self.last_at.max(at);
     }
 
-    /// InOrderPacket packets while delays are held back, at the start of a segment or after a silence of everything, and one after
+    /// Measures packets one by one while delays are held back, at the start of a segment or after a silence of everything, and one after
     /// a copy; returns the others.
     #[inline]
     fn one_by_one<'a>(&mut self, mut packets: &'a [InOrderPacket], pool: &mut Pool) -> &'a [InOrderPacket] {

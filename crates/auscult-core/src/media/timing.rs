@@ -4,9 +4,10 @@
 //! transit of a packet is its arrival minus its timestamp in nanoseconds, both counted from the first packet
 //! of a segment. A segment ends where the timestamp jumps without the arrival doing the same.
 
-use super::coalesce::{InOrderPacket, WAITING};
 use super::drift::{Base, Movement};
+use super::in_order::{InOrderPacket, MIN_JUMP, WAITING};
 use super::interval_counters::{IntervalCounters, Variation};
+use super::sample::{Parked, Sample};
 use super::sequence::Sequence;
 use super::warmup::{Pool, WARMUP, WarmupBuffer};
 use crate::model::{DISCARD_BUFFERS_MS, JitterBuffer, JitterStat};
@@ -26,10 +27,8 @@ const STEPS_TOLD: i32 = 100;
 /// A queue that was held up and then sent is delivered faster than it was recorded: the delay falls at least by this.
 const CATCH_UP: f64 = 1e8;
 /// The same after a marker or a pause ([`PAUSE`]), where senders do restart their clock.
-const JUMP_AFTER_PAUSE: f64 = 2e8;
+const JUMP_AFTER_PAUSE: f64 = MIN_JUMP.0 as f64;
 const PAUSE: i64 = 2_000_000_000;
-/// Packets this far apart may be no jump, whatever their timestamps.
-pub const STEP: Nanos = Nanos(JUMP_AFTER_PAUSE as i64);
 
 /// Packet time until it is known.
 const USUAL_PTIME: Nanos = Nanos::from_millis(20);
@@ -49,16 +48,6 @@ const LONGEST_CHECK: i64 = 3_600_000_000_000;
 
 /// RTP clock rates that occur, for inference.
 const USUAL_RATES: [u32; 7] = [8_000, 16_000, 24_000, 32_000, 44_100, 48_000, 90_000];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sample {
-    pub at: i64,
-    pub timestamp: u32,
-    pub seq: u16,
-    pub marker: bool,
-    /// Follows the sample before it in sequence, nothing in between.
-    pub consecutive: bool,
-}
 
 /// What every packet changes of the estimates, apart from where they stand, so that several packets of one stream keep
 /// it in registers. Sums are whole nanoseconds since it was made.
@@ -121,13 +110,6 @@ fn whole(x: f64) -> f64 {
 pub struct Out<'a> {
     pub numbers: &'a mut IntervalCounters,
     pub sequence: &'a mut Sequence,
-}
-
-/// Jitter state of one payload type while another one is in use.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Parked {
-    last: Option<(i64, u32)>,
-    jitter: f64,
 }
 
 /// In the order of use.

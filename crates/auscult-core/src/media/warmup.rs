@@ -1,7 +1,7 @@
 //! The first packets of a segment, kept back until its base is known: packed, because at the start of the busy hour
 //! every stream has some.
 
-use super::timing::Sample;
+use super::sample::Sample;
 
 /// Packets kept back at most.
 pub const WARMUP: usize = 64;
