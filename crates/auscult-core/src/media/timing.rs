@@ -112,6 +112,79 @@ pub struct Out<'a> {
     pub sequence: &'a mut Sequence,
 }
 
+/// The state of the present segment. Packets that are kept back are measured when their state ends.
+#[derive(Debug)]
+enum Segment {
+    /// No packet of it came yet.
+    NotStarted,
+    /// Its first packets are kept back until they are enough for its base, and its clock rate is known.
+    WarmingUp(WarmupBuffer),
+    /// Each packet is measured as it comes: its delay is what lies above the base.
+    Settled(Base),
+    /// The sender's clock stood still, or packets were held up on the way: those kept back will show which.
+    PossibleJump(Base, WarmupBuffer),
+    /// Signalling named another clock rate, of so many nanoseconds per tick: the packets kept back will show from which one
+    /// on the sender uses it.
+    ClockRateChange(Base, WarmupBuffer, f64),
+    /// The clock of the probe may have been set.
+    PossibleClockStep(Base, WarmupBuffer),
+}
+
+impl Segment {
+    /// Keeps packets back from now on in another state, if the segment is settled; says whether it was.
+    fn keep_back(&mut self, pool: &mut Pool, state: impl FnOnce(Base, WarmupBuffer) -> Segment) -> bool {
+        let (next, settled) = match std::mem::replace(self, Segment::NotStarted) {
+            Segment::Settled(base) => (state(base, pool.take()), true),
+            other => (other, false),
+        };
+        *self = next;
+        settled
+    }
+
+    /// Takes what was kept back: without it the segment is settled, or has not started.
+    fn take_kept(&mut self) -> Option<WarmupBuffer> {
+        let (next, kept) = match std::mem::replace(self, Segment::NotStarted) {
+            Segment::WarmingUp(kept) => (Segment::NotStarted, Some(kept)),
+            Segment::PossibleJump(base, kept)
+            | Segment::ClockRateChange(base, kept, _)
+            | Segment::PossibleClockStep(base, kept) => (Segment::Settled(base), Some(kept)),
+            other => (other, None),
+        };
+        *self = next;
+        kept
+    }
+
+    fn kept(&self) -> Option<&WarmupBuffer> {
+        match self {
+            Segment::WarmingUp(kept)
+            | Segment::PossibleJump(_, kept)
+            | Segment::ClockRateChange(_, kept, _)
+            | Segment::PossibleClockStep(_, kept) => Some(kept),
+            Segment::NotStarted | Segment::Settled(_) => None,
+        }
+    }
+
+    fn base(&self) -> Option<&Base> {
+        match self {
+            Segment::Settled(base)
+            | Segment::PossibleJump(base, _)
+            | Segment::ClockRateChange(base, ..)
+            | Segment::PossibleClockStep(base, _) => Some(base),
+            Segment::NotStarted | Segment::WarmingUp(_) => None,
+        }
+    }
+
+    fn base_mut(&mut self) -> Option<&mut Base> {
+        match self {
+            Segment::Settled(base)
+            | Segment::PossibleJump(base, _)
+            | Segment::ClockRateChange(base, ..)
+            | Segment::PossibleClockStep(base, _) => Some(base),
+            Segment::NotStarted | Segment::WarmingUp(_) => None,
+        }
+    }
+}
+
 /// In the order of use.
 #[derive(Debug)]
 #[repr(C)]
@@ -121,19 +194,14 @@ pub struct Timing {
     last_at: i64,
     last_timestamp: u32,
     last_seq: u16,
-    started: bool,
     transit: f64,
     jitter: f64,
     /// Running mean of the transit (MAPDV2).
     mean: f64,
     origin_at: i64,
-    /// Delays are histogrammed against this once the segment has settled.
-    base: Option<Base>,
-    warmup: Option<WarmupBuffer>,
+    segment: Segment,
     /// Previous packet of the present payload type, when another type came in between.
     own_last: Option<(i64, u32)>,
-    /// What is held is kept back: the clock may have been set.
-    suspect: bool,
     /// The fixed jitter buffer whose late packets are passed to the sequence; [`Nanos::ZERO`] for the adaptive one.
     buffer: Nanos,
     /// How the bases of ended segments moved.
@@ -147,8 +215,6 @@ pub struct Timing {
     /// The clock rate in use was refuted by timestamps and arrivals, which show this one. For the stream to take.
     wire_clock: Option<ClockRate>,
     origin_timestamp: u32,
-    /// Signalling named another clock rate, and what is held will show from which packet on the sender uses it; else 0.
-    next_ns_per_tick: f64,
 }
 
 impl Timing {
@@ -169,24 +235,20 @@ impl Timing {
             jitter: 0.0,
             mean: 0.0,
             origin_at: 0,
-            base: None,
-            warmup: None,
+            segment: Segment::NotStarted,
             own_last: None,
-            started: false,
-            suspect: false,
             adaptive: Adaptive::new(USUAL_PTIME),
             buffer,
             movement: Movement::default(),
             stat: JitterStat::default(),
             jumps: 0,
-            next_ns_per_tick: 0.0,
         }
     }
 
     /// See [`super::stream::Stream::prefetch`].
     #[inline]
     pub fn prefetch(&self) -> u64 {
-        let base = self.base.as_ref().map_or(0, Base::prefetch);
+        let base = if let Segment::Settled(base) = &self.segment { base.prefetch() } else { 0 };
         self.transit.to_bits() ^ base ^ self.stat.samples ^ self.adaptive.prefetch()
     }
 
@@ -194,8 +256,8 @@ impl Timing {
         self.ns_per_tick > 0.0
     }
 
-    /// Sets the clock rate; what is held is worked off when the segment has settled. Senders take up another rate under the
-    /// same payload type a round trip after signalling named it: the next packets are held to see where.
+    /// Sets the clock rate; what is kept back is measured when the segment has settled. Senders take up another rate under
+    /// the same payload type a round trip after signalling named it: the next packets are kept back to see where.
     pub fn set_clock(&mut self, clock: ClockRate, out: &mut Out<'_>, pool: &mut Pool) {
         let ns_per_tick = 1e9 / f64::from(clock.hz());
         if self.clock_known() {
@@ -203,9 +265,7 @@ impl Timing {
             if (self.ns_per_tick - ns_per_tick).abs() <= 1e-9 {
                 return;
             }
-            if self.base.is_some() {
-                self.warmup = Some(pool.take());
-                self.next_ns_per_tick = ns_per_tick;
+            if self.segment.keep_back(pool, |base, kept| Segment::ClockRateChange(base, kept, ns_per_tick)) {
                 return;
             }
             self.new_segment();
@@ -222,13 +282,13 @@ impl Timing {
 
     /// Media time of a number of ticks, `None` while the clock rate is unknown.
     pub fn media(&self, ticks: u32) -> Option<Nanos> {
-        let ns_per_tick = if self.next_ns_per_tick > 0.0 { self.next_ns_per_tick } else { self.ns_per_tick };
+        let ns_per_tick = if let Segment::ClockRateChange(_, _, next) = self.segment { next } else { self.ns_per_tick };
         self.clock_known().then(|| Nanos((f64::from(ticks) * ns_per_tick) as i64))
     }
 
     #[inline]
     pub fn packet(&mut self, sample: Sample, out: &mut Out<'_>, pool: &mut Pool) {
-        if self.base.is_none() || self.warmup.is_some() {
+        if !matches!(self.segment, Segment::Settled(_)) {
             return self.warm_up(sample, out, pool);
         }
         let difference = self.difference(self.last_at, self.last_timestamp, &sample);
@@ -248,9 +308,8 @@ impl Timing {
     /// Whether packets that follow each other in step, each `ticks` after the one before, the first after one at `before`,
     /// may be counted by [`Timing::steps`].
     pub fn is_steady(&self, ticks: u32, before: Timestamp) -> bool {
-        self.base.is_some()
+        matches!(self.segment, Segment::Settled(_))
             && self.last_at == before.0
-            && self.warmup.is_none()
             && self.own_last.is_none()
             && f64::from(ticks) * self.ns_per_tick < JUMP_AFTER_PAUSE
     }
@@ -285,30 +344,27 @@ impl Timing {
         self.last_seq = sample.seq.wrapping_sub(1);
     }
 
-    /// Works off what is warmup, for the end of an interval or stream. With an unknown clock rate only `infer` helps.
+    /// Measures what is kept back, for the end of an interval or stream. With an unknown clock rate only `infer` helps.
     pub fn flush(&mut self, out: &mut Out<'_>, pool: &mut Pool) {
         if !self.clock_known() {
             return;
         }
         self.resolve_clock_check(out, pool);
         self.change_clock(out, pool);
-        let Some(warmup) = self.warmup.take() else { return };
-        let samples: SmallVec<[Sample; WARMUP]> = warmup.iter().collect();
-        if self.base.is_none() {
+        let Some(kept) = self.segment.take_kept() else { return };
+        let samples: SmallVec<[Sample; WARMUP]> = kept.iter().collect();
+        if self.segment.base().is_none() {
             self.check_clock(&samples);
         }
         let mut from = 0;
         while from < samples.len() {
-            let end = self.segment(&samples, from);
+            let end = self.segment_end(&samples, from);
             let lowest = self.lowest_transit(&samples[from..end]);
-            if self.base.is_none() {
-                self.origin_at = samples[from].at;
-                self.origin_timestamp = samples[from].timestamp;
-                self.transit = 0.0;
-                self.mean = 0.0;
-                self.base = Some(Base::new(lowest));
-            } else if let Some(base) = &mut self.base {
+            if let Segment::Settled(base) = &mut self.segment {
                 base.lower_to(self.transit + lowest);
+            } else {
+                self.begin_segment(&samples[from], lowest, out);
+                from += 1;
             }
             for sample in &samples[from..end] {
                 self.step(*sample, out);
@@ -319,13 +375,25 @@ impl Timing {
                 self.new_segment();
             }
         }
-        pool.give(warmup);
+        pool.give(kept);
+    }
+
+    /// The first packet of a segment whose lowest transit, relative to this one, is known.
+    fn begin_segment(&mut self, first: &Sample, lowest: f64, out: &mut Out<'_>) {
+        self.origin_at = first.at;
+        self.origin_timestamp = first.timestamp;
+        self.transit = 0.0;
+        self.mean = 0.0;
+        self.segment = Segment::Settled(Base::new(lowest));
+        self.own_last = None;
+        self.follow(first);
+        self.delay(first, true, out);
     }
 
     /// Adds how the base moved since the last call.
     pub fn tell_movement(&mut self, numbers: &mut IntervalCounters) {
         let mut movement = std::mem::take(&mut self.movement);
-        if let Some(base) = &mut self.base {
+        if let Some(base) = self.segment.base_mut() {
             movement.add(base.take_movement());
         }
         numbers.base_rise += Nanos(movement.rise as i64);
@@ -352,8 +420,7 @@ impl Timing {
     /// What was measured before stays as it is, and a new segment begins.
     pub fn check_long_clock(&mut self, inferred: bool) {
         let span = self.last_at - self.origin_at;
-        if !self.started || self.base.is_none() || self.warmup.is_some() || !(LONG_CHECK..LONGEST_CHECK).contains(&span)
-        {
+        if !matches!(self.segment, Segment::Settled(_)) || !(LONG_CHECK..LONGEST_CHECK).contains(&span) {
             return;
         }
         let ticks = f64::from(self.last_timestamp.wrapping_sub(self.origin_timestamp).cast_signed());
@@ -383,36 +450,36 @@ impl Timing {
 
     /// Sequence numbers of packets whose delay is not known yet.
     pub fn undecided(&self) -> impl Iterator<Item = u16> {
-        self.warmup.iter().flat_map(|warmup| warmup.iter()).map(|sample| sample.seq)
+        self.segment.kept().into_iter().flat_map(|kept| kept.iter()).map(|sample| sample.seq)
     }
 
-    /// Derives the clock rate from what is warmup: slope of timestamps against arrival, snapped to a usual rate.
+    /// Derives the clock rate from what is kept back: slope of timestamps against arrival, snapped to a usual rate.
     pub fn infer(&self) -> Option<ClockRate> {
-        let warmup = self.warmup.as_ref()?;
-        infer_clock(&warmup.iter().collect::<SmallVec<[Sample; WARMUP]>>())
+        let kept = self.segment.kept()?;
+        infer_clock(&kept.iter().collect::<SmallVec<[Sample; WARMUP]>>())
     }
 
     pub fn is_full_without_clock(&self) -> bool {
-        !self.clock_known() && self.warmup.as_ref().is_some_and(|h| h.len() == WARMUP)
+        !self.clock_known() && self.segment.kept().is_some_and(|kept| kept.len() == WARMUP)
     }
 
-    /// Drops what is held when no clock rate can be found.
+    /// Drops what is kept back when no clock rate can be found.
     pub fn give_up(&mut self, pool: &mut Pool) {
-        if let Some(warmup) = self.warmup.take() {
-            pool.give(warmup);
+        if let Some(kept) = self.segment.take_kept() {
+            pool.give(kept);
         }
     }
 
     /// Another payload type begins. Returns the jitter state of the old one to park; `new` is what was parked of the new one.
     pub fn switch(&mut self, new: Parked, clock: Option<ClockRate>, out: &mut Out<'_>, pool: &mut Pool) -> Parked {
         self.flush(out, pool);
-        let old = Parked { last: self.started.then_some((self.last_at, self.last_timestamp)), jitter: self.jitter };
+        let last = self.segment.base().map(|_| (self.last_at, self.last_timestamp));
+        let old = Parked { last, jitter: self.jitter };
         let ns_per_tick = clock.map_or(0.0, |c| 1e9 / f64::from(c.hz()));
         if (ns_per_tick - self.ns_per_tick).abs() > 1e-9 {
             // RFC 7160: differences across clock rates mean nothing.
             self.give_up(pool);
             self.new_segment();
-            self.started = false;
         }
         self.ns_per_tick = ns_per_tick;
         self.jitter = new.jitter;
@@ -422,30 +489,25 @@ impl Timing {
 
     /// Sender clock against the probe's clock in ppm, positive when the sender runs slow; `None` under 30 s.
     pub fn drift_ppm(&self) -> Option<f64> {
-        self.base.as_ref()?.drift_ppm()
+        self.segment.base()?.drift_ppm()
     }
 
     /// Keeps samples back until [`Timing::resolve_clock_check`] or [`Timing::clock_step`]. Not before there is a base to compare them with.
     pub fn suspect(&mut self, pool: &mut Pool) -> bool {
-        if self.base.is_none() || self.warmup.is_some() || !self.started || self.own_last.is_some() {
-            return false;
-        }
-        self.warmup = Some(pool.take());
-        self.suspect = true;
-        true
+        self.own_last.is_none() && self.segment.keep_back(pool, Segment::PossibleClockStep)
     }
 
     pub fn is_suspect(&self) -> bool {
-        self.suspect
+        matches!(self.segment, Segment::PossibleClockStep(..))
     }
 
     /// What the samples kept back show that came at `to` or later: their smallest delays before and after `half`, above
     /// the base as it was, how many there are, and whether the first follows its predecessor in sequence.
     pub fn shift(&self, to: Timestamp, half: Timestamp) -> Option<(Nanos, Nanos, usize, bool)> {
-        let (base, warmup) = (self.base.as_ref()?, self.warmup.as_ref().filter(|_| self.suspect)?);
+        let Segment::PossibleClockStep(base, kept) = &self.segment else { return None };
         let (mut at, mut timestamp, mut transit) = (self.last_at, self.last_timestamp, self.transit);
         let (mut lowest, mut count, mut next) = ([f64::INFINITY; 2], 0, false);
-        for sample in warmup.iter() {
+        for sample in kept.iter() {
             transit += self.difference(at, timestamp, &sample);
             (at, timestamp) = (sample.at, sample.timestamp);
             if sample.at < to.0 {
@@ -467,10 +529,10 @@ impl Timing {
 
     /// Counts what was kept back as if it had not been.
     pub fn resolve_clock_check(&mut self, out: &mut Out<'_>, pool: &mut Pool) {
-        if !std::mem::take(&mut self.suspect) {
+        if !self.is_suspect() {
             return;
         }
-        let Some(kept) = self.warmup.take() else { return };
+        let Some(kept) = self.segment.take_kept() else { return };
         for sample in kept.iter() {
             self.packet(sample, out, pool);
         }
@@ -479,10 +541,10 @@ impl Timing {
 
     /// The clock was set before `to`: what was kept back since then is measured from a new base. False when nothing was.
     pub fn clock_step(&mut self, to: Timestamp, out: &mut Out<'_>, pool: &mut Pool) -> bool {
-        if !std::mem::take(&mut self.suspect) {
+        if !self.is_suspect() {
             return false;
         }
-        let Some(kept) = self.warmup.take() else { return false };
+        let Some(kept) = self.segment.take_kept() else { return false };
         let before = kept.iter().take_while(|s| s.at < to.0).count();
         for sample in kept.iter().take(before) {
             self.packet(sample, out, pool);
@@ -499,25 +561,33 @@ impl Timing {
     }
 
     fn warm_up(&mut self, sample: Sample, out: &mut Out<'_>, pool: &mut Pool) {
-        if self.suspect {
-            if self.warmup.as_mut().is_none_or(|warmup| warmup.push(sample).is_err()) {
-                self.resolve_clock_check(out, pool);
-                self.packet(sample, out, pool);
-            }
-            return;
-        }
         let known = self.clock_known();
-        let warmup = self.warmup.get_or_insert_with(|| pool.take());
-        if !known && warmup.last_timestamp() == Some(sample.timestamp) {
+        if let Segment::NotStarted = self.segment {
+            self.segment = Segment::WarmingUp(pool.take());
+        }
+        let (kept, changes_clock) = match &mut self.segment {
+            Segment::WarmingUp(kept) | Segment::PossibleJump(_, kept) => (kept, false),
+            Segment::ClockRateChange(_, kept, _) => (kept, true),
+            Segment::PossibleClockStep(_, kept) => {
+                if kept.push(sample).is_err() {
+                    self.resolve_clock_check(out, pool);
+                    self.packet(sample, out, pool);
+                }
+                return;
+            }
+            // Not reached: it has started, and a settled one keeps nothing back.
+            Segment::NotStarted | Segment::Settled(_) => return,
+        };
+        if !known && kept.last_timestamp() == Some(sample.timestamp) {
             // The packets of one video frame have one timestamp; a burst of them is no evidence of the clock rate.
             return;
         }
-        if warmup.push(sample).is_err() {
+        if kept.push(sample).is_err() {
             return;
         }
-        let span = sample.at - warmup.first_at();
-        if known && (warmup.len() >= WARMUP_PACKETS || span >= WARMUP_TIME) {
-            if self.next_ns_per_tick > 0.0 {
+        let span = sample.at - kept.first_at();
+        if known && (kept.len() >= WARMUP_PACKETS || span >= WARMUP_TIME) {
+            if changes_clock {
                 self.change_clock(out, pool);
             } else {
                 self.flush(out, pool);
@@ -525,13 +595,10 @@ impl Timing {
         }
     }
 
-    /// The clock rate that signalling named comes into use where the timestamps held show it.
+    /// The clock rate that signalling named comes into use where the timestamps kept back show it.
     fn change_clock(&mut self, out: &mut Out<'_>, pool: &mut Pool) {
-        if self.next_ns_per_tick == 0.0 {
-            return;
-        }
-        let next = std::mem::take(&mut self.next_ns_per_tick);
-        let Some(kept) = self.warmup.take() else { return };
+        let Segment::ClockRateChange(_, _, next) = self.segment else { return };
+        let Some(kept) = self.segment.take_kept() else { return };
         let before = self.first_of_clock(&kept, next);
         for sample in kept.iter().take(before) {
             self.packet(sample, out, pool);
@@ -577,7 +644,7 @@ impl Timing {
         }
         if self.in_step(&self.last(), &sample) {
             // A clock that stood still, or packets that were held up: the next packets show which.
-            self.warmup = Some(pool.take());
+            self.segment.keep_back(pool, Segment::PossibleJump);
         } else {
             self.jumps += 1;
             self.new_segment();
@@ -585,27 +652,22 @@ impl Timing {
         self.warm_up(sample, out, pool);
     }
 
-    /// One packet of a segment whose base is known.
+    /// One packet of a settled segment, not the first.
     fn step(&mut self, sample: Sample, out: &mut Out<'_>) {
-        let mut restart = !self.started;
-        if self.started {
-            let difference = self.difference(self.last_at, self.last_timestamp, &sample);
-            restart = sample.at - self.last_at >= PAUSE && difference.abs() < JUMP_AFTER_PAUSE;
-            let own = match self.own_last.take() {
-                None => Some(difference),
-                Some((i64::MIN, _)) => None,
-                Some((at, timestamp)) => Some(self.difference(at, timestamp, &sample)).filter(|d| d.abs() < JUMP),
-            };
-            let mut running = self.running(&out.numbers.variation);
-            if let Some(own) = own {
-                running.jitter(own.abs());
-                self.stat.samples += 1;
-            }
-            running.vary(difference, sample.consecutive);
-            self.keep(&running, &mut out.numbers.variation);
+        let difference = self.difference(self.last_at, self.last_timestamp, &sample);
+        let restart = sample.at - self.last_at >= PAUSE && difference.abs() < JUMP_AFTER_PAUSE;
+        let own = match self.own_last.take() {
+            None => Some(difference),
+            Some((i64::MIN, _)) => None,
+            Some((at, timestamp)) => Some(self.difference(at, timestamp, &sample)).filter(|d| d.abs() < JUMP),
+        };
+        let mut running = self.running(&out.numbers.variation);
+        if let Some(own) = own {
+            running.jitter(own.abs());
+            self.stat.samples += 1;
         }
-        self.own_last = None;
-        self.started = true;
+        running.vary(difference, sample.consecutive);
+        self.keep(&running, &mut out.numbers.variation);
         self.follow(&sample);
         self.delay(&sample, restart, out);
     }
@@ -659,7 +721,7 @@ impl Timing {
     /// came in step after a pause ([`PAUSE`]); one that was held up for so long is not in step.
     #[inline(always)]
     fn delay(&mut self, sample: &Sample, restart: bool, out: &mut Out<'_>) {
-        let Some(base) = &mut self.base else { return };
+        let Segment::Settled(base) = &mut self.segment else { return };
         let delay = Nanos(base.above(sample.at - self.origin_at, self.transit) as i64);
         out.numbers.pdv.record(delay);
         if delay > out.numbers.pdv_max {
@@ -733,9 +795,9 @@ impl Timing {
         deepest >= CATCH_UP && (deepest >= difference / 4.0 || deepest >= media / 2.0)
     }
 
-    /// End of the segment that begins at `from`.
-    fn segment(&mut self, samples: &[Sample], from: usize) -> usize {
-        if self.started && self.base.is_some() && self.begins_anew(&self.last(), &samples[from..]) {
+    /// End of the segment that begins at `from`, or goes on there.
+    fn segment_end(&mut self, samples: &[Sample], from: usize) -> usize {
+        if matches!(self.segment, Segment::Settled(_)) && self.begins_anew(&self.last(), &samples[from..]) {
             self.jumps += 1;
             self.new_segment();
         }
@@ -747,8 +809,8 @@ impl Timing {
     /// Lowest transit of a segment, relative to the transit before its first packet (or to the first packet itself).
     fn lowest_transit(&self, samples: &[Sample]) -> f64 {
         let Some(first) = samples.first() else { return 0.0 };
-        let mut transit = match self.base {
-            Some(_) if self.started => self.difference(self.last_at, self.last_timestamp, first),
+        let mut transit = match self.segment {
+            Segment::Settled(_) => self.difference(self.last_at, self.last_timestamp, first),
             _ => 0.0,
         };
         let mut lowest = transit;
@@ -760,11 +822,11 @@ impl Timing {
     }
 
     fn new_segment(&mut self) {
-        if let Some(mut base) = self.base.take() {
+        if let Some(base) = self.segment.base_mut() {
             self.movement.add(base.take_movement());
         }
+        self.segment = Segment::NotStarted;
         self.transit = 0.0;
-        self.started = false;
     }
 }
 
@@ -816,6 +878,13 @@ mod tests {
     use crate::model::StreamStats;
 
     const MS: i64 = 1_000_000;
+
+    #[test]
+    fn the_state_of_the_segment_is_in_the_first_line_of_memory() {
+        assert_eq!(std::mem::offset_of!(Timing, segment), 56);
+        assert_eq!(size_of::<Segment>(), size_of::<Base>() + 24);
+        assert!(size_of::<Timing>() <= 408, "{}", size_of::<Timing>());
+    }
 
     fn run(clock: u32, packets: &[(i64, u32)]) -> (StreamStats, Timing) {
         let mut pool = Pool::default();
