@@ -1,7 +1,7 @@
 //! One INVITE session: what its messages mean for its record.
 
 use super::attempt::{Attempt, Hop};
-use super::media::{DescriptionKey, LeftOut, Negotiated, Source};
+use super::media::{DescriptionKey, LeftOut, Negotiated, OfferEnd, Source};
 use super::message_context::{MessageContext, Method};
 use super::round_trips::Timing;
 use super::state_machine::{Clock, Step, Timer, asks_for_retry, is_challenge, next};
@@ -243,7 +243,8 @@ impl Call {
         let asker = self.side_of(context);
         let negotiates = context.method.negotiates();
         if let (Some(status @ 200..), Some(cseq), true) = (context.status, context.cseq, negotiates) {
-            self.media.offer_ended(self.record.uid, &self.call_id, asker, cseq, status < 300, out);
+            let offer = OfferEnd { side: asker, cseq, accepted: status < 300 };
+            self.media.offer_ended(self.record.uid, &self.call_id, offer, out);
         }
         let (Some(sdp), true, None) = (sdp, negotiates, self.over_at) else { return LeftOut::default() };
         let speaker = match (context.request, context.status) {

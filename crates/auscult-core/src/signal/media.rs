@@ -82,6 +82,15 @@ pub(super) struct Source<'a> {
     pub open_offer: Option<u32>,
 }
 
+/// The final response to an offer inside an established dialog.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfferEnd {
+    /// Side that made the offer.
+    pub side: Side,
+    pub cseq: u32,
+    pub accepted: bool,
+}
+
 impl Negotiated {
     /// Addresses held, those that may come back into force among them; a line without one counts as one.
     pub fn len(&self) -> usize {
@@ -141,15 +150,8 @@ impl Negotiated {
     }
 
     /// The offer with this CSeq was answered: the old places are gone, or the old lines hold again.
-    pub fn offer_ended(
-        &mut self,
-        uid: u64,
-        call_id: &Arc<str>,
-        side: Side,
-        cseq: u32,
-        accepted: bool,
-        out: &mut Vec<SignalEvent>,
-    ) {
+    pub fn offer_ended(&mut self, uid: u64, call_id: &Arc<str>, offer: OfferEnd, out: &mut Vec<SignalEvent>) {
+        let OfferEnd { side, cseq, accepted } = offer;
         let mut gone: Vec<SocketAddr> = Vec::new();
         let mut restored: Vec<DescriptionKey> = Vec::new();
         for entry in &mut self.entries {

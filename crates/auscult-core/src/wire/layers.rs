@@ -265,8 +265,13 @@ fn ip_version_4<'a>(context: &mut Context, span: Span<'a>) -> Read<'a> {
     if !header.is_fragmenting_payload() {
         return Ok(Step::Go(Next::Protocol(ip, protocol, payload)));
     }
-    let at = usize::from(header.fragments_offset().value()) * 8;
-    fragment(context, ip, u32::from(header.identification()), protocol, at, header.more_fragments(), payload)
+    let fields = FragmentFields {
+        id: u32::from(header.identification()),
+        protocol,
+        at: usize::from(header.fragments_offset().value()) * 8,
+        more: header.more_fragments(),
+    };
+    fragment(context, ip, fields, payload)
 }
 
 fn ip_version_6<'a>(context: &mut Context, span: Span<'a>) -> Read<'a> {
@@ -290,15 +295,18 @@ fn ip_version_6<'a>(context: &mut Context, span: Span<'a>) -> Read<'a> {
     Ok(Step::Go(Next::Protocol(ip, header.next_header().0, payload)))
 }
 
-fn fragment<'a>(
-    context: &Context,
-    ip: Ip,
+/// What an IPv4 header or an IPv6 fragment header says of a fragment.
+struct FragmentFields {
     id: u32,
     protocol: u8,
+    /// Fragment offset in bytes.
     at: usize,
+    /// More fragments follow.
     more: bool,
-    payload: Span<'a>,
-) -> Read<'a> {
+}
+
+fn fragment<'a>(context: &Context, ip: Ip, fields: FragmentFields, payload: Span<'a>) -> Read<'a> {
+    let FragmentFields { id, protocol, at, more } = fields;
     let end = at + payload.wire;
     if payload.wire == 0 || end > usize::from(u16::MAX) {
         return Err(Outcome::Malformed(Layer::Ip));
@@ -323,7 +331,8 @@ fn by_protocol<'a>(context: &mut Context, ip: Ip, protocol: u8, span: Span<'a>) 
             let ip = Ip { ip_id: Some(id as u16), ..ip };
             if header.is_fragmenting_payload() {
                 let at = usize::from(header.fragment_offset().value()) * 8;
-                return fragment(context, ip, id, inner, at, header.more_fragments(), span.skip(8));
+                let fields = FragmentFields { id, protocol: inner, at, more: header.more_fragments() };
+                return fragment(context, ip, fields, span.skip(8));
             }
             Next::Protocol(ip, inner, span.skip(8))
         }
