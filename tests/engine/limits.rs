@@ -2,7 +2,7 @@
 
 use super::*;
 use auscult_core::model::{Outcome, OverLimit, Shedding, Transport};
-use auscult_core::signal::Signal;
+use auscult_core::signal::{CapturedMessage, Signal};
 use std::net::SocketAddr;
 use testkit::World;
 use testkit::call::{CallSpec, Party};
@@ -136,6 +136,13 @@ fn a_flood_of_ssrcs_on_live_addresses_costs_nothing() {
     assert!(counted > 49_000, "{counted}");
 }
 
+/// The message in a frame over UDP and IPv4.
+fn message_of(f: &Frame) -> CapturedMessage<'_> {
+    let (src, dst) = (ENDS.0.parse().unwrap(), ENDS.1.parse().unwrap());
+    let (at, transport, bytes) = (Timestamp(f.at), Transport::Udp, &f.bytes[42..]);
+    CapturedMessage { at, src, dst, transport, bytes, cut_short: false }
+}
+
 #[test]
 fn a_flood_of_call_ids_costs_the_reference_calls_nothing() {
     let limits = Limits { calls: 1_500, ..limits() };
@@ -145,8 +152,7 @@ fn a_flood_of_call_ids_costs_the_reference_calls_nothing() {
     let mut signal = Signal::new(&Policy::default(), &limits);
     let mut events = Vec::new();
     for f in &flood {
-        let (src, dst) = (ENDS.0.parse().unwrap(), ENDS.1.parse().unwrap());
-        signal.message(Timestamp(f.at), src, dst, Transport::Udp, &f.bytes[42..], false, &mut events);
+        signal.message(message_of(f), &mut events);
         assert!(signal.len() <= limits.calls);
         events.clear();
     }
@@ -362,8 +368,7 @@ fn media_endpoints_are_limited() {
     let mut signal = Signal::new(&Policy::default(), &limits);
     let mut events = Vec::new();
     for f in &frames {
-        let (src, dst) = (ENDS.0.parse().unwrap(), ENDS.1.parse().unwrap());
-        signal.message(Timestamp(f.at), src, dst, Transport::Udp, &f.bytes[42..], false, &mut events);
+        signal.message(message_of(f), &mut events);
     }
     assert_eq!(signal.counters().media_refused, 3);
     for seq in 0..10u16 {

@@ -5,7 +5,7 @@
 use auscult_core::model::{
     CallRecord, CallState, Limits, Policy, ReleasedBy, SipDirection, SipMessageRecord, Transport,
 };
-use auscult_core::signal::{Signal, SignalEvent};
+use auscult_core::signal::{CapturedMessage, Signal, SignalEvent};
 use auscult_core::units::Timestamp;
 use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{Block, LegacyPcapReader, PcapBlockOwned, PcapError, PcapNGReader};
@@ -110,7 +110,9 @@ fn listen(path: &Path) -> Listened {
         if let Some((src, dst, payload)) = udp(link, &frame)
             && auscult_core::wire::sip::looks_like_sip(payload)
         {
-            signal.message(at, src, dst, Transport::Udp, payload, false, &mut events);
+            let transport = Transport::Udp;
+            let message = CapturedMessage { at, src, dst, transport, bytes: payload, cut_short: false };
+            signal.message(message, &mut events);
         }
     }
     signal.finish(last, &mut events);

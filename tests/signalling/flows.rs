@@ -2,7 +2,7 @@
 
 use crate::script::{check, check_with, compose, run};
 use auscult_core::model::{Limits, Policy, Transport};
-use auscult_core::signal::{Signal, SignalEvent};
+use auscult_core::signal::{CapturedMessage, Signal, SignalEvent};
 use auscult_core::units::{Nanos, Timestamp};
 
 const OFFER: &str = "sdp=10.0.0.1:4000";
@@ -604,7 +604,9 @@ fn a_challenged_call_ends_when_its_time_for_credentials_is_over() {
         for (ms, what) in [(0, "a>b INVITE"), (100, "b>a 401 to=x"), (200, "a>b ACK to=x branch=INVITE1f")] {
             let (_, _, bytes) = compose(what);
             let at = Timestamp::EARLIEST + Nanos::from_millis(ms);
-            signal.message(at, src, dst, Transport::Udp, &bytes, false, &mut events);
+            let transport = Transport::Udp;
+            let message = CapturedMessage { at, src, dst, transport, bytes: &bytes, cut_short: false };
+            signal.message(message, &mut events);
         }
         let mut ticks = (1..100_000).map(|tenth| Nanos::from_millis(100 * tenth));
         ticks.find(|at| {

@@ -1,9 +1,9 @@
 //! Hostile SIP, SDP and TCP cases, their prefixes and single-byte mutants, and random mutations.
 
 use crate::script::compose;
-use crate::torture::{alone, here};
-use auscult_core::model::{Limits, Outcome, Policy, Transport};
-use auscult_core::signal::Signal;
+use crate::torture::{alone, captured};
+use auscult_core::model::{Limits, Outcome, Policy};
+use auscult_core::signal::{CapturedMessage, Signal};
 use auscult_core::units::Timestamp;
 use auscult_core::wire::sip::{self, Anomaly, Framer, Framing, FramingLimits};
 
@@ -100,7 +100,7 @@ fn hostile_messages_end_as_they_should() {
         assert_eq!(calls.len() as u64, case.new_calls, "{}", case.id);
         if let Some(anomaly) = anomaly_of(&case.counter) {
             let mut signal = Signal::new(&Policy::default(), &Limits::default());
-            signal.message(Timestamp(0), here(), here(), Transport::Udp, &case.bytes, false, &mut Vec::new());
+            signal.message(captured(0, &case.bytes), &mut Vec::new());
             let noted = &signal.counters().anomalies;
             assert!(noted.contains_key(&anomaly), "{}: {anomaly:?} is not among {noted:?}", case.id);
         }
@@ -148,7 +148,7 @@ fn hostile_streams_are_cut_into_messages_or_dropped() {
 /// Every path that sees raw bytes.
 fn feed(signal: &mut Signal, at: i64, bytes: &[u8]) {
     let mut events = Vec::new();
-    signal.message(Timestamp(at), here(), here(), Transport::Udp, bytes, at % 2 == 0, &mut events);
+    signal.message(CapturedMessage { cut_short: at % 2 == 0, ..captured(at, bytes) }, &mut events);
     match Framer::default().next(bytes, &FramingLimits { message: 4096, headers: 4096 }) {
         Framing::Need | Framing::NotSip => {}
         Framing::Message(n)

@@ -2,7 +2,7 @@
 
 use crate::script::compose;
 use auscult_core::model::{Limits, Policy, RoundTrips, Transport};
-use auscult_core::signal::{Signal, SignalEvent};
+use auscult_core::signal::{CapturedMessage, Signal, SignalEvent};
 use auscult_core::units::Timestamp;
 use std::fmt::Write;
 
@@ -20,7 +20,8 @@ fn check_with(limits: &Limits, transport: Transport, script: &str, expected: &st
         let at = Timestamp((time.parse::<f64>().expect("seconds") * 1e9).round() as i64);
         last = last.max(at);
         let (src, dst, bytes) = compose(what.trim());
-        signal.message(at, src, dst, transport, &bytes, cut, &mut events);
+        let message = CapturedMessage { at, src, dst, transport, bytes: &bytes, cut_short: cut };
+        signal.message(message, &mut events);
     }
     signal.finish(last, &mut events);
     let mut got = String::new();

@@ -8,7 +8,7 @@
 //! `1.5 media` is a packet of media of every call heard of, `1.5 tick` fires deadlines, `1.5 finish` ends the capture.
 
 use auscult_core::model::{Limits, Policy, Transport};
-use auscult_core::signal::{Signal, SignalEvent};
+use auscult_core::signal::{CapturedMessage, Signal, SignalEvent};
 use auscult_core::units::Timestamp;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -48,7 +48,9 @@ pub fn run(policy: &Policy, limits: &Limits, script: &str) -> String {
             "finish" => signal.finish(at, &mut events),
             what => {
                 let (src, dst, bytes) = compose(what);
-                signal.message(at, src, dst, Transport::Udp, &bytes, false, &mut events);
+                let transport = Transport::Udp;
+                let message = CapturedMessage { at, src, dst, transport, bytes: &bytes, cut_short: false };
+                signal.message(message, &mut events);
             }
         }
         uids.extend(events.iter().filter_map(|f| match f {

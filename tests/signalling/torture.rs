@@ -1,20 +1,26 @@
 //! The 62 torture messages of RFC 4475 and RFC 5118 against what a monitor must make of each.
 
 use auscult_core::model::{Layer, Limits, Outcome, Policy, Transport};
-use auscult_core::signal::{Signal, SignalEvent};
+use auscult_core::signal::{CapturedMessage, Signal, SignalEvent};
 use auscult_core::units::Timestamp;
 use auscult_core::wire::sip::{self, Anomaly};
 use std::net::SocketAddr;
 
-pub fn here() -> SocketAddr {
+fn here() -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 1], 5060))
+}
+
+/// A message that came whole over UDP.
+pub fn captured(at: i64, bytes: &[u8]) -> CapturedMessage<'_> {
+    let (at, transport) = (Timestamp(at), Transport::Udp);
+    CapturedMessage { at, src: here(), dst: here(), transport, bytes, cut_short: false }
 }
 
 /// One message into an empty monitor: its outcome, and the Call-IDs of the calls it made.
 pub fn alone(bytes: &[u8]) -> (Outcome, Vec<String>) {
     let mut signal = Signal::new(&Policy::default(), &Limits::default());
     let mut events = Vec::new();
-    let outcome = signal.message(Timestamp(0), here(), here(), Transport::Udp, bytes, false, &mut events);
+    let outcome = signal.message(captured(0, bytes), &mut events);
     signal.finish(Timestamp(0), &mut events);
     let calls = events.into_iter().filter_map(|f| match f {
         SignalEvent::Ended(record) => Some(record.call_id),
@@ -105,15 +111,7 @@ fn media_of_torture_messages_is_where_their_sdp_says() {
     ] {
         let bytes = std::fs::read(folder.join(format!("{file}.sip"))).expect("message");
         let mut events = Vec::new();
-        Signal::new(&Policy::default(), &Limits::default()).message(
-            Timestamp(0),
-            here(),
-            here(),
-            Transport::Udp,
-            &bytes,
-            false,
-            &mut events,
-        );
+        Signal::new(&Policy::default(), &Limits::default()).message(captured(0, &bytes), &mut events);
         let got: Vec<String> = events
             .iter()
             .filter_map(|f| match f {

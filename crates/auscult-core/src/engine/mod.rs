@@ -41,7 +41,7 @@ use crate::model::{
     CallRecord, CaptureInterval, Cut, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy,
     Relation, RelationKind, Shedding, StreamId, StreamReport, TimestampSource, Transport,
 };
-use crate::signal::{self, Signal};
+use crate::signal::{self, CapturedMessage, Signal};
 use crate::units::text::clean;
 use crate::units::{Nanos, Seeded, Timestamp};
 use crate::wire::classify::{Class, classify};
@@ -56,7 +56,6 @@ use early::EarlyReports;
 use hashbrown::HashMap;
 use relations::RelatedStream;
 use std::hash::BuildHasher;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use timestamps::TimestampMonitor;
 
@@ -707,15 +706,11 @@ impl Core {
             Class::Dtls => Outcome::Ignored(Ignored::Dtls),
             Class::Udptl if self.carries_media(datagram) => Outcome::Ignored(Ignored::Udptl),
             Class::KeepAlive => Outcome::Ignored(Ignored::KeepAlive),
-            Class::Text if looks_like_sip(datagram.payload) => self.sip(
-                at,
-                datagram.src,
-                datagram.dst,
-                Transport::Udp,
-                datagram.payload,
-                datagram.payload.len() < datagram.wire_len,
-                out,
-            ),
+            Class::Text if looks_like_sip(datagram.payload) => {
+                let Datagram { src, dst, payload: bytes, wire_len, .. } = *datagram;
+                let cut_short = bytes.len() < wire_len;
+                self.sip(CapturedMessage { at, src, dst, transport: Transport::Udp, bytes, cut_short }, out)
+            }
             // In SRTP the pad count is encrypted; probation and the stream's own figures do not need it.
             Class::MalformedRtp(RtpError::Padding(header)) => return self.rtp(at, datagram, &header, out),
             Class::MalformedRtp(_) if self.carries_media(datagram) => Outcome::Malformed(Layer::Rtp),
@@ -742,21 +737,11 @@ impl Core {
         self.correlator.is_media_address(datagram.src) || self.correlator.is_media_address(datagram.dst)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn sip(
-        &mut self,
-        at: Timestamp,
-        src: SocketAddr,
-        dst: SocketAddr,
-        transport: Transport,
-        bytes: &[u8],
-        cut_short: bool,
-        out: &mut dyn Sink,
-    ) -> Outcome {
-        if bytes.len() > self.limits.message_bytes {
+    fn sip(&mut self, message: CapturedMessage<'_>, out: &mut dyn Sink) -> Outcome {
+        if message.bytes.len() > self.limits.message_bytes {
             return Outcome::OverLimit(OverLimit::MessageSize);
         }
-        let outcome = self.signal.message(at, src, dst, transport, bytes, cut_short, &mut self.signal_events);
+        let outcome = self.signal.message(message, &mut self.signal_events);
         self.signal_events(out);
         self.deadline = self.next_deadline();
         outcome

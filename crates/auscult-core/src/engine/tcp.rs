@@ -4,11 +4,12 @@
 
 use super::{Core, Sink, packet_of};
 use crate::model::{Ignored, Outcome, OverLimit, Transport};
+use crate::signal::CapturedMessage;
 use crate::units::Timestamp;
 use crate::wire::classify::{Class, classify};
 use crate::wire::rtp::{RtpError, RtpHeader};
 use crate::wire::sip::{Framing, FramingLimits, looks_like_sip};
-use crate::wire::tcp::{Protocol, Reassembler, TcpOutcome, TcpStream};
+use crate::wire::tcp::{Protocol, Reassembler, TcpFlow, TcpOutcome, TcpStream};
 use crate::wire::units::{Unit, Units};
 use crate::wire::websocket::WsStep;
 use crate::wire::{Datagram, Segment};
@@ -137,7 +138,7 @@ impl Core {
 
     /// Reads SIP messages off a WebSocket.
     fn web_socket(&mut self, at: Timestamp, mut stream: TcpStream<'_>, out: &mut dyn Sink) -> Outcome {
-        let flow = stream.flow();
+        let (TcpFlow { src, dst, .. }, transport) = (stream.flow(), Transport::Ws);
         let mut outcome = PART;
         loop {
             match stream.web_socket(self.limits.message_bytes) {
@@ -153,7 +154,7 @@ impl Core {
                     let message = stream.message();
                     // RFC 7118 section 5: a message of its own, or a keep-alive.
                     outcome = if looks_like_sip(message) {
-                        self.sip(at, flow.src, flow.dst, Transport::Ws, message, false, out)
+                        self.sip(CapturedMessage { at, src, dst, transport, bytes: message, cut_short: false }, out)
                     } else if message.iter().all(|b| matches!(b, b'\r' | b'\n')) {
                         Outcome::Ignored(Ignored::KeepAlive)
                     } else {
@@ -171,7 +172,7 @@ impl Core {
 
     /// Reads whole messages off a TCP stream.
     fn sip_stream(&mut self, at: Timestamp, mut stream: TcpStream<'_>, out: &mut dyn Sink) -> Outcome {
-        let flow = stream.flow();
+        let (TcpFlow { src, dst, .. }, transport) = (stream.flow(), Transport::Tcp);
         let limits = FramingLimits { message: self.limits.message_bytes, headers: self.limits.header_bytes };
         // A segment has one outcome: that of a limit before that of the last message, and that before what was passed over.
         let mut outcome = None;
@@ -184,15 +185,16 @@ impl Core {
             match stream.frame(&limits) {
                 Framing::Need => {
                     if stream.ends_in_hole() && !stream.bytes().is_empty() {
-                        let cut = self.sip(at, flow.src, flow.dst, Transport::Tcp, stream.bytes(), true, out);
+                        let bytes = stream.bytes();
+                        let cut = self.sip(CapturedMessage { at, src, dst, transport, bytes, cut_short: true }, out);
                         ended(&mut outcome, cut);
                         stream.resync();
                     }
                     break;
                 }
                 Framing::Message(len) => {
-                    let message = stream.bytes().get(..len).unwrap_or_default();
-                    let whole = self.sip(at, flow.src, flow.dst, Transport::Tcp, message, false, out);
+                    let bytes = stream.bytes().get(..len).unwrap_or_default();
+                    let whole = self.sip(CapturedMessage { at, src, dst, transport, bytes, cut_short: false }, out);
                     ended(&mut outcome, whole);
                     stream.consume(len);
                 }

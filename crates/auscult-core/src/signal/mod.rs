@@ -54,6 +54,18 @@ impl Side {
     }
 }
 
+/// One SIP message as it was captured: the payload of a datagram, or what [`sip::Framer`] cut from a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct CapturedMessage<'a> {
+    pub at: Timestamp,
+    pub src: SocketAddr,
+    pub dst: SocketAddr,
+    pub transport: Transport,
+    pub bytes: &'a [u8],
+    /// Fewer bytes were captured than sent.
+    pub cut_short: bool,
+}
+
 /// What signalling states.
 #[derive(Clone, Debug)]
 pub enum SignalEvent {
@@ -156,19 +168,9 @@ impl Signal {
         }
     }
 
-    /// Takes in one SIP message: the payload of a datagram, or what [`sip::Framer`] cut from a stream.
-    /// Deadlines up to `at` fire first. `cut_short`: fewer bytes were captured than sent.
-    #[expect(clippy::too_many_arguments, reason = "the events of one message; a struct would only rename them")]
-    pub fn message(
-        &mut self,
-        at: Timestamp,
-        src: SocketAddr,
-        dst: SocketAddr,
-        transport: Transport,
-        bytes: &[u8],
-        cut_short: bool,
-        out: &mut Vec<SignalEvent>,
-    ) -> Outcome {
+    /// Takes in one SIP message. Deadlines up to its time fire first.
+    pub fn message(&mut self, message: CapturedMessage<'_>, out: &mut Vec<SignalEvent>) -> Outcome {
+        let CapturedMessage { at, src, dst, transport, bytes, cut_short } = message;
         self.fire(at, out);
         if bytes.len() > self.limits.message_bytes {
             return Outcome::OverLimit(OverLimit::MessageSize);
