@@ -14,7 +14,7 @@ pub const SILENCE: Nanos = Nanos::from_millis(100);
 /// The least that is looked at where so much passes that it is unusual.
 pub const LEAST_SILENCE: Nanos = Nanos::from_millis(30);
 /// Delays are judged after this long: a queue that was held up has begun to empty, and 10 ms packets still fit.
-pub const JUDGED_AFTER: Nanos = Nanos::from_millis(500);
+const JUDGED_AFTER: Nanos = Nanos::from_millis(500);
 /// Streams it takes, ...
 pub const STREAMS: usize = 3;
 /// ... sent by this many hosts: one that pauses and goes on where it was looks the same.
@@ -34,22 +34,107 @@ const TOLERANCE: Nanos = Nanos::from_millis(20);
 
 /// After frames went back in time and the clock was not set, they are not looked at again for so long: interfaces whose
 /// clocks differ bring such frames all the time.
-pub const DISORDER: Nanos = Nanos::from_secs(60);
+const DISORDER: Nanos = Nanos::from_secs(60);
 /// Nearer than this is disorder: the least step, less the time to the next frame.
 const LEAST_BACK: Nanos = Nanos(TOLERANCE.0 - LEAST_OF_MANY.0);
 /// After a silence shorter than [`SILENCE`] that was no step, such ones are not looked at again for so long: traffic of few hosts may
 /// come in clumps.
-pub const SHORT_SILENCES: Nanos = Nanos::from_secs(10);
+const SHORT_SILENCES: Nanos = Nanos::from_secs(10);
 /// Farther back than this each stream sees by itself.
 const FARTHEST_BACK: Nanos = Nanos::from_secs(1);
 
+/// The state of the check: one silence or one time that went back is judged at a time.
+#[derive(Debug)]
+pub struct ClockCheck {
+    suspicion: Option<Suspicion>,
+    /// Frames that go back in time are not looked at before.
+    disorder_until: Timestamp,
+    /// Silences shorter than [`SILENCE`] are not looked at before.
+    short_silences_from: Timestamp,
+}
+
+/// What a check found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockVerdict {
+    /// Time of the first frame after the silence, or of that which went back.
+    to: Timestamp,
+    after: Nanos,
+    step: Option<Nanos>,
+    /// How long the capture was interrupted.
+    pub blackout: Option<Nanos>,
+}
+
+impl ClockVerdict {
+    /// When the clock was set, as the clock then read, and by how much: negative when back.
+    pub fn step(&self) -> Option<(Timestamp, Nanos)> {
+        self.step.map(|by| (self.to, by))
+    }
+
+    /// Frames go on from here where the clock was set back.
+    pub fn latest_frame(&self) -> Option<Timestamp> {
+        (self.step.is_some() && self.after.0 < 0).then_some(self.to + JUDGED_AFTER)
+    }
+}
+
+impl Default for ClockCheck {
+    fn default() -> ClockCheck {
+        ClockCheck { suspicion: None, disorder_until: Timestamp::MIN, short_silences_from: Timestamp::MIN }
+    }
+}
+
+impl ClockCheck {
+    /// Whether a frame at `at`, so long after the latest one (negative: before it), begins a check. A silence shorter than `least` does
+    /// not.
+    pub fn begins(&self, at: Timestamp, after: Nanos, least: Nanos) -> bool {
+        if after.0 < 0 {
+            return self.suspicion.is_none() && at >= self.disorder_until && may_be_back(after);
+        }
+        after >= least && (after >= SILENCE || at >= self.short_silences_from)
+    }
+
+    /// Begins one; the one before has to be resolved.
+    pub fn begin(&mut self, at: Timestamp, after: Nanos) {
+        self.suspicion = Some(Suspicion { to: at, after });
+    }
+
+    pub fn deadline(&self) -> Timestamp {
+        self.suspicion.map_or(Timestamp::MAX, |s| s.to + JUDGED_AFTER)
+    }
+
+    /// Ends the check, if there is one. `samples` returns what the streams show from the first time on, in two halves that the second
+    /// time divides.
+    pub fn resolve(
+        &mut self,
+        samples: impl FnOnce(Timestamp, Timestamp) -> Vec<ClockStepSample>,
+    ) -> Option<ClockVerdict> {
+        let suspicion = self.suspicion.take()?;
+        let Suspicion { to, after } = suspicion;
+        let samples = samples(to, to + Nanos(JUDGED_AFTER.0 / 2));
+        let step = step(&suspicion, &samples);
+        if step.is_none() && after > Nanos::ZERO && after < SILENCE {
+            self.short_silences_from = to + SHORT_SILENCES;
+        }
+        if step.is_none() && after.0 < 0 {
+            self.disorder_until = to + DISORDER;
+        }
+        let blackout = if step.is_none() { blackout(&suspicion, &samples) } else { None };
+        Some(ClockVerdict { to, after, step, blackout })
+    }
+
+    /// Time of the first frame after what is checked now.
+    #[cfg(test)]
+    pub fn checked_since(&self) -> Option<Timestamp> {
+        self.suspicion.map(|suspicion| suspicion.to)
+    }
+}
+
 /// A silence, or a time that went back, under suspicion.
 #[derive(Clone, Copy, Debug)]
-pub struct Suspicion {
+struct Suspicion {
     /// Time of the first frame after it.
-    pub to: Timestamp,
+    to: Timestamp,
     /// From the latest frame before: negative when the time went back.
-    pub after: Nanos,
+    after: Nanos,
 }
 
 impl Suspicion {
@@ -74,7 +159,7 @@ pub fn is_odd(after: Nanos, gap: Nanos) -> bool {
 }
 
 /// Whether most of the streams that went on miss packets since: how long the capture was interrupted.
-pub fn blackout(suspicion: &Suspicion, samples: &[ClockStepSample]) -> Option<Nanos> {
+fn blackout(suspicion: &Suspicion, samples: &[ClockStepSample]) -> Option<Nanos> {
     let mut missing: Vec<u128> = samples.iter().filter(|w| !w.next).map(|w| w.sender).collect();
     let most = missing.len() >= STREAMS && 10 * missing.len() >= 9 * samples.len();
     missing.sort_unstable();
@@ -83,7 +168,7 @@ pub fn blackout(suspicion: &Suspicion, samples: &[ClockStepSample]) -> Option<Na
 }
 
 /// Whether a time that went back may be a step of the clock, and not only some disorder.
-pub fn may_be_back(after: Nanos) -> bool {
+fn may_be_back(after: Nanos) -> bool {
     after.0 <= LEAST_BACK.0 && after.0 > -FARTHEST_BACK.0
 }
 
@@ -91,7 +176,7 @@ pub fn may_be_back(after: Nanos) -> bool {
 const STEADY: Nanos = Nanos::from_millis(5);
 
 /// By how much the clock was set, if it was: negative when back.
-pub fn step(suspicion: &Suspicion, samples: &[ClockStepSample]) -> Option<Nanos> {
+fn step(suspicion: &Suspicion, samples: &[ClockStepSample]) -> Option<Nanos> {
     let mut heard: Vec<ClockStepSample> = samples.iter().filter(|w| w.packets >= PACKETS).copied().collect();
     heard.sort_unstable_by_key(|w| w.second - w.first);
     let sinking = heard.get(heard.len() / 2).map(|w| w.second - w.first)?;

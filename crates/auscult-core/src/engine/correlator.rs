@@ -3,6 +3,7 @@
 use super::Sink;
 use super::attribution::{ExpectedLoss, LossLedger};
 use super::capture_loss::{CaptureLossDetector, Judged, hosts_of};
+use super::clock::ClockVerdict;
 use super::drops::Drops;
 use super::gaps::Gaps;
 use super::late::LateFlows;
@@ -234,6 +235,14 @@ pub struct Correlator {
 }
 
 impl Correlator {
+    /// A check of the clock ended.
+    pub fn clock_checked(&mut self, verdict: &ClockVerdict) {
+        let step = verdict.step();
+        self.rtt_estimator.resolve_clock_check(step.map(|(to, by)| to.max(to - by)));
+        self.condition.clock_steps += u32::from(step.is_some());
+        self.condition.blackout += verdict.blackout.unwrap_or(Nanos::ZERO);
+    }
+
     pub fn new(policy: &Policy, limits: &Limits, hasher: Seeded) -> Correlator {
         Correlator {
             policy: policy.clone(),

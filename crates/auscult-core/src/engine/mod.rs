@@ -36,7 +36,7 @@ pub use capture_loss::{CaptureLossDetector, Judged};
 pub use counters::EngineCounters;
 pub use missed::Missed;
 
-use crate::media::{self, ClockStepSample, Endpoint, FlowKey, Hint, Packet, Shard, SlotHint};
+use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Shard, SlotHint};
 use crate::model::{
     CallRecord, CaptureInterval, Cut, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy,
     Relation, RelationKind, Shedding, StreamId, StreamReport, TimestampSource, Transport,
@@ -49,7 +49,7 @@ use crate::wire::rtp::{RtpError, RtpHeader};
 use crate::wire::sip::looks_like_sip;
 use crate::wire::tcp::Reassembler;
 use crate::wire::{Datagram, Decoded, Decoder, IcmpError, LinkType, fast_rtp, fast_udp};
-use clock::Suspicion;
+use clock::ClockCheck;
 use copies::Copies;
 use correlator::{COMPARED_PER_MESSAGE, Correlator, NegotiatedMedia};
 use early::EarlyReports;
@@ -134,12 +134,7 @@ struct Core {
     /// Latest time of any frame.
     last_frame: Timestamp,
     timestamps: TimestampMonitor,
-    /// A silence or a time that went back: the clock may have been set.
-    suspicion: Option<Suspicion>,
-    /// Frames that go back in time are not looked at before.
-    disorder_until: Timestamp,
-    /// Silences shorter than [`clock::SILENCE`] are not looked at before.
-    short_silences_from: Timestamp,
+    clock: ClockCheck,
     /// Of the present interval.
     interval_outcomes: OutcomeCounts,
     /// Calls shed and refused before the present interval.
@@ -190,9 +185,7 @@ impl Engine {
             watermark: Timestamp::MIN,
             last_frame: Timestamp::MIN,
             timestamps: TimestampMonitor::new(&hasher),
-            suspicion: None,
-            disorder_until: Timestamp::MIN,
-            short_silences_from: Timestamp::MIN,
+            clock: ClockCheck::default(),
             interval_outcomes: OutcomeCounts::default(),
             calls_before: (0, 0),
             outcomes: OutcomeCounts::default(),
@@ -345,7 +338,7 @@ impl Core {
         self.boundary
             .min(self.signal.next_deadline())
             .min(self.tcp_deadline)
-            .min(self.clock_deadline())
+            .min(self.clock.deadline())
             .min(self.timestamps.deadline)
             .min(self.correlator.capture_loss.deadline())
     }
@@ -365,7 +358,7 @@ impl Core {
             return;
         }
         self.finalize_missed(Timestamp::MAX);
-        self.judge_clock();
+        self.resolve_clock_check();
         self.signal.finish_by(cut, self.watermark, &mut self.signal_events);
         self.signal_events(out);
         self.correlator.judge_gaps_now(None);
@@ -424,8 +417,8 @@ impl Core {
             }
             if self.timestamps.deadline <= next {
                 self.adapt_to_rate();
-            } else if self.clock_deadline() <= next {
-                self.judge_clock();
+            } else if self.clock.deadline() <= next {
+                self.resolve_clock_check();
             } else if self.correlator.capture_loss.deadline() <= next {
                 self.correlator.judge_gaps(next);
             } else if self.tcp_deadline <= next {
@@ -460,70 +453,44 @@ impl Core {
     #[inline(never)]
     fn odd_time(&mut self, at: Timestamp, out: &mut dyn Sink) {
         let after = at - self.last_frame;
+        let mut silence = Nanos::ZERO;
         if after.0 > 0 {
             self.timestamps.gap(after);
             self.timestamps.begin(at);
             self.deadline = self.deadline.min(self.timestamps.deadline);
             // Clumps are silences of everything, too.
-            let silence = if self.timestamps.is_clumped() { clock::SILENCE } else { self.timestamps.silence };
-            if after < silence || after < clock::SILENCE && at < self.short_silences_from {
-                return;
-            }
+            silence = if self.timestamps.is_clumped() { clock::SILENCE } else { self.timestamps.silence };
         }
-        self.suspect(at, out);
+        if self.clock.begins(at, after, silence) {
+            self.check_clock(at, after, out);
+        }
     }
 
     /// Nothing came for a while, and now a frame does, or its time goes back: the streams that were active before keep
     /// their delays back.
-    fn suspect(&mut self, at: Timestamp, out: &mut dyn Sink) {
+    fn check_clock(&mut self, at: Timestamp, after: Nanos, out: &mut dyn Sink) {
         let before = self.last_frame;
-        let after = at - before;
-        if after.0 < 0 && (self.suspicion.is_some() || at < self.disorder_until || !clock::may_be_back(after)) {
-            return;
-        }
         self.flush(out);
-        self.judge_clock();
+        self.resolve_clock_check();
         let streams: usize = self.shards.iter_mut().map(|shard| shard.suspect(before)).sum();
-        self.suspicion = Some(Suspicion { to: at, after });
+        self.clock.begin(at, after);
         self.correlator.rtt_estimator.begin_clock_check(at.max(before));
         if streams < clock::STREAMS {
-            self.judge_clock();
+            self.resolve_clock_check();
         }
         self.deadline = self.next_deadline();
     }
 
     /// Decides whether the clock was set, by all streams that went on.
-    fn judge_clock(&mut self) {
-        let Some(suspicion) = self.suspicion.take() else { return };
-        let to = suspicion.to;
-        let half = to + Nanos(clock::JUDGED_AFTER.0 / 2);
-        let clock_step_samples: Vec<ClockStepSample> =
-            self.shards.iter_mut().flat_map(|shard| shard.clock_step_samples(to, half)).collect();
-        let step = clock::step(&suspicion, &clock_step_samples).map(|by| (to, by));
-        self.correlator.rtt_estimator.resolve_clock_check(step.map(|(to, by)| to.max(to - by)));
-        self.correlator.condition.clock_steps += u32::from(step.is_some());
-        if step.is_none()
-            && let Some(blackout) = clock::blackout(&suspicion, &clock_step_samples)
-        {
-            self.correlator.condition.blackout += blackout;
-        }
-        if step.is_none() && suspicion.after > Nanos::ZERO && suspicion.after < clock::SILENCE {
-            self.short_silences_from = to + clock::SHORT_SILENCES;
-        }
-        if suspicion.after.0 < 0 {
-            match step {
-                // Frames go on from there.
-                Some(_) => self.last_frame = self.last_frame.min(to + clock::JUDGED_AFTER),
-                None => self.disorder_until = to + clock::DISORDER,
-            }
-        }
+    fn resolve_clock_check(&mut self) {
+        let shards = &mut self.shards;
+        let samples = |to, half| shards.iter_mut().flat_map(|shard| shard.clock_step_samples(to, half)).collect();
+        let Some(verdict) = self.clock.resolve(samples) else { return };
+        self.correlator.clock_checked(&verdict);
+        self.last_frame = self.last_frame.min(verdict.latest_frame().unwrap_or(Timestamp::MAX));
         for shard in &mut self.shards {
-            shard.resolve_clock_check(step);
+            shard.resolve_clock_check(verdict.step());
         }
-    }
-
-    fn clock_deadline(&self) -> Timestamp {
-        self.suspicion.map_or(Timestamp::MAX, |s| s.to + clock::JUDGED_AFTER)
     }
 
     fn close_interval(&mut self, reassembly: &mut Reassembly, out: &mut dyn Sink) {
@@ -1071,7 +1038,7 @@ mod tests {
                 let frame = udp(20_000 + (n / 3) as u16 * 2, &packet);
                 let at = Timestamp::from_secs(1_000) + Nanos::from_micros(clump * 60_000 + n * 10);
                 engine.frame(at, LinkType::ETHERNET, &frame, frame.len(), &mut out);
-                let now = engine.core.suspicion.map(|suspicion| suspicion.to);
+                let now = engine.core.clock.checked_since();
                 looks += usize::from(now.is_some() && now != before);
                 before = now;
             }
