@@ -160,9 +160,6 @@ const LONG_FUNCTIONS: &[(&str, &str)] = &[
     ("crates/auscult-store/src/rows/mod.rs", "new"),
     ("src/app/telemetry.rs", "families"),
     ("src/app/telemetry.rs", "of_engine"),
-    // To be split.
-    ("src/app/alerts/service.rs", "remember"),
-    ("src/app/alerts/testing.rs", "one"),
 ];
 
 /// Directories whose files may not import each other in a circle.

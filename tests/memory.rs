@@ -239,7 +239,7 @@ fn candidates() {
 }
 
 /// A SIP message whose fields are as long as those kept; `n` makes them those of one call.
-fn sip(start: &str, n: u32, branch: &str, tags: (&str, &str), cseq: &str, more: &str, body: &str) -> Vec<u8> {
+fn sip(start: &str, n: u32, (branch, cseq): (&str, &str), tags: (&str, &str), more: &str, body: &str) -> Vec<u8> {
     let long = |what: &str| format!("{what}{n}{}", "x".repeat(600));
     let kind = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
     let to_tag = if tags.1.is_empty() { String::new() } else { format!(";tag={}", tags.1) };
@@ -272,11 +272,11 @@ fn wild_calls(rig: &mut Rig, calls: u32, messages: u32) {
     for n in 200_000..200_000 + calls {
         let invite = |i: u32, hop: u32| {
             let start = "INVITE sip:b@example.com SIP/2.0";
-            sip(start, n, &format!("{n}-{i}-{hop}"), ("f", ""), &format!("{i} INVITE"), "", "")
+            sip(start, n, (&format!("{n}-{i}-{hop}"), &format!("{i} INVITE")), ("f", ""), "", "")
         };
         let answer = |i: u32, status: u32, tag: u32| {
             let start = format!("SIP/2.0 {status} {reason}");
-            sip(&start, n, &format!("{n}-{i}-0"), ("f", &format!("t{tag}")), &format!("{i} INVITE"), "", "")
+            sip(&start, n, (&format!("{n}-{i}-0"), &format!("{i} INVITE")), ("f", &format!("t{tag}")), "", "")
         };
         for i in 1..=16 {
             for hop in 0..4 {
@@ -294,7 +294,7 @@ fn wild_calls(rig: &mut Rig, calls: u32, messages: u32) {
         for i in 0..messages {
             let start = "UPDATE sip:b@example.com SIP/2.0";
             let cseq = format!("{} UPDATE", 20 + i);
-            rig.udp(caller, callee, &sip(start, n, &format!("{n}-u{i}"), ("f", "t0"), &cseq, "", ""));
+            rig.udp(caller, callee, &sip(start, n, (&format!("{n}-u{i}"), &cseq), ("f", "t0"), "", ""));
         }
         rig.at += 1_000_000;
     }
@@ -330,7 +330,7 @@ fn wild_offer(n: u32) -> String {
 fn wild_offers(rig: &mut Rig, calls: u32) {
     for n in 0..calls {
         let start = "INVITE sip:b@example.com SIP/2.0";
-        let offer = sip(start, n, &format!("{n}"), ("f", ""), "1 INVITE", "", &wild_offer(n));
+        let offer = sip(start, n, (&format!("{n}"), "1 INVITE"), ("f", ""), "", &wild_offer(n));
         for part in fragments(n as u16, SocketAddr::from(CALLER), SocketAddr::from(CALLEE), &offer) {
             rig.frame(&part);
         }
@@ -381,7 +381,7 @@ fn wild_updates(rig: &mut Rig, updates: u32) {
         let words = ["z".repeat(30).as_str()].repeat(12).join(" ");
         let body = format!("v=0\r\n{}", format!("a=rtcp-fb:96 {words}\r\n").repeat(40));
         let start = "UPDATE sip:b@example.com SIP/2.0";
-        let update = sip(start, n, &format!("{n}"), ("f", "t"), "1 UPDATE", &more, &body);
+        let update = sip(start, n, (&format!("{n}"), "1 UPDATE"), ("f", "t"), &more, &body);
         for part in fragments(n as u16, SocketAddr::from(CALLER), SocketAddr::from(CALLEE), &update) {
             rig.frame(&part);
         }
@@ -481,9 +481,9 @@ fn ended_streams_of_calls_that_go_on() {
                 let n = 16 * round + call;
                 let body = format!("v=0\r\nc=IN IP4 10.8.0.1\r\nm=audio {} RTP/AVP 0\r\n", 6_000 + 2 * n);
                 let start = "INVITE sip:b@example.com SIP/2.0";
-                let offer = sip(start, n, &format!("{n}"), ("f", ""), "1 INVITE", "", &body);
+                let offer = sip(start, n, (&format!("{n}"), "1 INVITE"), ("f", ""), "", &body);
                 rig.udp(SocketAddr::from(CALLER), SocketAddr::from(CALLEE), &offer);
-                let answer = sip("SIP/2.0 200 OK", n, &format!("{n}"), ("f", "t"), "1 INVITE", "", "");
+                let answer = sip("SIP/2.0 200 OK", n, (&format!("{n}"), "1 INVITE"), ("f", "t"), "", "");
                 rig.udp(SocketAddr::from(CALLEE), SocketAddr::from(CALLER), &answer);
             }
             for seq in 0..40u16 {
@@ -603,14 +603,14 @@ fn records_take_what_the_queue_counts() {
     let body = "v=0\r\nc=IN IP4 10.0.0.1\r\nm=audio 5000 RTP/AVP 0\r\n";
     feed(
         &mut rig.engine,
-        &sip(start, 1, "b", ("f", ""), "1 INVITE", "", body),
+        &sip(start, 1, ("b", "1 INVITE"), ("f", ""), "", body),
         CALLER.into(),
         CALLEE.into(),
         &mut records,
     );
     feed(
         &mut rig.engine,
-        &sip("SIP/2.0 200 OK", 1, "b", ("f", "t"), "1 INVITE", "", ""),
+        &sip("SIP/2.0 200 OK", 1, ("b", "1 INVITE"), ("f", "t"), "", ""),
         CALLEE.into(),
         CALLER.into(),
         &mut records,

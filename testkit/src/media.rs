@@ -175,7 +175,7 @@ impl Direction<'_> {
                 passing = between.pass(&passing, self.answer, ptime, &mut rng.fork(4));
             }
             let seen = captured(&way.path, &passing, self.answer, &mut rng.fork(5 + leg as u64));
-            self.emit(way, leg, *hop, &sent, &seen, first_ip_id);
+            self.emit(way, (leg, *hop), (&sent, &seen), first_ip_id);
         }
         let received = way.path.after.pass(&passing, self.answer, ptime, &mut rng.fork(9));
         self.account(&hops, &sent, &passing, &received);
@@ -228,7 +228,8 @@ impl Direction<'_> {
         (src, hop.1, p.ssrc)
     }
 
-    fn emit(&mut self, way: &Way, hop: usize, ends: Hop, sent: &[Sent], seen: &[Passed], first_id: u16) {
+    /// Emits what one hop, given by its number and ends, was sent and let pass.
+    fn emit(&mut self, way: &Way, (hop, ends): (usize, Hop), (sent, seen): (&[Sent], &[Passed]), first_id: u16) {
         let habits = &way.habits;
         for p in sent {
             let key = self.key(ends, hop == 0, p);

@@ -271,7 +271,7 @@ impl<'a> Dialog<'a> {
         let mut text = format!("{} sip:{user}@{target} SIP/2.0\r\n", r.method);
         text += &self.common(r, r.method != "INVITE" || self.truth.answer_at.is_some());
         let _ = write!(text, "Max-Forwards: 70\r\nUser-Agent: {}\r\n", me.agent);
-        self.finish(at, r.from_caller, text, r.method, extra, body)
+        self.finish(Message { at, from_caller: r.from_caller, text }, r.method, extra, body)
     }
 
     fn answer(&mut self, at: i64, r: &Request, code: u16, extra: &str, body: &str) -> i64 {
@@ -279,7 +279,8 @@ impl<'a> Dialog<'a> {
         let mut text = format!("SIP/2.0 {code} {}\r\n", reason(code));
         text += &self.common(r, code != 100);
         let _ = write!(text, "Server: {}\r\n", me.agent);
-        let at = self.finish(at, !r.from_caller, text, if code < 300 { r.method } else { "" }, extra, body);
+        let message = Message { at, from_caller: !r.from_caller, text };
+        let at = self.finish(message, if code < 300 { r.method } else { "" }, extra, body);
         let automatic = matches!((r.method, code), ("INVITE", 100) | ("BYE" | "CANCEL" | "NOTIFY", _));
         if automatic && !r.repeated {
             let trips = &mut self.truth.sip_rtt_ms;
@@ -309,7 +310,9 @@ impl<'a> Dialog<'a> {
         )
     }
 
-    fn finish(&mut self, at: i64, from_caller: bool, mut text: String, method: &str, extra: &str, body: &str) -> i64 {
+    /// Adds the end of the headers and the body; the time at which the message is sent.
+    fn finish(&mut self, message: Message, method: &str, extra: &str, body: &str) -> i64 {
+        let Message { at, from_caller, mut text } = message;
         let (me, _) = self.ends(from_caller);
         if matches!(method, "INVITE" | "REFER" | "NOTIFY") {
             let _ = write!(text, "Contact: <sip:{}@{}>\r\n", me.user, me.sip);

@@ -43,6 +43,14 @@ pub struct Capture {
     pub truth: Truth,
 }
 
+/// What the calls of a world sent, and the truth about them.
+#[derive(Default)]
+struct Played {
+    emitted: Vec<Emitted>,
+    calls: Vec<CallTruth>,
+    streams: BTreeMap<StreamKey, StreamTruth>,
+}
+
 impl World {
     /// An empty world starting at [`START`].
     pub fn new(seed: u64) -> World {
@@ -95,12 +103,11 @@ impl World {
     /// Plays everything.
     pub fn build(&self) -> Capture {
         let root = Rng::new(self.seed);
-        let mut emitted: Vec<Emitted> = Vec::new();
-        let mut calls: Vec<CallTruth> = Vec::new();
-        let mut streams: BTreeMap<StreamKey, StreamTruth> = BTreeMap::new();
+        let mut played = Played::default();
         for (index, spec) in self.calls.iter().enumerate() {
-            self.play_call(index, spec, root.fork(1 + index as u64), &mut emitted, &mut calls, &mut streams);
+            self.play_call(index, spec, root.fork(1 + index as u64), &mut played);
         }
+        let Played { mut emitted, calls, streams } = played;
         self.other(root.fork(u64::MAX), &mut emitted);
         self.copy_frames(root.fork(u64::MAX - 1), &mut emitted);
         emitted.sort_by_key(|e| e.at);
@@ -109,15 +116,8 @@ impl World {
         Capture { frames, truth }
     }
 
-    fn play_call(
-        &self,
-        index: usize,
-        spec: &CallSpec,
-        mut rng: Rng,
-        emitted: &mut Vec<Emitted>,
-        calls: &mut Vec<CallTruth>,
-        streams: &mut BTreeMap<StreamKey, StreamTruth>,
-    ) {
+    fn play_call(&self, index: usize, spec: &CallSpec, mut rng: Rng, played: &mut Played) {
+        let Played { emitted, calls, streams } = played;
         let legs = sip::legs(spec, index, &mut rng);
         let mut ids = Vec::new();
         for leg in &legs {

@@ -42,11 +42,11 @@ impl Wire {
     /// 25 s of payload type 96 from 100 ms on.
     fn media(&mut self, from: &str, to: &str, clock_khz: u32, ptime_ms: u32, bytes: usize) {
         for n in 0..25_000 / ptime_ms {
-            self.rtp(100 + i64::from(n * ptime_ms), from, to, n, n * ptime_ms * clock_khz, bytes);
+            self.rtp(100 + i64::from(n * ptime_ms), (from, to), n, n * ptime_ms * clock_khz, bytes);
         }
     }
 
-    fn rtp(&mut self, ms: i64, from: &str, to: &str, n: u32, timestamp: u32, bytes: usize) {
+    fn rtp(&mut self, ms: i64, (from, to): (&str, &str), n: u32, timestamp: u32, bytes: usize) {
         let mut packet = vec![0x80, 96];
         packet.extend((n as u16).to_be_bytes());
         packet.extend(timestamp.to_be_bytes());
@@ -121,7 +121,7 @@ fn one_payload_number_gets_another_clock_in_the_middle() {
         let mut timestamp = 5;
         for n in 0..2_000u32 {
             let ms = 100 + 20 * i64::from(n);
-            wire.rtp(ms + i64::from(n * 7919 % 4), Wire::CALLEE, Wire::CALLER, n, timestamp, 34);
+            wire.rtp(ms + i64::from(n * 7919 % 4), (Wire::CALLEE, Wire::CALLER), n, timestamp, 34);
             timestamp += if ms >= 10_000 + lag_ms { 320 } else { 160 };
         }
         let run = wire.run();

@@ -416,8 +416,8 @@ struct Evaluating {
     site: String,
     store: StoreHandles,
     history: History,
-    /// When webhooks were told of the alerts of a rule last.
-    told: BTreeMap<String, Timestamp>,
+    /// When webhooks were last notified of the alerts of a rule.
+    notified_at: BTreeMap<String, Timestamp>,
     /// When a batch of which number was the newest, as far as older ones may wait.
     batches: VecDeque<(Timestamp, u64)>,
 }
@@ -428,9 +428,9 @@ impl Evaluating {
         restore(&mut evaluator, &lock(&shared.state).groups);
         // Webhooks know of alerts that went on over a restart.
         let now = crate::app::wall_clock();
-        let told = lock(&shared.state).active.values().map(|active| (active.rule.clone(), now)).collect();
+        let notified_at = lock(&shared.state).active.values().map(|active| (active.rule.clone(), now)).collect();
         let history = History::default();
-        Evaluating { shared, evaluator, probe, site, store, history, told, batches: VecDeque::new() }
+        Evaluating { shared, evaluator, probe, site, store, history, notified_at, batches: VecDeque::new() }
     }
 
     fn run(mut self, incoming: &Facts<OwnedInput>) {
@@ -578,107 +578,132 @@ impl Evaluating {
         }
     }
 
-    /// Writes down what has changed, and then lets it be sent.
+    /// Takes evaluations over into what is on disk, and queues what webhooks have to know.
     fn remember(&mut self, at: Timestamp, evaluations: &[Evaluation]) {
-        let settings = lock(&self.shared.settings).clone();
-        let mut state = lock(&self.shared.state);
+        let shared = self.shared.clone();
+        let settings = lock(&shared.settings).clone();
+        let mut state = lock(&shared.state);
         let before = state.active.clone();
         for evaluation in evaluations {
-            if evaluation.changed() {
-                tracing::info!(
-                    rule = %evaluation.rule.name,
-                    group = %group_text(&evaluation.group),
-                    from = evaluation.previous.name(),
-                    to = evaluation.state.name(),
-                    "alert"
-                );
-            }
-            let key = key_of(&labels_of(&evaluation.rule, &evaluation.group));
-            if evaluation.state.is_firing() && evaluation.inhibited_by.is_none() {
-                let alert = evaluation.render();
-                let calls = self.history.calls_of(evaluation.fingerprint());
-                let silence = silences::of(&state.silences, &evaluation.rule, &evaluation.group, at);
-                let silenced_by = silence.map(|silence| silence.id.clone());
-                let known = state.active.get(&key).filter(|active| active.ends_at.is_none());
-                let active = Active {
-                    rule: evaluation.rule.name.clone(),
-                    labels: alert.labels,
-                    summary: alert.summary,
-                    description: alert.description + &worst_calls(&settings.external_url, calls),
-                    url: CallsBehind::url_of(evaluation, &settings.external_url),
-                    starts_at: evaluation.since.unwrap_or(at).0,
-                    ends_at: None,
-                    lease_ns: 4 * evaluation.rule.every.max(RESEND).0,
-                    told: silenced_by.is_none() || known.is_some_and(|active| active.told),
-                    silenced_by,
-                };
-                state.active.insert(key, active);
-            } else if let Some(active) = state.active.get_mut(&key).filter(|active| active.ends_at.is_none()) {
-                active.ends_at = Some(at.0);
-            }
+            self.follow(&mut state, evaluation, &settings, at);
         }
-        // Alerts of rules and groups that are gone have ended.
+        self.end_forgotten(&mut state.active, at);
+        state.active.retain(|_, active| active.ends_at.is_none_or(|ended| ended + RESOLVED_FOR.0 > at.0));
+        let changes = Changes { before: &before, active: &state.active };
+        let rules = self.rules_to_notify(&changes, &settings, at);
+        let mut notifications = Vec::new();
+        for rule in &rules {
+            self.notified_at.insert(rule.clone(), at);
+            let alerts = changes.of_rule(rule);
+            let webhooks = settings.receivers.webhooks.iter();
+            notifications.extend(webhooks.map(|url| notification(url, rule, &alerts, &settings.external_url, at)));
+        }
+        state.queue.extend(notifications);
+        let over = state.queue.len().saturating_sub(MAX_QUEUE);
+        state.queue.drain(..over);
+        shared.counters.notifications_dropped.fetch_add(over as u64, Relaxed);
+        let any = evaluations.iter().any(Evaluation::changed) || !rules.is_empty() || state.active != before;
+        if any {
+            state.groups = groups_of(&self.evaluator);
+            save(&shared, &state);
+        }
+        drop(state);
+        shared.changed.notify_all();
+    }
+
+    /// An alert begins, goes on or ends with an evaluation.
+    fn follow(&self, state: &mut Remembered, evaluation: &Evaluation, settings: &Settings, at: Timestamp) {
+        if evaluation.changed() {
+            tracing::info!(
+                rule = %evaluation.rule.name,
+                group = %group_text(&evaluation.group),
+                from = evaluation.previous.name(),
+                to = evaluation.state.name(),
+                "alert"
+            );
+        }
+        let key = key_of(&labels_of(&evaluation.rule, &evaluation.group));
+        if evaluation.state.is_firing() && evaluation.inhibited_by.is_none() {
+            let rendered = evaluation.render();
+            let calls = self.history.calls_of(evaluation.fingerprint());
+            let silence = silences::of(&state.silences, &evaluation.rule, &evaluation.group, at);
+            let silenced_by = silence.map(|silence| silence.id.clone());
+            let known = state.active.get(&key).filter(|active| active.ends_at.is_none());
+            let active = Active {
+                rule: evaluation.rule.name.clone(),
+                labels: rendered.labels,
+                summary: rendered.summary,
+                description: rendered.description + &worst_calls(&settings.external_url, calls),
+                url: CallsBehind::url_of(evaluation, &settings.external_url),
+                starts_at: evaluation.since.unwrap_or(at).0,
+                ends_at: None,
+                lease_ns: 4 * evaluation.rule.every.max(RESEND).0,
+                told: silenced_by.is_none() || known.is_some_and(|active| active.told),
+                silenced_by,
+            };
+            state.active.insert(key, active);
+        } else if let Some(active) = state.active.get_mut(&key).filter(|active| active.ends_at.is_none()) {
+            active.ends_at = Some(at.0);
+        }
+    }
+
+    /// Alerts of rules and groups that are gone have ended.
+    fn end_forgotten(&self, active: &mut BTreeMap<String, Active>, at: Timestamp) {
         let known: BTreeSet<String> = self
             .evaluator
             .memories()
             .filter(|(_, _, memory)| memory.state.is_firing())
             .map(|(rule, group, _)| key_of(&labels_of(rule, group)))
             .collect();
-        for (_, active) in
-            state.active.iter_mut().filter(|(key, active)| active.ends_at.is_none() && !known.contains(*key))
-        {
-            active.ends_at = Some(at.0);
-        }
-        state.active.retain(|_, active| active.ends_at.is_none_or(|ended| ended + RESOLVED_FOR.0 > at.0));
-        let is_new = |key: &String, active: &Active| match before.get(key) {
+        let forgotten = active.iter_mut().filter(|(key, active)| active.ends_at.is_none() && !known.contains(*key));
+        forgotten.for_each(|(_, active)| active.ends_at = Some(at.0));
+    }
+
+    /// Rules with an alert that is news, or that has to be repeated.
+    fn rules_to_notify(&self, changes: &Changes<'_>, settings: &Settings, at: Timestamp) -> BTreeSet<String> {
+        let is_due = |rule: &String| self.notified_at.get(rule).is_some_and(|last| at - *last >= settings.repeat);
+        changes
+            .active
+            .iter()
+            .filter(|(_, active)| is_sent(active))
+            .filter(|(key, active)| changes.is_news(key, active) || (active.ends_at.is_none() && is_due(&active.rule)))
+            .map(|(_, active)| active.rule.clone())
+            .collect()
+    }
+}
+
+/// Alerts before and after evaluations.
+struct Changes<'a> {
+    before: &'a BTreeMap<String, Active>,
+    active: &'a BTreeMap<String, Active>,
+}
+
+impl<'a> Changes<'a> {
+    fn is_news(&self, key: &String, active: &Active) -> bool {
+        match self.before.get(key) {
             // A silence that ended over an alert that goes on makes it news.
             Some(old) => {
                 let unsilenced = old.silenced_by.is_some() && active.silenced_by.is_none();
                 old.ends_at != active.ends_at || old.starts_at != active.starts_at || unsilenced
             }
             None => true,
-        };
-        // Of silenced alerts only the end of what was sent before is sent.
-        let is_told = |active: &Active| active.told && (active.ends_at.is_some() || active.silenced_by.is_none());
-        let mut rules: Vec<String> = state
-            .active
-            .iter()
-            .filter(|(key, active)| is_told(active) && is_new(key, active))
-            .map(|(_, active)| active.rule.clone())
-            .collect();
-        for active in state.active.values().filter(|active| is_told(active) && active.ends_at.is_none()) {
-            if self.told.get(&active.rule).is_some_and(|told| at - *told >= settings.repeat) {
-                rules.push(active.rule.clone());
-            }
         }
-        rules.sort();
-        rules.dedup();
-        let mut news = Vec::new();
-        for rule in &rules {
-            self.told.insert(rule.clone(), at);
-            let alerts: Vec<&Active> = state
-                .active
-                .iter()
-                .filter(|(_, active)| active.rule == *rule && is_told(active))
-                .filter(|(key, active)| active.ends_at.is_none() || is_new(key, active))
-                .map(|(_, active)| active)
-                .collect();
-            for url in &settings.receivers.webhooks {
-                news.push(notification(url, rule, &alerts, &settings.external_url, at));
-            }
-        }
-        state.queue.extend(news);
-        let over = state.queue.len().saturating_sub(MAX_QUEUE);
-        state.queue.drain(..over);
-        self.shared.counters.notifications_dropped.fetch_add(over as u64, Relaxed);
-        let any = evaluations.iter().any(Evaluation::changed) || !rules.is_empty() || state.active != before;
-        if any {
-            state.groups = groups_of(&self.evaluator);
-            save(&self.shared, &state);
-        }
-        drop(state);
-        self.shared.changed.notify_all();
     }
+
+    /// Alerts of a rule that a notification lists: those that go on, and those that ended since.
+    fn of_rule(&self, rule: &str) -> Vec<&'a Active> {
+        self.active
+            .iter()
+            .filter(|(_, active)| active.rule == rule && is_sent(active))
+            .filter(|(key, active)| active.ends_at.is_none() || self.is_news(key, active))
+            .map(|(_, active)| active)
+            .collect()
+    }
+}
+
+/// Of silenced alerts only the end of what was sent before is sent.
+fn is_sent(active: &Active) -> bool {
+    active.told && (active.ends_at.is_some() || active.silenced_by.is_none())
 }
 
 /// The next evaluation: no later than the first that is due after now, as it would be when the clock was set back.
@@ -724,7 +749,7 @@ type Backoff = BTreeMap<String, (Timestamp, u32)>;
 
 /// Sends what is to be sent until the program ends.
 fn deliver(shared: &Shared) {
-    let mut told: Option<(Timestamp, Vec<Times>)> = None;
+    let mut sent: Option<(Timestamp, Vec<Times>)> = None;
     let mut backoff = Backoff::new();
     let mut said: BTreeMap<String, String> = BTreeMap::new();
     let mut receiver: Option<(Receivers, Receiver)> = None;
@@ -734,7 +759,7 @@ fn deliver(shared: &Shared) {
             // What cannot be used was refused when the settings were read.
             let Ok(made) = Receiver::new(&wanted) else { return };
             receiver = Some((wanted.clone(), made));
-            told = None;
+            sent = None;
         }
         let Some((_, receiver)) = &receiver else { return };
         let now = crate::app::wall_clock();
@@ -742,7 +767,7 @@ fn deliver(shared: &Shared) {
         forward_silences(shared, receiver, &wanted, now, &mut said);
         let active: Vec<Active> = lock(&shared.state).active.values().cloned().collect();
         let shape: Vec<Times> = active.iter().map(|alert| (alert.starts_at, alert.ends_at)).collect();
-        let due = told.as_ref().is_none_or(|(at, known)| now - *at >= RESEND || *known != shape);
+        let due = sent.as_ref().is_none_or(|(at, known)| now - *at >= RESEND || *known != shape);
         if due && !active.is_empty() {
             let alerts: Vec<&Active> = active.iter().collect();
             let mut failed = false;
@@ -752,8 +777,8 @@ fn deliver(shared: &Shared) {
                     count(shared, "alertmanager", base, &outcome, &mut said);
                 }
             }
-            // One that did not answer is told again at the next look.
-            told = (!failed).then_some((now, shape));
+            // One that did not answer gets them again at the next look.
+            sent = (!failed).then_some((now, shape));
         }
         if notify(shared, receiver, &wanted, now, &mut backoff, &mut said) {
             continue;

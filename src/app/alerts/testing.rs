@@ -157,31 +157,20 @@ pub fn run(files: &[PathBuf], verbose: bool, out: &mut impl Write) -> anyhow::Re
     Ok(())
 }
 
+/// Runs one test; the problems found. What fires as expected is added to `said`.
 fn one(test: &Test, set: &RuleSet, interval: Nanos, said: &mut Vec<String>) -> anyhow::Result<Vec<String>> {
     let start =
         Timestamp::parse_rfc3339(&test.start).with_context(|| format!("start = {:?} is no time", test.start))?;
     let start = start.floor_to(Nanos::from_secs(60));
     let mut evaluator = Evaluator::new(set.rules.clone());
-    let mut expected = Vec::new();
-    for expect in &test.expect {
-        let state = State::ALL.into_iter().find(|state| state.name() == expect.state);
-        let state = state.with_context(|| format!("there is no state {:?}", expect.state))?;
-        if !set.rules.iter().any(|rule| rule.name == expect.rule) {
-            bail!("there is no rule {:?}", expect.rule);
-        }
-        if let Some(label) = expect.group.keys().find(|label| Label::parse(label).is_none()) {
-            bail!("a group has no label {label:?}");
-        }
-        expected.push((start + span_of(&expect.at)?, expect, state));
-    }
+    let expected = expectations(test, set, start)?;
     let mut spans = Vec::new();
     for traffic in &test.traffic {
         spans.push((start + span_of(&traffic.from)?, start + span_of(&traffic.to)?, traffic));
     }
-    let end = expected.iter().map(|(at, ..)| *at).max().unwrap_or(start);
+    let end = expected.last().map_or(start, |(at, ..)| *at);
     let mut last: BTreeMap<(String, String), Evaluation> = BTreeMap::new();
     let (mut problems, mut evaluated, mut at) = (Vec::new(), start, start);
-    expected.sort_by_key(|(at, ..)| *at);
     let mut expected = expected.into_iter().peekable();
     while at <= end {
         // Rows of the interval that ends at `at`.
@@ -201,33 +190,62 @@ fn one(test: &Test, set: &RuleSet, interval: Nanos, said: &mut Vec<String>) -> a
             evaluated = next;
         }
         while let Some((_, expect, state)) = expected.next_if(|(when, ..)| *when <= at) {
-            let matches = |evaluation: &&Evaluation| {
-                evaluation.rule.name == expect.rule
-                    && expect.group.iter().all(|(name, value)| {
-                        evaluation.group.iter().any(|(label, own)| label.name() == name && **own == **value)
-                    })
-            };
-            let found: Vec<&Evaluation> = last.values().filter(matches).collect();
-            let is = |evaluation: &Evaluation| evaluation.state == state;
-            for evaluation in found.iter().filter(|evaluation| state == State::Firing && is(evaluation)) {
-                let alert = evaluation.render();
-                said.push(format!(
-                    "{} ({}): {}. {}",
-                    expect.rule, evaluation.rule.severity, alert.summary, alert.description
-                ));
-            }
-            let good =
-                if found.is_empty() { state == State::Ok } else { found.iter().all(|evaluation| is(evaluation)) };
-            if !good {
-                let seen: Vec<String> =
-                    found.iter().map(|e| format!("{} ({})", e.state.name(), e.render().description)).collect();
-                let seen = if seen.is_empty() { "no such group".to_owned() } else { seen.join("; ") };
-                problems.push(format!("at {} {} should be {}, and is {seen}", expect.at, expect.rule, state.name()));
-            }
+            problems.extend(compare(expect, state, last.values(), said));
         }
         at = at + interval;
     }
     Ok(problems)
+}
+
+/// What a test expects, in the order of time.
+fn expectations<'a>(
+    test: &'a Test,
+    set: &RuleSet,
+    start: Timestamp,
+) -> anyhow::Result<Vec<(Timestamp, &'a Expect, State)>> {
+    let mut expected = Vec::new();
+    for expect in &test.expect {
+        let state = State::ALL.into_iter().find(|state| state.name() == expect.state);
+        let state = state.with_context(|| format!("there is no state {:?}", expect.state))?;
+        if !set.rules.iter().any(|rule| rule.name == expect.rule) {
+            bail!("there is no rule {:?}", expect.rule);
+        }
+        if let Some(label) = expect.group.keys().find(|label| Label::parse(label).is_none()) {
+            bail!("a group has no label {label:?}");
+        }
+        expected.push((start + span_of(&expect.at)?, expect, state));
+    }
+    expected.sort_by_key(|(at, ..)| *at);
+    Ok(expected)
+}
+
+/// The problem, where the groups that are expected to be in a state are not.
+fn compare<'a>(
+    expect: &Expect,
+    state: State,
+    last: impl Iterator<Item = &'a Evaluation>,
+    said: &mut Vec<String>,
+) -> Option<String> {
+    let matches = |evaluation: &&Evaluation| {
+        let has = |(name, value): (&String, &String)| {
+            evaluation.group.iter().any(|(label, own)| label.name() == name && **own == **value)
+        };
+        evaluation.rule.name == expect.rule && expect.group.iter().all(has)
+    };
+    let found: Vec<&Evaluation> = last.filter(matches).collect();
+    let is = |evaluation: &Evaluation| evaluation.state == state;
+    for evaluation in found.iter().filter(|evaluation| state == State::Firing && is(evaluation)) {
+        let alert = evaluation.render();
+        let (rule, severity) = (&expect.rule, &evaluation.rule.severity);
+        said.push(format!("{rule} ({severity}): {}. {}", alert.summary, alert.description));
+    }
+    let good = if found.is_empty() { state == State::Ok } else { found.iter().all(|evaluation| is(evaluation)) };
+    if good {
+        return None;
+    }
+    let seen: Vec<String> = found.iter().map(|e| format!("{} ({})", e.state.name(), e.render().description)).collect();
+    let seen = if seen.is_empty() { "no such group".to_owned() } else { seen.join("; ") };
+    Some(format!("at {} {} should be {}, and is {seen}", expect.at, expect.rule, state.name()))
 }
 
 fn add(
