@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// Name of a probe that has none in its configuration; every stored row carries it.
 pub const DEFAULT_PROBE: &str = "probe";
 
-/// Where the API and the page listen unless told otherwise.
+/// Where the API and the page listen unless configured otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:8642";
 
 /// Largest `store.spool_mib`: one exbibyte, which no disk has. A larger one would shift into nothing.
@@ -166,7 +166,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Names besides localhost the page may be reached by.
     pub hosts: Vec<String>,
-    /// Keys and values as the file has them, to tell what changed when it is read again.
+    /// Keys and values as the file has them, to find what changed when it is read again.
     pub written: toml::Table,
     /// Bounds of the connections to the API.
     pub http: HttpLimits,

@@ -29,11 +29,11 @@ pub struct Document {
 pub struct CaptureDocument {
     /// What a reader of the figures has to know, gravest first.
     pub findings: Vec<FindingDocument>,
-    /// Share of all packets that the capture lost one by one, between two bounds; null where it cannot be told.
+    /// Share of all packets that the capture lost one by one, between two bounds; null where it is not known.
     pub loss_floor_low_pct: Option<f64>,
     pub loss_floor_high_pct: Option<f64>,
     pub blackout_ms: f64,
-    /// `none`, `clumped`, `coarse`; null where it cannot be told.
+    /// `none`, `clumped`, `coarse`; null where it is not known.
     pub timestamp_fault: Option<&'static str>,
     pub timestamp_error_ms: Option<f64>,
     pub timestamp_granularity_ns: Option<u32>,

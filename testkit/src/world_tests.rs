@@ -9,7 +9,7 @@ fn clock_of(pt: u8) -> u32 {
     Codec::ALL.iter().find(|c| c.payload_type() == pt).map_or(8_000, |c| c.clock())
 }
 
-/// Streams whose sequence numbers alone do not tell what was sent: a restart can look like a loss.
+/// Streams whose sequence numbers alone do not show what was sent: a restart can look like a loss.
 fn restarts(world: &World, s: &StreamTruth) -> bool {
     let spec = &world.calls_of()[s.call];
     let way = if s.sender == "caller" { &spec.forward } else { &spec.backward };

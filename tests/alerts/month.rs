@@ -322,7 +322,7 @@ struct Outcome {
     false_alerts: Vec<String>,
     /// Alerts about the probe and the store in their spans.
     of_probe: u32,
-    /// Minutes until each incident was told; `None` when it was not.
+    /// Minutes until each incident was reported; `None` when it was not.
     told_after: Vec<Option<f64>>,
     naive_false: u32,
 }

@@ -170,7 +170,7 @@ fn an_interrupted_capture_is_a_blackout_and_no_sampling() {
     assert_eq!(codes(&run).keys().copied().collect::<Vec<_>>(), [DiagnosisCode::CaptureLoss]);
 }
 
-/// A mirror that drops one packet of 500: too few of each stream to tell, but reports of all receivers add up.
+/// A mirror that drops one packet of 500: too few of each stream to see it, but reports of all receivers add up.
 #[test]
 fn single_losses_are_found_by_reports_of_all_receivers() {
     let without_floor = |run: &Run| condition(run).loss_floor.is_none_or(|floor| !floor.reported);

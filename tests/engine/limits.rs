@@ -472,7 +472,7 @@ fn header_blocks_are_limited_in_datagrams() {
 #[test]
 fn header_blocks_are_limited_in_streams_and_the_next_message_is_read() {
     let whole = [with_header_block_of(3000, "long"), with_header_block_of(1000, "short")].concat();
-    // The connection is joined in the middle, at a segment that must tell that it is SIP.
+    // The connection is joined in the middle, at a segment that must show that it is SIP.
     for size in [16, 100, 536, 1460] {
         let mut frames = Vec::new();
         let mut seq = 1;

@@ -10,7 +10,7 @@ fn ring(n: u64) -> Missed {
     Missed { ring: n, ..Missed::default() }
 }
 
-/// Streams without what was sent between two times; the engine is told what was missed before the next frame, as a
+/// Streams without what was sent between two times; the engine learns what was missed before the next frame, as a
 /// capture does.
 fn with_a_hole(plan: &Streams, setup: &Setup, from: i64, until: i64, told: bool, tick: i64) -> Run {
     let mut engine = setup.engine();
@@ -100,7 +100,7 @@ fn shards_seeds_and_ticks_change_nothing_about_it() {
         let other = with_a_hole(&plan, &Setup { shards, seed, ..Setup::interval(1) }, 1300, 3999, true, 0);
         same(&one.lines(), &other.lines(), &format!("{shards} shards"));
     }
-    // Ticks that lag behind as those of a live capture do: none passes what was not told yet.
+    // Ticks that lag behind as those of a live capture do: none passes what was not reported yet.
     let ticked = with_a_hole(&plan, &Setup::interval(1), 1300, 1420, true, 333_000_000);
     let plain = with_a_hole(&plan, &Setup::interval(1), 1300, 1420, true, 0);
     same(&plain.sorted(), &ticked.sorted(), "ticks");

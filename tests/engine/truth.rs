@@ -14,7 +14,7 @@ use testkit::{World, for_seeds, observe, playout, samples};
 /// Where figures part on purpose. Everything else must be as in the truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Deviation {
-    /// Fewer packets than it takes to tell a stream from noise (two in sequence where media was announced, else four).
+    /// Fewer packets than it takes to distinguish a stream from noise (two in sequence where media was announced, else four).
     TooShort,
     /// The timestamps jump: delays before and after are measured against bases of their own, truth knows when packets were
     /// sent.

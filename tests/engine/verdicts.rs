@@ -135,7 +135,7 @@ fn every_verdict_has_a_call_that_has_it_and_one_that_just_has_not() {
         (OneWayMedia, one_way(Some(None)), one_way(Some(Some(9)))),
         (MediaNotSeen, one_way(None), pcmu(clean)),
         (MediaElsewhere, one_way(Some(Some(9))), one_way(Some(None))),
-        // 2.2 and 1.8 s in one piece; the loss itself is told beside it.
+        // 2.2 and 1.8 s in one piece; the loss itself is reported beside it.
         (MediaInterrupted, lost(|i| (500..610).contains(&i)), lost(|i| (500..590).contains(&i))),
         (RandomLoss, lost(|i| i % 90 == 45), lost(|i| i % 110 == 55)),
         (BurstyLoss, lost(|i| i % 150 < 2 && i > 100), lost(|i| i % 75 == 60)),

@@ -269,7 +269,7 @@ fn a_silence_holds_the_webhook_outlives_a_crash_and_reaches_alertmanager() {
     assert!(reaches(api, "auscult_alert_silences", 1));
     program.kill();
 
-    // After a crash it holds, and nothing is told again, though the interval of repetitions passes.
+    // After a crash it holds, and nothing is sent again, though the interval of repetitions passes.
     let mut program = Program::run(dir.path(), &["-i", "lo", "-c", &config]);
     let api = program.api();
     let view = until(api, "/api/v1/alerts", |view| view["alerts"][0]["state"] == "firing");

@@ -195,7 +195,7 @@ fn calls_that_began_before_the_capture_have_sides_as_far_as_known() {
          2 a>b BYE cseq=4 to=t\n 2.04 b>a 200/BYE cseq=4 to=t",
         "caller 40..40 of 1, callee 10..10 of 1",
     );
-    // The record takes the asker of the first message for the caller, until an INVITE tells who is.
+    // The record takes the asker of the first message for the caller, until an INVITE shows who is.
     check(
         "1 b>a UPDATE from=t to=f cseq=9\n 1.01 a>b 200/UPDATE from=t to=f cseq=9\n 2 b>a PRACK from=t to=f cseq=10\n
          3 a>b INVITE cseq=5\n 3.04 b>a 100 cseq=5\n 3.05 a>b 200/PRACK from=t to=f cseq=10",

@@ -1,4 +1,4 @@
-//! Other processes: this test binary started again, told by environment variables what to be.
+//! Other processes: this test binary started again, with what to be in environment variables.
 
 use crate::samples::{call, interval, labels};
 use crate::{embedded, quick};

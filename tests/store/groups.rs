@@ -499,7 +499,7 @@ async fn a_store_from_before_sums_is_carried_on() {
     }
 }
 
-/// A probe that sees signalling only has no intervals: its older calls are told by themselves.
+/// A probe that sees signalling only has no intervals: its older calls stand alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_from_before_sums_count_without_any_interval() {
     let dir = tempfile::tempdir().unwrap();

@@ -1629,7 +1629,7 @@ export interface components {
             network: number;
             /**
              * Format: int64
-             * @description Nothing tells.
+             * @description Without evidence.
              */
             undecided: number;
         };
@@ -1844,7 +1844,7 @@ export interface components {
             rule?: string;
         };
         /**
-         * @description Attempts count, with all that their final response tells, at the time of that response; what only the end of a call tells
+         * @description Attempts count, with all that their final response shows, at the time of that response; what only the end of a call shows
          *     counts at the end.
          */
         OutcomeJson: {
@@ -2127,8 +2127,8 @@ export interface components {
              */
             timestamp_error_ms: number | null;
             /**
-             * @description What is wrong with these times: `none`, `clumped` (frames of all senders come in clumps) or `coarse`; null where it cannot be
-             *     told. See [the state of the capture](/docs/metrics#the-state-of-the-capture).
+             * @description What is wrong with these times: `none`, `clumped` (frames of all senders come in clumps) or `coarse`; null where it is not
+             *     known. See [the state of the capture](/docs/metrics#the-state-of-the-capture).
              * @enum {string|null}
              */
             timestamp_fault: "none" | "clumped" | "coarse" | null;
@@ -3005,7 +3005,7 @@ export interface components {
              * @description RCQ: R with the delay. `voip.r` is RLQ.
              */
             r_cq: number | null;
-            /** @description `local`: the reporter measured it; `remote`: its peer did and told it. Null in rows from before this was kept. */
+            /** @description `local`: the reporter measured it; `remote`: its peer did and reported it. Null in rows from before this was kept. */
             side: string | null;
             /**
              * Format: date-time

@@ -1,4 +1,4 @@
-//! Which client a request came from, as far as its address tells.
+//! Which client a request came from, as far as its address shows.
 
 use auscult_http::{PeerAddress, client_of};
 use axum::extract::FromRequestParts;

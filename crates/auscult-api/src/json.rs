@@ -550,7 +550,7 @@ pub struct VoipJson {
 /// What a report by SIP (RFC 6035) says of one side.
 #[derive(Serialize, ToSchema)]
 pub struct VqJson {
-    /// `local`: the reporter measured it; `remote`: its peer did and told it. Null in rows from before this was kept.
+    /// `local`: the reporter measured it; `remote`: its peer did and reported it. Null in rows from before this was kept.
     #[schema(required)]
     side: Option<String>,
     /// The time it is about.

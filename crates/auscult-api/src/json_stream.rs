@@ -278,7 +278,7 @@ pub struct LossAttributionJson {
     pub capture: u64,
     /// Lost in the network.
     pub network: u64,
-    /// Nothing tells.
+    /// Without evidence.
     pub undecided: u64,
     /// Packets by kind of evidence, the names of `loss_evidence`.
     pub evidence: BTreeMap<String, u64>,
@@ -312,8 +312,8 @@ pub struct QualityJson {
     #[schema(required)]
     pub timestamp_source: Option<String>,
     pub timestamp_resolution_ns: u32,
-    /// What is wrong with these times: `none`, `clumped` (frames of all senders come in clumps) or `coarse`; null where it cannot be
-    /// told. See [the state of the capture](/docs/metrics#the-state-of-the-capture).
+    /// What is wrong with these times: `none`, `clumped` (frames of all senders come in clumps) or `coarse`; null where it is not
+    /// known. See [the state of the capture](/docs/metrics#the-state-of-the-capture).
     #[schema(required)]
     pub timestamp_fault: Option<String>,
     /// A time may be wrong by so many milliseconds; from 4 on delay variation and late packets are not judged.

@@ -33,7 +33,7 @@ pub(super) struct ListenerPlace {
 }
 
 impl Listeners {
-    /// A place for a client; `None` where its address cannot be told from others'.
+    /// A place for a client; `None` where its address is not to be distinguished from others'.
     pub fn join(self: &Arc<Self>, client: Option<IpAddr>) -> ListenerPlace {
         let listener = Arc::new(Listener { client, evicted: AtomicBool::new(false), wake: Notify::new() });
         let mut open = self.open();

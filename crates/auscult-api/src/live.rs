@@ -88,7 +88,7 @@ impl LiveFeed {
         }
     }
 
-    /// Folds one event in and tells the listeners. Never waits for them. `trunk` as in [`LiveView::apply`].
+    /// Folds one event in and notifies the listeners. Never waits for them. `trunk` as in [`LiveView::apply`].
     pub fn publish(&self, event: &Event, trunk: &str) {
         let change = self.view().apply(event, trunk);
         if let Some(call) = change {

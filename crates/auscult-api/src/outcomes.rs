@@ -29,7 +29,7 @@ pub struct OutcomesJson {
     truncated: bool,
 }
 
-/// Attempts count, with all that their final response tells, at the time of that response; what only the end of a call tells
+/// Attempts count, with all that their final response shows, at the time of that response; what only the end of a call shows
 /// counts at the end.
 #[derive(Serialize, ToSchema)]
 pub struct OutcomeJson {

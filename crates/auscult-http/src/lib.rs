@@ -152,7 +152,7 @@ where
         hyper::server::conn::http1::Builder::new()
             .max_header_size(limits.head_bytes)
             .max_buf_size(limits.buffer_bytes)
-            // The deadlines of `Connection` tell a slow head from an idle connection; this one does not.
+            // The deadlines of `Connection` distinguish a slow head from an idle connection; this one does not.
             .header_read_timeout(None)
             .serve_connection(io, service)
     );

@@ -84,7 +84,7 @@ impl Server {
 
     async fn send(&self, text: &str) -> TcpStream {
         let mut stream = self.connect().await;
-        // An error is one of a connection that was closed at once: the answer tells.
+        // An error is one of a connection that was closed at once: the answer shows it.
         let _ = stream.write_all(text.as_bytes()).await;
         stream
     }
@@ -303,7 +303,7 @@ async fn shutdown_lets_requests_finish_and_closes_the_rest() {
     let mut idle = server.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
     one_answer(&mut idle, "127.0.0.1").await;
     let mut held = server.send("GET /held HTTP/1.1\r\nhost: x\r\n\r\n").await;
-    // A second request tells that the first connections were taken.
+    // A second request shows that the first connections were taken.
     assert!(answer(server.send(GET).await).await.starts_with("HTTP/1.1 200"));
     server.close.send(true).unwrap();
     assert_eq!(answer(silent).await, "");

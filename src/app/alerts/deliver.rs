@@ -170,7 +170,7 @@ impl Receiver {
         batches.collect()
     }
 
-    /// Sends a notification; the receiver tells a repetition by its delivery id.
+    /// Sends a notification; the receiver recognises a repetition by its delivery id.
     pub fn webhook(&self, notification: &Notification) -> Outcome {
         let signature = self.secret.as_deref().map(|secret| format!("sha256={}", sign(secret, &notification.body)));
         let mut headers = vec![("x-auscult-delivery", notification.id.as_str())];

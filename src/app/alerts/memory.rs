@@ -47,7 +47,7 @@ pub struct Active {
     /// The silence that keeps it from webhooks.
     #[serde(default)]
     pub silenced_by: Option<String>,
-    /// Webhooks were told that it fires.
+    /// Webhooks were notified that it fires.
     #[serde(default = "yes")]
     pub told: bool,
 }

@@ -116,7 +116,7 @@ impl Silence {
         })
     }
 
-    /// Whether an Alertmanager has still to be told of its beginning.
+    /// Whether an Alertmanager does not have it yet.
     pub fn is_to_begin_at(&self, base: &str, now: Timestamp) -> bool {
         self.is_active(now) && !self.forwarded.contains_key(base) && !self.refused.contains_key(base)
     }
