@@ -75,12 +75,13 @@ impl Session {
             Search::LastDays => statement.text(" AND stored_at >= now() - INTERVAL 31 DAY"),
             Search::All => statement,
         };
-        statement.text(" ORDER BY last_at DESC, stored_at DESC LIMIT 1").fetch_all(&self.client).await
+        statement.text(" ORDER BY last_at DESC, stored_at DESC LIMIT 1").fetch_all(&one_thread(&self.client)).await
     }
 
     /// What is stored of a call: of one that is up, the intervals, messages and reports so far.
     pub async fn evidence(&self, call: StoredCall) -> Result<CallDetail, QueryError> {
-        let half = self.client.clone().with_setting("max_memory_usage", (QUERY_MEMORY_BYTES / 2).to_string());
+        let whole = one_thread(&self.client);
+        let half = whole.clone().with_setting("max_memory_usage", (QUERY_MEMORY_BYTES / 2).to_string());
         let near =
             Window { from: Timestamp(call.row.first_at) - MEDIA_SLACK, to: Timestamp(call.row.last_at) + MEDIA_SLACK };
         let ids: Vec<u64> = call.row.streams.iter().copied().take(MAX_STREAMS as usize).collect();
@@ -91,8 +92,8 @@ impl Session {
         );
         let ((streams, messages, reports), mut intervals) = match together {
             Err(QueryError::TooLarge) => {
-                let first = Self::streams_and_messages(&self.client, &call.row, near).await?;
-                (first, Self::intervals(&self.client, ids.clone(), near).await?)
+                let first = Self::streams_and_messages(&whole, &call.row, near).await?;
+                (first, Self::intervals(&whole, ids.clone(), near).await?)
             }
             both => both?,
         };
@@ -102,11 +103,11 @@ impl Session {
         let until = Timestamp(streams.iter().map(|s| s.last_at).max().unwrap_or_default());
         let found = intervals.len();
         if !more.is_empty() {
-            intervals.append(&mut Self::intervals(&self.client, more.clone(), near).await?);
+            intervals.append(&mut Self::intervals(&whole, more.clone(), near).await?);
         }
         if until > near.to {
             let all = ids.into_iter().chain(more).collect();
-            intervals.append(&mut Self::intervals(&self.client, all, Window { from: near.to, to: until }).await?);
+            intervals.append(&mut Self::intervals(&whole, all, Window { from: near.to, to: until }).await?);
         }
         if intervals.len() > found {
             intervals.sort_by_key(|row| (row.start_at, row.stream_id, row.row_id));
@@ -176,6 +177,11 @@ impl Session {
             .fetch_all(client)
             .await
     }
+}
+
+/// A few rows of a hundred columns: a second thread costs more than it reads.
+fn one_thread(client: &Client) -> Client {
+    client.clone().with_setting("max_threads", "1")
 }
 
 /// Cuts a list at its limit; says whether there was more.
