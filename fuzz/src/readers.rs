@@ -180,7 +180,7 @@ pub fn tcp(bytes: &[u8]) {
         let segment = Segment {
             src: ([192, 0, 2, flow & 7], 5060).into(),
             dst: ([192, 0, 2, 99], 5060).into(),
-            path: Path { ip_id: None, ttl: 64, dscp: 0, vlan: 0, tunnel: "" },
+            path: Path { ip_id: None, ttl: 64, dscp: 0, vlan: 0, tunnel: None },
             seq,
             syn: flags & 1 != 0,
             fin: flags & 2 != 0,

@@ -2,7 +2,7 @@
 //! A capture of a day has millions.
 
 use auscult_core::engine::Sink;
-use auscult_core::model::{CallRecord, CaptureCondition, CodecId, Event, StreamId, StreamReport};
+use auscult_core::model::{CallRecord, CaptureCondition, CodecId, Event, StreamId, StreamReport, Tunnel};
 use auscult_core::units::Timestamp;
 use std::collections::HashMap;
 
@@ -43,7 +43,7 @@ struct Packed(Box<[u8]>);
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Names {
     codec: CodecId,
-    tunnel: &'static str,
+    tunnel: Option<Tunnel>,
 }
 
 impl Streams {
@@ -151,7 +151,7 @@ mod tests {
         let mut reports = of_sample("01-healthy-office.pcap.gz");
         assert!(reports.len() >= 2);
         let every = &mut reports[0];
-        (every.tunnel, every.quality.loss_evidence) = ("gre", Some(LossEvidence::ReceiverLostThem));
+        (every.tunnel, every.quality.loss_evidence) = (Some(Tunnel::Gre), Some(LossEvidence::ReceiverLostThem));
         let mos = &mut every.mos;
         (mos.scale, mos.codec_status) = (Some(Scale::Fb), Some(CodecStatus::Estimate));
         (mos.delay_source, mos.null_reason) = (Some(DelaySource::Assumed), Some(NullReason::NotAudio));

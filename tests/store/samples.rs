@@ -211,7 +211,7 @@ pub fn stream(id: u64) -> StreamReport {
         ttl_min: 57,
         ttl_max: 64,
         vlan: 100,
-        tunnel: "gre",
+        tunnel: Some(Tunnel::Gre),
         rtt: Some(Nanos::from_millis(38)),
         mos: mos(),
         mos_worst_interval: Some(2.75),

@@ -198,7 +198,7 @@ impl StreamJson {
             dscp_changes: s.dscp_changes,
             ttl: [s.ttl_min, s.ttl_max],
             vlan: (s.vlan > 0).then_some(s.vlan),
-            tunnel: text(s.tunnel),
+            tunnel: s.tunnel.map(|tunnel| tunnel.name().to_owned()),
             rtt_ms: s.rtt.map(ms),
             remote: s.remote.as_ref().map(RemoteJson::of_view),
             r: three(s.mos.r),

@@ -105,7 +105,7 @@ fn measure(packets: &[Sent], clock: u32, interval: Nanos) -> (StreamReport, Vec<
             ttl: 64,
             dscp: 46,
             vlan: 0,
-            tunnel: "",
+            tunnel: None,
             is_outcome: true,
         };
         shard.packet(SlotHint::UNKNOWN, &packet, &mut events);

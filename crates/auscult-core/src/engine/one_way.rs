@@ -5,10 +5,10 @@
 //! witness, and "not seen" without any other witness is a verdict of its own.
 
 use super::verdict::{Evidence, Found, MEDIA_EXPECTED_AFTER, add};
-use crate::model::{CallRecord, DiagnosisCode, RtcpKind, RtcpRecord};
+use crate::model::{CallRecord, DiagnosisCode, RtcpKind, RtcpRecord, Undelivered};
 use crate::signal::Side;
 use crate::units::{Nanos, Timestamp};
-use crate::wire::{IcmpError, Undelivered};
+use crate::wire::IcmpError;
 use std::net::IpAddr;
 
 /// Reports from which on it is believed that they name no source, or are no sender reports: the first may be sent before media.

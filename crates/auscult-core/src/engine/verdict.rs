@@ -160,7 +160,9 @@ fn no_setup(call: &CallRecord, sampled: bool, found: &mut Found) -> bool {
     if let (true, Some(error)) = (call.unanswered, call.undelivered) {
         let evidence = format!(
             "INVITE not delivered: ICMP {} from {}, {} retransmissions",
-            error.why, error.by, call.retransmissions
+            error.why.name(),
+            error.by,
+            call.retransmissions
         );
         add(found, 1000, DiagnosisCode::NoResponse, 0.95, evidence);
         return true;

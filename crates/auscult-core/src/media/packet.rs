@@ -1,5 +1,6 @@
 //! What the decoder hands to a shard: identity, header fields and path of one RTP packet.
 
+use crate::model::Tunnel;
 use crate::units::{Ssrc, Timestamp};
 use crate::wire::PlainRtp;
 use std::hash::{Hash, Hasher};
@@ -89,7 +90,7 @@ pub struct Packet {
     pub ttl: u8,
     pub dscp: u8,
     pub vlan: u16,
-    pub tunnel: &'static str,
+    pub tunnel: Option<Tunnel>,
     /// What becomes of it is the outcome of its frame: of several packets in one TCP segment, the first.
     pub is_outcome: bool,
 }
@@ -109,7 +110,7 @@ impl Packet {
         ttl: 0,
         dscp: 0,
         vlan: 0,
-        tunnel: "",
+        tunnel: None,
         is_outcome: true,
     };
 

@@ -12,6 +12,7 @@ use super::timing::{Out, Timing};
 use super::warmup::Pool;
 use crate::model::{
     ClockSource, IntervalReport, JitterBuffer, PayloadKind, PayloadMap, Quality, StreamId, StreamReport, StreamStats,
+    Tunnel,
 };
 use crate::units::{Nanos, PayloadType, Ssrc, Timestamp};
 use siphasher::sip::SipHasher24;
@@ -122,7 +123,7 @@ pub struct Stream {
     dscp: u8,
     dscp_changes: u32,
     vlan: u16,
-    tunnel: &'static str,
+    tunnel: Option<Tunnel>,
     redirected: u64,
     /// The gap over a silence after which the clock may have been set, and whether it is one of silence.
     across: Option<(Nanos, bool)>,

@@ -262,11 +262,35 @@ impl RoundTrips {
     }
 }
 
+/// Why a datagram was not delivered. Errors that only ask for smaller packets or another route are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Undelivered {
+    /// No program listens at the port: the host itself says so.
+    Port,
+    Host,
+    Network,
+    /// A filter refuses it.
+    Prohibited,
+    /// Too many hops: a loop.
+    TimeExceeded,
+}
+
+impl Undelivered {
+    pub fn name(self) -> &'static str {
+        match self {
+            Undelivered::Port => "port unreachable",
+            Undelivered::Host => "host unreachable",
+            Undelivered::Network => "network unreachable",
+            Undelivered::Prohibited => "administratively prohibited",
+            Undelivered::TimeExceeded => "time exceeded",
+        }
+    }
+}
+
 /// An ICMP error about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UndeliveredRequest {
-    /// `port unreachable` and the like.
-    pub why: &'static str,
+    pub why: Undelivered,
     pub by: IpAddr,
 }
 

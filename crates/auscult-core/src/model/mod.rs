@@ -16,10 +16,12 @@ mod running;
 mod settings;
 mod signalling;
 mod stream;
+mod tunnel;
 
 pub use alert::AlertRecord;
 pub use call::{
-    CallRecord, CallState, Cut, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips, UndeliveredRequest,
+    CallRecord, CallState, Cut, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips, Undelivered,
+    UndeliveredRequest,
 };
 pub use capture::{CAPTURE_FINDINGS, CaptureCondition, CaptureInterval, LossFloor, TimestampCheck, TimestampFault};
 pub use class::{CallClass, FAIR_MOS, GOOD_MOS, is_a_persons_outcome};
@@ -41,6 +43,7 @@ pub use stream::{
     LossEvidence, LossRuns, LossSide, LossSource, MosReport, Quality, RPoints, Relation, RelationKind, RemoteView,
     StreamId, StreamReport, StreamStats, TimestampSource,
 };
+pub use tunnel::Tunnel;
 
 use std::net::SocketAddr;
 

@@ -1,7 +1,7 @@
 //! One RTP stream: identity, mergeable numbers, quality, and how far to trust them.
 
 use super::burst::{BurstGap, BurstSummary};
-use super::{CodecStatus, DelaySource, JitterBufferKind, NullReason, RatedMos, Scale, TimestampCheck};
+use super::{CodecStatus, DelaySource, JitterBufferKind, NullReason, RatedMos, Scale, TimestampCheck, Tunnel};
 use crate::units::{DelayHistogram, Nanos, PayloadType, Ssrc, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -692,8 +692,8 @@ pub struct Relation {
     pub lost_at_move: Option<u32>,
 }
 
-/// One whole stream. Its serialised form is for keeping many of them: it leaves out the codec and the names that are
-/// constants of the program, which few streams have of their own (`app::kept`).
+/// One whole stream. Its serialised form is for keeping many of them: it leaves out the codec and the tunnel, which
+/// few streams have of their own (`app::kept`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StreamReport {
     pub id: StreamId,
@@ -727,9 +727,9 @@ pub struct StreamReport {
     pub ttl_max: u8,
     /// VLAN of the first packet, 0 if none.
     pub vlan: u16,
-    /// Innermost tunnel the stream was found in, empty if none.
+    /// Innermost tunnel the stream was found in.
     #[serde(skip)]
-    pub tunnel: &'static str,
+    pub tunnel: Option<Tunnel>,
     pub rtt: Option<Nanos>,
     /// What its receiver reports.
     pub remote: Option<RemoteView>,

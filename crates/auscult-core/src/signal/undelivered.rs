@@ -26,7 +26,7 @@ impl Signal {
         };
         let Some(call) = uid.and_then(|uid| self.calls.get_mut(&uid)) else { return };
         if call.over_at.is_none() && !call.responded && call.record.undelivered.is_none() {
-            call.record.undelivered = Some(UndeliveredRequest { why: error.why.name(), by: error.from });
+            call.record.undelivered = Some(UndeliveredRequest { why: error.why, by: error.from });
             out.push(SignalEvent::Changed(call.record.uid));
         }
     }

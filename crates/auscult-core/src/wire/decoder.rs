@@ -95,7 +95,7 @@ fn go<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::UnreadTunnel;
+    use crate::model::{Tunnel, UnreadTunnel};
     use crate::units::Nanos;
     use crate::wire::Datagram;
 
@@ -159,7 +159,7 @@ mod tests {
                 other => panic!("cut at {cut}: {other:?}"),
             }
         }
-        (found.path.tunnel, found.path.vlan)
+        (found.path.tunnel.map_or("", Tunnel::name), found.path.vlan)
     }
 
     fn outcome(frame: &[u8]) -> Outcome {

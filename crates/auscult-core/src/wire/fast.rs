@@ -55,7 +55,7 @@ pub fn fast_rtp(link: LinkType, bytes: &[u8]) -> Option<PlainRtp> {
             if vihl != 0x45 || protocol != UDP || u16::from_be_bytes([frag0, frag1]) & 0xbfff != 0 || room < 20 {
                 return None;
             }
-            let path = Path { ip_id: Some(u16::from_be_bytes([id0, id1])), ttl, dscp: tos >> 2, vlan, tunnel: "" };
+            let path = Path { ip_id: Some(u16::from_be_bytes([id0, id1])), ttl, dscp: tos >> 2, vlan, tunnel: None };
             let mapped = |ip: [u8; 4]| 0xffff_0000_0000 | u128::from(u32::from_be_bytes(ip));
             rtp(rest, usize::from(room - 20), mapped([a, b, c, d]), mapped([e, f, g, h]), path)
         }
@@ -66,7 +66,7 @@ pub fn fast_rtp(link: LinkType, bytes: &[u8]) -> Option<PlainRtp> {
             if b0 >> 4 != 6 || next != UDP {
                 return None;
             }
-            let path = Path { ip_id: None, ttl, dscp: (b0 << 2 | b1 >> 6) & 0x3f, vlan, tunnel: "" };
+            let path = Path { ip_id: None, ttl, dscp: (b0 << 2 | b1 >> 6) & 0x3f, vlan, tunnel: None };
             let room = usize::from(u16::from_be_bytes([len0, len1]));
             rtp(rest, room, u128::from_be_bytes(*src), u128::from_be_bytes(*dst), path)
         }
@@ -132,7 +132,7 @@ fn ipv4(bytes: &[u8], vlan: u16) -> Option<Datagram<'_>> {
         return None;
     }
     let room = usize::from(u16::from_be_bytes([len0, len1])).checked_sub(20)?;
-    let path = Path { ip_id: Some(u16::from_be_bytes([id0, id1])), ttl, dscp: tos >> 2, vlan, tunnel: "" };
+    let path = Path { ip_id: Some(u16::from_be_bytes([id0, id1])), ttl, dscp: tos >> 2, vlan, tunnel: None };
     udp(rest, room, IpAddr::V4(Ipv4Addr::new(a, b, c, d)), IpAddr::V4(Ipv4Addr::new(e, f, g, h)), path)
 }
 
@@ -145,7 +145,7 @@ fn ipv6(bytes: &[u8], vlan: u16) -> Option<Datagram<'_>> {
         return None;
     }
     let room = usize::from(u16::from_be_bytes([len0, len1]));
-    let path = Path { ip_id: None, ttl, dscp: (b0 << 2 | b1 >> 6) & 0x3f, vlan, tunnel: "" };
+    let path = Path { ip_id: None, ttl, dscp: (b0 << 2 | b1 >> 6) & 0x3f, vlan, tunnel: None };
     udp(rest, room, Ipv6Addr::from(*src).to_canonical(), Ipv6Addr::from(*dst).to_canonical(), path)
 }
 

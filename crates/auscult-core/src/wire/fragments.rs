@@ -2,6 +2,7 @@
 
 use super::byte_reader::Span;
 use super::layers::{Context, Ip};
+use crate::model::Tunnel;
 use crate::units::{Nanos, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -24,7 +25,7 @@ pub(super) struct FragmentKey {
     pub id: u32,
     pub protocol: u8,
     pub vlan: u16,
-    pub tunnel: &'static str,
+    pub tunnel: Option<Tunnel>,
 }
 
 /// One fragment as found in a frame, and what is needed to go on when the datagram is whole.

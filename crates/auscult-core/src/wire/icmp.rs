@@ -4,33 +4,9 @@
 //! header ends (RFC 792); most systems quote more (RFC 1812 section 4.3.2.3).
 
 use super::byte_reader::ByteReader;
+use crate::model::Undelivered;
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
 use std::net::{IpAddr, SocketAddr};
-
-/// Why a datagram was not delivered. Errors that only ask for smaller packets or another route are none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Undelivered {
-    /// No program listens at the port: the host itself says so.
-    Port,
-    Host,
-    Network,
-    /// A filter refuses it.
-    Prohibited,
-    /// Too many hops: a loop.
-    TimeExceeded,
-}
-
-impl Undelivered {
-    pub fn name(self) -> &'static str {
-        match self {
-            Undelivered::Port => "port unreachable",
-            Undelivered::Host => "host unreachable",
-            Undelivered::Network => "network unreachable",
-            Undelivered::Prohibited => "administratively prohibited",
-            Undelivered::TimeExceeded => "time exceeded",
-        }
-    }
-}
 
 /// An ICMP error about a UDP datagram. IPv4-mapped IPv6 addresses are given as IPv4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use super::fragments::{Fragment, FragmentKey};
 use super::icmp::{self, IcmpError};
 use super::tunnels::{gre, in_udp, mpls};
 use super::{Datagram, LinkType, Path, Segment};
-use crate::model::{Ignored, Layer, Outcome, OverLimit, UnreadLink, UnreadTunnel};
+use crate::model::{Ignored, Layer, Outcome, OverLimit, Tunnel, UnreadLink, UnreadTunnel};
 use etherparse::err::{ipv4, ipv6, tcp};
 use etherparse::{
     Ethernet2HeaderSlice, IpAuthHeaderSlice, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice,
@@ -32,7 +32,7 @@ pub(super) struct Context {
     pub labels: u8,
     pub tunnels: u8,
     extensions: u8,
-    pub tunnel: &'static str,
+    pub tunnel: Option<Tunnel>,
 }
 
 /// The IP header around the part being read.
@@ -196,11 +196,11 @@ fn by_ethertype<'a>(context: &mut Context, ethertype: u16, span: Span<'a>) -> Re
             if code != 0 {
                 return Err(NOT_IP);
             }
-            context.tunnel = "pppoe";
+            context.tunnel = Some(Tunnel::Pppoe);
             Next::Ppp(span.skip(6).with_length(usize::from(length)))
         }
         // Provider backbone bridge (IEEE 802.1ah): the service tag, then the customer's own frame
-        0x88e7 => enter(context, "pbb", Next::Ethernet(span.skip(4)))?,
+        0x88e7 => enter(context, Tunnel::Pbb, Next::Ethernet(span.skip(4)))?,
         0x88e5 => return Err(Outcome::Ignored(Ignored::UnreadTunnel(UnreadTunnel::Macsec))),
         0x894f => return Err(Outcome::Ignored(Ignored::UnreadTunnel(UnreadTunnel::Nsh))),
         // IEEE 802.3 length (and the 802.2 marker of Linux cooked captures): LLC, of which only SNAP carries IP
@@ -341,13 +341,13 @@ fn by_protocol<'a>(context: &mut Context, ip: Ip, protocol: u8, span: Span<'a>) 
             deeper(&mut context.extensions, MAX_EXTENSIONS)?;
             Next::Protocol(ip, header.next_header().0, span.skip(header.slice().len()))
         }
-        4 => enter(context, "ipip", Next::Ip(span))?,
-        41 => enter(context, if ip.src.is_ipv4() { "6in4" } else { "ipip" }, Next::Ip(span))?,
+        4 => enter(context, Tunnel::Ipip, Next::Ip(span))?,
+        41 => enter(context, if ip.src.is_ipv4() { Tunnel::SixInFour } else { Tunnel::Ipip }, Next::Ip(span))?,
         47 => return gre(context, span),
         50 => {
             let encrypted = Outcome::Ignored(Ignored::UnreadTunnel(UnreadTunnel::Esp));
             let (inner, payload) = esp::unwrap(&ip, span).ok_or(encrypted)?;
-            enter(context, "esp-null", Next::Protocol(ip, inner, payload))?
+            enter(context, Tunnel::EspNull, Next::Protocol(ip, inner, payload))?
         }
         137 => Next::Mpls(span),
         1 | 58 => {
@@ -405,9 +405,9 @@ fn path(context: &Context, ip: &Ip) -> Path {
     Path { ip_id: ip.ip_id, ttl: ip.ttl, dscp: ip.dscp, vlan: context.vlan, tunnel: context.tunnel }
 }
 
-pub(super) fn enter<'a>(context: &mut Context, tunnel: &'static str, next: Next<'a>) -> Result<Next<'a>, Outcome> {
+pub(super) fn enter<'a>(context: &mut Context, tunnel: Tunnel, next: Next<'a>) -> Result<Next<'a>, Outcome> {
     deeper(&mut context.tunnels, MAX_TUNNELS)?;
-    context.tunnel = tunnel;
+    context.tunnel = Some(tunnel);
     Ok(next)
 }
 

@@ -30,9 +30,9 @@ mod xr;
 
 pub use decoder::{Decoder, DecoderCounters};
 pub use fast::{PlainRtp, fast_rtp, fast_udp};
-pub use icmp::{IcmpError, Undelivered};
+pub use icmp::IcmpError;
 
-use crate::model::Outcome;
+use crate::model::{Outcome, Tunnel};
 use std::net::SocketAddr;
 
 /// `LINKTYPE_` value of a capture (tcpdump.org/linktypes.html).
@@ -82,9 +82,8 @@ pub struct Path {
     pub dscp: u8,
     /// Outermost VLAN, 0 if none.
     pub vlan: u16,
-    /// Innermost encapsulation: `gtp-u`, `gre`, `erspan`, `vxlan`, `geneve`, `tzsp`, `ipip`, `6in4`, `mpls`, `pppoe`, `pbb`,
-    /// `esp-null`; empty if none.
-    pub tunnel: &'static str,
+    /// Innermost encapsulation.
+    pub tunnel: Option<Tunnel>,
 }
 
 /// One UDP datagram. IPv4-mapped IPv6 addresses are given as IPv4.

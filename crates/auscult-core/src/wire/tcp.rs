@@ -15,7 +15,7 @@ use super::sip::{Framing, FramingLimits};
 use super::units::{Unit, Units};
 use super::websocket::WsStep;
 use super::{Path, Segment};
-use crate::model::{Limits, Outcome};
+use crate::model::{Limits, Outcome, Tunnel};
 use crate::units::{Nanos, Timestamp};
 use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
@@ -35,7 +35,7 @@ pub struct TcpFlow {
     pub dst: SocketAddr,
     /// VLAN and tunnel keep apart what is captured twice, and address spaces that overlap.
     pub vlan: u16,
-    pub tunnel: &'static str,
+    pub tunnel: Option<Tunnel>,
 }
 
 impl TcpFlow {
@@ -304,7 +304,7 @@ fn update_indexes(
 /// Sorts before every flow.
 const LOWEST_FLOW: TcpFlow = {
     let lowest = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
-    TcpFlow { src: lowest, dst: lowest, vlan: 0, tunnel: "" }
+    TcpFlow { src: lowest, dst: lowest, vlan: 0, tunnel: None }
 };
 
 #[cfg(test)]
@@ -322,7 +322,7 @@ mod tests {
         Segment {
             src: "192.0.2.1:5060".parse().unwrap(),
             dst: "192.0.2.2:5060".parse().unwrap(),
-            path: Path { ip_id: Some(1), ttl: 64, dscp: 0, vlan: 0, tunnel: "" },
+            path: Path { ip_id: Some(1), ttl: 64, dscp: 0, vlan: 0, tunnel: None },
             seq,
             syn: false,
             fin: false,

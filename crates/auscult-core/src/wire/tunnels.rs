@@ -6,7 +6,7 @@ use super::byte_reader::Span;
 use super::layers::{
     CUT, Context, MAX_EXTENSIONS, MAX_LABELS, MAX_TUNNELS, Next, OTHER, Read, Step, deeper, enter, is_vlan_tag,
 };
-use crate::model::{Ignored, Layer, Outcome, UnreadTunnel};
+use crate::model::{Ignored, Layer, Outcome, Tunnel, UnreadTunnel};
 
 const GTPU_PORT: u16 = 2152;
 const VXLAN_PORT: u16 = 4789;
@@ -50,7 +50,7 @@ pub(super) fn in_udp<'a>(context: &mut Context, port: u16, payload: Span<'a>) ->
 /// Label stack (RFC 3032). What it carries is not said: IP, or Ethernet with or without a pseudowire control word (RFC 4448).
 /// The first nibble distinguishes them (RFC 4928) but for Ethernet without control word, whose address may begin with any.
 pub(super) fn mpls<'a>(context: &mut Context, mut span: Span<'a>) -> Read<'a> {
-    context.tunnel = "mpls";
+    context.tunnel = Some(Tunnel::Mpls);
     loop {
         let entry = span.cursor().u32().ok_or(CUT)?;
         deeper(&mut context.labels, MAX_LABELS)?;
@@ -119,12 +119,12 @@ pub(super) fn gre<'a>(context: &mut Context, span: Span<'a>) -> Read<'a> {
     let inner = span.skip(header_len);
     c.take(header_len - 4).ok_or(CUT)?;
     let next = match protocol {
-        0x6558 => enter(context, "gre", Next::Ethernet(inner))?,
+        0x6558 => enter(context, Tunnel::Gre, Next::Ethernet(inner))?,
         // type I is a bare mirrored frame, type II came with the sequence number
-        0x88be if !has(0x1000) => enter(context, "erspan", Next::Ethernet(inner))?,
+        0x88be if !has(0x1000) => enter(context, Tunnel::Erspan, Next::Ethernet(inner))?,
         0x88be => {
             c.take(8).ok_or(CUT)?;
-            enter(context, "erspan", Next::Ethernet(inner.skip(8)))?
+            enter(context, Tunnel::Erspan, Next::Ethernet(inner.skip(8)))?
         }
         0x22eb => {
             // the last bit of the twelve says whether a platform sub-header of eight more follows
@@ -132,10 +132,12 @@ pub(super) fn gre<'a>(context: &mut Context, span: Span<'a>) -> Read<'a> {
             if optional {
                 c.take(8).ok_or(CUT)?;
             }
-            enter(context, "erspan", Next::Ethernet(inner.skip(if optional { 20 } else { 12 })))?
+            enter(context, Tunnel::Erspan, Next::Ethernet(inner.skip(if optional { 20 } else { 12 })))?
         }
-        0x880b => enter(context, "gre", Next::Ppp(inner))?,
-        0x0800 | 0x86dd | 0x8100 | 0x88a8 | 0x8847 | 0x8848 => enter(context, "gre", Next::EtherType(protocol, inner))?,
+        0x880b => enter(context, Tunnel::Gre, Next::Ppp(inner))?,
+        0x0800 | 0x86dd | 0x8100 | 0x88a8 | 0x8847 | 0x8848 => {
+            enter(context, Tunnel::Gre, Next::EtherType(protocol, inner))?
+        }
         _ => return Err(OTHER),
     };
     Ok(Step::Go(next))
@@ -172,7 +174,7 @@ fn gtp_u<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>, 
     }
     let inner = span.skip(8).with_length(usize::from(length)).skip(used);
     match inner.bytes.first().map(|b| b >> 4) {
-        Some(4 | 6) => enter(context, "gtp-u", Next::Ip(inner)).map(Some),
+        Some(4 | 6) => enter(context, Tunnel::GtpU, Next::Ip(inner)).map(Some),
         // an Ethernet or unstructured session
         Some(_) => Err(OTHER),
         None => Err(CUT),
@@ -182,7 +184,9 @@ fn gtp_u<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>, 
 /// VXLAN (RFC 7348), also with a group policy. `None` when the bytes are something else on that port.
 fn vxlan<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>, Outcome> {
     match span.cursor().array::<8>() {
-        Some([0x08, 0, 0, 0, .., 0] | [0x88, .., 0]) => enter(context, "vxlan", Next::Ethernet(span.skip(8))).map(Some),
+        Some([0x08, 0, 0, 0, .., 0] | [0x88, .., 0]) => {
+            enter(context, Tunnel::Vxlan, Next::Ethernet(span.skip(8))).map(Some)
+        }
         Some(_) => Ok(None),
         None => unknown(span),
     }
@@ -211,7 +215,7 @@ fn geneve<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>,
     if flags & 0x80 != 0 {
         return Err(Outcome::Ignored(Ignored::OtherUdp));
     }
-    enter(context, "geneve", next).map(Some)
+    enter(context, Tunnel::Geneve, next).map(Some)
 }
 
 /// TZSP, as capturing switches and access points send it. `None` when the bytes are something else on that port.
@@ -243,7 +247,7 @@ fn tzsp<'a>(context: &mut Context, span: Span<'a>) -> Result<Option<Next<'a>>, O
         }
     }
     match inside {
-        ETHERNET => enter(context, "tzsp", Next::Ethernet(span.skip(used))).map(Some),
+        ETHERNET => enter(context, Tunnel::Tzsp, Next::Ethernet(span.skip(used))).map(Some),
         _ => Err(Outcome::Ignored(Ignored::UnreadTunnel(UnreadTunnel::Tzsp))),
     }
 }

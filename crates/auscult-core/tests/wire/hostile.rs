@@ -169,7 +169,7 @@ fn hostile_streams_are_cut_to_size_and_joined() {
     let base = |seq: u32| Segment {
         src: "192.0.2.1:5060".parse().unwrap(),
         dst: "192.0.2.2:5060".parse().unwrap(),
-        path: Path { ip_id: None, ttl: 64, dscp: 0, vlan: 0, tunnel: "" },
+        path: Path { ip_id: None, ttl: 64, dscp: 0, vlan: 0, tunnel: None },
         seq,
         syn: false,
         fin: false,

@@ -3,7 +3,7 @@
 mod agree;
 mod hostile;
 
-use auscult_core::model::Limits;
+use auscult_core::model::{Limits, Tunnel};
 use auscult_core::units::{Ssrc, Timestamp};
 use auscult_core::wire::classify::{Class, classify};
 use auscult_core::wire::rtcp::{self, RtcpError, RtcpPacket};
@@ -85,7 +85,7 @@ fn look(path: &Path) -> Seen {
         match decoder.decode(f.at, f.link, &f.bytes, f.wire_len) {
             Decoded::Udp(d) => {
                 assert!(fast.is_none_or(|fast| fast == d), "fast path differs");
-                *seen.tunnels.entry(d.path.tunnel).or_default() += 1;
+                *seen.tunnels.entry(d.path.tunnel.map_or("", Tunnel::name)).or_default() += 1;
                 *seen.vlans.entry(d.path.vlan).or_default() += 1;
                 seen.udp(&d);
             }

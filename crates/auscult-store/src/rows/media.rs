@@ -3,7 +3,7 @@
 use super::{IntervalRow, RowId, StreamRow, Table, finite, millis, seconds, whole_millis};
 use auscult_core::model::{
     ClockSource, IntervalReport, Labels, LossAttribution, LossEvidence, RPoints, StreamReport, StreamStats,
-    TimestampCheck, mapped,
+    TimestampCheck, Tunnel, mapped,
 };
 use auscult_core::units::{DelayHistogram, HISTOGRAM_VERSION, Nanos, Timestamp};
 
@@ -71,7 +71,7 @@ impl StreamRow {
             ttl_min: stream.ttl_min,
             ttl_max: stream.ttl_max,
             vlan: stream.vlan,
-            tunnel: stream.tunnel.to_owned(),
+            tunnel: stream.tunnel.map_or("", Tunnel::name).to_owned(),
             rtt_ms: stream.rtt.map(millis),
             r: finite(mos.r),
             mos_lq: finite(mos.lq),
