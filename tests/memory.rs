@@ -11,8 +11,8 @@ use auscult_core::engine::{Engine, EngineCounters, With};
 use auscult_core::groups::Groups;
 use auscult_core::live::LiveView;
 use auscult_core::model::{
-    CallRecord, CallState, Diagnosis, DiagnosisCode, Event, Limits, Outcome, OverLimit, Party, Policy, StreamId,
-    TrunkMatch,
+    CallRecord, CallState, CallUid, Diagnosis, DiagnosisCode, Event, Limits, Outcome, OverLimit, Party, Policy,
+    StreamId, TrunkMatch,
 };
 use auscult_core::units::{BUCKETS, DelayHistogram, Nanos, Timestamp};
 use auscult_core::wire::LinkType;
@@ -516,7 +516,7 @@ fn the_live_view() {
             let party = || Party { uri: long("u"), user: long("n"), display_name: long("d"), user_agent: long("a") };
             let diagnosis = |code| Diagnosis { code, confidence: 1.0, evidence: "e".repeat(200) };
             let call = CallRecord {
-                uid,
+                uid: CallUid(uid),
                 call_id: long("c"),
                 caller: party(),
                 callee: party(),
@@ -556,7 +556,7 @@ fn sums_over_streams_and_calls() {
                 one.numbers.jitter.sum_ns = 1e5 * (1 + n * n) as f64;
                 groups.event(&Event::Interval(Box::new(one)), TrunkMatch::default(), &mut |_| stated += 1);
                 let call = CallRecord {
-                    uid: n,
+                    uid: CallUid(n),
                     first_at: samples::at(0),
                     invite_at: Some(samples::at(0)),
                     answered_at: Some(samples::at(1)),
@@ -682,7 +682,7 @@ fn records_beyond_the_bytes_of_the_queue_are_dropped_and_counted() {
     let message = |bytes: usize| {
         Record::SipMessage(Box::new(auscult_core::model::SipMessageRecord {
             at: now(),
-            call_uid: 1,
+            call_uid: CallUid(1),
             call_id: String::new(),
             src: CALLER.into(),
             dst: CALLEE.into(),

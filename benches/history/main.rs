@@ -13,6 +13,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "it measures")]
 
+use auscult_core::model::CallUid;
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::query::{
     AddressRange, CallFilter, CallSort, Cost, GroupBy, OutcomeFilter, OutcomeGroup, OutcomeRequest, PhoneNumber,
@@ -249,6 +250,7 @@ async fn ask(store: &Store, history: &History) -> Outcome<()> {
     let uid: u64 = store.reader().query(&format!("SELECT {}", history.call_of_middle())).fetch_one().await?;
     let first_at: i64 =
         store.reader().query("SELECT first_at FROM calls WHERE call_uid = ?").bind(uid).fetch_one().await?;
+    let uid = CallUid(uid);
     for (name, first_at) in
         [("one call of a list", Some(Timestamp(first_at))), ("one call by its identity alone", None)]
     {

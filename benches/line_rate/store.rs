@@ -5,7 +5,7 @@
 use crate::{Options, measure};
 use auscult_core::engine::Engine;
 use auscult_core::model::Labels;
-use auscult_core::model::{Event, IntervalReport, Limits, Policy, StreamId, TimestampSource};
+use auscult_core::model::{CallUid, Event, IntervalReport, Limits, Policy, StreamId, TimestampSource};
 use auscult_core::units::{Nanos, Ssrc, Timestamp};
 use auscult_core::wire::LinkType;
 use auscult_store::rows::Record;
@@ -265,7 +265,7 @@ impl Source {
         let scattered = (stream + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         row.stream = StreamId(scattered);
         row.ssrc = Ssrc((scattered >> 32) as u32);
-        row.call_uid = Some((stream / 2 + 1).wrapping_mul(0xd134_2543_de82_ef95));
+        row.call_uid = Some(CallUid((stream / 2 + 1).wrapping_mul(0xd134_2543_de82_ef95)));
         row.call_id = format!("{:016x}@10.{}.{}.9", scattered.rotate_left(17), stream >> 8 & 255, stream & 7);
         let bytes = (stream as u32).to_be_bytes();
         row.src =

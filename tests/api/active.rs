@@ -70,7 +70,7 @@ fn ids(answer: &Value) -> Vec<String> {
 async fn world(name: &str) -> Option<World> {
     let world = World::new(name).await?;
     for (call, stream) in calls() {
-        let trunk = if call.uid.is_multiple_of(2) { "carrier" } else { "" };
+        let trunk = if call.uid.0.is_multiple_of(2) { "carrier" } else { "" };
         let row = CallRow { trunk: trunk.to_owned(), ..CallRow::new(&call, &labels(), STORED) };
         world.store("calls", &row).await;
         world.store("streams", &StreamRow::new(&stream, &labels(), STORED)).await;
@@ -170,7 +170,7 @@ async fn a_running_call_reads_as_its_row_would() {
     assert_eq!(stored, active);
     // The badness of the list is that of the record.
     for (call, _) in calls() {
-        assert_eq!(active[&format!("{:016x}", call.uid)]["badness"], badness(&call), "{call:?}");
+        assert_eq!(active[&call.uid.to_string()]["badness"], badness(&call), "{call:?}");
     }
     // The page of one call: its evidence is in the store already, its row is not asked for.
     let detail = world.get("/api/v1/calls/00000000000003f0").await;
@@ -200,7 +200,7 @@ async fn pages_are_whole_and_a_call_is_in_one_list_only() {
     assert_eq!(other.status, 400, "a cursor of the other list");
     // Over, and waiting for late media: in neither list until its row is stored.
     let (call, _) = calls().swap_remove(5);
-    let uid = format!("{:016x}", call.uid);
+    let uid = call.uid.to_string();
     let over = CallRecord { state: CallState::Completed, ..call };
     world.live.publish(&Event::CallChanged(Box::new(over)), "");
     assert!(!ids(&world.get("/api/v1/calls?state=active&limit=100").await).contains(&uid));

@@ -2,7 +2,7 @@
 
 use crate::samples;
 use crate::world::World;
-use auscult_core::model::{CallRecord, StreamId};
+use auscult_core::model::{CallRecord, CallUid, StreamId};
 use auscult_core::units::Timestamp;
 use auscult_store::rows::{CallRow, IntervalRow, RtcpRow, SipMessageRow, StreamRow};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ async fn facts_read_back_as_they_were_stated() {
     let labels = samples::labels();
     let stream = samples::stream(11);
     let mut interval = samples::interval(11, 10);
-    interval.call_uid = Some(77);
+    interval.call_uid = Some(CallUid(77));
     let call = CallRecord { streams: vec![StreamId(11)], ..samples::call(77) };
     world.store("calls", &CallRow::new(&call, &labels, STORED)).await;
     world.store("streams", &StreamRow::new(&stream, &labels, STORED)).await;

@@ -4,8 +4,8 @@ use crate::world::{World, call, get, send, service, service_over};
 use auscult_api::{LiveFeed, openapi_json};
 use auscult_core::groups::Group;
 use auscult_core::model::{
-    CallRecord, CallState, Diagnosis, DiagnosisCode, Event, GroupPart, GroupTrunk, Limits, MediaFigures, MediaGroup,
-    Scale, TrunkDirection,
+    CallRecord, CallState, CallUid, Diagnosis, DiagnosisCode, Event, GroupPart, GroupTrunk, Limits, MediaFigures,
+    MediaGroup, Scale, TrunkDirection,
 };
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_http::PeerAddress;
@@ -431,7 +431,7 @@ async fn two_hundred_streams_of_one_address_leave_others_theirs() {
 fn changed(uid: u64, state: CallState, diagnosis: Option<DiagnosisCode>) -> Event {
     let diagnoses = diagnosis.into_iter().map(|code| Diagnosis { code, confidence: 1.0, evidence: String::new() });
     Event::CallChanged(Box::new(CallRecord {
-        uid,
+        uid: CallUid(uid),
         call_id: "\"+491701234567\"@198.51.100.9".to_owned(),
         state,
         last_at: Timestamp::from_secs(5),

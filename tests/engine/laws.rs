@@ -1,7 +1,7 @@
 //! Laws that hold for any traffic.
 
 use super::*;
-use auscult_core::model::{JitterStat, LossAttribution, Relation, StreamId, StreamStats};
+use auscult_core::model::{CallUid, JitterStat, LossAttribution, Relation, StreamId, StreamStats};
 use std::collections::BTreeMap;
 use testkit::rng::Rng;
 use testkit::{World, for_seeds};
@@ -209,7 +209,7 @@ fn timeless(event: &Event, by: i64) -> String {
     let back_of = |t: Option<Timestamp>| t.map(back);
     let call = |c: &CallRecord| {
         let mut c = c.clone();
-        c.uid = 0;
+        c.uid = CallUid(0);
         c.streams.fill(StreamId(0));
         (c.first_at, c.last_at) = (back(c.first_at), back(c.last_at));
         (c.invite_at, c.ringing_at) = (back_of(c.invite_at), back_of(c.ringing_at));
@@ -221,7 +221,7 @@ fn timeless(event: &Event, by: i64) -> String {
     let stream = |s: &StreamReport| {
         let mut s = s.clone();
         s.id = StreamId(0);
-        s.call_uid = s.call_uid.map(|_| 0);
+        s.call_uid = s.call_uid.map(|_| CallUid(0));
         s.relation = s.relation.map(|r| Relation { other: StreamId(0), ..r });
         (s.first_at, s.last_at) = (back(s.first_at), back(s.last_at));
         s.mos_worst_minute_at = back_of(s.mos_worst_minute_at);
@@ -234,17 +234,17 @@ fn timeless(event: &Event, by: i64) -> String {
         Event::StreamEnded(s) => format!("stream {:?}", stream(s)),
         Event::Interval(i) => {
             let mut i = i.clone();
-            (i.stream, i.call_uid, i.start) = (StreamId(0), i.call_uid.map(|_| 0), back(i.start));
+            (i.stream, i.call_uid, i.start) = (StreamId(0), i.call_uid.map(|_| CallUid(0)), back(i.start));
             format!("interval {i:?}")
         }
         Event::SipMessage(m) => {
             let mut m = m.clone();
-            (m.call_uid, m.at) = (0, back(m.at));
+            (m.call_uid, m.at) = (CallUid(0), back(m.at));
             format!("sip {m:?}")
         }
         Event::Rtcp(r) => {
             let mut r = r.clone();
-            (r.call_uid, r.stream, r.at) = (r.call_uid.map(|_| 0), r.stream.map(|_| StreamId(0)), back(r.at));
+            (r.call_uid, r.stream, r.at) = (r.call_uid.map(|_| CallUid(0)), r.stream.map(|_| StreamId(0)), back(r.at));
             format!("rtcp {r:?}")
         }
         Event::Capture(c) => {

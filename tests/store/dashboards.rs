@@ -3,6 +3,7 @@
 
 use crate::embedded;
 use crate::endpoint::{open, request};
+use auscult_core::model::CallUid;
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::Store;
 use auscult_store::endpoint::Access;
@@ -471,7 +472,7 @@ async fn questions_of_the_api_read_few_rows(store: &Store, history: &History) {
     // A time that is rounded finds it; one that is wrong does not hide it.
     let other = [None, Some(first_at + Nanos::from_millis(900)), Some(first_at - Nanos::from_secs(7_200))];
     for given in other.into_iter().chain([Some(first_at), Some(Timestamp(i64::MIN)), Some(Timestamp(i64::MAX))]) {
-        let detail = session(Cost::Lookup).await.call(uid, given).await.unwrap().expect("the call");
+        let detail = session(Cost::Lookup).await.call(CallUid(uid), given).await.unwrap().expect("the call");
         assert_eq!((detail.streams.len(), detail.intervals.len()), (2, 24), "{given:?}");
     }
 }

@@ -26,7 +26,7 @@ pub fn call(uid: u64) -> CallRecord {
         user_agent: format!("agent {n}"),
     };
     CallRecord {
-        uid,
+        uid: CallUid(uid),
         call_id: format!("call-{uid}@192.0.2.1"),
         caller: party("+4930123"),
         callee: party("alice"),
@@ -46,7 +46,7 @@ pub fn call(uid: u64) -> CallRecord {
         bye_answered_at: Some(at(8_000_000_042)),
         reinvites: 1,
         auth_rounds: 2,
-        retry_of: Some(u64::MAX - 3),
+        retry_of: Some(CallUid(u64::MAX - 3)),
         auth_wait: Nanos::ZERO,
         unanswered: false,
         undelivered: None,
@@ -193,7 +193,7 @@ pub fn stream(id: u64) -> StreamReport {
         src: side("192.0.2.7:16384"),
         dst: side("10.1.2.3:20000"),
         ssrc: Ssrc(0xdead_beef),
-        call_uid: Some(77),
+        call_uid: Some(CallUid(77)),
         call_id: "call-77".to_owned(),
         codec: "PCMA".into(),
         clock_rate: Some(8000),
@@ -258,7 +258,7 @@ pub fn interval(id: u64, start_s: i64) -> IntervalReport {
 pub fn sip(cseq: u32) -> SipMessageRecord {
     SipMessageRecord {
         at: at(i64::from(cseq)),
-        call_uid: 77,
+        call_uid: CallUid(77),
         call_id: "call-77".to_owned(),
         src: side("192.0.2.1:5060"),
         dst: side("[2001:db8::5]:5061"),
@@ -282,7 +282,7 @@ pub fn rtcp(ssrc: u32) -> RtcpRecord {
         dst: side("10.1.2.3:20001"),
         kind: RtcpKind::VqReport,
         reporter: Ssrc(ssrc),
-        call_uid: Some(77),
+        call_uid: Some(CallUid(77)),
         stream: Some(StreamId(11)),
         ntp: Some(NtpTime(0xb44d_b705_2000_0000)),
         rtp_timestamp: Some(4),
@@ -481,6 +481,6 @@ pub fn alert(n: u64) -> AlertRecord {
         silenced_by: "s1".to_owned(),
         error: "none".to_owned(),
         summary: "Packet loss".to_owned(),
-        worst_calls: vec![n + 1, n + 2],
+        worst_calls: vec![CallUid(n + 1), CallUid(n + 2)],
     }
 }

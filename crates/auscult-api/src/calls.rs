@@ -8,6 +8,7 @@ use super::params::{
     CallParams, CallsParams, Params, TimelineParams, given, groupings, is_active, limit, no_page, time, whole,
 };
 use super::{ApiError, AppState};
+use auscult_core::model::CallUid;
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::query::{
     CallFilter, CallGroup, CallSort, CallTimeline, Cost, Listed, MAX_ROWS, PageCursor, RunningList, Session,
@@ -150,7 +151,7 @@ pub(super) async fn one(
 ) -> Result<Json<DetailJson>, ApiError> {
     let first_at = time("first_at", &params.first_at)?;
     let uid = match u64::from_str_radix(&id, 16) {
-        Ok(uid) if id.len() == 16 && !id.starts_with('+') => uid,
+        Ok(uid) if id.len() == 16 && !id.starts_with('+') => CallUid(uid),
         _ => return Err(ApiError::bad_request("a call's id is 16 hexadecimal digits")),
     };
     let session = state.reader.session(Cost::Lookup, client).await?;

@@ -1,7 +1,7 @@
 //! The JSON of calls and streams made from the engine's own records, as `auscult analyze` writes it: the types are those of the
 //! API, the numbers are rounded from 64 bits.
 
-use super::json::{CallJson, DiagnosisJson, PartyJson, hex_id, loss_runs};
+use super::json::{CallJson, DiagnosisJson, PartyJson, loss_runs};
 use super::json_figures::{
     BudgetJson, BurstsJson, IpdvJson, LostOrLateJson, Mapdv2PartsJson, RatedJson, RemoteJson, RoundTripsJson,
     SipRttJson, density_pct, late_pct, share_pct,
@@ -24,7 +24,7 @@ impl CallJson {
     pub fn of_record(c: &CallRecord, measured_at: &Arc<str>) -> CallJson {
         let time = |at: Option<Timestamp>| at.map(Timestamp::to_rfc3339);
         CallJson {
-            id: hex_id(c.uid),
+            id: c.uid.to_string(),
             call_id: c.call_id.clone(),
             from: c.caller.uri.clone(),
             to: c.callee.uri.clone(),
@@ -50,7 +50,7 @@ impl CallJson {
             release_reason: text(&c.release_reason),
             reinvites: c.reinvites,
             auth_rounds: c.auth_rounds,
-            retry_of: c.retry_of.map(hex_id),
+            retry_of: c.retry_of.map(|uid| uid.to_string()),
             retransmissions: c.retransmissions,
             sip_rtt_ms: SipRttJson {
                 toward_caller: c.sip_rtt_toward_caller.map(RoundTripsJson::of_trips),
@@ -124,7 +124,7 @@ impl StreamJson {
         StreamJson {
             id: s.id.to_string(),
             call_id: s.call_uid.map(|_| s.call_id.clone()),
-            call: s.call_uid.map(hex_id),
+            call: s.call_uid.map(|uid| uid.to_string()),
             src: endpoint_text(s.src),
             dst: endpoint_text(s.dst),
             ssrc: s.ssrc.to_string(),

@@ -2,7 +2,6 @@
 
 use super::AppState;
 use super::caller::Caller;
-use super::json::hex_id;
 use super::listeners::{ListenerPlace, Listeners};
 use super::metrics::MetricFamily;
 use auscult_core::groups::Group;
@@ -242,7 +241,7 @@ impl From<Snapshot> for LiveSnapshot {
 impl From<LiveCall> for LiveChange {
     fn from(call: LiveCall) -> LiveChange {
         LiveChange {
-            id: hex_id(call.uid),
+            id: call.uid.to_string(),
             call_id: call.call_id,
             state: call.state.name(),
             diagnosis: call.diagnosis,

@@ -1,7 +1,7 @@
 //! Query strings: typed, bounded, with errors that name the parameter.
 
 use super::ApiError;
-use auscult_core::model::{CallClass, CallState, DiagnosisCode, TrunkDirection};
+use auscult_core::model::{CallClass, CallState, CallUid, DiagnosisCode, TrunkDirection};
 use auscult_core::units::Timestamp;
 use auscult_core::units::text::clean;
 use auscult_store::query::{
@@ -419,8 +419,8 @@ pub(super) fn no_page(given: [(&str, &Option<String>); 3]) -> Result<(), ApiErro
     }
 }
 
-fn call_uid(value: &Option<String>) -> Result<Option<u64>, ApiError> {
-    let hexadecimal = |id: &str| (id.len() <= 16).then(|| u64::from_str_radix(id, 16).ok()).flatten();
+fn call_uid(value: &Option<String>) -> Result<Option<CallUid>, ApiError> {
+    let hexadecimal = |id: &str| (id.len() <= 16).then(|| u64::from_str_radix(id, 16).ok().map(CallUid)).flatten();
     parsed("call", value, "16 hexadecimal digits", hexadecimal)
 }
 

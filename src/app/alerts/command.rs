@@ -12,7 +12,7 @@ use auscult_core::alert::{
 };
 use auscult_core::engine::{Engine, Sink};
 use auscult_core::groups::{Group, Groups};
-use auscult_core::model::{Event, Labels, RunningCall, RunningStream, StreamId, TimestampSource};
+use auscult_core::model::{CallUid, Event, Labels, RunningCall, RunningStream, StreamId, TimestampSource};
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::Backend;
 use auscult_store::endpoint::local_client;
@@ -196,7 +196,7 @@ pub struct Firing {
     pub description: String,
     /// Which calls are behind it, by the window in which it fired; and the worst of them.
     pub behind: CallsBehind,
-    pub calls: Vec<u64>,
+    pub calls: Vec<CallUid>,
 }
 
 /// What rules did over a span of time.
@@ -573,7 +573,7 @@ fn firing_json(firing: &Firing) -> serde_json::Value {
         "peak": firing.peak,
         "unit": firing.unit,
         "description": firing.description,
-        "calls": firing.calls.iter().map(|uid| format!("{uid:016x}")).collect::<Vec<_>>(),
+        "calls": firing.calls.iter().map(CallUid::to_string).collect::<Vec<_>>(),
     })
 }
 
@@ -585,7 +585,7 @@ fn write_firing(firing: &Firing, out: &mut impl Write) -> std::io::Result<()> {
     match firing.calls.is_empty() {
         true => Ok(()),
         false => {
-            let worst: Vec<String> = firing.calls.iter().take(5).map(|uid| format!("{uid:016x}")).collect();
+            let worst: Vec<String> = firing.calls.iter().take(5).map(CallUid::to_string).collect();
             let more = firing.calls.len() - worst.len();
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             writeln!(out, "    calls: {}{more}", worst.join(" "))

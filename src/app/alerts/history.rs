@@ -3,7 +3,7 @@
 use super::behind::{CallsBehind, has_calls};
 use super::silences::{self, Silence};
 use auscult_core::alert::{Evaluation, Evaluator, State};
-use auscult_core::model::AlertRecord;
+use auscult_core::model::{AlertRecord, CallUid};
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::query::{QueryError, Reader};
 use std::collections::BTreeMap;
@@ -32,7 +32,7 @@ const LOOKUP_TIME: Duration = Duration::from_secs(3);
 #[derive(Default)]
 pub struct History {
     stored: BTreeMap<u64, Timestamp>,
-    calls: BTreeMap<u64, (Timestamp, Vec<u64>)>,
+    calls: BTreeMap<u64, (Timestamp, Vec<CallUid>)>,
 }
 
 impl History {
@@ -73,7 +73,7 @@ impl History {
     }
 
     /// Identities of the worst calls behind an alert; empty when they are not known.
-    pub fn calls_of(&self, fingerprint: u64) -> &[u64] {
+    pub fn calls_of(&self, fingerprint: u64) -> &[CallUid] {
         self.calls.get(&fingerprint).map_or(&[], |(_, calls)| calls)
     }
 
@@ -130,7 +130,7 @@ impl History {
     }
 }
 
-async fn worst(reader: &Reader, behind: &CallsBehind) -> Result<Vec<u64>, QueryError> {
+async fn worst(reader: &Reader, behind: &CallsBehind) -> Result<Vec<CallUid>, QueryError> {
     let session = reader.session(behind.filter.cost(), None).await?;
     session.call_uids(&behind.filter, behind.window, behind.sort, CALLS).await
 }

@@ -10,7 +10,7 @@ use auscult_api::{AlertJson, AlertView, MetricFamily, NewSilence, Sample, Silenc
 use auscult_core::alert::{
     CaptureSums, Evaluation, Evaluator, Origin, Rule, State, SumsInput, group_text, history, labels_of,
 };
-use auscult_core::model::{CallGroup, Labels, MediaGroup};
+use auscult_core::model::{CallGroup, CallUid, Labels, MediaGroup};
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::StoreSender;
 use auscult_store::query::{Cost, QueryError, Reader};
@@ -76,7 +76,7 @@ pub struct AlertCounters {
 
 #[derive(Debug, Default)]
 struct Shown {
-    groups: BTreeMap<u64, (Evaluation, Vec<u64>)>,
+    groups: BTreeMap<u64, (Evaluation, Vec<CallUid>)>,
     rules: u64,
 }
 
@@ -167,10 +167,10 @@ impl AlertCounters {
     }
 }
 
-fn shown(evaluation: &Evaluation, calls: &[u64], silences: &[Silence], now: Timestamp) -> AlertJson {
+fn shown(evaluation: &Evaluation, calls: &[CallUid], silences: &[Silence], now: Timestamp) -> AlertJson {
     let (rule, alert) = (&evaluation.rule, evaluation.render());
     AlertJson {
-        id: hex(evaluation.fingerprint()),
+        id: format!("{:016x}", evaluation.fingerprint()),
         rule: rule.name.clone(),
         severity: rule.severity.clone(),
         state: evaluation.state.name().to_owned(),
@@ -191,7 +191,7 @@ fn shown(evaluation: &Evaluation, calls: &[u64], silences: &[Silence], now: Time
         summary: alert.summary,
         description: alert.description,
         calls: has_calls(evaluation).then(|| CallsBehind::of(evaluation).url("")),
-        worst_calls: calls.iter().copied().map(hex).collect(),
+        worst_calls: calls.iter().map(CallUid::to_string).collect(),
         silenced_by: silences::of(silences, rule, &evaluation.group, now).map(|silence| silence.id.clone()),
     }
 }
@@ -204,10 +204,6 @@ fn rank(state: State) -> usize {
 
 fn severity(name: &str) -> usize {
     ["critical", "warning", "info"].iter().position(|one| *one == name).unwrap_or(9)
-}
-
-fn hex(id: u64) -> String {
-    format!("{id:016x}")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -311,7 +307,7 @@ impl AlertService {
         for (evaluation, _) in view.groups.values() {
             *counts.entry(evaluation.state.name()).or_default() += 1;
         }
-        let mut wanted: Vec<&(Evaluation, Vec<u64>)> =
+        let mut wanted: Vec<&(Evaluation, Vec<CallUid>)> =
             view.groups.values().filter(|(evaluation, _)| states.contains(&evaluation.state)).collect();
         wanted.sort_by_key(|(evaluation, _)| (rank(evaluation.state), severity(&evaluation.rule.severity)));
         let truncated = wanted.len() > most;
@@ -732,9 +728,8 @@ fn save(shared: &Shared, state: &Remembered) {
 const NAMED_CALLS: usize = 3;
 
 /// The worst calls as addresses of the page.
-fn worst_calls(external_url: &str, calls: &[u64]) -> String {
-    let links: Vec<String> =
-        calls.iter().take(NAMED_CALLS).map(|uid| format!("{external_url}/calls/{}", hex(*uid))).collect();
+fn worst_calls(external_url: &str, calls: &[CallUid]) -> String {
+    let links: Vec<String> = calls.iter().take(NAMED_CALLS).map(|uid| format!("{external_url}/calls/{uid}")).collect();
     match links.is_empty() {
         true => String::new(),
         false => format!(" Worst calls: {}", links.join(" , ")),

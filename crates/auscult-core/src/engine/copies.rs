@@ -3,6 +3,7 @@
 //! Recognised as for RTP: by the identification in the IP header, and without one by the time between both. A report
 //! that says again what the last one said comes seconds later.
 
+use crate::model::CallUid;
 use crate::units::{Nanos, Timestamp};
 use hashbrown::HashMap;
 use std::hash::BuildHasher;
@@ -19,7 +20,7 @@ const MIRROR_WINDOW: Nanos = Nanos::from_millis(2);
 struct First {
     at: Timestamp,
     ip_id: Option<u16>,
-    call: Option<u64>,
+    call: Option<CallUid>,
 }
 
 /// Datagrams of this second and of the one before, by the hash of addresses and bytes.
@@ -52,7 +53,7 @@ impl<S: BuildHasher + Clone> Copies<S> {
     }
 
     /// The call of the datagram that this one copies; `None` when it copies none.
-    pub fn of(&self, key: u64, at: Timestamp, ip_id: Option<u16>) -> Option<Option<u64>> {
+    pub fn of(&self, key: u64, at: Timestamp, ip_id: Option<u16>) -> Option<Option<CallUid>> {
         let first = self.present.get(&key).or_else(|| self.before.get(&key))?;
         let known = |id: Option<u16>| id.filter(|id| *id != 0);
         let window = match (known(first.ip_id), known(ip_id)) {
@@ -63,7 +64,7 @@ impl<S: BuildHasher + Clone> Copies<S> {
         ((at - first.at).abs() <= window).then_some(first.call)
     }
 
-    pub fn remember(&mut self, key: u64, at: Timestamp, ip_id: Option<u16>, call: Option<u64>) {
+    pub fn remember(&mut self, key: u64, at: Timestamp, ip_id: Option<u16>, call: Option<CallUid>) {
         if (at - self.since).abs() >= SAME_DATAGRAM {
             std::mem::swap(&mut self.present, &mut self.before);
             self.present.clear();
@@ -83,6 +84,7 @@ mod tests {
     use crate::units::Seeded;
 
     const A: &str = "192.0.2.1:4001";
+    const CALL: CallUid = CallUid(7);
     const B: &str = "192.0.2.2:4001";
 
     fn at(us: i64) -> Timestamp {
@@ -92,20 +94,20 @@ mod tests {
     fn seen(ip_id: Option<u16>) -> (Copies<Seeded>, u64) {
         let mut copies = Copies::new(100, Seeded::new(1));
         let key = copies.key(A.parse().unwrap(), B.parse().unwrap(), b"report");
-        copies.remember(key, at(0), ip_id, Some(7));
+        copies.remember(key, at(0), ip_id, Some(CALL));
         (copies, key)
     }
 
     #[test]
     fn the_same_datagram_is_a_copy_and_the_same_report_again_is_not() {
         let (copies, key) = seen(Some(9));
-        assert_eq!(copies.of(key, at(900_000), Some(9)), Some(Some(7)));
+        assert_eq!(copies.of(key, at(900_000), Some(9)), Some(Some(CALL)));
         assert_eq!(copies.of(key, at(1_000_001), Some(9)), None, "the identification may have come round");
         assert_eq!(copies.of(key, at(10), Some(10)), None, "sent again");
         assert_eq!(copies.of(key, at(10), None), None);
         for nothing in [None, Some(0)] {
             let (copies, key) = seen(nothing);
-            assert_eq!(copies.of(key, at(2_000), Some(0)), Some(Some(7)));
+            assert_eq!(copies.of(key, at(2_000), Some(0)), Some(Some(CALL)));
             assert_eq!(copies.of(key, at(2_001), None), None);
         }
     }

@@ -19,9 +19,9 @@ use super::verdict::{self, Evidence};
 use super::worst::{MosMinimum, RatedMinute, lower, lower_minute};
 use crate::media::{Endpoint, FlowKey, Gap, IntervalClose, STREAMS_PER_ADDRESS};
 use crate::model::{
-    CallRecord, CallState, CaptureCondition, CodecId, DelaySource, DiagnosisCode, Event, IntervalReport, JitterBuffer,
-    Limits, LossAttribution, MosReport, NullReason, PayloadKind, PayloadMap, Policy, Quality, RatedMos, RtcpRecord,
-    Srtp, StreamId, StreamReport, StreamStats, TimestampCheck, TimestampSource,
+    CallRecord, CallState, CallUid, CaptureCondition, CodecId, DelaySource, DiagnosisCode, Event, IntervalReport,
+    JitterBuffer, Limits, LossAttribution, MosReport, NullReason, PayloadKind, PayloadMap, Policy, Quality, RatedMos,
+    RtcpRecord, Srtp, StreamId, StreamReport, StreamStats, TimestampCheck, TimestampSource,
 };
 use crate::quality::assess::{Media, bounds, nearest_buffer, without_late};
 use crate::quality::{CodecTable, MosContext, assess};
@@ -55,7 +55,7 @@ const CAPTURE_START: Nanos = Nanos::from_secs(1);
 
 /// What an offer or answer says about one address.
 pub struct NegotiatedMedia {
-    pub uid: u64,
+    pub uid: CallUid,
     pub call_id: Arc<str>,
     pub side: Side,
     pub endpoint: Endpoint,
@@ -66,7 +66,7 @@ pub struct NegotiatedMedia {
 
 /// Where a side of a call wants its media, and what it said of the payload types there.
 struct MediaBinding {
-    uid: u64,
+    uid: CallUid,
     side: Side,
     srtp: Srtp,
     payloads: Arc<[PayloadMap]>,
@@ -80,7 +80,7 @@ pub struct StreamsAtAddress {
     /// The call had not announced the address before.
     pub first: bool,
     /// With the call each belongs to, in the order of their beginning.
-    pub streams: Vec<(StreamId, FlowKey, Option<u64>)>,
+    pub streams: Vec<(StreamId, FlowKey, Option<CallUid>)>,
 }
 
 /// A stream with a payload type that no description of its call names.
@@ -94,7 +94,7 @@ pub struct Unnegotiated {
 /// The call a stream belongs to, and the side that sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Owner {
-    uid: u64,
+    uid: CallUid,
     sender: Side,
 }
 
@@ -104,7 +104,7 @@ type Ids = SmallVec<[StreamId; 2]>;
 /// What a hundred thousand clean streams do not need has a place of its own, from when it is needed.
 struct Stream {
     key: FlowKey,
-    uid: Option<u64>,
+    uid: Option<CallUid>,
     sender: Option<Side>,
     /// What signalling says of its payload.
     srtp: Srtp,
@@ -199,11 +199,11 @@ pub struct Correlator {
     bindings: HashMap<Endpoint, Bindings, Seeded>,
     /// Bindings of all addresses.
     bound: usize,
-    calls: HashMap<u64, Call, Seeded>,
+    calls: HashMap<CallUid, Call, Seeded>,
     /// Calls that go on and are judged at the end of the interval; those that are stated in any case.
-    due: BTreeMap<u64, bool>,
+    due: BTreeMap<CallUid, bool>,
     /// Calls that were answered, and when their media is expected to be seen.
-    awaiting_media: BTreeSet<(Timestamp, u64)>,
+    awaiting_media: BTreeSet<(Timestamp, CallUid)>,
     pub rtt_estimator: RttEstimator,
     pub gaps: Gaps,
     pub capture_loss: CaptureLossDetector,
@@ -331,18 +331,23 @@ impl Correlator {
     }
 
     /// Whether a call has ended, and is only remembered for what may still come of it.
-    pub fn is_over(&self, uid: u64) -> bool {
+    pub fn is_over(&self, uid: CallUid) -> bool {
         self.calls.get(&uid).is_none_or(|call| call.over)
     }
 
     /// Whether a call announced this address.
-    pub fn announced(&self, uid: u64, endpoint: Endpoint) -> bool {
+    pub fn announced(&self, uid: CallUid, endpoint: Endpoint) -> bool {
         self.calls.get(&uid).is_some_and(|call| call.endpoints.contains(&endpoint))
     }
 
     /// Streams to and from an address, in the order of their beginning. Where there are more than `most`, those of the call
     /// first, then the latest.
-    fn streams_at(&mut self, endpoint: Endpoint, uid: u64, most: usize) -> Vec<(StreamId, FlowKey, Option<u64>)> {
+    fn streams_at(
+        &mut self,
+        endpoint: Endpoint,
+        uid: CallUid,
+        most: usize,
+    ) -> Vec<(StreamId, FlowKey, Option<CallUid>)> {
         let all = self.by_endpoint.get(&endpoint).map_or(&[][..], |ids| ids);
         let stream = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.key, s.uid));
         if all.len() <= most {
@@ -373,7 +378,7 @@ impl Correlator {
 
     /// A call no longer wants media at an address. Returns what holds there from now on, if the call had announced it: the
     /// payload types of the call that announced it last, or nothing.
-    pub fn media_gone(&mut self, uid: u64, endpoint: Endpoint) -> Option<Option<Arc<[PayloadMap]>>> {
+    pub fn media_gone(&mut self, uid: CallUid, endpoint: Endpoint) -> Option<Option<Arc<[PayloadMap]>>> {
         let bindings = self.bindings.get_mut(&endpoint)?;
         let before = bindings.len();
         bindings.retain(|b| b.uid != uid);
@@ -460,7 +465,7 @@ impl Correlator {
         Some(owner(waiting.or_else(|| calls.iter().find(|b| names(b))).unwrap_or(latest)))
     }
 
-    pub fn stream_started(&mut self, mut report: StreamReport, out: &mut dyn Sink) -> Option<u64> {
+    pub fn stream_started(&mut self, mut report: StreamReport, out: &mut dyn Sink) -> Option<CallUid> {
         let key = FlowKey::new(report.src, report.dst, report.ssrc);
         let payload_type = report.payload_types.first().map(|(payload_type, _)| *payload_type);
         self.streams.insert(
@@ -501,7 +506,7 @@ impl Correlator {
     /// to be of the same call.
     pub fn related_streams(&self, key: &FlowKey) -> Vec<(StreamId, FlowKey, bool)> {
         let owner = self.owner(key, None);
-        let call = |uid: Option<u64>| uid.is_some() && uid == owner.map(|o| o.uid);
+        let call = |uid: Option<CallUid>| uid.is_some() && uid == owner.map(|o| o.uid);
         let all = |id: &StreamId| self.streams.get(id).map(|s| (*id, s.key, call(s.uid)));
         let of_ssrc = self.by_ssrc.get(&Ssrc(key.ssrc)).into_iter().flatten().rev().filter_map(all);
         let of_flow = self.between(key.src(), key.dst()).filter(|(_, s)| s.key.ssrc != key.ssrc);
@@ -510,7 +515,7 @@ impl Correlator {
     }
 
     /// Returns the call the stream belongs to, to keep it alive.
-    pub fn interval(&mut self, mut row: IntervalReport, out: &mut dyn Sink) -> Option<u64> {
+    pub fn interval(&mut self, mut row: IntervalReport, out: &mut dyn Sink) -> Option<CallUid> {
         self.label(row.stream, &mut row.call_uid, &mut row.call_id);
         row.quality.capture_drops = self.drops.between(row.start, row.start);
         self.trust(row.stream, &mut row.quality);
@@ -758,7 +763,7 @@ impl Correlator {
     }
 
     /// Streams of a call that are still going, and the addresses it leaves.
-    pub fn closing(&mut self, uid: u64) -> (Vec<(StreamId, FlowKey)>, Vec<Endpoint>) {
+    pub fn closing(&mut self, uid: CallUid) -> (Vec<(StreamId, FlowKey)>, Vec<Endpoint>) {
         let Some(call) = self.calls.get_mut(&uid) else { return (Vec::new(), Vec::new()) };
         call.closing = true;
         let active = call.active.iter().filter_map(|id| Some((*id, self.streams.get(id)?.key))).collect();
@@ -776,7 +781,7 @@ impl Correlator {
         out.push(Event::CallEnded(Box::new(record)));
     }
 
-    pub fn forget_call(&mut self, uid: u64) {
+    pub fn forget_call(&mut self, uid: CallUid) {
         let Some(call) = self.calls.remove(&uid) else { return };
         self.forget_waiting(uid, &call);
         self.ended -= call.ended.len();
@@ -817,7 +822,7 @@ impl Correlator {
     }
 
     /// Calls to be judged at `now`, in the order of their identities, and whether they are stated in any case.
-    pub fn take_due(&mut self, now: Timestamp) -> BTreeMap<u64, bool> {
+    pub fn take_due(&mut self, now: Timestamp) -> BTreeMap<CallUid, bool> {
         while let Some((at, uid)) = self.awaiting_media.first().copied().filter(|(at, _)| *at <= now) {
             self.awaiting_media.remove(&(at, uid));
             if self.calls.get(&uid).is_some_and(|call| call.from_caller == 0 || call.from_callee == 0) {
@@ -828,7 +833,7 @@ impl Correlator {
     }
 
     /// A call is gone, and waits for nothing.
-    fn forget_waiting(&mut self, uid: u64, call: &Call) {
+    fn forget_waiting(&mut self, uid: CallUid, call: &Call) {
         self.due.remove(&uid);
         if let Some(expected) = call.awaits_media {
             self.awaiting_media.remove(&(expected, uid));
@@ -836,7 +841,7 @@ impl Correlator {
     }
 
     /// Streams of a call that are measured, as many as its verdict knows.
-    pub fn active(&self, uid: u64) -> Vec<(StreamId, FlowKey)> {
+    pub fn active(&self, uid: CallUid) -> Vec<(StreamId, FlowKey)> {
         let ids = self.calls.get(&uid).into_iter().flat_map(|call| &call.active).take(STREAMS_JUDGED);
         ids.filter_map(|id| Some((*id, self.streams.get(id)?.key))).collect()
     }
@@ -882,7 +887,7 @@ impl Correlator {
         let mut of_call = false;
         // Who sent it is a party too, or a stream of the call goes between the two addresses.
         let flow = self.between(src, dst).chain(self.between(dst, src));
-        let of_flow: SmallVec<[u64; 4]> = flow.filter_map(|(_, stream)| stream.uid).collect();
+        let of_flow: SmallVec<[CallUid; 4]> = flow.filter_map(|(_, stream)| stream.uid).collect();
         for binding in bindings {
             let known = self.announced(binding.uid, src) || of_flow.contains(&binding.uid);
             if known && let Some(call) = self.calls.get_mut(&binding.uid).filter(|call| !call.over) {
@@ -896,7 +901,7 @@ impl Correlator {
     }
 
     /// The mirror showed RTCP of this call twice.
-    pub fn rtcp_copied(&mut self, call: Option<u64>) {
+    pub fn rtcp_copied(&mut self, call: Option<CallUid>) {
         if let Some(call) = call.and_then(|uid| self.calls.get_mut(&uid)) {
             call.summary.quality.duplicates_removed += 1;
         }
@@ -908,7 +913,7 @@ impl Correlator {
         mut record: RtcpRecord,
         find: &dyn Fn(&FlowKey) -> Option<StreamId>,
         out: &mut dyn Sink,
-    ) -> Option<u64> {
+    ) -> Option<CallUid> {
         record.stream = self.stream_of(&record, find);
         if let (Some(id), Some(block)) = (record.stream, &record.block)
             && let Some(stream) = self.streams.get_mut(&id)
@@ -1001,7 +1006,7 @@ impl Correlator {
         ssrc: Option<Ssrc>,
         from: Option<Endpoint>,
         to: Option<Endpoint>,
-    ) -> Option<(StreamId, Ssrc, Option<u64>)> {
+    ) -> Option<(StreamId, Ssrc, Option<CallUid>)> {
         let candidates = match (ssrc, to) {
             (Some(ssrc), _) => self.by_ssrc.get(&ssrc)?,
             (None, Some(to)) => self.by_endpoint.get(&to)?,
@@ -1041,7 +1046,7 @@ impl Correlator {
     }
 
     /// Gives a stream that belongs to no call yet to one. Returns the call it belongs to.
-    pub fn bind(&mut self, id: StreamId, payload_type: Option<PayloadType>) -> Option<u64> {
+    pub fn bind(&mut self, id: StreamId, payload_type: Option<PayloadType>) -> Option<CallUid> {
         let stream = self.streams.get(&id)?;
         let (key, known) = (stream.key, stream.uid);
         let owner = match known {
@@ -1084,7 +1089,7 @@ impl Correlator {
         }
     }
 
-    fn label(&self, id: StreamId, uid: &mut Option<u64>, call_id: &mut String) {
+    fn label(&self, id: StreamId, uid: &mut Option<CallUid>, call_id: &mut String) {
         *uid = self.streams.get(&id).and_then(|s| s.uid);
         if let Some(call) = uid.and_then(|uid| self.calls.get(&uid)) {
             *call_id = call.call_id.to_string();

@@ -38,8 +38,8 @@ pub use missed::Missed;
 
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Shard, SlotHint};
 use crate::model::{
-    CallRecord, CaptureInterval, Cut, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit, Policy,
-    Relation, RelationKind, Shedding, StreamId, StreamReport, TimestampSource, Transport,
+    CallRecord, CallUid, CaptureInterval, Cut, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit,
+    Policy, Relation, RelationKind, Shedding, StreamId, StreamReport, TimestampSource, Transport,
 };
 use crate::signal::{self, CapturedMessage, Signal};
 use crate::units::text::clean;
@@ -809,7 +809,7 @@ impl Core {
     }
 
     /// Media of a call was seen. The message that was kept back until the call is known is stated.
-    fn media_seen(&mut self, uid: u64, at: Timestamp, out: &mut dyn Sink) {
+    fn media_seen(&mut self, uid: CallUid, at: Timestamp, out: &mut dyn Sink) {
         if let Some(message) = self.signal.media_seen(uid, at) {
             out.push(Event::SipMessage(message));
         }
@@ -931,7 +931,7 @@ impl Core {
         compared
     }
 
-    fn media_gone(&mut self, uid: u64, endpoint: Endpoint) {
+    fn media_gone(&mut self, uid: CallUid, endpoint: Endpoint) {
         let Some(left) = self.correlator.media_gone(uid, endpoint) else { return };
         let left = left.filter(|payloads| !payloads.is_empty());
         for shard in &mut self.shards {

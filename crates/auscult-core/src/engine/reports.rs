@@ -2,7 +2,7 @@
 
 use super::{Core, Sink, shard_of};
 use crate::media::{Endpoint, FlowKey};
-use crate::model::{Ignored, Outcome, RtcpKind, RtcpRecord};
+use crate::model::{CallUid, Ignored, Outcome, RtcpKind, RtcpRecord};
 use crate::units::{Ssrc, Timestamp};
 use crate::wire::rtcp::{RtcpPacket, XrBlock};
 use crate::wire::{Datagram, rtcp as wire_rtcp};
@@ -57,7 +57,7 @@ impl Core {
         payload: &[u8],
         wire_len: usize,
         out: &mut dyn Sink,
-    ) -> Option<Option<u64>> {
+    ) -> Option<Option<CallUid>> {
         let known = match self.correlator.knows_rtcp_between(src, dst, at) {
             true => Known::Addresses,
             false => Known::Sources,

@@ -2,7 +2,7 @@
 
 use super::correlator::Correlator;
 use crate::media::Endpoint;
-use crate::model::{RtcpKind, RtcpRecord, VqSide};
+use crate::model::{CallUid, RtcpKind, RtcpRecord, VqSide};
 use crate::units::{Ssrc, Timestamp};
 use crate::wire::vqreport::{VqAddress, VqKind, VqMetrics, VqReport};
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ pub fn records(
     src: SocketAddr,
     dst: SocketAddr,
     report: &VqReport,
-    uid: Option<u64>,
+    uid: Option<CallUid>,
 ) -> Vec<RtcpRecord> {
     let (local, remote) = (&report.local_addr, &report.remote_addr);
     let own = (VqSide::Local, &report.local, local, remote);

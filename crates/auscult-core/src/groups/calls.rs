@@ -1,7 +1,7 @@
 //! Sums over calls.
 
 use super::start_of;
-use crate::model::{CallFigures, CallRecord, CallState, GroupTrunk, SHORT_CALL};
+use crate::model::{CallFigures, CallRecord, CallState, CallUid, GroupTrunk, SHORT_CALL};
 use crate::units::{Nanos, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -18,7 +18,7 @@ pub(super) struct Calls {
     interval: Nanos,
     open: BTreeMap<Key, CallFigures>,
     /// Calls whose answer was counted, and which are not closed.
-    answered: HashMap<u64, Answered>,
+    answered: HashMap<CallUid, Answered>,
     /// Calls that are up, by trunk.
     up: BTreeMap<GroupTrunk, u32>,
     /// Start of the interval to which all time up before is counted; `None` before the first event.

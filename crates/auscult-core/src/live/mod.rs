@@ -11,7 +11,7 @@ pub use trunks::{SpanTotals, TrunkLabel, TrunkMinute, TrunkSince, TrunkTotals};
 
 use crate::groups::Group;
 use crate::model::{
-    CallClass, CallRecord, CallState, CaptureCondition, Event, Limits, RunningCall, RunningStream, StreamId,
+    CallClass, CallRecord, CallState, CallUid, CaptureCondition, Event, Limits, RunningCall, RunningStream, StreamId,
 };
 use crate::units::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 /// A call that changed visibly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveCall {
-    pub uid: u64,
+    pub uid: CallUid,
     pub call_id: String,
     pub state: CallState,
     /// First code of the verdict so far.
@@ -53,9 +53,9 @@ pub struct Snapshot {
 pub struct LiveView {
     at: Option<Timestamp>,
     /// Calls that are up.
-    calls: BTreeMap<u64, (Arc<CallRecord>, Arc<str>)>,
+    calls: BTreeMap<CallUid, (Arc<CallRecord>, Arc<str>)>,
     streams: HashMap<StreamId, RunningStream>,
-    bad: BTreeSet<u64>,
+    bad: BTreeSet<CallUid>,
     /// Names of trunks that calls share.
     trunks: BTreeSet<Arc<str>>,
     frame_rates: BTreeMap<String, f64>,
@@ -166,12 +166,12 @@ impl LiveView {
     }
 
     /// The call, while it is up.
-    pub fn call(&self, uid: u64) -> Option<RunningCall> {
+    pub fn call(&self, uid: CallUid) -> Option<RunningCall> {
         self.calls.get(&uid).map(|(record, trunk)| self.running(record, trunk))
     }
 
     /// Calls that are up, at most `most`, in the order of their identities; those after `after`.
-    pub fn calls_after(&self, after: Option<u64>, most: usize) -> Vec<RunningCall> {
+    pub fn calls_after(&self, after: Option<CallUid>, most: usize) -> Vec<RunningCall> {
         use std::ops::Bound::{Excluded, Unbounded};
         let range = self.calls.range((after.map_or(Unbounded, Excluded), Unbounded));
         range.take(most).map(|(_, (record, trunk))| self.running(record, trunk)).collect()
@@ -266,7 +266,7 @@ mod tests {
     fn call(uid: u64, state: CallState, diagnosis: Option<DiagnosisCode>, at: i64) -> Box<CallRecord> {
         let diagnoses = diagnosis.into_iter().map(|code| Diagnosis { code, confidence: 1.0, evidence: String::new() });
         Box::new(CallRecord {
-            uid,
+            uid: CallUid(uid),
             call_id: format!("call-{uid}"),
             state,
             last_at: Timestamp(at),
@@ -279,7 +279,7 @@ mod tests {
     fn calls_come_change_and_go() {
         let mut view = LiveView::new(&Limits::default());
         let changed =
-            |view: &mut LiveView, event| view.apply(&event, "").map(|c| (c.uid, c.state, c.diagnosis, c.ended));
+            |view: &mut LiveView, event| view.apply(&event, "").map(|c| (c.uid.0, c.state, c.diagnosis, c.ended));
         let up = Event::CallChanged(call(1, CallState::Established, None, 10));
         assert_eq!(changed(&mut view, up.clone()), Some((1, CallState::Established, None, false)));
         assert_eq!(changed(&mut view, up), None, "nothing visible changed");
@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(changed(&mut view, bad), Some((1, CallState::Established, Some("one_way_media"), false)));
         let now = view.snapshot();
         assert_eq!((now.calls, now.calls_bad, now.at), (1, 1, Some(Timestamp(20))));
-        assert_eq!(view.bad_calls(9).iter().map(|c| c.uid).collect::<Vec<_>>(), [1]);
+        assert_eq!(view.bad_calls(9).iter().map(|c| c.uid.0).collect::<Vec<_>>(), [1]);
         assert!(view.bad_calls(0).is_empty());
         let over = Event::CallEnded(call(1, CallState::Completed, Some(DiagnosisCode::OneWayMedia), 15));
         assert_eq!(changed(&mut view, over), Some((1, CallState::Completed, Some("one_way_media"), true)));

@@ -1,5 +1,6 @@
 //! One evaluation of a rule of alerts, as it is stored.
 
+use super::CallUid;
 use crate::units::Timestamp;
 
 /// What one group of one rule was at one time. Levels and limits are in the unit of the measure.
@@ -50,7 +51,7 @@ pub struct AlertRecord {
     /// What happened, one line.
     pub summary: String,
     /// Identities of the worst calls of the window, the worst first.
-    pub worst_calls: Vec<u64>,
+    pub worst_calls: Vec<CallUid>,
 }
 
 impl AlertRecord {

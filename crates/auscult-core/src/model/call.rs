@@ -6,6 +6,16 @@ use crate::units::{Nanos, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
+/// Identity of a call: a keyed hash of Call-ID and time of its first message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CallUid(pub u64);
+
+impl std::fmt::Display for CallUid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
 /// State of an INVITE session, in the terms of RFC 3261 section 13 and RFC 6076.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -297,8 +307,7 @@ pub struct UndeliveredRequest {
 /// One SIP call (INVITE session), by Call-ID. All times are those of the probe.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CallRecord {
-    /// Identity of the row: a keyed hash of Call-ID and first time.
-    pub uid: u64,
+    pub uid: CallUid,
     pub call_id: String,
     pub caller: Party,
     pub callee: Party,
@@ -335,7 +344,7 @@ pub struct CallRecord {
     pub auth_wait: Nanos,
     /// The call whose challenge (401, 407) this INVITE answers, by Call-ID and From tag, when it came after
     /// [`super::Limits::challenge_hold`]; of several attempts the first.
-    pub retry_of: Option<u64>,
+    pub retry_of: Option<CallUid>,
     pub retransmissions: u32,
     pub messages: u32,
     /// Messages beyond [`super::Limits::messages_per_call`], counted and not kept.

@@ -20,7 +20,7 @@ mod tunnel;
 
 pub use alert::AlertRecord;
 pub use call::{
-    CallRecord, CallState, Cut, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips, Undelivered,
+    CallRecord, CallState, CallUid, Cut, Diagnosis, DiagnosisCode, Party, ReleasedBy, RoundTrips, Undelivered,
     UndeliveredRequest,
 };
 pub use capture::{CAPTURE_FINDINGS, CaptureCondition, CaptureInterval, LossFloor, TimestampCheck, TimestampFault};

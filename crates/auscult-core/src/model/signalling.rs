@@ -1,6 +1,6 @@
 //! SIP messages and RTCP reports as events.
 
-use super::{CodecId, StreamId};
+use super::{CallUid, CodecId, StreamId};
 use crate::units::{ClockRate, Nanos, NtpTime, PayloadType, Ssrc, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -110,7 +110,7 @@ pub struct PayloadMap {
 #[derive(Clone, Debug, PartialEq)]
 pub struct SipMessageRecord {
     pub at: Timestamp,
-    pub call_uid: u64,
+    pub call_uid: CallUid,
     pub call_id: String,
     pub src: SocketAddr,
     pub dst: SocketAddr,
@@ -244,7 +244,7 @@ pub struct RtcpRecord {
     pub kind: RtcpKind,
     /// SSRC of the reporter.
     pub reporter: Ssrc,
-    pub call_uid: Option<u64>,
+    pub call_uid: Option<CallUid>,
     /// Stream the block is about, when it was seen.
     pub stream: Option<StreamId>,
     /// Sender information of an SR.

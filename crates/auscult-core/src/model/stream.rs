@@ -1,7 +1,7 @@
 //! One RTP stream: identity, mergeable numbers, quality, and how far to trust them.
 
 use super::burst::{BurstGap, BurstSummary};
-use super::{CodecStatus, DelaySource, JitterBufferKind, NullReason, RatedMos, Scale, TimestampCheck, Tunnel};
+use super::{CallUid, CodecStatus, DelaySource, JitterBufferKind, NullReason, RatedMos, Scale, TimestampCheck, Tunnel};
 use crate::units::{DelayHistogram, Nanos, PayloadType, Ssrc, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -636,7 +636,7 @@ pub struct IntervalReport {
     pub src: SocketAddr,
     pub dst: SocketAddr,
     pub ssrc: Ssrc,
-    pub call_uid: Option<u64>,
+    pub call_uid: Option<CallUid>,
     pub call_id: String,
     /// Start on the UTC grid of the policy's interval.
     pub start: Timestamp,
@@ -700,7 +700,7 @@ pub struct StreamReport {
     pub src: SocketAddr,
     pub dst: SocketAddr,
     pub ssrc: Ssrc,
-    pub call_uid: Option<u64>,
+    pub call_uid: Option<CallUid>,
     pub call_id: String,
     /// Encoding name, empty if unknown.
     #[serde(skip)]

@@ -6,7 +6,7 @@ use super::message_context::{MessageContext, Method};
 use super::round_trips::Timing;
 use super::state_machine::{Clock, Step, Timer, asks_for_retry, is_challenge, next};
 use super::{Side, SignalEvent};
-use crate::model::{CallRecord, CallState, Cut, Limits, Party, ReleasedBy, SipMessageRecord};
+use crate::model::{CallRecord, CallState, CallUid, Cut, Limits, Party, ReleasedBy, SipMessageRecord};
 use crate::units::{Nanos, Timestamp};
 use crate::wire::sdp::Sdp;
 use crate::wire::sip::{FIELD_MAX, NameAddr, PartyText, call_id_text, harmless_text, party_text, reason_value};
@@ -83,7 +83,7 @@ pub(super) struct Call {
 pub(super) struct VisibleState(CallState, u16, [Option<Timestamp>; 4], [u32; 4], bool);
 
 impl Call {
-    pub fn new(uid: u64, key: u128, context: &MessageContext<'_, '_>) -> Call {
+    pub fn new(uid: CallUid, key: u128, context: &MessageContext<'_, '_>) -> Call {
         let call_id: Arc<str> = Arc::from(call_id_text(context.message.call_id(), FIELD_MAX));
         let opens = context.opens_dialog();
         let (src, dst) = if context.request { (context.src, context.dst) } else { (context.dst, context.src) };

@@ -2,7 +2,7 @@
 
 use super::codecs::{UNUSUAL_MAX, codec};
 use super::{PayloadKind, PayloadMap, Side, SignalEvent};
-use crate::model::Srtp;
+use crate::model::{CallUid, Srtp};
 use crate::wire::sdp::{Address, Direction, Format, Media, MediaKind, Sdp};
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -75,7 +75,7 @@ pub(super) struct LeftOut {
 /// What a message says about the description it carries.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source<'a> {
-    pub uid: u64,
+    pub uid: CallUid,
     pub call_id: &'a Arc<str>,
     pub key: DescriptionKey,
     /// CSeq of an offer inside an established dialog: until it is answered, the old key counts as well.
@@ -150,7 +150,7 @@ impl Negotiated {
     }
 
     /// The offer with this CSeq was answered: the old places are gone, or the old lines hold again.
-    pub fn offer_ended(&mut self, uid: u64, call_id: &Arc<str>, offer: OfferEnd, out: &mut Vec<SignalEvent>) {
+    pub fn offer_ended(&mut self, uid: CallUid, call_id: &Arc<str>, offer: OfferEnd, out: &mut Vec<SignalEvent>) {
         let OfferEnd { side, cseq, accepted } = offer;
         let mut gone: Vec<SocketAddr> = Vec::new();
         let mut restored: Vec<DescriptionKey> = Vec::new();
@@ -178,7 +178,7 @@ impl Negotiated {
     }
 
     /// The call is over: nothing is expected any more.
-    pub fn end(&mut self, uid: u64, out: &mut Vec<SignalEvent>) {
+    pub fn end(&mut self, uid: CallUid, out: &mut Vec<SignalEvent>) {
         let mut gone: Vec<SocketAddr> = Vec::new();
         self.stated.clear();
         for entry in self.entries.drain(..) {
@@ -202,7 +202,14 @@ impl Negotiated {
 
     /// States every address of one description: `again`, or unless the same was stated for this side before. Lines that share an address
     /// are distinguished by payload type alone (RFC 9143 section 9.1): the first that names a type defines it.
-    fn state(&mut self, uid: u64, call_id: &Arc<str>, key: DescriptionKey, again: bool, out: &mut Vec<SignalEvent>) {
+    fn state(
+        &mut self,
+        uid: CallUid,
+        call_id: &Arc<str>,
+        key: DescriptionKey,
+        again: bool,
+        out: &mut Vec<SignalEvent>,
+    ) {
         let own = |entry: &&Entry| DescriptionKey { index: key.index, ..entry.key } == key;
         // Each address with its lines, in the order in which the lines first name them.
         let mut named: Vec<(SocketAddr, usize)> = Vec::new();
@@ -230,7 +237,7 @@ impl Negotiated {
         }
     }
 
-    fn gone_unless_used(&mut self, uid: u64, endpoint: SocketAddr, out: &mut Vec<SignalEvent>) {
+    fn gone_unless_used(&mut self, uid: CallUid, endpoint: SocketAddr, out: &mut Vec<SignalEvent>) {
         let uses = |line: &NegotiatedLine| line.endpoints.contains(&endpoint);
         let used = self.entries.iter().any(|e| uses(&e.now) || e.before.as_ref().is_some_and(|before| uses(&before.1)));
         let before = self.stated.len();
@@ -311,7 +318,7 @@ impl Stated {
         Some(stated)
     }
 
-    fn event(self, uid: u64, call_id: &Arc<str>, media_index: u8) -> SignalEvent {
+    fn event(self, uid: CallUid, call_id: &Arc<str>, media_index: u8) -> SignalEvent {
         SignalEvent::Media {
             uid,
             call_id: Arc::clone(call_id),

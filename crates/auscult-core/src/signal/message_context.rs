@@ -1,6 +1,6 @@
 //! One message reduced to what attribution needs: method, CSeq, tags and branch as hashes, direction.
 
-use crate::model::Transport;
+use crate::model::{CallUid, Transport};
 use crate::units::Timestamp;
 use crate::wire::sip::Message;
 use siphasher::sip::SipHasher24;
@@ -168,9 +168,9 @@ pub(super) fn call_key(call_id: &[u8]) -> u128 {
 }
 
 /// Identity of a call: Call-ID and time of its first message.
-pub(super) fn call_uid(call_id: &[u8], first_at: Timestamp) -> u64 {
+pub(super) fn call_uid(call_id: &[u8], first_at: Timestamp) -> CallUid {
     let mut h = SipHasher24::new_with_keys(KEYS.0, KEYS.1);
     h.write(call_id);
     h.write(&first_at.0.to_le_bytes());
-    h.finish()
+    CallUid(h.finish())
 }

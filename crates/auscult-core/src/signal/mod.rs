@@ -16,8 +16,8 @@ mod state_machine;
 mod undelivered;
 
 use crate::model::{
-    CallRecord, CallState, Cut, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection, SipMessageRecord,
-    Srtp, Transport,
+    CallRecord, CallState, CallUid, Cut, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection,
+    SipMessageRecord, Srtp, Transport,
 };
 pub use crate::model::{PayloadKind, PayloadMap};
 use crate::units::Timestamp;
@@ -70,10 +70,10 @@ pub struct CapturedMessage<'a> {
 #[derive(Clone, Debug)]
 pub enum SignalEvent {
     /// A call changed visibly.
-    Changed(u64),
+    Changed(CallUid),
     /// A side of a call wants to receive media at an endpoint. Stated again when anything about it changes.
     Media {
-        uid: u64,
+        uid: CallUid,
         call_id: Arc<str>,
         /// Whose endpoint it is.
         side: Side,
@@ -90,7 +90,7 @@ pub enum SignalEvent {
     },
     /// A new offer moved it, or the call is over.
     MediaGone {
-        uid: u64,
+        uid: CallUid,
         endpoint: SocketAddr,
     },
     Message(Box<SipMessageRecord>),
@@ -133,15 +133,15 @@ pub struct SignalCounters {
 
 /// Order in which calls make room: single messages, INVITEs nobody has answered in any way, calls already over, then
 /// those that wait for a final answer; the oldest of each first. A call that is up is never in it.
-type EvictionRank = (u8, Timestamp, u64);
+type EvictionRank = (u8, Timestamp, CallUid);
 
 /// All calls that are not over for good.
 pub struct Signal {
     policy: Policy,
     limits: Limits,
-    by_call_id: Table<u128, u64>,
-    calls: Table<u64, Box<Call>>,
-    deadlines: BTreeSet<(Timestamp, u64)>,
+    by_call_id: Table<u128, CallUid>,
+    calls: Table<CallUid, Box<Call>>,
+    deadlines: BTreeSet<(Timestamp, CallUid)>,
     evictable: BTreeSet<EvictionRank>,
     endpoints: usize,
     /// Bytes of the messages of unknown calls that are kept back.
@@ -243,7 +243,7 @@ impl Signal {
 
     /// A packet of media announced by this call was seen: the call is alive. Returns the message that was kept back until
     /// the call is known.
-    pub fn media_seen(&mut self, uid: u64, at: Timestamp) -> Option<Box<SipMessageRecord>> {
+    pub fn media_seen(&mut self, uid: CallUid, at: Timestamp) -> Option<Box<SipMessageRecord>> {
         let call = self.calls.get_mut(&uid)?;
         call.media_seen(at);
         update_eviction_rank(call, &mut self.evictable);
@@ -260,7 +260,8 @@ impl Signal {
     /// The measuring ended at `at`: everything still open is ended, oldest first, and marked with what cut it.
     pub fn finish_by(&mut self, cut: Cut, at: Timestamp, out: &mut Vec<SignalEvent>) {
         self.fire(at, out);
-        let mut rest: Vec<(Timestamp, u64)> = self.calls.values().map(|c| (c.record.first_at, c.record.uid)).collect();
+        let mut rest: Vec<(Timestamp, CallUid)> =
+            self.calls.values().map(|c| (c.record.first_at, c.record.uid)).collect();
         rest.sort_unstable();
         for (_, uid) in rest {
             if let Some(call) = self.calls.get_mut(&uid) {
@@ -270,12 +271,12 @@ impl Signal {
         }
     }
 
-    pub fn call(&self, uid: u64) -> Option<&CallRecord> {
+    pub fn call(&self, uid: CallUid) -> Option<&CallRecord> {
         self.calls.get(&uid).map(|call| &call.record)
     }
 
     /// The latest call with this Call-ID that is not over for good.
-    pub fn uid_of(&self, call_id: &[u8]) -> Option<u64> {
+    pub fn uid_of(&self, call_id: &[u8]) -> Option<CallUid> {
         self.by_call_id.get(&call_key(call_id)).copied()
     }
 
@@ -310,7 +311,7 @@ impl Signal {
         }
         let mut uid = call_uid(context.message.call_id(), context.at);
         while self.calls.contains_key(&uid) {
-            uid = uid.wrapping_add(1);
+            uid = CallUid(uid.0.wrapping_add(1));
         }
         self.by_call_id.insert(key, uid);
         let mut call = Box::new(Call::new(uid, key, context));
@@ -419,14 +420,14 @@ impl Signal {
         self.calls.insert(uid, call);
     }
 
-    fn end(&mut self, uid: u64, out: &mut Vec<SignalEvent>) {
+    fn end(&mut self, uid: CallUid, out: &mut Vec<SignalEvent>) {
         if let Some(call) = self.calls.remove(&uid) {
             self.close(call, out);
         }
     }
 
     /// Ends a call to make room.
-    fn evict(&mut self, uid: u64, out: &mut Vec<SignalEvent>) {
+    fn evict(&mut self, uid: CallUid, out: &mut Vec<SignalEvent>) {
         let Some(mut call) = self.calls.remove(&uid) else { return };
         call.record.evicted = true;
         if call.confirmed {

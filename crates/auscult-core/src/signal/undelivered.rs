@@ -3,7 +3,7 @@
 use super::call::Call;
 use super::message_context::{MessageContext, call_key};
 use super::{RANK_UNANSWERED, Signal, SignalEvent};
-use crate::model::{Transport, UndeliveredRequest};
+use crate::model::{CallUid, Transport, UndeliveredRequest};
 use crate::units::{Nanos, Timestamp};
 use crate::wire::{IcmpError, sip};
 
@@ -31,8 +31,9 @@ impl Signal {
         }
     }
 
-    fn latest_unanswered(&self, at: Timestamp, error: &IcmpError<'_>) -> Option<u64> {
-        let (first, last) = ((RANK_UNANSWERED, Timestamp::MIN, 0), (RANK_UNANSWERED, Timestamp::MAX, u64::MAX));
+    fn latest_unanswered(&self, at: Timestamp, error: &IcmpError<'_>) -> Option<CallUid> {
+        let (first, last) =
+            ((RANK_UNANSWERED, Timestamp::MIN, CallUid(0)), (RANK_UNANSWERED, Timestamp::MAX, CallUid(u64::MAX)));
         let latest = self.evictable.range(first..=last).rev().take(COMPARED);
         let calls = latest.filter_map(|(.., uid)| self.calls.get(uid).map(|call| &**call));
         let sent = |call: &&Call| {

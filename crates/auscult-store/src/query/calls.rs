@@ -4,7 +4,7 @@ use super::running::{Sound, badness_of, badness_of_end};
 use super::statement::{Statement, Value};
 use super::{CallFilter, MAX_ROWS, PageCursor, QueryError, Session, Window};
 use crate::rows::CallRow;
-use auscult_core::model::{DiagnosisCode, Scale};
+use auscult_core::model::{CallUid, DiagnosisCode, Scale};
 use auscult_core::units::Timestamp;
 use clickhouse::Row;
 use serde::Deserialize;
@@ -151,10 +151,10 @@ impl Session {
         window: Window,
         sort: CallSort,
         limit: u32,
-    ) -> Result<Vec<u64>, QueryError> {
+    ) -> Result<Vec<CallUid>, QueryError> {
         let rows: Vec<UidRow> = uid_statement(filter, window, sort, limit).fetch_all(&self.client).await?;
         let mut seen = HashSet::new();
-        Ok(rows.into_iter().map(|row| row.call_uid).filter(|uid| seen.insert(*uid)).collect())
+        Ok(rows.into_iter().map(|row| CallUid(row.call_uid)).filter(|uid| seen.insert(*uid)).collect())
     }
 
     /// Reads a cursor given out by [`Session::calls`] for the same order.

@@ -2,7 +2,7 @@
 
 use super::statement::{Conditions, Statement, Value};
 use super::{Cost, QueryError, Window};
-use auscult_core::model::{CallClass, CallState, DiagnosisCode, RunningCall, TrunkDirection, mapped};
+use auscult_core::model::{CallClass, CallState, CallUid, DiagnosisCode, RunningCall, TrunkDirection, mapped};
 use auscult_core::units::{Nanos, Timestamp};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
@@ -296,7 +296,7 @@ pub struct StreamFilter {
     pub address: Option<AddressRange>,
     pub ssrc: Option<u32>,
     pub codec: Option<String>,
-    pub call_uid: Option<u64>,
+    pub call_uid: Option<CallUid>,
     pub trunk: Option<String>,
     /// Seen from its trunk; of statistics only.
     pub trunk_direction: Option<TrunkDirection>,
@@ -371,7 +371,7 @@ impl StreamFilter {
         }
         text(&mut all, "lower(codec) = lower({codec:String})", "codec", &self.codec);
         if let Some(uid) = self.call_uid {
-            all.and("call_uid = {call_uid:UInt64}", [("call_uid", Value::Uint(uid))]);
+            all.and("call_uid = {call_uid:UInt64}", [("call_uid", Value::Uint(uid.0))]);
         }
         text(&mut all, "trunk = {trunk:String}", "trunk", &self.trunk);
         text(&mut all, "site = {site:String}", "site", &self.site);

@@ -4,6 +4,7 @@ use super::statement::{Statement, Value};
 use super::{QueryError, Session, StoredCall, Window};
 use crate::budget::QUERY_MEMORY_BYTES;
 use crate::rows::{CallRow, IntervalRow, RtcpRow, SipMessageRow, StreamRow};
+use auscult_core::model::CallUid;
 use auscult_core::units::{Nanos, Timestamp};
 use clickhouse::Client;
 use std::collections::{BTreeSet, HashSet};
@@ -43,7 +44,7 @@ pub struct CallDetail {
 impl Session {
     /// A call with its evidence; `None` when no such call is stored. `first_at` is the call's, as a list has it: with it the
     /// call is found by the sort key of its table. A wrong one only costs time.
-    pub async fn call(&self, uid: u64, first_at: Option<Timestamp>) -> Result<Option<CallDetail>, QueryError> {
+    pub async fn call(&self, uid: CallUid, first_at: Option<Timestamp>) -> Result<Option<CallDetail>, QueryError> {
         let mut calls = match first_at {
             Some(at) => self.calls_stored(uid, Search::Around(at)).await?,
             None => Vec::new(),
@@ -56,17 +57,17 @@ impl Session {
         }
         let Some(row) = calls.pop() else { return Ok(None) };
         let mut detail = self.evidence(StoredCall { row, codecs: Vec::new() }).await?;
-        let own = detail.streams.iter().filter(|s| s.call_uid == uid && !s.codec.is_empty());
+        let own = detail.streams.iter().filter(|s| s.call_uid == uid.0 && !s.codec.is_empty());
         let codecs: BTreeSet<&String> = own.map(|s| &s.codec).collect();
         detail.call.codecs = codecs.into_iter().cloned().collect();
         Ok(Some(detail))
     }
 
-    async fn calls_stored(&self, uid: u64, search: Search) -> Result<Vec<CallRow>, QueryError> {
+    async fn calls_stored(&self, uid: CallUid, search: Search) -> Result<Vec<CallRow>, QueryError> {
         let mut statement = Statement::new("SELECT ")
             .columns::<CallRow>()
             .text(" FROM calls WHERE call_uid = {uid:UInt64}")
-            .value("uid", Value::Uint(uid));
+            .value("uid", Value::Uint(uid.0));
         statement = match search {
             Search::Around(at) => statement
                 .text(" AND first_at BETWEEN fromUnixTimestamp64Nano({from:Int64}) AND fromUnixTimestamp64Nano({to:Int64})")

@@ -65,7 +65,7 @@ impl Found {
         if !within || !list.filter.matches_running(&call, &list.site) {
             return;
         }
-        let at = (list.key(&call.record), -call.record.first_at.0, call.record.uid);
+        let at = (list.key(&call.record), -call.record.first_at.0, call.record.uid.0);
         if list.after.is_some_and(|after| at <= (after.key, -after.at.0, after.id)) {
             return;
         }
@@ -143,6 +143,7 @@ pub(super) fn badness_of_end(class: &str, state: &str, final_code: u16) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use auscult_core::model::CallUid;
     use std::sync::Arc;
 
     #[test]
@@ -151,7 +152,7 @@ mod tests {
         for (n, code) in DiagnosisCode::ALL.into_iter().enumerate() {
             let state = CallState::ALL[n % CallState::ALL.len()];
             let record = CallRecord {
-                uid: 7,
+                uid: CallUid(7),
                 state,
                 final_code: [0, 200, 404, 408, 486, 500, 603][n % 7],
                 mos_worst: (n % 3 > 0).then_some(1.0 + n as f32 / 7.0),

@@ -208,7 +208,7 @@ impl Record {
 impl CallRow {
     pub fn new(call: &CallRecord, labels: &Labels, stored_at: Timestamp) -> CallRow {
         let mut id = RowId::new(Table::Calls, labels);
-        id.number(call.uid);
+        id.number(call.uid.0);
         let time = |at: Option<Timestamp>| at.map(|t| t.0);
         let ip = |at: Option<SocketAddr>| at.map(|a| mapped(a.ip()));
         let port = |at: Option<SocketAddr>| at.map_or(0, |a| a.port());
@@ -219,7 +219,7 @@ impl CallRow {
             probe: labels.probe.clone(),
             site: labels.site.clone(),
             trunk: labels.trunk_of_call(call).name.to_owned(),
-            call_uid: call.uid,
+            call_uid: call.uid.0,
             call_id: call.call_id.clone(),
             caller_uri: call.caller.uri.clone(),
             caller_user: call.caller.user.clone(),
@@ -289,7 +289,7 @@ impl CallRow {
             timestamp_resolution_ns: Some(call.quality.timestamp_resolution_ns),
             loss_evidence: call.quality.loss_evidence.map_or("", LossEvidence::name).to_owned(),
             shed: Some(call.evicted),
-            retry_of: call.retry_of,
+            retry_of: call.retry_of.map(|uid| uid.0),
             mos_worst_minute_at: call.mos_worst_minute_at.map(|at| at.0),
             class: call.class().name().to_owned(),
             sdd_ms: call.sdd().map(Nanos::as_millis_f64),
@@ -315,7 +315,7 @@ impl SipMessageRow {
             probe: labels.probe.clone(),
             site: labels.site.clone(),
             at: message.at.0,
-            call_uid: message.call_uid,
+            call_uid: message.call_uid.0,
             call_id: message.call_id.clone(),
             src_ip: mapped(message.src.ip()),
             src_port: message.src.port(),
@@ -372,7 +372,7 @@ impl RtcpRow {
             dst_port: report.dst.port(),
             kind: kind.to_owned(),
             reporter_ssrc: report.reporter.0,
-            call_uid: report.call_uid.unwrap_or(0),
+            call_uid: report.call_uid.map_or(0, |uid| uid.0),
             stream_id: report.stream.map_or(0, |s| s.0),
             ntp: report.ntp.map(|t| t.0),
             rtp_timestamp: report.rtp_timestamp,
@@ -497,7 +497,7 @@ impl AlertRow {
             silenced_by: alert.silenced_by.clone(),
             error: alert.error.clone(),
             summary: alert.summary.clone(),
-            worst_calls: alert.worst_calls.clone(),
+            worst_calls: alert.worst_calls.iter().map(|uid| uid.0).collect(),
             row_id: id.finish(),
         }
     }

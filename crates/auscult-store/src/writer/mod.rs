@@ -377,7 +377,7 @@ impl StoreWriter {
 mod tests {
     use super::*;
     use crate::Backend;
-    use auscult_core::model::CallRecord;
+    use auscult_core::model::{CallRecord, CallUid};
 
     /// A writer whose clock panics at some looks, given a hundred rows; what it counted of them, and what it left.
     async fn with_a_broken_clock(breaks: fn(u64) -> bool) -> (TableCounts, Leftover) {
@@ -403,7 +403,7 @@ mod tests {
         let (sender, writer) = StoreWriter::start(store, dir.path(), Labels::default(), options).unwrap();
         let mut failed = writer.failed();
         for uid in 0..100 {
-            assert!(sender.try_send(Record::Call(Box::new(CallRecord { uid, ..CallRecord::default() }))));
+            assert!(sender.try_send(Record::Call(Box::new(CallRecord { uid: CallUid(uid), ..CallRecord::default() }))));
         }
         sent.store(true, Ordering::Release);
         let told = *failed.wait_for(Option::is_some).await.unwrap();
