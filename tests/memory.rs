@@ -517,7 +517,7 @@ fn the_live_view() {
             let diagnosis = |code| Diagnosis { code, confidence: 1.0, evidence: "e".repeat(200) };
             let call = CallRecord {
                 uid: CallUid(uid),
-                call_id: long("c"),
+                call_id: long("c").into(),
                 caller: party(),
                 callee: party(),
                 final_reason: long("r"),
@@ -683,7 +683,7 @@ fn records_beyond_the_bytes_of_the_queue_are_dropped_and_counted() {
         Record::SipMessage(Box::new(auscult_core::model::SipMessageRecord {
             at: now(),
             call_uid: CallUid(1),
-            call_id: String::new(),
+            call_id: "".into(),
             src: CALLER.into(),
             dst: CALLEE.into(),
             transport: auscult_core::model::Transport::Udp,

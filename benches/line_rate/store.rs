@@ -266,7 +266,7 @@ impl Source {
         row.stream = StreamId(scattered);
         row.ssrc = Ssrc((scattered >> 32) as u32);
         row.call_uid = Some(CallUid((stream / 2 + 1).wrapping_mul(0xd134_2543_de82_ef95)));
-        row.call_id = format!("{:016x}@10.{}.{}.9", scattered.rotate_left(17), stream >> 8 & 255, stream & 7);
+        row.call_id = format!("{:016x}@10.{}.{}.9", scattered.rotate_left(17), stream >> 8 & 255, stream & 7).into();
         let bytes = (stream as u32).to_be_bytes();
         row.src =
             (std::net::Ipv4Addr::new(10, bytes[1], bytes[2], bytes[3]), 16_384 + (stream % 8_192) as u16 * 2).into();

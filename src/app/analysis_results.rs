@@ -170,7 +170,7 @@ mod tests {
         });
         let other = every.id;
         every.relation = Some(Relation { kind: RelationKind::MovedFrom, other, lost_at_move: Some(9) });
-        every.call_id = "né@example.com".to_owned();
+        every.call_id = "né@example.com".into();
         let mut streams = Streams::default();
         reports.iter().cloned().for_each(|r| streams.push(r));
         assert_eq!(streams.iter().collect::<Vec<_>>(), reports);

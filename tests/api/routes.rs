@@ -432,7 +432,7 @@ fn changed(uid: u64, state: CallState, diagnosis: Option<DiagnosisCode>) -> Even
     let diagnoses = diagnosis.into_iter().map(|code| Diagnosis { code, confidence: 1.0, evidence: String::new() });
     Event::CallChanged(Box::new(CallRecord {
         uid: CallUid(uid),
-        call_id: "\"+491701234567\"@198.51.100.9".to_owned(),
+        call_id: "\"+491701234567\"@198.51.100.9".into(),
         state,
         last_at: Timestamp::from_secs(5),
         diagnoses: diagnoses.collect(),

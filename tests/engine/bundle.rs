@@ -38,7 +38,7 @@ fn by_type(run: &Run) -> Vec<(u8, String, String, Option<u32>, bool, bool)> {
         .filter(|s| s.src == at(CALLER))
         .map(|s| {
             let (codec, jitter) = (s.codec.to_string(), s.numbers.jitter.samples > 0);
-            (s.payload_types[0].0.0, s.call_id.clone(), codec, s.clock_rate, jitter, s.mos.lq.is_some())
+            (s.payload_types[0].0.0, s.call_id.to_string(), codec, s.clock_rate, jitter, s.mos.lq.is_some())
         })
         .collect();
     rows.sort();
@@ -168,7 +168,9 @@ fn both_paths_of_ice_belong_to_the_call() {
         let mut rows: Vec<_> = run
             .streams()
             .iter()
-            .map(|s| (s.src.to_string(), s.call_id.clone(), s.codec.to_string(), s.numbers.packets, s.numbers.lost()))
+            .map(|s| {
+                (s.src.to_string(), s.call_id.to_string(), s.codec.to_string(), s.numbers.packets, s.numbers.lost())
+            })
             .collect();
         rows.sort();
         rows

@@ -165,7 +165,7 @@ fn a_soup_of_cases_costs_healthy_calls_nothing() {
         let told = |quality: &mut Quality| quality.loss = LossAttribution::default();
         let calls = run.calls().into_iter().cloned().map(|mut c| {
             told(&mut c.quality);
-            (c.call_id.clone(), format!("{c:?}"))
+            (c.call_id.to_string(), format!("{c:?}"))
         });
         let streams = run.streams().into_iter().cloned().map(|mut s| {
             told(&mut s.quality);

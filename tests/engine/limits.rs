@@ -268,7 +268,7 @@ fn calls_make_room_in_the_order_of_what_is_lost_with_them() {
         frames.push(answer(at + MS, "200 OK", &id, "t", 0));
     }
     let run = run(&frames, &Setup::limited(limits));
-    let ids: Vec<(&str, bool)> = run.calls().iter().map(|c| (c.call_id.as_str(), c.evicted)).collect();
+    let ids: Vec<(&str, bool)> = run.calls().iter().map(|c| (&*c.call_id, c.evicted)).collect();
     let shed: Vec<&str> = ids.iter().filter(|(_, shed)| *shed).map(|(id, _)| *id).collect();
     assert_eq!(shed, ["silent", "busy", "trying", "rings"]);
     assert_eq!(ids[4..], [("up0", false), ("up1", false), ("up2", false), ("up3", false)]);
@@ -329,7 +329,7 @@ fn calls_are_limited_and_those_that_are_up_stay() {
         frames.push(answer(at + MS, "200 OK", &id, "t", 0));
     }
     let run = run(&frames, &Setup::limited(limits));
-    let ids: Vec<&str> = run.calls().iter().map(|c| c.call_id.as_str()).collect();
+    let ids: Vec<&str> = run.calls().iter().map(|c| &*c.call_id).collect();
     assert_eq!(ids, ["up0", "up1", "up2"]);
     // Six messages: three INVITEs and the answers to them.
     assert_eq!(over(&run, OverLimit::Calls), 6);
@@ -482,7 +482,7 @@ fn header_blocks_are_limited_in_streams_and_the_next_message_is_read() {
         }
         let run = run(&frames, &Setup::limited(Limits { header_bytes: 2000, ..limits() }));
         assert_eq!(over(&run, OverLimit::HeaderSize), 1, "pieces of {size}: {:?}", run.outcomes);
-        let ids: Vec<&str> = run.calls().iter().map(|c| c.call_id.as_str()).collect();
+        let ids: Vec<&str> = run.calls().iter().map(|c| &*c.call_id).collect();
         assert_eq!(ids, ["short"], "pieces of {size}");
         assert_eq!(run.outcomes.total(), run.frames);
     }

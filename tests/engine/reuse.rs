@@ -14,7 +14,7 @@ fn at(text: &str) -> SocketAddr {
 fn streams(run: &Run) -> Vec<(String, String, Option<u32>, u64)> {
     let mut streams = run.streams();
     streams.sort_by_key(|s| (s.first_at, s.src));
-    let row = |s: &&StreamReport| (s.call_id.clone(), s.codec.to_string(), s.clock_rate, s.numbers.packets);
+    let row = |s: &&StreamReport| (s.call_id.to_string(), s.codec.to_string(), s.clock_rate, s.numbers.packets);
     streams.iter().map(row).collect()
 }
 
@@ -205,7 +205,7 @@ fn calls_that_share_the_port_of_a_server_have_their_own_streams() {
                 format!("c{:02}", own.ip().to_string()[8..].parse::<u16>().unwrap() - 10),
                 if s.src == server { "opus" } else { "PCMU" },
             );
-            s.call_id != call || s.codec.as_ref() != codec || s.numbers.packets != 100
+            *s.call_id != *call || s.codec.as_ref() != codec || s.numbers.packets != 100
         })
         .map(|s| format!("{} {} {} {}", s.src, s.dst, s.call_id, s.codec))
         .collect();

@@ -51,7 +51,7 @@ fn streams(run: &Run) -> Vec<(String, String, String, u64, u64)> {
         .iter()
         .map(|s| {
             let n = &s.numbers;
-            (s.src.to_string(), s.call_id.clone(), s.codec.to_string(), n.unique, n.lost())
+            (s.src.to_string(), s.call_id.to_string(), s.codec.to_string(), n.unique, n.lost())
         })
         .collect();
     rows.sort();
@@ -277,7 +277,7 @@ fn a_recorder_beside_the_call() {
     expected.sort();
     assert_eq!(streams(&run), expected);
     sound(&run, 2);
-    let relations: Vec<_> = run.streams().iter().filter_map(|s| Some((s.call_id.as_str(), s.relation?.kind))).collect();
+    let relations: Vec<_> = run.streams().iter().filter_map(|s| Some((&*s.call_id, s.relation?.kind))).collect();
     assert!(relations.contains(&("r1", RelationKind::RelayOf)), "{relations:?}");
 }
 

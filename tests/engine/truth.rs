@@ -141,7 +141,7 @@ impl Check<'_> {
             self.differ(who, "events", n.telephone_events, truth.telephone_events);
             self.differ(who, "comfort noise", n.comfort_noise, truth.comfort_noise);
         }
-        self.differ(who, "call", s.call_id.as_str(), t.call_id.as_str());
+        self.differ(who, "call", &*s.call_id, t.call_id.as_str());
         self.differ(who, "clock", s.clock_rate, Some(t.clock));
         if !t.codecs.is_empty() {
             let known = t.codecs.iter().any(|c| c.eq_ignore_ascii_case(&s.codec));
@@ -217,7 +217,7 @@ impl Check<'_> {
     fn calls(&mut self, run: &Run) {
         let mut ours: BTreeMap<&str, Vec<&CallRecord>> = BTreeMap::new();
         for call in run.calls() {
-            ours.entry(&call.call_id).or_default().push(call);
+            ours.entry(&*call.call_id).or_default().push(call);
         }
         for t in &self.truth.calls {
             match ours.remove(t.call_id.as_str()).as_deref() {

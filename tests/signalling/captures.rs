@@ -120,7 +120,7 @@ fn listen(path: &Path) -> Listened {
     for event in events {
         match event {
             SignalEvent::Ended(r) => {
-                assert!(heard.calls.insert(r.call_id.clone(), *r).is_none(), "a Call-ID ended twice");
+                assert!(heard.calls.insert(r.call_id.to_string(), *r).is_none(), "a Call-ID ended twice");
             }
             SignalEvent::Message(m) => heard.messages.push(*m),
             SignalEvent::Media { call_id, endpoint, .. } => {
@@ -165,7 +165,7 @@ fn calls_of_captures_are_what_is_known_of_them() {
             assert_eq!(u64::from(call.messages), expected["n_messages"].as_u64().expect("number"), "{place}");
             assert_eq!(call.caller.uri, expected["from"].as_str().unwrap_or_default(), "{place}");
             assert_eq!(call.callee.uri, expected["to"].as_str().unwrap_or_default(), "{place}");
-            let own: Vec<&SipMessageRecord> = messages.iter().filter(|m| m.call_id == id).collect();
+            let own: Vec<&SipMessageRecord> = messages.iter().filter(|m| *m.call_id == *id).collect();
             assert_eq!(media.get(id).cloned().unwrap_or_default(), announced(expected), "{place}");
             // The truth counts different CSeq numbers of INVITEs after the first, whoever sent them.
             let numbers: BTreeSet<u32> = own

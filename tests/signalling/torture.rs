@@ -23,7 +23,7 @@ pub fn alone(bytes: &[u8]) -> (Outcome, Vec<String>) {
     let outcome = signal.message(captured(0, bytes), &mut events);
     signal.finish(Timestamp(0), &mut events);
     let calls = events.into_iter().filter_map(|f| match f {
-        SignalEvent::Ended(record) => Some(record.call_id),
+        SignalEvent::Ended(record) => Some(record.call_id.to_string()),
         _ => None,
     });
     (outcome, calls.collect())

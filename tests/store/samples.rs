@@ -27,7 +27,7 @@ pub fn call(uid: u64) -> CallRecord {
     };
     CallRecord {
         uid: CallUid(uid),
-        call_id: format!("call-{uid}@192.0.2.1"),
+        call_id: format!("call-{uid}@192.0.2.1").into(),
         caller: party("+4930123"),
         callee: party("alice"),
         state: CallState::Completed,
@@ -194,7 +194,7 @@ pub fn stream(id: u64) -> StreamReport {
         dst: side("10.1.2.3:20000"),
         ssrc: Ssrc(0xdead_beef),
         call_uid: Some(CallUid(77)),
-        call_id: "call-77".to_owned(),
+        call_id: "call-77".into(),
         codec: "PCMA".into(),
         clock_rate: Some(8000),
         clock_source: Some(ClockSource::Static),
@@ -241,7 +241,7 @@ pub fn interval(id: u64, start_s: i64) -> IntervalReport {
         dst: side("192.0.2.7:16384"),
         ssrc: Ssrc(1),
         call_uid: None,
-        call_id: String::new(),
+        call_id: Default::default(),
         start: Timestamp::from_secs(1_790_000_000 + start_s),
         length: Nanos::from_secs(10),
         codec: "opus".into(),
@@ -259,7 +259,7 @@ pub fn sip(cseq: u32) -> SipMessageRecord {
     SipMessageRecord {
         at: at(i64::from(cseq)),
         call_uid: CallUid(77),
-        call_id: "call-77".to_owned(),
+        call_id: "call-77".into(),
         src: side("192.0.2.1:5060"),
         dst: side("[2001:db8::5]:5061"),
         transport: Transport::Udp,

@@ -24,7 +24,7 @@ fn old_call(uid: u64) -> Record {
     call.caller.user_agent = format!("Phone token: {SECRET}");
     call.release_reason = format!("Q.850;cause=16;text=\"key={SECRET}\"");
     call.final_reason = format!("Forbidden: {SECRET}");
-    call.call_id = format!("call-{uid} Authorization: {SECRET}");
+    call.call_id = format!("call-{uid} Authorization: {SECRET}").into();
     Record::Call(Box::new(call))
 }
 

@@ -25,7 +25,7 @@ impl CallJson {
         let time = |at: Option<Timestamp>| at.map(Timestamp::to_rfc3339);
         CallJson {
             id: c.uid.to_string(),
-            call_id: c.call_id.clone(),
+            call_id: c.call_id.to_string(),
             from: c.caller.uri.clone(),
             to: c.callee.uri.clone(),
             caller: PartyJson::of_party(&c.caller),
@@ -123,7 +123,7 @@ impl StreamJson {
         let jitter = |ns: f64| (n.jitter.samples > 0).then(|| millis(ns));
         StreamJson {
             id: s.id.to_string(),
-            call_id: s.call_uid.map(|_| s.call_id.clone()),
+            call_id: s.call_uid.map(|_| s.call_id.to_string()),
             call: s.call_uid.map(|uid| uid.to_string()),
             src: endpoint_text(s.src),
             dst: endpoint_text(s.dst),

@@ -242,7 +242,7 @@ impl From<LiveCall> for LiveChange {
     fn from(call: LiveCall) -> LiveChange {
         LiveChange {
             id: call.uid.to_string(),
-            call_id: call.call_id,
+            call_id: call.call_id.to_string(),
             state: call.state.name(),
             diagnosis: call.diagnosis,
             class: call.class.name(),

@@ -695,10 +695,7 @@ impl Correlator {
                 self.unjudged += 1;
             } else {
                 self.ended += 1;
-                // The call knows its own identity.
-                let call_id = std::mem::take(&mut report.call_id);
                 call.ended.push((*report).clone());
-                report.call_id = call_id;
             }
         }
         out.push(Event::StreamEnded(report));
@@ -1089,10 +1086,10 @@ impl Correlator {
         }
     }
 
-    fn label(&self, id: StreamId, uid: &mut Option<CallUid>, call_id: &mut String) {
+    fn label(&self, id: StreamId, uid: &mut Option<CallUid>, call_id: &mut Arc<str>) {
         *uid = self.streams.get(&id).and_then(|s| s.uid);
         if let Some(call) = uid.and_then(|uid| self.calls.get(&uid)) {
-            *call_id = call.call_id.to_string();
+            *call_id = Arc::clone(&call.call_id);
         }
     }
 

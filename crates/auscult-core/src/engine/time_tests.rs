@@ -246,7 +246,7 @@ fn calls_are_marked_with_what_cut_them_and_those_that_were_over_are_not() {
         rig.engine.finish_by(cut, &mut rig.events);
         let mut found: Vec<_> = (rig.events.iter())
             .filter_map(|e| if let Event::CallEnded(c) = e { Some(c) } else { None })
-            .map(|c| (c.call_id.as_str(), c.state, c.released_by, c.diagnoses.len()))
+            .map(|c| (&*c.call_id, c.state, c.released_by, c.diagnoses.len()))
             .collect();
         found.sort_unstable();
         let cut = |id| (id, CallState::Unfinished, Some(by), 0);

@@ -175,7 +175,7 @@ mod tests {
             dst: at,
             ssrc: Ssrc(1),
             call_uid: None,
-            call_id: String::new(),
+            call_id: "".into(),
             start: Timestamp::from_secs(10 * index),
             length: Nanos::from_secs(10),
             codec: codec.into(),

@@ -21,7 +21,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveCall {
     pub uid: CallUid,
-    pub call_id: String,
+    pub call_id: Arc<str>,
     pub state: CallState,
     /// First code of the verdict so far.
     pub diagnosis: Option<&'static str>,
@@ -248,7 +248,7 @@ impl LiveCall {
     fn of(record: &CallRecord) -> LiveCall {
         LiveCall {
             uid: record.uid,
-            call_id: record.call_id.clone(),
+            call_id: Arc::clone(&record.call_id),
             state: record.state,
             diagnosis: record.diagnoses.first().map(|d| d.code.name()),
             class: record.class(),
@@ -267,7 +267,7 @@ mod tests {
         let diagnoses = diagnosis.into_iter().map(|code| Diagnosis { code, confidence: 1.0, evidence: String::new() });
         Box::new(CallRecord {
             uid: CallUid(uid),
-            call_id: format!("call-{uid}"),
+            call_id: format!("call-{uid}").into(),
             state,
             last_at: Timestamp(at),
             diagnoses: diagnoses.collect(),

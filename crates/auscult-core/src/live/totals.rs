@@ -129,7 +129,7 @@ mod tests {
             dst: at,
             ssrc: Ssrc(1),
             call_uid: None,
-            call_id: String::new(),
+            call_id: "".into(),
             start: Timestamp(0),
             length: Nanos::from_secs(10),
             codec: codec.into(),

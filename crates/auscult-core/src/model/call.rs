@@ -5,6 +5,7 @@ use super::{Quality, RatedMos, Scale, StreamId, Transport};
 use crate::units::{Nanos, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// Identity of a call: a keyed hash of Call-ID and time of its first message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -308,7 +309,7 @@ pub struct UndeliveredRequest {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CallRecord {
     pub uid: CallUid,
-    pub call_id: String,
+    pub call_id: Arc<str>,
     pub caller: Party,
     pub callee: Party,
     pub state: CallState,

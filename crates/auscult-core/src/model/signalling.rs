@@ -4,6 +4,7 @@ use super::{CallUid, CodecId, StreamId};
 use crate::units::{ClockRate, Nanos, NtpTime, PayloadType, Ssrc, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Transport of a SIP message (RFC 3261 section 18).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -111,7 +112,7 @@ pub struct PayloadMap {
 pub struct SipMessageRecord {
     pub at: Timestamp,
     pub call_uid: CallUid,
-    pub call_id: String,
+    pub call_id: Arc<str>,
     pub src: SocketAddr,
     pub dst: SocketAddr,
     pub transport: Transport,
@@ -133,10 +134,10 @@ pub struct SipMessageRecord {
 }
 
 impl SipMessageRecord {
-    /// Bytes of memory the record takes, its texts among them.
+    /// Bytes of memory the record takes, its texts among them. The Call-ID counts: the record may be the last that has it.
     pub fn held_bytes(&self) -> usize {
-        let texts = [&self.call_id, &self.method, &self.reason, &self.headers, &self.sdp];
-        size_of::<Self>() + texts.into_iter().map(String::capacity).sum::<usize>()
+        let texts = [&self.method, &self.reason, &self.headers, &self.sdp];
+        size_of::<Self>() + self.call_id.len() + texts.into_iter().map(String::capacity).sum::<usize>()
     }
 }
 

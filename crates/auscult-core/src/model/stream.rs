@@ -5,6 +5,7 @@ use super::{CallUid, CodecStatus, DelaySource, JitterBufferKind, NullReason, Rat
 use crate::units::{DelayHistogram, Nanos, PayloadType, Ssrc, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// Identity of a stream: a hash of probe-independent properties (addresses, SSRC, first time), so that the same capture gives the same identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -17,7 +18,7 @@ impl std::fmt::Display for StreamId {
 }
 
 /// A codec by its encoding name as SDP writes it (`PCMU`, `G729`, `opus`), upper or lower case as registered.
-pub type CodecId = std::sync::Arc<str>;
+pub type CodecId = Arc<str>;
 
 /// Where the clock rate of a stream comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -637,7 +638,7 @@ pub struct IntervalReport {
     pub dst: SocketAddr,
     pub ssrc: Ssrc,
     pub call_uid: Option<CallUid>,
-    pub call_id: String,
+    pub call_id: Arc<str>,
     /// Start on the UTC grid of the policy's interval.
     pub start: Timestamp,
     pub length: Nanos,
@@ -701,7 +702,7 @@ pub struct StreamReport {
     pub dst: SocketAddr,
     pub ssrc: Ssrc,
     pub call_uid: Option<CallUid>,
-    pub call_id: String,
+    pub call_id: Arc<str>,
     /// Encoding name, empty if unknown.
     #[serde(skip)]
     pub codec: CodecId,

@@ -43,7 +43,6 @@ pub(super) enum DialogMatch {
 pub(super) struct Call {
     pub record: CallRecord,
     pub key: u128,
-    pub call_id: Arc<str>,
     pub media: Negotiated,
     /// False for a single message of an unknown call: nothing is said of it yet.
     pub confirmed: bool,
@@ -84,12 +83,11 @@ pub(super) struct VisibleState(CallState, u16, [Option<Timestamp>; 4], [u32; 4],
 
 impl Call {
     pub fn new(uid: CallUid, key: u128, context: &MessageContext<'_, '_>) -> Call {
-        let call_id: Arc<str> = Arc::from(call_id_text(context.message.call_id(), FIELD_MAX));
         let opens = context.opens_dialog();
         let (src, dst) = if context.request { (context.src, context.dst) } else { (context.dst, context.src) };
         let record = CallRecord {
             uid,
-            call_id: call_id.to_string(),
+            call_id: Arc::from(call_id_text(context.message.call_id(), FIELD_MAX)),
             caller: context.message.from().map(party).unwrap_or_default(),
             callee: context.message.to().map(party).unwrap_or_default(),
             state: if opens { CallState::Trying } else { CallState::MidCall },
@@ -105,7 +103,6 @@ impl Call {
         Call {
             record,
             key,
-            call_id,
             media: Negotiated::default(),
             confirmed: opens,
             pending: None,
@@ -244,7 +241,7 @@ impl Call {
         let negotiates = context.method.negotiates();
         if let (Some(status @ 200..), Some(cseq), true) = (context.status, context.cseq, negotiates) {
             let offer = OfferEnd { side: asker, cseq, accepted: status < 300 };
-            self.media.offer_ended(self.record.uid, &self.call_id, offer, out);
+            self.media.offer_ended(self.record.uid, &self.record.call_id, offer, out);
         }
         let (Some(sdp), true, None) = (sdp, negotiates, self.over_at) else { return LeftOut::default() };
         let speaker = match (context.request, context.status) {
@@ -261,7 +258,7 @@ impl Call {
         };
         let source = Source {
             uid: self.record.uid,
-            call_id: &self.call_id,
+            call_id: &self.record.call_id,
             key: DescriptionKey { side: speaker, hop: context.hop(), branch, index: 0 },
             open_offer: context.cseq.filter(|_| offer && answered),
         };

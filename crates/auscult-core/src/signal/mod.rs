@@ -525,7 +525,7 @@ fn evidence(
     SipMessageRecord {
         at: context.at,
         call_uid: call.record.uid,
-        call_id: call.record.call_id.clone(),
+        call_id: Arc::clone(&call.record.call_id),
         src: context.src,
         dst: context.dst,
         transport: context.transport,

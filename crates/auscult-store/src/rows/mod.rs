@@ -147,7 +147,8 @@ impl Record {
         }
     }
 
-    /// Bytes of memory the record takes, its texts and lists among them; what several records share is left out.
+    /// Bytes of memory the record takes, its texts and lists among them; what several records share is left out but for the
+    /// Call-ID, of which this record may be the last that has it.
     pub fn held_bytes(&self) -> usize {
         const HISTOGRAM: usize = 4 * BUCKETS;
         let texts = |texts: &[&String]| texts.iter().map(|text| text.capacity()).sum::<usize>();
@@ -159,15 +160,16 @@ impl Record {
                     size_of_val(&**r)
                         + party(&r.caller)
                         + party(&r.callee)
-                        + texts(&[&r.call_id, &r.final_reason, &r.release_reason])
+                        + r.call_id.len()
+                        + texts(&[&r.final_reason, &r.release_reason])
                         + size_of::<StreamId>() * r.streams.capacity()
                         + evidence
                 }
                 Record::Stream(r) => {
                     let types = size_of_val(r.payload_types.as_slice());
-                    size_of_val(&**r) + r.call_id.capacity() + types + HISTOGRAM
+                    size_of_val(&**r) + r.call_id.len() + types + HISTOGRAM
                 }
-                Record::Interval(r) => size_of_val(&**r) + r.call_id.capacity() + HISTOGRAM,
+                Record::Interval(r) => size_of_val(&**r) + r.call_id.len() + HISTOGRAM,
                 Record::SipMessage(r) => r.held_bytes(),
                 Record::Rtcp(r) => {
                     let described = |item: &(&str, String)| size_of_val(item) + item.1.capacity();
@@ -220,7 +222,7 @@ impl CallRow {
             site: labels.site.clone(),
             trunk: labels.trunk_of_call(call).name.to_owned(),
             call_uid: call.uid.0,
-            call_id: call.call_id.clone(),
+            call_id: call.call_id.to_string(),
             caller_uri: call.caller.uri.clone(),
             caller_user: call.caller.user.clone(),
             caller_name: call.caller.display_name.clone(),
@@ -316,7 +318,7 @@ impl SipMessageRow {
             site: labels.site.clone(),
             at: message.at.0,
             call_uid: message.call_uid.0,
-            call_id: message.call_id.clone(),
+            call_id: message.call_id.to_string(),
             src_ip: mapped(message.src.ip()),
             src_port: message.src.port(),
             dst_ip: mapped(message.dst.ip()),
