@@ -41,7 +41,7 @@ impl Decoder {
     pub fn decode<'a>(&'a mut self, at: Timestamp, link: LinkType, bytes: &'a [u8], wire_len: usize) -> Decoded<'a> {
         let frame = Span::new(bytes, wire_len.max(bytes.len()));
         match layers::start(link, frame) {
-            Ok(next) => go(at, &mut self.fragments, &mut self.whole, Context::default(), next),
+            Ok(next) => go(at, &mut self.fragments, &mut self.whole, &mut Context::default(), next),
             Err(outcome) => Decoded::Done(outcome),
         }
     }
@@ -67,7 +67,7 @@ fn go<'a>(
     at: Timestamp,
     fragments: &mut Fragments,
     buffers: &'a mut [Vec<u8>],
-    context: Context,
+    context: &mut Context,
     next: Next<'a>,
 ) -> Decoded<'a> {
     let fragment = match layers::walk(context, next) {
@@ -87,7 +87,7 @@ fn go<'a>(
         Added::Whole { bytes, wire } => {
             *buffer = bytes;
             let next = Next::Protocol(fragment.ip, fragment.key.protocol, Span::new(buffer, wire));
-            go(at, fragments, more_buffers, fragment.context, next)
+            go(at, fragments, more_buffers, &mut { fragment.context }, next)
         }
     }
 }

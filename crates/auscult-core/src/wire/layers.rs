@@ -145,26 +145,24 @@ fn nflog(frame: Span<'_>) -> Result<Next<'_>, Outcome> {
 }
 
 /// Goes on from `next` until something is found.
-pub(super) fn walk<'a>(mut context: Context, mut next: Next<'a>) -> Found<'a> {
+pub(super) fn walk<'a>(context: &mut Context, next: Next<'a>) -> Found<'a> {
+    let mut step = Ok(Step::Go(next));
     loop {
-        let step = match next {
-            Next::Ethernet(span) => ethernet(span),
-            Next::EtherType(ethertype, span) => by_ethertype(&mut context, ethertype, span),
-            Next::Ppp(span) => ppp(span),
-            Next::Mpls(span) => mpls(&mut context, span),
-            Next::Ip(span) => match span.bytes.first().map(|b| b >> 4) {
-                Some(4) => ip_version_4(&mut context, span),
-                Some(6) => ip_version_6(&mut context, span),
+        step = match step {
+            Ok(Step::Go(Next::Ethernet(span))) => ethernet(span),
+            Ok(Step::Go(Next::EtherType(ethertype, span))) => by_ethertype(context, ethertype, span),
+            Ok(Step::Go(Next::Ppp(span))) => ppp(span),
+            Ok(Step::Go(Next::Mpls(span))) => mpls(context, span),
+            Ok(Step::Go(Next::Ip(span))) => match span.bytes.first().map(|b| b >> 4) {
+                Some(4) => ip_version_4(context, span),
+                Some(6) => ip_version_6(context, span),
                 Some(_) => Err(Outcome::Malformed(Layer::Ip)),
                 None => Err(CUT),
             },
-            Next::Protocol(ip, protocol, span) => by_protocol(&mut context, ip, protocol, span),
-        };
-        match step {
-            Ok(Step::Go(n)) => next = n,
+            Ok(Step::Go(Next::Protocol(ip, protocol, span))) => by_protocol(context, ip, protocol, span),
             Ok(Step::End(found)) => return found,
             Err(outcome) => return Found::Nothing(outcome),
-        }
+        };
     }
 }
 
