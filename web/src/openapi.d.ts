@@ -724,7 +724,7 @@ export interface components {
             first_at: string;
             /**
              * Format: date-time
-             * @description URIs of From and To.
+             * @description URI of From, as in `caller`.
              * @example 2026-11-20T20:13:51.000000000Z
              */
             from: string;
@@ -858,7 +858,7 @@ export interface components {
             stream_ids: string[];
             /**
              * Format: date-time
-             * @description Last instant of the window, inclusive.
+             * @description URI of To, as in `callee`.
              * @example 2026-11-20T20:13:51.000000000Z
              */
             to: string;
@@ -1392,6 +1392,7 @@ export interface components {
              * @example G.107
              */
             mos_model: string | null;
+            /** @description Why there is no MOS. */
             mos_reason_null: string | null;
             /**
              * @description Scale of the MOS: `nb`, `wb` or `fb`. Values on different scales are not comparable.
@@ -1696,15 +1697,24 @@ export interface components {
              * @description Mean length of gaps, milliseconds.
              */
             gap_duration_ms: number | null;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description P(lost or late | the one before was played).
+             */
             markov_p: number | null;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description P(played | the one before was lost or late).
+             */
             markov_q: number | null;
-            /** Format: double */
+            /**
+             * Format: double
+             * @description Sequence numbers from one to the next (RFC 3357).
+             */
             mean_loss_distance: number | null;
             /**
              * Format: double
-             * @description Mean number of packets lost one after the other.
+             * @description Mean length of runs of lost or late packets.
              */
             mean_loss_run: number | null;
         };
@@ -2199,13 +2209,14 @@ export interface components {
         };
         /** @description How a stream belongs to another. */
         RelationJson: {
-            /** @description Kind of the report: SR, RR, XR or vq. */
+            /** @description `moved_from`, `relay_of`, `fork_of` or `ssrc_changed_from`. */
             kind: string;
             /**
              * Format: int32
              * @description Null unless the stream moved.
              */
             lost_at_move: number | null;
+            /** @description Id of the other stream. */
             stream: string;
         };
         /**

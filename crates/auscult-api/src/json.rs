@@ -176,8 +176,9 @@ pub struct DiagnosisJson {
 pub struct CallJson {
     pub id: String,
     pub call_id: String,
-    /// URIs of From and To.
+    /// URI of From, as in `caller`.
     pub from: String,
+    /// URI of To, as in `callee`.
     pub to: String,
     pub caller: PartyJson,
     pub callee: PartyJson,

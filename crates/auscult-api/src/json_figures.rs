@@ -102,12 +102,16 @@ pub struct LostOrLateJson {
     pub gap_duration_a2_ms: Option<f64>,
     #[schema(required)]
     pub burst_ratio: Option<f64>,
+    /// P(lost or late | the one before was played).
     #[schema(required)]
     pub markov_p: Option<f64>,
+    /// P(played | the one before was lost or late).
     #[schema(required)]
     pub markov_q: Option<f64>,
+    /// Mean length of runs of lost or late packets.
     #[schema(required)]
     pub mean_loss_run: Option<f64>,
+    /// Sequence numbers from one to the next (RFC 3357).
     #[schema(required)]
     pub mean_loss_distance: Option<f64>,
 }

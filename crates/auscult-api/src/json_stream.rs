@@ -160,7 +160,9 @@ pub struct StreamJson {
 /// How a stream belongs to another.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RelationJson {
+    /// `moved_from`, `relay_of`, `fork_of` or `ssrc_changed_from`.
     pub kind: &'static str,
+    /// Id of the other stream.
     pub stream: String,
     /// Null unless the stream moved.
     #[schema(required)]
