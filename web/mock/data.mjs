@@ -1,5 +1,6 @@
 // A seeded world of calls in the shape of the API, for developing the page and for its tests.
 
+import { completeDetail } from "./nullable.mjs";
 import { budgetOf, delayFigures, ip, iso, lossFigures } from "./figures.mjs";
 import { makeRtcp } from "./rtcp.mjs";
 
@@ -22,7 +23,7 @@ export function makeWorld({ seed = 7, calls = 420, end = Date.parse("2026-03-01T
   const world = [];
   for (let i = 0; i < calls; i++) {
     const at = end - hours * 3_600_000 * (1 - i / calls) - random() * 20_000;
-    world.push(makeCall(random, i, at, end));
+    world.push(completeDetail(makeCall(random, i, at, end)));
   }
   return world;
 }

@@ -9,6 +9,7 @@ import { after, before, test } from "node:test";
 import { createServer } from "vite";
 import { render } from "../metrics-page.js";
 import { makeWorld } from "../mock/data.mjs";
+import { completeDetail } from "../mock/nullable.mjs";
 import { alertHistory, alerts, evaluations } from "../mock/server.mjs";
 import { breaches } from "./contract.mjs";
 
@@ -131,6 +132,8 @@ test("reported loss holds since the report before; what is not believed is not d
 test("the mock server keeps to the contract, to every field", () => {
   const world = makeWorld({ calls: 200 });
   for (const detail of world) assert.deepEqual(breaches("DetailJson", detail).slice(0, 3), [], detail.call.id);
+  const { mapdv2_ms, packets, ...less } = world[0].streams[0];
+  assert.deepEqual(breaches("DetailJson", completeDetail({ ...world[0], streams: [less] })), ["DetailJson.streams[0].packets is missing"], "only what may be null is filled in");
   assert.deepEqual(breaches("AlertsJson", alerts()), []);
   assert.deepEqual(breaches("AlertHistoryJson", alertHistory()), []);
   assert.deepEqual(breaches("EvaluationsJson", evaluations(new URLSearchParams())), []);
