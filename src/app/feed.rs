@@ -32,7 +32,7 @@ use super::live_source::{LiveSource, Seen};
 /// as dropped.
 const LAST_WAIT_MS: u32 = 10_000;
 
-/// Facts the store's writer may be behind before a replay waits for it.
+/// Records the store's writer may be behind before a replay waits for it.
 const REPLAY_DEPTH: usize = 16_384;
 /// Age of the engine's counters as telemetry shows them.
 #[cfg(feature = "live")]

@@ -1,6 +1,6 @@
 //! `auscult run`: capture or replay, store, API and page in one process.
 //!
-//! One thread feeds the engine, whatever the source: replay and live are the same loop. Facts go to the store's
+//! One thread feeds the engine, whatever the source: replay and live are the same loop. Records go to the store's
 //! writer and to the live view; the API reads the store. Live capture never waits for either; a replay does.
 
 use super::alerts::{AlertService, StoreHandles};

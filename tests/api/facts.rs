@@ -1,4 +1,4 @@
-//! Facts as the engine states them, through the store's own rows, to the JSON a page gets.
+//! Records of the engine, through the store's own rows, to the JSON a page gets.
 
 use crate::samples;
 use crate::world::World;

@@ -1,4 +1,4 @@
-//! Facts with every field filled, each with another value.
+//! Records with every field filled, each with another value.
 
 use auscult_core::model::burst::BurstGap;
 use auscult_core::model::*;

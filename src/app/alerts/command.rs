@@ -251,7 +251,7 @@ const CALLS: u32 = 20;
 /// Calls of captures that are kept to be found behind alerts.
 const KEPT_CALLS: usize = 200_000;
 
-/// Facts by the time they were known.
+/// Groups by the time they were known.
 type Known = Vec<(Timestamp, Arc<str>, Arc<str>, OwnedGroup)>;
 
 enum OwnedGroup {

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::mpsc::{Receiver as Facts, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver as Inputs, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub enum OwnedInput {
     Capture(CaptureSums),
 }
 
-/// Facts that wait at most, each of some kilobytes: those of minutes of a busy probe.
+/// Inputs that wait at most, each of some kilobytes: those of minutes of a busy probe.
 const QUEUE: usize = 16_384;
 
 /// Notifications that wait for webhooks at most.
@@ -61,7 +61,7 @@ pub struct Settings {
 /// Counted since the start.
 #[derive(Debug, Default)]
 pub struct AlertCounters {
-    facts_dropped: AtomicU64,
+    inputs_dropped: AtomicU64,
     evaluations: AtomicU64,
     late: AtomicU64,
     notifications_dropped: AtomicU64,
@@ -142,7 +142,11 @@ impl AlertCounters {
                 "Times at which rules were due and not evaluated in time",
                 &self.late,
             ),
-            counter("auscult_alert_facts_dropped", "Sums that found the queue to the rules full", &self.facts_dropped),
+            counter(
+                "auscult_alert_inputs_dropped",
+                "Sums that found the queue to the rules full",
+                &self.inputs_dropped,
+            ),
             counter(
                 "auscult_alert_groups_overflowed",
                 "Sums counted in a group of all others (max_groups)",
@@ -294,7 +298,7 @@ impl AlertService {
     /// Hands an input over; never waits.
     pub fn send(&self, input: OwnedInput) {
         if let Err(TrySendError::Full(_)) = self.inputs.try_send(input) {
-            self.shared.counters.facts_dropped.fetch_add(1, Relaxed);
+            self.shared.counters.inputs_dropped.fetch_add(1, Relaxed);
         }
     }
 
@@ -429,7 +433,7 @@ impl Evaluating {
         Evaluating { shared, evaluator, probe, site, store, history, notified_at, batches: VecDeque::new() }
     }
 
-    fn run(mut self, incoming: &Facts<OwnedInput>) {
+    fn run(mut self, incoming: &Inputs<OwnedInput>) {
         self.read_past();
         // Rules may have gone since the last run.
         self.remember(crate::app::wall_clock(), &[]);

@@ -1,4 +1,4 @@
-//! Facts as rows: one struct per table, made from `model` types and the operator's labels.
+//! Records as rows: one struct per table, made from `model` types and the operator's labels.
 
 mod groups;
 mod layout;

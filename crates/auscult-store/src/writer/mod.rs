@@ -27,13 +27,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
-/// Facts that wait for the writer at most, of usual size.
+/// Records that wait for the writer at most, of usual size.
 const QUEUE_RECORDS: usize = 262_144;
 
 /// How the writer works; the defaults suit one probe.
 #[derive(Clone)]
 pub struct StoreOptions {
-    /// Facts that may wait for the writer; detail rows (intervals, messages, reports) get three quarters of it. The rows
+    /// Records that may wait for the writer; detail rows (intervals, messages, reports) get three quarters of it. The rows
     /// of an interval come all at once, of a full 10-gigabit link 105,000, each of about a kilobyte.
     pub queue: usize,
     /// Bytes these records may take; detail rows get three quarters of it.
@@ -96,7 +96,7 @@ impl StoreOptions {
 struct Shared {
     spool: Mutex<Spool>,
     counters: Arc<Counters>,
-    /// Facts in the queue, and the bytes they take.
+    /// Records in the queue, and the bytes they take.
     depth: AtomicUsize,
     queued_bytes: AtomicUsize,
     closing: AtomicBool,
@@ -210,7 +210,7 @@ impl StoreSender {
         self.depth() > records || self.shared.queued_bytes.load(Ordering::Acquire) > self.queue_bytes / 2
     }
 
-    /// Facts that are queued from now on get these labels. False when the queue is full: then it is to be tried again,
+    /// Records that are queued from now on get these labels. False when the queue is full: then it is to be tried again,
     /// and nothing has changed.
     pub fn relabel(&self, labels: &Labels) -> bool {
         self.queue.try_send(Item::Labels(Box::new(labels.clone()))).is_ok()
@@ -223,7 +223,7 @@ impl StoreSender {
         counters.dropped(record.table(), DropReason::QueueFull, 1);
     }
 
-    /// Facts waiting in the queue.
+    /// Records waiting in the queue.
     pub fn depth(&self) -> usize {
         self.shared.depth.load(Ordering::Acquire)
     }

@@ -1,6 +1,6 @@
 //! Published codec impairment (Ie) and loss robustness (Bpl) figures, with where each comes from.
 //!
-//! Facts only; which of them a stream is rated with is decided one level up. A value nobody published is absent.
+//! Published figures only; which of them a stream is rated with is decided one level up. A value nobody published is absent.
 
 use super::CodecStatus;
 use crate::quality::emodel::Scale::{self, Fb, Nb, Wb};
