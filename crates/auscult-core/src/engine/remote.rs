@@ -26,7 +26,7 @@ struct ReceivedReport {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Remote {
     first: Option<ReceivedReport>,
-    /// The last report that showed whose loss it was.
+    /// The last report that showed on which side packets were lost.
     mark: ReceivedReport,
     last: Option<ReceivedReport>,
     reports: u32,

@@ -1,6 +1,6 @@
 //! Published codec impairment (Ie) and loss robustness (Bpl) figures, with where each comes from.
 //!
-//! Published figures only; which of them a stream is rated with is decided one level up. A value nobody published is absent.
+//! This file has published figures only; the parent module chooses those for a stream. A value that is not published is absent.
 
 use super::CodecStatus;
 use crate::quality::emodel::Scale::{self, Fb, Nb, Wb};
