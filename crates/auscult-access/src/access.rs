@@ -1,0 +1,339 @@
+//! Who a request comes from: users and tokens of the file as they are now, and sessions.
+
+use super::file::{AccessError, AccessFile, User};
+use super::password;
+use super::role::{Principal, Scope, Via};
+use super::secret;
+use super::session::{SessionLimits, Sessions};
+use super::throttle::Throttle;
+use auscult_core::units::{Nanos, Timestamp};
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+/// Passwords that are compared at once: each takes 19 MiB and tens of milliseconds of a processor.
+const COMPARED_AT_ONCE: usize = 2;
+
+/// Somebody who has just signed in.
+#[derive(Debug)]
+pub struct SignIn {
+    /// What the browser keeps, and nobody else.
+    pub secret: String,
+    pub principal: Principal,
+    /// When the session ends if nothing more comes.
+    pub ends: Timestamp,
+}
+
+/// Why somebody did not get in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum SignInError {
+    /// No such user, no password, or another one.
+    Wrong,
+    /// Too many failures; how long to wait.
+    Wait(Nanos),
+    /// Other passwords are being compared.
+    Busy,
+    /// No random bytes.
+    Failed(String),
+}
+
+/// What the file looked like when it was read: modification time, inode and size.
+type Stamp = Option<(i64, i64, u64, u64)>;
+
+struct Loaded {
+    file: Arc<AccessFile>,
+    stamp: Stamp,
+}
+
+/// The one place that says who a request comes from.
+pub struct Access {
+    dir: PathBuf,
+    /// Nobody has to sign in while there are no users.
+    may_be_open: bool,
+    loaded: RwLock<Loaded>,
+    sessions: Mutex<Sessions>,
+    throttle: Mutex<Throttle>,
+    comparing: Mutex<usize>,
+}
+
+fn stamp(dir: &Path) -> Stamp {
+    let about = std::fs::metadata(AccessFile::path(dir)).ok()?;
+    Some((about.mtime(), about.mtime_nsec(), about.ino(), about.size()))
+}
+
+impl Access {
+    /// Reads users and tokens of `dir`. `may_be_open`: only this host reaches the service, and nothing else vouches for users.
+    ///
+    /// # Errors
+    /// As [`AccessFile::load`].
+    pub fn open(dir: &Path, may_be_open: bool, limits: SessionLimits) -> Result<Access, AccessError> {
+        let stamp = stamp(dir);
+        let file = Arc::new(AccessFile::load(dir)?);
+        Ok(Access {
+            dir: dir.to_path_buf(),
+            may_be_open,
+            loaded: RwLock::new(Loaded { file, stamp }),
+            sessions: Mutex::new(Sessions::new(limits)),
+            throttle: Mutex::default(),
+            comparing: Mutex::new(0),
+        })
+    }
+
+    /// Reads the file again when it has changed; whether it had. To be called every second.
+    ///
+    /// # Errors
+    /// As [`AccessFile::load`], and [`AccessError::Gone`]; users and tokens stay as they were. Said once for each change.
+    pub fn refresh(&self) -> Result<bool, AccessError> {
+        let now = stamp(&self.dir);
+        if self.loaded.read().unwrap_or_else(PoisonError::into_inner).stamp == now {
+            return Ok(false);
+        }
+        let read = AccessFile::load_if_there(&self.dir);
+        let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        let was_there = loaded.stamp.is_some();
+        loaded.stamp = now;
+        match read? {
+            Some(file) => loaded.file = Arc::new(file),
+            // A file that is moved away must not open the service.
+            None if was_there => return Err(AccessError::Gone { path: AccessFile::path(&self.dir) }),
+            None => {}
+        }
+        Ok(true)
+    }
+
+    fn file(&self) -> Arc<AccessFile> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).file.clone()
+    }
+
+    /// Whether nobody has to sign in.
+    pub fn is_open(&self) -> bool {
+        self.may_be_open && !self.file().has_users()
+    }
+
+    /// Whether somebody can sign in with a password.
+    pub fn has_passwords(&self) -> bool {
+        self.file().users.iter().any(|user| user.password.is_some())
+    }
+
+    /// Who has this API token; none when it does not exist, was revoked or has expired.
+    pub fn of_token(&self, text: &str, now: Timestamp) -> Option<Principal> {
+        let file = self.file();
+        let token = file.token(text, now)?;
+        Some(Principal {
+            name: token.name.as_str().into(),
+            role: token.role,
+            scope: token.scope.clone(),
+            via: Via::Token,
+        })
+    }
+
+    /// A user whom somebody else vouches for: a proxy or a provider. None when there is no such user.
+    pub fn of_name(&self, name: &str, via: Via) -> Option<Principal> {
+        self.file().user(name).map(|user| principal(user, via))
+    }
+
+    /// Who has this session and when it ends. Role and scope of a user of the file are those of this moment.
+    pub fn of_session(&self, text: &str, now: Timestamp) -> Option<(Principal, Timestamp)> {
+        let file = self.file();
+        let mut sessions = self.sessions();
+        let (session, ends) = sessions.find(text, now)?;
+        let found = match session.principal.via {
+            Via::Password => {
+                let user = file.user(&session.principal.name);
+                user.filter(|user| bound_to(user) == session.bound_to).map(|user| principal(user, Via::Password))
+            }
+            // Role and scope are what the provider said at sign-in, unless the file has the user.
+            via => Some(
+                file.user(&session.principal.name).map_or_else(|| session.principal.clone(), |u| principal(u, via)),
+            ),
+        };
+        if found.is_none() {
+            sessions.end(text);
+        }
+        found.map(|principal| (principal, ends))
+    }
+
+    /// Compares a password and begins a session. Takes tens of milliseconds of a processor: not for an event loop.
+    ///
+    /// # Errors
+    /// [`SignInError`].
+    pub fn sign_in(
+        &self,
+        user: &str,
+        password: &str,
+        client: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<SignIn, SignInError> {
+        if let Some(wait) = self.throttle().wait(client, user, now) {
+            return Err(SignInError::Wait(wait));
+        }
+        let _place = self.place().ok_or(SignInError::Busy)?;
+        let file = self.file();
+        let found = file.user(user);
+        let kept = found.and_then(|user| user.password.as_deref());
+        let right = password.len() <= password::MAX_PASSWORD && password::is_right(password, kept);
+        match found.filter(|_| right) {
+            Some(user) => self.begin(principal(user, Via::Password), bound_to(user), now),
+            None => {
+                self.throttle().failed(client, user, now);
+                Err(SignInError::Wrong)
+            }
+        }
+    }
+
+    /// Begins a session of somebody whom a provider vouches for.
+    ///
+    /// # Errors
+    /// [`SignInError::Failed`].
+    pub fn begin_session(&self, principal: Principal, now: Timestamp) -> Result<SignIn, SignInError> {
+        self.begin(principal, [0; 32], now)
+    }
+
+    fn begin(&self, principal: Principal, bound_to: [u8; 32], now: Timestamp) -> Result<SignIn, SignInError> {
+        let failed = |e: std::io::Error| SignInError::Failed(e.to_string());
+        let mut sessions = self.sessions();
+        let secret = sessions.begin(principal.clone(), bound_to, now).map_err(failed)?;
+        let ends = sessions.find(&secret, now).map_or(now, |(_, ends)| ends);
+        Ok(SignIn { secret, principal, ends })
+    }
+
+    /// Ends a session; whose it was.
+    pub fn sign_out(&self, text: &str) -> Option<Principal> {
+        self.sessions().end(text)
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Throttle> {
+        self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn place(&self) -> Option<ComparePlace<'_>> {
+        let mut comparing = self.comparing.lock().unwrap_or_else(PoisonError::into_inner);
+        if *comparing >= COMPARED_AT_ONCE {
+            return None;
+        }
+        *comparing += 1;
+        Some(ComparePlace(&self.comparing))
+    }
+}
+
+/// One of the passwords that are compared now.
+struct ComparePlace<'a>(&'a Mutex<usize>);
+
+impl Drop for ComparePlace<'_> {
+    fn drop(&mut self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+    }
+}
+
+fn principal(user: &User, via: Via) -> Principal {
+    Principal { name: user.name.as_str().into(), role: user.role, scope: user.scope.clone(), via }
+}
+
+/// What ends a session when it changes.
+fn bound_to(user: &User) -> [u8; 32] {
+    secret::hash(user.password.as_deref().unwrap_or_default())
+}
+
+impl Principal {
+    /// Somebody on the host of the probe who gives commands.
+    pub fn command(user: &str) -> Principal {
+        let name = if user.is_empty() { "unknown" } else { user };
+        Principal { name: name.into(), role: super::Role::Admin, scope: Scope::all(), via: Via::Command }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{NewToken, NewUser, Role};
+
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+    const PASSWORD: &str = "four words and more";
+
+    struct Rig {
+        dir: tempfile::TempDir,
+        access: Access,
+    }
+
+    impl Rig {
+        fn new(may_be_open: bool) -> Rig {
+            let dir = tempfile::tempdir().unwrap();
+            let access = Access::open(dir.path(), may_be_open, SessionLimits::default()).unwrap();
+            Rig { dir, access }
+        }
+
+        fn change<T>(&self, change: impl FnOnce(&mut AccessFile) -> Result<T, AccessError>) -> T {
+            let changed = AccessFile::change(self.dir.path(), change).unwrap();
+            assert!(self.access.refresh().unwrap());
+            changed
+        }
+
+        fn with_admin() -> Rig {
+            let rig = Rig::new(true);
+            let admin = NewUser { name: "root", role: Role::Admin, scope: Scope::all(), password: Some(PASSWORD) };
+            rig.change(|file| file.add_user(&admin, NOW));
+            rig
+        }
+    }
+
+    #[test]
+    fn the_first_user_closes_it_and_a_lost_file_does_not_open_it() {
+        let rig = Rig::new(true);
+        assert!(rig.access.is_open() && !Rig::new(false).access.is_open());
+        let admin = NewUser { name: "root", role: Role::Admin, scope: Scope::all(), password: None };
+        rig.change(|file| file.add_user(&admin, NOW));
+        assert!(!rig.access.is_open());
+        std::fs::remove_file(AccessFile::path(rig.dir.path())).unwrap();
+        assert!(matches!(rig.access.refresh(), Err(AccessError::Gone { .. })));
+        assert!(!rig.access.is_open() && !rig.access.refresh().unwrap(), "said once");
+        std::fs::write(AccessFile::path(rig.dir.path()), "{").unwrap();
+        assert!(rig.access.refresh().is_err() && !rig.access.is_open());
+        assert!(rig.access.of_name("root", Via::Proxy).is_some(), "the old state stays");
+    }
+
+    #[test]
+    fn a_session_follows_its_user() {
+        let rig = Rig::with_admin();
+        let wrong = rig.access.sign_in("root", "four words and less", None, NOW).unwrap_err();
+        assert_eq!(wrong, SignInError::Wrong);
+        assert_eq!(rig.access.sign_in("nobody", PASSWORD, None, NOW).unwrap_err(), SignInError::Wrong);
+        let operator = NewUser { name: "op", role: Role::Operator, scope: Scope::all(), password: Some(PASSWORD) };
+        rig.change(|file| file.add_user(&operator, NOW));
+        let signed_in = rig.access.sign_in("op", PASSWORD, None, NOW).unwrap();
+        let role = |secret: &str| rig.access.of_session(secret, NOW).map(|(principal, _)| principal.role);
+        assert_eq!(role(&signed_in.secret), Some(Role::Operator));
+        rig.change(|file| file.set_role("op", Role::Viewer, Scope::all()));
+        assert_eq!(role(&signed_in.secret), Some(Role::Viewer));
+        rig.change(|file| file.set_password("op", "quite another one"));
+        assert_eq!(role(&signed_in.secret), None, "another password ends it");
+        let again = rig.access.sign_in("op", "quite another one", None, NOW).unwrap();
+        rig.change(|file| file.remove_user("op"));
+        assert_eq!(role(&again.secret), None);
+    }
+
+    #[test]
+    fn guessing_is_slowed_down_and_a_revoked_token_ends() {
+        let rig = Rig::with_admin();
+        let stranger = Some("192.0.2.1".parse().unwrap());
+        let tries = (0..100).take_while(|_| rig.access.sign_in("root", "x", stranger, NOW) == Err(SignInError::Wrong));
+        assert_eq!(tries.count(), 10);
+        assert!(matches!(rig.access.sign_in("root", PASSWORD, stranger, NOW), Err(SignInError::Wait(_))));
+        assert!(rig.access.sign_in("root", PASSWORD, None, NOW).is_ok(), "the host itself gets in");
+        let new = NewToken { name: "grafana", role: Role::Viewer, scope: Scope::all(), expires_at: None };
+        let (_, text) = rig.change(|file| file.add_token(&new, NOW));
+        assert_eq!(rig.access.of_token(&text, NOW).map(|p| (p.role, p.via)), Some((Role::Viewer, Via::Token)));
+        rig.change(|file| file.revoke_token("grafana"));
+        assert_eq!(rig.access.of_token(&text, NOW), None);
+    }
+
+    impl PartialEq for SignIn {
+        fn eq(&self, other: &Self) -> bool {
+            self.secret == other.secret
+        }
+    }
+}
