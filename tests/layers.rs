@@ -46,7 +46,11 @@ const MODULES: &[Module] = &[
     pure("live", ENGINE),
     pure("alert", ENGINE),
     io("capture", &["model", "quality", "media", "signal", "engine", "live", "alert"]),
-    io("http", &["units", "model", "wire", "quality", "media", "signal", "engine", "live", "alert", "capture"]),
+    io("access", &["model", "wire", "quality", "media", "signal", "engine", "groups", "live", "alert", "capture"]),
+    io(
+        "http",
+        &["access", "units", "model", "wire", "quality", "media", "signal", "engine", "live", "alert", "capture"],
+    ),
     io("store", &["wire", "media", "signal", "engine", "live", "capture"]),
     io("api", ENGINE_AND_CAPTURE),
     io("app", &[]),

@@ -391,6 +391,7 @@ async fn metrics_and_the_live_view_show_none_of_it() {
     let judge = Judge::new();
     let live = Arc::new(LiveFeed::new(&Limits::default()));
     let router = app(AppState {
+        access: std::sync::Arc::new(auscult_api::AccessControl::without_users()),
         reader: Reader::new(clickhouse::Client::default()),
         live: live.clone(),
         telemetry: Arc::new(NoTelemetry),

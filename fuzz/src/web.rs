@@ -27,6 +27,7 @@ thread_local! {
     static SERVICE: (tokio::runtime::Runtime, axum::Router) = {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let router = app(AppState {
+            access: std::sync::Arc::new(auscult_api::AccessControl::without_users()),
             probe: "probe".into(),
             site: "site".into(),
             // No address: whatever gets past the checks ends as "cannot be reached".

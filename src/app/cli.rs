@@ -1,5 +1,9 @@
 //! The command line. Stable: other tools read it.
 
+use super::access::{
+    self,
+    command::{AuditCommand, TokenCommand, UserCommand},
+};
 use super::alerts;
 use super::alerts::command::AlertsCommand;
 use super::analyze::{self, AnalyzeArgs};
@@ -51,6 +55,21 @@ pub enum Command {
         #[command(subcommand)]
         command: AlertsCommand,
     },
+    /// Users who may sign in: add, list, change, remove.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
+    /// API tokens for programs: add, list, revoke.
+    Token {
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// The audit log: verify its chain, print its rows.
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Print shell completions.
     Completions { shell: clap_complete::Shell },
     /// Print the manual page (roff).
@@ -82,6 +101,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::CheckConfig { file } => {
             let config = Config::load(&file)?;
+            access::check_reach(&config)?;
             for warning in &config.warnings {
                 writeln!(out, "{}: warning: {warning}", file.display())?;
             }
@@ -99,6 +119,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             out.flush()?;
             done
         }
+        Command::User { command } => access::command::user(&command, &mut out),
+        Command::Token { command } => access::command::token(&command, &mut out),
+        Command::Audit { command } => access::command::audit(&command, &mut out),
         Command::StoreEndpoint { data, listen, token, writable } => {
             Ok(run_endpoint(&EndpointArgs { data_dir: data, library: None, listen, token, writable })?)
         }

@@ -1,5 +1,6 @@
 //! The configuration file in two steps: [`Raw`] as written, [`Config`] as checked. Flags override it.
 
+use super::access::{AccessSettings, RawAccess};
 use super::alerts::{Receiver, Receivers, Settings, read_rules};
 use anyhow::{Context, anyhow, bail};
 use auscult_core::alert::rule::parse_span;
@@ -34,6 +35,7 @@ pub struct Raw {
     limits: RawLimits,
     store: RawStore,
     api: RawApi,
+    access: RawAccess,
     alerts: RawAlerts,
 }
 
@@ -170,6 +172,8 @@ pub struct Config {
     pub written: toml::Table,
     /// Bounds of the connections to the API.
     pub http: HttpLimits,
+    /// Sessions, proxies and the audit log.
+    pub access: AccessSettings,
     /// Rules and receivers; `None` when alerts are off.
     pub alerts: Option<Settings>,
     /// What works and should be changed all the same, one line each.
@@ -301,6 +305,7 @@ impl Config {
             store: store(raw.store, beside, &mut warnings)?,
             listen,
             http: http(&raw.api)?,
+            access: AccessSettings::check(raw.access)?,
             hosts: raw.api.hosts,
             written: toml::Table::new(),
             warnings,
@@ -541,7 +546,7 @@ fn library(path: &Path, beside: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, low: T, high: T) -> anyhow::Result<T> {
+pub(super) fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, low: T, high: T) -> anyhow::Result<T> {
     if value < low || value > high {
         bail!("{name} = {value}: it must be from {low} to {high}");
     }

@@ -1,5 +1,6 @@
 //! Command line, configuration and threads: everything that makes a running program of the crates.
 
+mod access;
 mod alerts;
 pub mod analysis_results;
 pub mod analyze;

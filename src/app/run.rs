@@ -3,6 +3,7 @@
 //! One thread feeds the engine, whatever the source: replay and live are the same loop. Records go to the store's
 //! writer and to the live view; the API reads the store. Live capture never waits for either; a replay does.
 
+use super::access;
 use super::alerts::{AlertService, StoreHandles};
 use super::config::{self, Config};
 use super::feed::{CaptureLoop, Ended, Source};
@@ -143,6 +144,7 @@ impl RunArgs {
 pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     let hangups = signals::hangups()?;
     let config = args.config()?;
+    access::check_reach(&config)?;
     private::restrict_umask();
     for warning in &config.warnings {
         super::print_status(format_args!("warning: {warning}"));
@@ -185,6 +187,7 @@ async fn serve(
         store = open_store(config) => store?,
         () = stopped(&mut stop) => return Ok(()),
     };
+    let access = access::open(config, &stopping)?;
     let options = store_options(config);
     let origin = options.origin.clone();
     let (sender, writer) =
@@ -205,7 +208,8 @@ async fn serve(
         reader,
         live: live.clone(),
         telemetry: telemetry.clone(),
-        hosts: if address.ip().is_loopback() { HostPolicy::Only(config.hosts.clone()) } else { HostPolicy::Any },
+        hosts: host_policy(address, &config.hosts),
+        access: Arc::new(access.control(&config.access)),
         probe: config.labels.probe.as_str().into(),
         site: config.labels.site.as_str().into(),
         now: super::wall_clock,
@@ -237,6 +241,15 @@ async fn serve(
     match stopping.failure() {
         Some(failure) => bail!(failure.to_owned()),
         None => result,
+    }
+}
+
+/// By which names the page is reached: on an address of others by any, unless some are configured.
+fn host_policy(address: SocketAddr, names: &[String]) -> HostPolicy {
+    match address.ip().is_loopback() {
+        true => HostPolicy::Only(names.to_vec()),
+        false if names.is_empty() => HostPolicy::Any,
+        false => HostPolicy::OnlyOrAddress(names.to_vec()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The HTTP face over the real engine: every route, bounds, paging, percentiles, and hostile text that stays data.
 
+mod access;
 mod active;
 mod alerts;
 mod answers;

@@ -1,6 +1,6 @@
 //! Every route with every kind of request it must take or refuse; headers, hosts, health, metrics, events.
 
-use crate::world::{World, call, get, send, service, service_over};
+use crate::world::{World, call, get, send, service, service_for_others, service_over};
 use auscult_api::{LiveFeed, openapi_json};
 use auscult_core::groups::Group;
 use auscult_core::model::{
@@ -149,6 +149,12 @@ const MATRIX: &[(&str, &str, u16)] = &[
     ("/api/v1/compare", "/api/v1/compare?figure=asr", 400),
     ("/api/v1/compare", "/api/v1/compare?trunk=a&against_trunk=b", 400),
     ("/api/v1/compare", "/api/v1/compare?figure=asr&codec=PCMU&against_trunk=b", 400),
+    ("/api/v1/session", "/api/v1/session", 200),
+    ("/api/v1/audit", "/api/v1/audit", 200),
+    ("/api/v1/audit", "/api/v1/audit?who=alice&action=call_view&from=2026-03-01T00:00:00Z&limit=10&cursor=7", 200),
+    ("/api/v1/audit", "/api/v1/audit?action=call_view,sign_in", 400),
+    ("/api/v1/audit", "/api/v1/audit?action=looked", 400),
+    ("/api/v1/audit", "/api/v1/audit?cursor=x", 400),
     ("/api/v1/openapi.json", "/api/v1/openapi.json", 200),
     ("/healthz", "/healthz", 200),
     ("/readyz", "/readyz", 200),
@@ -204,7 +210,8 @@ async fn every_route_takes_and_refuses_what_it_should() {
         }
         if uri.starts_with("/api") || *expected == 404 {
             let refused = send(&world.router, Request::post(*uri).header(header::HOST, "localhost")).await;
-            assert!(matches!(refused.status.as_u16(), 404 | 405), "POST {uri}: {}", refused.status);
+            let expected: &[u16] = if *uri == "/api/v1/session" { &[415] } else { &[404, 405] };
+            assert!(expected.contains(&refused.status.as_u16()), "POST {uri}: {}", refused.status);
         }
     }
 }
@@ -215,14 +222,16 @@ fn the_document_the_router_and_the_matrix_know_the_same_routes() {
     for (path, item) in document["paths"].as_object().expect("paths") {
         let methods: Vec<&str> = item.as_object().into_iter().flat_map(|of| of.keys().map(String::as_str)).collect();
         // Routes that change something: tests/api/alerts.rs.
-        let expected = match path.as_str() {
-            "/api/v1/alerts/silences" => "post",
-            "/api/v1/alerts/silences/{id}" => "delete",
-            _ => "get",
+        let expected: &[&str] = match path.as_str() {
+            "/api/v1/alerts/silences" => &["post"],
+            "/api/v1/alerts/silences/{id}" => &["delete"],
+            "/api/v1/session" => &["delete", "get", "post"],
+            _ => &["get"],
         };
-        assert_eq!(methods, [expected], "{path}");
+        let sorted = methods.iter().copied().collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(sorted.into_iter().collect::<Vec<_>>(), expected, "{path}");
         let in_matrix = MATRIX.iter().any(|(route, _, status)| route == path && *status == 200);
-        assert!(in_matrix || path == "/api/v1/live" || expected != "get", "{path} is not in the matrix");
+        assert!(in_matrix || path == "/api/v1/live" || !expected.contains(&"get"), "{path} is not in the matrix");
     }
     for (route, ..) in MATRIX.iter().filter(|(route, ..)| !route.is_empty()) {
         assert!(document["paths"].get(route).is_some(), "{route} is not in the document");
@@ -355,10 +364,18 @@ async fn dear_queries_leave_the_places_of_cheap_ones_alone() {
     }
 }
 
-/// A service whose requests all come from one address that is not loopback.
-fn from_one_address(router: axum::Router, address: &str) -> axum::Router {
+/// A service whose requests all come from one address that is not loopback, with a token.
+fn from_one_address((router, token): (axum::Router, String), address: &str) -> axum::Router {
     let peer = PeerAddress(std::net::SocketAddr::new(address.parse().expect("an address"), 4000));
-    router.layer(axum::Extension(peer))
+    let token = header::HeaderValue::from_str(&token).expect("a token");
+    let known = axum::middleware::map_request(move |mut request: Request<Body>| {
+        let token = token.clone();
+        async move {
+            request.headers_mut().insert(header::AUTHORIZATION, token);
+            request
+        }
+    });
+    router.layer(axum::Extension(peer)).layer(known)
 }
 
 #[tokio::test(start_paused = true)]
@@ -369,7 +386,7 @@ async fn one_client_that_asks_too_much_is_told_so_and_others_are_not() {
         reader.session(Cost::Scan, None).await.expect("a place"),
         reader.session(Cost::Scan, None).await.expect("a place"),
     ];
-    let router = service_over(reader, live, true);
+    let router = service_for_others(reader, live);
     let (flood, other) = (from_one_address(router.clone(), "192.0.2.7"), from_one_address(router, "192.0.2.8"));
     let asked = futures_util::future::join_all((0..17).map(|_| get(&flood, "/api/v1/stats")));
     let (answers, other) = tokio::join!(asked, get(&other, "/api/v1/stats"));
@@ -408,9 +425,10 @@ fn one_budget_of_a_query_in_code_and_document() {
 #[tokio::test]
 async fn two_hundred_streams_of_one_address_leave_others_theirs() {
     let live = Arc::new(LiveFeed::new(&Limits::default()));
-    let router = service(Client::default(), live, true);
+    let others = service_for_others(Reader::new(Client::default()), live);
+    let (router, token) = others.clone();
     let open = |address: &'static str| {
-        let router = from_one_address(router.clone(), address);
+        let router = from_one_address(others.clone(), address);
         let request = Request::get("/api/v1/live").header(header::HOST, "localhost").body(Body::empty());
         async move { router.oneshot(request.expect("a request")).await.expect("an answer") }
     };
@@ -424,11 +442,12 @@ async fn two_hundred_streams_of_one_address_leave_others_theirs() {
         let text = events(other.into_body(), |text| text.matches("event: snapshot").count() == 2).await;
         assert!(!text.contains("evicted"), "{text}");
     }
-    let metrics = get(&router, "/metrics").await.text;
+    let request = Request::get("/metrics").header(header::HOST, "localhost");
+    let metrics = send(&router, request.header(header::AUTHORIZATION, &token)).await.text;
     assert!(metrics.contains("auscult_live_listeners_evicted_total 184\n"), "{metrics}");
 }
 
-fn changed(uid: u64, state: CallState, diagnosis: Option<DiagnosisCode>) -> Event {
+pub fn changed(uid: u64, state: CallState, diagnosis: Option<DiagnosisCode>) -> Event {
     let diagnoses = diagnosis.into_iter().map(|code| Diagnosis { code, confidence: 1.0, evidence: String::new() });
     Event::CallChanged(Box::new(CallRecord {
         uid: CallUid(uid),

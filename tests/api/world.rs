@@ -1,6 +1,7 @@
 //! A service over a fresh database with rows a test chose, and requests to it without a port.
 
-use auscult_api::{AppState, Check, HostPolicy, LiveFeed, MetricFamily, Sample, Telemetry, app};
+use auscult_access::{AccessFile, NewToken, Role, Scope, SessionLimits};
+use auscult_api::{AccessControl, AppState, Check, HostPolicy, LiveFeed, MetricFamily, Sample, Telemetry, app};
 use auscult_core::model::Limits;
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::chdb::{ChdbEngine, EngineLimits, find_library};
@@ -27,6 +28,7 @@ pub struct World {
     pub router: Router,
     pub live: Arc<LiveFeed>,
     pub writer: Client,
+    pub reader: Client,
     _opened: Arc<Opened>,
 }
 
@@ -62,15 +64,31 @@ pub fn service(reader: Client, live: Arc<LiveFeed>, spool_ok: bool) -> Router {
 }
 
 pub fn service_over(reader: Reader, live: Arc<LiveFeed>, spool_ok: bool) -> Router {
+    service_with(reader, live, spool_ok, Arc::new(AccessControl::without_users()))
+}
+
+/// A service whose clients have to show who they are.
+pub fn service_with(reader: Reader, live: Arc<LiveFeed>, spool_ok: bool, access: Arc<AccessControl>) -> Router {
     app(AppState {
         reader,
         live,
         telemetry: Arc::new(Spool(spool_ok)),
         hosts: HostPolicy::loopback(),
+        access,
         probe: "probe-1".into(),
         site: "site-1".into(),
         now: || START,
     })
+}
+
+/// A service that clients on other hosts reach with the token that is returned (`Bearer ...`), of a viewer.
+pub fn service_for_others(reader: Reader, live: Arc<LiveFeed>) -> (Router, String) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let new = NewToken { name: "other", role: Role::Viewer, scope: Scope::all(), expires_at: None };
+    let (_, token) = AccessFile::change(dir.path(), |file| file.add_token(&new, START)).expect("a token");
+    let access = Arc::new(auscult_access::Access::open(dir.path(), true, SessionLimits::default()).expect("the file"));
+    let control = AccessControl::new(access, None, None, false);
+    (service_with(reader, live, true, Arc::new(control)), format!("Bearer {token}"))
 }
 
 pub async fn get(router: &Router, uri: &str) -> Answer {
@@ -93,7 +111,7 @@ impl World {
         let reader = in_process_client(&opened.engine, Access::api()).with_database(name);
         schema::apply(&writer, &Dialect::Embedded, name).await.expect("the schema");
         let live = Arc::new(LiveFeed::new(&Limits::default()));
-        Some(World { router: service(reader, live.clone(), true), live, writer, _opened: opened })
+        Some(World { router: service(reader.clone(), live.clone(), true), live, writer, reader, _opened: opened })
     }
 
     pub async fn get(&self, uri: &str) -> Value {
@@ -159,7 +177,7 @@ pub fn sql_time(at: Timestamp) -> String {
     at.to_rfc3339().replace('T', " ").replace('Z', "")
 }
 
-fn merged(mut base: Value, fields: Value) -> Value {
+pub fn merged(mut base: Value, fields: Value) -> Value {
     if let (Some(base), Value::Object(fields)) = (base.as_object_mut(), fields) {
         base.extend(fields);
     }

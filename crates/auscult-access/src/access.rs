@@ -80,6 +80,18 @@ impl Access {
         })
     }
 
+    /// Without users, and without a file that could bring some.
+    pub fn without_users() -> Access {
+        Access {
+            dir: PathBuf::new(),
+            may_be_open: true,
+            loaded: RwLock::new(Loaded { file: Arc::default(), stamp: None }),
+            sessions: Mutex::default(),
+            throttle: Mutex::default(),
+            comparing: Mutex::new(0),
+        }
+    }
+
     /// Reads the file again when it has changed; whether it had. To be called every second.
     ///
     /// # Errors
@@ -152,6 +164,17 @@ impl Access {
             sessions.end(text);
         }
         found.map(|principal| (principal, ends))
+    }
+
+    /// As [`Access::of_session`], without keeping the session from ending.
+    pub fn of_session_unused(&self, text: &str, now: Timestamp) -> Option<Principal> {
+        let (session, _) = self.sessions().look(text, now)?;
+        let file = self.file();
+        match (session.via, file.user(&session.name)) {
+            (Via::Password, None) => None,
+            (via, Some(user)) => Some(principal(user, via)),
+            (_, None) => Some(session),
+        }
     }
 
     /// Compares a password and begins a session. Takes tens of milliseconds of a processor: not for an event loop.

@@ -197,7 +197,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn takes(&self, row: &Row) -> bool {
+    fn matches(&self, row: &Row) -> bool {
         let at = || Timestamp::parse_rfc3339(&row.at);
         self.before.is_none_or(|before| row.seq < before)
             && self.who.as_ref().is_none_or(|who| *who == row.who)
@@ -301,7 +301,7 @@ impl AuditLog {
             read_lines(&path, |line| {
                 let row = row_of(&path, line)?;
                 oldest.get_or_insert_with(|| row.at.clone());
-                if filter.takes(&row) {
+                if filter.matches(&row) {
                     of_segment.push(row);
                 }
                 Ok(())

@@ -72,6 +72,12 @@ impl Sessions {
         Some((session, end))
     }
 
+    /// Whose session it is and when it ends, without using it.
+    pub fn look(&self, secret: &str, now: Timestamp) -> Option<(Principal, Timestamp)> {
+        let session = self.open.get(&secret::hash(secret)).filter(|session| self.limits.end(session) > now)?;
+        Some((session.principal.clone(), self.limits.end(session)))
+    }
+
     pub fn end(&mut self, secret: &str) -> Option<Principal> {
         self.open.remove(&secret::hash(secret)).map(|session| session.principal)
     }

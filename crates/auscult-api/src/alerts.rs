@@ -1,11 +1,12 @@
 //! `/alerts`: groups of rules that are not ok, alerts that were, and silences.
 
-use super::caller::Caller;
+use super::control::Caller;
 use super::error::ErrorBody;
 use super::json::WindowJson;
 use super::params::{AlertHistoryParams, AlertsParams, EvaluationsParams, Params, closed, given, limit, text, time};
-use super::writes::LocalWriter;
+use super::writes::{Writer, json_body};
 use super::{ApiError, AppState};
+use auscult_access::Scope;
 use auscult_core::alert::State as Group;
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::query::{AlertFilter, Cost, MAX_EVALUATIONS, MAX_ROWS, PastAlert, PastEvaluation, Window};
@@ -115,7 +116,7 @@ pub struct NewSilence {
     pub hours: f64,
     /// Why: one line, which others read.
     pub reason: String,
-    /// Who asks for it.
+    /// Who asks for it; the name of the user who is signed in goes before.
     #[serde(default)]
     pub by: String,
 }
@@ -189,7 +190,8 @@ const LISTED: [Group; 5] = [Group::Firing, Group::Keeping, Group::Pending, Group
     responses((status = 200, body = AlertsJson), (status = 400, body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn alerts(
     State(state): State<AppState>,
-    writer: Result<LocalWriter, ApiError>,
+    writer: Result<Writer, ApiError>,
+    caller: Caller,
     Params(params): Params<AlertsParams>,
 ) -> Result<Json<AlertsJson>, ApiError> {
     let mut states = closed("state", params.state.as_ref(), &Group::ALL, Group::name)?;
@@ -198,10 +200,31 @@ pub(super) async fn alerts(
     }
     let view = state.telemetry.alerts(&states, MAX_ROWS as usize);
     let evaluated = view.is_some();
-    let AlertView { alerts, counts, truncated, rules, rule_texts, mut silences } = view.unwrap_or_default();
+    let view = narrowed(view.unwrap_or_default(), &caller.principal.scope);
+    let AlertView { alerts, counts, truncated, rules, rule_texts, mut silences } = view;
     silences.sort_by(|a, b| b.from.cmp(&a.from));
     let may_silence = evaluated && writer.is_ok();
     Ok(Json(AlertsJson { alerts, counts, truncated, evaluated, rules, rule_texts, silences, may_silence }))
+}
+
+/// What somebody with this scope may see: groups of their trunks.
+fn narrowed(mut view: AlertView, scope: &Scope) -> AlertView {
+    if scope.is_all() {
+        return view;
+    }
+    let is_seen = |labels: &BTreeMap<String, String>| {
+        let of_trunk = labels.get("trunk").is_some_and(|trunk| scope.has_trunk(trunk)) || scope.trunks.is_none();
+        of_trunk && labels.get("probe").is_none_or(|probe| scope.has_probe(probe))
+    };
+    view.alerts.retain(|alert| is_seen(&alert.group));
+    view.silences.retain(|silence| is_seen(&silence.labels));
+    view.rule_texts.retain(|name, _| view.alerts.iter().any(|alert| alert.rule == *name));
+    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for alert in &view.alerts {
+        let state = Group::ALL.into_iter().find(|state| state.name() == alert.state);
+        *counts.entry(state.map_or("", Group::name)).or_default() += 1;
+    }
+    AlertView { counts, ..view }
 }
 
 /// An alert that fired.
@@ -373,14 +396,14 @@ fn window(state: &AppState, from: &Option<String>, to: &Option<String>, usual: N
     responses((status = 200, body = AlertHistoryJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn history(
     State(state): State<AppState>,
-    Caller(client): Caller,
+    caller: Caller,
     Params(params): Params<AlertHistoryParams>,
 ) -> Result<Json<AlertHistoryJson>, ApiError> {
     let window = window(&state, &params.from, &params.to, Nanos::from_secs(7 * 86_400))?;
     let fingerprint = given(&params.id).map(fingerprint).transpose()?;
     let filter = AlertFilter { rule: text("rule", &params.rule)?, fingerprint, trunk: text("trunk", &params.trunk)? };
     let limit = limit(&params.limit)?;
-    let session = state.reader.session(Cost::Lookup, client).await?;
+    let session = state.session(Cost::Lookup, &caller).await?;
     let alerts = session.past_alerts(&filter, window, limit).await?;
     Ok(Json(AlertHistoryJson {
         window: WindowJson::from(window),
@@ -400,12 +423,12 @@ fn fingerprint(id: &str) -> Result<u64, ApiError> {
     responses((status = 200, body = EvaluationsJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn evaluations(
     State(state): State<AppState>,
-    Caller(client): Caller,
+    caller: Caller,
     Path(id): Path<String>,
     Params(params): Params<EvaluationsParams>,
 ) -> Result<Json<EvaluationsJson>, ApiError> {
     let window = window(&state, &params.from, &params.to, Nanos::from_secs(6 * 3600))?;
-    let session = state.reader.session(Cost::Lookup, client).await?;
+    let session = state.session(Cost::Lookup, &caller).await?;
     let rows = session.evaluations(fingerprint(&id)?, window).await?;
     debug_assert!(rows.len() <= MAX_EVALUATIONS as usize);
     Ok(Json(EvaluationsJson {
@@ -414,16 +437,20 @@ pub(super) async fn evaluations(
     }))
 }
 
-/// Begins a silence. Until there is sign-in: from this host only, by a page of this service or a program, as JSON.
+/// Begins a silence. While there are no users: from this host only, by a page of this service or a program. `by` is the user who is
+/// signed in.
 #[utoipa::path(post, path = "/api/v1/alerts/silences", tag = "alerts", request_body = NewSilence,
-    responses((status = 201, body = SilenceJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 403, description = "The request does not come from this host", body = ErrorBody, content_type = "application/problem+json"), (status = 409, description = "No rules are evaluated", body = ErrorBody, content_type = "application/problem+json"), (status = 413, description = "The body is larger than 8 KiB", body = ErrorBody, content_type = "application/problem+json"), (status = 415, description = "The body is not JSON", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "It could not be written to the disk", body = ErrorBody, content_type = "application/problem+json")))]
+    responses((status = 201, body = SilenceJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 403, description = "The role does not allow it, or without users the request does not come from this host", body = ErrorBody, content_type = "application/problem+json"), (status = 409, description = "No rules are evaluated", body = ErrorBody, content_type = "application/problem+json"), (status = 413, description = "The body is larger than 8 KiB", body = ErrorBody, content_type = "application/problem+json"), (status = 415, description = "The body is not JSON", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "It could not be written to the disk", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn begin_silence(
     State(state): State<AppState>,
-    writer: LocalWriter,
+    writer: Writer,
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Result<(StatusCode, Json<SilenceJson>), ApiError> {
-    let asked = writer.json::<NewSilence>(&headers, body).await?;
+    let mut asked: NewSilence = json_body(&headers, body).await?;
+    if !writer.name.is_empty() {
+        asked.by = writer.name.to_string();
+    }
     let begun = state.telemetry.silence(&asked)?;
     Ok((StatusCode::CREATED, Json(begun)))
 }
@@ -431,10 +458,10 @@ pub(super) async fn begin_silence(
 /// Ends a silence before its time, under the same conditions.
 #[utoipa::path(delete, path = "/api/v1/alerts/silences/{id}", tag = "alerts",
     params(("id" = String, Path, description = "16 hexadecimal digits")),
-    responses((status = 200, body = SilenceJson), (status = 403, description = "The request does not come from this host", body = ErrorBody, content_type = "application/problem+json"), (status = 404, description = "No silence of this id holds", body = ErrorBody, content_type = "application/problem+json"), (status = 409, description = "No rules are evaluated", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "It could not be written to the disk", body = ErrorBody, content_type = "application/problem+json")))]
+    responses((status = 200, body = SilenceJson), (status = 403, description = "The role does not allow it, or without users the request does not come from this host", body = ErrorBody, content_type = "application/problem+json"), (status = 404, description = "No silence of this id holds", body = ErrorBody, content_type = "application/problem+json"), (status = 409, description = "No rules are evaluated", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "It could not be written to the disk", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn end_silence(
     State(state): State<AppState>,
-    _writer: LocalWriter,
+    _writer: Writer,
     Path(id): Path<String>,
 ) -> Result<Json<SilenceJson>, ApiError> {
     Ok(Json(state.telemetry.end_silence(&id)?))

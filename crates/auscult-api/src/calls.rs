@@ -1,6 +1,6 @@
 //! `/range`, `/timeline`, `/calls` and `/calls/{id}`.
 
-use super::caller::Caller;
+use super::control::Caller;
 use super::error::ErrorBody;
 use super::export;
 use super::json::{CallJson, CallsJson, DetailJson, RangeJson, TimelineJson, WindowJson};
@@ -8,6 +8,7 @@ use super::params::{
     CallParams, CallsParams, Params, TimelineParams, given, groupings, is_active, limit, no_page, time, whole,
 };
 use super::{ApiError, AppState};
+use auscult_access::Role;
 use auscult_core::model::CallUid;
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::query::{
@@ -22,8 +23,8 @@ use axum::response::{IntoResponse, Response};
 /// First and last time stored, and how many calls and streams.
 #[utoipa::path(get, path = "/api/v1/range", tag = "calls",
     responses((status = 200, body = RangeJson), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
-pub(super) async fn range(State(state): State<AppState>, Caller(client): Caller) -> Result<Json<RangeJson>, ApiError> {
-    Ok(Json(state.reader.session(Cost::Lookup, client).await?.range().await?.into()))
+pub(super) async fn range(State(state): State<AppState>, caller: Caller) -> Result<Json<RangeJson>, ApiError> {
+    Ok(Json(state.session(Cost::Lookup, &caller).await?.range().await?.into()))
 }
 
 /// How many calls began when, by [class](/docs/metrics#class), all and by group.
@@ -31,14 +32,14 @@ pub(super) async fn range(State(state): State<AppState>, Caller(client): Caller)
     responses((status = 200, body = TimelineJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn timeline(
     State(state): State<AppState>,
-    Caller(client): Caller,
+    caller: Caller,
     Params(params): Params<TimelineParams>,
 ) -> Result<Json<TimelineJson>, ApiError> {
     let filter = params.filter()?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
     let group_by = groupings(&params.group_by, &CallGroup::ALL, CallGroup::name)?;
     let wanted = whole("buckets", &params.buckets, 1, MAX_ROWS)?.unwrap_or(120);
-    let session = state.reader.session(Cost::Scan, client).await?;
+    let session = state.session(Cost::Scan, &caller).await?;
     let window = session.window(from, to, (state.now)(), filter.longest(from.is_some() && to.is_some())).await?;
     let bucket_s = bucket_length(window.length(), wanted);
     let length = Nanos::from_secs(bucket_s);
@@ -57,7 +58,7 @@ pub(super) async fn timeline(
     responses((status = 200, body = CallsJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn list(
     State(state): State<AppState>,
-    Caller(client): Caller,
+    caller: Caller,
     headers: HeaderMap,
     Params(params): Params<CallsParams>,
 ) -> Result<Response, ApiError> {
@@ -70,7 +71,7 @@ pub(super) async fn list(
             ));
         }
         let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
-        let session = state.reader.session(Cost::Export, client).await?;
+        let session = state.session(Cost::Export, &caller).await?;
         let window = session.window(from, to, (state.now)(), filter.longest(from.is_some() && to.is_some())).await?;
         return export::answer(session, Listed::Calls(&filter), window, format).await;
     }
@@ -90,12 +91,12 @@ pub(super) async fn list(
             return Err(ApiError::bad_request("`trunk_direction` narrows calls that ended, not those that are up"));
         }
         let after = given(&params.cursor).map(|text| RunningList::cursor(text, sort)).transpose()?;
-        return active(&state, (from, to), (filter, sort), limit as usize, after)
+        return active((&state, &caller), (from, to), (filter, sort), limit as usize, after)
             .await
             .map(|list| Json(list).into_response());
     }
     let after = given(&params.cursor).map(|text| Session::call_cursor(text, sort)).transpose()?;
-    let session = state.reader.session(filter.cost(), client).await?;
+    let session = state.session(filter.cost(), &caller).await?;
     let window = match &after {
         Some(cursor) => cursor.window,
         None => session.window(from, to, (state.now)(), filter.longest(from.is_some() && to.is_some())).await?,
@@ -111,7 +112,7 @@ pub(super) async fn list(
 
 /// Calls that are up, from the live view alone: a call is in this list or in the store, never in both.
 async fn active(
-    state: &AppState,
+    (state, caller): (&AppState, &Caller),
     (from, to): (Option<Timestamp>, Option<Timestamp>),
     (filter, sort): (CallFilter, CallSort),
     limit: usize,
@@ -129,7 +130,11 @@ async fn active(
         return Err(ApiError::bad_request("`from` must be before `to`, at most 31 days"));
     }
     let list = RunningList { filter, sort, site: state.site.to_string(), window, limit, after };
-    let (calls, next) = state.live.running(list).await;
+    let scope = caller.principal.scope.clone();
+    let (calls, next) = match scope.has_probe(&state.probe) {
+        true => state.live.running(list, scope).await,
+        false => (Vec::new(), None),
+    };
     let stored = calls.iter().map(|call| StoredCall::running(call, &state.probe, &state.site));
     Ok(CallsJson {
         window: WindowJson::from(window),
@@ -145,7 +150,7 @@ async fn active(
     responses((status = 200, body = DetailJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 404, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn one(
     State(state): State<AppState>,
-    Caller(client): Caller,
+    caller: Caller,
     Path(id): Path<String>,
     Params(params): Params<CallParams>,
 ) -> Result<Json<DetailJson>, ApiError> {
@@ -154,15 +159,22 @@ pub(super) async fn one(
         Ok(uid) if id.len() == 16 && !id.starts_with('+') => CallUid(uid),
         _ => return Err(ApiError::bad_request("a call's id is 16 hexadecimal digits")),
     };
-    let session = state.reader.session(Cost::Lookup, client).await?;
-    let running = state.live.view().call(uid);
+    let session = state.session(Cost::Lookup, &caller).await?;
+    let running = state.live.view().call(uid).filter(|call| is_seen(&state, &caller, &call.trunk));
     let running = running.map(|call| StoredCall::running(&call, &state.probe, &state.site));
     let detail = match running {
         Some(call) => Some(session.evidence(call).await?),
         None => session.call(uid, first_at).await?,
     };
     let missing = || ApiError::not_found("no such call is stored; it may have expired");
-    detail.map(|detail| Json(DetailJson::from(detail))).ok_or_else(missing)
+    let detail = detail.ok_or_else(missing)?;
+    let with_messages = caller.principal.may(Role::Investigator);
+    Ok(Json(DetailJson::new(detail, with_messages)))
+}
+
+/// Whether a caller may see calls of this probe and a trunk.
+fn is_seen(state: &AppState, caller: &Caller, trunk: &str) -> bool {
+    caller.principal.scope.has_probe(&state.probe) && caller.principal.scope.has_trunk(trunk)
 }
 
 /// The shortest usual length that needs no more than `wanted` buckets, in seconds.

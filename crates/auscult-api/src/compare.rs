@@ -1,6 +1,6 @@
 //! `/compare`: whether a figure of one window or group differs from that of another.
 
-use super::caller::Caller;
+use super::control::Caller;
 use super::error::ErrorBody;
 use super::json::WindowJson;
 use super::params::{CompareParams, Params, time};
@@ -53,14 +53,14 @@ pub struct EstimateJson {
     responses((status = 200, body = CompareJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn compare(
     State(state): State<AppState>,
-    Caller(client): Caller,
+    caller: Caller,
     Params(params): Params<CompareParams>,
 ) -> Result<Json<CompareJson>, ApiError> {
     let figure = params.figure()?;
     let [(codec, filter), (other_codec, other_filter)] = params.sides()?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
     let (other_from, other_to) = (time("against_from", &params.against_from)?, time("against_to", &params.against_to)?);
-    let session = state.reader.session(Cost::Scan, client).await?;
+    let session = state.session(Cost::Scan, &caller).await?;
     let now = (state.now)();
     let window = session.window(from, to, now, Window::MAX).await?;
     let (other_from, other_to) = (other_from.unwrap_or(window.from), other_to.unwrap_or(window.to));

@@ -12,6 +12,8 @@ pub struct ApiError {
     pub status: StatusCode,
     pub code: &'static str,
     pub message: String,
+    /// When to try again, seconds; of 503 and 429 without it in a second.
+    retry_after: Option<i64>,
 }
 
 /// Body of every answer that is not a success: problem details (RFC 9457).
@@ -36,7 +38,7 @@ pub struct ErrorBody {
 
 #[derive(Serialize, ToSchema)]
 pub struct ErrorText {
-    /// `bad_request`, `not_found`, `method_not_allowed`, `forbidden_host`, `busy`, `too_many_requests`, `too_slow`, `too_large`, `store_unavailable`, `store_error`.
+    /// `bad_request`, `not_found`, `method_not_allowed`, `forbidden_host`, `not_signed_in`, `wrong_credentials`, `not_allowed`, `not_own_page`, `not_local`, `not_recorded`, `too_many_sign_ins`, `busy`, `too_many_requests`, `too_slow`, `too_large`, `store_unavailable`, `store_error`.
     code: &'static str,
     /// One line: what is wrong and what to do.
     message: String,
@@ -44,7 +46,12 @@ pub struct ErrorText {
 
 impl ApiError {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> ApiError {
-        ApiError { status, code, message: message.into() }
+        ApiError { status, code, message: message.into(), retry_after: None }
+    }
+
+    /// The same, to be tried again after so many seconds.
+    pub fn after(self, seconds: i64) -> ApiError {
+        ApiError { retry_after: Some(seconds), ..self }
     }
 
     pub fn bad_request(message: impl Into<String>) -> ApiError {
@@ -70,7 +77,10 @@ impl IntoResponse for ApiError {
         let mut response = (self.status, Json(body)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(self.retry_after.unwrap_or(1)));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -2,7 +2,7 @@
 
 use super::ApiError;
 use super::AppState;
-use super::caller::Caller;
+use super::control::Caller;
 use super::error::ErrorBody;
 use super::params::{IntervalsParams, Params, time};
 use auscult_store::query::{Cost, Export, FileFormat, Listed, Session, Window};
@@ -65,7 +65,7 @@ pub(super) async fn answer(
     responses((status = 200, description = "CSV, or Parquet with `format=parquet`", content_type = "text/csv", body = String), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn intervals(
     State(state): State<AppState>,
-    Caller(client): Caller,
+    caller: Caller,
     headers: HeaderMap,
     Params(params): Params<IntervalsParams>,
 ) -> Result<Response, ApiError> {
@@ -76,7 +76,7 @@ pub(super) async fn intervals(
         ));
     };
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
-    let session = state.reader.session(Cost::Export, client).await?;
+    let session = state.session(Cost::Export, &caller).await?;
     let window = session.window(from, to, (state.now)(), Window::MAX_DETAIL).await?;
     answer(session, Listed::Intervals(&filter), window, format).await
 }

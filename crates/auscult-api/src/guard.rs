@@ -12,6 +12,8 @@ use axum::response::{IntoResponse, Response};
 pub enum HostPolicy {
     /// `localhost`, `127.0.0.1`, `[::1]` and the names given (without port): for loopback binds and named services.
     Only(Vec<String>),
+    /// The same, and any address: a page that rebinds a name cannot bring an address in `Host`.
+    OnlyOrAddress(Vec<String>),
     /// Any name: the service is reached by addresses nobody listed, and something in front of it checks.
     Any,
 }
@@ -24,12 +26,16 @@ impl HostPolicy {
     fn allows(&self, host: &str) -> bool {
         match self {
             HostPolicy::Any => true,
-            HostPolicy::Only(names) => {
-                ["localhost", "127.0.0.1", "[::1]"].contains(&host)
-                    || names.iter().any(|name| name.eq_ignore_ascii_case(host))
+            HostPolicy::Only(names) => is_known(names, host),
+            HostPolicy::OnlyOrAddress(names) => {
+                is_known(names, host) || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
             }
         }
     }
+}
+
+fn is_known(names: &[String], host: &str) -> bool {
+    ["localhost", "127.0.0.1", "[::1]"].contains(&host) || names.iter().any(|name| name.eq_ignore_ascii_case(host))
 }
 
 const CONTENT_SECURITY_POLICY: &str =
@@ -94,6 +100,7 @@ mod tests {
     fn only_known_names_and_the_own_origin() {
         let local = HostPolicy::loopback();
         let named = HostPolicy::Only(vec!["Probe.example.net".to_owned()]);
+        let reached = HostPolicy::OnlyOrAddress(vec!["probe.example.net".to_owned()]);
         for (hosts, host, origin, expected) in [
             (&local, "localhost:8080", None, true),
             (&local, "LOCALHOST", None, true),
@@ -109,6 +116,12 @@ mod tests {
             (&local, "localhost:8080", Some("null"), false),
             (&named, "probe.example.net:8080", None, true),
             (&named, "other.example.net", None, false),
+            (&named, "192.0.2.1:8642", None, false),
+            (&reached, "192.0.2.1:8642", None, true),
+            (&reached, "[2001:db8::1]:8642", None, true),
+            (&reached, "PROBE.example.net", None, true),
+            (&reached, "other.example.net", None, false),
+            (&reached, "192.0.2.1.example.net", None, false),
             (&HostPolicy::Any, "anything.example", None, true),
             (&HostPolicy::Any, "anything.example", Some("https://evil.example"), false),
         ] {

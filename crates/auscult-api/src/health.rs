@@ -1,9 +1,10 @@
 //! `/healthz`, `/readyz` and `/version`: for supervisors and load balancers.
 
 use super::AppState;
-use axum::Json;
+use super::control::Caller;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Serialize;
 use std::time::Duration;
 use utoipa::ToSchema;
@@ -50,10 +51,13 @@ pub(super) async fn alive(State(state): State<AppState>) -> (StatusCode, Json<He
     }
 }
 
-/// The store answers and the program can work; the checks say why not.
+/// The store answers and the program can work; the checks say why not, to those who are signed in.
 #[utoipa::path(get, path = "/readyz", tag = "operations",
     responses((status = 200, body = Readiness), (status = 503, description = "Not ready", body = Readiness)))]
-pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Readiness>) {
+pub(super) async fn ready(
+    State(state): State<AppState>,
+    caller: Option<Extension<Caller>>,
+) -> (StatusCode, Json<Readiness>) {
     let reason = match tokio::time::timeout(PING_TIMEOUT, state.reader.ping()).await {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(error),
@@ -61,6 +65,10 @@ pub(super) async fn ready(State(state): State<AppState>) -> (StatusCode, Json<Re
     };
     let mut checks = vec![Check { name: "store".to_owned(), ok: reason.is_none(), reason }];
     checks.extend(state.telemetry.checks());
+    if caller.is_none() {
+        let reason = "sign in, or send an API token, to see the reason";
+        checks.iter_mut().filter(|check| !check.ok).for_each(|check| check.reason = Some(reason.to_owned()));
+    }
     let ready = checks.iter().all(|check| check.ok);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, checks }))

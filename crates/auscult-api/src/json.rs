@@ -391,13 +391,15 @@ pub struct DetailJson {
     /// By stream id.
     intervals: BTreeMap<String, Vec<IntervalJson>>,
     ladder: Vec<SipMessageJson>,
+    /// SIP messages are left out, since they need the role investigator.
+    messages_withheld: bool,
     rtcp: Vec<RtcpJson>,
     /// A list was cut: 64 streams, 5000 intervals, 1000 messages and 2000 reports are shown at most.
     truncated: bool,
 }
 
-impl From<CallDetail> for DetailJson {
-    fn from(d: CallDetail) -> DetailJson {
+impl DetailJson {
+    pub fn new(d: CallDetail, with_messages: bool) -> DetailJson {
         let clock_rates: BTreeMap<u64, u32> =
             d.streams.iter().filter_map(|s| Some((s.stream_id, s.clock_rate.filter(|hz| *hz > 0)?))).collect();
         let mut intervals: BTreeMap<String, Vec<IntervalJson>> =
@@ -416,7 +418,8 @@ impl From<CallDetail> for DetailJson {
             call: d.call.into(),
             streams: d.streams.into_iter().map(StreamJson::from).collect(),
             intervals,
-            ladder: d.messages.into_iter().map(SipMessageJson::from).collect(),
+            messages_withheld: !with_messages && !d.messages.is_empty(),
+            ladder: d.messages.into_iter().filter(|_| with_messages).map(SipMessageJson::from).collect(),
             rtcp: d.reports.into_iter().map(report).collect(),
             truncated: d.truncated,
         }

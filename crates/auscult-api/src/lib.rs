@@ -1,15 +1,16 @@
 //! The service's HTTP face: REST with OpenAPI, server-sent events, health, metrics and the embedded page.
 //!
-//! [`app`] is the whole of it and is tested without a port. Answers are read-only but for silences of alerts; every one under `/api/v1` is
-//! JSON, errors included. Everything outside (sockets, TLS, tokens) belongs to the program that serves it.
+//! [`app`] is the whole of it and is tested without a port. Answers are read-only but for sessions and silences of alerts; every one under
+//! `/api/v1` is JSON, errors included. Each route needs a role ([`RULES`]). Sockets and TLS belong to the program that serves it.
 
 #![forbid(unsafe_code)]
 
 mod alerts;
-mod caller;
+mod audit;
 mod calls;
 mod compare;
 mod conditional;
+mod control;
 mod error;
 mod export;
 mod guard;
@@ -25,12 +26,15 @@ mod openapi;
 mod outcomes;
 mod page;
 mod params;
+mod rights;
+mod session;
 mod stats;
 mod streams;
 mod vocabulary;
 mod writes;
 
 pub use alerts::{AlertJson, AlertView, NewSilence, SilenceError, SilenceJson};
+pub use control::{AccessControl, TrustedProxy};
 pub use error::ApiError;
 pub use guard::HostPolicy;
 pub use health::Check;
@@ -40,10 +44,13 @@ pub use live::LiveFeed;
 pub use metrics::{MetricFamily, MetricValue, Sample};
 pub use openapi::openapi_json;
 pub use page::page_is_built;
+pub use rights::{Needs, RULES, Rule};
+
+use control::Caller;
 
 use auscult_core::alert;
 use auscult_core::units::Timestamp;
-use auscult_store::query::Reader;
+use auscult_store::query::{Cost, Reader, Session};
 use axum::Router;
 use axum::routing::{delete, get, post};
 use std::sync::Arc;
@@ -85,11 +92,20 @@ pub struct AppState {
     pub live: Arc<LiveFeed>,
     pub telemetry: Arc<dyn Telemetry>,
     pub hosts: HostPolicy,
+    /// Who may see what, and what is recorded of it.
+    pub access: Arc<AccessControl>,
     /// The operator's names of this probe and its site, which rows of running calls carry as stored ones do.
     pub probe: Arc<str>,
     pub site: Arc<str>,
     /// The wall clock, for windows when nothing is stored.
     pub now: fn() -> Timestamp,
+}
+
+impl AppState {
+    /// A place among the queries of this cost, for the rows that the caller may see.
+    async fn session(&self, cost: Cost, caller: &Caller) -> Result<Session, ApiError> {
+        Ok(self.reader.session(cost, caller.client).await?.scoped(&caller.principal.scope))
+    }
 }
 
 /// Every route of the service.
@@ -110,6 +126,8 @@ pub fn app(state: AppState) -> Router {
         .route("/alerts/silences", post(alerts::begin_silence))
         .route("/alerts/silences/{id}", delete(alerts::end_silence))
         .route("/live", get(live::events))
+        .route("/session", get(session::current).post(session::begin).delete(session::end))
+        .route("/audit", get(audit::rows))
         .route("/openapi.json", get(openapi::document))
         .fallback(error::no_such_route)
         .method_not_allowed_fallback(error::read_only);
@@ -123,6 +141,7 @@ pub fn app(state: AppState) -> Router {
         .route("/version", get(health::version))
         .fallback(page::serve)
         .method_not_allowed_fallback(error::read_only)
+        .layer(axum::middleware::from_fn_with_state(state.clone(), rights::check))
         .layer(axum::middleware::from_fn(conditional::tagged))
         .layer(conditional::compression())
         .layer(axum::middleware::from_fn_with_state(state.hosts.clone(), guard::guard))

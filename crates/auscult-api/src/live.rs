@@ -1,15 +1,16 @@
 //! `/live`: what is going on right now, as server-sent events, and the feed behind it.
 
-use super::AppState;
-use super::caller::Caller;
+use super::control::Caller;
 use super::listeners::{ListenerPlace, Listeners};
 use super::metrics::MetricFamily;
+use super::{ApiError, AppState};
+use auscult_access::{Role, Scope};
 use auscult_core::groups::Group;
 use auscult_core::live::{LiveCall, LiveView, Snapshot};
 use auscult_core::model::{Event, Labels, Limits, RunningCall};
 use auscult_store::query::{PageCursor, RunningList};
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use futures_util::Stream;
 use serde::Serialize;
@@ -142,7 +143,11 @@ impl LiveFeed {
     }
 
     /// One page of the calls that are up. The view is read in parts, so that measuring never waits for long.
-    pub(super) async fn running(self: &Arc<Self>, list: RunningList) -> (Vec<RunningCall>, Option<PageCursor>) {
+    pub(super) async fn running(
+        self: &Arc<Self>,
+        list: RunningList,
+        scope: Scope,
+    ) -> (Vec<RunningCall>, Option<PageCursor>) {
         /// Calls copied at a time while the view is locked: a fraction of a millisecond.
         const AT_ONCE: usize = 512;
         let _place = self.lists.acquire().await;
@@ -153,7 +158,7 @@ impl LiveFeed {
                 let calls = feed.view().calls_after(after, AT_ONCE);
                 let Some(last) = calls.last() else { return found.end() };
                 after = Some(last.record.uid);
-                calls.into_iter().for_each(|call| found.add(call));
+                calls.into_iter().filter(|call| scope.has_trunk(&call.trunk)).for_each(|call| found.add(call));
             }
         });
         page.await.unwrap_or_default()
@@ -180,8 +185,12 @@ pub struct LiveSnapshot {
     /// Time of the newest event.
     #[schema(required)]
     at: Option<String>,
+    /// Calls that are up; of the trunks of the caller's scope.
     calls: u64,
-    streams: u64,
+    /// RTP streams that are measured; null for a caller whose scope is some trunks.
+    #[schema(required)]
+    streams: Option<u64>,
+    /// Null before the first interval, and for a caller whose scope is some trunks.
     #[schema(required)]
     frames_per_s: Option<f64>,
     /// Frames the probe missed since it started.
@@ -227,7 +236,7 @@ impl From<Snapshot> for LiveSnapshot {
         LiveSnapshot {
             at: s.at.map(|t| t.to_rfc3339()),
             calls: s.calls,
-            streams: s.streams,
+            streams: Some(s.streams),
             frames_per_s: s.frames_per_s,
             capture_drops: s.capture_drops,
             calls_bad: s.calls_bad,
@@ -251,6 +260,17 @@ impl From<LiveCall> for LiveChange {
     }
 }
 
+impl LiveFeed {
+    /// What is going on, as far as it is in the scope.
+    fn snapshot(&self, scope: &Scope) -> LiveSnapshot {
+        let view = self.view();
+        let whole = LiveSnapshot::from(view.snapshot());
+        let Some(trunks) = &scope.trunks else { return whole };
+        let (calls, calls_bad) = view.calls_of(trunks.iter().map(String::as_str));
+        LiveSnapshot { calls, calls_bad, streams: None, frames_per_s: None, ..whole }
+    }
+}
+
 /// Server-sent events: `snapshot` at once and every second; `call` for up to 200 calls that are bad right now, then
 /// whenever a call changes, with an `id`. A client that comes back with `Last-Event-ID` gets the changes since instead of the bad calls, or
 /// `lagged` and the bad calls when more than 1,024 came; `retry` is 3 s. `lagged` to a client that is too slow. At most 64 streams are open, 16 to one address
@@ -260,41 +280,71 @@ impl From<LiveCall> for LiveChange {
         content_type = "text/event-stream", body = String)))]
 pub(super) async fn events(
     State(state): State<AppState>,
-    Caller(client): Caller,
+    caller: Caller,
     headers: HeaderMap,
-) -> Sse<impl Stream<Item = Result<SseEvent, Infallible>>> {
+) -> Result<Sse<impl Stream<Item = Result<SseEvent, Infallible>>>, ApiError> {
+    let scope = caller.principal.scope.clone();
+    if !scope.has_probe(&state.probe) {
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "not_allowed", "this probe is not in your scope"));
+    }
+    // Changes name calls, which a viewer may not see.
+    let seen = Seen { scope, calls: caller.principal.may(Role::Operator) };
     let feed = state.live.clone();
-    let place = Arc::new(feed.listeners.join(client));
+    let place = Arc::new(feed.listeners.join(caller.client));
     // Subscribed first: a change between the two is sent twice rather than not at all.
     let changes = BroadcastStream::new(feed.changes.subscribe());
     let id = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let bad_now =
-        || feed.view().bad_calls(MAX_FIRST_CALLS).into_iter().map(|call| event("call", &LiveChange::from(call)));
-    let (told, news): (u64, Vec<SseEvent>) = match id.and_then(|id| feed.missed_since(id)) {
+    let (last, first_changes) = first_changes(&feed, &seen, id);
+    let snapshot = {
+        let (feed, scope) = (feed.clone(), seen.scope.clone());
+        move || event("snapshot", &feed.snapshot(&scope))
+    };
+    let numbered = feed.clone();
+    let changes = changes.filter_map(move |change| match change {
+        Ok(change) if change.number <= last || !seen.call(&change.call) => None,
+        Ok(change) => Some(numbered.event_of(change)),
+        Err(BroadcastStreamRecvError::Lagged(missed)) => Some(event("lagged", &LiveLagged { missed })),
+    });
+    let first = tokio_stream::once(snapshot().retry(RETRY));
+    let ticks = IntervalStream::new(tokio::time::interval(SNAPSHOT_EVERY)).skip(1).map(move |_| snapshot());
+    let evicted = Box::pin(place.clone().evicted());
+    let stream = first.chain(tokio_stream::iter(first_changes)).chain(ticks.merge(changes));
+    // A user who was removed, a session that ended and a token that was revoked see nothing more.
+    let stream = stream.take_while(move |_| feed.open() && state.access.holds(&caller, (state.now)()));
+    let stream = futures_util::StreamExt::take_until(stream, evicted).chain(last_event(place)).map(Ok);
+    Ok(Sse::new(stream).keep_alive(KeepAlive::default()))
+}
+
+/// Which calls a client may see.
+struct Seen {
+    scope: Scope,
+    calls: bool,
+}
+
+impl Seen {
+    fn call(&self, call: &LiveCall) -> bool {
+        self.calls && self.scope.has_trunk(&call.trunk)
+    }
+}
+
+/// What a client gets first after the snapshot, and the number of the last change in it: what it missed since the event `id`, or the calls
+/// that are bad now.
+fn first_changes(feed: &LiveFeed, seen: &Seen, id: Option<&str>) -> (u64, Vec<SseEvent>) {
+    let bad_now = || {
+        let calls = feed.view().bad_calls(MAX_FIRST_CALLS).into_iter().filter(|call| seen.call(call));
+        calls.map(|call| event("call", &LiveChange::from(call))).collect::<Vec<_>>()
+    };
+    match id.and_then(|id| feed.missed_since(id)) {
         Some(Missed::Changes(missed)) => {
-            let told = missed.last().map_or(0, |change| change.number);
-            (told, missed.into_iter().map(|change| feed.event_of(change)).collect())
+            let last = missed.last().map_or(0, |change| change.number);
+            let missed = missed.into_iter().filter(|change| seen.call(&change.call));
+            (last, missed.map(|change| feed.event_of(change)).collect())
         }
         Some(Missed::Lost(missed)) => {
             (0, std::iter::once(event("lagged", &LiveLagged { missed })).chain(bad_now()).collect())
         }
-        None => (0, bad_now().collect()),
-    };
-    let numbered = feed.clone();
-    let changes = changes.filter_map(move |change| match change {
-        Ok(change) if change.number <= told => None,
-        Ok(change) => Some(numbered.event_of(change)),
-        Err(BroadcastStreamRecvError::Lagged(missed)) => Some(event("lagged", &LiveLagged { missed })),
-    });
-    let bad_now = tokio_stream::iter(news);
-    let watched = feed.clone();
-    let snapshot = move || event("snapshot", &LiveSnapshot::from(watched.view().snapshot()));
-    let first = tokio_stream::once(snapshot().retry(RETRY));
-    let ticks = IntervalStream::new(tokio::time::interval(SNAPSHOT_EVERY)).skip(1).map(move |_| snapshot());
-    let evicted = Box::pin(place.clone().evicted());
-    let stream = first.chain(bad_now).chain(ticks.merge(changes)).take_while(move |_| feed.open());
-    let stream = futures_util::StreamExt::take_until(stream, evicted).chain(last_event(place)).map(Ok);
-    Sse::new(stream).keep_alive(KeepAlive::default())
+        None => (0, bad_now()),
+    }
 }
 
 /// What a stream ends with when a newer one took its place. Holds the place, which is given back with the stream.

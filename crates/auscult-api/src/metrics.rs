@@ -66,6 +66,7 @@ pub(super) async fn render(State(state): State<AppState>, headers: HeaderMap) ->
         families
     };
     families.extend(state.live.families());
+    families.extend(state.access.families());
     families.extend(state.telemetry.families());
     let openmetrics = prefers_openmetrics(&headers);
     match encode(families) {

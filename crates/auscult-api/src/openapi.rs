@@ -1,7 +1,8 @@
 //! The OpenAPI document, written from the handlers and types themselves.
 
 use super::vocabulary::{MEANINGS, shape};
-use super::{alerts, calls, compare, export, health, live, metrics, outcomes, stats, streams};
+use super::{alerts, audit, calls, compare, export, health, live, metrics, outcomes, session, stats, streams};
+use auscult_access::audit::Action;
 use auscult_core::alert::State;
 use auscult_core::model::{CallClass, CallState, DiagnosisCode, LossEvidence, TimestampFault, TrunkDirection};
 use auscult_store::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
@@ -40,6 +41,10 @@ use utoipa::openapi::{OpenApi as Documented, RefOr, Schema};
         alerts::begin_silence,
         alerts::end_silence,
         live::events,
+        session::current,
+        session::begin,
+        session::end,
+        audit::rows,
         document,
         health::alive,
         health::ready,
@@ -107,6 +112,9 @@ fn meaning_of_status(status: &str) -> &'static str {
     match status {
         "200" => "The answer",
         "201" => "It has begun",
+        "204" => "It is done",
+        "401" => "Nobody is signed in, or the credentials are wrong",
+        "403" => "The role or the scope does not allow it",
         "400" => "A parameter is not as described; `parameter` names it where one alone is at fault",
         "404" => "Nothing is stored under this id",
         _ => "The service cannot do its work",
@@ -134,6 +142,7 @@ fn values(path: &str, name: &str) -> Option<(Vec<&'static str>, bool)> {
         (_, "trunk_direction" | "against_trunk_direction") => {
             (vec![TrunkDirection::From.name(), TrunkDirection::Toward.name()], false)
         }
+        ("audit", "action") => (names(Action::ALL, Action::name), false),
         (_, "figure") => (names(&Figure::ALL, Figure::name), false),
         ("calls", "sort") => (names(&CallSort::ALL, CallSort::name), false),
         ("streams", "sort") => (names(&StreamSort::ALL, StreamSort::name), false),
@@ -209,7 +218,9 @@ fn describe_field(schema: &str, name: &str, property: &mut RefOr<Schema>) {
             return;
         }
         RefOr::T(Schema::Object(object)) => {
-            if let Some((format, example)) = shape(name).filter(|_| is_text(object)) {
+            let user = (schema.starts_with("Session") || schema.starts_with("SignIn")) && name == "user";
+            let shape = if user { Some((None, "alice")) } else { shape(name) };
+            if let Some((format, example)) = shape.filter(|_| is_text(object)) {
                 object.format = format.map(|format| SchemaFormat::Custom(format.to_owned()));
                 object.examples = vec![example.into()];
             }

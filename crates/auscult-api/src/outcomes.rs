@@ -1,6 +1,6 @@
 //! `/outcomes`: what became of call attempts, with the ratios of RFC 6076 and E.425, over any grouping.
 
-use super::caller::Caller;
+use super::control::Caller;
 use super::error::ErrorBody;
 use super::json::{Ordered, WindowJson, shown};
 use super::params::{OutcomesParams, Params, groupings, time, whole};
@@ -123,14 +123,14 @@ pub struct ConcurrentJson {
     responses((status = 200, body = OutcomesJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn outcomes(
     State(state): State<AppState>,
-    Caller(client): Caller,
+    caller: Caller,
     Params(params): Params<OutcomesParams>,
 ) -> Result<Json<OutcomesJson>, ApiError> {
     let filter = params.filter()?;
     let group_by = groupings(&params.group_by, &OutcomeGroup::ALL, OutcomeGroup::name)?;
     let bucket_s = whole("bucket_s", &params.bucket_s, 1, 86_400)?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
-    let session = state.reader.session(Cost::Scan, client).await?;
+    let session = state.session(Cost::Scan, &caller).await?;
     let window = session.window(from, to, (state.now)(), Window::MAX).await?;
     let bucket = bucket_s.map(|s| Nanos::from_secs(i64::from(s)));
     let request = OutcomeRequest { window, filter, group_by, bucket };

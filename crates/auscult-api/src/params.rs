@@ -210,6 +210,26 @@ pub(super) struct EvaluationsParams {
     pub to: Option<String>,
 }
 
+/// Parameters of `/audit`.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AuditParams {
+    /// RFC 3339: rows of then or later.
+    pub from: Option<String>,
+    /// RFC 3339: rows of then or before.
+    pub to: Option<String>,
+    /// Name of the user or token.
+    pub who: Option<String>,
+    /// One action, as in the rows.
+    pub action: Option<String>,
+    /// 1 to 1000, 50 by default.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+    pub limit: Option<String>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
 /// Parameters of `/intervals`.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]

@@ -1,6 +1,6 @@
 //! `/stats`: percentiles and sums over any grouping.
 
-use super::caller::Caller;
+use super::control::Caller;
 use super::error::ErrorBody;
 use super::json::{Ordered, WindowJson, loss_runs, shown};
 use super::json_figures::late_pct;
@@ -130,14 +130,14 @@ pub struct ScaleMosJson {
     responses((status = 200, body = StatsJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn stats(
     State(state): State<AppState>,
-    Caller(client): Caller,
+    caller: Caller,
     Params(params): Params<StatsParams>,
 ) -> Result<Json<StatsJson>, ApiError> {
     let filter = params.filter()?;
     let group_by = groupings(&params.group_by, &GroupBy::ALL, GroupBy::name)?;
     let bucket_s = whole("bucket_s", &params.bucket_s, 1, 86_400)?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
-    let session = state.reader.session(Cost::Scan, client).await?;
+    let session = state.session(Cost::Scan, &caller).await?;
     let bucket = bucket_s.map(|s| Nanos::from_secs(i64::from(s)));
     let window = Window { from: Timestamp::MIN, to: Timestamp::MIN };
     let mut request = StatsRequest { window, filter, group_by, bucket };

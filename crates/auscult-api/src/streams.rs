@@ -1,6 +1,6 @@
 //! `/streams`.
 
-use super::caller::Caller;
+use super::control::Caller;
 use super::error::ErrorBody;
 use super::export;
 use super::json::WindowJson;
@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
     responses((status = 200, body = StreamsJson), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn list(
     State(state): State<AppState>,
-    Caller(client): Caller,
+    caller: Caller,
     headers: HeaderMap,
     Params(params): Params<StreamsParams>,
 ) -> Result<Response, ApiError> {
@@ -26,7 +26,7 @@ pub(super) async fn list(
     if let Some(format) = export::format(params.format.as_deref(), &headers)? {
         no_page([("sort", &params.sort), ("limit", &params.limit), ("cursor", &params.cursor)])?;
         let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
-        let session = state.reader.session(Cost::Export, client).await?;
+        let session = state.session(Cost::Export, &caller).await?;
         let window = session.window(from, to, (state.now)(), Window::MAX_DETAIL).await?;
         return export::answer(session, Listed::Streams(&filter), window, format).await;
     }
@@ -38,7 +38,7 @@ pub(super) async fn list(
     let limit = limit(&params.limit)?;
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
     let after = given(&params.cursor).map(|text| Session::stream_cursor(text, sort)).transpose()?;
-    let session = state.reader.session(filter.cost(), client).await?;
+    let session = state.session(filter.cost(), &caller).await?;
     let window = match &after {
         Some(cursor) => cursor.window,
         None => session.window(from, to, (state.now)(), Window::MAX_DETAIL).await?,

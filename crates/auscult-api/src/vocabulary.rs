@@ -279,6 +279,7 @@ pub(super) fn shape(name: &str) -> Option<(Option<&'static str>, &'static str)> 
         "uri" => (None, "+4930123456@198.51.100.7"),
         "agent" => (None, "Example PBX 1.0"),
         "version" => (None, "0.1.0"),
+        "who" => (None, "alice"),
         "mos_model" => (None, "G.107"),
         "reason" | "final_reason" => (None, "Busy Here"),
         _ => return None,

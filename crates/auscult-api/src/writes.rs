@@ -1,6 +1,9 @@
-//! Who may change something. Until there is sign-in: a client on this host, by a page of this service or a program of its own.
+//! Who may change something: somebody with the role, or, while there are no users, a client on this host by a page of this service or a
+//! program of its own.
 
 use super::ApiError;
+use super::control::Caller;
+use auscult_access::{Role, Via};
 use auscult_http::PeerAddress;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
@@ -8,6 +11,7 @@ use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 
 /// Largest body.
 const MAX_BODY: usize = 8 << 10;
@@ -15,16 +19,21 @@ const MAX_BODY: usize = 8 << 10;
 /// Headers that a proxy adds.
 const FORWARDED: [&str; 5] = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
 
-/// A client that may change something: its address is a loopback address, no proxy stands between, it names the service as
+/// A client that may change something. [`super::rights`] has checked its role, and that a page of this service sends the request.
+///
+/// While there are no users: its address is a loopback address, no proxy stands between, it names the service as
 /// `localhost` or by an address (a name that a stranger points at this host, DNS rebinding, is neither), and a browser says that the
 /// request comes from a page of this service. Origin was held to Host for every request.
-pub(super) struct LocalWriter(());
+pub(super) struct Writer {
+    /// Name of the user or token; empty while there are no users.
+    pub name: Arc<str>,
+}
 
-impl LocalWriter {
-    fn check(peer: Option<&PeerAddress>, headers: &HeaderMap) -> Result<LocalWriter, ApiError> {
+impl Writer {
+    fn check_local(peer: Option<&PeerAddress>, headers: &HeaderMap) -> Result<(), ApiError> {
         let refused = |why: &str| {
             let message =
-                format!("{why}; until there is sign-in, only a client on the host of the probe may change something");
+                format!("{why}; while there are no users, only a client on the host of the probe may change something");
             Err(ApiError::new(StatusCode::FORBIDDEN, "not_local", message))
         };
         if !peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback()) {
@@ -41,33 +50,40 @@ impl LocalWriter {
             return refused("the request names this service by neither localhost nor an address");
         }
         match headers.get("sec-fetch-site").map(|site| site.as_bytes()) {
-            None | Some(b"same-origin" | b"none") => Ok(LocalWriter(())),
+            None | Some(b"same-origin" | b"none") => Ok(()),
             Some(_) => refused("the request comes from a page of another origin"),
         }
     }
-
-    /// The body, which must be JSON by its type as well: a form of a page of a stranger cannot say so.
-    pub async fn json<T: DeserializeOwned>(&self, headers: &HeaderMap, body: Body) -> Result<T, ApiError> {
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-            let message = "the body must be JSON, with Content-Type: application/json";
-            return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", message));
-        }
-        let bytes = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| {
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is larger than 8 KiB, or was cut short")
-        })?;
-        serde_json::from_slice(&bytes).map_err(|e| {
-            let why: String = e.to_string().chars().filter(|c| !c.is_control()).take(200).collect();
-            ApiError::bad_request(format!("the body: {why}"))
-        })
-    }
 }
 
-impl<S: Sync> FromRequestParts<S> for LocalWriter {
+/// The body, which must be JSON by its type as well: a form of a page of a stranger cannot say so.
+pub(super) async fn json_body<T: DeserializeOwned>(headers: &HeaderMap, body: Body) -> Result<T, ApiError> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
+        let message = "the body must be JSON, with Content-Type: application/json";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_json", message));
+    }
+    let bytes = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| {
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is larger than 8 KiB, or was cut short")
+    })?;
+    serde_json::from_slice(&bytes).map_err(|e| {
+        let why: String = e.to_string().chars().filter(|c| !c.is_control()).take(200).collect();
+        ApiError::bad_request(format!("the body: {why}"))
+    })
+}
+
+impl<S: Sync> FromRequestParts<S> for Writer {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<LocalWriter, ApiError> {
-        LocalWriter::check(parts.extensions.get::<PeerAddress>(), &parts.headers)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Writer, ApiError> {
+        let caller = Caller::from_request_parts(parts, state).await?;
+        if caller.principal.via == Via::Open {
+            Writer::check_local(parts.extensions.get::<PeerAddress>(), &parts.headers)?;
+        }
+        if !caller.principal.may(Role::Operator) {
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "not_allowed", "this needs the role operator"));
+        }
+        Ok(Writer { name: caller.principal.name })
     }
 }
 
@@ -85,7 +101,7 @@ mod tests {
             for (name, value) in headers {
                 map.insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
             }
-            LocalWriter::check(peer.as_ref(), &map).is_ok()
+            Writer::check_local(peer.as_ref(), &map).is_ok()
         };
         for local in ["127.0.0.1:9", "127.3.2.1:9", "[::1]:9", "[::ffff:127.0.0.1]:9"] {
             assert!(verdict(Some(local), &[]), "{local}");

@@ -22,6 +22,8 @@ use std::sync::Arc;
 pub struct LiveCall {
     pub uid: CallUid,
     pub call_id: Arc<str>,
+    /// Configured name of its trunk, empty if none.
+    pub trunk: Arc<str>,
     pub state: CallState,
     /// First code of the verdict so far.
     pub diagnosis: Option<&'static str>,
@@ -56,6 +58,8 @@ pub struct LiveView {
     calls: BTreeMap<CallUid, (Arc<CallRecord>, Arc<str>)>,
     streams: HashMap<StreamId, RunningStream>,
     bad: BTreeSet<CallUid>,
+    /// Calls that are up, and bad ones of them, by trunk.
+    by_trunk: BTreeMap<Arc<str>, (u64, u64)>,
     /// Names of trunks that calls share.
     trunks: BTreeSet<Arc<str>>,
     frame_rates: BTreeMap<String, f64>,
@@ -80,6 +84,7 @@ impl LiveView {
             calls: BTreeMap::new(),
             streams: HashMap::new(),
             bad: BTreeSet::new(),
+            by_trunk: BTreeMap::new(),
             trunks: BTreeSet::new(),
             frame_rates: BTreeMap::new(),
             condition: Default::default(),
@@ -100,9 +105,8 @@ impl LiveView {
             }
             Event::CallEnded(call) => {
                 self.see(call.last_at);
-                self.calls.remove(&call.uid);
-                self.bad.remove(&call.uid);
-                Some(LiveCall { ended: true, ..LiveCall::of(call) })
+                let trunk = self.forget(call.uid).unwrap_or_else(|| self.shared_name(trunk));
+                Some(LiveCall { ended: true, ..LiveCall::of(call, trunk) })
             }
             Event::StreamStarted(stream) => {
                 self.see(stream.last_at);
@@ -165,6 +169,12 @@ impl LiveView {
         }
     }
 
+    /// Calls of these trunks that are up, and how many of them are bad.
+    pub fn calls_of<'a>(&self, trunks: impl Iterator<Item = &'a str>) -> (u64, u64) {
+        let counts = trunks.filter_map(|trunk| self.by_trunk.get(trunk));
+        counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1))
+    }
+
     /// The call, while it is up.
     pub fn call(&self, uid: CallUid) -> Option<RunningCall> {
         self.calls.get(&uid).map(|(record, trunk)| self.running(record, trunk))
@@ -180,7 +190,41 @@ impl LiveView {
     /// Current calls whose class is poor or failed, at most `most`, in the order of their identities.
     pub fn bad_calls(&self, most: usize) -> Vec<LiveCall> {
         let calls = self.bad.iter().filter_map(|uid| self.calls.get(uid));
-        calls.take(most).map(|(record, _)| LiveCall::of(record)).collect()
+        calls.take(most).map(|(record, trunk)| LiveCall::of(record, trunk.clone())).collect()
+    }
+
+    /// All calls of a trunk share its name.
+    fn shared_name(&mut self, trunk: &str) -> Arc<str> {
+        let name = self.trunks.get(trunk).cloned().unwrap_or_else(|| Arc::from(trunk));
+        if self.trunks.len() < MAX_TRUNKS {
+            self.trunks.insert(name.clone());
+        }
+        name
+    }
+
+    /// Puts a call in, or in the place of its earlier record.
+    fn put(&mut self, record: &CallRecord, trunk: Arc<str>) {
+        self.forget(record.uid);
+        let is_bad = record.class().is_bad();
+        if is_bad {
+            self.bad.insert(record.uid);
+        }
+        let count = self.by_trunk.entry(trunk.clone()).or_default();
+        *count = (count.0 + 1, count.1 + u64::from(is_bad));
+        self.calls.insert(record.uid, (Arc::new(record.clone()), trunk));
+    }
+
+    /// Takes a call out; the trunk it had.
+    fn forget(&mut self, uid: CallUid) -> Option<Arc<str>> {
+        let (_, trunk) = self.calls.remove(&uid)?;
+        let was_bad = self.bad.remove(&uid);
+        if let Some(count) = self.by_trunk.get_mut(&trunk) {
+            *count = (count.0.saturating_sub(1), count.1.saturating_sub(u64::from(was_bad)));
+            if count.0 == 0 {
+                self.by_trunk.remove(&trunk);
+            }
+        }
+        Some(trunk)
     }
 
     fn running(&self, record: &Arc<CallRecord>, trunk: &Arc<str>) -> RunningCall {
@@ -211,44 +255,34 @@ impl LiveView {
     }
 
     fn change(&mut self, record: &CallRecord, trunk: &str) -> Option<LiveCall> {
-        let mut call = LiveCall::of(record);
-        let before = self.calls.get(&call.uid);
-        let shown = before.map(|(record, _)| LiveCall::of(record));
+        let trunk = match self.calls.get(&record.uid) {
+            Some((_, known)) if **known == *trunk => known.clone(),
+            _ => self.shared_name(trunk),
+        };
+        let mut call = LiveCall::of(record, trunk.clone());
+        let shown = self.calls.get(&call.uid).map(|(record, trunk)| LiveCall::of(record, trunk.clone()));
         if record.state.is_over() {
             // Its row follows. What it was judged to be while it was up holds until then.
             let shown = shown?;
             (call.diagnosis, call.class) = (shown.diagnosis, shown.class);
-            self.calls.remove(&call.uid);
-            self.bad.remove(&call.uid);
+            self.forget(call.uid);
             return Some(call);
         }
-        if self.calls.len() >= self.max_calls && before.is_none() {
+        if self.calls.len() >= self.max_calls && shown.is_none() {
             self.totals.not_shown += 1;
             return None;
         }
-        if call.class.is_bad() {
-            self.bad.insert(call.uid);
-        } else {
-            self.bad.remove(&call.uid);
-        }
-        // All calls of a trunk share its name.
-        let trunk = match before {
-            Some((_, known)) if **known == *trunk => known.clone(),
-            _ => self.trunks.get(trunk).cloned().unwrap_or_else(|| Arc::from(trunk)),
-        };
-        if self.trunks.len() < MAX_TRUNKS {
-            self.trunks.insert(trunk.clone());
-        }
-        self.calls.insert(call.uid, (Arc::new(record.clone()), trunk));
+        self.put(record, trunk);
         (shown.as_ref() != Some(&call)).then_some(call)
     }
 }
 
 impl LiveCall {
-    fn of(record: &CallRecord) -> LiveCall {
+    fn of(record: &CallRecord, trunk: Arc<str>) -> LiveCall {
         LiveCall {
             uid: record.uid,
             call_id: Arc::clone(&record.call_id),
+            trunk,
             state: record.state,
             diagnosis: record.diagnoses.first().map(|d| d.code.name()),
             class: record.class(),

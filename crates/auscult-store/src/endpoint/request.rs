@@ -3,6 +3,7 @@
 /// Settings a caller may pass, handed to the engine as they are. The engine ignores names it does not know, so
 /// anything not listed here is refused by name, as a server would (code 115).
 const SETTINGS: &[&str] = &[
+    "additional_table_filters",
     "async_insert",
     "cancel_http_readonly_queries_on_client_close",
     "date_time_input_format",

@@ -101,7 +101,7 @@ impl Session {
         let row: Without = Statement::new(sums.question())
             .value("late", Value::Uint(u64::from(late_s)))
             .value("migration", Value::Uint(u64::from(sums.migration())))
-            .fetch_one(&self.client)
+            .fetch_one(&self.whole)
             .await?;
         Ok((row.rows > 0).then_some((row.first, row.last)))
     }

@@ -26,6 +26,11 @@ impl PhoneNumber {
         Ok(PhoneNumber(bare))
     }
 
+    /// The number as it is compared: without separators and without what stands before an international number.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Whether a user part is this number, or ends with it.
     fn is_of(&self, user: &str) -> bool {
         let user = bare(user);

@@ -34,6 +34,7 @@ mod one_call;
 mod outcomes;
 mod rule;
 mod running;
+mod scope;
 mod statement;
 mod stats;
 mod streams;
@@ -50,11 +51,13 @@ pub use one_call::CallDetail;
 pub use outcomes::{OutcomeFilter, OutcomeGroup, OutcomePage, OutcomeRequest, Outcomes, Share, Spans};
 pub use rule::RuleRow;
 pub use running::{Found, RunningList, badness};
+pub use scope::scoped_tables;
 pub use stats::{GroupBy, MAX_GROUPINGS, ScaleMos, Source, StatsGroup, StatsPage, StatsRequest, quantile};
 pub use streams::{StreamPage, StreamSort};
 pub use timeline::{CallGroup, CallSeries, CallTimeline, TimelineBucket};
 
 use super::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
+use auscult_access::Scope;
 use auscult_core::units::text::clean;
 use auscult_core::units::{Nanos, Timestamp};
 use clickhouse::{Client, Row, error::Error as ClientError};
@@ -241,7 +244,13 @@ impl Reader {
             Cost::Scan | Cost::Export => &self.scans,
         };
         let place = gate.enter(client).await?;
-        Ok(Session { client: self.client.clone(), coverage: self.coverage.clone(), _place: place, _export: export })
+        Ok(Session {
+            client: self.client.clone(),
+            whole: self.client.clone(),
+            coverage: self.coverage.clone(),
+            _place: place,
+            _export: export,
+        })
     }
 
     /// Whether the store answers and its tables are there, outside the limits on queries. Callers at the same time, and
@@ -263,7 +272,10 @@ impl Reader {
 
 /// One question's place; its methods run the statements that answer it.
 pub struct Session {
+    /// Reads the rows of the session's scope.
     client: Client,
+    /// Reads all rows, for what is the same for everybody.
+    whole: Client,
     coverage: Arc<Coverage>,
     _place: Permit,
     _export: Option<Permit>,
@@ -287,6 +299,11 @@ struct RangeRow {
 }
 
 impl Session {
+    /// The same place, for rows of these probes and trunks only.
+    pub fn scoped(self, scope: &Scope) -> Session {
+        Session { client: scope::narrowed(&self.client, scope), ..self }
+    }
+
     /// For statements over sums, whose tables have no projections: looking for one takes half of the time of planning.
     fn sums(&self) -> Client {
         self.client.clone().with_setting("optimize_use_projections", "0")
