@@ -146,19 +146,19 @@ function Table({ rows, busy }: { rows: AuditRow[]; busy: boolean }) {
             <td class="at">
               <Time at={row.at} />
             </td>
-            <td class="who">
+            <td class="by">
               <b>
                 <bdi>{row.who || "nobody"}</bdi>
-              </b>{" "}
+              </b>
               <small>
                 {row.role}, {row.via}
               </small>
             </td>
-            <td class="from">{row.from ?? UNKNOWN}</td>
+            <td class="client">{row.from ?? UNKNOWN}</td>
             <td class="action">
               {row.action} {row.outcome !== "allowed" && <span class="tag">{row.outcome}</span>}
             </td>
-            <td class="what">
+            <td class="said">
               <bdi>{row.what}</bdi>
             </td>
           </tr>

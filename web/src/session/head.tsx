@@ -100,7 +100,7 @@ export function Below({ session }: { session: Session }) {
   if (session.open) {
     return (
       <p class="below open" role="note">
-        Nobody is asked to sign in: there is no user yet, and everyone who reaches this address has the role admin. <code>auscult user add --role admin NAME</code> closes this.
+        Nobody is asked to sign in: no user exists yet. <code>auscult user add --role admin NAME</code> closes this.
       </p>
     );
   }

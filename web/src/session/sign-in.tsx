@@ -87,7 +87,7 @@ function PasswordForm({ fail, failed }: { fail: (text: string) => void; failed: 
   const described = failed ? "sign-in-failed" : undefined;
   return (
     // By POST: where a submit is not handled here, nothing typed comes into the address.
-    <form method="post" onSubmit={send} aria-label="Sign in with a password">
+    <form method="post" onSubmit={send}>
       <label class="field">
         <span>User</span>
         <input ref={first} name="username" type="text" required autocomplete="username" autocapitalize="none" spellcheck={false} aria-describedby={described} value={user} onInput={(event) => setUser(event.currentTarget.value)} />
