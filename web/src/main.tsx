@@ -3,7 +3,7 @@
 import "uplot/dist/uPlot.min.css";
 import "./styles.css";
 import { render } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { AlertsPage } from "./alerts/page";
 import { AuditView } from "./audit/page";
 import { CallPage } from "./call/page";
@@ -33,12 +33,15 @@ function App() {
   useEffect(() => {
     if (who !== "" && path === SIGN_IN) navigate(returnTo, true);
   }, [who, path]);
+  const asked = session !== null && !isIn(session);
+  const wasAsked = useRef(false);
   useEffect(() => {
     // After sign-in the field that had the focus is gone.
-    if (who !== "" && document.activeElement === document.body) document.getElementById("main")?.focus();
-  }, [who]);
+    if (wasAsked.current && !asked) document.getElementById("main")?.focus();
+    wasAsked.current = asked;
+  }, [asked]);
   if (session === null) return <Frame>{error ? <Failure error={error} retry={refresh} /> : <p class="loading">Loading …</p>}</Frame>;
-  if (!isIn(session)) {
+  if (asked) {
     return (
       <Frame>
         <SignIn session={session} why={why} returnTo={returnTo} error={path === SIGN_IN ? (query.get("error") ?? null) : null} />

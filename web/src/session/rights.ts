@@ -70,5 +70,5 @@ const FAILURES: Record<string, string> = {
 /** The sentence for an error code of the sign-in address: only known codes, so that a link cannot put words on this page. */
 export function failureText(code: string | null): string | null {
   if (code === null) return null;
-  return FAILURES[code] ?? "The sign-in did not succeed. Begin again; the log of the service has the reason.";
+  return (Object.hasOwn(FAILURES, code) && FAILURES[code]) || "The sign-in did not succeed. Begin again; the log of the service has the reason.";
 }
