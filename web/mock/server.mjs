@@ -1,5 +1,6 @@
 // A server with the API's contract over seeded data, and the built page with the headers the real one sends.
-// `node mock/server.mjs [--port 8799] [--empty]`; the tests import `start`.
+// `node mock/server.mjs [--port 8799] [--empty] [--role viewer|operator|investigator|admin|none|open]`; the tests import `start`.
+// With `none` one signs in as a user of mock/session.mjs; with the name of a role one has it from the start.
 
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
@@ -7,6 +8,7 @@ import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { HOSTILE, makeWorld } from "./data.mjs";
 import { bufferFor } from "./figures.mjs";
+import { audit, Sessions } from "./session.mjs";
 
 const DIST = fileURLToPath(new URL("../dist", import.meta.url));
 const CALL_ENDS_AFTER_MS = 2500;
@@ -14,19 +16,37 @@ const LONGEST_MS = 92 * 86_400_000;
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".md": "text/plain; charset=utf-8" };
 const FILTERS = ["from", "to", "number", "call_id", "address", "codec", "state", "class", "final_code", "mos_below", "pdv_p95_above", "loss_above", "diagnosis", "trunk", "trunk_direction", "site", "seen_from"];
 /** Parameters per resource; any other is refused, as the real server does. */
-const KNOWN = { "/range": [], "/alerts": ["state"], "/timeline": [...FILTERS, "buckets"], "/calls": [...FILTERS, "sort", "limit", "cursor"], "/alerts/history": ["from", "to", "rule", "id", "trunk", "limit"], "/stats": ["from", "to", "group_by", "bucket_s", "codec", "trunk", "site", "address"] };
+const KNOWN = { "/range": [], "/alerts": ["state"], "/timeline": [...FILTERS, "buckets"], "/calls": [...FILTERS, "sort", "limit", "cursor"], "/alerts/history": ["from", "to", "rule", "id", "trunk", "limit"], "/outcomes": ["from", "to", "group_by", "trunk", "trunk_direction", "site"], "/audit": ["from", "to", "who", "action", "limit", "cursor"], "/stats": ["from", "to", "group_by", "bucket_s", "codec", "trunk", "site", "address"] };
 export const CSP = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
-/** Serves until `close()`. Port 0 takes a free one. */
-export async function start({ port = 0, empty = false } = {}) {
+/** Serves until `close()`. Port 0 takes a free one. `asked` has every request of the API with the status of its answer. */
+export async function start({ port = 0, empty = false, role = "open" } = {}) {
   const world = empty ? [] : makeWorld();
+  const sessions = new Sessions(role);
+  const asked = [];
+  const feeds = new Set();
   const server = createServer((request, response) => {
-    answer(world, request, response).catch((error) => send(response, 500, problem("internal", String(error))));
+    if (request.url.startsWith("/api/")) response.on("close", () => asked.push({ method: request.method, url: request.url, status: response.statusCode }));
+    answer({ world, sessions, feeds }, request, response).catch((error) => send(response, 500, problem(500, "internal", String(error))));
   });
   await new Promise((done) => server.listen(port, "127.0.0.1", done));
+  const cut = () => {
+    for (const feed of feeds) feed.end();
+  };
   return {
     url: `http://127.0.0.1:${server.address().port}`,
     world,
+    sessions,
+    asked,
+    /** As when a session's time is over: its live feed ends too. */
+    endSessions: () => {
+      sessions.end();
+      cut();
+    },
+    closeToStrangers: () => {
+      sessions.close();
+      cut();
+    },
     close: () => {
       server.closeAllConnections();
       return new Promise((done) => server.close(done));
@@ -41,12 +61,19 @@ class Refused extends Error {
   }
 }
 
-async function answer(world, request, response) {
+async function answer({ world, sessions, feeds }, request, response) {
   const url = new URL(request.url, "http://mock");
   if (!url.pathname.startsWith("/api/v1/")) return page(url.pathname, response);
   const path = url.pathname.slice("/api/v1".length);
   try {
-    if (path === "/live") return live(world, request, response);
+    if (path === "/session" || path.startsWith("/session/")) {
+      const [status, body, headers] = await sessions.answer(request, url, path);
+      return send(response, status, Array.isArray(body) ? problem(status, ...body) : body, headers);
+    }
+    const refused = sessions.refusal(request, url, path);
+    if (refused) throw new Refused(...refused);
+    const role = sessions.roleOf(request);
+    if (path === "/live") return live(world, request, response, feeds, role);
     if (path.startsWith("/alerts/silences")) return await silence(request, path, response);
     const evaluated = path.match(/^\/alerts\/([0-9a-f]{16})\/evaluations$/);
     if (evaluated) return send(response, 200, evaluations(url.searchParams));
@@ -57,26 +84,26 @@ async function answer(world, request, response) {
       if (!/^[0-9a-f]{16}$/.test(call[1])) throw new Refused(400, "bad_request", "id: expected 16 hex digits");
       const found = world.find((each) => each.call.id === call[1]);
       if (!found) throw new Refused(404, "not_found", `no call ${call[1]} is stored; it may be older than the retention`);
-      return send(response, 200, found);
+      return send(response, 200, role === "operator" ? { ...found, ladder: [], messages_withheld: true } : found);
     }
     const stray = [...url.searchParams.keys()].find((name) => !(KNOWN[path] ?? []).includes(name));
     if (stray) throw new Refused(400, "bad_request", `unknown field \`${stray}\``);
-    const of = { "/range": range, "/timeline": timeline, "/calls": calls, "/stats": stats, "/alerts": alerts, "/alerts/history": alertHistory }[path];
+    const of = { "/range": range, "/timeline": timeline, "/calls": calls, "/stats": stats, "/outcomes": outcomes, "/audit": (_world, query) => audit(query), "/alerts": alerts, "/alerts/history": alertHistory }[path];
     if (!of) throw new Refused(404, "not_found", `no such resource: ${path}`);
     send(response, 200, of(world, url.searchParams));
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    send(response, error.status, problem(error.code, error.message));
+    send(response, error.status, problem(error.status, error.code, error.message));
   }
 }
 
-function problem(code, message) {
-  return { type: "about:blank", title: "", detail: message, code, error: { code, message } };
+function problem(status, code, message) {
+  return { type: "about:blank", title: "", status, detail: message, code, error: { code, message } };
 }
 
-function send(response, status, body) {
-  response.writeHead(status, { "content-type": "application/json", "cache-control": "no-store" });
-  response.end(JSON.stringify(body));
+function send(response, status, body, headers = {}) {
+  response.writeHead(status, { ...(body === null ? {} : { "content-type": status < 400 ? "application/json" : "application/problem+json" }), "cache-control": "no-store", ...headers });
+  response.end(body === null ? undefined : JSON.stringify(body));
 }
 
 async function page(path, response) {
@@ -310,7 +337,39 @@ function stats(world, query) {
   return { window, group_by: by, bucket_s: bucket, source, groups: out.slice(0, 1000), truncated: out.length > 1000 };
 }
 
-function live(world, request, response) {
+/** Calls, attempts and their ratios by trunk or whatever is asked for. */
+export function outcomes(world, query) {
+  const by = (query.get("group_by") ?? "").split(",").filter(Boolean);
+  const groups = new Map();
+  for (const { call } of matching(world, query)) {
+    const key = Object.fromEntries(by.map((name) => [name, call[name] ?? ""]));
+    const name = JSON.stringify(key);
+    if (!groups.has(name)) groups.set(name, { key, calls: [] });
+    groups.get(name).calls.push(call);
+  }
+  const spans = (values) => {
+    const sorted = values.filter((value) => value !== null && value !== undefined).sort((x, y) => x - y);
+    const p = (q) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? null;
+    return { calls: sorted.length, p50: p(0.5), p95: p(0.95), p99: p(0.99) };
+  };
+  const tally = (values) => Object.fromEntries([...new Set(values)].map((value) => [value, values.filter((each) => each === value).length]));
+  const rows = [...groups.values()].map(({ key, calls }) => {
+    const of = (test) => calls.filter(test).length;
+    const ratio = (n) => ({ pct: calls.length ? (100 * n) / calls.length : null, of: calls.length });
+    const answers = of((call) => call.answered_at !== null);
+    const ended = calls.filter((call) => call.ended_at !== null);
+    return {
+      key, at: null, attempts: calls.length, answers, final_codes: tally(calls.map((call) => call.final_code ?? 0)), cancelled: of((call) => call.state === "cancelled"), setup_timeouts: of((call) => call.final_code === null && call.answered_at === null),
+      asr: ratio(answers), ner: ratio(of((call) => call.class !== "failed")), ser: ratio(answers), seer: ratio(of((call) => call.class !== "failed")), isa: ratio(of((call) => (call.final_code ?? 0) >= 500)), scr: ratio(of((call) => call.state === "completed")),
+      pdd_ms: spans(calls.map((call) => call.pdd_ms)), setup_ms: spans(calls.map((call) => call.setup_ms)), srd_failed_ms: spans([]), duration_ms: spans(calls.map((call) => call.duration_ms)), sdd_ms: spans([]),
+      ended: ended.length, classes: tally(ended.map((call) => call.class)), diagnoses: tally(ended.flatMap((call) => call.diagnoses.map(({ code }) => code))), completed: of((call) => call.state === "completed"), short: of((call) => call.duration_ms !== null && call.duration_ms < 10_000), concurrent: { mean: null, max: null },
+    };
+  });
+  return { window: windowOf(world, query), group_by: by, bucket_s: null, source: "groups", groups: rows.sort((x, y) => y.attempts - x.attempts), truncated: false };
+}
+
+function live(world, request, response, feeds, role) {
+  feeds.add(response);
   response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-store" });
   let n = 0;
   const snapshot = () => {
@@ -319,19 +378,20 @@ function live(world, request, response) {
     n++;
   };
   const changed = (call, ended) => response.write(`event: call\ndata: ${JSON.stringify({ id: call.id, call_id: call.call_id, state: call.state, diagnosis: call.diagnosis, class: call.class, ended })}\n\n`);
-  const last = world.at(-1)?.call;
+  const last = role === "viewer" ? undefined : world.at(-1)?.call;
   if (last) changed(last, false);
   const later = last ? setTimeout(() => changed(last, true), CALL_ENDS_AFTER_MS) : undefined;
   snapshot();
   const timer = setInterval(snapshot, 1000);
-  request.on("close", () => {
+  response.on("close", () => {
+    feeds.delete(response);
     clearInterval(timer);
     clearTimeout(later);
   });
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const at = process.argv.indexOf("--port");
-  const { url } = await start({ port: at > 0 ? Number(process.argv[at + 1]) : 8799, empty: process.argv.includes("--empty") });
+  const option = (name) => process.argv[process.argv.indexOf(name) + 1 || process.argv.length];
+  const { url } = await start({ port: Number(option("--port") ?? 8799), empty: process.argv.includes("--empty"), role: option("--role") ?? "open" });
   console.log(`mock API and page: ${url}`);
 }

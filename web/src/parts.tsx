@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { ApiError } from "./api";
 import { clock, dateTime, local, mos, parseMoment, scaleLong, scaleShort, UNKNOWN } from "./format";
 import type { CallClass, Scale } from "./types";
 import { classWord } from "./words";
@@ -107,6 +108,13 @@ export function Notice({ kind, title, children }: { kind: "empty" | "error" | "w
 }
 
 export function Failure({ error, retry }: { error: Error; retry: () => void }) {
+  if (error instanceof ApiError && error.code === "not_allowed") {
+    return (
+      <Notice kind="empty" title="Your role may not see this.">
+        <p>{error.message}</p>
+      </Notice>
+    );
+  }
   return (
     <Notice kind="error" title={error.message}>
       <p>

@@ -79,5 +79,5 @@ export function followLinks(event: MouseEvent): void {
 }
 
 function isPage(path: string): boolean {
-  return path === "/" || path === "/stats" || path === "/alerts" || path === "/docs/metrics" || path.startsWith("/calls/");
+  return path === "/" || path === "/stats" || path === "/alerts" || path === "/audit" || path === "/docs/metrics" || path.startsWith("/calls/");
 }

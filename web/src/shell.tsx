@@ -1,10 +1,14 @@
-// The frame around every page: skip link, navigation, the live strip, light and dark.
+// The frame around every page: skip link, navigation, the live strip, who is signed in, light and dark.
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { API, alerts as loadAlerts } from "./api";
 import { count, number, plural } from "./format";
 import { setTheme, type Theme, useLoad, useTheme } from "./hooks";
+import { Below, UserMenu } from "./session/head";
+import { rightsOf } from "./session/rights";
+import type { Session } from "./session/shape";
+import { refresh } from "./session/store";
 import type { LiveCall, LiveSnapshot } from "./types";
 import { ACTIVE, captureFinding } from "./words";
 
@@ -54,7 +58,10 @@ function useLive(): Live {
       });
       opened.onerror = () => {
         setLive((before) => ({ ...before, state: "lost" }));
-        if (opened.readyState === EventSource.CLOSED) timer = window.setTimeout(connect, RECONNECT_MS);
+        if (opened.readyState !== EventSource.CLOSED) return;
+        // The browser does not say why. Where the session ended, asking for it ends this feed; else it is tried again.
+        void refresh();
+        timer = window.setTimeout(connect, RECONNECT_MS);
       };
     };
     const onVisibility = (): void => (document.hidden ? close() : connect());
@@ -76,50 +83,98 @@ function parse<T>(text: unknown): T | null {
   }
 }
 
-export function Shell({ path, children }: { path: string; children: ComponentChildren }) {
-  const { theme } = useTheme();
+/** The frame without what needs rights: while nobody is signed in. */
+export function Frame({ children }: { children: ComponentChildren }) {
   return (
     <>
-      <a class="skip" href="#main">
-        Skip to content
-      </a>
+      <Skip />
       <header class="top">
-        <a class="brand" href="/">
-          <svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">
-            <rect width="32" height="32" rx="7" />
-            <path d="M5 17h4l3-8 4 15 4-11 2 4h5" />
-          </svg>
-          Auscult
-        </a>
-        <nav aria-label="Pages">
-          <a href="/" aria-current={path === "/" ? "page" : undefined}>
-            Calls
-          </a>
-          <a href="/stats" aria-current={path === "/stats" ? "page" : undefined}>
-            Statistics
-          </a>
-          <a href="/alerts" aria-current={path === "/alerts" ? "page" : undefined}>
-            Alerts
-            <Badge />
-          </a>
-          <a href="/docs/metrics" aria-current={path === "/docs/metrics" ? "page" : undefined}>
-            Metrics
-          </a>
-        </nav>
-        <LiveStrip />
-        <label class="theme">
-          <span class="sr">Colours</span>
-          <select value={theme} onChange={(event) => setTheme(event.currentTarget.value as Theme)}>
-            <option value="system">System colours</option>
-            <option value="light">Light</option>
-            <option value="dark">Dark</option>
-          </select>
-        </label>
+        <span class="brand">
+          <Brand />
+        </span>
+        <span class="grow" />
+        <ThemeChoice />
       </header>
       <main id="main" tabIndex={-1}>
         {children}
       </main>
     </>
+  );
+}
+
+export function Shell({ path, session, children }: { path: string; session: Session; children: ComponentChildren }) {
+  const rights = rightsOf(session);
+  const current = (of: string) => (path === of ? "page" : undefined);
+  return (
+    <>
+      <Skip />
+      <header class="top">
+        <a class="brand" href="/">
+          <Brand />
+        </a>
+        <nav aria-label="Pages">
+          <a href="/" aria-current={current("/")}>
+            {rights.calls ? "Calls" : "Overview"}
+          </a>
+          <a href="/stats" aria-current={current("/stats")}>
+            Statistics
+          </a>
+          <a href="/alerts" aria-current={current("/alerts")}>
+            Alerts
+            <Badge />
+          </a>
+          {rights.audit && (
+            <a href="/audit" aria-current={current("/audit")}>
+              Audit
+            </a>
+          )}
+          <a href="/docs/metrics" aria-current={current("/docs/metrics")}>
+            Metrics
+          </a>
+        </nav>
+        <LiveStrip calls={rights.calls} />
+        {session.signed_in && <UserMenu session={session} />}
+        <ThemeChoice />
+      </header>
+      <Below session={session} />
+      <main id="main" tabIndex={-1}>
+        {children}
+      </main>
+    </>
+  );
+}
+
+function Skip() {
+  return (
+    <a class="skip" href="#main">
+      Skip to content
+    </a>
+  );
+}
+
+function Brand() {
+  return (
+    <>
+      <svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">
+        <rect width="32" height="32" rx="7" />
+        <path d="M5 17h4l3-8 4 15 4-11 2 4h5" />
+      </svg>
+      Auscult
+    </>
+  );
+}
+
+function ThemeChoice() {
+  const { theme } = useTheme();
+  return (
+    <label class="theme">
+      <span class="sr">Colours</span>
+      <select value={theme} onChange={(event) => setTheme(event.currentTarget.value as Theme)}>
+        <option value="system">System colours</option>
+        <option value="light">Light</option>
+        <option value="dark">Dark</option>
+      </select>
+    </label>
   );
 }
 
@@ -144,7 +199,7 @@ function Badge() {
   ) : null;
 }
 
-function LiveStrip() {
+function LiveStrip({ calls }: { calls: boolean }) {
   const { state, snapshot } = useLive();
   if (!snapshot || state !== "open") {
     return (
@@ -158,14 +213,13 @@ function LiveStrip() {
     <div class="live" data-state="open">
       <span class="dot" aria-hidden="true" />
       <span>
-        <a href={`/?state=${ACTIVE}`}>
-          <b>{number(snapshot.calls)}</b> active {snapshot.calls === 1 ? "call" : "calls"}
-          {snapshot.calls_bad > 0 && (
-            <>
-              , <b>{number(snapshot.calls_bad)}</b> bad
-            </>
-          )}
-        </a>
+        {calls ? (
+          <a href={`/?state=${ACTIVE}`}>
+            <Active snapshot={snapshot} />
+          </a>
+        ) : (
+          <Active snapshot={snapshot} />
+        )}
       </span>
       <span class="volume">
         <b>{number(snapshot.streams)}</b> {snapshot.streams === 1 ? "stream" : "streams"}
@@ -192,5 +246,18 @@ function LiveStrip() {
         <span class="quiet">no capture drops</span>
       )}
     </div>
+  );
+}
+
+function Active({ snapshot }: { snapshot: LiveSnapshot }) {
+  return (
+    <>
+      <b>{number(snapshot.calls)}</b> active {snapshot.calls === 1 ? "call" : "calls"}
+      {snapshot.calls_bad > 0 && (
+        <>
+          , <b>{number(snapshot.calls_bad)}</b> bad
+        </>
+      )}
+    </>
   );
 }

@@ -2,36 +2,29 @@
 // Screenshots of both colour schemes go to a temporary directory, named at the end.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import { existsSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, test } from "node:test";
-import { chromium } from "playwright-core";
 import { HOSTILE } from "../mock/data.mjs";
 import { start } from "../mock/server.mjs";
+import { clean, launch, newPage, seriousViolations } from "./browser.mjs";
 
-const BROWSER = process.env.CHROMIUM ?? "/usr/bin/chromium";
-const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const real = process.env.AUSCULT_URL?.replace(/\/$/, "");
 const shots = mkdtempSync(join(tmpdir(), "auscult-page-"));
 
 let browser;
 let mock = null;
 let base;
-/** Everything the page complained of in the running test. */
-let complaints = [];
 let context = null;
 
 before(async () => {
-  assert.ok(existsSync(BROWSER), `no browser at ${BROWSER}: install chromium, or set CHROMIUM to one`);
   if (!real) {
     assert.ok(existsSync(new URL("../dist/index.html", import.meta.url)), "web/dist is missing: run `npm run build` first");
     mock = await start();
   }
   base = real ?? mock.url;
-  browser = await chromium.launch({ executablePath: BROWSER, args: FLAGS });
+  browser = await launch();
 });
 
 after(async () => {
@@ -45,29 +38,10 @@ afterEach(async () => {
   context = null;
 });
 
-async function open(path, { at = base, scheme = "light", width = 1440, height = 900, expectFailures = false } = {}) {
-  complaints = [];
-  context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, reducedMotion: "reduce" });
-  await context.addInitScript(() => {
-    window.__csp = [];
-    addEventListener("securitypolicyviolation", (event) => window.__csp.push(`${event.violatedDirective} ${event.blockedURI}`));
-  });
-  const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
-  page.on("console", (message) => {
-    const loading = expectFailures && message.text().startsWith("Failed to load resource");
-    if (["error", "warning"].includes(message.type()) && !loading) complaints.push(message.text());
-  });
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  const response = await page.goto(at + path);
-  page.headers = response.headers();
+async function open(path, { at = base, ...more } = {}) {
+  const page = await newPage(browser, at + path, more);
+  context = page.context();
   return page;
-}
-
-async function clean(page) {
-  assert.deepEqual(await page.evaluate(() => window.__csp), [], "CSP violations");
-  assert.equal(await page.evaluate(() => window.__xss), undefined, "text from the wire ran as a script");
-  assert.deepEqual(complaints, [], "console");
 }
 
 async function api(path) {
@@ -91,14 +65,6 @@ async function twoWayCall() {
     if (back && detail.ladder.length > 0 && detail.streams.every((s) => (detail.intervals[s.id] ?? []).length > 0)) return detail;
   }
   throw new Error("the server has no call with media both ways");
-}
-
-async function seriousViolations(page) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
-  return violations
-    .filter(({ impact }) => impact === "serious" || impact === "critical")
-    .map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target} ${node.failureSummary ?? ""}`).slice(0, 3).join(" | ")}`);
 }
 
 test("the list opens on the data that is there, worst first", async () => {

@@ -10,7 +10,7 @@ import { createServer } from "vite";
 import { render } from "../metrics-page.js";
 import { makeWorld } from "../mock/data.mjs";
 import { completeDetail } from "../mock/nullable.mjs";
-import { alertHistory, alerts, evaluations } from "../mock/server.mjs";
+import { alertHistory, alerts, evaluations, outcomes } from "../mock/server.mjs";
 import { breaches } from "./contract.mjs";
 
 let vite;
@@ -22,10 +22,11 @@ let compare;
 let budget;
 let sizes;
 let receiver;
+let rights;
 
 before(async () => {
   vite = await createServer({ server: { middlewareMode: true, hmr: false, ws: false }, appType: "custom", logLevel: "error", optimizeDeps: { noDiscovery: true } });
-  [format, query, ways, words, compare, budget, sizes, receiver] = await Promise.all(["/src/format.ts", "/src/calls/query.ts", "/src/call/directions.ts", "/src/words.ts", "/src/call/compare.ts", "/src/call/budget.ts", "/src/call/sizes.ts", "/src/call/receiver.ts"].map((file) => vite.ssrLoadModule(file)));
+  [format, query, ways, words, compare, budget, sizes, receiver, rights] = await Promise.all(["/src/format.ts", "/src/calls/query.ts", "/src/call/directions.ts", "/src/words.ts", "/src/call/compare.ts", "/src/call/budget.ts", "/src/call/sizes.ts", "/src/call/receiver.ts", "/src/session/rights.ts"].map((file) => vite.ssrLoadModule(file)));
 });
 
 after(() => vite?.close());
@@ -136,6 +137,7 @@ test("the mock server keeps to the contract, to every field", () => {
   assert.deepEqual(breaches("DetailJson", completeDetail({ ...world[0], streams: [less] })), ["DetailJson.streams[0].packets is missing"], "only what may be null is filled in");
   assert.deepEqual(breaches("AlertsJson", alerts()), []);
   assert.deepEqual(breaches("AlertHistoryJson", alertHistory()), []);
+  assert.deepEqual(breaches("OutcomesJson", outcomes(world, new URLSearchParams({ group_by: "trunk" }))), []);
   assert.deepEqual(breaches("EvaluationsJson", evaluations(new URLSearchParams())), []);
   assert.ok(breaches("RemoteJson", { reports: "2" }).length > 1, "the check itself finds breaches");
   assert.equal(breaches("BudgetJson", { clean_max: 1, codec: 0, loss: 0, late: 0, delay: 0, more: 1 }).length, 1);
@@ -299,6 +301,44 @@ test("a receiver's count of lost packets is held only against ours over the same
   const copied = detail();
   copied.intervals.a[1].duplicates_network = 60;
   assert.equal(said(at("32", 80), copied), null, "copies made by the network lower the receiver's count");
+});
+
+test("a role has what is below it; nobody signed in has the least", () => {
+  const of = (role, open = false) => Object.entries(rights.rightsOf({ signed_in: role !== null, open, role })).filter(([, may]) => may).map(([name]) => name);
+  assert.deepEqual(of("viewer"), []);
+  assert.deepEqual(of("operator"), ["calls", "silences"]);
+  assert.deepEqual(of("investigator"), ["calls", "silences", "messages"]);
+  assert.deepEqual(of("admin"), ["calls", "silences", "messages", "audit"]);
+  assert.deepEqual(of("admin", true), of("admin"));
+  assert.deepEqual(of(null), []);
+  assert.deepEqual(of("a-later-role"), []);
+  assert.deepEqual(Object.values(rights.rightsOf(null)), [false, false, false, false]);
+});
+
+test("another user, role or scope is another identity", () => {
+  const base = { signed_in: true, open: false, user: "a", role: "operator", probes: null, trunks: ["x"] };
+  const of = (more) => rights.identityOf({ ...base, ...more });
+  assert.equal(of({ expires_at: "2026-03-01T00:00:00Z" }), of({}));
+  const others = [{ user: "b" }, { role: "viewer" }, { probes: [] }, { trunks: null }, { signed_in: false }, { open: true }].map(of);
+  assert.equal(new Set([of({}), ...others]).size, others.length + 1);
+  assert.equal(rights.identityOf(null), "");
+});
+
+test("sign-in goes on at a page of this origin only", () => {
+  const origin = "https://probe.example:8642";
+  const to = (text) => rights.safeReturn(text, origin);
+  assert.equal(to("/calls/0123456789abcdef?first_at=2026-03-01T14:03:07Z#x"), "/calls/0123456789abcdef?first_at=2026-03-01T14:03:07Z#x");
+  for (const text of [null, "", "calls", "https://evil.example/", "//evil.example/", "/\\evil.example/", "/.//evil.example", "\\\\evil", "javascript:alert(1)", "/\t/evil.example", "/sign-in?return_to=/sign-in", "/api/v1/calls", "//"]) {
+    assert.equal(to(text), "/", text);
+  }
+  const address = rights.oidcAddress("/api/v1", "/?trunk=a&b#c");
+  assert.equal(new URL(address, origin).searchParams.get("return_to"), "/?trunk=a&b#c");
+});
+
+test("only known codes put words on the sign-in page", () => {
+  assert.equal(rights.failureText(null), null);
+  assert.match(rights.failureText("no_role"), /no role/);
+  for (const code of ["call +1 555 0100 to unlock", "<b>", "constructor", "__proto__"]) assert.match(String(rights.failureText(code)), /^The sign-in did not succeed/, code);
 });
 
 test("every figure named on the page is explained in docs/metrics.md, at an anchor of its own", () => {

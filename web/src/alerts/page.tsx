@@ -5,6 +5,7 @@ import { alertHistory, alerts as loadAlerts, endSilence } from "../api";
 import { duration, epochMs, number, plural } from "../format";
 import { useLoad, useTitle } from "../hooks";
 import { Failure, Notice, Time } from "../parts";
+import { useRights } from "../session/store";
 import type { Alert, PastAlert, Silence } from "../types";
 import { AlertChart } from "./chart";
 import { SilenceForm } from "./silence";
@@ -26,6 +27,7 @@ const STATES: Record<string, { word: string; means: string }> = {
 
 export function AlertsPage() {
   useTitle("Alerts");
+  const rights = useRights();
   const loaded = useLoad("alerts", (signal) => loadAlerts(null, signal));
   const past = useLoad("alert history", (signal) => alertHistory(new URLSearchParams({ limit: "50" }), signal));
   const reload = (): void => {
@@ -40,7 +42,7 @@ export function AlertsPage() {
   if (loaded.error) return <Failure error={loaded.error} retry={loaded.retry} />;
   if (!loaded.data) return <p class="loading">Loading …</p>;
   const { alerts, counts, evaluated, rules, rule_texts, silences, may_silence } = loaded.data;
-  const shared = { silences, may: may_silence, reload };
+  const shared = { silences, may: may_silence && rights.silences, links: rights.calls, reload };
   const told = alerts.filter((each) => each.state === "firing" || each.state === "keeping");
   const rest = Object.keys(STATES).filter((state) => !["firing", "keeping"].includes(state) && (counts[state] ?? 0) > 0);
   const ended = (past.data?.alerts ?? []).filter((each) => each.ended_at !== null || !told.some((now) => now.id === each.id));
@@ -56,14 +58,15 @@ export function AlertsPage() {
           <p>Rules are evaluated on live capture. This program replays captures, captures nothing, or has alerts turned off.</p>
         </Notice>
       )}
+      {!rights.calls && <p class="hint">Your role sees what fires and its figures. The calls behind an alert and silences are for operators.</p>}
       {told.map((each) => (
         <One key={each.id} alert={each} text={rule_texts[each.rule]} {...shared} />
       ))}
       {rest.map((state) => (
         <OfState key={state} state={state} count={counts[state] ?? 0} listed={alerts.filter((each) => each.state === state)} texts={rule_texts} {...shared} />
       ))}
-      <Silences silences={silences} may={may_silence} reload={reload} />
-      {past.error ? <Failure error={past.error} retry={past.retry} /> : <Recent alerts={ended} />}
+      <Silences silences={silences} may={shared.may} role={rights.silences} reload={reload} />
+      {past.error ? <Failure error={past.error} retry={past.retry} /> : <Recent alerts={ended} links={rights.calls} />}
     </div>
   );
 }
@@ -109,6 +112,8 @@ function groupText(group: Record<string, string>): string {
 interface Shared {
   silences: Silence[];
   may: boolean;
+  /** Whether the reader may see the calls behind an alert. */
+  links: boolean;
   reload: () => void;
 }
 
@@ -117,7 +122,7 @@ interface OneProps extends Shared {
   text: string | undefined;
 }
 
-function One({ alert, text, silences, may, reload }: OneProps) {
+function One({ alert, text, silences, may, links, reload }: OneProps) {
   const [asking, setAsking] = useState(false);
   const silence = silences.find((each) => each.id === alert.silenced_by);
   const chart = ["firing", "keeping", "pending", "blind"].includes(alert.state);
@@ -142,12 +147,8 @@ function One({ alert, text, silences, may, reload }: OneProps) {
       )}
       {chart && <Chart alert={alert} open={alert.state === "firing"} to={alert.to} />}
       <div class="actions">
-        {alert.calls && <a href={alert.calls}>Calls behind it, worst first</a>}
-        {alert.worst_calls.slice(0, 3).map((id, i) => (
-          <a key={id} href={`/calls/${id}`}>
-            Worst call {i + 1}
-          </a>
-        ))}
+        {links && alert.calls && <a href={alert.calls}>Calls behind it, worst first</a>}
+        {links && <WorstCalls ids={alert.worst_calls} />}
         {may && !silence && (
           <button type="button" class="plain" aria-expanded={asking} onClick={() => setAsking(!asking)}>
             Silence
@@ -173,6 +174,18 @@ function One({ alert, text, silences, may, reload }: OneProps) {
   );
 }
 
+function WorstCalls({ ids }: { ids: string[] }) {
+  return (
+    <>
+      {ids.slice(0, 3).map((id, i) => (
+        <a key={id} href={`/calls/${id}`}>
+          Worst call {i + 1}
+        </a>
+      ))}
+    </>
+  );
+}
+
 /** The chart of one group, loaded when it is opened. */
 function Chart({ alert, open, to }: { alert: { id: string; rule: string; unit: string }; open: boolean; to: string }) {
   const [isOpen, setOpen] = useState(open);
@@ -184,7 +197,15 @@ function Chart({ alert, open, to }: { alert: { id: string; rule: string; unit: s
   );
 }
 
-function Silences({ silences, may, reload }: { silences: Silence[]; may: boolean; reload: () => void }) {
+interface SilencesProps {
+  silences: Silence[];
+  may: boolean;
+  /** Whether the role allows it; where it does and `may` is false, the client is the reason. */
+  role: boolean;
+  reload: () => void;
+}
+
+function Silences({ silences, may, role, reload }: SilencesProps) {
   const [failed, setFailed] = useState<Error | null>(null);
   if (silences.length === 0) return null;
   const end = (id: string): void => {
@@ -216,12 +237,12 @@ function Silences({ silences, may, reload }: { silences: Silence[]; may: boolean
           </li>
         ))}
       </ul>
-      {!may && <p class="hint">Silences can be changed on the host of the probe only: there is no sign-in yet.</p>}
+      {!may && role && <p class="hint">While nobody signs in, silences can be changed on the host of the probe only.</p>}
     </section>
   );
 }
 
-function Recent({ alerts }: { alerts: PastAlert[] }) {
+function Recent({ alerts, links }: { alerts: PastAlert[]; links: boolean }) {
   const [open, setOpen] = useState<string | null>(null);
   return (
     <section aria-label="Recent alerts">
@@ -253,11 +274,7 @@ function Recent({ alerts }: { alerts: PastAlert[] }) {
               <button type="button" class="plain" aria-expanded={open === key} onClick={() => setOpen(open === key ? null : key)}>
                 Chart
               </button>
-              {each.worst_calls.slice(0, 3).map((id, i) => (
-                <a key={id} href={`/calls/${id}`}>
-                  Worst call {i + 1}
-                </a>
-              ))}
+              {links && <WorstCalls ids={each.worst_calls} />}
             </div>
             {open === key && <AlertChart alert={each} from={each.fired_at} to={end} />}
           </article>

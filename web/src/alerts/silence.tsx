@@ -2,6 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { beginSilence } from "../api";
+import { useSession } from "../session/store";
 import type { Alert } from "../types";
 
 const HOURS = [1, 4, 8, 24, 72, 168];
@@ -9,7 +10,9 @@ const HOURS = [1, 4, 8, 24, 72, 168];
 export function SilenceForm({ alert, done }: { alert: Alert; done: () => void }) {
   const [hours, setHours] = useState(4);
   const [reason, setReason] = useState("");
-  const [by, setBy] = useState("");
+  const [name, setName] = useState("");
+  const user = useSession().session?.user ?? null;
+  const by = user ?? name;
   const [failed, setFailed] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const send = (event: Event): void => {
@@ -36,10 +39,12 @@ export function SilenceForm({ alert, done }: { alert: Alert; done: () => void })
         <span>Reason, which others read</span>
         <input type="text" required maxLength={500} value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
       </label>
-      <label class="field">
-        <span>Your name</span>
-        <input type="text" maxLength={100} value={by} onInput={(event) => setBy(event.currentTarget.value)} />
-      </label>
+      {user === null && (
+        <label class="field">
+          <span>Your name</span>
+          <input type="text" maxLength={100} value={name} onInput={(event) => setName(event.currentTarget.value)} />
+        </label>
+      )}
       <button type="submit" disabled={busy || reason.trim() === ""}>
         Silence it
       </button>

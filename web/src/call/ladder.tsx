@@ -13,11 +13,13 @@ const LEAST_COLUMN = 150;
 
 interface Props {
   ladder: SipMessage[];
+  /** Whether the reader's role leaves the messages out. */
+  withheld: boolean;
   chosen: number;
   onChoose: (index: number) => void;
 }
 
-export function Ladder({ ladder, chosen, onChoose }: Props) {
+export function Ladder({ ladder, withheld, chosen, onChoose }: Props) {
   const [box, width] = useWidth<HTMLDivElement>();
   const columns = useMemo(() => [...new Set(ladder.flatMap((message) => [message.src, message.dst]))], [ladder]);
   const group = useRef<SVGSVGElement>(null);
@@ -36,7 +38,11 @@ export function Ladder({ ladder, chosen, onChoose }: Props) {
     return (
       <section class="panel" aria-labelledby="ladder-title">
         <h2 id="ladder-title">Signalling</h2>
-        <p class="hint">No SIP message of this call is stored. Messages are kept for a shorter time than calls, and not at all where the policy says so.</p>
+        {withheld ? (
+          <p class="hint">Your role may not see SIP messages; investigators and administrators may. The verdict and the figures above take them into account.</p>
+        ) : (
+          <p class="hint">No SIP message of this call is stored. Messages are kept for a shorter time than calls, and not at all where the policy says so.</p>
+        )}
       </section>
     );
   }

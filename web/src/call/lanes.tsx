@@ -64,7 +64,7 @@ export function Lanes({ detail, all, onMessage }: Props) {
         )}
       </div>
       <Legend reported={said.length > 0} />
-      <MarkStrip marks={marks} range={shown} onPick={onMessage} />
+      {marks.length > 0 && <MarkStrip marks={marks} range={shown} onPick={onMessage} />}
       {all.map((direction, i) => (
         <Lane
           key={direction.key}

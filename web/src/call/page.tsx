@@ -7,6 +7,8 @@ import { neighbours } from "../calls/page";
 import { clock, duration, ms, number, percent, plural, UNKNOWN } from "../format";
 import { useKeys, useLoad, useTitle } from "../hooks";
 import { ClassMark, Copy, Failure, MosValue, Notice, Term, Time } from "../parts";
+import { useSession } from "../session/store";
+import type { Withheld } from "../session/shape";
 import { callPage, cameFromList, navigate } from "../router";
 import type { CallDetail, CallRow, Party } from "../types";
 import { diagnosisHint, diagnosisTitle, finalAnswer, releasedBy, stateWord, unknownFacts, verdict } from "../words";
@@ -71,7 +73,7 @@ function leave(): void {
   else navigate("/");
 }
 
-function Call({ detail }: { detail: CallDetail }) {
+function Call({ detail }: { detail: CallDetail & Withheld }) {
   const [chosen, setChosen] = useState(0);
   const all = useMemo(() => directions(detail), [detail]);
   const showMessage = (index: number): void => {
@@ -97,7 +99,7 @@ function Call({ detail }: { detail: CallDetail }) {
           <p>{detail.call.answered_at ? "Answered, but no RTP seen: see the verdict." : "It was not answered."}</p>
         </Notice>
       )}
-      <Ladder ladder={detail.ladder} chosen={chosen} onChoose={setChosen} />
+      <Ladder ladder={detail.ladder} withheld={detail.messages_withheld === true} chosen={chosen} onChoose={setChosen} />
       {detail.streams.length > 0 && <Rtcp detail={detail} />}
       <Trust detail={detail} />
     </div>
@@ -108,7 +110,9 @@ function Verdict({ detail }: { detail: CallDetail }) {
   const { call } = detail;
   const { title } = verdict(call);
   const filter = displayFilter(detail);
-  const curl = `curl -s ${shellWord(`${location.origin}${API}${callPage(call)}`)}`;
+  const open = useSession().session?.open ?? false;
+  const token = open ? "" : '-H "Authorization: Bearer $AUSCULT_TOKEN" ';
+  const curl = `curl -s ${token}${shellWord(`${location.origin}${API}${callPage(call)}`)}`;
   return (
     <header class={`verdict-head panel ${call.class}`}>
       <div class="top-line">

@@ -75,14 +75,7 @@ export function Filters({ query, from, to }: { query: URLSearchParams; from: str
         <TextField name="final_code" label="Final code" hint="One or several: 486 or 500,503; 0 is none" query={query} />
         <TextField name="codec" label="Codec" query={query} known={known.codec} />
         <TextField name="trunk" label="Trunk" query={query} known={known.trunk} />
-        <label class="field">
-          <span>Direction</span>
-          <select value={query.get("trunk_direction") ?? ""} onChange={(event) => set({ trunk_direction: event.currentTarget.value })}>
-            <option value="">Any</option>
-            <option value="from">From the trunk</option>
-            <option value="toward">Toward it</option>
-          </select>
-        </label>
+        <TrunkDirection query={query} />
         <TextField name="site" label="Site" query={query} known={known.site} />
         <TextField name="mos_below" label="MOS below" query={query} numeric />
         <TextField name="pdv_p95_above" label="PDV p95 > (ms)" hint="95th percentile of delay variation, worst direction" query={query} numeric />
@@ -93,6 +86,19 @@ export function Filters({ query, from, to }: { query: URLSearchParams; from: str
         </button>
       </div>
     </form>
+  );
+}
+
+export function TrunkDirection({ query }: { query: URLSearchParams }) {
+  return (
+    <label class="field">
+      <span>Direction</span>
+      <select value={query.get("trunk_direction") ?? ""} onChange={(event) => navigate(changed(query, "/", { trunk_direction: event.currentTarget.value }))}>
+        <option value="">Any</option>
+        <option value="from">From the trunk</option>
+        <option value="toward">Toward it</option>
+      </select>
+    </label>
   );
 }
 
@@ -109,7 +115,7 @@ interface Known {
 }
 
 /** Codecs, trunks and sites that occur in the window, offered while typing. */
-function useKnownValues(from: string | null, to: string | null): Known {
+export function useKnownValues(from: string | null, to: string | null): Known {
   const query = new URLSearchParams({ group_by: "codec,trunk,site" });
   if (from && to) {
     query.set("from", from);
@@ -188,7 +194,19 @@ function Search({ query }: { query: URLSearchParams }) {
   );
 }
 
-function TextField({ name, label, query, known, numeric, hint }: { name: string; label: string; query: URLSearchParams; known?: string[]; numeric?: boolean; hint?: string }) {
+interface TextFieldProps {
+  name: string;
+  label: string;
+  query: URLSearchParams;
+  known?: string[];
+  numeric?: boolean;
+  hint?: string;
+  /** Page whose address has the value. */
+  path?: string;
+}
+
+/** A filter that is applied to the address while it is typed. */
+export function TextField({ name, label, query, known, numeric, hint, path = "/" }: TextFieldProps) {
   const urlValue = query.get(name) ?? "";
   const [text, setText] = useState(urlValue);
   const commit = useCommit();
@@ -213,7 +231,7 @@ function TextField({ name, label, query, known, numeric, hint }: { name: string;
           setText(value);
           if (numeric && value.trim() !== "" && !isNumber(value)) return;
           const clean = numeric ? value.trim().replace(",", ".") : value.trim();
-          commit.soon((replace) => navigate(changed(new URLSearchParams(location.search), "/", { [name]: clean }), replace));
+          commit.soon((replace) => navigate(changed(new URLSearchParams(location.search), path, { [name]: clean }), replace));
         }}
         onBlur={commit.flush}
         onKeyDown={(event) => {

@@ -1,11 +1,13 @@
 // The call list: what is stored, worst first.
 
+import type { ComponentChildren } from "preact";
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { calls as loadCalls, range as loadRange, timeline as loadTimeline } from "../api";
 import { epochMs, plural } from "../format";
 import { useKeys, useLoad, useTitle } from "../hooks";
 import { Failure, Notice } from "../parts";
 import { cameBack, navigate } from "../router";
+import { identity, useRights } from "../session/store";
 import { useLiveCalls } from "../shell";
 import type { CallRow, LiveCall, Range } from "../types";
 import { Filters } from "./filters";
@@ -29,7 +31,8 @@ export function CallsPage({ query }: { query: URLSearchParams }) {
   return <List query={query} range={range.data} onRefresh={range.retry} />;
 }
 
-function NothingStored({ retry }: { retry: () => void }) {
+export function NothingStored({ retry }: { retry: () => void }) {
+  const { calls } = useRights();
   return (
     <Notice kind="empty" title="Nothing is stored yet.">
       <p>
@@ -41,7 +44,7 @@ function NothingStored({ retry }: { retry: () => void }) {
         <button type="button" onClick={retry}>
           Look again
         </button>{" "}
-        <a href={`/?state=${ACTIVE}`}>Calls that are up now</a>
+        {calls && <a href={`/?state=${ACTIVE}`}>Calls that are up now</a>}
       </p>
     </Notice>
   );
@@ -60,7 +63,6 @@ function List({ query, range, onRefresh }: { query: URLSearchParams; range: Rang
 
   const from = query.get("from") ?? timeline.data?.from ?? range.from;
   const to = query.get("to") ?? timeline.data?.to ?? range.to;
-  const narrowed = query.has("from") || query.has("to");
   const refresh = (): void => {
     fresh.reset();
     onRefresh();
@@ -89,36 +91,14 @@ function List({ query, range, onRefresh }: { query: URLSearchParams; range: Rang
     <>
       <h1 class="sr">Calls</h1>
       <Filters query={query} from={from} to={to} />
-      <div class="windows" role="group" aria-label="Time window">
-        <button type="button" aria-pressed={!narrowed} onClick={() => navigate(changed(query, "/", { from: null, to: null }))}>
-          {longer(range) ? "Last 31 days stored" : "All data"}
-        </button>
-        {PRESETS.map(({ label, ms }) => {
-          const at = preset(range, ms);
-          if (!at) return null;
-          return (
-            <button
-              type="button"
-              key={label}
-              aria-pressed={query.get("from") === at.from && query.get("to") === at.to}
-              onClick={() => navigate(changed(query, "/", at))}
-            >
-              {label}
-            </button>
-          );
-        })}
-        {narrowed && from && to && (
-          <button type="button" onClick={() => navigate(changed(query, "/", wider(from, to)))}>
-            Zoom out 2x
-          </button>
-        )}
+      <Windows query={query} range={range} from={from} to={to}>
         <span class="grow" />
         {fresh.count > 0 && (
           <button type="button" class="fresh" onClick={refresh}>
             {fresh.count < MOST_FRESH ? plural(fresh.count, "new call") : `${MOST_FRESH} new calls and more`}: refresh <kbd>r</kbd>
           </button>
         )}
-      </div>
+      </Windows>
       {timeline.data && query.get("state") !== ACTIVE && (
         <Strip timeline={timeline.data} onPick={(a, b) => navigate(changed(new URLSearchParams(location.search), "/", { from: a, to: b }))} />
       )}
@@ -138,6 +118,41 @@ function List({ query, range, onRefresh }: { query: URLSearchParams; range: Rang
         <kbd>/</kbd> search <kbd>j</kbd> <kbd>k</kbd> next, previous <kbd>Enter</kbd> open <kbd>r</kbd> refresh <kbd>Esc</kbd> leave
       </p>
     </>
+  );
+}
+
+interface WindowsProps {
+  query: URLSearchParams;
+  range: Range;
+  from: string | null;
+  to: string | null;
+  children?: ComponentChildren;
+}
+
+/** Windows to choose by one click. */
+export function Windows({ query, range, from, to, children }: WindowsProps) {
+  const narrowed = query.has("from") || query.has("to");
+  return (
+    <div class="windows" role="group" aria-label="Time window">
+      <button type="button" aria-pressed={!narrowed} onClick={() => navigate(changed(query, "/", { from: null, to: null }))}>
+        {longer(range) ? "Last 31 days stored" : "All data"}
+      </button>
+      {PRESETS.map(({ label, ms }) => {
+        const at = preset(range, ms);
+        if (!at) return null;
+        return (
+          <button type="button" key={label} aria-pressed={query.get("from") === at.from && query.get("to") === at.to} onClick={() => navigate(changed(query, "/", at))}>
+            {label}
+          </button>
+        );
+      })}
+      {narrowed && from && to && (
+        <button type="button" onClick={() => navigate(changed(query, "/", wider(from, to)))}>
+          Zoom out 2x
+        </button>
+      )}
+      {children}
+    </div>
   );
 }
 
@@ -208,6 +223,8 @@ interface Pages {
 }
 
 interface Kept {
+  /** Who may see it: nobody finds the list of another session. */
+  who: string;
   key: string;
   rows: CallRow[];
   next: string | null;
@@ -219,14 +236,15 @@ let kept: Kept | null = null;
 
 /** The calls before and after this one in the list the reader came from. */
 export function neighbours(id: string): { before: CallRow | null; after: CallRow | null } {
-  const rows = kept?.rows ?? [];
+  const rows = kept?.who === identity() ? kept.rows : [];
   const at = rows.findIndex((row) => row.id === id);
   return { before: rows[at - 1] ?? null, after: (at >= 0 && rows[at + 1]) || null };
 }
 
 function usePages(query: URLSearchParams): Pages {
   const key = query.toString();
-  const restored = useRef(cameBack() && kept?.key === key ? kept : null).current;
+  const restored = useRef(cameBack() && kept?.key === key && kept.who === identity() ? kept : null).current;
+  const who = useRef(identity()).current;
   const [attempt, setAttempt] = useState(0);
   const [state, setState] = useState<{ key: string; rows: CallRow[] | null; next: string | null; error: Error | null; loading: boolean }>({
     key: restored ? key : "",
@@ -290,7 +308,7 @@ function usePages(query: URLSearchParams): Pages {
     return () => {
       removeEventListener("scroll", onScroll);
       const { key: of, rows, next } = latest.current;
-      kept = rows ? { key: of, rows, next, scroll } : null;
+      kept = rows && who === identity() ? { who, key: of, rows, next, scroll } : null;
     };
   }, []);
 

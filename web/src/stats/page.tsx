@@ -7,6 +7,7 @@ import { count, epochMs, mos, ms, number, percent, plural, scaleLong, scaleShort
 import { useLoad, useTitle } from "../hooks";
 import { Failure, MomentField, Notice, Term } from "../parts";
 import { navigate } from "../router";
+import { useRights } from "../session/store";
 import type { PastAlert, Stats, StatsGroup } from "../types";
 import { FIGURES, type Figure, figureOf, OverTime } from "./chart";
 
@@ -156,6 +157,7 @@ function Shown({ stats, series, by, figure, alerts }: { stats: Stats; series: St
   const keys = sorted.map((group) => keyText(group.key, by));
   // Sums over streams do not know different calls.
   const calls = stats.source === "raw";
+  const linked = useRights().calls;
   const [chosen, setChosen] = useState<string[]>([]);
   const all = keys.join("\n");
   useEffect(() => setChosen(keys.slice(0, CHART_LINES)), [all]);
@@ -211,14 +213,14 @@ function Shown({ stats, series, by, figure, alerts }: { stats: Stats; series: St
             {sorted.map((group, i) => {
               const key = keys[i] ?? "";
               const line = chosen.indexOf(key);
-              return <Row key={key} group={group} by={by} window={stats.window} calls={calls} line={line} full={line < 0 && chosen.length >= CHART_LINES} onToggle={() => toggle(key)} name={key} />;
+              return <Row key={key} group={group} by={by} window={stats.window} calls={calls} linked={linked} line={line} full={line < 0 && chosen.length >= CHART_LINES} onToggle={() => toggle(key)} name={key} />;
             })}
           </tbody>
         </table>
       </div>
       <p class="hint">
-        Percentiles of delay variation are over all packets of the group, those of jitter over the intervals of its streams: no averages of averages. A percentile over few streams says little. A
-        group name leads to its calls, worst first.
+        Percentiles of delay variation are over all packets of the group, those of jitter over the intervals of its streams: no averages of averages. A percentile over few streams says little.
+        {linked && " A group name leads to its calls, worst first."}
       </p>
     </>
   );
@@ -229,13 +231,15 @@ interface RowProps {
   by: string[];
   window: { from: string; to: string };
   calls: boolean;
+  /** Whether the reader may see the calls of a group. */
+  linked: boolean;
   line: number;
   full: boolean;
   name: string;
   onToggle: () => void;
 }
 
-function Row({ group, by, window, calls, line, full, name, onToggle }: RowProps) {
+function Row({ group, by, window, calls, linked, line, full, name, onToggle }: RowProps) {
   const dv = group.delay_variation_ms;
   return (
     <tr>
@@ -248,7 +252,7 @@ function Row({ group, by, window, calls, line, full, name, onToggle }: RowProps)
       </td>
       {by.map((each, i) => (
         <th key={each} scope={i === 0 ? "row" : undefined}>
-          <a href={callsOf(group, by, window)}>{group.key[each] || "none"}</a>
+          {linked ? <a href={callsOf(group, by, window)}>{group.key[each] || "none"}</a> : group.key[each] || "none"}
         </th>
       ))}
       {by.length === 0 && <th scope="row">All</th>}
