@@ -146,6 +146,9 @@ const REPLACED_NAMES: &[&str] = &[
 /// Most lines of code of a function, without comments and blank lines.
 const FUNCTION_LINES: usize = 60;
 
+/// Most parameters of a function, a receiver apart.
+const PARAMETERS: usize = 5;
+
 /// Longer functions. What maps fields one by one may be as long as its type; the others are to be split, and none is added.
 const LONG_FUNCTIONS: &[(&str, &str)] = &[
     // They map fields, or have an arm for each kind.
@@ -252,6 +255,65 @@ fn functions_are_short() {
     let planted = |lines: usize| format!("//! x\nfn f() {{\n{}}}\n", "    g();\n    // no code\n\n".repeat(lines));
     assert_eq!(long_functions(&planted(60)), []);
     assert_eq!(long_functions(&planted(61)), [(2, "f".to_owned())]);
+}
+
+/// Functions with more than [`PARAMETERS`] parameters, with the line each begins at and its name.
+fn wide_functions(source: &str) -> Vec<(usize, String)> {
+    let code = blank(source);
+    let tokens = tokens(&code);
+    let functions = tokens.windows(2).enumerate().filter(|(_, pair)| pair[0].1 == "fn" && is_name(pair[1].1));
+    functions
+        .filter(|(i, _)| parameters(&tokens[i + 2..]) > PARAMETERS)
+        .map(|(_, pair)| (line_of(&code, pair[1].0), pair[1].1.to_owned()))
+        .collect()
+}
+
+/// Parameters of the function after whose name the tokens begin, without a receiver.
+fn parameters(tokens: &[(usize, &str)]) -> usize {
+    // Inside of brackets of any kind; an arrow closes none.
+    let (mut open, mut generics, mut begun) = (0, 0, false);
+    let (mut count, mut words, mut receiver) = (0, 0, false);
+    for (i, (_, token)) in tokens.iter().enumerate() {
+        let arrow = *token == ">" && i > 0 && matches!(tokens[i - 1].1, "-" | "=");
+        match *token {
+            "<" => generics += 1,
+            ">" if !arrow => generics -= 1,
+            "(" if !begun && generics == 0 => begun = true,
+            _ if !begun => {}
+            ")" if open == 0 => break,
+            "(" | "[" | "{" => (open, words) = (open + 1, words + 1),
+            ")" | "]" | "}" => open -= 1,
+            "," if open == 0 && generics == 0 => (count, words) = (count + usize::from(words > 0), 0),
+            "self" if open == 0 && count == 0 && !matches!(tokens[i + 1].1, ":" | "::") => {
+                (receiver, words) = (true, words + 1);
+            }
+            _ => words += 1,
+        }
+    }
+    count + usize::from(words > 0) - usize::from(receiver)
+}
+
+#[test]
+fn functions_have_fewer_than_six_parameters() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = shipped_sources();
+    collect(root, &root.join("testkit"), &mut files);
+    let found: Vec<String> = files
+        .iter()
+        .flat_map(|(file, source)| wide_functions(source).into_iter().map(move |(n, f)| format!("{file}:{n}: {f}")))
+        .collect();
+    assert!(found.is_empty(), "more than {PARAMETERS} parameters:\n{}", found.join("\n"));
+    let planted =
+        |list: &str| wide_functions(&format!("impl A {{\n    fn f<T: Fn(A, B) -> C>({list}) -> D {{}}\n}}\n"));
+    let wide = vec![(2, "f".to_owned())];
+    for list in
+        ["&mut self, a: A, (b, c): (B, C), d: HashMap<D, E>, e: &dyn Fn(F, G) -> H, f: [I; 2],", "a: A, b: B", ""]
+    {
+        assert_eq!(planted(list), [], "{list}");
+    }
+    for list in ["a: A, b: B, c: C, d: D, e: E, f: F", "&'a self, a: A, b: B, c: C, d: D, e: E, f: F,"] {
+        assert_eq!(planted(list), wide, "{list}");
+    }
 }
 
 #[test]

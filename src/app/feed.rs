@@ -151,15 +151,16 @@ struct EventRouter {
     alerts: Option<AlertService>,
 }
 
+/// Who gets what is measured.
+pub struct Consumers {
+    pub sender: StoreSender,
+    pub live: Arc<LiveFeed>,
+    pub telemetry: Arc<ProgramTelemetry>,
+}
+
 impl CaptureLoop {
-    pub fn new(
-        config: &Config,
-        sender: StoreSender,
-        live: Arc<LiveFeed>,
-        telemetry: Arc<ProgramTelemetry>,
-        stored: Option<Stored>,
-        handover: Arc<Handover>,
-    ) -> CaptureLoop {
+    pub fn new(config: &Config, consumers: Consumers, stored: Option<Stored>, handover: Arc<Handover>) -> CaptureLoop {
+        let Consumers { sender, live, telemetry } = consumers;
         let stop = Arc::new(AtomicBool::new(false));
         let labels = config.labels.clone();
         live.expect_trunks(&labels);
@@ -581,7 +582,8 @@ mod tests {
         let (sender, writer) = StoreWriter::start(nobody.open().unwrap(), dir, config.labels.clone(), options).unwrap();
         let telemetry = Arc::new(ProgramTelemetry::new(writer.counters(), writer.disk(), &config));
         let live = Arc::new(LiveFeed::new(&config.limits));
-        (CaptureLoop::new(&config, sender, live, telemetry.clone(), None, Arc::default()), telemetry, writer)
+        let consumers = Consumers { sender, live, telemetry: telemetry.clone() };
+        (CaptureLoop::new(&config, consumers, None, Arc::default()), telemetry, writer)
     }
 
     /// Shutting down costs what is queued, however much still comes: a second at most for a queue of the usual size.

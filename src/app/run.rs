@@ -6,7 +6,7 @@
 use super::access;
 use super::alerts::{AlertService, StoreHandles};
 use super::config::{self, Config};
-use super::feed::{CaptureLoop, Ended, Source};
+use super::feed::{CaptureLoop, Consumers, Ended, Source};
 use super::progress::{Doing, LOOK_EVERY, STANDS_STILL};
 use super::reload::{Handover, Reload};
 use super::replay::{Known, Ledger, Missing, Stored, fingerprint, is_stored, listed};
@@ -600,9 +600,9 @@ impl Program<'_> {
             source.rename(name);
         }
         let (sender, live, telemetry) = (self.sender.clone(), self.live.clone(), self.telemetry.clone());
-        let feed =
-            CaptureLoop::new(self.config, sender, live, telemetry, self.work.stored.take(), self.handover.clone())
-                .with_alerts(self.alerts.clone());
+        let consumers = Consumers { sender, live, telemetry };
+        let feed = CaptureLoop::new(self.config, consumers, self.work.stored.take(), self.handover.clone())
+            .with_alerts(self.alerts.clone());
         let handle = feed.stop_handle();
         let thread = std::thread::Builder::new()
             .name(MEASURING.to_owned())

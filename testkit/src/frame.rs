@@ -24,6 +24,25 @@ pub struct Segment {
     pub flags: u8,
 }
 
+/// What an IP packet carries: protocol number, its header and payload.
+#[derive(Clone, Copy)]
+struct Transport<'a> {
+    protocol: u8,
+    header: &'a [u8],
+    payload: &'a [u8],
+}
+
+/// An ICMP error of type 3 (destination unreachable) over IPv4.
+#[derive(Clone, Copy, Debug)]
+pub struct Unreachable {
+    /// Who sends it.
+    pub from: IpAddr,
+    /// 3 is port unreachable.
+    pub code: u8,
+    /// Bytes of the datagram that follow its IP header in the error.
+    pub quoted: usize,
+}
+
 /// One UDP datagram in an Ethernet frame. Both addresses must be of one family.
 pub fn udp(src: SocketAddr, dst: SocketAddr, lower: Lower, payload: &[u8]) -> Vec<u8> {
     let mut header = Vec::with_capacity(8);
@@ -39,15 +58,16 @@ pub fn udp(src: SocketAddr, dst: SocketAddr, lower: Lower, payload: &[u8]) -> Ve
         };
         header[6..8].copy_from_slice(&sum.to_be_bytes());
     }
-    ethernet(src.ip(), dst.ip(), lower, 17, &header, payload)
+    ethernet(src.ip(), dst.ip(), lower, Transport { protocol: 17, header: &header, payload })
 }
 
-/// An ICMP error of type 3 from `from` about a datagram over IPv4: its IP header and as much of it as `quoted` bytes.
-pub fn unreachable(from: IpAddr, code: u8, src: SocketAddr, dst: SocketAddr, payload: &[u8], quoted: usize) -> Vec<u8> {
+/// An ICMP error about a datagram, to its sender.
+pub fn unreachable(error: Unreachable, src: SocketAddr, dst: SocketAddr, payload: &[u8]) -> Vec<u8> {
     let lower = Lower { id: 0, ttl: 64, dscp: 0, vlan: None };
     let datagram = udp(src, dst, lower, payload);
-    let quote = &datagram[14..datagram.len().min(14 + 20 + quoted)];
-    ethernet(from, src.ip(), lower, 1, &[3, code, 0, 0, 0, 0, 0, 0], quote)
+    let quote = &datagram[14..datagram.len().min(14 + 20 + error.quoted)];
+    let header = [3, error.code, 0, 0, 0, 0, 0, 0];
+    ethernet(error.from, src.ip(), lower, Transport { protocol: 1, header: &header, payload: quote })
 }
 
 /// One TCP segment in an Ethernet frame.
@@ -60,7 +80,7 @@ pub fn tcp(src: SocketAddr, dst: SocketAddr, lower: Lower, segment: Segment, pay
     header.extend([0x50, segment.flags, 0xFF, 0xFF, 0, 0, 0, 0]);
     let sum = transport_sum(src.ip(), dst.ip(), 6, &header, payload);
     header[16..18].copy_from_slice(&sum.to_be_bytes());
-    ethernet(src.ip(), dst.ip(), lower, 6, &header, payload)
+    ethernet(src.ip(), dst.ip(), lower, Transport { protocol: 6, header: &header, payload })
 }
 
 /// An ARP request, as every network has.
@@ -77,7 +97,8 @@ pub fn arp(sender: [u8; 4], target: [u8; 4]) -> Vec<u8> {
     out
 }
 
-fn ethernet(src: IpAddr, dst: IpAddr, lower: Lower, protocol: u8, header: &[u8], payload: &[u8]) -> Vec<u8> {
+fn ethernet(src: IpAddr, dst: IpAddr, lower: Lower, transport: Transport<'_>) -> Vec<u8> {
+    let Transport { protocol, header, payload } = transport;
     let inner = header.len() + payload.len();
     let mut out = Vec::with_capacity(58 + inner);
     out.extend(mac(dst));

@@ -56,79 +56,83 @@ struct Played {
     hops: Vec<Hop>,
 }
 
-/// Plays the media of a call, if it has any.
-#[expect(clippy::too_many_arguments, reason = "one caller, in the world")]
-pub(crate) fn play(
-    spec: &CallSpec,
-    call: usize,
-    call_ids: &[String],
-    base: i64,
-    vlan: Option<u16>,
-    rng: &Rng,
-    emitted: &mut Vec<Emitted>,
-    streams: &mut BTreeMap<StreamKey, StreamTruth>,
-) {
-    let invite = base + spec.start_ms * MS;
-    let answer = invite + spec.answer_ms * MS;
-    let answered = spec.outcome == Outcome::Answered;
-    let early = spec.early_media && spec.ring_ms < spec.answer_ms;
-    let end = if answered { answer + spec.talk_ms * MS } else { answer };
-    let mut played = Vec::new();
-    for side in [Side::Caller, Side::Callee] {
-        let start = match side {
-            Side::Caller if answered => answer + 30 * MS,
-            Side::Callee if early => invite + (spec.ring_ms + 20) * MS,
-            Side::Callee if answered => answer + 5 * MS,
-            _ => continue,
-        };
-        // Who hangs up stops first; the other goes on until BYE arrives.
-        let stop = if spec.released_by == Some(side) { end - 5 * MS } else { end + 15 * MS };
-        let mut leg = Direction { spec, side, start, answer, vlan, call, call_ids, emitted, streams };
-        played.push((side, leg.play(stop, rng.fork(20 + side as u64))));
-    }
-    let (Some(rtcp), [(_, forward), (_, backward)]) = (spec.rtcp.filter(|_| answered), &played[..]) else { return };
-    let base_of = |way: &Way, at: i64| {
-        let ms = (at - answer) / MS;
-        (way.path.before.base_ns(ms), way.path.after.base_ns(ms))
-    };
-    let relay = spec.relay.as_ref().map_or(0, |r| r.delay_us * 1_000);
-    let mut rng = rng.fork(30);
-    let offsets = [rng.range(-400, 400) * MS, rng.range(-400, 400) * MS];
-    let to_probe_f = |at: i64| base_of(&spec.forward, at).0;
-    let to_probe_b = |at: i64| base_of(&spec.backward, at).0;
-    let to_peer_f = |at: i64| base_of(&spec.forward, at).0 + base_of(&spec.forward, at).1 + relay;
-    let to_peer_b = |at: i64| base_of(&spec.backward, at).0 + base_of(&spec.backward, at).1 + relay;
-    let caller = rtcp::Side {
-        sent: &forward.sent,
-        arrivals: &backward.arrivals,
-        to_probe: &to_probe_f,
-        to_peer: &to_peer_f,
-        clock_offset: offsets[0],
-        cname: format!("{}@{}", spec.caller.user, spec.caller.media.ip()),
-    };
-    let callee = rtcp::Side {
-        sent: &backward.sent,
-        arrivals: &forward.arrivals,
-        to_probe: &to_probe_b,
-        to_peer: &to_peer_b,
-        clock_offset: offsets[1],
-        cname: format!("{}@{}", spec.callee.user, spec.callee.media.ip()),
-    };
-    let packets = rtcp::exchange([&caller, &callee], answer + 30 * MS, end, rtcp.interval_ms, &mut rng);
-    for (n, packet) in packets.iter().enumerate() {
-        let hops = if packet.from_first { &forward.hops } else { &backward.hops };
-        for (leg, (src, dst)) in hops.iter().enumerate() {
-            let shifted = |a: &SocketAddr| {
-                let port = a.port() + u16::from(!rtcp.mux);
-                SocketAddr::new(a.ip(), port)
+/// The media of one call, to be played.
+pub(crate) struct CallMedia<'a> {
+    pub spec: &'a CallSpec,
+    /// Number of the call in its world, and the Call-IDs of its legs.
+    pub call: usize,
+    pub call_ids: &'a [String],
+    /// Time of the world's begin.
+    pub base: i64,
+    pub vlan: Option<u16>,
+}
+
+impl CallMedia<'_> {
+    /// Plays it, if there is any.
+    pub(crate) fn play(&self, rng: &Rng, emitted: &mut Vec<Emitted>, streams: &mut BTreeMap<StreamKey, StreamTruth>) {
+        let CallMedia { spec, call, call_ids, base, vlan } = *self;
+        let invite = base + spec.start_ms * MS;
+        let answer = invite + spec.answer_ms * MS;
+        let answered = spec.outcome == Outcome::Answered;
+        let early = spec.early_media && spec.ring_ms < spec.answer_ms;
+        let end = if answered { answer + spec.talk_ms * MS } else { answer };
+        let mut played = Vec::new();
+        for side in [Side::Caller, Side::Callee] {
+            let start = match side {
+                Side::Caller if answered => answer + 30 * MS,
+                Side::Callee if early => invite + (spec.ring_ms + 20) * MS,
+                Side::Callee if answered => answer + 5 * MS,
+                _ => continue,
             };
-            let lower = Lower { id: 50_000u16.wrapping_add(n as u16), ttl: 60, dscp: 46, vlan };
-            let bytes = frame::udp(shifted(src), shifted(dst), lower, &packet.bytes);
-            emitted.push(Emitted::new(packet.at + leg as i64 * relay, bytes, Tag::Rtcp));
+            // Who hangs up stops first; the other goes on until BYE arrives.
+            let stop = if spec.released_by == Some(side) { end - 5 * MS } else { end + 15 * MS };
+            let mut leg = Direction { spec, side, start, answer, vlan, call, call_ids, emitted, streams };
+            played.push((side, leg.play(stop, rng.fork(20 + side as u64))));
         }
-        let Some(report) = packet.report else { continue };
-        for stream in streams.values_mut().filter(|s| s.call == call && s.ssrc == ssrc_name(report.about)) {
-            stream.reports.push(rtcp::Report { at: packet.at + i64::from(stream.leg) * relay, ..report });
+        let (Some(rtcp), [(_, forward), (_, backward)]) = (spec.rtcp.filter(|_| answered), &played[..]) else { return };
+        let base_of = |way: &Way, at: i64| {
+            let ms = (at - answer) / MS;
+            (way.path.before.base_ns(ms), way.path.after.base_ns(ms))
+        };
+        let relay = spec.relay.as_ref().map_or(0, |r| r.delay_us * 1_000);
+        let mut rng = rng.fork(30);
+        let offsets = [rng.range(-400, 400) * MS, rng.range(-400, 400) * MS];
+        let to_probe_f = |at: i64| base_of(&spec.forward, at).0;
+        let to_probe_b = |at: i64| base_of(&spec.backward, at).0;
+        let to_peer_f = |at: i64| base_of(&spec.forward, at).0 + base_of(&spec.forward, at).1 + relay;
+        let to_peer_b = |at: i64| base_of(&spec.backward, at).0 + base_of(&spec.backward, at).1 + relay;
+        let caller = rtcp::Side {
+            sent: &forward.sent,
+            arrivals: &backward.arrivals,
+            to_probe: &to_probe_f,
+            to_peer: &to_peer_f,
+            clock_offset: offsets[0],
+            cname: format!("{}@{}", spec.caller.user, spec.caller.media.ip()),
+        };
+        let callee = rtcp::Side {
+            sent: &backward.sent,
+            arrivals: &forward.arrivals,
+            to_probe: &to_probe_b,
+            to_peer: &to_peer_b,
+            clock_offset: offsets[1],
+            cname: format!("{}@{}", spec.callee.user, spec.callee.media.ip()),
+        };
+        let packets = rtcp::exchange([&caller, &callee], answer + 30 * MS, end, rtcp.interval_ms, &mut rng);
+        for (n, packet) in packets.iter().enumerate() {
+            let hops = if packet.from_first { &forward.hops } else { &backward.hops };
+            for (leg, (src, dst)) in hops.iter().enumerate() {
+                let shifted = |a: &SocketAddr| {
+                    let port = a.port() + u16::from(!rtcp.mux);
+                    SocketAddr::new(a.ip(), port)
+                };
+                let lower = Lower { id: 50_000u16.wrapping_add(n as u16), ttl: 60, dscp: 46, vlan };
+                let bytes = frame::udp(shifted(src), shifted(dst), lower, &packet.bytes);
+                emitted.push(Emitted::new(packet.at + leg as i64 * relay, bytes, Tag::Rtcp));
+            }
+            let Some(report) = packet.report else { continue };
+            for stream in streams.values_mut().filter(|s| s.call == call && s.ssrc == ssrc_name(report.about)) {
+                stream.reports.push(rtcp::Report { at: packet.at + i64::from(stream.leg) * relay, ..report });
+            }
         }
     }
 }

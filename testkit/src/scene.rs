@@ -1,10 +1,10 @@
 //! Scenes written by hand: dialogs with any session description and RTP with any numbers, on one capture point. For what
 //! real equipment does and [`crate::World`] does not: ports and SSRCs used again, several media lines at one port, relays.
 
-use crate::frame::{self, Lower};
+use crate::frame::{self, Lower, Unreachable};
 use crate::pcap::Frame;
 use crate::world::START;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 const MS: i64 = 1_000_000;
 const LOWER: Lower = Lower { id: 0, ttl: 64, dscp: 0, vlan: None };
@@ -27,6 +27,35 @@ pub struct Dialog<'a> {
     pub answer: &'a str,
     /// `None`: no BYE is seen.
     pub talk_ms: Option<i64>,
+}
+
+/// What differs from message to message of a dialog.
+#[derive(Clone, Copy, Debug)]
+pub struct SipMessage<'a> {
+    /// Its first line.
+    start: &'a str,
+    call_id: &'a str,
+    /// As in `1 INVITE`.
+    cseq: &'a str,
+    to_tag: bool,
+    sdp: &'a str,
+}
+
+impl<'a> SipMessage<'a> {
+    /// A message outside of a dialog, without a body.
+    pub fn new(start: &'a str, call_id: &'a str, cseq: &'a str) -> SipMessage<'a> {
+        SipMessage { start, call_id, cseq, to_tag: false, sdp: "" }
+    }
+
+    /// With a tag in To, as every message has that the callee sent or knows the dialog of.
+    pub fn tagged(self) -> SipMessage<'a> {
+        SipMessage { to_tag: true, ..self }
+    }
+
+    /// With a session description; an empty one is none.
+    pub fn with_sdp(self, sdp: &'a str) -> SipMessage<'a> {
+        SipMessage { sdp, ..self }
+    }
 }
 
 /// Packets of one stream at a constant rate.
@@ -87,16 +116,15 @@ impl Scene {
         self
     }
 
-    /// An ICMP error about a datagram (IPv4): code 3 is port unreachable. `quoted` bytes of the datagram are in it.
+    /// An ICMP error about a datagram (IPv4).
     pub fn unreachable(
         &mut self,
         at_ms: i64,
-        (from, code): (IpAddr, u8),
+        error: Unreachable,
         (src, dst): (SocketAddr, SocketAddr),
         payload: &[u8],
-        quoted: usize,
     ) -> &mut Scene {
-        let bytes = frame::unreachable(from, code, src, dst, payload, quoted);
+        let bytes = frame::unreachable(error, src, dst, payload);
         self.frames.push(Frame { at: START + at_ms * MS, wire_len: bytes.len() as u32, bytes });
         self
     }
@@ -131,19 +159,9 @@ impl Scene {
         self.udp(at_ms, above(src), above(dst), &bytes)
     }
 
-    /// One SIP message. `start` is its first line, `cseq` as in `1 INVITE`; tags and branch follow from the Call-ID.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one message")]
-    pub fn sip(
-        &mut self,
-        at_ms: i64,
-        src: SocketAddr,
-        dst: SocketAddr,
-        start: &str,
-        call_id: &str,
-        cseq: &str,
-        to_tag: bool,
-        sdp: &str,
-    ) -> &mut Scene {
+    /// One SIP message; tags and branch follow from the Call-ID.
+    pub fn sip(&mut self, at_ms: i64, src: SocketAddr, dst: SocketAddr, message: SipMessage<'_>) -> &mut Scene {
+        let SipMessage { start, call_id, cseq, to_tag, sdp } = message;
         let caller_first = !start.starts_with("SIP/2.0");
         let via = if caller_first { src } else { dst };
         let to_tag = if to_tag { format!(";tag=t{call_id}") } else { String::new() };
@@ -159,13 +177,13 @@ impl Scene {
 
     pub fn dialog(&mut self, d: &Dialog<'_>) -> &mut Scene {
         let (a, b, id, at) = (d.caller, d.callee, d.call_id, d.at_ms);
-        self.sip(at, a, b, "INVITE sip:b@example.com SIP/2.0", id, "1 INVITE", false, d.offer);
-        self.sip(at + 20, b, a, "SIP/2.0 180 Ringing", id, "1 INVITE", true, "");
-        self.sip(at + 100, b, a, "SIP/2.0 200 OK", id, "1 INVITE", true, d.answer);
-        self.sip(at + 110, a, b, "ACK sip:b@example.com SIP/2.0", id, "1 ACK", true, "");
+        self.sip(at, a, b, SipMessage::new("INVITE sip:b@example.com SIP/2.0", id, "1 INVITE").with_sdp(d.offer));
+        self.sip(at + 20, b, a, SipMessage::new("SIP/2.0 180 Ringing", id, "1 INVITE").tagged());
+        self.sip(at + 100, b, a, SipMessage::new("SIP/2.0 200 OK", id, "1 INVITE").tagged().with_sdp(d.answer));
+        self.sip(at + 110, a, b, SipMessage::new("ACK sip:b@example.com SIP/2.0", id, "1 ACK").tagged());
         if let Some(talk) = d.talk_ms {
-            self.sip(at + 110 + talk, a, b, "BYE sip:b@example.com SIP/2.0", id, "2 BYE", true, "");
-            self.sip(at + 115 + talk, b, a, "SIP/2.0 200 OK", id, "2 BYE", true, "");
+            self.sip(at + 110 + talk, a, b, SipMessage::new("BYE sip:b@example.com SIP/2.0", id, "2 BYE").tagged());
+            self.sip(at + 115 + talk, b, a, SipMessage::new("SIP/2.0 200 OK", id, "2 BYE").tagged());
         }
         self
     }

@@ -2,7 +2,7 @@
 
 use crate::call::{CallSpec, Side, Transport};
 use crate::frame::{self, Lower};
-use crate::media::{self, Emitted, StreamKey, Tag};
+use crate::media::{self, CallMedia, Emitted, StreamKey, Tag};
 use crate::oracle;
 use crate::path::{MS, Passed, Stretch};
 use crate::pcap::Frame;
@@ -130,7 +130,8 @@ impl World {
                 calls.push(truth);
             }
         }
-        media::play(spec, index, &ids, self.start, self.vlan, &rng, emitted, streams);
+        let media = CallMedia { spec, call: index, call_ids: &ids, base: self.start, vlan: self.vlan };
+        media.play(&rng, emitted, streams);
     }
 
     /// Puts a leg's messages into datagrams or one TCP connection.

@@ -3,7 +3,8 @@
 use super::*;
 use auscult_core::model::DiagnosisCode::{self, MediaElsewhere, MediaNotSeen, NoMedia, NoResponse, OneWayMedia};
 use std::net::SocketAddr;
-use testkit::scene::{Dialog, Rtp, Scene, sdp};
+use testkit::frame::Unreachable;
+use testkit::scene::{Dialog, Rtp, Scene, SipMessage, sdp};
 
 fn at(text: &str) -> SocketAddr {
     text.parse().expect("an address")
@@ -109,7 +110,7 @@ fn a_private_address_that_nobody_corrects() {
 fn refusals(scene: &mut Scene, times: &[i64], port: u16) {
     let (src, dst) = (at(CALLEE), SocketAddr::new(at(CALLER).ip(), port));
     for ms in times {
-        scene.unreachable(*ms, (dst.ip(), 3), (src, dst), &[0x80; 172], 8);
+        scene.unreachable(*ms, Unreachable { from: dst.ip(), code: 3, quoted: 8 }, (src, dst), &[0x80; 172]);
     }
 }
 
@@ -143,7 +144,12 @@ fn a_port_that_is_closed_for_a_moment_proves_nothing() {
     let mut scene = dialog(CALLER, CALLEE);
     scene.both_ways(Rtp::pcmu(120, at(CALLER), at(CALLEE), 7, 1_000));
     for ms in [1_000, 3_000, 5_000] {
-        scene.unreachable(ms, (at(CALLER).ip(), 3), (at("203.0.113.5:9"), at(CALLER)), &[0x80; 172], 8);
+        scene.unreachable(
+            ms,
+            Unreachable { from: at(CALLER).ip(), code: 3, quoted: 8 },
+            (at("203.0.113.5:9"), at(CALLER)),
+            &[0x80; 172],
+        );
     }
     assert_eq!(found(&scene), []);
 }
@@ -163,7 +169,7 @@ fn no_media_by_its_witnesses() {
 fn invite(scene: &mut Scene, times: &[i64]) {
     for ms in times {
         let start = "INVITE sip:b@example.com SIP/2.0";
-        scene.sip(*ms, at("192.0.2.1:5060"), at("198.51.100.1:5060"), start, "c1", "1 INVITE", false, "");
+        scene.sip(*ms, at("192.0.2.1:5060"), at("198.51.100.1:5060"), SipMessage::new(start, "c1", "1 INVITE"));
     }
 }
 
@@ -172,7 +178,7 @@ fn refused_invite(scene: &mut Scene, ms: i64, quoted: usize) {
     let (src, dst) = (at("192.0.2.1:5060"), at("198.51.100.1:5060"));
     let text = "INVITE sip:b@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKc11INVITE\r\n\
                 From: <sip:a@example.com>;tag=fc1\r\nTo: <sip:b@example.com>\r\nCall-ID: c1\r\nCSeq: 1 INVITE\r\n\r\n";
-    scene.unreachable(ms, (dst.ip(), 3), (src, dst), text.as_bytes(), quoted);
+    scene.unreachable(ms, Unreachable { from: dst.ip(), code: 3, quoted }, (src, dst), text.as_bytes());
 }
 
 #[test]
@@ -206,7 +212,12 @@ fn a_flood_of_errors_about_a_crowded_address_is_cheap() {
         scene.rtp(Rtp::pcmu(120 + i64::from(ssrc), at(CALLER), at(CALLEE), 1_000 + ssrc, 6));
     }
     for n in 0..2_000 {
-        scene.unreachable(3_000 + 2 * n, (at(CALLER).ip(), 3), (at(CALLEE), at(CALLER)), &[0x80; 60], 8);
+        scene.unreachable(
+            3_000 + 2 * n,
+            Unreachable { from: at(CALLER).ip(), code: 3, quoted: 8 },
+            (at(CALLEE), at(CALLER)),
+            &[0x80; 60],
+        );
     }
     let run = run(&scene.frames(), &Setup::rested());
     assert_eq!(run.outcomes.get(auscult_core::model::Outcome::Ignored(auscult_core::model::Ignored::IcmpError)), 2_000);
@@ -219,12 +230,17 @@ fn an_error_before_an_answer_is_forgotten() {
     invite(&mut scene, &[0, 500]);
     refused_invite(&mut scene, 40, 1_000);
     let (a, b) = (at("192.0.2.1:5060"), at("198.51.100.1:5060"));
-    scene.sip(600, b, a, "SIP/2.0 486 Busy Here", "c1", "1 INVITE", true, "");
+    scene.sip(600, b, a, SipMessage::new("SIP/2.0 486 Busy Here", "c1", "1 INVITE").tagged());
     assert_eq!(found(&scene), []);
     // An error about another call, or another request, is none about this one.
     let mut scene = Scene::new();
     invite(&mut scene, &[0]);
-    scene.unreachable(40, (b.ip(), 3), (a, b), b"OPTIONS sip:b@example.com SIP/2.0\r\nCall-ID: c1\r\n\r\n", 1_000);
+    scene.unreachable(
+        40,
+        Unreachable { from: b.ip(), code: 3, quoted: 1_000 },
+        (a, b),
+        b"OPTIONS sip:b@example.com SIP/2.0\r\nCall-ID: c1\r\n\r\n",
+    );
     let run = run(&scene.frames(), &Setup::default());
     assert_eq!(run.calls()[0].diagnoses, []);
 }

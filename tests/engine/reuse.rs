@@ -4,7 +4,7 @@
 use super::*;
 use auscult_core::model::DiagnosisCode;
 use std::net::SocketAddr;
-use testkit::scene::{Dialog, Rtp, Scene, sdp};
+use testkit::scene::{Dialog, Rtp, Scene, SipMessage, sdp};
 
 fn at(text: &str) -> SocketAddr {
     text.parse().expect("an address")
@@ -158,8 +158,8 @@ fn a_call_that_announces_its_address_again_keeps_its_streams() {
     });
     for (ms, cseq, direction) in [(4_000, "2 INVITE", "a=sendonly"), (10_000, "3 INVITE", "a=sendrecv")] {
         let invite = "INVITE sip:b@example.com SIP/2.0";
-        scene.sip(ms, a, b, invite, "c1", cseq, true, &format!("{offer}{direction}\r\n"));
-        scene.sip(ms + 10, b, a, "SIP/2.0 200 OK", "c1", cseq, true, &answer);
+        scene.sip(ms, a, b, SipMessage::new(invite, "c1", cseq).tagged().with_sdp(&format!("{offer}{direction}\r\n")));
+        scene.sip(ms + 10, b, a, SipMessage::new("SIP/2.0 200 OK", "c1", cseq).tagged().with_sdp(&answer));
     }
     scene.both_ways(Rtp::pcmu(115, am, bm, 7, 190));
     let later = Rtp { first_seq: 290, first_timestamp: 1_000 + 495 * 160, ..Rtp::pcmu(10_015, am, bm, 7, 400) };
@@ -221,14 +221,24 @@ fn waiting_for_credentials_is_no_slow_setup() {
     let invite = "INVITE sip:b@example.com SIP/2.0";
     let codes = |retry_ms: i64, ring_ms: i64| {
         let mut scene = Scene::new();
-        scene.sip(0, a, b, invite, "c1", "1 INVITE", false, "");
-        scene.sip(20, b, a, "SIP/2.0 407 Proxy Authentication Required", "c1", "1 INVITE", true, "");
-        scene.sip(retry_ms, a, b, invite, "c1", "2 INVITE", false, "");
-        scene.sip(retry_ms + ring_ms, b, a, "SIP/2.0 180 Ringing", "c1", "2 INVITE", true, "");
-        scene.sip(retry_ms + ring_ms + 900, b, a, "SIP/2.0 200 OK", "c1", "2 INVITE", true, "");
-        scene.sip(retry_ms + ring_ms + 910, a, b, "ACK sip:b@example.com SIP/2.0", "c1", "2 ACK", true, "");
-        scene.sip(retry_ms + ring_ms + 1_500, a, b, "BYE sip:b@example.com SIP/2.0", "c1", "3 BYE", true, "");
-        scene.sip(retry_ms + ring_ms + 1_510, b, a, "SIP/2.0 200 OK", "c1", "3 BYE", true, "");
+        scene.sip(0, a, b, SipMessage::new(invite, "c1", "1 INVITE"));
+        scene.sip(20, b, a, SipMessage::new("SIP/2.0 407 Proxy Authentication Required", "c1", "1 INVITE").tagged());
+        scene.sip(retry_ms, a, b, SipMessage::new(invite, "c1", "2 INVITE"));
+        scene.sip(retry_ms + ring_ms, b, a, SipMessage::new("SIP/2.0 180 Ringing", "c1", "2 INVITE").tagged());
+        scene.sip(retry_ms + ring_ms + 900, b, a, SipMessage::new("SIP/2.0 200 OK", "c1", "2 INVITE").tagged());
+        scene.sip(
+            retry_ms + ring_ms + 910,
+            a,
+            b,
+            SipMessage::new("ACK sip:b@example.com SIP/2.0", "c1", "2 ACK").tagged(),
+        );
+        scene.sip(
+            retry_ms + ring_ms + 1_500,
+            a,
+            b,
+            SipMessage::new("BYE sip:b@example.com SIP/2.0", "c1", "3 BYE").tagged(),
+        );
+        scene.sip(retry_ms + ring_ms + 1_510, b, a, SipMessage::new("SIP/2.0 200 OK", "c1", "3 BYE").tagged());
         let run = run(&scene.frames(), &Setup::rested());
         assert_eq!(run.calls().len(), 1);
         run.calls()[0].diagnoses.iter().map(|d| d.code).collect::<Vec<_>>()

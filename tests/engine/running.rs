@@ -4,7 +4,7 @@ use super::*;
 use auscult_core::live::LiveView;
 use auscult_core::model::{CallRecord, Limits};
 use std::net::SocketAddr;
-use testkit::scene::{Dialog, Rtp, Scene, sdp};
+use testkit::scene::{Dialog, Rtp, Scene, SipMessage, sdp};
 
 fn at(text: &str) -> SocketAddr {
     text.parse().expect("an address")
@@ -93,9 +93,14 @@ fn a_change_of_signalling_keeps_figures_and_verdict() {
     let mut scene = scene(|i| i % 10 == 0, true);
     let (a, b) = (at("192.0.2.1:5060"), at("198.51.100.1:5060"));
     let (offer, answer) = (sdp("192.0.2.1", &[(20000, "0")]), sdp("198.51.100.1", &[(30000, "0")]));
-    scene.sip(45_000, a, b, "INVITE sip:b@example.com SIP/2.0", "c1", "2 INVITE", true, &offer);
-    scene.sip(45_100, b, a, "SIP/2.0 200 OK", "c1", "2 INVITE", true, &answer);
-    scene.sip(45_110, a, b, "ACK sip:b@example.com SIP/2.0", "c1", "2 ACK", true, "");
+    scene.sip(
+        45_000,
+        a,
+        b,
+        SipMessage::new("INVITE sip:b@example.com SIP/2.0", "c1", "2 INVITE").tagged().with_sdp(&offer),
+    );
+    scene.sip(45_100, b, a, SipMessage::new("SIP/2.0 200 OK", "c1", "2 INVITE").tagged().with_sdp(&answer));
+    scene.sip(45_110, a, b, SipMessage::new("ACK sip:b@example.com SIP/2.0", "c1", "2 ACK").tagged());
     let stated = stated(&scene);
     let after: Vec<_> = stated.iter().filter(|(s, ..)| *s > 40).collect();
     assert!(

@@ -4,7 +4,7 @@ use super::*;
 use auscult_core::model::{CallState, RelationKind};
 use std::net::SocketAddr;
 use testkit::frame::{self, Lower};
-use testkit::scene::{Dialog, Rtp, Scene, sdp};
+use testkit::scene::{Dialog, Rtp, Scene, SipMessage, sdp};
 
 const INVITE: &str = "INVITE sip:b@example.com SIP/2.0";
 const ACK: &str = "ACK sip:b@example.com SIP/2.0";
@@ -40,8 +40,8 @@ fn opus(at_ms: i64, packets: u32) -> Rtp {
 }
 
 fn bye(scene: &mut Scene, at_ms: i64, call_id: &str) {
-    scene.sip(at_ms, a(), b(), BYE, call_id, "9 BYE", true, "");
-    scene.sip(at_ms + 10, b(), a(), "SIP/2.0 200 OK", call_id, "9 BYE", true, "");
+    scene.sip(at_ms, a(), b(), SipMessage::new(BYE, call_id, "9 BYE").tagged());
+    scene.sip(at_ms + 10, b(), a(), SipMessage::new("SIP/2.0 200 OK", call_id, "9 BYE").tagged());
 }
 
 /// Source, Call-ID, codec, packets and loss of each stream, by source.
@@ -78,10 +78,10 @@ fn sound(run: &Run, calls: usize) {
 #[test]
 fn a_delayed_offer() {
     let mut scene = Scene::new();
-    scene.sip(0, a(), b(), INVITE, "c1", "1 INVITE", false, "");
-    scene.sip(20, b(), a(), "SIP/2.0 180 Ringing", "c1", "1 INVITE", true, "");
-    scene.sip(1_000, b(), a(), "SIP/2.0 200 OK", "c1", "1 INVITE", true, &answer());
-    scene.sip(1_010, a(), b(), ACK, "c1", "1 ACK", true, &offer());
+    scene.sip(0, a(), b(), SipMessage::new(INVITE, "c1", "1 INVITE"));
+    scene.sip(20, b(), a(), SipMessage::new("SIP/2.0 180 Ringing", "c1", "1 INVITE").tagged());
+    scene.sip(1_000, b(), a(), SipMessage::new("SIP/2.0 200 OK", "c1", "1 INVITE").tagged().with_sdp(&answer()));
+    scene.sip(1_010, a(), b(), SipMessage::new(ACK, "c1", "1 ACK").tagged().with_sdp(&offer()));
     scene.both_ways(opus(1_020, 200));
     bye(&mut scene, 5_030, "c1");
     let run = ended(&scene);
@@ -95,11 +95,16 @@ fn a_delayed_offer() {
 fn early_media_before_its_description() {
     let (caller, callee) = media();
     let mut scene = Scene::new();
-    scene.sip(0, a(), b(), INVITE, "c1", "1 INVITE", false, &offer());
+    scene.sip(0, a(), b(), SipMessage::new(INVITE, "c1", "1 INVITE").with_sdp(&offer()));
     scene.rtp(Rtp { src: callee, dst: caller, ssrc: 12, ..opus(300, 250) });
-    scene.sip(900, b(), a(), "SIP/2.0 183 Session Progress", "c1", "1 INVITE", true, &answer());
-    scene.sip(2_000, b(), a(), "SIP/2.0 200 OK", "c1", "1 INVITE", true, &answer());
-    scene.sip(2_010, a(), b(), ACK, "c1", "1 ACK", true, "");
+    scene.sip(
+        900,
+        b(),
+        a(),
+        SipMessage::new("SIP/2.0 183 Session Progress", "c1", "1 INVITE").tagged().with_sdp(&answer()),
+    );
+    scene.sip(2_000, b(), a(), SipMessage::new("SIP/2.0 200 OK", "c1", "1 INVITE").tagged().with_sdp(&answer()));
+    scene.sip(2_010, a(), b(), SipMessage::new(ACK, "c1", "1 ACK").tagged());
     scene.rtp(opus(2_020, 164));
     bye(&mut scene, 5_310, "c1");
     let run = ended(&scene);
@@ -123,9 +128,21 @@ fn hold_for_ninety_seconds() {
         });
         scene.both_ways(opus(120, 490));
         for (ms, cseq, direction) in [(10_000, "2 INVITE", "inactive"), (100_000, "3 INVITE", "sendrecv")] {
-            scene.sip(ms, a(), b(), INVITE, "c1", cseq, true, &format!("{}a={direction}\r\n", offer()));
-            scene.sip(ms + 10, b(), a(), "SIP/2.0 200 OK", "c1", cseq, true, &format!("{}a={direction}\r\n", answer()));
-            scene.sip(ms + 20, a(), b(), ACK, "c1", &cseq.replace("INVITE", "ACK"), true, "");
+            scene.sip(
+                ms,
+                a(),
+                b(),
+                SipMessage::new(INVITE, "c1", cseq).tagged().with_sdp(&format!("{}a={direction}\r\n", offer())),
+            );
+            scene.sip(
+                ms + 10,
+                b(),
+                a(),
+                SipMessage::new("SIP/2.0 200 OK", "c1", cseq)
+                    .tagged()
+                    .with_sdp(&format!("{}a={direction}\r\n", answer())),
+            );
+            scene.sip(ms + 20, a(), b(), SipMessage::new(ACK, "c1", &cseq.replace("INVITE", "ACK")).tagged());
         }
         let first = opus(100_040, 300);
         let first_timestamp = 1_000 + 490 * 960 + ticks;
@@ -154,9 +171,9 @@ fn music_on_hold_from_elsewhere() {
     scene.both_ways(opus(120, 490));
     let music = sdp("203.0.113.9", &[(40000, "96|a=rtpmap:96 opus/48000/2|a=sendonly")]);
     for (ms, cseq, description) in [(10_000, "2 INVITE", &music), (30_000, "3 INVITE", &offer())] {
-        scene.sip(ms, a(), b(), INVITE, "c1", cseq, true, description);
-        scene.sip(ms + 10, b(), a(), "SIP/2.0 200 OK", "c1", cseq, true, &answer());
-        scene.sip(ms + 20, a(), b(), ACK, "c1", &cseq.replace("INVITE", "ACK"), true, "");
+        scene.sip(ms, a(), b(), SipMessage::new(INVITE, "c1", cseq).tagged().with_sdp(description));
+        scene.sip(ms + 10, b(), a(), SipMessage::new("SIP/2.0 200 OK", "c1", cseq).tagged().with_sdp(&answer()));
+        scene.sip(ms + 20, a(), b(), SipMessage::new(ACK, "c1", &cseq.replace("INVITE", "ACK")).tagged());
     }
     scene.rtp(Rtp { src: at("203.0.113.9:40000"), dst: callee, ssrc: 99, ..opus(10_040, 990) });
     let again = Rtp { first_seq: 590, first_timestamp: 1_000 + 490 * 960 + 20 * 48_000, ..opus(30_040, 300) };
@@ -174,19 +191,19 @@ fn music_on_hold_from_elsewhere() {
 fn a_redirect_and_session_refreshes() {
     let other = at("198.51.100.2:5060");
     let mut scene = Scene::new();
-    scene.sip(0, a(), b(), INVITE, "c1", "1 INVITE", false, &offer());
-    scene.sip(50, b(), a(), "SIP/2.0 302 Moved Temporarily", "c1", "1 INVITE", true, "");
-    scene.sip(100, a(), other, INVITE, "c1", "2 INVITE", false, &offer());
-    scene.sip(900, other, a(), "SIP/2.0 200 OK", "c1", "2 INVITE", true, &answer());
-    scene.sip(910, a(), other, ACK, "c1", "2 ACK", true, "");
+    scene.sip(0, a(), b(), SipMessage::new(INVITE, "c1", "1 INVITE").with_sdp(&offer()));
+    scene.sip(50, b(), a(), SipMessage::new("SIP/2.0 302 Moved Temporarily", "c1", "1 INVITE").tagged());
+    scene.sip(100, a(), other, SipMessage::new(INVITE, "c1", "2 INVITE").with_sdp(&offer()));
+    scene.sip(900, other, a(), SipMessage::new("SIP/2.0 200 OK", "c1", "2 INVITE").tagged().with_sdp(&answer()));
+    scene.sip(910, a(), other, SipMessage::new(ACK, "c1", "2 ACK").tagged());
     scene.both_ways(opus(920, 3_000));
     for (ms, cseq) in [(20_000, "3 INVITE"), (40_000, "4 INVITE")] {
-        scene.sip(ms, a(), other, INVITE, "c1", cseq, true, &offer());
-        scene.sip(ms + 10, other, a(), "SIP/2.0 200 OK", "c1", cseq, true, &answer());
-        scene.sip(ms + 20, a(), other, ACK, "c1", &cseq.replace("INVITE", "ACK"), true, "");
+        scene.sip(ms, a(), other, SipMessage::new(INVITE, "c1", cseq).tagged().with_sdp(&offer()));
+        scene.sip(ms + 10, other, a(), SipMessage::new("SIP/2.0 200 OK", "c1", cseq).tagged().with_sdp(&answer()));
+        scene.sip(ms + 20, a(), other, SipMessage::new(ACK, "c1", &cseq.replace("INVITE", "ACK")).tagged());
     }
-    scene.sip(60_930, a(), other, BYE, "c1", "9 BYE", true, "");
-    scene.sip(60_940, other, a(), "SIP/2.0 200 OK", "c1", "9 BYE", true, "");
+    scene.sip(60_930, a(), other, SipMessage::new(BYE, "c1", "9 BYE").tagged());
+    scene.sip(60_940, other, a(), SipMessage::new("SIP/2.0 200 OK", "c1", "9 BYE").tagged());
     let run = ended(&scene);
     assert_eq!(streams(&run), [row("192.0.2.1:20000", "c1", 3_000), row("198.51.100.1:30000", "c1", 3_000)]);
     sound(&run, 1);
@@ -209,8 +226,8 @@ fn a_transfer_with_replaces() {
         talk_ms: Some(10_000),
     });
     scene.both_ways(opus(120, 499));
-    scene.sip(9_500, b(), a(), "REFER sip:a@example.com SIP/2.0", "c1", "3 REFER", true, "");
-    scene.sip(9_510, a(), b(), "SIP/2.0 202 Accepted", "c1", "3 REFER", true, "");
+    scene.sip(9_500, b(), a(), SipMessage::new("REFER sip:a@example.com SIP/2.0", "c1", "3 REFER").tagged());
+    scene.sip(9_510, a(), b(), SipMessage::new("SIP/2.0 202 Accepted", "c1", "3 REFER").tagged());
     scene.dialog(&Dialog {
         at_ms: 10_200,
         call_id: "c2",

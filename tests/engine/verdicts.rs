@@ -4,7 +4,7 @@ use super::*;
 use auscult_core::model::DiagnosisCode;
 use std::fmt::Write;
 use std::net::SocketAddr;
-use testkit::scene::{Dialog, Rtp, Scene, sdp};
+use testkit::scene::{Dialog, Rtp, Scene, SipMessage, sdp};
 
 const INVITE: &str = "INVITE sip:b@example.com SIP/2.0";
 const TALK_MS: i64 = 20_000;
@@ -69,13 +69,13 @@ fn lost(which: impl Fn(u32) -> bool) -> String {
 fn setup(status: u32, after_ms: i64) -> String {
     let (a, b) = signalling();
     let mut scene = Scene::new();
-    scene.sip(0, a, b, INVITE, "c1", "1 INVITE", false, "");
-    scene.sip(after_ms, b, a, &format!("SIP/2.0 {status} Answer"), "c1", "1 INVITE", true, "");
+    scene.sip(0, a, b, SipMessage::new(INVITE, "c1", "1 INVITE"));
+    scene.sip(after_ms, b, a, SipMessage::new(&format!("SIP/2.0 {status} Answer"), "c1", "1 INVITE").tagged());
     if status < 300 {
-        scene.sip(after_ms + 100, b, a, "SIP/2.0 200 OK", "c1", "1 INVITE", true, "");
-        scene.sip(after_ms + 110, a, b, "ACK sip:b@example.com SIP/2.0", "c1", "1 ACK", true, "");
-        scene.sip(after_ms + 900, a, b, "BYE sip:b@example.com SIP/2.0", "c1", "2 BYE", true, "");
-        scene.sip(after_ms + 910, b, a, "SIP/2.0 200 OK", "c1", "2 BYE", true, "");
+        scene.sip(after_ms + 100, b, a, SipMessage::new("SIP/2.0 200 OK", "c1", "1 INVITE").tagged());
+        scene.sip(after_ms + 110, a, b, SipMessage::new("ACK sip:b@example.com SIP/2.0", "c1", "1 ACK").tagged());
+        scene.sip(after_ms + 900, a, b, SipMessage::new("BYE sip:b@example.com SIP/2.0", "c1", "2 BYE").tagged());
+        scene.sip(after_ms + 910, b, a, SipMessage::new("SIP/2.0 200 OK", "c1", "2 BYE").tagged());
     }
     verdict(&scene)
 }
@@ -85,10 +85,10 @@ fn unanswered(until_ms: i64, trying_ms: Option<i64>) -> String {
     let (a, b) = signalling();
     let mut scene = Scene::new();
     for ms in [0, 500, 1_500, 3_500, 7_500, 15_500, 31_500].into_iter().filter(|ms| *ms <= until_ms) {
-        scene.sip(ms, a, b, INVITE, "c1", "1 INVITE", false, "");
+        scene.sip(ms, a, b, SipMessage::new(INVITE, "c1", "1 INVITE"));
     }
     if let Some(ms) = trying_ms {
-        scene.sip(ms, b, a, "SIP/2.0 100 Trying", "c1", "1 INVITE", false, "");
+        scene.sip(ms, b, a, SipMessage::new("SIP/2.0 100 Trying", "c1", "1 INVITE"));
     }
     // Something else goes on until then, and no longer.
     scene.rtp(Rtp::pcmu(0, at("203.0.113.1:4000"), at("203.0.113.2:4000"), 5, (until_ms / 20) as u32));

@@ -40,6 +40,14 @@ pub struct FileReader {
     finished: bool,
 }
 
+/// Where the bytes of a capture come from.
+struct Origin {
+    name: String,
+    /// Bytes in all, where the system says so.
+    total: Option<u64>,
+    progress: Arc<Progress>,
+}
+
 enum Format {
     Classic(Classic),
     Pcapng(Pcapng),
@@ -125,7 +133,7 @@ impl FileReader {
         let Some(compression) = compression_of(&head) else {
             let format = Format::of(&head, &name)?;
             let input = Input::new(Box::new(Cursor::new(head).chain(counted)));
-            return Ok(FileReader::begin(name, input, format, total, progress, None));
+            return Ok(FileReader::begin(Origin { name, total, progress }, None, input, format));
         };
         let again = Counted { from: Box::new(Cursor::new(head).chain(counted)), progress: Arc::default() };
         let mut inflated = Inflated::start(compression, again).map_err(refused)?;
@@ -135,17 +143,11 @@ impl FileReader {
         })?;
         let format = Format::of(&inner, &format!("{name} (decompressed)"))?;
         let input = Input::new(Box::new(Cursor::new(inner).chain(inflated)));
-        Ok(FileReader::begin(name, input, format, total, progress, Some(compression)))
+        Ok(FileReader::begin(Origin { name, total, progress }, Some(compression), input, format))
     }
 
-    fn begin(
-        name: String,
-        mut input: Input,
-        format: Format,
-        total: Option<u64>,
-        progress: Arc<Progress>,
-        compression: Option<Compression>,
-    ) -> FileReader {
+    fn begin(origin: Origin, compression: Option<Compression>, mut input: Input, format: Format) -> FileReader {
+        let Origin { name, total, progress } = origin;
         if matches!(format, Format::Classic(_)) {
             input.skip(classic::HEADER as u64);
         }

@@ -746,11 +746,18 @@ type Times = (i64, Option<i64>);
 /// When a webhook is tried again, and how often it failed in a row.
 type Backoff = BTreeMap<String, (Timestamp, u32)>;
 
+/// What earlier deliveries left.
+#[derive(Default)]
+struct DeliveryHistory {
+    backoff: Backoff,
+    /// By receiver, the problem that was printed last.
+    problems: BTreeMap<String, String>,
+}
+
 /// Sends what is to be sent until the program ends.
 fn deliver(shared: &Shared) {
     let mut sent: Option<(Timestamp, Vec<Times>)> = None;
-    let mut backoff = Backoff::new();
-    let mut said: BTreeMap<String, String> = BTreeMap::new();
+    let mut history = DeliveryHistory::default();
     let mut receiver: Option<(Receivers, Receiver)> = None;
     while !shared.stopped.load(Relaxed) {
         let wanted = lock(&shared.settings).receivers.clone();
@@ -763,7 +770,7 @@ fn deliver(shared: &Shared) {
         let Some((_, receiver)) = &receiver else { return };
         let now = crate::app::wall_clock();
         // Silences go first, so that the Alertmanager sends no notification of a silenced alert.
-        forward_silences(shared, receiver, &wanted, now, &mut said);
+        forward_silences(shared, receiver, &wanted, now, &mut history.problems);
         let active: Vec<Active> = lock(&shared.state).active.values().cloned().collect();
         let shape: Vec<Times> = active.iter().map(|alert| (alert.starts_at, alert.ends_at)).collect();
         let due = sent.as_ref().is_none_or(|(at, known)| now - *at >= RESEND || *known != shape);
@@ -773,13 +780,13 @@ fn deliver(shared: &Shared) {
             for base in &wanted.alertmanagers {
                 for outcome in receiver.alertmanager(base, &alerts, now) {
                     failed |= matches!(outcome, Outcome::Later(_));
-                    count(shared, "alertmanager", base, &outcome, &mut said);
+                    count(shared, "alertmanager", base, &outcome, &mut history.problems);
                 }
             }
             // One that did not answer gets them again at the next look.
             sent = (!failed).then_some((now, shape));
         }
-        if notify(shared, receiver, &wanted, now, &mut backoff, &mut said) {
+        if notify(shared, receiver, &wanted, now, &mut history) {
             continue;
         }
         let state = lock(&shared.state);
@@ -839,9 +846,9 @@ fn notify(
     receiver: &Receiver,
     wanted: &Receivers,
     now: Timestamp,
-    backoff: &mut Backoff,
-    said: &mut BTreeMap<String, String>,
+    history: &mut DeliveryHistory,
 ) -> bool {
+    let DeliveryHistory { backoff, problems } = history;
     let ready = |url: &String| backoff.get(url).is_none_or(|(at, _)| now >= *at);
     let next = lock(&shared.state).queue.iter().find(|notification| ready(&notification.url)).cloned();
     let Some(notification) = next else { return false };
@@ -857,7 +864,7 @@ fn notify(
         save(shared, &state);
     }
     if let Some(outcome) = outcome {
-        count(shared, "webhook", &notification.url, &outcome, said);
+        count(shared, "webhook", &notification.url, &outcome, problems);
     }
     true
 }

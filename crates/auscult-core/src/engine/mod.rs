@@ -851,9 +851,9 @@ impl Core {
                         out.push(Event::SipMessage(message));
                     }
                 }
-                signal::SignalEvent::VqReport { at, src, dst, report } => {
-                    let uid = vq::call_ids(&report).find_map(|id| self.signal.uid_of(id.as_bytes()));
-                    for record in vq::records(&self.correlator, at, src, dst, &report, uid) {
+                signal::SignalEvent::VqReport(captured) => {
+                    let uid = vq::call_ids(&captured.report).find_map(|id| self.signal.uid_of(id.as_bytes()));
+                    for record in vq::records(&self.correlator, &captured, uid) {
                         out.push(Event::Rtcp(Box::new(record)));
                     }
                 }

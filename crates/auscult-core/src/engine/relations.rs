@@ -180,17 +180,13 @@ mod tests {
         Relations::new(Nanos::from_secs(30), Seeded::new(1))
     }
 
-    /// A stream between two addresses (host, port) with its first and last number and times in milliseconds.
-    fn related(
-        id: u64,
-        ssrc: u32,
-        src: (u128, u16),
-        dst: (u128, u16),
-        seq: (u16, u16),
-        ms: (i64, i64),
-    ) -> RelatedStream {
-        let (src, dst) = (Endpoint { ip: src.0, port: src.1 }, Endpoint { ip: dst.0, port: dst.1 });
-        let key = FlowKey { src_ip: src.ip, dst_ip: dst.ip, src_port: src.port, dst_port: dst.port, ssrc };
+    /// An SSRC between two addresses.
+    fn flow(ssrc: u32, src: Endpoint, dst: Endpoint) -> FlowKey {
+        FlowKey { src_ip: src.ip, dst_ip: dst.ip, src_port: src.port, dst_port: dst.port, ssrc }
+    }
+
+    /// A stream with its first and last number and times in milliseconds.
+    fn related(id: u64, key: FlowKey, seq: (u16, u16), ms: (i64, i64)) -> RelatedStream {
         let at = SequencePosition {
             first_at: Timestamp(ms.0 * MS),
             last_at: Timestamp(ms.1 * MS),
@@ -201,16 +197,16 @@ mod tests {
         RelatedStream { id: StreamId(id), key, at, same_call: false }
     }
 
-    const A: (u128, u16) = (1, 4000);
-    const A2: (u128, u16) = (1, 4002);
-    const B: (u128, u16) = (2, 5000);
-    const R: (u128, u16) = (9, 6000);
-    const R2: (u128, u16) = (9, 6002);
+    const A: Endpoint = Endpoint { ip: 1, port: 4000 };
+    const A2: Endpoint = Endpoint { ip: 1, port: 4002 };
+    const B: Endpoint = Endpoint { ip: 2, port: 5000 };
+    const R: Endpoint = Endpoint { ip: 9, port: 6000 };
+    const R2: Endpoint = Endpoint { ip: 9, port: 6002 };
 
     #[test]
     fn numbers_go_on_from_another_port_across_the_wrap() {
-        let old = related(1, 7, A, B, (60_000, 65_534), (0, 1_000));
-        let moved = |seq, ms| relations().started(&related(2, 7, A2, B, seq, ms), &[old]);
+        let old = related(1, flow(7, A, B), (60_000, 65_534), (0, 1_000));
+        let moved = |seq, ms| relations().started(&related(2, flow(7, A2, B), seq, ms), &[old]);
         let lost = |r: Option<Relation>| r.filter(|r| r.kind == RelationKind::MovedFrom).and_then(|r| r.lost_at_move);
         assert_eq!(lost(moved((65_535, 2), (1_020, 1_080))), Some(0));
         assert_eq!(lost(moved((3, 6), (1_100, 1_160))), Some(4));
@@ -218,13 +214,13 @@ mod tests {
         assert_eq!(moved((2_999, 3_002), (1_100, 1_160)), None, "a jump of 3001");
         assert_eq!(moved((65_535, 2), (31_000, 31_060)), None, "timed out");
         assert_eq!(moved((65_535, 2), (700, 760)), None, "the old one went on beside it");
-        let elsewhere = related(2, 7, A2, R, (65_535, 2), (1_020, 1_080));
+        let elsewhere = related(2, flow(7, A2, R), (65_535, 2), (1_020, 1_080));
         assert_eq!(relations().started(&elsewhere, &[old]), None, "both ends differ");
     }
 
     #[test]
     fn the_later_leg_is_the_relay_s_whichever_was_recognised_first() {
-        let (to, from) = (related(1, 7, A, R, (10, 14), (0, 80)), related(2, 7, R2, B, (10, 13), (1, 61)));
+        let (to, from) = (related(1, flow(7, A, R), (10, 14), (0, 80)), related(2, flow(7, R2, B), (10, 13), (1, 61)));
         let relay = Relation { kind: RelationKind::RelayOf, other: to.id, lost_at_move: None };
         let mut r = relations();
         assert_eq!(r.started(&from, &[to]), Some(relay));
@@ -232,16 +228,17 @@ mod tests {
         let mut r = relations();
         assert_eq!(r.started(&to, &[from]), None);
         assert_eq!((r.ended(to.id), r.ended(from.id)), (None, Some(relay)));
-        let echo = related(3, 7, R, A, (10, 13), (1, 61));
+        let echo = related(3, flow(7, R, A), (10, 13), (1, 61));
         assert_eq!(relations().started(&echo, &[to]), None, "back to its sender");
-        let other_numbers = related(4, 7, R2, B, (900, 903), (1, 61));
+        let other_numbers = related(4, flow(7, R2, B), (900, 903), (1, 61));
         assert_eq!(relations().started(&other_numbers, &[to]), None);
     }
 
     #[test]
     fn a_new_ssrc_counts_only_if_the_old_one_stays_silent() {
-        let (audio, video) = (related(1, 7, A, B, (10, 60), (0, 1_000)), related(2, 8, A, B, (10, 60), (0, 1_010)));
-        let new = related(3, 9, A, B, (500, 503), (1_020, 1_080));
+        let (audio, video) =
+            (related(1, flow(7, A, B), (10, 60), (0, 1_000)), related(2, flow(8, A, B), (10, 60), (0, 1_010)));
+        let new = related(3, flow(9, A, B), (500, 503), (1_020, 1_080));
         let mut r = relations();
         assert_eq!(r.started(&new, &[audio]).map(|r| r.other), Some(audio.id));
         r.heard(audio.id, Timestamp(1_220 * MS));
@@ -250,7 +247,7 @@ mod tests {
         r.started(&new, &[video]);
         r.heard(video.id, Timestamp(1_300 * MS));
         assert_eq!(r.ended(new.id), None);
-        let later = related(4, 10, A, B, (700, 703), (15_000, 15_060));
+        let later = related(4, flow(10, A, B), (700, 703), (15_000, 15_060));
         assert_eq!(relations().started(&later, &[audio]), None, "the next call");
         let of_call = RelatedStream { same_call: true, ..audio };
         assert_eq!(relations().started(&later, &[of_call]).map(|r| r.other), Some(audio.id), "a call that was on hold");

@@ -3,21 +3,16 @@
 use super::correlator::Correlator;
 use crate::media::Endpoint;
 use crate::model::{CallUid, RtcpKind, RtcpRecord, VqSide};
-use crate::units::{Ssrc, Timestamp};
+use crate::signal::CapturedVqReport;
+use crate::units::Ssrc;
 use crate::wire::vqreport::{VqAddress, VqKind, VqMetrics, VqReport};
 use std::net::SocketAddr;
 
 /// One record per side. The reporter's own view is what it received: its stream comes from the remote address and goes to
 /// the local one. The view it received from its peer is of the stream the other way. `uid` is the call its CallID names. The SSRC of
 /// the side that measured is 0 where the report leaves it out.
-pub fn records(
-    correlator: &Correlator,
-    at: Timestamp,
-    src: SocketAddr,
-    dst: SocketAddr,
-    report: &VqReport,
-    uid: Option<CallUid>,
-) -> Vec<RtcpRecord> {
+pub fn records(correlator: &Correlator, captured: &CapturedVqReport, uid: Option<CallUid>) -> Vec<RtcpRecord> {
+    let CapturedVqReport { at, src, dst, report } = captured;
     let (local, remote) = (&report.local_addr, &report.remote_addr);
     let own = (VqSide::Local, &report.local, local, remote);
     let told = report.remote.as_ref().map(|metrics| (VqSide::Remote, metrics, remote, local));
@@ -27,9 +22,9 @@ pub fn records(
         let mut measured = metrics.beyond_rtcp(side);
         measured.described.extend(of_the_report(report));
         RtcpRecord {
-            at,
-            src,
-            dst,
+            at: *at,
+            src: *src,
+            dst: *dst,
             kind: RtcpKind::VqReport,
             reporter: to.ssrc.unwrap_or(Ssrc(0)),
             call_uid: uid.or_else(|| stream.and_then(|(.., uid)| uid)),

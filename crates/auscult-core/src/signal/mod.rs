@@ -95,14 +95,18 @@ pub enum SignalEvent {
     },
     Message(Box<SipMessageRecord>),
     /// What an endpoint says of the quality it had (RFC 6035), without the parties.
-    VqReport {
-        at: Timestamp,
-        src: SocketAddr,
-        dst: SocketAddr,
-        report: Box<VqReport>,
-    },
+    VqReport(Box<CapturedVqReport>),
     /// Final. The engine adds streams, figures and diagnoses.
     Ended(Box<CallRecord>),
+}
+
+/// A voice quality report with where and when it was captured.
+#[derive(Clone, Debug)]
+pub struct CapturedVqReport {
+    pub at: Timestamp,
+    pub src: SocketAddr,
+    pub dst: SocketAddr,
+    pub report: VqReport,
 }
 
 /// What was left out, and what was odd.

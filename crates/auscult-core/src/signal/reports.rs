@@ -1,7 +1,7 @@
 //! Voice quality reports that endpoints send by PUBLISH or NOTIFY (RFC 6035).
 
 use super::message_context::MessageContext;
-use super::{SignalCounters, SignalEvent};
+use super::{CapturedVqReport, SignalCounters, SignalEvent};
 use crate::units::{Nanos, Timestamp};
 use crate::wire::vqreport;
 use std::collections::VecDeque;
@@ -46,11 +46,7 @@ impl Reports {
         for party in [&mut report.local_id, &mut report.remote_id, &mut report.orig_id] {
             party.clear();
         }
-        out.push(SignalEvent::VqReport {
-            at: context.at,
-            src: context.src,
-            dst: context.dst,
-            report: Box::new(report),
-        });
+        let captured = CapturedVqReport { at: context.at, src: context.src, dst: context.dst, report };
+        out.push(SignalEvent::VqReport(Box::new(captured)));
     }
 }

@@ -287,7 +287,11 @@ impl<'a> Message<'a> {
         if self.known.content_encoding.is_some_and(|e| !e.eq_ignore_ascii_case(b"identity")) {
             return None;
         }
-        body::find(wanted, self.known.content_type, self.body, self.body_cut, &mut Anomalies::default())
+        body::find(wanted, self.entity(), &mut Anomalies::default())
+    }
+
+    fn entity(&self) -> body::Entity<'a> {
+        body::Entity { content_type: self.known.content_type, body: self.body, cut_off: self.body_cut }
     }
 
     /// Names and unfolded values in the order of the message, at most [`HEADERS_MAX`].
@@ -344,7 +348,7 @@ impl<'a> Message<'a> {
         if [self.known.via, self.known.contact].into_iter().flatten().any(empty_parameters) {
             odd.set(Anomaly::HeaderSyntax);
         }
-        body::find(body::SDP, self.known.content_type, self.body, self.body_cut, &mut odd);
+        body::find(body::SDP, self.entity(), &mut odd);
         odd
     }
 }

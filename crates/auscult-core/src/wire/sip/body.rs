@@ -28,25 +28,22 @@ pub(super) const SDP: &[u8] = b"application/sdp";
 /// RFC 6035.
 pub(super) const VQ_REPORT: &[u8] = b"application/vq-rtcpxr";
 
-/// The first body of the type wanted.
-pub(super) fn find<'a>(
-    wanted: &[u8],
-    content_type: Option<&[u8]>,
-    body: &'a [u8],
-    cut_off: bool,
-    odd: &mut Anomalies,
-) -> Option<BodyPart<'a>> {
-    find_within(wanted, content_type, body, cut_off, 0, odd)
+/// A body with its type, as RFC 2046 has it: that of a message, or one part of a multipart body.
+#[derive(Clone, Copy)]
+pub(super) struct Entity<'a> {
+    pub content_type: Option<&'a [u8]>,
+    pub body: &'a [u8],
+    /// Bytes are missing at its end.
+    pub cut_off: bool,
 }
 
-fn find_within<'a>(
-    wanted: &[u8],
-    content_type: Option<&[u8]>,
-    body: &'a [u8],
-    cut_off: bool,
-    depth: usize,
-    odd: &mut Anomalies,
-) -> Option<BodyPart<'a>> {
+/// The first body of the type wanted.
+pub(super) fn find<'a>(wanted: &[u8], entity: Entity<'a>, odd: &mut Anomalies) -> Option<BodyPart<'a>> {
+    find_within(wanted, entity, 0, odd)
+}
+
+fn find_within<'a>(wanted: &[u8], entity: Entity<'a>, depth: usize, odd: &mut Anomalies) -> Option<BodyPart<'a>> {
+    let Entity { content_type, body, cut_off } = entity;
     let (media_type, params) = match content_type {
         Some(value) => {
             let (media_type, params) = cut(value, b';');
@@ -88,7 +85,9 @@ fn find_within<'a>(
         }
         // Parts of other types are no oddity of the message.
         let mut own = Anomalies::default();
-        let found = find_within(wanted, part_type, part.get(body_at..).unwrap_or_default(), false, depth + 1, &mut own);
+        let body = part.get(body_at..).unwrap_or_default();
+        let entity = Entity { content_type: part_type, body, cut_off: false };
+        let found = find_within(wanted, entity, depth + 1, &mut own);
         if own.has(Anomaly::MultipartSyntax) {
             odd.set(Anomaly::MultipartSyntax);
         }
