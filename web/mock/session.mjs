@@ -127,7 +127,7 @@ export function audit(query) {
   const rows = [...Array(ROWS).keys()].map((i) => {
     const [action, what, role] = ACTIONS[i % ACTIONS.length];
     const who = action === "user_add" ? "root" : Object.keys(USERS).find((name) => USERS[name].role === role);
-    return { seq: ROWS - i, at: new Date(Date.parse("2026-03-01T14:30:00Z") - i * 97_000).toISOString(), who, via: action === "user_add" ? "command" : i % 5 === 0 ? "oidc" : "password", role, from: action === "user_add" ? null : i % 7 === 0 ? "2001:db8::1:4f2a" : "192.0.2.17", action, what, outcome: i % 11 === 3 ? "refused" : "allowed" };
+    return { seq: ROWS - i, at: new Date(Date.parse("2026-03-01T14:30:00Z") - i * 97_000).toISOString(), who, via: action === "user_add" ? "command" : i % 5 === 0 ? "oidc" : "password", role, address: action === "user_add" ? null : i % 7 === 0 ? "2001:db8::1:4f2a" : "192.0.2.17", action, what, outcome: i % 11 === 3 ? "refused" : "allowed" };
   });
   const found = rows.filter((row) => (!query.get("who") || row.who === query.get("who")) && (!query.get("action") || row.action === query.get("action")) && (!query.get("from") || row.at >= query.get("from")) && (!query.get("to") || row.at <= query.get("to")));
   const offset = Number(query.get("cursor") ?? 0);

@@ -154,7 +154,7 @@ function Table({ rows, busy }: { rows: AuditRow[]; busy: boolean }) {
                 {row.role}, {row.via}
               </small>
             </td>
-            <td class="client">{row.from ?? UNKNOWN}</td>
+            <td class="client">{row.address ?? UNKNOWN}</td>
             <td class="action">
               {row.action} {row.outcome !== "allowed" && <span class="tag">{row.outcome}</span>}
             </td>

@@ -31,9 +31,9 @@ export interface AuditRow {
   at: string;
   who: string;
   via: "password" | "token" | "oidc" | "proxy" | "command";
-  role: string;
+  role: string | null;
   /** Address of the client. */
-  from: string | null;
+  address: string | null;
   action: string;
   /** One line. */
   what: string;
