@@ -3,6 +3,7 @@
 use super::access::{AccessSettings, RawAccess};
 use super::alerts::{Receiver, Receivers, Settings, read_rules};
 use anyhow::{Context, anyhow, bail};
+use auscult_access::Role;
 use auscult_core::alert::rule::parse_span;
 use auscult_core::model::{Cidr, JitterBuffer, Labels, Limits, Policy};
 use auscult_core::units::Nanos;
@@ -125,6 +126,7 @@ struct RawStore {
     cluster: Option<String>,
     listen: Option<SocketAddr>,
     token_file: Option<PathBuf>,
+    token_role: Option<String>,
     spool_mib: Option<u64>,
     disk_mib: Option<u64>,
     disk_free_mib: Option<u64>,
@@ -208,6 +210,8 @@ pub struct Store {
     pub server: Option<Server>,
     /// Address on which the embedded store answers ClickHouse's HTTP interface, read-only, and its token.
     pub listen: Option<(SocketAddr, String)>,
+    /// What the holder of that token may read.
+    pub token_role: Role,
     pub spool_bytes: Option<u64>,
     /// Bytes the embedded store may take on disk before details are refused.
     pub disk_bytes: Option<u64>,
@@ -509,6 +513,17 @@ fn store(raw: RawStore, beside: &Path, warnings: &mut Vec<String>) -> anyhow::Re
     if listen.as_ref().is_some_and(|(address, token)| token.is_empty() || !address.ip().is_loopback()) {
         bail!("store.listen must be a loopback address, and store.token_file must not be empty");
     }
+    let token_role = match raw.token_role.as_deref() {
+        Some(name) => Role::parse(name).ok_or_else(|| anyhow!("store.token_role: there is no role {name:?}"))?,
+        None => {
+            if listen.is_some() {
+                let text = "store.token_role is not set: the holder of store.token_file reads numbers and SIP messages (investigator), as in \
+                            earlier versions; set viewer, operator or investigator";
+                warnings.push(text.to_owned());
+            }
+            Role::Investigator
+        }
+    };
     let server = raw.clickhouse.map(|url| Server {
         url,
         user: raw.user.unwrap_or_else(|| "default".to_owned()),
@@ -521,6 +536,7 @@ fn store(raw: RawStore, beside: &Path, warnings: &mut Vec<String>) -> anyhow::Re
         library: raw.library.map(|path| library(&path, beside)).transpose()?,
         server,
         listen,
+        token_role,
         spool_bytes: raw
             .spool_mib
             .map(|mib| within("store.spool_mib", mib, 1, MAX_SPOOL_MIB).map(|mib| mib << 20))

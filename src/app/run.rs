@@ -220,7 +220,7 @@ async fn serve(
         stopping.when_it_ends("the server of the API", async move { http.serve(listener, app(state), closing).await });
     let turns = Turns::new(ENDPOINT_QUERIES_AT_ONCE);
     let _socket = open_socket(config, &store, turns.clone());
-    let token = open_store_endpoint(config, listeners.store, &store, (store_http, turns), &stopping)?;
+    let token = open_store_endpoint(config, listeners.store, &store, (store_http, turns), (&access, &stopping))?;
     let handover = Arc::new(Handover::default());
     let reload = Reload::new(args.config.clone(), config, token, handover.clone(), alerts.clone());
     signals::reload_on(hangups, reload, stopping.clone());
@@ -430,7 +430,7 @@ fn open_store_endpoint(
     door: Option<std::net::TcpListener>,
     store: &Store,
     (server, turns): (HttpServer, Turns),
-    stopping: &Stop,
+    (opened, stopping): (&access::Opened, &Stop),
 ) -> anyhow::Result<Option<Token>> {
     let (Some(door), Some((_, token)), Some(engine)) = (door, &config.store.listen, store.engine()) else {
         return Ok(None);
@@ -440,7 +440,13 @@ fn open_store_endpoint(
         "the store answers ClickHouse's HTTP interface, read-only, on http://{}",
         listener.local_addr()?
     ));
-    let access = Access { turns, ..Access::reader(Some(token.clone())) };
+    let access = Access {
+        turns,
+        token_role: config.store.token_role,
+        find: Some(opened.find_reader()),
+        record: Some(opened.record_read()),
+        ..Access::reader(Some(token.clone()))
+    };
     let (token, engine) = (access.token.clone(), engine.clone());
     let serve = async move { serve_endpoint_on(&server, engine, access, listener).await };
     drop(stopping.when_it_ends("the server of the store", serve));

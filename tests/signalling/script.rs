@@ -185,11 +185,12 @@ fn show(events: &[SignalEvent], messages: bool, text: &mut String) {
                 writeln!(text, "message {} {what}{again}", seconds(Some(m.at))).expect("text");
             }
             SignalEvent::Message(_) => {}
-            SignalEvent::VqReport { at, report, .. } => {
+            SignalEvent::VqReport(captured) => {
+                let report = &captured.report;
                 let parties = [&report.local_id, &report.remote_id, &report.orig_id].map(String::len);
                 let (nlr, mos) = (report.local.nlr.unwrap_or(-1.0), report.local.moslq.unwrap_or(-1.0));
                 let id = &report.call_id;
-                writeln!(text, "vq {} {id} loss {nlr} mos {mos} parties {parties:?}", seconds(Some(*at)))
+                writeln!(text, "vq {} {id} loss {nlr} mos {mos} parties {parties:?}", seconds(Some(captured.at)))
                     .expect("text");
             }
             SignalEvent::Ended(r) => {

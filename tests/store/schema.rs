@@ -60,8 +60,8 @@ async fn the_text_for_each_dialect_is_sql() {
                 .fetch_one()
                 .await
                 .unwrap();
-            // Beside rows and sums their views by five minutes and by hours.
-            assert_eq!(tables, 10 + 2 + 2 * 4 + 2 * 2);
+            // Beside rows and sums their views by five minutes and by hours, and views for viewers.
+            assert_eq!(tables, 10 + 2 + 2 * 4 + 2 * 2 + 2);
         }
     }
 }
@@ -388,4 +388,34 @@ async fn the_class_of_older_rows_is_the_one_of_the_program() {
     assert!(differ.is_empty(), "{differ:?}");
     let classes: std::collections::BTreeSet<_> = expected.iter().copied().collect();
     assert_eq!(classes.len(), CallClass::ALL.len(), "every class occurs");
+}
+
+/// A scope narrows each table with rows of a probe, and views for viewers have no column of a party.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_table_is_narrowed_by_scopes_and_views_for_viewers_have_no_parties() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(store) = embedded(dir.path()).await else { return };
+    let sql = "SELECT table, name FROM system.columns WHERE database = currentDatabase() AND name IN ('probe', 'trunk') \
+               AND table NOT LIKE '.%' AND table IN (SELECT name FROM system.tables WHERE engine LIKE '%MergeTree')";
+    let columns: Vec<(String, String)> = store.reader().query(sql).fetch_all().await.unwrap();
+    let has = |table: &str, column: &str| columns.iter().any(|(t, c)| t == table && c == column);
+    let scoped: Vec<(&str, bool)> = auscult_store::query::scoped_tables().collect();
+    for (table, by_trunk) in &scoped {
+        assert!(has(table, "probe"), "{table}");
+        assert_eq!(has(table, "trunk"), *by_trunk, "{table}");
+    }
+    for (table, _) in columns.iter().filter(|(_, column)| column == "probe") {
+        assert!(scoped.iter().any(|(name, _)| name == table), "{table} is not in query/scope.rs");
+    }
+    let sql = "SELECT name FROM system.columns WHERE database = currentDatabase() \
+               AND table IN ('calls_without_parties', 'streams_without_addresses')";
+    let shown: Vec<String> = store.reader().query(sql).fetch_all().await.unwrap();
+    assert!(shown.len() > 40, "{shown:?}");
+    let of_parties = ["caller", "callee", "call_id", "_ip", "_port", "ssrc", "agent", "reason", "diagnoses", "cname"];
+    let spoilt: Vec<&String> = shown.iter().filter(|name| of_parties.iter().any(|part| name.contains(part))).collect();
+    assert_eq!(spoilt, ["mos_null_reason"]);
+    for view in ["calls_without_parties", "streams_without_addresses"] {
+        let rows: u64 = store.reader().query(&format!("SELECT count() FROM {view}")).fetch_one().await.unwrap();
+        assert_eq!(rows, 0);
+    }
 }

@@ -125,7 +125,7 @@ async fn no_secret_of_an_earlier_version_is_left() {
     let before = holding(dir.path());
     assert!(before.iter().any(|f| f.contains("clickhouse")) && before.len() >= 6, "{before:?}");
 
-    assert_eq!(store.migrate().await.unwrap(), [9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22]);
+    assert_eq!(store.migrate().await.unwrap(), [9, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 24]);
     assert_eq!(store.cleared_rows(), 6);
     let options = StoreOptions { clean: cleaner(Vec::new()), ..quick() };
     let (_, writer) = StoreWriter::start(store.clone(), &spool, labels(), options).unwrap();

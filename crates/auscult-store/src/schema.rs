@@ -159,6 +159,12 @@ pub const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../../schemas/0022_capture_condition.sql"),
         cluster_sql: None,
     },
+    Migration {
+        version: 24,
+        name: "without_parties",
+        sql: include_str!("../../../schemas/0024_without_parties.sql"),
+        cluster_sql: None,
+    },
 ];
 
 /// The step since which probes store sums of streams and calls.

@@ -5,11 +5,12 @@ pub mod command;
 use super::config::Config;
 use super::signals::Stop;
 use anyhow::{Context, anyhow, bail};
-use auscult_access::audit::AuditLog;
-use auscult_access::{Access, AccessFile, DIRECTORY, SessionLimits};
+use auscult_access::audit::{Action, AuditLog, Entry, Outcome};
+use auscult_access::{Access, AccessFile, DIRECTORY, SessionLimits, Via};
 use auscult_api::{AccessControl, TrustedProxy};
 use auscult_core::model::Cidr;
 use auscult_core::units::{Nanos, Timestamp};
+use auscult_store::endpoint::{EndpointRead, EndpointReader, FindReader, RecordRead};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -149,6 +150,39 @@ impl Opened {
             settings.proxy.clone(),
             settings.secure_cookies,
         )
+    }
+
+    /// API tokens of which the endpoint of the store takes those whose scope is everything, since tables are not narrowed there.
+    pub fn find_reader(&self) -> FindReader {
+        let access = self.access.clone();
+        Arc::new(move |text| {
+            let found = access.of_token(text, super::wall_clock()).filter(|principal| principal.scope.is_all())?;
+            Some(EndpointReader { name: found.name.to_string(), role: found.role })
+        })
+    }
+
+    /// Records what is read of parties over the endpoint of the store.
+    pub fn record_read(&self) -> RecordRead {
+        let audit = self.audit.clone();
+        Arc::new(move |read: &EndpointRead| {
+            let mut what = format!("tables {}", read.tables.join(", "));
+            for number in &read.numbers {
+                what.push_str(&format!(" number=hmac:{}", audit.pseudonym(number)));
+            }
+            let (at, role) = (super::wall_clock(), Some(read.reader.role));
+            let who = read.reader.name.clone();
+            let entry = Entry {
+                at,
+                who,
+                via: Via::Token,
+                role,
+                from: None,
+                action: Action::StoreQuery,
+                what,
+                outcome: Outcome::Allowed,
+            };
+            audit.append(&[entry]).map(|_| ()).map_err(|e| e.to_string())
+        })
     }
 
     /// Reads users and tokens again when they have changed; logs the head of the audit log and shortens it.

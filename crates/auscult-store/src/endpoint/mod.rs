@@ -15,15 +15,18 @@ mod local;
 mod names;
 mod reader;
 pub mod request;
+mod rights;
 mod run;
 
 pub use check::check;
 pub use local::{LocalSocket, SOCKET, local_client, serve_local};
 pub use request::{literal, quoted_name};
+pub use rights::{EndpointRead, EndpointReader, FindReader, RecordRead};
 
 use super::StoreError;
 use super::budget::{ENDPOINT_QUERIES_AT_ONCE, LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
 use super::chdb::{ChdbEngine, EngineError, EngineLimits, find_library};
+use auscult_access::Role;
 use auscult_http::{HttpLimits, HttpServer};
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::MultipartError;
@@ -80,6 +83,12 @@ impl Token {
 pub struct Access {
     /// Required as bearer token, Basic password, `X-ClickHouse-Key` or `password`; `None` only in-process.
     pub token: Option<Token>,
+    /// What the holder of `token` may read.
+    pub token_role: Role,
+    /// API tokens that are taken besides.
+    pub find: Option<FindReader>,
+    /// Where reads of parties and addresses are recorded.
+    pub record: Option<RecordRead>,
     /// Accept INSERT and DDL. Otherwise every request runs with `readonly=1`.
     pub writable: bool,
     /// Longest run of one read, seconds; callers can ask for less, not for more.
@@ -102,6 +111,9 @@ impl Turns {
     }
 }
 
+/// Name of the holder of the endpoint's own token.
+const OWN_TOKEN: &str = "store.token_file";
+
 /// The database of the embedded store.
 const DATABASE: &str = "auscult";
 
@@ -116,6 +128,9 @@ impl Access {
         let token = token.as_deref().map(Token::new);
         Access {
             token,
+            token_role: Role::Investigator,
+            find: None,
+            record: None,
             writable: false,
             max_execution_time: MAX_EXECUTION_S,
             max_memory_usage: QUERY_MEMORY_BYTES,
@@ -134,6 +149,9 @@ impl Access {
         let token = token.as_deref().map(Token::new);
         Access {
             token,
+            token_role: Role::Admin,
+            find: None,
+            record: None,
             writable: true,
             max_execution_time: 0,
             max_memory_usage: 0,
@@ -359,13 +377,13 @@ async fn answer(State(endpoint): State<Arc<Endpoint>>, request: Request) -> Resp
 impl Endpoint {
     async fn answer(&self, request: Request) -> Result<Response, Refusal> {
         let mut fields = fields_of_url(&request)?;
-        self.check_token(request.headers(), fields.password.as_deref())?;
+        let reader = self.check_token(request.headers(), fields.password.as_deref())?;
         if request.method() == Method::GET && fields.query.is_empty() {
             return Ok("Ok.\n".into_response());
         }
         name_format(&mut fields, request.headers());
         if self.access.is_checked() {
-            return self.answer_reader(request, fields).await;
+            return self.answer_reader(request, fields, reader).await;
         }
         // As on a server: GET only reads.
         let writable = self.access.writable && request.method() != Method::GET;
@@ -385,14 +403,17 @@ impl Endpoint {
         Ok(self.with_headers(run, number))
     }
 
-    fn check_token(&self, headers: &HeaderMap, password: Option<&str>) -> Result<(), Refusal> {
-        let Some(expected) = &self.access.token else { return Ok(()) };
+    /// Who reads: the holder of the endpoint's token, or of an API token.
+    fn check_token(&self, headers: &HeaderMap, password: Option<&str>) -> Result<EndpointReader, Refusal> {
+        let own = EndpointReader { name: OWN_TOKEN.to_owned(), role: self.access.token_role };
+        let Some(expected) = &self.access.token else { return Ok(own) };
         let given = token_of(headers).or_else(|| password.map(str::to_owned)).unwrap_or_default();
         if expected.matches(&given) {
-            return Ok(());
+            return Ok(own);
         }
         let text = "the token is missing or wrong: send it as bearer token or as password";
-        Err(Refusal::new(StatusCode::UNAUTHORIZED, 516, "AUTHENTICATION_FAILED", text))
+        let wrong = || Refusal::new(StatusCode::UNAUTHORIZED, 516, "AUTHENTICATION_FAILED", text);
+        self.access.find.as_ref().and_then(|find| find(&given)).ok_or_else(wrong)
     }
 
     /// Reads run with `readonly=1` and inside the limits, whatever the caller asks for.

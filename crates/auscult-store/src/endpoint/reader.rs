@@ -5,12 +5,13 @@ use super::frames::pack;
 use super::hello;
 use super::names::NamesCache;
 use super::request::Fields;
+use super::rights::{self, EndpointReader, RecordRead};
 use super::run::{Job, run};
 use super::{Endpoint, Refusal, take_form, unpack_all};
 use crate::chdb::ChdbEngine;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -40,7 +41,12 @@ const READER_SETTINGS: [(&str, &str); 5] = [
 
 impl Endpoint {
     /// A request of a reader with a token: its statement runs as [`check()`] prints it.
-    pub(super) async fn answer_reader(&self, request: Request, mut fields: Fields) -> Result<Response, Refusal> {
+    pub(super) async fn answer_reader(
+        &self,
+        request: Request,
+        mut fields: Fields,
+        reader: EndpointReader,
+    ) -> Result<Response, Refusal> {
         let content = request.headers().get(header::CONTENT_TYPE).map(|v| v.as_bytes().to_vec()).unwrap_or_default();
         let whole = axum::body::to_bytes(request.into_body(), READER_BODY_LIMIT).await;
         let whole = whole.map_err(|e| {
@@ -72,10 +78,10 @@ impl Endpoint {
         }
         let (sql, fields) = {
             let checking = self.checks.clone().acquire_owned().await.map_err(|_| Refusal::too_many_requests())?;
-            let (engine, names) = (self.engine.clone(), self.names.clone());
+            let (engine, names, record) = (self.engine.clone(), self.names.clone(), self.access.record.clone());
             let checked = tokio::task::spawn_blocking(move || {
                 let _checking = checking;
-                checked(&engine, &names, fields)
+                checked(&engine, &names, fields, (&reader, record.as_ref()))
             });
             checked.await.map_err(|e| Refusal::bad_arguments(&e.to_string()))??
         };
@@ -111,16 +117,39 @@ impl Drop for Queued<'_> {
 
 /// The statement to run for a reader's request, and its fields with nothing in them that was not checked. The names of
 /// tables are read again when one is not known: a migration may have run since.
-fn checked(engine: &ChdbEngine, cache: &NamesCache, mut fields: Fields) -> Result<(String, Fields), Refusal> {
+///
+/// What the role of the reader may not read is refused; what shows parties is recorded first.
+fn checked(
+    engine: &ChdbEngine,
+    cache: &NamesCache,
+    mut fields: Fields,
+    (reader, record): (&EndpointReader, Option<&RecordRead>),
+) -> Result<(String, Fields), Refusal> {
     let mut names = cache.get(engine)?;
     if let Some(database) = fields.database.as_deref().filter(|database| *database != names.database) {
         let text = format!("the database {database:?} cannot be read here, only {}", names.database);
         return Err(check::Refused { reason: check::Reason::UnknownDatabase, text }.into());
     }
-    let mut result = check(&fields.query, &fields.parameters, &names);
-    if result.as_ref().is_err_and(|refused| refused.reason == check::Reason::UnknownTable) {
+    let is_unknown = |result: &Result<check::Checked, check::Refused>| {
+        result.as_ref().is_err_and(|refused| refused.reason == check::Reason::UnknownTable)
+    };
+    let run = |names: &check::Names| check(&fields.query, &fields.parameters, &rights::narrowed(names, reader.role));
+    let mut result = run(&names);
+    if is_unknown(&result) {
+        if let Some(refused) = rights::needs_role(&fields, &names, reader.role) {
+            return Err(refused.into());
+        }
         names = cache.read(engine)?;
-        result = check(&fields.query, &fields.parameters, &names);
+        result = run(&names);
+    }
+    if let (Ok(_), Some(record)) = (&result, record)
+        && let Some(read) = rights::read_of(&fields, &names, reader)
+    {
+        let failed = |why: String| {
+            let text = format!("the read cannot be recorded in the audit log, so it does not run: {why}");
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, 1001, "STD_EXCEPTION", &text)
+        };
+        record(&read).map_err(failed)?;
     }
     let check::Checked { sql, settings, format } = result?;
     let mut chosen = Vec::new();
