@@ -55,6 +55,7 @@ pub use streams::{StreamPage, StreamSort};
 pub use timeline::{CallGroup, CallSeries, CallTimeline, TimelineBucket};
 
 use super::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
+use super::server;
 use auscult_core::units::text::clean;
 use auscult_core::units::{Nanos, Timestamp};
 use clickhouse::{Client, Row, error::Error as ClientError};
@@ -119,7 +120,11 @@ impl From<ClientError> for QueryError {
                 _ => QueryError::Engine(first_line(&text)),
             },
             ClientError::TimedOut => QueryError::TooSlow,
-            ClientError::Network(cause) => QueryError::Unavailable(first_line(&cause.to_string())),
+            // The words that the line begins with say it already.
+            error @ ClientError::Network(_) => {
+                let reason = server::reason(&error);
+                QueryError::Unavailable(first_line(reason.strip_prefix("network error: ").unwrap_or(&reason)))
+            }
             other => QueryError::Engine(first_line(&other.to_string())),
         }
     }
