@@ -300,3 +300,53 @@ pub fn of_command(certificate: Option<&Path>, key: Option<&Path>) -> anyhow::Res
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use testkit::certificates::Authority;
+
+    #[test]
+    fn files_that_stay_keep_their_identity_and_others_replace_it() {
+        let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+        let load = |name: &str| {
+            let files = authority.issue(&["localhost"]).write(dir.path(), name);
+            Identity::load(&files.certificate, &files.key, now_s()).unwrap()
+        };
+        let certificates = Certificates::default();
+        let first = load("a");
+        certificates.replace("alerts", &mut Some(first.clone()));
+        let text = |identity: &Identity| identity.pem().certificates.clone();
+
+        // The same files with another content: what is watched and in use is taken, and reads them.
+        let mut again = Some(load("a"));
+        certificates.replace("alerts", &mut again);
+        let again = again.unwrap();
+        assert_eq!(text(&again), text(&first));
+        let lines = certificates.reload();
+        assert!(lines.len() == 1 && lines[0].starts_with("a new certificate for alerts is in use"), "{lines:?}");
+        assert_eq!(text(&again), text(&first), "both are the one that was read again");
+        assert_eq!(certificates.reload(), [] as [String; 0]);
+
+        let mut other = Some(load("b"));
+        certificates.replace("alerts", &mut other);
+        assert_eq!(certificates.all(), [("alerts", other.unwrap())]);
+        std::fs::remove_file(dir.path().join("b.key")).unwrap();
+        let lines = certificates.reload();
+        assert!(lines[0].starts_with("the certificate for alerts stays as it was: cannot read the key "), "{lines:?}");
+        certificates.replace("alerts", &mut None);
+        assert_eq!(certificates.all(), []);
+    }
+
+    #[test]
+    fn an_end_that_is_near_is_said_with_its_days() {
+        let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new());
+        let until = now_s() + 10 * DAY;
+        let files = authority.issue_for(&["x"], until - 90 * DAY, until).write(dir.path(), "x");
+        let identity = Identity::load(&files.certificate, &files.key, now_s()).unwrap();
+        let said = |now| remaining(&identity, now);
+        assert_eq!(said(until - 20 * DAY), None);
+        assert!(said(until - 3 * DAY).unwrap().ends_with(", in 3 days: renew it"));
+        assert!(said(until + 1).unwrap().contains(" has expired at "));
+    }
+}

@@ -18,7 +18,7 @@ impl Authorities {
     /// A file that cannot be read, or has no certificate in it that can be an authority.
     pub fn load(file: &Path) -> Result<Authorities, TlsError> {
         let mut roots = RootCertStore::empty();
-        for certificate in pem::certificates(file)? {
+        for certificate in pem::certificates(file)?.0 {
             roots.add(certificate).map_err(|e| TlsError::Unusable {
                 what: "certificate",
                 path: file.to_owned(),

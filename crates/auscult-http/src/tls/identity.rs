@@ -64,7 +64,14 @@ struct Shared {
 #[derive(Clone)]
 struct Current {
     pair: Arc<CertifiedKey>,
+    pem: Arc<PemPair>,
     validity: Validity,
+}
+
+/// The texts of the two files.
+pub struct PemPair {
+    pub certificates: Vec<u8>,
+    pub key: Vec<u8>,
 }
 
 /// What the files looked like.
@@ -88,6 +95,16 @@ impl fmt::Debug for Identity {
             .finish_non_exhaustive()
     }
 }
+
+/// Identities are equal when their files are: what these hold may be exchanged at any time.
+impl PartialEq for Identity {
+    fn eq(&self, other: &Identity) -> bool {
+        let files = |identity: &Identity| (identity.0.certificate_file.clone(), identity.0.key_file.clone());
+        files(self) == files(other)
+    }
+}
+
+impl Eq for Identity {}
 
 impl Identity {
     /// Reads both files. Of the chain only the first certificate has to be valid now: authorities of a chain that ended
@@ -169,6 +186,11 @@ impl Identity {
         self.current().validity
     }
 
+    /// What is in use, for clients with a TLS of their own. It is the same `Arc` until it is read again.
+    pub fn pem(&self) -> Arc<PemPair> {
+        self.current().pem
+    }
+
     /// Whether the files were changed to something that cannot be used.
     pub fn is_outdated(&self) -> bool {
         self.watched().failure.is_some()
@@ -184,7 +206,7 @@ impl Identity {
 }
 
 fn read(certificate_file: &Path, key_file: &Path, now_s: i64) -> Result<Current, TlsError> {
-    let chain = pem::certificates(certificate_file)?;
+    let (chain, certificates) = pem::certificates(certificate_file)?;
     let unusable = |what, path: &Path, why: String| TlsError::Unusable {
         what,
         path: path.to_owned(),
@@ -192,7 +214,7 @@ fn read(certificate_file: &Path, key_file: &Path, now_s: i64) -> Result<Current,
     };
     let first = chain.first().map(|der| Validity::of(der)).unwrap_or_else(|| Err("it is empty".to_owned()));
     let validity = first.map_err(|why| unusable("certificate", certificate_file, why))?;
-    let key = pem::key(key_file)?;
+    let (key, key_pem) = pem::key(key_file)?;
     let key = provider().key_provider.load_private_key(key).map_err(|e| unusable("key", key_file, e.to_string()))?;
     let pair = CertifiedKey::new(chain, key);
     match pair.keys_match() {
@@ -209,7 +231,8 @@ fn read(certificate_file: &Path, key_file: &Path, now_s: i64) -> Result<Current,
     if now_s < validity.from {
         return Err(TlsError::NotYetValid { path: certificate_file.to_owned(), from: text(validity.from) });
     }
-    Ok(Current { pair: Arc::new(pair), validity })
+    let pem = PemPair { certificates, key: key_pem };
+    Ok(Current { pair: Arc::new(pair), pem: Arc::new(pem), validity })
 }
 
 fn stamps(certificate_file: &Path, key_file: &Path) -> Stamps {

@@ -9,7 +9,7 @@ mod pem;
 mod pinned;
 
 pub use authorities::{Authorities, ClientTls};
-pub use identity::{Identity, Validity};
+pub use identity::{Identity, PemPair, Validity};
 pub use pinned::pinned_stream;
 
 use rustls::ServerConfig;

@@ -31,28 +31,29 @@ fn read(what: &'static str, path: &Path) -> Result<(Vec<u8>, Metadata), TlsError
     Ok((bytes, about))
 }
 
-/// All certificates of a file, at least one.
-pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// All certificates of a file, at least one, and its text.
+pub fn certificates(path: &Path) -> Result<(Vec<CertificateDer<'static>>, Vec<u8>), TlsError> {
     let (bytes, _) = read("certificate", path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match certificates {
         Ok(certificates) if certificates.is_empty() => Err(TlsError::NoCertificate { path: path.to_owned() }),
-        Ok(certificates) => Ok(certificates),
+        Ok(certificates) => Ok((certificates, bytes)),
         Err(e) => Err(TlsError::Unusable { what: "certificate", path: path.to_owned(), why: e.to_string() }),
     }
 }
 
-/// The first private key of a file that only its owner, and at most a group, may read.
-pub fn key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+/// The first private key of a file that only its owner, and at most a group, may read; and its text.
+pub fn key(path: &Path) -> Result<(PrivateKeyDer<'static>, Vec<u8>), TlsError> {
     let (bytes, about) = read("key", path)?;
     if about.mode() & EXPOSED != 0 {
         return Err(TlsError::Exposed { path: path.to_owned() });
     }
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| match e {
+    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| match e {
         PemError::NoItemsFound if is_encrypted(&bytes) => TlsError::EncryptedKey { path: path.to_owned() },
         PemError::NoItemsFound => TlsError::NoKey { path: path.to_owned() },
         e => TlsError::Unusable { what: "key", path: path.to_owned(), why: e.to_string() },
-    })
+    })?;
+    Ok((key, bytes))
 }
 
 fn is_encrypted(pem: &[u8]) -> bool {

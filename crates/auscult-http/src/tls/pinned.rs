@@ -61,7 +61,7 @@ impl ServerCertVerifier for Pinned {
 /// # Errors
 /// A file without a certificate.
 pub fn pinned_stream<S: Read + Write>(stream: S, file: &Path) -> Result<impl Read + Write + use<S>, TlsError> {
-    let first = pem::certificates(file)?.into_iter().next();
+    let first = pem::certificates(file)?.0.into_iter().next();
     let certificate = first.ok_or_else(|| TlsError::NoCertificate { path: file.to_owned() })?;
     let provider = provider();
     let config = ClientConfig::builder_with_provider(provider.clone())
