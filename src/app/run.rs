@@ -195,8 +195,7 @@ async fn serve(
     let live = Arc::new(LiveFeed::new(&config.limits));
     let reader = Reader::new(store.reader());
     let alerts = start_alerts(config, &source, reader.clone(), &writer, &sender)?;
-    let http = tls::server(HttpServer::new(config.http), config.tls.api.as_ref())?;
-    let store_http = tls::server(HttpServer::new(reader_limits()), config.tls.store.as_ref())?;
+    let (http, store_http) = http_servers(config)?;
     let telemetry = Arc::new(
         ProgramTelemetry::new(writer.counters(), writer.disk(), config)
             .with_servers([("api", http.counters()), ("store", store_http.counters())])
@@ -220,11 +219,10 @@ async fn serve(
     let _socket = open_socket(config, &store, turns.clone());
     let token = open_store_endpoint(config, listeners.store, &store, (store_http, turns), &stopping)?;
     let handover = Arc::new(Handover::default());
-    let certificates = telemetry.certificates().clone();
-    certificates.clone().watch(config.capture.user.as_deref(), stopping.clone());
-    let reload = Reload::new(args.config.clone(), config, token, handover.clone(), (alerts.clone(), certificates));
+    let others = (alerts.clone(), telemetry.certificates().clone());
+    let reload = Reload::new(args.config.clone(), config, token, handover.clone(), others);
     signals::reload_on(hangups, reload, stopping.clone());
-    watch_parts(&writer, &telemetry, &stopping);
+    watch_parts(config, &writer, &telemetry, &stopping);
     let url = tls::url(config.tls.api.as_ref(), address);
     super::print_status(format_args!("auscult {} on {url}", env!("CARGO_PKG_VERSION")));
 
@@ -297,8 +295,16 @@ fn start_alerts(
     AlertService::start(settings, &config.store.data, &config.labels, store).map(Some)
 }
 
-/// Looks at the measuring thread now and then, and stops the program when a part of the store's writer fails.
-fn watch_parts(writer: &StoreWriter, telemetry: &Arc<ProgramTelemetry>, stopping: &Stop) {
+/// The servers of the API and of the store endpoint.
+fn http_servers(config: &Config) -> anyhow::Result<(HttpServer, HttpServer)> {
+    let api = tls::server(HttpServer::new(config.http), config.tls.api.as_ref())?;
+    Ok((api, tls::server(HttpServer::new(reader_limits()), config.tls.store.as_ref())?))
+}
+
+/// Looks at the measuring thread and the files of certificates now and then, and stops the program when a part of the store's
+/// writer fails.
+fn watch_parts(config: &Config, writer: &StoreWriter, telemetry: &Arc<ProgramTelemetry>, stopping: &Stop) {
+    telemetry.certificates().clone().watch(config.capture.user.as_deref(), stopping.clone());
     let (mut failed, stopping) = (writer.failed(), stopping.clone());
     tokio::spawn(async move {
         if let Ok(failed) = failed.wait_for(Option::is_some).await

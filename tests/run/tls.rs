@@ -125,6 +125,7 @@ fn what_cannot_be_used_is_refused_at_the_start_and_by_check_config() {
     std::fs::set_permissions(&open.key, PermissionsExt::from_mode(0o644)).expect("a mode");
     let token = dir.path().join("token");
     std::fs::write(&token, TOKEN).expect("a file");
+    std::fs::set_permissions(&token, PermissionsExt::from_mode(0o600)).expect("a mode");
     let mixed = Files { certificate: good.certificate.clone(), key: other.key };
     let client = format!("client_certificate_file = {:?}\n", good.certificate);
     let reached = |more: &str| format!("[store]\nlisten = \"0.0.0.0:0\"\ntoken_file = {token:?}\n{more}");
