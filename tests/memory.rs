@@ -674,6 +674,7 @@ fn records_beyond_the_bytes_of_the_queue_are_dropped_and_counted() {
         password: String::new(),
         database: "auscult".to_owned(),
         cluster: None,
+        tls: Default::default(),
     };
     let now = || Timestamp::from_secs(1_000);
     let options = StoreOptions { queue_bytes: 16 << 10, ..StoreOptions::new(now) };

@@ -12,6 +12,8 @@ use super::doctor::{self, DoctorArgs};
 use super::emodel::{self, EmodelArgs};
 use super::run::{self, RunArgs};
 use super::spool_command::{self, SpoolCommand};
+use super::tls;
+use anyhow::Context;
 use auscult_core::model::Policy;
 use auscult_store::endpoint::{EndpointArgs, run_endpoint};
 use auscult_store::schema::{self, Dialect};
@@ -85,6 +87,10 @@ pub enum Command {
         token: String,
         #[arg(long)]
         writable: bool,
+        #[arg(long, requires = "tls_key")]
+        tls_certificate: Option<PathBuf>,
+        #[arg(long, requires = "tls_certificate")]
+        tls_key: Option<PathBuf>,
     },
 }
 
@@ -101,7 +107,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::CheckConfig { file } => {
             let config = Config::load(&file)?;
-            access::check_reach(&config)?;
+            access::check_reach(&config).with_context(|| file.display().to_string())?;
+            tls::check_addresses(&config).with_context(|| file.display().to_string())?;
             for warning in &config.warnings {
                 writeln!(out, "{}: warning: {warning}", file.display())?;
             }
@@ -122,8 +129,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::User { command } => access::command::user(&command, &mut out),
         Command::Token { command } => access::command::token(&command, &mut out),
         Command::Audit { command } => access::command::audit(&command, &mut out),
-        Command::StoreEndpoint { data, listen, token, writable } => {
-            Ok(run_endpoint(&EndpointArgs { data_dir: data, library: None, listen, token, writable })?)
+        Command::StoreEndpoint { data, listen, token, writable, tls_certificate, tls_key } => {
+            let identity = tls::of_command(tls_certificate.as_deref(), tls_key.as_deref())?;
+            Ok(run_endpoint(&EndpointArgs { data_dir: data, library: None, listen, token, writable, identity })?)
         }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "auscult", &mut out);

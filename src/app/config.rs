@@ -2,6 +2,7 @@
 
 use super::access::{AccessSettings, RawAccess};
 use super::alerts::{Receiver, Receivers, Settings, read_rules};
+use super::tls::{self, RawTls, Tls};
 use anyhow::{Context, anyhow, bail};
 use auscult_access::Role;
 use auscult_core::alert::rule::parse_span;
@@ -131,6 +132,11 @@ struct RawStore {
     disk_mib: Option<u64>,
     disk_free_mib: Option<u64>,
     migrate: Option<bool>,
+    ca_file: Option<PathBuf>,
+    client_certificate_file: Option<PathBuf>,
+    client_key_file: Option<PathBuf>,
+    plain_http: Option<bool>,
+    tls: RawTls,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -140,6 +146,8 @@ struct RawApi {
     hosts: Vec<String>,
     max_connections: Option<usize>,
     max_connections_per_address: Option<usize>,
+    plain_http: Option<bool>,
+    tls: RawTls,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -154,6 +162,8 @@ struct RawAlerts {
     user: Option<String>,
     password_file: Option<PathBuf>,
     ca_file: Option<PathBuf>,
+    client_certificate_file: Option<PathBuf>,
+    client_key_file: Option<PathBuf>,
     webhook_secret_file: Option<PathBuf>,
     external_url: Option<String>,
     repeat_interval: Option<String>,
@@ -168,6 +178,8 @@ pub struct Config {
     pub capture: Capture,
     pub store: Store,
     pub listen: SocketAddr,
+    /// Certificates of servers and of the store's client.
+    pub tls: Tls,
     /// Names besides localhost the page may be reached by.
     pub hosts: Vec<String>,
     /// Keys and values as the file has them, to find what changed when it is read again.
@@ -263,7 +275,7 @@ impl Config {
     }
 
     /// `beside` is the directory of the file, from which the path of the engine library is taken if it is relative.
-    fn check_beside(raw: Raw, beside: &Path) -> anyhow::Result<Config> {
+    fn check_beside(mut raw: Raw, beside: &Path) -> anyhow::Result<Config> {
         let mut warnings = Vec::new();
         if raw.measure.sip_ports.is_some() {
             warnings.push("measure.sip_ports has no effect, as SIP is found on any port: remove it".to_owned());
@@ -283,7 +295,9 @@ impl Config {
             None => DEFAULT_LISTEN.parse()?,
         };
         let policy = Policy { keep_headers: kept_headers(raw.privacy.keep_headers)?, ..policy(raw.measure)? };
-        let alerts = alerts(raw.alerts, listen, policy.interval, beside, &mut warnings)?;
+        let tls = tls(&mut raw.api, &mut raw.store, &mut warnings)?;
+        let page = tls::url(tls.api.as_ref(), listen);
+        let alerts = alerts(raw.alerts, page, policy.interval, beside, &mut warnings)?;
         Ok(Config {
             policy,
             alerts,
@@ -308,6 +322,7 @@ impl Config {
             },
             store: store(raw.store, beside, &mut warnings)?,
             listen,
+            tls,
             http: http(&raw.api)?,
             access: AccessSettings::check(raw.access)?,
             hosts: raw.api.hosts,
@@ -319,6 +334,17 @@ impl Config {
     pub fn default_config() -> anyhow::Result<Config> {
         Config::check(Raw::default())
     }
+}
+
+fn tls(api: &mut RawApi, store: &mut RawStore, warnings: &mut Vec<String>) -> anyhow::Result<Tls> {
+    let client = [store.ca_file.take(), store.client_certificate_file.take(), store.client_key_file.take()];
+    Ok(Tls {
+        api: std::mem::take(&mut api.tls).identity("api.tls", warnings)?,
+        store: std::mem::take(&mut store.tls).identity("store.tls", warnings)?,
+        clickhouse: tls::store_client(store.clickhouse.as_deref(), client, warnings)?,
+        api_plain_http: api.plain_http.unwrap_or(false),
+        store_plain_http: store.plain_http.unwrap_or(false),
+    })
 }
 
 fn http(raw: &RawApi) -> anyhow::Result<HttpLimits> {
@@ -431,7 +457,7 @@ fn secret(what: &str, path: &Path, warnings: &mut Vec<String>) -> anyhow::Result
 
 fn alerts(
     raw: RawAlerts,
-    listen: SocketAddr,
+    page: String,
     interval: Nanos,
     beside: &Path,
     warnings: &mut Vec<String>,
@@ -464,8 +490,9 @@ fn alerts(
     };
     let secret =
         raw.webhook_secret_file.map(|path| secret("alerts.webhook_secret_file", &path, warnings)).transpose()?;
-    let receivers =
-        Receivers { alertmanagers: raw.alertmanagers, webhooks: raw.webhooks, authorization, authorities, secret };
+    let identity = tls::client_identity("alerts", raw.client_certificate_file, raw.client_key_file, warnings)?;
+    let (alertmanagers, webhooks) = (raw.alertmanagers, raw.webhooks);
+    let receivers = Receivers { alertmanagers, webhooks, authorization, authorities, secret, identity };
     Receiver::new(&receivers)?;
     let repeat = raw.repeat_interval.as_deref().unwrap_or("4h");
     let repeat = parse_span(repeat)
@@ -481,7 +508,7 @@ fn alerts(
     }
     let set = read_rules(&paths, raw.default_rules.unwrap_or(true), interval)?;
     warnings.extend(set.errors.iter().map(|error| format!("{error}; the other rules go on")));
-    let external_url = raw.external_url.unwrap_or_else(|| format!("http://{listen}"));
+    let external_url = raw.external_url.unwrap_or(page);
     let settings =
         Settings { rules: set.rules, receivers, external_url: external_url.trim_end_matches('/').to_owned(), repeat };
     Ok(raw.enabled.unwrap_or(true).then_some(settings))
@@ -510,8 +537,8 @@ fn store(raw: RawStore, beside: &Path, warnings: &mut Vec<String>) -> anyhow::Re
         (Some(address), Some(path)) => Some((address, secret("store.token_file", &path)?)),
         (Some(_), None) => bail!("store.listen opens the store to other programs and needs store.token_file"),
     };
-    if listen.as_ref().is_some_and(|(address, token)| token.is_empty() || !address.ip().is_loopback()) {
-        bail!("store.listen must be a loopback address, and store.token_file must not be empty");
+    if listen.as_ref().is_some_and(|(_, token)| token.is_empty()) {
+        bail!("store.token_file must not be empty");
     }
     let token_role = match raw.token_role.as_deref() {
         Some(name) => Role::parse(name).ok_or_else(|| anyhow!("store.token_role: there is no role {name:?}"))?,
@@ -634,7 +661,9 @@ mod tests {
                 Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => {
                     match rest.split_once("_file = ") {
                         // Either a token or a password, and no certificate at hand.
-                        Some(("bearer" | "ca", _)) => line.to_owned(),
+                        Some(("bearer" | "ca" | "certificate" | "key" | "client_certificate" | "client_key", _)) => {
+                            line.to_owned()
+                        }
                         Some((key, _)) => format!("{key}_file = {:?}", secret.path()),
                         None => rest.to_owned(),
                     }
@@ -672,8 +701,9 @@ mod tests {
             let (_, expected) = message.split_once("expected").expect("names what it takes");
             expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
         };
-        let sections = keys("unknown = 1");
+        let mut sections = keys("unknown = 1");
         assert_eq!(sections.len(), 9, "{sections:?}");
+        sections.extend(["api.tls", "store.tls"].map(str::to_owned));
         for section in sections {
             let header = if section == "trunk" { "[[trunk]]".to_owned() } else { format!("[{section}]") };
             let (_, body) = EXAMPLE.split_once(&format!("\n{header}\n")).expect(&header);
@@ -682,6 +712,7 @@ mod tests {
             let gone = ["sip_ports"];
             for key in keys(&format!("{header}\nunknown = 1")).iter().filter(|key| !gone.contains(&key.as_str())) {
                 let shown = body.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{key} = ")));
+                let shown = shown || EXAMPLE.contains(&format!("\n[{section}.{key}]\n"));
                 assert!(shown, "{section}.{key} is not in docs/auscult.example.toml");
             }
         }

@@ -2,6 +2,8 @@
 
 use super::config::{Config, memory};
 use super::running::{Found, losses};
+use super::tls::Certificates;
+use auscult_http::tls::Identity;
 use auscult_store::chdb::find_library;
 use clap::Args;
 use std::io::Write;
@@ -42,7 +44,12 @@ pub fn run(args: &DoctorArgs, out: &mut impl Write) -> anyhow::Result<()> {
         say(&interface, found)?;
     }
     line(out, "memory of tables", &Found::Good(memory(&config.limits)))?;
-    for (name, found) in losses(listen, &config.limits) {
+    for (usage, found) in Certificates::of(&config).report() {
+        let found = found.map_or_else(Found::Expiring, Found::Good);
+        line(out, &format!("certificate {usage}"), &found)?;
+    }
+    let certificate = config.tls.api.as_ref().map(Identity::certificate_file);
+    for (name, found) in losses(listen, certificate, &config.limits) {
         line(out, &name, &found)?;
     }
     writeln!(
@@ -58,6 +65,7 @@ fn line(out: &mut impl Write, name: &str, found: &Found) -> std::io::Result<()> 
         Found::Good(text) => ("ok", text),
         Found::Missing(text) => ("missing", text),
         Found::Lost(text) => ("lost", text),
+        Found::Expiring(text) => ("expiring", text),
         Found::Unknown(text) => ("-", text),
     };
     // Parts of it are what others answered: they must not move the cursor.

@@ -577,6 +577,7 @@ mod tests {
             password: String::new(),
             database: "auscult".to_owned(),
             cluster: None,
+            tls: Default::default(),
         };
         let options = StoreOptions::new(crate::app::wall_clock);
         let (sender, writer) = StoreWriter::start(nobody.open().unwrap(), dir, config.labels.clone(), options).unwrap();

@@ -26,6 +26,7 @@ mod signals;
 mod spool_command;
 mod table;
 mod telemetry;
+mod tls;
 
 use auscult_capture::CaptureError;
 use auscult_core::units::Timestamp;

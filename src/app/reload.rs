@@ -5,6 +5,7 @@
 
 use super::alerts::{self, AlertService};
 use super::config::Config;
+use super::tls::Certificates;
 use auscult_core::model::Labels;
 use auscult_store::endpoint::Token;
 use std::collections::BTreeSet;
@@ -61,6 +62,7 @@ pub struct Reload {
     /// Of the store's endpoint, while that is open.
     token: Option<Token>,
     handover: Arc<Handover>,
+    certificates: Certificates,
     /// Rules and receivers, while alerts are on; and what they were read as.
     alerts: Option<(AlertService, alerts::Settings)>,
 }
@@ -72,7 +74,7 @@ impl Reload {
         config: &Config,
         token: Option<Token>,
         handover: Arc<Handover>,
-        alerts: Option<AlertService>,
+        (alerts, certificates): (Option<AlertService>, Certificates),
     ) -> Reload {
         Reload {
             path,
@@ -82,6 +84,7 @@ impl Reload {
             password: config.store.server.as_ref().map(|server| server.password.clone()),
             token,
             handover,
+            certificates,
             alerts: alerts.zip(config.alerts.clone()),
         }
     }
@@ -96,7 +99,7 @@ impl Reload {
                 "SIGHUP: no configuration file to read again (run was started without --config); going on".into()
             );
         };
-        let config = Config::load(path).map_err(|e| format!("SIGHUP: nothing changed: {}", super::one_line(&e)))?;
+        let mut config = Config::load(path).map_err(|e| format!("SIGHUP: nothing changed: {}", super::one_line(&e)))?;
         let mut said = Vec::new();
         let trunks = config.labels.trunks.clone();
         if trunks != self.labels.trunks {
@@ -114,13 +117,15 @@ impl Reload {
             self.token_text = Some(text.clone());
             said.push("a new token for store.listen".to_owned());
         }
-        if let (Some((service, running)), Some(settings)) = (&mut self.alerts, &config.alerts)
+        if let (Some((service, running)), Some(settings)) = (&mut self.alerts, &mut config.alerts)
             && running != settings
         {
+            self.certificates.replace("alerts", &mut settings.receivers.identity);
             service.reload(settings.clone());
             *running = settings.clone();
             said.push(format!("{} rules of alerts", settings.rules.len()));
         }
+        said.extend(self.certificates.reload());
         let applied = |key: &str| {
             APPLIED.contains(&key) || self.alerts.is_some() && key.starts_with(ALERTS) && key != "alerts.enabled"
         };
@@ -187,7 +192,13 @@ mod tests {
             std::fs::write(&path, text.replace("TOKEN", &token_file.display().to_string())).unwrap();
             let config = Config::load(&path).unwrap();
             let (handover, token) = (Arc::new(Handover::default()), Token::new("first"));
-            let reload = Reload::new(Some(path), &config, Some(token.clone()), handover.clone(), None);
+            let reload = Reload::new(
+                Some(path),
+                &config,
+                Some(token.clone()),
+                handover.clone(),
+                (None, Certificates::of(&config)),
+            );
             Rig { dir, reload, handover, token }
         }
 
@@ -263,7 +274,7 @@ mod tests {
     #[test]
     fn without_a_file_there_is_nothing_to_read() {
         let config = Config::default_config().unwrap();
-        let mut reload = Reload::new(None, &config, None, Arc::default(), None);
+        let mut reload = Reload::new(None, &config, None, Arc::default(), (None, Certificates::default()));
         assert!(reload.reload().unwrap().contains("no configuration file"));
     }
 }

@@ -13,6 +13,7 @@ use super::replay::{Known, Ledger, Missing, Stored, fingerprint, is_stored, list
 use super::resanitise::{cleaner, say_cleared, say_not_migrated, say_resanitised};
 use super::signals::{self, Stop};
 use super::telemetry::ProgramTelemetry;
+use super::tls;
 use anyhow::{Context, bail};
 use auscult_api::{AppState, HostPolicy, LiveFeed, app};
 use auscult_core::units::{Nanos, Timestamp};
@@ -135,6 +136,7 @@ impl RunArgs {
         if !self.read.is_empty() && !self.interface.is_empty() {
             bail!("--read and --interface exclude each other: a replay has its own times");
         }
+        tls::check_addresses(&config)?;
         Ok(config)
     }
 }
@@ -196,8 +198,7 @@ async fn serve(
     let live = Arc::new(LiveFeed::new(&config.limits));
     let reader = Reader::new(store.reader());
     let alerts = start_alerts(config, &source, reader.clone(), &writer, &sender)?;
-    let http = HttpServer::new(config.http);
-    let store_http = HttpServer::new(reader_limits());
+    let (http, store_http) = http_servers(config)?;
     let telemetry = Arc::new(
         ProgramTelemetry::new(writer.counters(), writer.disk(), config)
             .with_servers([("api", http.counters()), ("store", store_http.counters())])
@@ -209,7 +210,7 @@ async fn serve(
         live: live.clone(),
         telemetry: telemetry.clone(),
         hosts: host_policy(address, &config.hosts),
-        access: Arc::new(access.control(&config.access)),
+        access: Arc::new(access.control(config)),
         probe: config.labels.probe.as_str().into(),
         site: config.labels.site.as_str().into(),
         now: super::wall_clock,
@@ -222,14 +223,16 @@ async fn serve(
     let _socket = open_socket(config, &store, turns.clone());
     let token = open_store_endpoint(config, listeners.store, &store, (store_http, turns), (&access, &stopping))?;
     let handover = Arc::new(Handover::default());
-    let reload = Reload::new(args.config.clone(), config, token, handover.clone(), alerts.clone());
+    let others = (alerts.clone(), telemetry.certificates().clone());
+    let reload = Reload::new(args.config.clone(), config, token, handover.clone(), others);
     signals::reload_on(hangups, reload, stopping.clone());
-    watch_parts(&writer, &telemetry, &stopping);
-    super::print_status(format_args!("auscult {} on http://{address}", env!("CARGO_PKG_VERSION")));
+    watch_parts(config, &writer, &telemetry, &stopping);
+    let url = tls::url(config.tls.api.as_ref(), address);
+    super::print_status(format_args!("auscult {} on {url}", env!("CARGO_PKG_VERSION")));
 
     let work = Work::default();
     let mut program = Program { args, config, store, writer, sender, live, telemetry, handover, origin, work, alerts };
-    let ended = program.run(source, address, &mut stop).await?;
+    let ended = program.run(source, &url, &mut stop).await?;
     stopping.ends_now();
     if let Some(alerts) = &program.alerts {
         alerts.stop().await;
@@ -305,8 +308,16 @@ fn start_alerts(
     AlertService::start(settings, &config.store.data, &config.labels, store).map(Some)
 }
 
-/// Looks at the measuring thread now and then, and stops the program when a part of the store's writer fails.
-fn watch_parts(writer: &StoreWriter, telemetry: &Arc<ProgramTelemetry>, stopping: &Stop) {
+/// The servers of the API and of the store endpoint.
+fn http_servers(config: &Config) -> anyhow::Result<(HttpServer, HttpServer)> {
+    let api = tls::server(HttpServer::new(config.http), config.tls.api.as_ref())?;
+    Ok((api, tls::server(HttpServer::new(reader_limits()), config.tls.store.as_ref())?))
+}
+
+/// Looks at the measuring thread and the files of certificates now and then, and stops the program when a part of the store's
+/// writer fails.
+fn watch_parts(config: &Config, writer: &StoreWriter, telemetry: &Arc<ProgramTelemetry>, stopping: &Stop) {
+    telemetry.certificates().clone().watch(config.capture.user.as_deref(), stopping.clone());
     let (mut failed, stopping) = (writer.failed(), stopping.clone());
     tokio::spawn(async move {
         if let Ok(failed) = failed.wait_for(Option::is_some).await
@@ -370,6 +381,7 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         password: server.password.clone(),
         database: server.database.clone(),
         cluster: server.cluster.clone(),
+        tls: config.tls.clickhouse.clone(),
     }
     .open()?;
     if !config.store.migrates() {
@@ -437,8 +449,8 @@ fn open_store_endpoint(
     };
     let listener = tokio::net::TcpListener::from_std(door)?;
     super::print_status(format_args!(
-        "the store answers ClickHouse's HTTP interface, read-only, on http://{}",
-        listener.local_addr()?
+        "the store answers ClickHouse's HTTP interface, read-only, on {}",
+        tls::url(config.tls.store.as_ref(), listener.local_addr()?)
     ));
     let access = Access {
         turns,
@@ -570,7 +582,7 @@ impl Program<'_> {
     async fn run(
         &mut self,
         source: Source,
-        address: SocketAddr,
+        url: &str,
         stop: &mut watch::Receiver<bool>,
     ) -> anyhow::Result<anyhow::Result<Ended>> {
         let prepared = tokio::select! {
@@ -586,7 +598,7 @@ impl Program<'_> {
             let exit = self.args.exit;
             tokio::select! {
                 () = stopped(stop) => {}
-                result = self.finish_replay(address) => {
+                result = self.finish_replay(url) => {
                     result?;
                     if !exit {
                         stopped(stop).await;
@@ -632,7 +644,7 @@ impl Program<'_> {
     }
 
     /// After the source's end: marks the replay done once its rows are safe, and shows the way.
-    async fn finish_replay(&mut self, address: SocketAddr) -> anyhow::Result<()> {
+    async fn finish_replay(&mut self, url: &str) -> anyhow::Result<()> {
         if self.args.exit {
             self.delivered(PATIENCE).await;
             return Ok(());
@@ -649,7 +661,7 @@ impl Program<'_> {
         }
         self.summary();
         if self.args.guide {
-            guide(&self.store, address).await;
+            guide(&self.store, url).await;
         }
         Ok(())
     }
@@ -834,7 +846,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 }
 
 /// The address and three things to look at.
-async fn guide(store: &Store, address: SocketAddr) {
+async fn guide(store: &Store, url: &str) {
     #[derive(clickhouse::Row, serde::Deserialize)]
     struct WorstCall {
         call_uid: u64,
@@ -842,15 +854,12 @@ async fn guide(store: &Store, address: SocketAddr) {
     }
     let client = store.reader();
     let worst = "SELECT call_uid, diagnosis FROM calls WHERE diagnosis != '' AND mos_worst IS NOT NULL ORDER BY mos_worst LIMIT 1";
-    super::print_status(format_args!("\nopen http://{address} and look at"));
-    super::print_status(format_args!("  1. the list of calls, worst first:   http://{address}/"));
+    super::print_status(format_args!("\nopen {url} and look at"));
+    super::print_status(format_args!("  1. the list of calls, worst first:   {url}/"));
     if let Ok(Some(call)) = client.query(worst).fetch_optional::<WorstCall>().await {
         let what = call.diagnosis.replace('_', " ");
-        super::print_status(format_args!(
-            "  2. the worst call ({what}):   http://{address}/calls/{:016x}",
-            call.call_uid
-        ));
+        super::print_status(format_args!("  2. the worst call ({what}):   {url}/calls/{:016x}", call.call_uid));
     }
-    super::print_status(format_args!("  3. percentiles by codec and trunk:   http://{address}/stats"));
+    super::print_status(format_args!("  3. percentiles by codec and trunk:   {url}/stats"));
     super::print_status("Ctrl-C stops; the next start serves the same data at once.");
 }

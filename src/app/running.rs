@@ -2,8 +2,10 @@
 
 use auscult_core::model::Limits;
 use auscult_core::units::Nanos;
+use auscult_http::tls::pinned_stream;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 /// All of asking. The instance answers from memory, within milliseconds.
@@ -20,6 +22,8 @@ pub enum Found {
     Missing(String),
     /// Something was lost, with what to do.
     Lost(String),
+    /// Good for a short time only, with what to do.
+    Expiring(String),
     /// Neither good nor bad.
     Unknown(String),
 }
@@ -27,15 +31,32 @@ pub enum Found {
 /// A subject, and what was found of it.
 pub type Line = (String, Found);
 
-/// Asks the instance that listens on this address. `limits`: those of its configuration, as far as it is known.
-pub fn losses(listen: SocketAddr, limits: &Limits) -> Vec<Line> {
+/// Asks the instance that listens on this address, in TLS where it has a certificate: this file's, and no other is taken.
+/// `limits`: those of its configuration, as far as it is known.
+pub fn losses(listen: SocketAddr, certificate: Option<&Path>, limits: &Limits) -> Vec<Line> {
     let at = reachable(listen);
     let name = || "running program".to_owned();
-    match ask(at) {
+    match ask(at, certificate) {
         Ok(answer) => match metrics(&answer) {
-            Some(samples) => told(at, &samples, limits),
+            Some(samples) => {
+                let scheme = if certificate.is_some() { "https" } else { "http" };
+                told(&format!("{scheme}://{at}"), &samples, limits)
+            }
+            None if answer.contains("this port takes HTTPS only") => {
+                vec![(
+                    name(),
+                    Found::Unknown(format!(
+                        "what answers on {at} takes HTTPS only; name its configuration with --config"
+                    )),
+                )]
+            }
             None => vec![(name(), Found::Unknown(format!("what answers on {at} is no auscult")))],
         },
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+            let file = certificate.unwrap_or(Path::new("")).display();
+            let text = format!("what answers on {at} is not the program with the certificate {file} ({e})");
+            vec![(name(), Found::Unknown(text))]
+        }
         Err(e) => {
             let how = "start one with `auscult run`, or say where it is with --config or --listen";
             vec![(name(), Found::Unknown(format!("nobody answers on {at} ({e}); {how}")))]
@@ -54,7 +75,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
 }
 
 /// The whole answer. HTTP/1.0, so that it ends where the connection does.
-fn ask(at: SocketAddr) -> io::Result<String> {
+fn ask(at: SocketAddr, certificate: Option<&Path>) -> io::Result<String> {
     let until = super::wall_clock() + PATIENCE;
     let left = || match u64::try_from((until - super::wall_clock()).0) {
         Ok(ns) if ns > 0 => Ok(Duration::from_nanos(ns)),
@@ -64,12 +85,18 @@ fn ask(at: SocketAddr) -> io::Result<String> {
         io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
         _ => e,
     };
-    let mut stream = TcpStream::connect_timeout(&at, left()?)?;
-    stream.set_write_timeout(Some(left()?))?;
+    let socket = TcpStream::connect_timeout(&at, left()?)?;
+    socket.set_write_timeout(Some(left()?))?;
+    socket.set_read_timeout(Some(left()?))?;
+    // Timeouts are those of the socket, whichever handle sets them.
+    let mut stream: Box<dyn ReadWrite> = match certificate {
+        None => Box::new(socket.try_clone()?),
+        Some(file) => Box::new(pinned_stream(socket.try_clone()?, file).map_err(io::Error::other)?),
+    };
     stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n").map_err(late)?;
     let (mut answer, mut piece) = (Vec::new(), [0; 16 << 10]);
     loop {
-        stream.set_read_timeout(Some(left()?))?;
+        socket.set_read_timeout(Some(left()?))?;
         let bytes = stream.read(&mut piece).map_err(late)?;
         answer.extend_from_slice(&piece[..bytes]);
         if bytes == 0 || answer.len() > MOST_BYTES {
@@ -77,6 +104,11 @@ fn ask(at: SocketAddr) -> io::Result<String> {
         }
     }
 }
+
+/// A connection, plain or in TLS.
+trait ReadWrite: Read + Write {}
+
+impl<S: Read + Write> ReadWrite for S {}
 
 /// One line of OpenMetrics text.
 #[derive(Debug, PartialEq)]
@@ -138,7 +170,7 @@ fn unquote(text: &str) -> Option<(String, &str)> {
 }
 
 /// The instance's lines: that it is there, then each loss since it was started.
-fn told(at: SocketAddr, samples: &[Sample], limits: &Limits) -> Vec<Line> {
+fn told(url: &str, samples: &[Sample], limits: &Limits) -> Vec<Line> {
     let all = |name: &'static str| samples.iter().filter(move |s| s.name == name);
     let sum = |name| all(name).map(|s| s.value).sum::<f64>();
     let read = sum("auscult_frames_read_total");
@@ -146,7 +178,7 @@ fn told(at: SocketAddr, samples: &[Sample], limits: &Limits) -> Vec<Line> {
     let mut lines = vec![(
         "running program".to_owned(),
         Found::Good(format!(
-            "http://{at}: {read} frames read, {} streams measured, {} rows wait in the spool",
+            "{url}: {read} frames read, {} streams measured, {} rows wait in the spool",
             sum("auscult_streams_measured"),
             sum("auscult_spool_rows")
         )),
@@ -274,7 +306,7 @@ mod tests {
 
     fn lines(body: &str) -> Vec<Line> {
         let samples = metrics(&format!("{HEAD}{body}# EOF\n")).unwrap();
-        told("127.0.0.1:8642".parse().unwrap(), &samples, &Limits::default())
+        told("http://127.0.0.1:8642", &samples, &Limits::default())
     }
 
     #[test]
@@ -345,7 +377,7 @@ mod tests {
         for (at, says) in
             [(nobody, "nobody answers"), (silent.local_addr().unwrap(), "no answer in time"), (at, "no auscult")]
         {
-            let found = losses(at, &Limits::default());
+            let found = losses(at, None, &Limits::default());
             let [(name, Found::Unknown(text))] = found.as_slice() else { panic!("{found:?}") };
             assert!(name == "running program" && text.contains(says) && text.contains(&at.to_string()), "{text}");
         }

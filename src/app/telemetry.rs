@@ -3,6 +3,7 @@
 use super::alerts::AlertService;
 use super::config::Config;
 use super::progress::{Progress, STUCK};
+use super::tls::Certificates;
 use auscult_api::{
     AlertView, Check, MetricFamily, MetricValue, NewSilence, Sample, SilenceError, SilenceJson, Telemetry,
 };
@@ -41,6 +42,7 @@ pub struct ProgramTelemetry {
     /// Connections by server.
     servers: Vec<(&'static str, Arc<ConnectionCounters>)>,
     alerts: Option<AlertService>,
+    certificates: Certificates,
 }
 
 impl ProgramTelemetry {
@@ -62,6 +64,7 @@ impl ProgramTelemetry {
             started: super::wall_clock(),
             servers: Vec::new(),
             alerts: None,
+            certificates: Certificates::of(config),
         }
     }
 
@@ -78,6 +81,11 @@ impl ProgramTelemetry {
     pub fn with_alerts(mut self, alerts: Option<AlertService>) -> ProgramTelemetry {
         self.alerts = alerts;
         self
+    }
+
+    /// The certificates that are in use.
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
     }
 
     /// Frames handed to the engine since the last call, and the time of the last of them.
@@ -262,6 +270,7 @@ impl Telemetry for ProgramTelemetry {
             ),
         ];
         families.extend(of_connections(self.servers.iter().map(|(name, counters)| (*name, counters.snapshot()))));
+        families.extend(self.certificates.families());
         families.extend(self.alerts.iter().flat_map(|alerts| alerts.families()));
         families.extend(of_engine(&self.engine.lock().unwrap_or_else(PoisonError::into_inner)));
         families

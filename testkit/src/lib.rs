@@ -6,6 +6,7 @@
 pub mod bulk;
 pub mod call;
 pub mod call_load;
+pub mod certificates;
 pub mod codec;
 pub mod flood;
 pub mod frame;

@@ -24,6 +24,7 @@ mod secrets;
 mod server;
 mod settings;
 mod stop;
+mod tls;
 mod worlds;
 
 use std::path::PathBuf;

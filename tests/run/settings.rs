@@ -39,7 +39,7 @@ fn flags_override_the_file() {
     let dir = temporary();
     let (file, of_file, of_flag) =
         (dir.path().join("auscult.toml"), dir.path().join("of-file"), dir.path().join("of-flag"));
-    let text = format!("[api]\nlisten = \"192.0.2.1:1\"\n[store]\ndata = {:?}\n", of_file.display());
+    let text = format!("[api]\nlisten = \"192.0.2.1:1\"\nplain_http = true\n[store]\ndata = {:?}\n", of_file.display());
     std::fs::write(&file, text).expect("a file");
     let file = file.display().to_string();
     let refused = end_of(&["run", "-c", &file]);

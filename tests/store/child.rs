@@ -83,6 +83,7 @@ fn child_process() {
             listen: argument.parse().unwrap(),
             token: "secret".to_owned(),
             writable: true,
+            identity: None,
         })
         .unwrap(),
         "divider" => divide(dir, argument.parse().unwrap()),

@@ -22,6 +22,7 @@ fn by_url(address: &str) -> Store {
         password: "secret".to_owned(),
         database: "auscult".to_owned(),
         cluster: None,
+        tls: Default::default(),
     };
     backend.open().unwrap()
 }

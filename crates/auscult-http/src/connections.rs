@@ -261,6 +261,11 @@ impl Connection {
         }
     }
 
+    /// The client did not begin TLS where it has to; what comes next is an answer that says so.
+    pub fn sent_no_tls(&self) {
+        self.shared.close(CloseReason::Handshake);
+    }
+
     /// A request's body came too slowly; the request fails, and with it its connection.
     pub fn body_was_slow(&self) {
         self.shared.close(CloseReason::SlowBody);

@@ -1,19 +1,22 @@
-//! HTTP/1 over accepted streams: connections are bounded in number, time and memory, whatever their clients do.
+//! HTTP/1 over accepted streams, plain or in TLS: connections are bounded in number, time and memory, whatever their
+//! clients do.
 //!
 //! A connection is in one of three states: it waits for a request, it serves one, or its client does not take what
 //! was written. Only the second may last; the others have a deadline, and are closed first when places run out.
-//! Nothing here knows what is served. TLS, when it comes, wraps the accepted stream before `connection` gets it.
+//! A connection that has not finished its TLS handshake waits for a request. Nothing here knows what is served.
 
 #![forbid(unsafe_code)]
 
 mod connections;
 mod limits;
 mod stream;
+pub mod tls;
 
 pub use limits::{CloseReason, ConnectionCounters, ConnectionSnapshot, HttpLimits};
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::{HeaderName, StatusCode, header};
 use connections::{Connection, Connections};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -25,10 +28,13 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use stream::{TimedBody, TimedStream, TrackedBody};
+use tls::{Identity, TlsError};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
 /// Pause after a failed accept. Without descriptors or memory every further try fails at once.
@@ -37,6 +43,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// The address a request came from, an extension of every request that [`HttpServer`] hands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddress(pub SocketAddr);
+
+/// Whether the request came in TLS to this program, an extension of every request that [`HttpServer`] hands on. TLS of a
+/// proxy before it does not count: what that says is in headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encrypted(pub bool);
 
 /// What counts as one client: an IPv4 address, or the /64 network of an IPv6 address. `None` for loopback, where a
 /// proxy or another program of this host has clients that cannot be distinguished here.
@@ -48,16 +59,27 @@ pub fn client_of(address: IpAddr) -> Option<IpAddr> {
     }
 }
 
-/// Serves routers on listeners within [`HttpLimits`]. Clones share limits and counters, not places.
-#[derive(Clone, Debug, Default)]
+/// Serves routers on listeners within [`HttpLimits`]. Clones share limits, counters and certificate, not places.
+#[derive(Clone, Default)]
 pub struct HttpServer {
     limits: HttpLimits,
     counters: Arc<ConnectionCounters>,
+    tls: Option<TlsAcceptor>,
 }
 
 impl HttpServer {
     pub fn new(limits: HttpLimits) -> HttpServer {
-        HttpServer { limits, counters: Arc::default() }
+        HttpServer { limits, counters: Arc::default(), tls: None }
+    }
+
+    /// The same server in TLS alone, with the certificate that `identity` has at the time of each handshake. A request
+    /// without TLS is answered with 400.
+    ///
+    /// # Errors
+    /// None that is known: rustls has what is asked of it.
+    pub fn with_tls(self, identity: &Identity) -> Result<HttpServer, TlsError> {
+        let config = tls::server_config(identity)?;
+        Ok(HttpServer { tls: Some(TlsAcceptor::from(Arc::new(config))), ..self })
     }
 
     pub fn counters(&self) -> Arc<ConnectionCounters> {
@@ -78,9 +100,10 @@ impl HttpServer {
             match accepted {
                 Ok((stream, peer)) => {
                     let Some(place) = places.admit(peer.ip(), Instant::now()) else { continue };
-                    let (app, closing, open) = (app.clone(), closing.clone(), open.clone());
+                    let served = Served { app: app.clone(), tls: self.tls.clone(), closing: closing.clone() };
+                    let open = open.clone();
                     tokio::spawn(async move {
-                        accepted_stream(stream, peer, &place, app, closing).await;
+                        accepted_stream(stream, peer, &place, served).await;
                         drop((place, open));
                     });
                 }
@@ -110,40 +133,109 @@ fn is_of_one_connection(error: &std::io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
+/// What a connection needs of its server.
+struct Served {
+    app: Router,
+    tls: Option<TlsAcceptor>,
+    closing: watch::Receiver<bool>,
+}
+
 /// Waits for the first byte, then serves. Until then a connection has no buffer and no parser: it costs its socket, its
 /// task and its place.
-async fn accepted_stream(
-    stream: TcpStream,
-    peer: SocketAddr,
-    place: &Connection,
-    app: Router,
-    mut closing: watch::Receiver<bool>,
-) {
+async fn accepted_stream(stream: TcpStream, peer: SocketAddr, place: &Connection, served: Served) {
+    let Served { app, tls, mut closing } = served;
     let ended = tokio::select! {
         ready = stream.readable() => if ready.is_ok() { None } else { Some(CloseReason::Client) },
         reason = place.expired() => Some(reason),
         () = closed(&mut closing) => Some(CloseReason::Shutdown),
     };
-    match ended {
-        Some(reason) => place.close(reason),
-        None => Box::pin(connection(stream, peer, place.clone(), app, closing)).await,
+    let Some(acceptor) = tls else {
+        match ended {
+            Some(reason) => place.close(reason),
+            None => {
+                let io = TimedStream::new(stream, place.clone());
+                Box::pin(connection(io, (PeerAddress(peer), Encrypted(false)), place.clone(), app, closing)).await;
+            }
+        }
+        return;
+    };
+    let opened = match ended {
+        Some(reason) => Opened::Ended(reason),
+        None => tokio::select! {
+            opened = Box::pin(opened(stream, place, acceptor)) => opened,
+            reason = place.expired() => Opened::Ended(reason),
+            () = closed(&mut closing) => Opened::Ended(CloseReason::Shutdown),
+        },
+    };
+    match opened {
+        Opened::Ended(reason) => place.close(reason),
+        Opened::Plain(io) => {
+            place.sent_no_tls();
+            let app = Router::new().fallback(|| async { PLAIN_HTTP });
+            Box::pin(connection(io, (PeerAddress(peer), Encrypted(false)), place.clone(), app, closing)).await;
+        }
+        Opened::Tls(io) => {
+            Box::pin(connection(*io, (PeerAddress(peer), Encrypted(true)), place.clone(), app, closing)).await;
+        }
     }
 }
 
-/// Serves the requests of one connection, over any stream of plain text.
-async fn connection<IO>(io: IO, peer: SocketAddr, place: Connection, app: Router, mut closing: watch::Receiver<bool>)
-where
+/// The answer to HTTP without TLS on a port of TLS. The connection ends with it, lest a client goes on in the clear.
+const PLAIN_HTTP: (StatusCode, [(HeaderName, &str); 1], &str) = (
+    StatusCode::BAD_REQUEST,
+    [(header::CONNECTION, "close")],
+    "this port takes HTTPS only: write https:// in place of http://\n",
+);
+
+/// What came of a connection to a port of TLS.
+enum Opened {
+    Tls(Box<TlsStream<TimedStream<TcpStream>>>),
+    /// A request without TLS.
+    Plain(TimedStream<TcpStream>),
+    Ended(CloseReason),
+}
+
+/// Makes the handshake. The stream below TLS notes what comes and goes, as TLS keeps bytes of its own.
+async fn opened(stream: TcpStream, place: &Connection, acceptor: TlsAcceptor) -> Opened {
+    let mut first = [0];
+    match stream.peek(&mut first).await {
+        Ok(1) => {}
+        _ => return Opened::Ended(CloseReason::Client),
+    }
+    let io = TimedStream::new(stream, place.clone());
+    // A method's name. A record of TLS begins with 22.
+    if first[0].is_ascii_uppercase() {
+        return Opened::Plain(io);
+    }
+    let buffer = place.limits().buffer_bytes;
+    match acceptor.accept_with(io, |tls| tls.set_buffer_limit(Some(buffer))).await {
+        Ok(io) => Opened::Tls(Box::new(io)),
+        // What TLS objects to is InvalidData; anything else is an end of the connection below it.
+        Err(e) if e.kind() == std::io::ErrorKind::InvalidData => Opened::Ended(CloseReason::Handshake),
+        Err(_) => Opened::Ended(CloseReason::Client),
+    }
+}
+
+/// Serves the requests of one connection, over any stream of plain text that has a [`TimedStream`] at its bottom.
+async fn connection<IO>(
+    io: IO,
+    client: (PeerAddress, Encrypted),
+    place: Connection,
+    app: Router,
+    mut closing: watch::Receiver<bool>,
+) where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
     let limits = *place.limits();
-    let io = TokioIo::new(TimedStream::new(io, place.clone()));
+    let io = TokioIo::new(io);
     let of_requests = place.clone();
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         of_requests.request_begins(Instant::now());
         let (app, place) = (app.clone(), of_requests.clone());
         async move {
             let mut request = request.map(|body| Body::new(TimedBody::new(body, place.clone())));
-            request.extensions_mut().insert(PeerAddress(peer));
+            request.extensions_mut().insert(client.0);
+            request.extensions_mut().insert(client.1);
             let response = app.oneshot(request).await.unwrap_or_else(|never| match never {});
             Ok::<_, Infallible>(response.map(|body| TrackedBody::new(body, place)))
         }

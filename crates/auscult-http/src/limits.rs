@@ -14,7 +14,8 @@ pub struct HttpLimits {
     pub head_bytes: usize,
     /// Most memory of the read buffer, and of what is written at once, bytes; at least 8192.
     pub buffer_bytes: usize,
-    /// From the first byte of a request (of a new connection: from its accept) to the end of its head.
+    /// From the first byte of a request (of a new connection: from its accept) to the end of its head. Of a new connection
+    /// the TLS handshake is in it.
     pub head_timeout: Duration,
     /// From the end of an answer to the first byte of the next request.
     pub idle_timeout: Duration,
@@ -50,6 +51,8 @@ pub enum CloseReason {
     IdleTimeout,
     SlowBody,
     SlowReader,
+    /// No TLS handshake came about: the client refused the certificate, offered nothing in common, or sent something else.
+    Handshake,
     /// It waited for a request, or its client took nothing, while a new one needed its place.
     Evicted,
     /// Not taken: all places serve requests.
@@ -59,13 +62,14 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    pub const ALL: [CloseReason; 9] = [
+    pub const ALL: [CloseReason; 10] = [
         CloseReason::Client,
         CloseReason::Shutdown,
         CloseReason::HeadTimeout,
         CloseReason::IdleTimeout,
         CloseReason::SlowBody,
         CloseReason::SlowReader,
+        CloseReason::Handshake,
         CloseReason::Evicted,
         CloseReason::OverLimit,
         CloseReason::OverClientLimit,
@@ -79,6 +83,7 @@ impl CloseReason {
             CloseReason::IdleTimeout => "idle_timeout",
             CloseReason::SlowBody => "slow_body",
             CloseReason::SlowReader => "slow_reader",
+            CloseReason::Handshake => "handshake",
             CloseReason::Evicted => "evicted",
             CloseReason::OverLimit => "over_limit",
             CloseReason::OverClientLimit => "over_client_limit",

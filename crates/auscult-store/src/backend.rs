@@ -4,6 +4,8 @@ use super::StoreError;
 use super::chdb::{ChdbEngine, EngineLimits, find_library};
 use super::endpoint::{Access, in_process_client};
 use super::schema::{self, Dialect};
+use super::server;
+use auscult_http::tls::ClientTls;
 use clickhouse::Client;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,13 +22,15 @@ pub enum Backend {
         limits: EngineLimits,
     },
     Server {
-        /// `http://host:8123`.
+        /// `http://host:8123` or `https://host:8443`.
         url: String,
         user: String,
         password: String,
         database: String,
         /// Name of the cluster whose distributed tables are used, if any.
         cluster: Option<String>,
+        /// For `https://`.
+        tls: ClientTls,
     },
 }
 
@@ -51,16 +55,8 @@ impl Backend {
                 let (database, dialect) = (database.clone(), Dialect::Embedded);
                 Ok(Store { writer, reader, database, dialect, engine: Some(engine), cleared: Arc::default() })
             }
-            Backend::Server { url, user, password, database, cluster } => {
-                let parsed: axum::http::Uri =
-                    url.parse().map_err(|e| StoreError::Setting(format!("store URL {url}: {e}")))?;
-                if parsed.scheme_str() != Some("http") || parsed.host().is_none() {
-                    return Err(StoreError::Setting(format!(
-                        "store URL {url}: it must start with http:// and name a host"
-                    )));
-                }
-                let client = Client::default()
-                    .with_url(url)
+            Backend::Server { url, user, password, database, cluster, tls } => {
+                let client = server::client(url, tls)?
                     .with_user(user)
                     .with_password(password)
                     .with_database(database)
@@ -139,6 +135,6 @@ impl Store {
     pub async fn version(&self) -> Result<String, StoreError> {
         let client = self.reader.clone().with_database("default");
         let version = client.query_raw("SELECT version()").fetch_one::<String>().await;
-        version.map_err(|source| StoreError::Client { what: "reach the store".to_owned(), source })
+        version.map_err(|cause| StoreError::Client { what: "reach the store".to_owned(), cause })
     }
 }

@@ -14,6 +14,7 @@ pub mod query;
 pub mod rowbinary;
 pub mod rows;
 pub mod schema;
+pub mod server;
 pub mod spool;
 pub mod writer;
 
@@ -57,8 +58,9 @@ pub enum StoreError {
     Setting(String),
     #[error(transparent)]
     Engine(#[from] chdb::EngineError),
-    #[error("cannot {what}: {source}")]
-    Client { what: String, source: clickhouse::error::Error },
+    // Its causes are in the line.
+    #[error("cannot {what}: {}", server::reason(cause))]
+    Client { what: String, cause: clickhouse::error::Error },
     #[error("the store has schema version {found}, this program knows versions up to {known}: use a newer auscult")]
     NewerSchema { found: u32, known: u32 },
     #[error("cannot {what} {}: {source}", path.display())]

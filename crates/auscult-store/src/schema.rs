@@ -226,7 +226,7 @@ pub async fn apply_counting(
         .query_raw(&found)
         .fetch_all()
         .await
-        .map_err(|source| StoreError::Client { what: "read the schema version".to_owned(), source })?;
+        .map_err(|cause| StoreError::Client { what: "read the schema version".to_owned(), cause })?;
     if let Some(newest) = found.last().copied().filter(|v| *v > VERSION) {
         return Err(StoreError::NewerSchema { found: newest, known: VERSION });
     }
@@ -235,7 +235,7 @@ pub async fn apply_counting(
         if migration.version == SANITISED_AGAIN {
             for count in statements(migration, dialect, database).iter().filter_map(|s| counting(s)) {
                 let rows = client.query_raw(&count).fetch_one::<u64>().await;
-                let failed = |source| StoreError::Client { what: "count rows of earlier versions".to_owned(), source };
+                let failed = |cause| StoreError::Client { what: "count rows of earlier versions".to_owned(), cause };
                 cleared.fetch_add(rows.map_err(failed)?, Ordering::Relaxed);
             }
         }
@@ -261,7 +261,7 @@ pub async fn apply_counting(
 /// # Errors
 /// The store cannot be reached, or its tables may not be read.
 pub async fn version(client: &Client, database: &str) -> Result<u32, StoreError> {
-    let failed = |source| StoreError::Client { what: "read the schema version".to_owned(), source };
+    let failed = |cause| StoreError::Client { what: "read the schema version".to_owned(), cause };
     let client = client.clone().with_database("default");
     let tables = format!(
         "SELECT count() FROM system.tables WHERE database = {} AND name = 'schema_migrations'",
@@ -288,7 +288,7 @@ async fn purge(client: &Client, database: &str) -> Result<(), StoreError> {
         "SELECT count() FROM system.parts WHERE NOT active AND database = {} AND table IN ({REWRITTEN})",
         literal(database)
     );
-    let failed = |source| StoreError::Client { what: "look for replaced parts".to_owned(), source };
+    let failed = |cause| StoreError::Client { what: "look for replaced parts".to_owned(), cause };
     let left = || async { client.query_raw(&replaced).fetch_one::<u64>().await.map_err(failed) };
     if left().await? == 0 {
         return Ok(());
@@ -317,9 +317,9 @@ async fn purge(client: &Client, database: &str) -> Result<(), StoreError> {
 }
 
 async fn execute(client: &Client, statement: &str) -> Result<(), StoreError> {
-    client.query_raw(statement).execute().await.map_err(|source| {
+    client.query_raw(statement).execute().await.map_err(|cause| {
         let head: String = statement.split_whitespace().take(6).collect::<Vec<_>>().join(" ");
-        StoreError::Client { what: format!("apply the schema at `{head} ...`"), source }
+        StoreError::Client { what: format!("apply the schema at `{head} ...`"), cause }
     })
 }
 

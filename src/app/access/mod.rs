@@ -143,13 +143,10 @@ pub struct Opened {
 
 impl Opened {
     /// What the API decides by.
-    pub fn control(&self, settings: &AccessSettings) -> AccessControl {
-        AccessControl::new(
-            self.access.clone(),
-            Some(self.audit.clone()),
-            settings.proxy.clone(),
-            settings.secure_cookies,
-        )
+    pub fn control(&self, config: &Config) -> AccessControl {
+        let settings = &config.access;
+        let secure = settings.secure_cookies || config.tls.api.is_some();
+        AccessControl::new(self.access.clone(), Some(self.audit.clone()), settings.proxy.clone(), secure)
     }
 
     /// API tokens of which the endpoint of the store takes those whose scope is everything, since tables are not narrowed there.

@@ -517,6 +517,7 @@ fn store_reader(config: &Config) -> anyhow::Result<Reader> {
             password: server.password.clone(),
             database: server.database.clone(),
             cluster: server.cluster.clone(),
+            tls: config.tls.clickhouse.clone(),
         },
     };
     let running = match config.store.server {

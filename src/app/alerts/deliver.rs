@@ -1,15 +1,18 @@
 //! Alerts to their receivers: Alertmanager (API v2), and webhooks in its format (version 4).
 
 use super::memory::{Active, Notification};
+use anyhow::Context;
 use auscult_core::units::Timestamp;
+use auscult_http::tls::{Identity, PemPair};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::StatusCode;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 /// Longest wait for one answer of a receiver.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,6 +31,8 @@ pub struct Receivers {
     pub authorities: Option<Vec<u8>>,
     /// Key of the signature of webhooks.
     pub secret: Option<String>,
+    /// What the program shows to receivers that ask who it is.
+    pub identity: Option<Identity>,
 }
 
 /// What became of a request.
@@ -52,7 +57,7 @@ impl Outcome {
 
 /// The text of an answer that took something, or what became of it.
 fn judged(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<String, Outcome> {
-    let mut answer = answer.map_err(|e| Outcome::Later(e.to_string()))?;
+    let mut answer = answer.map_err(|e| Outcome::Later(reason(&e)))?;
     let status = answer.status();
     let text = answer.body_mut().with_config().limit(2_048).read_to_string().unwrap_or_default();
     let short: String = text.chars().take(200).collect();
@@ -61,6 +66,20 @@ fn judged(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Resu
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => Err(Outcome::Later(status.to_string())),
         _ if status.is_server_error() => Err(Outcome::Later(format!("{status} {short}"))),
         _ => Err(Outcome::Refused(format!("{status} {short}"))),
+    }
+}
+
+/// An error before there was an answer, and what to do where TLS is the reason.
+fn reason(error: &ureq::Error) -> String {
+    let text = error.to_string();
+    let advice = [
+        ("UnknownIssuer", "; name the authority that issued it in alerts.ca_file"),
+        ("CertificateRequired", "; set alerts.client_certificate_file and alerts.client_key_file"),
+        ("UnknownCA", "; the receiver does not know the authority of alerts.client_certificate_file"),
+    ];
+    match advice.iter().find(|(why, _)| text.contains(why)) {
+        Some((_, advice)) => text + advice,
+        None => text,
     }
 }
 
@@ -75,6 +94,8 @@ pub struct Receiver {
     agent: Agent,
     authorization: Option<String>,
     secret: Option<String>,
+    /// The certificate it shows, and what that was when the agent was made.
+    shown: Option<(Identity, Arc<PemPair>)>,
 }
 
 impl Receiver {
@@ -83,14 +104,14 @@ impl Receiver {
     pub fn new(receivers: &Receivers) -> anyhow::Result<Receiver> {
         let mut tls = TlsConfig::builder();
         if let Some(pem) = &receivers.authorities {
-            let mut found = Vec::new();
-            for item in parse_pem(pem) {
-                if let Ok(PemItem::Certificate(certificate)) = item {
-                    found.push(certificate);
-                }
-            }
+            let found = certificates(pem);
             anyhow::ensure!(!found.is_empty(), "alerts.ca_file has no certificate in PEM");
             tls = tls.root_certs(RootCerts::new_with_certs(&found));
+        }
+        let shown = receivers.identity.as_ref().map(|identity| (identity.clone(), identity.pem()));
+        if let Some((_, pem)) = &shown {
+            let key = PrivateKey::from_pem(&pem.key).context("alerts.client_key_file")?;
+            tls = tls.client_cert(Some(ClientCert::new_with_certs(&certificates(&pem.certificates), key)));
         }
         let agent = Agent::config_builder()
             .timeout_global(Some(PATIENCE))
@@ -103,7 +124,12 @@ impl Receiver {
             .user_agent(concat!("auscult/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
-        Ok(Receiver { agent, authorization: receivers.authorization.clone(), secret: receivers.secret.clone() })
+        Ok(Receiver { agent, authorization: receivers.authorization.clone(), secret: receivers.secret.clone(), shown })
+    }
+
+    /// Whether its certificate was exchanged since it was made: a new one has to be made then.
+    pub fn is_outdated(&self) -> bool {
+        self.shown.as_ref().is_some_and(|(identity, pem)| !Arc::ptr_eq(&identity.pem(), pem))
     }
 
     fn post(&self, url: &str, body: &str, headers: &[(&str, &str)]) -> Outcome {
@@ -181,6 +207,15 @@ impl Receiver {
     }
 }
 
+/// The certificates in a text; anything else in it is left out.
+fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
+    let found = parse_pem(pem).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    found.collect()
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -240,11 +275,92 @@ pub fn fingerprint(labels: &BTreeMap<String, String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::server::WebPkiClientVerifier;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use testkit::certificates::{Authority, now_s};
 
     #[test]
     fn signatures_are_those_of_rfc_4231() {
         let expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
         assert_eq!(sign("Jefe", "what do ya want for nothing?"), expected);
+    }
+
+    /// A receiver in TLS that takes everything from clients with a certificate of this authority.
+    fn receiver(authority: &Authority, clients: &Authority) -> std::net::SocketAddr {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let pair = authority.issue(&["localhost"]);
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(clients.pem().as_bytes()).unwrap()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build().unwrap();
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap()],
+                PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap(),
+            )
+            .unwrap();
+        let (config, listener) = (Arc::new(config), TcpListener::bind("127.0.0.1:0").unwrap());
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let connection = rustls::ServerConnection::new(config.clone()).unwrap();
+                let mut stream = rustls::StreamOwned::new(connection, stream);
+                let mut request = [0; 4096];
+                // The head and the body of a short request come in one or two records.
+                let mut text = Vec::new();
+                while !text.ends_with(b"{}") {
+                    match stream.read(&mut request) {
+                        Ok(bytes) if bytes > 0 => text.extend_from_slice(&request[..bytes]),
+                        _ => break,
+                    }
+                }
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_receiver_that_asks_for_a_certificate_gets_it_and_one_of_another_authority_is_refused() {
+        let (dir, authority, clients) = (tempfile::tempdir().unwrap(), Authority::new(), Authority::new());
+        let address = receiver(&authority, &clients);
+        let identity = |of: &Authority| {
+            let files = of.issue(&["auscult"]).write(dir.path(), "client");
+            Identity::load(&files.certificate, &files.key, now_s()).unwrap()
+        };
+        let receivers = |trusted: &Authority, identity: Option<Identity>| Receivers {
+            authorities: Some(trusted.pem().as_bytes().to_vec()),
+            identity,
+            ..Receivers::default()
+        };
+        let send = |of: &Receiver| of.post(&format!("https://localhost:{}", address.port()), "{}", &[]);
+        let failed = |outcome: Outcome| match outcome {
+            Outcome::Later(line) if line.lines().count() == 1 => line,
+            other => panic!("{other:?}"),
+        };
+        let wrong = Receiver::new(&receivers(&Authority::new(), Some(identity(&clients)))).unwrap();
+        let line = failed(send(&wrong));
+        assert!(line.ends_with("UnknownIssuer; name the authority that issued it in alerts.ca_file"), "{line}");
+        let nothing = Receiver::new(&receivers(&authority, None)).unwrap();
+        let line = failed(send(&nothing));
+        assert!(line.ends_with("; set alerts.client_certificate_file and alerts.client_key_file"), "{line}");
+
+        let stranger = receivers(&authority, Some(identity(&Authority::new())));
+        let made = Receiver::new(&stranger).unwrap();
+        let line = failed(send(&made));
+        assert!(line.contains("does not know the authority of alerts.client_certificate_file"), "{line}");
+        assert!(!made.is_outdated());
+        // The files are exchanged for those of a client that the receiver knows.
+        clients.issue(&["auscult"]).write(dir.path(), "client");
+        assert!(stranger.identity.as_ref().unwrap().reload(now_s()).unwrap() && made.is_outdated());
+        assert_eq!(send(&Receiver::new(&stranger).unwrap()), Outcome::Taken);
     }
 
     #[test]

@@ -761,7 +761,7 @@ fn deliver(shared: &Shared) {
     let mut receiver: Option<(Receivers, Receiver)> = None;
     while !shared.stopped.load(Relaxed) {
         let wanted = lock(&shared.settings).receivers.clone();
-        if receiver.as_ref().is_none_or(|(of, _)| *of != wanted) {
+        if receiver.as_ref().is_none_or(|(of, made)| *of != wanted || made.is_outdated()) {
             // What cannot be used was refused when the settings were read.
             let Ok(made) = Receiver::new(&wanted) else { return };
             receiver = Some((wanted.clone(), made));

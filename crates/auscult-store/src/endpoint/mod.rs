@@ -27,6 +27,7 @@ use super::StoreError;
 use super::budget::{ENDPOINT_QUERIES_AT_ONCE, LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
 use super::chdb::{ChdbEngine, EngineError, EngineLimits, find_library};
 use auscult_access::Role;
+use auscult_http::tls::Identity;
 use auscult_http::{HttpLimits, HttpServer};
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::MultipartError;
@@ -201,8 +202,12 @@ pub fn reader_limits() -> HttpLimits {
 
 /// Serves `engine` on `listener` until the process ends.
 pub async fn serve_endpoint(engine: ChdbEngine, access: Access, listener: TcpListener) -> std::io::Result<()> {
-    let limits = if access.is_checked() { reader_limits() } else { endpoint_limits() };
-    serve_endpoint_on(&HttpServer::new(limits), engine, access, listener).await
+    let server = HttpServer::new(limits_of(&access));
+    serve_endpoint_on(&server, engine, access, listener).await
+}
+
+fn limits_of(access: &Access) -> HttpLimits {
+    if access.is_checked() { reader_limits() } else { endpoint_limits() }
 }
 
 /// [`serve_endpoint`] with the caller's limits and counters.
@@ -225,6 +230,8 @@ pub struct EndpointArgs {
     pub listen: SocketAddr,
     pub token: String,
     pub writable: bool,
+    /// Serves in TLS with this certificate.
+    pub identity: Option<Identity>,
 }
 
 /// Opens the engine on a directory and serves it on an address until killed. Prints the address it listens on,
@@ -243,10 +250,15 @@ pub fn run_endpoint(args: &EndpointArgs) -> Result<(), StoreError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(io)?;
     let token = Some(args.token.clone());
     let access = if args.writable { Access::writer(token) } else { Access::reader(token) };
+    let server = HttpServer::new(limits_of(&access));
+    let (server, scheme) = match &args.identity {
+        None => (server, "http"),
+        Some(identity) => (server.with_tls(identity).map_err(|e| StoreError::Setting(e.to_string()))?, "https"),
+    };
     let served = runtime.block_on(async {
         let listener = TcpListener::bind(args.listen).await?;
-        println!("store endpoint on http://{}", listener.local_addr()?);
-        serve_endpoint(engine, access, listener).await
+        println!("store endpoint on {scheme}://{}", listener.local_addr()?);
+        serve_endpoint_on(&server, engine, access, listener).await
     });
     served.map_err(io)
 }

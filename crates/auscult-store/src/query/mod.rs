@@ -57,6 +57,7 @@ pub use streams::{StreamPage, StreamSort};
 pub use timeline::{CallGroup, CallSeries, CallTimeline, TimelineBucket};
 
 use super::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
+use super::server;
 use auscult_access::Scope;
 use auscult_core::units::text::clean;
 use auscult_core::units::{Nanos, Timestamp};
@@ -122,7 +123,11 @@ impl From<ClientError> for QueryError {
                 _ => QueryError::Engine(first_line(&text)),
             },
             ClientError::TimedOut => QueryError::TooSlow,
-            ClientError::Network(cause) => QueryError::Unavailable(first_line(&cause.to_string())),
+            // The words that the line begins with say it already.
+            error @ ClientError::Network(_) => {
+                let reason = server::reason(&error);
+                QueryError::Unavailable(first_line(reason.strip_prefix("network error: ").unwrap_or(&reason)))
+            }
             other => QueryError::Engine(first_line(&other.to_string())),
         }
     }

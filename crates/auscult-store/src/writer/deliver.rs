@@ -10,6 +10,7 @@ use crate::chdb::exception_code;
 use crate::endpoint::{literal, quoted_name};
 use crate::rowbinary::RowKey;
 use crate::schema::Dialect;
+use crate::server;
 use crate::spool::{Batch, Loaded, Segment};
 use crate::{Store, StoreError, Table};
 use clickhouse::error::Error;
@@ -152,8 +153,9 @@ impl Delivery {
         self.shared.spool().failed(segment.number);
         let verdict = self.verdict_of(&error).await;
         let attempts = self.note_outcome(&segment, verdict);
-        let text = format!("cannot store {} rows of {}: {error}", segment.rows, segment.table.name());
-        tracing::warn!(error = %error, ?verdict, attempts, table = segment.table.name(), rows = segment.rows, "delivery failed");
+        let reason = server::reason(&error);
+        let text = format!("cannot store {} rows of {}: {reason}", segment.rows, segment.table.name());
+        tracing::warn!(error = %reason, ?verdict, attempts, table = segment.table.name(), rows = segment.rows, "delivery failed");
         self.shared.counters.retry(text.clone());
         let case = Case {
             verdict,

@@ -388,6 +388,7 @@ mod tests {
             password: String::new(),
             database: "auscult".to_owned(),
             cluster: None,
+            tls: Default::default(),
         };
         let (looked, sent) = (AtomicU64::new(0), Arc::new(AtomicBool::new(false)));
         let all = Arc::clone(&sent);
