@@ -1,6 +1,7 @@
 //! The configuration file in two steps: [`Raw`] as written, [`Config`] as checked. Flags override it.
 
 use super::alerts::{Receiver, Receivers, Settings, read_rules};
+use super::sandbox::RawSandbox;
 use anyhow::{Context, anyhow, bail};
 use auscult_core::alert::rule::parse_span;
 use auscult_core::model::{Cidr, JitterBuffer, Labels, Limits, Policy};
@@ -35,6 +36,7 @@ pub struct Raw {
     store: RawStore,
     api: RawApi,
     alerts: RawAlerts,
+    sandbox: RawSandbox,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -172,6 +174,10 @@ pub struct Config {
     pub http: HttpLimits,
     /// Rules and receivers; `None` when alerts are off.
     pub alerts: Option<Settings>,
+    /// Every file and directory that a setting names; the sandbox opens these.
+    pub files: Vec<PathBuf>,
+    /// Whether `run` enters the sandbox.
+    pub sandbox: bool,
     /// What works and should be changed all the same, one line each.
     pub warnings: Vec<String>,
 }
@@ -257,6 +263,7 @@ impl Config {
     /// `beside` is the directory of the file, from which the path of the engine library is taken if it is relative.
     fn check_beside(raw: Raw, beside: &Path) -> anyhow::Result<Config> {
         let mut warnings = Vec::new();
+        let files = files(&raw, beside);
         if raw.measure.sip_ports.is_some() {
             warnings.push("measure.sip_ports has no effect, as SIP is found on any port: remove it".to_owned());
         }
@@ -303,6 +310,8 @@ impl Config {
             http: http(&raw.api)?,
             hosts: raw.api.hosts,
             written: toml::Table::new(),
+            files,
+            sandbox: raw.sandbox.check(&mut warnings),
             warnings,
         })
     }
@@ -310,6 +319,16 @@ impl Config {
     pub fn default_config() -> anyhow::Result<Config> {
         Config::check(Raw::default())
     }
+}
+
+/// Every file and directory that the program reads because a setting names it, `store.data` aside. A new setting of a file belongs here:
+/// `run` cannot open it otherwise, at the start or on SIGHUP. A test compares this with the paths in docs/auscult.example.toml.
+fn files(raw: &Raw, beside: &Path) -> Vec<PathBuf> {
+    let RawStore { library, password_file, token_file, .. } = &raw.store;
+    let RawAlerts { rules, bearer_file, password_file: alerts_password, ca_file, webhook_secret_file, .. } = &raw.alerts;
+    let secrets = [password_file, token_file, bearer_file, alerts_password, ca_file, webhook_secret_file];
+    let beside = library.iter().chain(rules).map(|path| beside.join(path));
+    secrets.into_iter().flatten().cloned().chain(beside).collect()
 }
 
 fn http(raw: &RawApi) -> anyhow::Result<HttpLimits> {
@@ -652,7 +671,7 @@ mod tests {
             expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
         };
         let sections = keys("unknown = 1");
-        assert_eq!(sections.len(), 9, "{sections:?}");
+        assert_eq!(sections.len(), 10, "{sections:?}");
         for section in sections {
             let header = if section == "trunk" { "[[trunk]]".to_owned() } else { format!("[{section}]") };
             let (_, body) = EXAMPLE.split_once(&format!("\n{header}\n")).expect(&header);
@@ -663,6 +682,35 @@ mod tests {
                 let shown = body.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{key} = ")));
                 assert!(shown, "{section}.{key} is not in docs/auscult.example.toml");
             }
+        }
+    }
+
+    #[test]
+    fn every_path_of_the_example_is_open_in_the_sandbox() {
+        let set = |line: &str| -> Option<(String, String)> {
+            let (key, value) = line.trim_start_matches('#').split_once(" = ")?;
+            (!key.contains(' ')).then(|| (key.to_owned(), value.to_owned()))
+        };
+        let mut section = String::new();
+        let (mut text, mut paths) = (String::new(), Vec::new());
+        for line in EXAMPLE.lines() {
+            if line.starts_with('[') {
+                section = line.to_owned();
+                text.push_str(&format!("{line}\n"));
+            }
+            let named = set(line).filter(|(_, value)| value.trim_start_matches('[').starts_with("\"/"));
+            if let Some((key, value)) = named {
+                paths.extend(value.split('"').skip(1).step_by(2).map(|path| (format!("{section} {key}"), path.to_owned())));
+                text.push_str(&format!("{key} = {value}\n"));
+            }
+            if section == "[[trunk]]" && !line.starts_with(['[', '#']) {
+                text.push_str(&format!("{line}\n"));
+            }
+        }
+        let open = files(&toml::from_str(&text).unwrap(), Path::new("/"));
+        assert!(paths.len() >= 8, "{paths:?}");
+        for (key, path) in paths {
+            assert!(open.contains(&PathBuf::from(&path)), "{key} = {path:?} is not in `files`");
         }
     }
 
