@@ -29,7 +29,6 @@ pub(super) fn is_there() -> bool {
 /// Refuses to all threads what nothing in this program needs.
 pub(super) fn restrict_process() -> Result<(), seccompiler::Error> {
     for program in [
-        unknown_calls(),
         compiled(Listed::Match, refused_to_all()?, libc::EPERM)?,
         // The C library starts threads by `clone` where there is no `clone3`, whose flags a filter cannot read.
         compiled(Listed::Match, BTreeMap::from([(libc::SYS_clone3, Vec::new())]), libc::ENOSYS)?,
@@ -56,20 +55,22 @@ fn compiled(refused: Listed, calls: Calls, errno: i32) -> Result<BpfProgram, Bac
         Listed::Match => (SeccompAction::Allow, refusal),
         Listed::Others => (refusal, SeccompAction::Allow),
     };
-    SeccompFilter::new(calls, others, listed, TargetArch::try_from(std::env::consts::ARCH)?)?.try_into()
+    let filter = SeccompFilter::new(calls, others, listed, TargetArch::try_from(std::env::consts::ARCH)?)?;
+    let mut program = unknown_calls().to_vec();
+    program.extend(BpfProgram::try_from(filter)?);
+    Ok(program)
 }
 
 /// ENOSYS for numbers above [`LAST_KNOWN`]: libraries ask for new calls and do without. The package's filters compare for
-/// equality only.
-fn unknown_calls() -> BpfProgram {
+/// equality only. Every filter begins with this, since of several that refuse a call the last one gives the error.
+fn unknown_calls() -> [sock_filter; 3] {
     let step = |code: u32, jt, jf, k| sock_filter { code: code as u16, jt, jf, k };
     let errno = libc::ENOSYS.unsigned_abs();
-    vec![
+    [
         // The number is the first word of what a filter sees.
         step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
         step(libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K, 0, 1, LAST_KNOWN),
         step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno),
-        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
     ]
 }
 
