@@ -325,7 +325,8 @@ impl Config {
 /// `run` cannot open it otherwise, at the start or on SIGHUP. A test compares this with the paths in docs/auscult.example.toml.
 fn files(raw: &Raw, beside: &Path) -> Vec<PathBuf> {
     let RawStore { library, password_file, token_file, .. } = &raw.store;
-    let RawAlerts { rules, bearer_file, password_file: alerts_password, ca_file, webhook_secret_file, .. } = &raw.alerts;
+    let RawAlerts { rules, bearer_file, password_file: alerts_password, ca_file, webhook_secret_file, .. } =
+        &raw.alerts;
     let secrets = [password_file, token_file, bearer_file, alerts_password, ca_file, webhook_secret_file];
     let beside = library.iter().chain(rules).map(|path| beside.join(path));
     secrets.into_iter().flatten().cloned().chain(beside).collect()
@@ -700,7 +701,9 @@ mod tests {
             }
             let named = set(line).filter(|(_, value)| value.trim_start_matches('[').starts_with("\"/"));
             if let Some((key, value)) = named {
-                paths.extend(value.split('"').skip(1).step_by(2).map(|path| (format!("{section} {key}"), path.to_owned())));
+                paths.extend(
+                    value.split('"').skip(1).step_by(2).map(|path| (format!("{section} {key}"), path.to_owned())),
+                );
                 text.push_str(&format!("{key} = {value}\n"));
             }
             if section == "[[trunk]]" && !line.starts_with(['[', '#']) {

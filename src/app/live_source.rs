@@ -6,10 +6,10 @@
 //! is earlier. So the engine sees one order, however many workers there are, and one worker never waits for another.
 
 use super::config;
+use anyhow::bail;
 use auscult_capture::live::{LiveCapture, LiveConfig, LiveWorker, StopHandle};
 use auscult_capture::sandbox::{ThreadKind, restrict_thread};
 use auscult_capture::{CaptureError, Frame, drop_privileges, may_run_on, run_on};
-use anyhow::bail;
 use auscult_core::engine::Missed;
 use auscult_core::model::TimestampSource;
 use auscult_core::units::{Nanos, Timestamp};

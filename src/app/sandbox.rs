@@ -91,7 +91,9 @@ pub fn hint(error: &anyhow::Error) -> &'static str {
         cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
     };
     match sandbox::is_entered() && error.chain().any(denied) {
-        true => "; directories that no file was in at the start are open after a restart only (docs/security.md, The sandbox)",
+        true => {
+            "; directories that no file was in at the start are open after a restart only (docs/security.md, The sandbox)"
+        }
         false => "",
     }
 }

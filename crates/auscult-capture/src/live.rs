@@ -300,7 +300,9 @@ impl LiveWorker {
     /// Whether an error is only that the interface is down, or was a moment ago.
     fn goes_on(&mut self) -> bool {
         self.failed = if self.is_up() == Some(false) { 0 } else { self.failed + 1 };
-        self.failed < FAILURES && self.index.is_some() && self.index == index_by(self.capture.as_raw_fd(), &self.interface)
+        self.failed < FAILURES
+            && self.index.is_some()
+            && self.index == index_by(self.capture.as_raw_fd(), &self.interface)
     }
 
     /// Whether the interface is up and has a carrier; `None` for `any` and where the kernel does not say.
@@ -390,9 +392,9 @@ fn not_opened(config: &LiveConfig, e: &pcap::Error) -> CaptureError {
     let lower = what.to_ascii_lowercase();
     if ["permission", "cap_net_raw", "not permitted"].iter().any(|sign| lower.contains(sign)) {
         let program = std::env::current_exe().map_or_else(|_| "auscult".into(), |p| p.display().to_string());
+        let needed = if config.adapter_stamps { "cap_net_raw,cap_net_admin" } else { "cap_net_raw" };
         let advice = format!(
-            "it takes the capabilities cap_net_raw and cap_net_admin; give them with \
-             `setcap cap_net_raw,cap_net_admin+ep {program}` or run as root"
+            "it takes {needed}; give that with `setcap {needed}+ep {program}`, or start as root and name in capture.user whom to become"
         );
         return CaptureError::NotPermitted { interface: config.interface.clone(), advice };
     }
@@ -638,7 +640,9 @@ mod tests {
         );
         let line = not_opened(&LiveConfig::new("eth0"), &denied).to_string();
         assert!(line.starts_with("no permission to capture on eth0: "), "{line}");
-        assert!(line.contains("setcap cap_net_raw,cap_net_admin+ep /"), "{line}");
+        assert!(line.contains("setcap cap_net_raw+ep /"), "{line}");
+        let adapter = LiveConfig { adapter_stamps: true, ..LiveConfig::new("eth0") };
+        assert!(not_opened(&adapter, &denied).to_string().contains("setcap cap_net_raw,cap_net_admin+ep /"));
         assert!(!line.contains('\n'), "{line}");
     }
 }

@@ -52,7 +52,11 @@ impl fmt::Display for Support {
             abi @ 4..6 => write!(f, "Landlock {abi} (files, ports)")?,
             abi => write!(f, "Landlock {abi} (files, ports, signals)")?,
         }
-        f.write_str(if self.seccomp { ", seccomp" } else { ", no seccomp in this kernel, so system calls are not restricted" })
+        f.write_str(if self.seccomp {
+            ", seccomp"
+        } else {
+            ", no seccomp in this kernel, so system calls are not restricted"
+        })
     }
 }
 
