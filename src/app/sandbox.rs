@@ -92,7 +92,7 @@ pub fn hint(error: &anyhow::Error) -> &'static str {
     };
     match sandbox::is_entered() && error.chain().any(denied) {
         true => {
-            "; directories that no file was in at the start are open after a restart only (docs/security.md, The sandbox)"
+            "; a running program opens only directories that its configuration named at the start: restart it (docs/operations.md, The sandbox)"
         }
         false => "",
     }

@@ -66,6 +66,16 @@ fn execute() -> io::Result<()> {
     Err(io::Error::last_os_error())
 }
 
+fn sleep() -> io::Result<()> {
+    std::thread::sleep(std::time::Duration::from_micros(10));
+    Ok(())
+}
+
+fn take_memory() -> io::Result<()> {
+    drop(std::hint::black_box(vec![1u8; 4 << 20]));
+    Ok(())
+}
+
 /// What is tried everywhere, in the directory of the test.
 fn attempts(dir: &Path) -> Vec<Attempt> {
     let (data, config, outside) = (dir.join("data"), dir.join("config"), dir.join("outside"));
@@ -122,8 +132,8 @@ fn attempts(dir: &Path) -> Vec<Attempt> {
         numbers("memory to write and run", libc::SYS_mmap, [0, 4096, wx, private]),
         numbers("a call of tomorrow", 1000, [0; 4]),
         ("thread", Box::new(|| std::thread::Builder::new().spawn(|| ()).map(|thread| drop(thread.join())))),
-        ("sleep", Box::new(|| Ok(std::thread::sleep(std::time::Duration::from_micros(10))))),
-        ("memory", Box::new(|| Ok(drop(std::hint::black_box(vec![1u8; 4 << 20]))))),
+        ("sleep", Box::new(sleep)),
+        ("memory", Box::new(take_memory)),
     ]
 }
 
