@@ -112,6 +112,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             for warning in &config.warnings {
                 writeln!(out, "{}: warning: {warning}", file.display())?;
             }
+            if let Some(line) = super::sandbox::rights(&config) {
+                writeln!(out, "{}: {line}", file.display())?;
+            }
             writeln!(out, "{}: good", file.display())?;
             Ok(writeln!(out, "memory of the tables: {}", super::config::memory(&config.limits))?)
         }

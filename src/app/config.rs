@@ -2,6 +2,7 @@
 
 use super::access::{AccessSettings, RawAccess};
 use super::alerts::{Receiver, Receivers, Settings, read_rules};
+use super::sandbox::RawSandbox;
 use super::tls::{self, RawTls, Tls};
 use anyhow::{Context, anyhow, bail};
 use auscult_access::Role;
@@ -39,6 +40,7 @@ pub struct Raw {
     api: RawApi,
     access: RawAccess,
     alerts: RawAlerts,
+    sandbox: RawSandbox,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -190,6 +192,10 @@ pub struct Config {
     pub access: AccessSettings,
     /// Rules and receivers; `None` when alerts are off.
     pub alerts: Option<Settings>,
+    /// Every file and directory that a setting names; the sandbox opens these.
+    pub files: Vec<PathBuf>,
+    /// Whether `run` enters the sandbox.
+    pub sandbox: bool,
     /// What works and should be changed all the same, one line each.
     pub warnings: Vec<String>,
 }
@@ -277,6 +283,7 @@ impl Config {
     /// `beside` is the directory of the file, from which the path of the engine library is taken if it is relative.
     fn check_beside(mut raw: Raw, beside: &Path) -> anyhow::Result<Config> {
         let mut warnings = Vec::new();
+        let files = files(&raw, beside);
         if raw.measure.sip_ports.is_some() {
             warnings.push("measure.sip_ports has no effect, as SIP is found on any port: remove it".to_owned());
         }
@@ -327,6 +334,8 @@ impl Config {
             access: AccessSettings::check(raw.access)?,
             hosts: raw.api.hosts,
             written: toml::Table::new(),
+            files,
+            sandbox: raw.sandbox.check(&mut warnings),
             warnings,
         })
     }
@@ -345,6 +354,22 @@ fn tls(api: &mut RawApi, store: &mut RawStore, warnings: &mut Vec<String>) -> an
         api_plain_http: api.plain_http.unwrap_or(false),
         store_plain_http: store.plain_http.unwrap_or(false),
     })
+}
+
+/// Every file and directory that the program reads because a setting names it, `store.data` aside. A new setting of a file belongs here:
+/// `run` cannot open it otherwise, at the start or on SIGHUP. A test compares this with the paths in docs/auscult.example.toml.
+fn files(raw: &Raw, beside: &Path) -> Vec<PathBuf> {
+    let RawStore { library, password_file, token_file, ca_file: store_ca, .. } = &raw.store;
+    let RawStore { client_certificate_file: store_certificate, client_key_file: store_key, .. } = &raw.store;
+    let RawAlerts { rules, bearer_file, password_file: alerts_password, ca_file, webhook_secret_file, .. } =
+        &raw.alerts;
+    let RawAlerts { client_certificate_file, client_key_file, .. } = &raw.alerts;
+    let secrets = [password_file, token_file, bearer_file, alerts_password, ca_file, webhook_secret_file];
+    let certificates = [store_ca, store_certificate, store_key, client_certificate_file, client_key_file];
+    let of_servers = [&raw.api.tls, &raw.store.tls].into_iter().flat_map(RawTls::files);
+    let beside = library.iter().chain(rules).map(|path| beside.join(path));
+    let named = secrets.into_iter().chain(certificates).flatten().chain(of_servers).chain(raw.access.files());
+    named.cloned().chain(beside).collect()
 }
 
 fn http(raw: &RawApi) -> anyhow::Result<HttpLimits> {
@@ -702,7 +727,7 @@ mod tests {
             expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
         };
         let mut sections = keys("unknown = 1");
-        assert_eq!(sections.len(), 9, "{sections:?}");
+        assert_eq!(sections.len(), 11, "{sections:?}");
         sections.extend(["api.tls", "store.tls"].map(str::to_owned));
         for section in sections {
             let header = if section == "trunk" { "[[trunk]]".to_owned() } else { format!("[{section}]") };
@@ -715,6 +740,37 @@ mod tests {
                 let shown = shown || EXAMPLE.contains(&format!("\n[{section}.{key}]\n"));
                 assert!(shown, "{section}.{key} is not in docs/auscult.example.toml");
             }
+        }
+    }
+
+    #[test]
+    fn every_path_of_the_example_is_open_in_the_sandbox() {
+        let set = |line: &str| -> Option<(String, String)> {
+            let (key, value) = line.trim_start_matches('#').split_once(" = ")?;
+            (!key.contains(' ')).then(|| (key.to_owned(), value.to_owned()))
+        };
+        let mut section = String::new();
+        let (mut text, mut paths) = (String::new(), Vec::new());
+        for line in EXAMPLE.lines() {
+            if line.starts_with('[') {
+                section = line.to_owned();
+                text.push_str(&format!("{line}\n"));
+            }
+            let named = set(line).filter(|(_, value)| value.trim_start_matches('[').starts_with("\"/"));
+            if let Some((key, value)) = named {
+                paths.extend(
+                    value.split('"').skip(1).step_by(2).map(|path| (format!("{section} {key}"), path.to_owned())),
+                );
+                text.push_str(&format!("{key} = {value}\n"));
+            }
+            if section == "[[trunk]]" && !line.starts_with(['[', '#']) {
+                text.push_str(&format!("{line}\n"));
+            }
+        }
+        let open = files(&toml::from_str(&text).unwrap(), Path::new("/"));
+        assert!(paths.len() >= 8, "{paths:?}");
+        for (key, path) in paths {
+            assert!(open.contains(&PathBuf::from(&path)), "{key} = {path:?} is not in `files`");
         }
     }
 

@@ -40,6 +40,7 @@ pub fn run(args: &DoctorArgs, out: &mut impl Write) -> anyhow::Result<()> {
         },
     )?;
     say("live capture", live())?;
+    say("sandbox", super::sandbox::offered())?;
     for (interface, found) in interfaces() {
         say(&interface, found)?;
     }

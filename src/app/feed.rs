@@ -10,6 +10,7 @@ use super::telemetry::ProgramTelemetry;
 use auscult_api::LiveFeed;
 use auscult_capture::Timeline;
 use auscult_capture::pace::{Pacer, SystemClock};
+use auscult_capture::sandbox::{ThreadKind, restrict_thread};
 use auscult_core::alert::CaptureSums;
 use auscult_core::engine::{Engine, Sink};
 use auscult_core::groups::{Group, Groups};
@@ -26,7 +27,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 #[cfg(feature = "live")]
-use super::live_source::{LiveSource, Seen};
+use super::live_source::{LiveSource, OpenRings, Seen};
 
 /// How long the events of the end wait for the store's writer in all, milliseconds; what it cannot take by then is counted
 /// as dropped.
@@ -55,6 +56,17 @@ pub struct Replay {
     real_pace: bool,
 }
 
+/// A source before the sandbox: interfaces are open, as that takes privileges; files are not, as a stranger's bytes are in them.
+pub enum Prepared {
+    None,
+    Replay {
+        files: Vec<PathBuf>,
+        real_pace: bool,
+    },
+    #[cfg(feature = "live")]
+    Live(OpenRings),
+}
+
 /// How a source came to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -64,22 +76,45 @@ pub enum Ended {
     Paused,
 }
 
-impl Source {
-    /// Opens files or interfaces, and gives up privileges where a user is configured.
-    pub fn open(files: &[PathBuf], real_pace: bool, capture: &config::Capture) -> anyhow::Result<Source> {
+impl Prepared {
+    /// Opens interfaces, and gives up privileges where a user is configured.
+    pub fn open(files: &[PathBuf], real_pace: bool, capture: &config::Capture) -> anyhow::Result<Prepared> {
         if !files.is_empty() {
-            let name = files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", ");
-            return Ok(Source::Replay(Box::new(Replay {
-                timeline: Timeline::open(files)?,
-                name,
-                files: files.len(),
-                real_pace,
-            })));
+            return Ok(Prepared::Replay { files: files.to_vec(), real_pace });
         }
         if capture.interfaces.is_empty() {
-            return Ok(Source::None);
+            return Ok(Prepared::None);
         }
-        Source::live(capture)
+        Prepared::live(capture)
+    }
+
+    #[cfg(feature = "live")]
+    fn live(capture: &config::Capture) -> anyhow::Result<Prepared> {
+        Ok(Prepared::Live(OpenRings::open(capture)?))
+    }
+
+    #[cfg(not(feature = "live"))]
+    fn live(_: &config::Capture) -> anyhow::Result<Prepared> {
+        anyhow::bail!(
+            "this program was built without live capture; install libpcap-dev and build it again with `make build`"
+        )
+    }
+}
+
+impl Source {
+    /// Opens files, or starts the threads of open interfaces.
+    pub fn start(prepared: Prepared) -> anyhow::Result<Source> {
+        Ok(match prepared {
+            Prepared::None => Source::None,
+            Prepared::Replay { files, real_pace } => Source::Replay(Box::new(Replay {
+                timeline: Timeline::open(&files)?,
+                name: files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "),
+                files: files.len(),
+                real_pace,
+            })),
+            #[cfg(feature = "live")]
+            Prepared::Live(rings) => Source::Live(LiveSource::start(rings)?),
+        })
     }
 
     /// Whether frames come as time goes by.
@@ -95,18 +130,6 @@ impl Source {
         if let Source::Replay(replay) = self {
             replay.name = name;
         }
-    }
-
-    #[cfg(feature = "live")]
-    fn live(capture: &config::Capture) -> anyhow::Result<Source> {
-        Ok(Source::Live(LiveSource::open(capture)?))
-    }
-
-    #[cfg(not(feature = "live"))]
-    fn live(_: &config::Capture) -> anyhow::Result<Source> {
-        anyhow::bail!(
-            "this program was built without live capture; install libpcap-dev and build it again with `make build`"
-        )
     }
 }
 
@@ -228,6 +251,7 @@ impl CaptureLoop {
     }
 
     fn replay(&mut self, mut replay: Box<Replay>) -> anyhow::Result<Ended> {
+        restrict_thread(ThreadKind::Replay)?;
         self.engine.set_source(&replay.name, TimestampSource::CaptureFile, replay.timeline.resolution_ns());
         let mut progress = Progress::new(&replay);
         let mut pacer = replay.real_pace.then(|| Pacer::new(SystemClock::start(), 1.0));
@@ -320,6 +344,7 @@ impl CaptureLoop {
         if let Some(cpu) = self.measure_cpu {
             auscult_capture::run_on(cpu)?;
         }
+        restrict_thread(ThreadKind::Measuring)?;
         self.out.waits = false;
         let names = live.interfaces().iter().map(String::as_str);
         self.engine.set_sources(names, live.stamped_by(), live.resolution_ns());

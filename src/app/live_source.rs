@@ -6,7 +6,9 @@
 //! is earlier. So the engine sees one order, however many workers there are, and one worker never waits for another.
 
 use super::config;
+use anyhow::bail;
 use auscult_capture::live::{LiveCapture, LiveConfig, LiveWorker, StopHandle};
+use auscult_capture::sandbox::{ThreadKind, restrict_thread};
 use auscult_capture::{CaptureError, Frame, drop_privileges, may_run_on, run_on};
 use auscult_core::engine::Missed;
 use auscult_core::model::TimestampSource;
@@ -127,9 +129,21 @@ impl Batch {
     }
 }
 
-impl LiveSource {
-    /// Opens all interfaces, gives up privileges, then starts the threads.
-    pub fn open(capture: &config::Capture) -> anyhow::Result<LiveSource> {
+/// Rings that are open and fill up, and no threads yet.
+pub struct OpenRings {
+    capture: config::Capture,
+    workers: Vec<(usize, LiveWorker)>,
+}
+
+impl OpenRings {
+    /// Opens all interfaces, then becomes the configured user. Root must become one.
+    pub fn open(capture: &config::Capture) -> anyhow::Result<OpenRings> {
+        if capture.user.is_none() && rustix::process::geteuid().is_root() {
+            bail!(
+                "live capture does not go on as root: name in capture.user whom to become once the interfaces are open, or start it as \
+                 another user with cap_net_raw (`setcap cap_net_raw+ep`, or AmbientCapabilities of systemd)"
+            );
+        }
         for cpu in capture.cpus.iter().chain(&capture.measure_cpu) {
             may_run_on(*cpu)?;
         }
@@ -147,6 +161,13 @@ impl LiveSource {
         if let Some(user) = &capture.user {
             drop_privileges(user)?;
         }
+        Ok(OpenRings { capture: capture.clone(), workers })
+    }
+}
+
+impl LiveSource {
+    /// Starts a thread for each ring.
+    pub fn start(OpenRings { capture, workers }: OpenRings) -> anyhow::Result<LiveSource> {
         let (ring_bell, bell) = sync_channel(1);
         let mut source = LiveSource {
             interfaces: capture.interfaces.clone(),
@@ -362,7 +383,7 @@ impl Queue {
 
 /// Empties one ring until it is stopped, the program leaves, or the interface fails. One worker reports for the interface.
 fn empty(mut worker: LiveWorker, queue: &Queue, cpu: Option<usize>, speaks: bool) {
-    if let Err(e) = cpu.map_or(Ok(()), run_on) {
+    if let Err(e) = cpu.map_or(Ok(()), run_on).and_then(|()| restrict_thread(ThreadKind::Capture)) {
         let _ = queue.sender.send(Err(e));
         return;
     }

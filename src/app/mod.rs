@@ -22,6 +22,7 @@ mod replay;
 pub mod resanitise;
 pub mod run;
 mod running;
+mod sandbox;
 mod signals;
 mod spool_command;
 mod table;

@@ -99,7 +99,8 @@ impl Reload {
                 "SIGHUP: no configuration file to read again (run was started without --config); going on".into()
             );
         };
-        let mut config = Config::load(path).map_err(|e| format!("SIGHUP: nothing changed: {}", super::one_line(&e)))?;
+        let refused = |e| format!("SIGHUP: nothing changed: {}{}", super::one_line(&e), super::sandbox::hint(&e));
+        let mut config = Config::load(path).map_err(refused)?;
         let mut said = Vec::new();
         let trunks = config.labels.trunks.clone();
         if trunks != self.labels.trunks {

@@ -6,11 +6,12 @@
 use super::access;
 use super::alerts::{AlertService, StoreHandles};
 use super::config::{self, Config};
-use super::feed::{CaptureLoop, Consumers, Ended, Source};
+use super::feed::{CaptureLoop, Consumers, Ended, Prepared, Source};
 use super::progress::{Doing, LOOK_EVERY, STANDS_STILL};
 use super::reload::{Handover, Reload};
 use super::replay::{Known, Ledger, Missing, Stored, fingerprint, is_stored, listed};
 use super::resanitise::{cleaner, say_cleared, say_not_migrated, say_resanitised};
+use super::sandbox;
 use super::signals::{self, Stop};
 use super::telemetry::ProgramTelemetry;
 use super::tls;
@@ -151,9 +152,14 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     for warning in &config.warnings {
         super::print_status(format_args!("warning: {warning}"));
     }
-    // Sockets first, then privileges, then threads.
+    // Sockets first, then privileges and the sandbox, then files of strangers and threads.
     let listeners = Listeners::open(&config)?;
-    let source = Source::open(&args.read, args.pace == Pace::Real, &config.capture)?;
+    let prepared = Prepared::open(&args.read, args.pace == Pace::Real, &config.capture)?;
+    for line in private::claim(&config.store.data)? {
+        super::print_status(line);
+    }
+    sandbox::enter(&config, args)?;
+    let source = Source::start(prepared)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name(signals::WORKER)
@@ -362,9 +368,6 @@ impl Listeners {
 }
 
 async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    for line in private::claim(&config.store.data)? {
-        super::print_status(line);
-    }
     let Some(server) = &config.store.server else {
         super::print_status(format_args!("opening the store in {}", config.store.data.display()));
         let library = find_library(config.store.library.as_deref())?;

@@ -29,6 +29,13 @@ pub struct RawTls {
     key_file: Option<PathBuf>,
 }
 
+impl RawTls {
+    /// Files that the section names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.certificate_file.iter().chain(&self.key_file)
+    }
+}
+
 /// Paths of a client: its authorities, its certificate, its key.
 pub type ClientFiles = [Option<PathBuf>; 3];
 

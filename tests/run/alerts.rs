@@ -1,6 +1,6 @@
 //! Alerts of live capture, delivered to a webhook that is away at first and to a real Alertmanager.
 
-use crate::program::{Program, http, json, reaches};
+use crate::program::{Program, capture_user, http, json, reaches};
 use crate::{engine, temporary};
 use auscult_capture::CaptureError;
 use auscult_capture::live::{LiveCapture, LiveConfig};
@@ -32,7 +32,11 @@ fn can_capture() -> bool {
 fn write(dir: &Path, rules: &str, receivers: &str) -> String {
     std::fs::write(dir.join("rules.toml"), rules).unwrap();
     let file = dir.join("auscult.toml");
-    std::fs::write(&file, format!("[alerts]\ndefault_rules = false\nrules = [\"rules.toml\"]\n{receivers}")).unwrap();
+    let text = format!(
+        "[capture]\n{}\n[alerts]\ndefault_rules = false\nrules = [\"rules.toml\"]\n{receivers}",
+        capture_user(dir)
+    );
+    std::fs::write(&file, text).unwrap();
     file.display().to_string()
 }
 

@@ -1,6 +1,6 @@
 //! A backtest over the store of a program that runs finds what that program found as it happened.
 
-use crate::program::{Program, end_of, json};
+use crate::program::{Program, capture_user, end_of, json};
 use crate::{engine, temporary};
 use auscult_capture::CaptureError;
 use auscult_capture::live::{LiveCapture, LiveConfig};
@@ -66,17 +66,17 @@ fn a_backtest_finds_what_the_running_program_found_and_asks_it_for_its_store() {
     std::fs::write(&rules, RULES).unwrap();
     let config = dir.path().join("auscult.toml");
     let filter = format!("udp dst port {}", to.port());
-    std::fs::write(
-        &config,
-        format!("[capture]\nfilter = {filter:?}\n[alerts]\ndefault_rules = false\nrules = [\"rules.toml\"]\n"),
-    )
-    .unwrap();
     let config = config.display().to_string();
     // What a killed program left is no hindrance.
     std::fs::create_dir_all(dir.path().join("data")).unwrap();
     let data = dir.path().join("data");
     std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o700)).unwrap();
     drop(std::os::unix::net::UnixListener::bind(data.join("auscult.sock")).unwrap());
+    let text = format!(
+        "[capture]\nfilter = {filter:?}\n{}\n[alerts]\ndefault_rules = false\nrules = [\"rules.toml\"]\n",
+        capture_user(dir.path())
+    );
+    std::fs::write(&config, text).unwrap();
     let mut program = Program::run(&data, &["-i", "lo", "-c", &config]);
     let api = program.api();
     let about = std::fs::symlink_metadata(data.join("auscult.sock")).unwrap();

@@ -1,7 +1,8 @@
 //! Known streams over a cable, captured as they come: none missed with room enough; every one that is missed counted,
 //! in the intervals it was missed in; an interface that goes down and comes back.
 
-use crate::program::{Program, TOKEN, deliver, end_of, metric, reaches, run_arguments, sql};
+use crate::program::{Program, TOKEN, capture_user, deliver, end_of, metric, reaches, run_arguments, sql};
+use crate::sandbox::confinement;
 use crate::{engine, temporary};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ fn ready() -> bool {
 fn settings(dir: &Path, interval_s: u32, capture: &str) -> String {
     let path = dir.join("auscult.toml");
     let text = format!(
-        "[capture]\ninterfaces = [\"cable1\"]\nfilter = \"udp\"\n{capture}\n[measure]\ninterval_s = {interval_s}\n"
+        "[capture]\ninterfaces = [\"cable1\"]\nfilter = \"udp\"\n{capture}\n{}\n[measure]\ninterval_s = {interval_s}\n",
+        capture_user(dir)
     );
     std::fs::write(&path, text).expect("written");
     path.display().to_string()
@@ -179,8 +181,7 @@ fn an_interface_that_goes_down_is_waited_for() {
         return;
     }
     let dir = temporary();
-    let config = settings(dir.path(), 1, "user = \"nobody\"");
-    Command::new("chown").args(["-R", "nobody"]).arg(dir.path()).status().expect("chown");
+    let config = settings(dir.path(), 1, "");
     let mut program = Program::run(dir.path(), &["--config", &config]);
     let api = program.api();
     let plan = plan(20, 1);
@@ -192,7 +193,7 @@ fn an_interface_that_goes_down_is_waited_for() {
     program.until("cable1 is up again");
     send::send(&plan, "cable0").expect("sent");
     assert!(reaches(api, "auscult_frames_read_total", 2 * plan.frames_total()), "it goes on");
-    assert_eq!(status(&program, "CapEff:"), "0000000000000000");
+    each_thread_is_confined(&program);
     assert!(status(&program, "Uid:").split_whitespace().all(|id| id != "0"));
     program.signal("TERM");
     assert!(program.ended_within(Duration::from_secs(20)), "it ends");
@@ -224,6 +225,18 @@ fn it_leaves_while_frames_still_come_and_loses_none_that_it_took() {
             "SELECT (SELECT sum(unique_packets) FROM streams) = sum(frames), sum(dropped_queue) FROM capture_intervals";
         assert_eq!(ask(packets), "1\t0", "every frame is in a stream");
     });
+}
+
+/// No thread has a capability or a way to one; capture and measuring threads have a filter more than the others.
+fn each_thread_is_confined(program: &Program) {
+    let states = confinement(program.id());
+    let filters = |name: &str| -> Vec<u32> {
+        states.iter().filter(|thread| thread.name.starts_with(name)).map(|thread| thread.filters).collect()
+    };
+    assert!(states.iter().all(|thread| thread.is_confined()), "{states:?}");
+    let (process, ring, feed) = (filters("runtime"), filters("ring-"), filters("feed"));
+    assert!(!process.is_empty() && process.iter().all(|count| *count == process[0]), "{states:?}");
+    assert_eq!((ring, feed), (vec![process[0] + 1], vec![process[0] + 1]), "{states:?}");
 }
 
 /// A line of what the system says of the program.

@@ -1,6 +1,6 @@
 //! A call over the loopback interface, captured as it happens.
 
-use crate::program::{Program, TOKEN, deliver, reaches, sql};
+use crate::program::{Program, TOKEN, capture_user, deliver, reaches, sql};
 use crate::{engine, temporary};
 use auscult_capture::CaptureError;
 use auscult_capture::live::{LiveCapture, LiveConfig};
@@ -84,7 +84,7 @@ fn settings(dir: &std::path::Path, phones: &[Phone; 2]) -> String {
     let ports = phones.iter().flat_map(|phone| [phone.sip_at().port(), phone.media_port()]);
     let filter = ports.map(|port| format!("port {port}")).collect::<Vec<_>>().join(" or ");
     let file = dir.join("auscult.toml");
-    std::fs::write(&file, format!("[capture]\nfilter = {filter:?}\n")).expect("a file");
+    std::fs::write(&file, format!("[capture]\nfilter = {filter:?}\n{}\n", capture_user(dir))).expect("a file");
     file.display().to_string()
 }
 

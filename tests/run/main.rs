@@ -20,6 +20,7 @@ mod places;
 mod program;
 mod reload;
 mod replay;
+mod sandbox;
 mod secrets;
 mod server;
 mod settings;

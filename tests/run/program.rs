@@ -114,7 +114,6 @@ impl Program {
         self.address(" on http://")
     }
 
-    #[cfg(feature = "live")]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -239,10 +238,31 @@ pub fn reaches(api: SocketAddr, name: &str, least: u64) -> bool {
     panic!("{name} does not reach {least}");
 }
 
+/// The line of `[capture]` that live capture takes when root starts it. The directory then belongs to that user.
+#[cfg(feature = "live")]
+#[track_caller]
+pub fn capture_user(dir: &Path) -> &'static str {
+    if !rustix::process::geteuid().is_root() {
+        return "";
+    }
+    give(dir, "nobody");
+    "user = \"nobody\""
+}
+
+#[cfg(feature = "live")]
+#[track_caller]
+fn give(dir: &Path, user: &str) {
+    let given = Command::new("chown").args(["-R", user]).arg(dir).status();
+    assert!(given.is_ok_and(|status| status.success()), "{} goes to {user}", dir.display());
+}
+
 /// Delivers what a program left in the spool when it was stopped, as its next start does.
 #[cfg(feature = "live")]
 #[track_caller]
 pub fn deliver(data: &Path) {
+    if rustix::process::geteuid().is_root() {
+        give(data, "root");
+    }
     let mut next = Program::run(data, &[]);
     let api = next.api();
     let pause = Duration::from_millis(5);

@@ -15,6 +15,10 @@ fn settings_are_checked_and_errors_name_the_place() {
     let good = check("[probe]\nname = \"berlin-1\"\n[measure]\ninterval_s = 10\n[api]\nlisten = \"127.0.0.1:0\"\n");
     assert!(good.code == 0 && good.says("auscult.toml: good"), "{good:?}");
     assert!(good.says("memory of the tables: 19257 MiB at worst with all tables full (calls "), "{good:?}");
+    let (refused, not) =
+        ("`run` as root refuses to listen on interfaces", "[capture]\ninterfaces = [\"lo\"]\nuser = \"nobody\"\n");
+    assert!(check("[capture]\ninterfaces = [\"lo\"]\n").says(refused) && !check(not).says(refused));
+    assert!(check("[sandbox]\nenabled = false\n").says("warning: sandbox.enabled = false: "));
     for (text, expected) in [
         ("[measure]\n\nintervall_s = 10\n", "auscult.toml: line 3: unknown field `intervall_s`"),
         ("[measure]\ninterval_s = \"ten\"\n", "auscult.toml: line 2: "),
@@ -70,6 +74,8 @@ fn doctor_says_what_is_there_and_what_is_not() {
     let line = end.said.iter().find(|line| line.starts_with("embedded store")).expect("a line for the store");
     assert!(line.contains("missing") && line.contains("make engine"), "{line}");
     assert!(end.says("limits only what is named there"), "{end:?}");
+    let line = end.said.iter().find(|line| line.starts_with("sandbox ")).expect("a line for the sandbox");
+    assert!(line.contains("Landlock") && line.contains("seccomp"), "{line}");
     if engine() {
         let end = end_of(&["doctor"]);
         let line = end.said.iter().find(|line| line.starts_with("embedded store")).expect("a line for the store");

@@ -36,6 +36,9 @@ pub enum CaptureError {
 
     #[error("cannot give up privileges for user {user}: {what}")]
     Privileges { user: String, what: String },
+
+    #[error("cannot enter the sandbox: {what}; `enabled = false` in [sandbox] of the configuration starts without it")]
+    Sandbox { what: String },
 }
 
 impl CaptureError {

@@ -15,8 +15,8 @@ pub mod pace;
 mod pcapng;
 #[cfg(feature = "live")]
 mod pin;
-#[cfg(feature = "live")]
 mod privileges;
+pub mod sandbox;
 mod sniff;
 mod timeline;
 
@@ -24,7 +24,6 @@ pub use error::CaptureError;
 pub use file::{FileReader, STDIN};
 #[cfg(feature = "live")]
 pub use pin::{may_run_on, run_on};
-#[cfg(feature = "live")]
 pub use privileges::drop_privileges;
 pub use timeline::{FileTruncation, Timeline};
 

@@ -8,9 +8,10 @@ use auscult_core::units::{Nanos, Timestamp};
 use auscult_core::wire::LinkType;
 use pcap::{Active, Capture, Inactive, Precision, TimestampType};
 use std::ffi::{CStr, CString, c_int, c_void};
-use std::fs;
+use std::fs::File;
 use std::mem;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,7 +96,7 @@ pub struct LiveWorker {
     /// Frames refused for their time, not reported yet.
     refused_times: u64,
     /// Counters of the interface as a whole are the first worker's to report.
-    nic: Option<NicCounters>,
+    nic: Option<Nic>,
 }
 
 /// Stops all workers of a capture, from any thread.
@@ -175,7 +176,7 @@ impl LiveCapture {
                 let joined = join_fanout(worker.capture.as_raw_fd(), group);
                 group = Some(joined.map_err(|e| failed(config, format!("no fan-out to several workers: {e}")))?);
             }
-            worker.nic = (number == 0).then(|| NicCounters::read(&config.interface, worker.counted));
+            worker.nic = (number == 0).then(|| Nic::open(&config.interface, worker.counted));
             workers.push(worker);
         }
         if config.workers > 1 {
@@ -299,7 +300,9 @@ impl LiveWorker {
     /// Whether an error is only that the interface is down, or was a moment ago.
     fn goes_on(&mut self) -> bool {
         self.failed = if self.is_up() == Some(false) { 0 } else { self.failed + 1 };
-        self.failed < FAILURES && self.index.is_some() && self.index == index_of(&self.interface)
+        self.failed < FAILURES
+            && self.index.is_some()
+            && self.index == index_by(self.capture.as_raw_fd(), &self.interface)
     }
 
     /// Whether the interface is up and has a carrier; `None` for `any` and where the kernel does not say.
@@ -318,8 +321,7 @@ impl LiveWorker {
             .map_err(|e| CaptureError::Live { interface: self.interface.clone(), what: format!("ring: {e}") })?;
         let (from, until) = (self.counted, now());
         self.counted = until;
-        let nic = self.nic.as_mut().filter(|nic| nic.is_due(until));
-        let nic = nic.map(|nic| nic.since(NicCounters::read(&self.interface, until)));
+        let nic = self.nic.as_mut().filter(|nic| nic.counted.is_due(until)).map(|nic| nic.since(until));
         let refused_times = mem::take(&mut self.refused_times);
         Ok(CaptureCounters { received, ring_dropped, refused_times, from, until, nic })
     }
@@ -390,9 +392,9 @@ fn not_opened(config: &LiveConfig, e: &pcap::Error) -> CaptureError {
     let lower = what.to_ascii_lowercase();
     if ["permission", "cap_net_raw", "not permitted"].iter().any(|sign| lower.contains(sign)) {
         let program = std::env::current_exe().map_or_else(|_| "auscult".into(), |p| p.display().to_string());
+        let needed = if config.adapter_stamps { "cap_net_raw,cap_net_admin" } else { "cap_net_raw" };
         let advice = format!(
-            "it takes the capabilities cap_net_raw and cap_net_admin; give them with \
-             `setcap cap_net_raw,cap_net_admin+ep {program}` or run as root"
+            "it takes {needed}; give that with `setcap {needed}+ep {program}`, or start as root and name in capture.user whom to become"
         );
         return CaptureError::NotPermitted { interface: config.interface.clone(), advice };
     }
@@ -482,21 +484,58 @@ fn ring_counters(fd: c_int) -> std::io::Result<(u64, u64)> {
 
 /// Whether an interface is up and has a carrier, asked in the network the socket is in.
 fn is_running(fd: c_int, interface: &str) -> Option<bool> {
+    let answer = asked(fd, libc::SIOCGIFFLAGS, interface)?;
+    // SAFETY: the request fills in the flags.
+    let flags = c_int::from(unsafe { answer.ifr_ifru.ifru_flags });
+    let wanted = libc::IFF_UP | libc::IFF_RUNNING;
+    Some(flags & wanted == wanted)
+}
+
+/// Number of an interface, asked by a socket that is open: a capture thread may open none.
+fn index_by(fd: c_int, interface: &str) -> Option<u32> {
+    let answer = asked(fd, libc::SIOCGIFINDEX, interface)?;
+    // SAFETY: the request fills in the number.
+    u32::try_from(unsafe { answer.ifr_ifru.ifru_ifindex }).ok()
+}
+
+/// The answer to a request about an interface.
+fn asked(fd: c_int, what: libc::c_ulong, interface: &str) -> Option<libc::ifreq> {
     // SAFETY: numbers and arrays of them may all be zero.
     let mut request: libc::ifreq = unsafe { mem::zeroed() };
     let room = request.ifr_name.len() - 1;
     for (to, from) in request.ifr_name.iter_mut().take(room).zip(interface.bytes()) {
         *to = from as _;
     }
-    // SAFETY: the call reads the name, which ends in zero, and writes the flags.
-    let flags = unsafe {
-        match libc::ioctl(fd, libc::SIOCGIFFLAGS, &raw mut request) {
-            0 => c_int::from(request.ifr_ifru.ifru_flags),
-            _ => return None,
-        }
-    };
-    let wanted = libc::IFF_UP | libc::IFF_RUNNING;
-    Some(flags & wanted == wanted)
+    // SAFETY: the call reads the name, which ends in zero, and writes the answer.
+    (unsafe { libc::ioctl(fd, what as _, &raw mut request) } == 0).then_some(request)
+}
+
+/// The files of an interface's drop counters, open since the interface was, and what they said last.
+struct Nic {
+    files: [Option<File>; 4],
+    counted: NicCounters,
+}
+
+impl Nic {
+    const FILES: [&str; 4] = ["rx_dropped", "rx_missed_errors", "rx_fifo_errors", "rx_over_errors"];
+
+    fn open(interface: &str, at: Timestamp) -> Nic {
+        let open = |name: &str| File::open(Path::new(INTERFACES).join(interface).join("statistics").join(name)).ok();
+        let files = Nic::FILES.map(open);
+        Nic { counted: NicCounters { at, counts: files.each_ref().map(count_in) }, files }
+    }
+
+    /// What has been counted since last time.
+    fn since(&mut self, at: Timestamp) -> NicDrops {
+        self.counted.since(NicCounters { at, counts: self.files.each_ref().map(count_in) })
+    }
+}
+
+/// The number in a file, as the kernel writes it anew for each reading from the start.
+fn count_in(file: &Option<File>) -> Option<u64> {
+    let mut text = [0; 32];
+    let length = file.as_ref()?.read_at(&mut text, 0).ok()?;
+    std::str::from_utf8(text.get(..length)?).ok()?.trim().parse().ok()
 }
 
 /// Drop counters of an interface, from its start, and when they were read.
@@ -508,16 +547,6 @@ struct NicCounters {
 }
 
 impl NicCounters {
-    const FILES: [&str; 4] = ["rx_dropped", "rx_missed_errors", "rx_fifo_errors", "rx_over_errors"];
-
-    fn read(interface: &str, at: Timestamp) -> NicCounters {
-        let read = |name: &str| {
-            let path = Path::new(INTERFACES).join(interface).join("statistics").join(name);
-            fs::read_to_string(path).ok()?.trim().parse().ok()
-        };
-        NicCounters { at, counts: NicCounters::FILES.map(read) }
-    }
-
     /// Frames of a new second must not be handed over before what was missed in the old one is known.
     fn is_due(&self, now: Timestamp) -> bool {
         now - self.at >= NIC_EVERY || now < self.at || now.floor_to(SECOND) != self.at.floor_to(SECOND)
@@ -611,7 +640,9 @@ mod tests {
         );
         let line = not_opened(&LiveConfig::new("eth0"), &denied).to_string();
         assert!(line.starts_with("no permission to capture on eth0: "), "{line}");
-        assert!(line.contains("setcap cap_net_raw,cap_net_admin+ep /"), "{line}");
+        assert!(line.contains("setcap cap_net_raw+ep /"), "{line}");
+        let adapter = LiveConfig { adapter_stamps: true, ..LiveConfig::new("eth0") };
+        assert!(not_opened(&adapter, &denied).to_string().contains("setcap cap_net_raw,cap_net_admin+ep /"));
         assert!(!line.contains('\n'), "{line}");
     }
 }

@@ -40,6 +40,17 @@ pub fn drop_privileges(user: &str) -> Result<(), CaptureError> {
     Ok(())
 }
 
+/// Empties every set of capabilities of this thread, for good: the one that started programs could ever get, too, where the
+/// program may change it. A program that may not has no way to start one with more (`no_new_privs`).
+pub(super) fn give_up_capabilities() -> Result<(), String> {
+    no_new_privileges().map_err(|e| format!("no_new_privs: {e}"))?;
+    match bound_capabilities() {
+        Err(e) if e.raw_os_error() != Some(libc::EPERM) => return Err(format!("bounding capabilities: {e}")),
+        _ => {}
+    }
+    clear_capabilities().map_err(|e| format!("clearing capabilities: {e}"))
+}
+
 struct Account {
     uid: libc::uid_t,
     gid: libc::gid_t,

@@ -7,6 +7,8 @@ mod build;
 mod live;
 #[path = "capture/memory.rs"]
 mod memory;
+#[path = "capture/sandbox.rs"]
+mod sandbox;
 #[path = "capture/timeline.rs"]
 mod timeline;
 

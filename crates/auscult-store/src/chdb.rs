@@ -96,6 +96,10 @@ impl ChdbEngine {
             ("max_threads_min_free_memory_per_thread", super::budget::FREE_BYTES_PER_THREAD.to_string()),
             // The primary keys leave out the same parts. Looking at statistics takes a third of the planning where there are hundreds.
             ("use_statistics_for_part_pruning", "0".to_owned()),
+            // No machine code made at run time: memory that is written is never run in this process.
+            ("compile_expressions", "0".to_owned()),
+            ("compile_aggregate_expressions", "0".to_owned()),
+            ("compile_sort_description", "0".to_owned()),
             // Times mean the same on every host.
             ("session_timezone", "UTC".to_owned()),
         ]

@@ -58,8 +58,8 @@ fn usual_places(program: Option<&Path>, cache: Option<&Path>) -> Vec<PathBuf> {
     places
 }
 
-/// The program's directory in the user's cache. Relative paths in the environment do not count (XDG base directories).
-fn cache_dir() -> Option<PathBuf> {
+/// The program's directory in the user's cache, where an engine library and its checksum may be. Relative paths in the environment do not count (XDG base directories).
+pub fn cache_dir() -> Option<PathBuf> {
     let named = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = named("XDG_CACHE_HOME").or_else(|| named("HOME").map(|home| home.join(".cache")))?;
     Some(cache.join("auscult"))

@@ -51,6 +51,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often the head of the audit log is logged, and rows that are too old are removed.
 const HOUR: Duration = Duration::from_secs(3600);
 
+impl RawAccess {
+    /// Files that the section names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.audit_key_file.iter()
+    }
+}
+
 impl AccessSettings {
     pub fn check(raw: RawAccess) -> anyhow::Result<AccessSettings> {
         let usual = SessionLimits::default();
