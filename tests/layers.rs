@@ -36,6 +36,7 @@ const ENGINE_AND_CAPTURE: &[&str] = &["wire", "media", "signal", "engine", "capt
 
 const MODULES: &[Module] = &[
     pure("units", &[]),
+    pure("privacy", &[]),
     pure("model", &[]),
     pure("wire", &[]),
     pure("quality", &["wire"]),

@@ -1,6 +1,7 @@
 //! The configuration file in two steps: [`Raw`] as written, [`Config`] as checked. Flags override it.
 
 use super::alerts::{Receiver, Receivers, Settings, read_rules};
+use super::privacy::{RawMessages, RawPrivacy, kept_messages};
 use anyhow::{Context, anyhow, bail};
 use auscult_core::alert::rule::parse_span;
 use auscult_core::model::{Cidr, JitterBuffer, Labels, Limits, Policy};
@@ -49,6 +50,7 @@ struct RawProbe {
 struct RawTrunk {
     name: String,
     networks: Vec<String>,
+    messages: Option<RawMessages>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -88,12 +90,6 @@ struct RawMeasure {
     assumed_one_way_delay_ms: Option<u32>,
     /// Of earlier versions, where it had no effect either.
     sip_ports: Option<Vec<u16>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawPrivacy {
-    keep_headers: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -274,7 +270,11 @@ impl Config {
             Some(address) => address,
             None => DEFAULT_LISTEN.parse()?,
         };
-        let policy = Policy { keep_headers: kept_headers(raw.privacy.keep_headers)?, ..policy(raw.measure)? };
+        let of_trunks = raw.trunk.iter().filter_map(|trunk| Some((trunk.name.clone(), trunk.messages?))).collect();
+        let messages = kept_messages(raw.privacy.messages, raw.measure.keep_sip_messages, of_trunks, &labels)?;
+        let privacy = raw.privacy.privacy(beside, &mut warnings)?;
+        let keep_headers = raw.privacy.kept_headers()?;
+        let policy = Policy { keep_headers, messages, privacy, ..policy(raw.measure)? };
         let alerts = alerts(raw.alerts, listen, policy.interval, beside, &mut warnings)?;
         Ok(Config {
             policy,
@@ -333,7 +333,6 @@ fn policy(raw: RawMeasure) -> anyhow::Result<Policy> {
     Ok(Policy {
         interval: seconds("measure.interval_s", raw.interval_s, 1, 60, usual.interval)?,
         find_unsignalled: raw.find_unsignalled.unwrap_or(usual.find_unsignalled),
-        keep_sip_messages: raw.keep_sip_messages.unwrap_or(usual.keep_sip_messages),
         stream_timeout: seconds("measure.stream_timeout_s", raw.stream_timeout_s, 5, 3600, usual.stream_timeout)?,
         call_timeout: seconds("measure.call_timeout_s", raw.call_timeout_s, 60, 86_400, usual.call_timeout)?,
         jitter_buffer: millis("measure.jitter_buffer_ms", raw.jitter_buffer_ms, 20, 500)?
@@ -341,21 +340,6 @@ fn policy(raw: RawMeasure) -> anyhow::Result<Policy> {
         assumed_one_way_delay: millis("measure.assumed_one_way_delay_ms", raw.assumed_one_way_delay_ms, 0, 2000)?,
         ..usual
     })
-}
-
-/// Most headers that may be stored as they came: each header of each message is compared with all of them.
-const KEPT_HEADERS_MAX: usize = 64;
-
-fn kept_headers(names: Vec<String>) -> anyhow::Result<Vec<String>> {
-    if names.len() > KEPT_HEADERS_MAX {
-        bail!("privacy.keep_headers has {} names: it may have {KEPT_HEADERS_MAX}", names.len());
-    }
-    for name in &names {
-        if let Err(why) = auscult_core::wire::sip::may_keep(name) {
-            bail!("privacy.keep_headers: {name:?} cannot be kept: {why}");
-        }
-    }
-    Ok(names)
 }
 
 fn limits(raw: &RawLimits) -> anyhow::Result<Limits> {
@@ -541,7 +525,7 @@ fn library(path: &Path, beside: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, low: T, high: T) -> anyhow::Result<T> {
+pub(super) fn within<T: PartialOrd + std::fmt::Display>(name: &str, value: T, low: T, high: T) -> anyhow::Result<T> {
     if value < low || value > high {
         bail!("{name} = {value}: it must be from {low} to {high}");
     }
@@ -612,8 +596,8 @@ mod tests {
             .map(|line| match line.strip_prefix('#') {
                 Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => {
                     match rest.split_once("_file = ") {
-                        // Either a token or a password, and no certificate at hand.
-                        Some(("bearer" | "ca", _)) => line.to_owned(),
+                        // Either a token or a password, and no certificate or key at hand.
+                        Some(("bearer" | "ca" | "key", _)) => line.to_owned(),
                         Some((key, _)) => format!("{key}_file = {:?}", secret.path()),
                         None => rest.to_owned(),
                     }

@@ -8,6 +8,7 @@ use super::config::{self, Config};
 use super::feed::{CaptureLoop, Ended, Source};
 use super::progress::{Doing, LOOK_EVERY, STANDS_STILL};
 use super::reload::{Handover, Reload};
+use super::privacy;
 use super::replay::{Known, Ledger, Missing, Stored, fingerprint, is_stored, listed};
 use super::resanitise::{cleaner, say_cleared, say_not_migrated, say_resanitised};
 use super::signals::{self, Stop};
@@ -147,6 +148,9 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     for warning in &config.warnings {
         super::print_status(format_args!("warning: {warning}"));
     }
+    if let Some(line) = privacy::status_line(&config.policy.privacy) {
+        super::print_status(line);
+    }
     // Sockets first, then privileges, then threads.
     let listeners = Listeners::open(&config)?;
     let source = Source::open(&args.read, args.pace == Pace::Real, &config.capture)?;
@@ -192,6 +196,7 @@ async fn serve(
     say_resanitised(&writer.counters().snapshot().resanitised);
     let live = Arc::new(LiveFeed::new(&config.limits));
     let reader = Reader::new(store.reader());
+    reader.set_privacy(config.policy.privacy.clone());
     let alerts = start_alerts(config, &source, reader.clone(), &writer, &sender)?;
     let http = HttpServer::new(config.http);
     let store_http = HttpServer::new(reader_limits());
@@ -201,6 +206,7 @@ async fn serve(
             .with_alerts(alerts.clone()),
     );
     let address = listeners.api.local_addr()?;
+    let searches = reader.clone();
     let state = AppState {
         reader,
         live: live.clone(),
@@ -218,7 +224,7 @@ async fn serve(
     let _socket = open_socket(config, &store, turns.clone());
     let token = open_store_endpoint(config, listeners.store, &store, (store_http, turns), &stopping)?;
     let handover = Arc::new(Handover::default());
-    let reload = Reload::new(args.config.clone(), config, token, handover.clone(), alerts.clone());
+    let reload = Reload::new(args.config.clone(), config, token, handover.clone(), alerts.clone()).with_reader(searches);
     signals::reload_on(hangups, reload, stopping.clone());
     watch_parts(&writer, &telemetry, &stopping);
     super::print_status(format_args!("auscult {} on http://{address}", env!("CARGO_PKG_VERSION")));

@@ -448,6 +448,7 @@ fn call_filter(
     Ok(CallFilter {
         number: given(number).map(PhoneNumber::parse).transpose()?,
         call_id: text("call_id", call_id)?,
+        hashed_call_ids: Vec::new(),
         address: address(at)?,
         codec: text("codec", codec)?,
         states: closed("state", state.as_ref().filter(|state| !is_active(state)), &CallState::ALL, CallState::name)?,

@@ -3,7 +3,8 @@
 use super::super::bytes::{cut, trim};
 use super::lists::{IDENTITY_PARAMS, PASSPORT_CLAIMS, PASSPORT_HEADER};
 use super::params::push_all;
-use super::{REMOVED, uri};
+use super::{Built, REMOVED, uri};
+use crate::privacy::Privacy;
 use serde_json::{Map, Value};
 
 /// Longest part of a token that is decoded, in bytes of base64url.
@@ -14,7 +15,7 @@ const TEXT_MAX: usize = 64;
 const DEST_MAX: usize = 16;
 
 /// Adds `{header}.{claims}.***` and the parameters; a part that cannot be decoded is removed.
-pub(super) fn push(out: &mut Vec<u8>, value: &[u8]) {
+pub(super) fn push(out: &mut Built<'_>, value: &[u8]) {
     let (token, params) = cut(value, b';');
     let parts: Vec<&[u8]> = trim(token).split(|b| *b == b'.').collect();
     if let [header, claims, _signature] = parts.as_slice() {
@@ -28,7 +29,7 @@ pub(super) fn push(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 /// The compact form has empty parts (RFC 8225 section 7).
-fn push_part(out: &mut Vec<u8>, part: &[u8], listed: &[&str]) {
+fn push_part(out: &mut Built<'_>, part: &[u8], listed: &[&str]) {
     if part.is_empty() {
         return;
     }
@@ -37,44 +38,44 @@ fn push_part(out: &mut Vec<u8>, part: &[u8], listed: &[&str]) {
         return out.extend_from_slice(REMOVED);
     };
     let shown: Map<String, Value> =
-        listed.iter().filter_map(|name| Some(((*name).to_owned(), claim(name, object.get(*name)?)))).collect();
+        listed.iter().filter_map(|name| Some(((*name).to_owned(), claim(name, object.get(*name)?, out.privacy)))).collect();
     out.extend_from_slice(Value::Object(shown).to_string().as_bytes());
 }
 
-fn claim(name: &str, value: &Value) -> Value {
+fn claim(name: &str, value: &Value, privacy: &Privacy) -> Value {
     match (name, value) {
         ("iat", Value::Number(n)) if n.is_u64() => value.clone(),
         ("orig" | "dest" | "div", Value::Object(party)) => {
             let shown =
-                ["tn", "uri"].into_iter().filter_map(|key| Some((key.to_owned(), identities(key, party.get(key)?))));
+                ["tn", "uri"].into_iter().filter_map(|key| Some((key.to_owned(), identities(key, party.get(key)?, privacy))));
             Value::Object(shown.collect())
         }
         ("iat" | "orig" | "dest" | "div", _) => removed(),
-        (_, Value::String(text)) if is_word(text) => value.clone(),
+        (_, Value::String(text)) if is_word(text) => Value::String(privacy.identifier(text).into_owned()),
         _ => removed(),
     }
 }
 
 /// A number or URI, or a list of them.
-fn identities(key: &str, value: &Value) -> Value {
+fn identities(key: &str, value: &Value, privacy: &Privacy) -> Value {
     match value {
-        Value::String(text) => identity(key, text),
+        Value::String(text) => identity(key, text, privacy),
         Value::Array(list) => Value::Array(
-            list.iter().take(DEST_MAX).map(|v| v.as_str().map_or_else(removed, |text| identity(key, text))).collect(),
+            list.iter().take(DEST_MAX).map(|v| v.as_str().map_or_else(removed, |text| identity(key, text, privacy))).collect(),
         ),
         _ => removed(),
     }
 }
 
-fn identity(key: &str, text: &str) -> Value {
+fn identity(key: &str, text: &str, privacy: &Privacy) -> Value {
     if key == "uri" {
-        let mut out = Vec::new();
+        let mut out = Built::new(privacy);
         uri::push(&mut out, text.as_bytes());
         return Value::String(String::from_utf8_lossy(&out).into_owned());
     }
     let number =
         !text.is_empty() && text.len() <= TEXT_MAX && text.bytes().all(|b| b.is_ascii_digit() || b"+*#".contains(&b));
-    if number { Value::String(text.to_owned()) } else { removed() }
+    if number { Value::String(privacy.user(text).into_owned()) } else { removed() }
 }
 
 /// `A`, `ES256`, `shaken`, a UUID.
