@@ -206,21 +206,28 @@ impl Privacy {
         }
     }
 
-    /// The host of a URI. Addresses and names stay, but for those that hold a number, and for single words: a URI that was
-    /// cut before its `@` has the user there.
+    /// A host. Addresses and names stay, but for those that hold a number.
     pub fn host<'a>(&self, host: &'a str) -> Cow<'a, str> {
         let Some((settings, key)) = self.hidden() else { return Cow::Borrowed(host) };
         if host.is_empty() || host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
             return Cow::Borrowed(host);
         }
-        if !host.contains('.') {
-            return if host == "localhost" { Cow::Borrowed(host) } else { hidden_user(settings, key, host) };
+        if is_number(&bare(host)) {
+            return hidden_user(settings, key, host);
         }
         // A number as a name of the DNS (RFC 6116) has a digit in each label.
         let of_digits = host.split('.').filter(|label| label.len() == 1 && label.as_bytes()[0].is_ascii_digit()).count();
         match text::has_number(host, "") || of_digits >= text::NUMBER_DIGITS {
             true => Cow::Owned(identifier(key, host)),
             false => Cow::Borrowed(host),
+        }
+    }
+
+    /// The host of a URI without a user. A single word may be the user of a URI that was cut before its `@`.
+    pub fn lone_host<'a>(&self, host: &'a str) -> Cow<'a, str> {
+        match self.hidden() {
+            Some(_) if !host.contains(['.', ':']) && host != "localhost" => self.user(host),
+            _ => self.host(host),
         }
     }
 

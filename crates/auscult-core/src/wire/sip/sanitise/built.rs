@@ -37,6 +37,15 @@ impl<'p> Built<'p> {
         self.bytes.extend_from_slice(whole.get(host.len()..).unwrap_or_default());
     }
 
+    /// The host of a URI that has no user.
+    pub fn push_lone_host(&mut self, host: &[u8], whole: &[u8]) {
+        if self.privacy.is_clear() {
+            return self.bytes.extend_from_slice(whole);
+        }
+        self.push_hidden(&self.privacy.lone_host(&String::from_utf8_lossy(host)));
+        self.bytes.extend_from_slice(whole.get(host.len()..).unwrap_or_default());
+    }
+
     /// A tag, a branch, the name of a header or parameter.
     pub fn push_identifier(&mut self, word: &[u8]) {
         match self.privacy.is_clear() {

@@ -134,7 +134,8 @@ fn stored(privacy: &Privacy, header: &str, line: &str, start: &str) -> String {
 }
 
 fn privacy(mode: Mode) -> Privacy {
-    let settings = PrivacySettings { mode, keys: vec![Key::new([9; KEY_BYTES])], ..PrivacySettings::default() };
+    let keys = vec![Key::new([9; KEY_BYTES])];
+    let settings = PrivacySettings { mode, mask: Mask::default(), keys, emergency_numbers: vec!["112".to_owned()] };
     Privacy::new(settings).expect("has a key")
 }
 

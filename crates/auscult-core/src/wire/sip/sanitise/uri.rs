@@ -66,6 +66,7 @@ pub(super) fn parts<'p>(uri: &[u8], privacy: &'p Privacy) -> Parts<'p> {
         }
         let host = host_of(sip.host_port);
         match host {
+            Some(host) if sip.user.is_none() => parts.host.push_lone_host(host, host),
             Some(host) => parts.host.push_host(host, host),
             None if sip.host_port.is_empty() => {}
             None => parts.host.extend_from_slice(REMOVED),
@@ -138,7 +139,10 @@ fn push_sip(out: &mut Built<'_>, rest: &[u8]) {
         }
         out.push(b'@');
     }
-    push_host(out, sip.host_port);
+    match host_of(sip.host_port).filter(|_| sip.user.is_none()) {
+        Some(host) => out.push_lone_host(host, sip.host_port),
+        None => push_host(out, sip.host_port),
+    }
     for param in sip.params.split(|b| *b == b';') {
         push_one(out, param, URI_PARAMS);
     }
