@@ -415,7 +415,8 @@ impl Signal {
         }
         call.apply(context, &self.limits);
         let sdp = context.message.sdp().filter(|_| context.method.negotiates()).map(|body| {
-            let sdp = sdp::parse(body.bytes, body.cut || context.cut_short);
+            let mut sdp = sdp::parse(body.bytes, body.cut || context.cut_short);
+            hide_names(&mut sdp, &call.privacy);
             for anomaly in sdp.anomalies() {
                 self.count("sdp", anomaly.name());
             }
@@ -560,6 +561,16 @@ fn evidence(
         headers: fitted(headers),
         sdp: fitted(sdp),
         cut_short: context.cut_short,
+    }
+}
+
+/// A codec has the name that an endpoint wrote, which becomes part of streams, sums and metrics.
+fn hide_names(sdp: &mut sdp::Sdp, privacy: &Privacy) {
+    if privacy.is_clear() {
+        return;
+    }
+    for format in sdp.media.iter_mut().flat_map(|media| &mut media.formats) {
+        format.name = privacy.identifier(&format.name).into_owned();
     }
 }
 

@@ -3,116 +3,13 @@
 use super::super::parse;
 use super::*;
 use crate::privacy::{KEY_BYTES, Key, Mask, Mode, PrivacySettings};
-
-/// Header lines with a number `{n}` or a name `{a}`.
-pub const PLACES: &[&str] = &[
-    "From: \"{n}\" <sip:{n}@192.0.2.1;user=phone>;tag=t{n}",
-    "From: {a} Smith <sip:{a}@example.com>",
-    "f: \"{a} \\\" Smith\" <sip:+{n};phone-context=+{n}@example.com>",
-    "To: <tel:+{n};ext={n};phone-context=+{n}>",
-    "To: sip:{n}@example.com;tag=1",
-    "To: <sip:{n}",
-    "Contact: <sip:{n}@192.0.2.1:5060;transport=udp>;q=0.5, \"{a}\" <sips:{a}@example.com>;reg-id={n}",
-    "Contact: <sip:{n}:5060;rn=+{n};tgrp={n};otg={n}>;{n}={n}",
-    "m: {n} <sip:%3{first}{rest}@192.0.2.1>",
-    "P-Asserted-Identity: \"{n}\" <sip:+{n}@example.com>, <tel:+{n}>",
-    "P-Preferred-Identity: <sip:{n}@example.com;{n}>",
-    "P-Called-Party-ID: <sip:{n}@example.com>",
-    "P-Served-User: <sip:{n}@example.com>;sescase=orig",
-    "P-Charging-Vector: icid-value={n};orig-ioi={n}.example.com",
-    "Remote-Party-ID: {a} <sip:{n}@example.com>;party=calling",
-    "Diversion: \"{a}\" <sip:{n}@example.com>;reason=unconditional;counter={n}",
-    "History-Info: <sip:{n}@example.com?Reason=SIP>;index={n}",
-    "Referred-By: <sip:{n}@example.com>",
-    "Refer-To: <sip:{n}@example.com?Replaces={n}>",
-    "Reply-To: <sip:{a}@example.com>",
-    "Record-Route: <sip:{n}@192.0.2.1;lr;ftag={n}>",
-    "Route: <sip:{n}.example.com;lr>",
-    "Path: <sip:{n}@example.com;lr>",
-    "Service-Route: <sip:{n}@example.com;lr>",
-    "Via: SIP/2.0/UDP {n}.example.com:5060;branch=z9hG4bK{n};received={n};rport",
-    "Via: SIP/2.0/TCP {n};branch=z9hG4bK-{dashed}",
-    "Reason: SIP;cause=200;text=\"{n} answered\"",
-    "Reason: {n};cause={n};text=\"call {spaced} now\"",
-    "Warning: 399 {n}.example.com \"{n} or {dashed} is away\"",
-    "User-Agent: phone {n}",
-    "Server: {n}",
-    "Call-ID: {n}@192.0.2.1",
-    "Call-ID: {a}-call@example.com",
-    "In-Reply-To: {n}@h",
-    "Replaces: {n}@h;to-tag={n};from-tag=x{n}",
-    "Join: {n};to-tag={n}",
-    "Target-Dialog: {n};local-tag={n}",
-    "Session-ID: {n};remote={n}",
-    "Authorization: Digest username=\"{n}\", realm=\"{n}\", uri=\"sip:{n}@example.com\"",
-    "Proxy-Authorization: Digest username=\"{n}@example.com\", realm=\"r\"",
-    "Proxy-Authorization: Digest username={a}, realm={n}",
-    "WWW-Authenticate: Digest realm=\"{n}\", {n}=1",
-    "Identity: eyJhbGciOiJFUzI1NiJ9.{passport}.sig;info=<https://h/{n}>;alg=ES256",
-    "Alert-Info: <sip:{n}@example.com>;appearance={n}",
-    "Call-Info: <sip:{n}@example.com>;purpose=icon",
-    "Error-Info: <sip:{n}@example.com>",
-    "Event: dialog;id={n}",
-    "Subscription-State: active;reason={n}",
-    "Accept-Contact: {n}",
-    "Supported: x{n}",
-    "Retry-After: 5;duration={n}",
-    "Privacy: {n}",
-    "Date: {n}",
-    "Timestamp: {n}",
-    "Subject: {a} {n}",
-    "Organization: {n}",
-    "X-{n}: {n}",
-    "X-Kept: \"{a}\" <sip:{a}@example.com>, sip:{n}@h;x={n}, tel:+{n}, {n}, {spaced}, id=\"{n}\", {a}@example.com",
-    "X-Kept: sip:{a};{n}",
-    "{n}",
-    "P-Access-Network-Info: 3GPP;{n}={n}",
-    "Content-Disposition: session;handling={n}",
-];
-
-pub const LINES: &[&str] = &[
-    "o={n} {n} {n} IN IP4 192.0.2.1",
-    "o=- {n} 1 IN IP4 {n}.example.com",
-    "s={n} {a}",
-    "i={n} {a}",
-    "u=http://h/{n}",
-    "e={a}@example.com ({n})",
-    "p=+{n}",
-    "c=IN IP4 {n}",
-    "m=audio 4000 RTP/AVP {n}",
-    "m={n} 4000 RTP/AVP 0",
-    "a={n}:1",
-    "a=mid:{n}",
-    "a=label:x{n}",
-    "a=fmtp:97 mode-set={n}",
-    "a=fmtp:{n} {n}={n}",
-    "a=rtpmap:97 {n}/8000",
-    "a=ssrc:{n} cname:{n}",
-    "a=ssrc:1 x{n}:{n}",
-    "a=candidate:{n} 1 UDP 2130706431 {n}.example.com 4000 typ host raddr {n} x{n} {n}",
-    "a=rtcp:4001 IN IP4 {n}",
-    "a=extmap:1 sip:{n}@h",
-    "a=group:BUNDLE {n}",
-    "a=crypto:{n} AES_CM_128_HMAC_SHA1_80 inline:{n}",
-    "a=T38FaxMaxBuffer:{n}",
-    "a=x:{n}",
-    "{n}",
-];
+use testkit::numbers::{LINES, PLACES};
 
 const NUMBER: &str = "4917355501234";
 const NAME: &str = "Zaphod";
 
 fn fill(template: &str) -> String {
-    // {"orig":{"tn":"4917355501234"},"dest":{"tn":["4917355501234"]},"origid":"4917355501234"}
-    const PASSPORT: &str = "eyJvcmlnIjp7InRuIjoiNDkxNzM1NTUwMTIzNCJ9LCJkZXN0Ijp7InRuIjpbIjQ5MTczNTU1MDEyMzQiXX0sIm9yaWdpZCI6IjQ5MTczNTU1MDEyMzQifQ";
-    template
-        .replace("{n}", NUMBER)
-        .replace("{a}", NAME)
-        .replace("{first}", &NUMBER[..1])
-        .replace("{rest}", &NUMBER[1..])
-        .replace("{dashed}", "491-7355-501-234")
-        .replace("{spaced}", "49 173 555 01 234")
-        .replace("{passport}", PASSPORT)
+    testkit::numbers::fill(template, NUMBER, NAME)
 }
 
 /// What stays of the number when the marks between its digits are gone, and of the name.
