@@ -542,6 +542,7 @@ fn one_line(error: &toml::de::Error, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use auscult_core::model::{MessagePolicy, Messages};
 
     #[track_caller]
     fn refused(text: &str) -> String {
@@ -613,6 +614,11 @@ mod tests {
             Policy {
                 assumed_one_way_delay: Some(Nanos::from_millis(50)),
                 jitter_buffer: JitterBuffer::Fixed(Nanos::from_millis(60)),
+                messages: MessagePolicy {
+                    usual: Messages::Whole,
+                    of_trunks: vec![("carrier-b".to_owned(), Messages::Headers)],
+                    labels: full.labels.clone(),
+                },
                 ..usual
             }
         );

@@ -276,3 +276,76 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     }
     std::fs::rename(&beside, path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::{Config, Raw};
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn check(text: &str) -> anyhow::Result<Config> {
+        Config::check(toml::from_str::<Raw>(text).expect("a configuration"))
+    }
+
+    fn refused(text: &str) -> String {
+        format!("{:#}", check(text).expect_err("refused"))
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_in_one_line() {
+        for (text, why) in [
+            ("[privacy]\nnumbers = \"masked\"", "needs privacy.key_file"),
+            ("[privacy]\nnumbers = \"pseudonym\"", "`auscult privacy new-key FILE`"),
+            ("[privacy]\nmask = { prefix = 7, last = 2 }", "privacy.mask.prefix = 7: it must be from 0 to 6"),
+            ("[privacy]\nmask = { prefix = 4, last = 5 }", "privacy.mask.last = 5: it must be from 0 to 4"),
+            ("[privacy]\nemergency_numbers = [\"112\", \"+49301234\"]", "\"+49301234\" is not a number of 1 to 6 digits"),
+            ("[privacy]\nkey_file = \"/nonexistent/key\"", "cannot read privacy.key_file /nonexistent/key"),
+            ("[privacy]\nmessages = \"whole\"\n[measure]\nkeep_sip_messages = false", "contradict each other"),
+            ("[privacy]\nmessages = \"off\"\n[measure]\nkeep_sip_messages = true", "contradict each other"),
+            (
+                "[[trunk]]\nname = \"a\"\nnetworks = []\nmessages = \"off\"\n[[trunk]]\nname = \"a\"\nnetworks = []\nmessages = \"whole\"",
+                "trunk \"a\" has two different values of messages",
+            ),
+        ] {
+            let line = refused(text);
+            assert!(line.contains(why) && line.lines().count() == 1, "{text}: {line}");
+        }
+    }
+
+    #[test]
+    fn messages_are_kept_by_either_key() {
+        let usual = |text: &str| check(text).unwrap().policy.messages;
+        assert_eq!(usual(""), MessagePolicy::default());
+        assert_eq!(usual("[measure]\nkeep_sip_messages = false"), MessagePolicy::all(Messages::Off));
+        assert_eq!(usual("[measure]\nkeep_sip_messages = true\n[privacy]\nmessages = \"headers\"").usual, Messages::Headers);
+        let of_trunk = usual("[[trunk]]\nname = \"a\"\nnetworks = [\"192.0.2.0/24\"]\nmessages = \"headers\"\n[privacy]\nmessages = \"off\"");
+        assert_eq!(message_line(&of_trunk), "off, headers of trunk a");
+        assert_eq!(of_trunk.labels.trunk("192.0.2.1".parse().ok(), None).name, "a");
+    }
+
+    #[test]
+    fn the_last_key_writes_and_the_file_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key");
+        let mut said = Vec::new();
+        run(&PrivacyCommand::NewKey { file: file.clone() }, &mut said).unwrap();
+        run(&PrivacyCommand::NewKey { file: file.clone() }, &mut said).unwrap();
+        let said = String::from_utf8(said).unwrap();
+        let keys = read_keys(&file).unwrap();
+        let ids: Vec<&str> = said.lines().rev().map(|line| line.split(' ').nth(1).unwrap()).collect();
+        assert_eq!(keys.iter().map(Key::id).collect::<Vec<_>>(), ids);
+        let text = format!("[privacy]\nnumbers = \"pseudonym\"\nkey_file = {file:?}");
+        let privacy = check(&text).unwrap().policy.privacy;
+        assert_eq!(privacy.key_id(), ids[0]);
+        assert!(status_line(&privacy).unwrap().contains(&format!("as pseudonyms by key {}; rows", ids[0])));
+        assert_eq!(status_line(&Privacy::clear()), None);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o604)).unwrap();
+        assert!(refused(&text).contains("has mode 0604: other users may read or change it; chmod 600"));
+    }
+
+    #[test]
+    fn a_mask_without_effect_is_warned_of() {
+        let warnings = check("[privacy]\nmask = { prefix = 2, last = 0 }").unwrap().warnings;
+        assert!(warnings.len() == 1 && warnings[0].contains("privacy.mask has no effect"), "{warnings:?}");
+    }
+}

@@ -282,6 +282,36 @@ mod tests {
     }
 
     #[test]
+    fn privacy_is_taken_over_and_a_bad_key_changes_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let mut rig = Rig::new("");
+        let key = rig.dir.path().join("key");
+        let mode = |bits| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(bits)).unwrap();
+        rig.write("key", &format!("{}\n", "01".repeat(32)));
+        mode(0o644);
+        rig.write("auscult.toml", "[privacy]\nnumbers = \"pseudonym\"\nkey_file = \"key\"\n");
+        let line = rig.line();
+        assert!(line.starts_with("SIGHUP: nothing changed: ") && line.contains("mode 0644"), "{line}");
+        assert!(!rig.handover.is_waiting());
+        mode(0o600);
+        let line = rig.line();
+        let said = "in calls that begin from the next interval on, numbers are stored as pseudonyms by key wjbq; rows, ";
+        assert!(line.contains(said) && !line.contains("restart"), "{line}");
+        let settings = rig.handover.take().unwrap();
+        assert_eq!((settings.privacy.mode(), settings.privacy.key_id()), (Mode::Pseudonym, "wjbq"));
+        // A new key in the same file.
+        rig.write("key", &format!("{}\n{}\n", "01".repeat(32), "02".repeat(32)));
+        assert!(rig.line().contains("as pseudonyms by key "));
+        let rotated = rig.handover.take().unwrap().privacy;
+        assert!(rotated.key_id() != "wjbq" && rotated.stored_call_ids("x").len() == 2);
+        rig.write("auscult.toml", "[privacy]\nmessages = \"headers\"\n");
+        let said = "numbers are stored in clear; what was hidden stays so; SIP messages from the next interval on: headers";
+        let line = rig.line();
+        assert!(line.ends_with(said), "{line}");
+        assert_eq!(rig.line(), "SIGHUP: auscult.toml read again: nothing changed");
+    }
+
+    #[test]
     fn a_bad_file_changes_nothing_and_says_where() {
         let mut rig = Rig::new(&format!("{}{STORE}", trunk("old")));
         rig.write("token", "second\n");
