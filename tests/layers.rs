@@ -47,7 +47,10 @@ const MODULES: &[Module] = &[
     pure("live", ENGINE),
     pure("alert", ENGINE),
     io("capture", &["privacy", "model", "quality", "media", "signal", "engine", "live", "alert"]),
-    io("http", &["units", "privacy", "model", "wire", "quality", "media", "signal", "engine", "live", "alert", "capture"]),
+    io(
+        "http",
+        &["units", "privacy", "model", "wire", "quality", "media", "signal", "engine", "live", "alert", "capture"],
+    ),
     io("store", &["wire", "media", "signal", "engine", "live", "capture"]),
     io("api", ENGINE_AND_CAPTURE),
     io("app", &[]),

@@ -616,7 +616,7 @@ mod tests {
                 jitter_buffer: JitterBuffer::Fixed(Nanos::from_millis(60)),
                 messages: MessagePolicy {
                     usual: Messages::Whole,
-                    of_trunks: vec![("carrier-b".to_owned(), Messages::Headers)],
+                    of_trunks: vec![("carrier-a".to_owned(), Messages::Headers)],
                     labels: full.labels.clone(),
                 },
                 ..usual

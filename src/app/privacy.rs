@@ -111,7 +111,8 @@ impl RawPrivacy {
             return Ok(EMERGENCY_NUMBERS.map(str::to_owned).to_vec());
         };
         within("the count of privacy.emergency_numbers", numbers.len(), 0, EMERGENCY_NUMBERS_MAX)?;
-        let is_short = |n: &String| (1..=EMERGENCY_DIGITS_MAX).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit());
+        let is_short =
+            |n: &String| (1..=EMERGENCY_DIGITS_MAX).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_digit());
         if let Some(wrong) = numbers.iter().find(|number| !is_short(number)) {
             bail!("privacy.emergency_numbers: {wrong:?} is not a number of 1 to {EMERGENCY_DIGITS_MAX} digits");
         }
@@ -204,7 +205,11 @@ fn read_keys(path: &Path) -> anyhow::Result<Vec<Key>> {
             continue;
         }
         let secret = unhex(line).ok_or_else(|| {
-            anyhow!("privacy.key_file {}: line {number} is not a key of {} hexadecimal digits", path.display(), 2 * KEY_BYTES)
+            anyhow!(
+                "privacy.key_file {}: line {number} is not a key of {} hexadecimal digits",
+                path.display(),
+                2 * KEY_BYTES
+            )
         })?;
         let key = Key::new(secret);
         if keys.iter().any(|other| other.id() == key.id()) {
@@ -213,7 +218,11 @@ fn read_keys(path: &Path) -> anyhow::Result<Vec<Key>> {
         keys.insert(0, key);
     }
     match keys.len() {
-        0 => bail!("privacy.key_file {} has no key: `auscult privacy new-key {}` adds one", path.display(), path.display()),
+        0 => bail!(
+            "privacy.key_file {} has no key: `auscult privacy new-key {}` adds one",
+            path.display(),
+            path.display()
+        ),
         n if n > KEYS_MAX => bail!("privacy.key_file {} has {n} keys: it may have {KEYS_MAX}", path.display()),
         _ => Ok(keys),
     }
@@ -256,7 +265,9 @@ pub fn run(command: &PrivacyCommand, out: &mut dyn Write) -> anyhow::Result<()> 
         text.push('\n');
     }
     let mut secret = [0; KEY_BYTES];
-    std::fs::File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut secret)).context("no random numbers")?;
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut random| random.read_exact(&mut secret))
+        .context("no random numbers")?;
     let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     text.push_str(&digits);
     text.push('\n');
@@ -298,7 +309,10 @@ mod tests {
             ("[privacy]\nnumbers = \"pseudonym\"", "`auscult privacy new-key FILE`"),
             ("[privacy]\nmask = { prefix = 7, last = 2 }", "privacy.mask.prefix = 7: it must be from 0 to 6"),
             ("[privacy]\nmask = { prefix = 4, last = 5 }", "privacy.mask.last = 5: it must be from 0 to 4"),
-            ("[privacy]\nemergency_numbers = [\"112\", \"+49301234\"]", "\"+49301234\" is not a number of 1 to 6 digits"),
+            (
+                "[privacy]\nemergency_numbers = [\"112\", \"+49301234\"]",
+                "\"+49301234\" is not a number of 1 to 6 digits",
+            ),
             ("[privacy]\nkey_file = \"/nonexistent/key\"", "cannot read privacy.key_file /nonexistent/key"),
             ("[privacy]\nmessages = \"whole\"\n[measure]\nkeep_sip_messages = false", "contradict each other"),
             ("[privacy]\nmessages = \"off\"\n[measure]\nkeep_sip_messages = true", "contradict each other"),
@@ -317,8 +331,13 @@ mod tests {
         let usual = |text: &str| check(text).unwrap().policy.messages;
         assert_eq!(usual(""), MessagePolicy::default());
         assert_eq!(usual("[measure]\nkeep_sip_messages = false"), MessagePolicy::all(Messages::Off));
-        assert_eq!(usual("[measure]\nkeep_sip_messages = true\n[privacy]\nmessages = \"headers\"").usual, Messages::Headers);
-        let of_trunk = usual("[[trunk]]\nname = \"a\"\nnetworks = [\"192.0.2.0/24\"]\nmessages = \"headers\"\n[privacy]\nmessages = \"off\"");
+        assert_eq!(
+            usual("[measure]\nkeep_sip_messages = true\n[privacy]\nmessages = \"headers\"").usual,
+            Messages::Headers
+        );
+        let of_trunk = usual(
+            "[[trunk]]\nname = \"a\"\nnetworks = [\"192.0.2.0/24\"]\nmessages = \"headers\"\n[privacy]\nmessages = \"off\"",
+        );
         assert_eq!(message_line(&of_trunk), "off, headers of trunk a");
         assert_eq!(of_trunk.labels.trunk("192.0.2.1".parse().ok(), None).name, "a");
     }

@@ -295,7 +295,8 @@ mod tests {
         assert!(!rig.handover.is_waiting());
         mode(0o600);
         let line = rig.line();
-        let said = "in calls that begin from the next interval on, numbers are stored as pseudonyms by key wjbq; rows, ";
+        let said =
+            "in calls that begin from the next interval on, numbers are stored as pseudonyms by key wjbq; rows, ";
         assert!(line.contains(said) && !line.contains("restart"), "{line}");
         let settings = rig.handover.take().unwrap();
         assert_eq!((settings.privacy.mode(), settings.privacy.key_id()), (Mode::Pseudonym, "wjbq"));
@@ -305,7 +306,8 @@ mod tests {
         let rotated = rig.handover.take().unwrap().privacy;
         assert!(rotated.key_id() != "wjbq" && rotated.stored_call_ids("x").len() == 2);
         rig.write("auscult.toml", "[privacy]\nmessages = \"headers\"\n");
-        let said = "numbers are stored in clear; what was hidden stays so; SIP messages from the next interval on: headers";
+        let said =
+            "numbers are stored in clear; what was hidden stays so; SIP messages from the next interval on: headers";
         let line = rig.line();
         assert!(line.ends_with(said), "{line}");
         assert_eq!(rig.line(), "SIGHUP: auscult.toml read again: nothing changed");

@@ -6,9 +6,9 @@
 use super::alerts::{AlertService, StoreHandles};
 use super::config::{self, Config};
 use super::feed::{CaptureLoop, Ended, Source};
+use super::privacy;
 use super::progress::{Doing, LOOK_EVERY, STANDS_STILL};
 use super::reload::{Handover, Reload};
-use super::privacy;
 use super::replay::{Known, Ledger, Missing, Stored, fingerprint, is_stored, listed};
 use super::resanitise::{cleaner, say_cleared, say_not_migrated, say_resanitised};
 use super::signals::{self, Stop};
@@ -224,7 +224,8 @@ async fn serve(
     let _socket = open_socket(config, &store, turns.clone());
     let token = open_store_endpoint(config, listeners.store, &store, (store_http, turns), &stopping)?;
     let handover = Arc::new(Handover::default());
-    let reload = Reload::new(args.config.clone(), config, token, handover.clone(), alerts.clone()).with_reader(searches);
+    let reload =
+        Reload::new(args.config.clone(), config, token, handover.clone(), alerts.clone()).with_reader(searches);
     signals::reload_on(hangups, reload, stopping.clone());
     watch_parts(&writer, &telemetry, &stopping);
     super::print_status(format_args!("auscult {} on http://{address}", env!("CARGO_PKG_VERSION")));

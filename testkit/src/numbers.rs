@@ -180,7 +180,11 @@ impl Numbers {
 
     /// Where a text shows what was planted.
     pub fn shown_by(&self, text: &str) -> Vec<&str> {
-        self.planted.iter().filter(|planted| text.contains(&planted.text)).map(|planted| planted.place.as_str()).collect()
+        self.planted
+            .iter()
+            .filter(|planted| text.contains(&planted.text))
+            .map(|planted| planted.place.as_str())
+            .collect()
     }
 
     fn number(&mut self, place: &str) -> String {

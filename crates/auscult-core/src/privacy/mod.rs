@@ -3,9 +3,9 @@
 //! What leaves `wire::sip::sanitise` and `signal` has passed through here, so that every consumer of events has what is stored and
 //! nothing else. A pseudonym is the truncated HMAC-SHA256 (RFC 2104) of a normalised number; it cannot be turned back.
 
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -216,7 +216,8 @@ impl Privacy {
             return hidden_user(settings, key, host);
         }
         // A number as a name of the DNS (RFC 6116) has a digit in each label.
-        let of_digits = host.split('.').filter(|label| label.len() == 1 && label.as_bytes()[0].is_ascii_digit()).count();
+        let of_digits =
+            host.split('.').filter(|label| label.len() == 1 && label.as_bytes()[0].is_ascii_digit()).count();
         match text::has_number(host, "") || of_digits >= text::NUMBER_DIGITS {
             true => Cow::Owned(identifier(key, host)),
             false => Cow::Borrowed(host),

@@ -1,3 +1,5 @@
+//! What becomes of numbers, names, hosts and texts in each mode, and what a search looks for.
+
 use super::*;
 
 const NUMBER: &str = "+4930123456789";
@@ -43,7 +45,10 @@ fn a_pseudonym_is_the_same_however_the_number_is_written() {
     // HMAC-SHA256 with a key of 32 times 1 over `user`, a zero byte and the bare number, counted with Python's hmac module.
     assert_eq!(first, "pwjbq-eqtbhkzdskimmbqzu");
     assert_eq!(first.len(), 1 + 4 + 1 + 17);
-    assert!(first.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') && first.starts_with(&format!("p{}-", hidden.key_id())));
+    assert!(
+        first.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+            && first.starts_with(&format!("p{}-", hidden.key_id()))
+    );
     for same in ["004930123456789", "4930123456789", "+49(30)1234.567-89", "%34930123456789"] {
         assert_eq!(hidden.user(same), first, "{same}");
     }
@@ -82,7 +87,15 @@ fn without_a_key_nothing_is_hidden_by_half() {
 #[test]
 fn hosts_stay_unless_they_hold_a_number() {
     let masked = privacy(Mode::Masked, &[1]);
-    for same in ["192.0.2.17", "[2001:db8::1]", "sbc-10-20-30-40.example.com", "example.com", "localhost", "anonymous.invalid", ""] {
+    for same in [
+        "192.0.2.17",
+        "[2001:db8::1]",
+        "sbc-10-20-30-40.example.com",
+        "example.com",
+        "localhost",
+        "anonymous.invalid",
+        "",
+    ] {
         assert_eq!(masked.host(same), same);
     }
     assert_eq!(masked.host("4930123456789"), "4930***89");
@@ -96,7 +109,9 @@ fn hosts_stay_unless_they_hold_a_number() {
 #[test]
 fn identifiers_with_a_number_are_hashed_and_stay_equal() {
     let masked = privacy(Mode::Masked, &[1]);
-    for same in ["z9hG4bK776asdhds", "as123456", "192.0.2.17", "192.168.100.200:5060", "[2001:db8::1234]:1", "1", "G722"] {
+    for same in
+        ["z9hG4bK776asdhds", "as123456", "192.0.2.17", "192.168.100.200:5060", "[2001:db8::1234]:1", "1", "G722"]
+    {
         assert_eq!(masked.identifier(same), same);
     }
     for hidden in ["x4930123456789", "555-123-4567", "a%34930123456", "\u{ff11}\u{ff12}\u{ff13}4567"] {

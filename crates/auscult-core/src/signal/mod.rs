@@ -359,8 +359,7 @@ impl Signal {
                 if call.record.messages as usize > self.limits.messages_per_call {
                     call.record.messages_dropped += 1;
                     outcome = Outcome::OverLimit(OverLimit::MessagesPerCall);
-                } else if let kept @ (Messages::Headers | Messages::Whole) =
-                    self.policy.messages.of_call(&call.record)
+                } else if let kept @ (Messages::Headers | Messages::Whole) = self.policy.messages.of_call(&call.record)
                 {
                     let storing = sip::Storing {
                         keep: &self.policy.keep_headers,

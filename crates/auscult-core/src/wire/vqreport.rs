@@ -4,9 +4,9 @@
 //! `None`; a value outside its range is `None` too, and the first such key is named.
 
 use crate::model::{VoipMetrics, VqMeasured, VqSide};
+use crate::privacy::Privacy;
 use crate::units::text::clean;
 use crate::units::{Ssrc, Timestamp};
-use crate::privacy::Privacy;
 use crate::wire::sip::{fmtp_text, phrase_text};
 use std::borrow::Cow;
 use std::net::IpAddr;

@@ -467,7 +467,11 @@ mod tests {
             ("*21#", "*21#"),
             ("0", "0"),
         ] {
-            assert_eq!(PhoneNumber::parse(written).ok(), Some(PhoneNumber { bare: bare.to_owned(), hidden: Vec::new() }), "{written}");
+            assert_eq!(
+                PhoneNumber::parse(written).ok(),
+                Some(PhoneNumber { bare: bare.to_owned(), hidden: Vec::new() }),
+                "{written}"
+            );
         }
         assert!(PhoneNumber::parse(" - ").is_err());
         assert!(PhoneNumber::parse(&"1".repeat(200)).is_err());

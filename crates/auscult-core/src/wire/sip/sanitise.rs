@@ -283,7 +283,8 @@ fn start_line<'p>(line: &[u8], privacy: &'p Privacy) -> Built<'p> {
             let version = version_prefix(line).unwrap_or_default();
             // A status has three digits; further ones may be a number.
             let most = if privacy.is_clear() { NAME_MAX } else { 3 };
-            let digits = line.iter().skip(version + 1).take_while(|b| b.is_ascii_digit() || **b == b' ').take(most).count();
+            let digits =
+                line.iter().skip(version + 1).take_while(|b| b.is_ascii_digit() || **b == b' ').take(most).count();
             let head = line.get(..version + 1 + digits).unwrap_or_default();
             out.extend_from_slice(trim(head.get(..NAME_MAX).unwrap_or(head)));
             if !reason.is_empty() {

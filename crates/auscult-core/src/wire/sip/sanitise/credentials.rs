@@ -1,9 +1,9 @@
 //! `Authorization` and its kin: the scheme and the harmless parameters of Digest (RFC 3261 section 25.1, RFC 7616).
 
 use super::super::bytes::{cut, is_lws, trim};
+use super::free_text::{self, Text};
 use super::lists::{DIGEST_PARAMS, SCHEMES};
 use super::params::{is_listed, push_value, quoted};
-use super::free_text::{self, Text};
 use super::{Built, REMOVED, uri};
 
 /// Adds the scheme, where it is one that is known, and the parameters. Where the grammar does not hold (a separator that is no

@@ -16,7 +16,10 @@ fn fill(template: &str) -> String {
 fn shows(text: &str) -> bool {
     let digits: String = text.chars().filter(|c| !"+- ().".contains(*c)).collect();
     let lower = text.to_lowercase();
-    digits.contains(NUMBER) || digits.contains(&NUMBER[2..9]) || digits.contains(&NUMBER[5..]) || lower.contains("zaphod")
+    digits.contains(NUMBER)
+        || digits.contains(&NUMBER[2..9])
+        || digits.contains(&NUMBER[5..])
+        || lower.contains("zaphod")
 }
 
 fn stored(privacy: &Privacy, header: &str, line: &str, start: &str) -> String {
@@ -45,7 +48,13 @@ fn no_place_of_a_message_shows_a_number_where_they_are_hidden() {
         emergency_numbers: Vec::new(),
     };
     let modes = [privacy(Mode::Masked), privacy(Mode::Pseudonym), Privacy::new(widest).expect("has a key")];
-    let starts = ["INVITE sip:b@h SIP/2.0", "SIP/2.0 486 {n} {a}", "INVITE sip:{n}@h;x={n} SIP/2.0", "INVITE tel:+{n} SIP/2.0", "{n} sip:b@h SIP/2.0"];
+    let starts = [
+        "INVITE sip:b@h SIP/2.0",
+        "SIP/2.0 486 {n} {a}",
+        "INVITE sip:{n}@h;x={n} SIP/2.0",
+        "INVITE tel:+{n} SIP/2.0",
+        "{n} sip:b@h SIP/2.0",
+    ];
     let mut shown_in_clear = 0;
     let mut check = |header: &str, line: &str, start: &str| {
         let (header, line, start) = (fill(header), fill(line), fill(start));
@@ -81,7 +90,10 @@ fn what_is_hidden_reads_well() {
     );
     assert!(text.starts_with("INVITE sip:112@h.example SIP/2.0\n"), "{text}");
     assert!(text.contains("From: \"***\" <sip:+4917***34@192.0.2.1;user=phone>;tag=9f\n"), "{text}");
-    assert!(text.contains("P-Asserted-Identity: <tel:+4917***34>\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1\n"), "{text}");
+    assert!(
+        text.contains("P-Asserted-Identity: <tel:+4917***34>\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1\n"),
+        "{text}"
+    );
     assert!(text.contains("c=IN IP4 192.0.2.1/127\n"), "{text}");
 }
 
@@ -100,7 +112,8 @@ fn a_message_that_was_cut_shows_no_half_of_a_user() {
 
 #[test]
 fn bodies_are_left_out_where_only_headers_are_kept() {
-    let message = "INVITE sip:b@h SIP/2.0\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n";
+    let message =
+        "INVITE sip:b@h SIP/2.0\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n";
     let message = parse(message.as_bytes()).expect("parses");
     let (headers, sdp) = sanitise_as(&message, Storing { bodies: false, ..Storing::USUAL });
     assert!(headers.contains("application/sdp") && sdp.is_empty());

@@ -37,8 +37,10 @@ fn push_part(out: &mut Built<'_>, part: &[u8], listed: &[&str]) {
     let Some(Value::Object(object)) = decoded.and_then(|bytes| serde_json::from_slice(&bytes).ok()) else {
         return out.extend_from_slice(REMOVED);
     };
-    let shown: Map<String, Value> =
-        listed.iter().filter_map(|name| Some(((*name).to_owned(), claim(name, object.get(*name)?, out.privacy)))).collect();
+    let shown: Map<String, Value> = listed
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), claim(name, object.get(*name)?, out.privacy))))
+        .collect();
     out.extend_from_slice(Value::Object(shown).to_string().as_bytes());
 }
 
@@ -46,8 +48,9 @@ fn claim(name: &str, value: &Value, privacy: &Privacy) -> Value {
     match (name, value) {
         ("iat", Value::Number(n)) if n.is_u64() => value.clone(),
         ("orig" | "dest" | "div", Value::Object(party)) => {
-            let shown =
-                ["tn", "uri"].into_iter().filter_map(|key| Some((key.to_owned(), identities(key, party.get(key)?, privacy))));
+            let shown = ["tn", "uri"]
+                .into_iter()
+                .filter_map(|key| Some((key.to_owned(), identities(key, party.get(key)?, privacy))));
             Value::Object(shown.collect())
         }
         ("iat" | "orig" | "dest" | "div", _) => removed(),
@@ -61,7 +64,10 @@ fn identities(key: &str, value: &Value, privacy: &Privacy) -> Value {
     match value {
         Value::String(text) => identity(key, text, privacy),
         Value::Array(list) => Value::Array(
-            list.iter().take(DEST_MAX).map(|v| v.as_str().map_or_else(removed, |text| identity(key, text, privacy))).collect(),
+            list.iter()
+                .take(DEST_MAX)
+                .map(|v| v.as_str().map_or_else(removed, |text| identity(key, text, privacy)))
+                .collect(),
         ),
         _ => removed(),
     }

@@ -2,8 +2,8 @@
 
 use super::super::bytes::{cut, is_token, trim};
 use super::params::is_listed;
-use crate::privacy::Privacy;
 use super::{Built, NAME_MAX, REMOVED, Text, physical_lines, uri};
+use crate::privacy::Privacy;
 
 /// Most words of a line that are shown.
 const WORDS_MAX: usize = 130;
@@ -300,12 +300,9 @@ fn push_origin(out: &mut Built<'_>, value: &[u8]) {
         return out.extend_from_slice(REMOVED);
     };
     push_if(out, user, *user == b"-");
-    for (field, fits) in [
-        (id, is_digits(id)),
-        (version, is_digits(version)),
-        (net, is_net(net)),
-        (family, is_family(family)),
-    ] {
+    for (field, fits) in
+        [(id, is_digits(id)), (version, is_digits(version)), (net, is_net(net)), (family, is_family(family))]
+    {
         out.push(b' ');
         push_word_if(out, field, fits);
     }

@@ -291,7 +291,8 @@ fn sizes_are_capped_and_control_characters_are_shown() {
 fn an_operator_may_keep_headers_that_are_no_credentials() {
     let message = format!("{HEAD}x-carrier-trace: a=1; b=2\r\nX-Other: secret\r\nAuthorization: Bearer secret\r\n\r\n");
     let keep = ["X-Carrier-Trace", "authorization"].map(str::to_owned);
-    let (headers, _) = sanitise_as(&parse(message.as_bytes()).expect("parses"), Storing { keep: &keep, ..Storing::USUAL });
+    let (headers, _) =
+        sanitise_as(&parse(message.as_bytes()).expect("parses"), Storing { keep: &keep, ..Storing::USUAL });
     assert!(headers.ends_with("x-carrier-trace: a=1; b=2\nX-Other: ***\nAuthorization: Bearer ***\n"), "{headers}");
     assert_eq!(may_keep("X-Carrier-Trace"), Ok(()));
     for name in ["Authorization", "COOKIE", "identity", "y", "Proxy-Authenticate", "X Carrier", "", "1a", "a:b"] {

@@ -1,9 +1,9 @@
 //! Values of listed headers, built anew from their parts.
 
 use super::super::bytes::{cut, is_lws, is_token, split_unquoted, trim};
+use super::free_text::{self, Text};
 use super::lists::{Kind, VIA_PARAMS};
 use super::params::{push_all, push_pair, push_quoted, quoted};
-use super::free_text::{self, Text};
 use super::{Built, NAME_MAX, REMOVED, credentials, passport, uri};
 use crate::privacy::Privacy;
 use crate::wire::sip::FIELD_MAX;
