@@ -195,8 +195,7 @@ async fn serve(
         StoreWriter::start(store.clone(), &config.store.data.join("spool"), config.labels.clone(), options)?;
     say_resanitised(&writer.counters().snapshot().resanitised);
     let live = Arc::new(LiveFeed::new(&config.limits));
-    let reader = Reader::new(store.reader());
-    reader.set_privacy(config.policy.privacy.clone());
+    let reader = Reader::new(store.reader()).with_privacy(config.policy.privacy.clone());
     let alerts = start_alerts(config, &source, reader.clone(), &writer, &sender)?;
     let http = HttpServer::new(config.http);
     let store_http = HttpServer::new(reader_limits());
@@ -206,9 +205,8 @@ async fn serve(
             .with_alerts(alerts.clone()),
     );
     let address = listeners.api.local_addr()?;
-    let searches = reader.clone();
     let state = AppState {
-        reader,
+        reader: reader.clone(),
         live: live.clone(),
         telemetry: telemetry.clone(),
         hosts: if address.ip().is_loopback() { HostPolicy::Only(config.hosts.clone()) } else { HostPolicy::Any },
@@ -224,8 +222,7 @@ async fn serve(
     let _socket = open_socket(config, &store, turns.clone());
     let token = open_store_endpoint(config, listeners.store, &store, (store_http, turns), &stopping)?;
     let handover = Arc::new(Handover::default());
-    let reload =
-        Reload::new(args.config.clone(), config, token, handover.clone(), alerts.clone()).with_reader(searches);
+    let reload = Reload::new(args.config.clone(), config, token, handover.clone(), alerts.clone()).with_reader(reader);
     signals::reload_on(hangups, reload, stopping.clone());
     watch_parts(&writer, &telemetry, &stopping);
     super::print_status(format_args!("auscult {} on http://{address}", env!("CARGO_PKG_VERSION")));

@@ -210,6 +210,13 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Searches by how numbers and Call-IDs are stored.
+    #[must_use]
+    pub fn with_privacy(self, privacy: Privacy) -> Reader {
+        self.set_privacy(privacy);
+        self
+    }
+
     /// How numbers and Call-IDs are stored, for searches of this reader and its clones from now on.
     pub fn set_privacy(&self, privacy: Privacy) {
         *self.privacy.write().unwrap_or_else(PoisonError::into_inner) = privacy;
