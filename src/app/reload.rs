@@ -296,15 +296,15 @@ mod tests {
         mode(0o600);
         let line = rig.line();
         let said =
-            "in calls that begin from the next interval on, numbers are stored as pseudonyms by key wjbq; rows, ";
+            "in calls that begin from the next interval on, numbers are stored as pseudonyms by key iruc; rows, ";
         assert!(line.contains(said) && !line.contains("restart"), "{line}");
         let settings = rig.handover.take().unwrap();
-        assert_eq!((settings.privacy.mode(), settings.privacy.key_id()), (Mode::Pseudonym, "wjbq"));
+        assert_eq!((settings.privacy.mode(), settings.privacy.key_id()), (Mode::Pseudonym, "iruc"));
         // A new key in the same file.
         rig.write("key", &format!("{}\n{}\n", "01".repeat(32), "02".repeat(32)));
         assert!(rig.line().contains("as pseudonyms by key "));
         let rotated = rig.handover.take().unwrap().privacy;
-        assert!(rotated.key_id() != "wjbq" && rotated.stored_call_ids("x").len() == 2);
+        assert!(rotated.key_id() != "iruc" && rotated.stored_call_ids("x").len() == 2);
         rig.write("auscult.toml", "[privacy]\nmessages = \"headers\"\n");
         let said =
             "numbers are stored in clear; what was hidden stays so; SIP messages from the next interval on: headers";

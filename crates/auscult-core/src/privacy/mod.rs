@@ -104,14 +104,16 @@ impl Key {
         mac.update(&[0]);
         mac.update(text.as_bytes());
         let hash = mac.finalize().into_bytes();
-        let mut value = hash.iter().take(16).fold(0u128, |value, byte| value << 8 | u128::from(*byte));
-        (0..letters)
-            .map(|_| {
-                let letter = b'a' + (value % 26) as u8;
-                value /= 26;
-                char::from(letter)
+        // 64 bits hold 13 letters.
+        let words = hash.chunks(8).map(|word| word.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte)));
+        let of_word = |word: u64| {
+            (0..13).scan(word, |rest, _| {
+                let letter = b'a' + (*rest % 26) as u8;
+                *rest /= 26;
+                Some(char::from(letter))
             })
-            .collect()
+        };
+        words.flat_map(of_word).take(letters).collect()
     }
 
     fn pseudonym(&self, user: &str) -> String {
@@ -152,12 +154,14 @@ pub struct PrivacySettings {
 pub struct Privacy {
     /// `None` in clear, with nothing to find by key.
     settings: Option<Arc<PrivacySettings>>,
+    /// What would be hashed is removed.
+    without_hashes: bool,
 }
 
 impl Privacy {
     /// Stores everything as it came.
     pub const fn clear() -> Privacy {
-        Privacy { settings: None }
+        Privacy { settings: None, without_hashes: false }
     }
 
     /// # Errors
@@ -166,8 +170,14 @@ impl Privacy {
         match settings.keys.is_empty() {
             true if settings.mode == Mode::Clear => Ok(Privacy::clear()),
             true => Err(MissingKey),
-            false => Ok(Privacy { settings: Some(Arc::new(settings)) }),
+            false => Ok(Privacy { settings: Some(Arc::new(settings)), without_hashes: false }),
         }
+    }
+
+    /// The same, but that `***` stands for all that would be hashed: for the rest of a message that has had its share of hashes.
+    #[must_use]
+    pub fn without_hashes(&self) -> Privacy {
+        Privacy { without_hashes: true, ..self.clone() }
     }
 
     pub fn mode(&self) -> Mode {
@@ -193,7 +203,7 @@ impl Privacy {
     /// The user part of a URI, or a telephone number, without parameters.
     pub fn user<'a>(&self, user: &'a str) -> Cow<'a, str> {
         match self.hidden() {
-            Some((settings, key)) if !user.is_empty() => hidden_user(settings, key, user),
+            Some((settings, key)) if !user.is_empty() => self.hidden_user(settings, key, user),
             _ => Cow::Borrowed(user),
         }
     }
@@ -201,7 +211,7 @@ impl Privacy {
     /// A Call-ID: the hash of all of it.
     pub fn call_id<'a>(&self, call_id: &'a str) -> Cow<'a, str> {
         match self.hidden() {
-            Some((_, key)) if !call_id.is_empty() => Cow::Owned(key.call_id(call_id)),
+            Some((_, key)) if !call_id.is_empty() => Cow::Owned(self.hashed(|| key.call_id(call_id))),
             _ => Cow::Borrowed(call_id),
         }
     }
@@ -213,13 +223,13 @@ impl Privacy {
             return Cow::Borrowed(host);
         }
         if is_number(&bare(host)) {
-            return hidden_user(settings, key, host);
+            return self.hidden_user(settings, key, host);
         }
         // A number as a name of the DNS (RFC 6116) has a digit in each label.
         let of_digits =
             host.split('.').filter(|label| label.len() == 1 && label.as_bytes()[0].is_ascii_digit()).count();
         match text::has_number(host, "") || of_digits >= text::NUMBER_DIGITS {
-            true => Cow::Owned(identifier(key, host)),
+            true => Cow::Owned(self.hashed(|| identifier(key, host))),
             false => Cow::Borrowed(host),
         }
     }
@@ -236,7 +246,9 @@ impl Privacy {
     /// or with marks of punctuation between them; then it is hashed, so that equal ones stay equal.
     pub fn identifier<'a>(&self, word: &'a str) -> Cow<'a, str> {
         match self.hidden() {
-            Some((_, key)) if text::has_number(word, "-.()") && !is_address(word) => Cow::Owned(identifier(key, word)),
+            Some((_, key)) if text::has_number(word, "-.()") && !is_address(word) => {
+                Cow::Owned(self.hashed(|| identifier(key, word)))
+            }
             _ => Cow::Borrowed(word),
         }
     }
@@ -259,12 +271,36 @@ impl Privacy {
     }
 
     /// The value of a header whose grammar is not known: users of URIs and of `user@host` are hidden, what is quoted before
-    /// a URI is removed, and so are five or more digits.
-    pub fn unknown<'a>(&self, value: &'a str) -> Cow<'a, str> {
+    /// a URI is removed, and so are five or more digits. At most `hashes` are made, and taken from it.
+    pub fn unknown<'a>(&self, value: &'a str, hashes: &mut usize) -> Cow<'a, str> {
         match self.hidden() {
-            Some(_) => Cow::Owned(text::unknown(self, value)),
+            Some(_) => Cow::Owned(text::unknown(self, value, hashes)),
             None => Cow::Borrowed(value),
         }
+    }
+
+    fn hidden_user<'a>(&self, settings: &PrivacySettings, key: &Key, user: &'a str) -> Cow<'a, str> {
+        let plain = text::percent_decoded(user);
+        let is = |other: &str| other.eq_ignore_ascii_case(&plain);
+        if plain == HIDDEN || NOBODY.into_iter().any(is) || settings.emergency_numbers.iter().any(|n| is(n)) {
+            return Cow::Borrowed(user);
+        }
+        let number = bare(&plain);
+        if number.is_empty() {
+            return Cow::Borrowed(HIDDEN);
+        }
+        Cow::Owned(match settings.mode {
+            Mode::Pseudonym => self.hashed(|| key.pseudonym(&number)),
+            _ => {
+                let masked = masked(settings.mask, &number);
+                let international = plain.starts_with('+') || plain.starts_with("00");
+                if international && masked != HIDDEN && is_number(&number) { format!("+{masked}") } else { masked }
+            }
+        })
+    }
+
+    fn hashed(&self, hash: impl FnOnce() -> String) -> String {
+        if self.without_hashes { HIDDEN.to_owned() } else { hash() }
     }
 
     /// What a whole number or name may be stored as besides in clear, as [`bare`] makes it of a stored one.
@@ -301,26 +337,6 @@ pub fn bare(text: &str) -> String {
 
 fn identifier(key: &Key, word: &str) -> String {
     format!("h-{}", key.letters(b"identifier", word, IDENTIFIER_LETTERS))
-}
-
-fn hidden_user<'a>(settings: &PrivacySettings, key: &Key, user: &'a str) -> Cow<'a, str> {
-    let plain = text::percent_decoded(user);
-    let is = |other: &str| other.eq_ignore_ascii_case(&plain);
-    if plain == HIDDEN || NOBODY.into_iter().any(is) || settings.emergency_numbers.iter().any(|n| is(n)) {
-        return Cow::Borrowed(user);
-    }
-    let number = bare(&plain);
-    if number.is_empty() {
-        return Cow::Borrowed(HIDDEN);
-    }
-    Cow::Owned(match settings.mode {
-        Mode::Pseudonym => key.pseudonym(&number),
-        _ => {
-            let masked = masked(settings.mask, &number);
-            let international = plain.starts_with('+') || plain.starts_with("00");
-            if international && masked != HIDDEN && is_number(&number) { format!("+{masked}") } else { masked }
-        }
-    })
 }
 
 /// Digits, `*` and `#` of services.

@@ -43,7 +43,7 @@ fn a_pseudonym_is_the_same_however_the_number_is_written() {
     let hidden = privacy(Mode::Pseudonym, &[1]);
     let first = hidden.user(NUMBER).into_owned();
     // HMAC-SHA256 with a key of 32 times 1 over `user`, a zero byte and the bare number, counted with Python's hmac module.
-    assert_eq!(first, "pwjbq-eqtbhkzdskimmbqzu");
+    assert_eq!(first, "piruc-wiasjnttcqytuqqyt");
     assert_eq!(first.len(), 1 + 4 + 1 + 17);
     assert!(
         first.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
@@ -156,7 +156,7 @@ fn values_of_unknown_grammar_lose_users_and_names() {
         ("sip:alice", "sip:a***"),
         ("<sip:alice;x=y@h>", "<sip:a***;***@h>"),
     ] {
-        assert_eq!(masked.unknown(value), shown, "{value}");
+        assert_eq!(masked.unknown(value, &mut 100), shown, "{value}");
     }
 }
 
@@ -166,6 +166,6 @@ fn long_values_are_read_in_linear_time() {
     let masked = privacy(Mode::Masked, &[1]);
     for unit in ["\"\\\"", "\"", "\"a\" ", "sip:", "@", "1 ", "%3", "<\"", "\\\""] {
         let value = unit.repeat(16_384 / unit.len());
-        assert!(masked.unknown(&value).len() <= 4 * value.len() + 16, "{unit}");
+        assert!(masked.unknown(&value, &mut 100).len() <= 4 * value.len() + 16, "{unit}");
     }
 }

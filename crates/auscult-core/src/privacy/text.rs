@@ -2,6 +2,7 @@
 
 use super::{HIDDEN, Privacy};
 use std::borrow::Cow;
+use std::cell::Cell;
 
 /// Digits by which a number is known in an opaque text.
 pub const NUMBER_DIGITS: usize = 7;
@@ -99,35 +100,53 @@ fn is_ipv4(text: &str, begin: usize, end: usize) -> bool {
     text[begin..end].parse::<std::net::Ipv4Addr>().is_ok()
 }
 
+/// Users of one value, with a bound on the hashes they take.
+struct Users<'p> {
+    privacy: &'p Privacy,
+    without_hashes: Privacy,
+    left: Cell<usize>,
+}
+
+impl Users<'_> {
+    /// How the next user is hidden.
+    fn next(&self) -> &Privacy {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        if left > 0 { self.privacy } else { &self.without_hashes }
+    }
+}
+
 /// See [`Privacy::unknown`].
-pub fn unknown(privacy: &Privacy, value: &str) -> String {
+pub fn unknown(privacy: &Privacy, value: &str, hashes: &mut usize) -> String {
     let mut out = String::with_capacity(value.len());
-    push_unknown(privacy, value, true, &mut out);
+    let users = Users { privacy, without_hashes: privacy.without_hashes(), left: Cell::new(*hashes) };
+    push_unknown(&users, value, true, &mut out);
+    *hashes = users.left.get();
     without_numbers(&out, 5, " ()./-").into_owned()
 }
 
 /// `quotes`: quoted texts are looked for. Within one they are not, so that each byte is read a bounded number of times.
-fn push_unknown(privacy: &Privacy, value: &str, quotes: bool, out: &mut String) {
+fn push_unknown(users: &Users<'_>, value: &str, quotes: bool, out: &mut String) {
     let mut rest = value;
     while !rest.is_empty() {
         if let Some(scheme) = scheme(rest) {
             out.push_str(&rest[..scheme]);
             rest = &rest[scheme..];
             let end = rest.find(URI_ENDS).unwrap_or(rest.len());
-            push_uri(privacy, &rest[..end], out);
+            push_uri(users.next(), &rest[..end], out);
             rest = &rest[end..];
         } else if quotes && let Some((inner, after)) = quoted(rest) {
             out.push('"');
             match after.trim_start().starts_with('<') || after.is_empty() && !rest.ends_with('"') {
                 // A display name; a quote that is never closed may be one as well.
                 true => out.push_str(HIDDEN),
-                false => push_unknown(privacy, inner, false, out),
+                false => push_unknown(users, inner, false, out),
             }
             out.push('"');
             rest = after;
         } else {
             let end = word_end(rest);
-            push_word(privacy, &rest[..end], out);
+            push_word(users, &rest[..end], out);
             rest = &rest[end..];
         }
     }
@@ -165,10 +184,10 @@ fn is_of_a_word(c: char) -> bool {
 }
 
 /// `user@host`, or any other word.
-fn push_word(privacy: &Privacy, word: &str, out: &mut String) {
+fn push_word(users: &Users<'_>, word: &str, out: &mut String) {
     match word.rsplit_once('@') {
         Some((user, host)) => {
-            out.push_str(&privacy.user(user));
+            out.push_str(&users.next().user(user));
             out.push('@');
             out.push_str(host);
         }

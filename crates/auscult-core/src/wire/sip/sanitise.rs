@@ -18,7 +18,7 @@ mod tests;
 mod uri;
 mod values;
 
-use built::Built;
+use built::{Built, Hiding};
 pub use lists::{AllowListRow, allow_list};
 
 use super::bytes::{self, is_token, trim, visible};
@@ -38,6 +38,8 @@ const NAME_MAX: usize = 64;
 /// Longest value that is read, in bytes; what follows is removed.
 const VALUE_MAX: usize = HEADERS_TEXT_MAX;
 
+static CLEAR: Privacy = Privacy::clear();
+
 /// What an operator decided about stored messages.
 #[derive(Clone, Copy, Debug)]
 pub struct Storing<'a> {
@@ -53,8 +55,7 @@ pub struct Storing<'a> {
 
 impl Storing<'_> {
     /// By the allow-list alone, in clear.
-    pub const USUAL: Storing<'static> =
-        Storing { keep: &[], privacy: &Privacy::clear(), bodies: true, cut_short: false };
+    pub const USUAL: Storing<'static> = Storing { keep: &[], privacy: &CLEAR, bodies: true, cut_short: false };
 }
 
 /// Start line and headers, then SDP, each with LF line ends and cut at 16 KiB, with the values of the allow-list alone.
@@ -66,14 +67,16 @@ pub fn sanitise(message: &Message<'_>) -> (String, String) {
 /// As [`sanitise`], with what the operator decided.
 pub fn sanitise_as(message: &Message<'_>, storing: Storing<'_>) -> (String, String) {
     let mut headers = Text::new(HEADERS_TEXT_MAX, message.first_line.len() + message.headers.len());
-    headers.push_line(&start_line(message.first_line, storing.privacy));
+    let hiding =
+        Hiding::of_message(storing.privacy, message.first_line.len() + message.headers.len() + message.body.len());
+    headers.push_line(&start_line(message.first_line, &hiding));
     // The user of a URI that was cut before its `@` looks like a host.
     let last_is_cut = storing.cut_short && message.body.is_empty() && !storing.privacy.is_clear();
     let whole = if last_is_cut { without_last_line(message.headers) } else { message.headers };
-    push_headers(whole, storing, &mut headers);
+    push_headers(whole, storing.keep, &hiding, &mut headers);
     let Some(body) = message.sdp().filter(|_| storing.bodies) else { return (headers.out, String::new()) };
     let mut session = Text::new(SDP_TEXT_MAX, body.bytes.len());
-    sdp::push(body.bytes, storing.privacy, &mut session);
+    sdp::push(body.bytes, &hiding, &mut session);
     (headers.out, session.out)
 }
 
@@ -87,15 +90,15 @@ fn without_last_line(headers: &[u8]) -> &[u8] {
 pub fn sanitise_stored(headers: &str, session: &str, keep: &[String]) -> (String, String) {
     let lines = |text: &str| text.replace(['\u{240d}', '\u{240a}'], "\n");
     let (headers, session) = (lines(headers), lines(session));
-    let storing = Storing { keep, ..Storing::USUAL };
+    let hiding = Hiding::new(&CLEAR);
     let mut clean = Text::new(HEADERS_TEXT_MAX, headers.len());
     let (first, rest) = bytes::cut(headers.as_bytes(), b'\n');
     if !headers.is_empty() {
-        clean.push_line(&start_line(first, storing.privacy));
-        push_headers(rest, storing, &mut clean);
+        clean.push_line(&start_line(first, &hiding));
+        push_headers(rest, keep, &hiding, &mut clean);
     }
     let mut clean_session = Text::new(SDP_TEXT_MAX, session.len());
-    sdp::push(session.as_bytes(), storing.privacy, &mut clean_session);
+    sdp::push(session.as_bytes(), &hiding, &mut clean_session);
     (clean.out, clean_session.out)
 }
 
@@ -127,21 +130,24 @@ pub fn product_text(text: &[u8], max: usize, privacy: &Privacy) -> String {
 }
 
 fn harmless(text: &[u8], max: usize, privacy: &Privacy, kind: free_text::Text) -> String {
-    let mut out = Built::new(privacy);
+    let hiding = Hiding::new(privacy);
+    let mut out = Built::new(&hiding);
     free_text::push(&mut out, first_line(text), kind);
     bytes::text(&out, max)
 }
 
 /// A Call-ID as a record may hold it, at most `max` bytes: up to its first white space or zero byte.
 pub fn call_id_text(call_id: &[u8], max: usize, privacy: &Privacy) -> String {
-    let mut out = Built::new(privacy);
+    let hiding = Hiding::new(privacy);
+    let mut out = Built::new(&hiding);
     values::push_call_id(&mut out, trim(call_id));
     bytes::text(&out, max)
 }
 
 /// The value of a Reason header (RFC 3326) as a record may hold it, at most `max` bytes.
 pub fn reason_value(value: &[u8], max: usize, privacy: &Privacy) -> String {
-    let mut out = Built::new(privacy);
+    let hiding = Hiding::new(privacy);
+    let mut out = Built::new(&hiding);
     values::push(&mut out, &lists::Kind::Items(lists::REASON_PARAMS), first_line(value));
     bytes::text(&out, max)
 }
@@ -150,14 +156,16 @@ pub fn reason_value(value: &[u8], max: usize, privacy: &Privacy) -> String {
 pub fn method_text(method: &[u8], privacy: &Privacy) -> String {
     let word = method.split(|b| bytes::is_lws(*b)).next().unwrap_or_default();
     let fits = is_token(word) && word.len() <= NAME_MAX;
-    let mut out = Built::new(privacy);
+    let hiding = Hiding::new(privacy);
+    let mut out = Built::new(&hiding);
     out.push_identifier(if fits || word.is_empty() { word } else { REMOVED });
     bytes::text(&out, NAME_MAX)
 }
 
 /// Parameters of a codec as a record may hold them, at most `max` bytes.
 pub fn fmtp_text(params: &[u8], max: usize, privacy: &Privacy) -> String {
-    let mut out = Built::new(privacy);
+    let hiding = Hiding::new(privacy);
+    let mut out = Built::new(&hiding);
     sdp::push_fmtp_params(&mut out, params);
     bytes::text(&out, max)
 }
@@ -175,7 +183,8 @@ pub struct PartyText {
 
 /// The party of a From, To or Contact value; each text at most `max` bytes.
 pub fn party_text(address: &NameAddr<'_>, max: usize, privacy: &Privacy) -> PartyText {
-    let parts = uri::parts(address.uri, privacy);
+    let hiding = Hiding::new(privacy);
+    let parts = uri::parts(address.uri, &hiding);
     let text = |b: &[u8]| bytes::text(b, max);
     let mut whole = parts.user.to_vec();
     whole.extend_from_slice(&parts.user_params);
@@ -262,8 +271,8 @@ fn first_line(value: &[u8]) -> &[u8] {
 }
 
 /// Method or status, Request-URI and version; everything goes when it is no start line.
-fn start_line<'p>(line: &[u8], privacy: &'p Privacy) -> Built<'p> {
-    let mut out = Built::new(privacy);
+fn start_line<'p>(line: &[u8], hiding: &'p Hiding<'p>) -> Built<'p> {
+    let mut out = Built::new(hiding);
     let Some((start, _)) = read_start_line(line, &mut Anomalies::default()) else {
         out.extend_from_slice(REMOVED);
         return out;
@@ -282,7 +291,7 @@ fn start_line<'p>(line: &[u8], privacy: &'p Privacy) -> Built<'p> {
         StartLine::Response { reason, .. } => {
             let version = version_prefix(line).unwrap_or_default();
             // A status has three digits; further ones may be a number.
-            let most = if privacy.is_clear() { NAME_MAX } else { 3 };
+            let most = if out.is_clear() { NAME_MAX } else { 3 };
             let digits =
                 line.iter().skip(version + 1).take_while(|b| b.is_ascii_digit() || **b == b' ').take(most).count();
             let head = line.get(..version + 1 + digits).unwrap_or_default();
@@ -304,10 +313,10 @@ struct LogicalLine<'a> {
     bare_cr: bool,
 }
 
-fn push_headers(all: &[u8], storing: Storing<'_>, out: &mut Text) {
+fn push_headers(all: &[u8], keep: &[String], hiding: &Hiding<'_>, out: &mut Text) {
     let mut open: Option<LogicalLine<'_>> = None;
     // One buffer for all lines.
-    let (mut scratch, mut count) = (Built::new(storing.privacy), 0);
+    let (mut scratch, mut count) = (Built::new(hiding), 0);
     scratch.reserve(256);
     for line in physical_lines(all) {
         let content = trim(line.bytes);
@@ -325,7 +334,7 @@ fn push_headers(all: &[u8], storing: Storing<'_>, out: &mut Text) {
             continue;
         }
         if let Some(header) = open.take() {
-            push_header(&header, storing, &mut scratch, out);
+            push_header(&header, keep, &mut scratch, out);
         }
         count += 1;
         if count > HEADERS_MAX || out.is_full() {
@@ -334,11 +343,11 @@ fn push_headers(all: &[u8], storing: Storing<'_>, out: &mut Text) {
         open = Some(LogicalLine { bytes: Cow::Borrowed(content), cut: false, bare_cr: line.bare_cr });
     }
     if let Some(header) = open {
-        push_header(&header, storing, &mut scratch, out);
+        push_header(&header, keep, &mut scratch, out);
     }
 }
 
-fn push_header(header: &LogicalLine<'_>, storing: Storing<'_>, line: &mut Built<'_>, out: &mut Text) {
+fn push_header(header: &LogicalLine<'_>, keep: &[String], line: &mut Built<'_>, out: &mut Text) {
     let Some((name, value)) = split_header(&header.bytes).filter(|(name, _)| is_header_name(name)) else {
         return out.push_removed();
     };
@@ -349,10 +358,10 @@ fn push_header(header: &LogicalLine<'_>, storing: Storing<'_>, line: &mut Built<
         line.push(b' ');
         let long = long_name(name);
         let same = |n: &str| n.as_bytes().eq_ignore_ascii_case(name) || n.as_bytes().eq_ignore_ascii_case(long);
-        let kept = storing.keep.iter().any(|k| same(k) && may_keep(k).is_ok());
+        let kept = keep.iter().any(|k| same(k) && may_keep(k).is_ok());
         let short = value.get(..VALUE_MAX).unwrap_or(value);
         match lists::kind_of(long) {
-            kind if kept && (kind.is_none() || storing.privacy.is_clear()) => line.push_unknown(short),
+            kind if kept && (kind.is_none() || line.is_clear()) => line.push_unknown(short),
             Some(kind) => values::push(line, kind, short),
             None => line.extend_from_slice(REMOVED),
         }

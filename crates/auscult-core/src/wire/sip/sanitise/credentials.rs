@@ -91,7 +91,7 @@ fn push_param(out: &mut Built<'_>, name: &[u8], value: &Value<'_>) {
         }
         return out.extend_from_slice(open);
     }
-    if is(&["username"]) && !out.privacy.is_clear() {
+    if is(&["username"]) && !out.is_clear() {
         let open: &[u8] = if quotes { b"\"" } else { b"" };
         out.extend_from_slice(open);
         let (user, host) = cut(text, b'@');

@@ -22,11 +22,11 @@ pub(super) enum Text {
 pub(super) fn push(out: &mut Built<'_>, text: &[u8], kind: Text) {
     let end = secret_at(text);
     let (shown, hidden) = text.split_at_checked(end).unwrap_or((text, &[]));
-    let shown: Cow<'_, [u8]> = match (out.privacy.is_clear(), kind) {
+    let shown: Cow<'_, [u8]> = match (out.is_clear(), kind) {
         (true, _) => Cow::Borrowed(shown),
         (false, Text::DisplayName) => return out.extend_from_slice(REMOVED),
-        (false, Text::Phrase) => own(out.privacy.phrase(&String::from_utf8_lossy(shown))),
-        (false, Text::Product) => own(out.privacy.product(&String::from_utf8_lossy(shown))),
+        (false, Text::Phrase) => own(out.hiding.privacy.phrase(&String::from_utf8_lossy(shown))),
+        (false, Text::Product) => own(out.hiding.privacy.product(&String::from_utf8_lossy(shown))),
     };
     for (n, word) in shown.split(|b| *b == b' ').enumerate() {
         if n > 0 {

@@ -49,7 +49,7 @@ fn is_number(name: &[u8]) -> bool {
 
 fn push_number(out: &mut Built<'_>, value: &[u8]) {
     match value {
-        value if out.privacy.is_clear() || !is_opaque(value) => push_value(out, value),
+        value if out.is_clear() || !is_opaque(value) => push_value(out, value),
         // The name of a domain.
         value if value.contains(&b'.') && value.iter().any(u8::is_ascii_alphabetic) => out.push_host(value, value),
         value => out.push_user(value),

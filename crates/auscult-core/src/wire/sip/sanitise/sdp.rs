@@ -2,8 +2,7 @@
 
 use super::super::bytes::{cut, is_token, trim};
 use super::params::is_listed;
-use super::{Built, NAME_MAX, REMOVED, Text, physical_lines, uri};
-use crate::privacy::Privacy;
+use super::{Built, Hiding, NAME_MAX, REMOVED, Text, physical_lines, uri};
 
 /// Most words of a line that are shown.
 const WORDS_MAX: usize = 130;
@@ -210,7 +209,7 @@ const REPORT_BLOCKS: &[&str] =
 const CANDIDATE_PARAMS: &[&str] = &["raddr", "rport", "tcptype", "generation", "network-id", "network-cost"];
 
 /// Adds the lines of a session description. A line that is no `x=value`, or stands where its type cannot, is removed.
-pub(super) fn push(session: &[u8], privacy: &Privacy, out: &mut Text) {
+pub(super) fn push(session: &[u8], hiding: &Hiding<'_>, out: &mut Text) {
     let mut first = true;
     let mut in_media = false;
     for line in physical_lines(session) {
@@ -237,7 +236,7 @@ pub(super) fn push(session: &[u8], privacy: &Privacy, out: &mut Text) {
             continue;
         }
         in_media |= *kind == b'm';
-        let mut clean = Built::new(privacy);
+        let mut clean = Built::new(hiding);
         clean.extend_from_slice(&[*kind, b'=']);
         push_value(&mut clean, *kind, value.trim_ascii());
         out.push_line(&clean);

@@ -66,7 +66,7 @@ fn what_is_read_in_operation_stays_as_it_was() {
 
 #[test]
 fn start_lines() {
-    let first = |line: &str| String::from_utf8_lossy(&start_line(line.as_bytes(), &Privacy::clear())).into_owned();
+    let first = |line: &str| String::from_utf8_lossy(&start_line(line.as_bytes(), &Hiding::new(&CLEAR))).into_owned();
     table(
         &[
             ("INVITE sip:a:secret@h;transport=tcp SIP/2.0", "INVITE sip:a:***@h;transport=tcp SIP/2.0"),
@@ -86,8 +86,8 @@ fn start_lines() {
 #[test]
 fn uris_lose_passwords_and_headers() {
     let of = |uri: &str| {
-        let privacy = Privacy::clear();
-        let mut out = Built::new(&privacy);
+        let hiding = Hiding::new(&CLEAR);
+        let mut out = Built::new(&hiding);
         uri::push(&mut out, uri.as_bytes());
         String::from_utf8(out.to_vec()).expect("text")
     };

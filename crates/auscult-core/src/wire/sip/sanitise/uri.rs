@@ -3,8 +3,7 @@
 use super::super::bytes::{cut, trim};
 use super::lists::{HEADERS, URI_PARAMS, URN_PREFIXES, USER_PARAMS};
 use super::params::push_one;
-use super::{Built, NAME_MAX, REMOVED};
-use crate::privacy::Privacy;
+use super::{Built, Hiding, NAME_MAX, REMOVED};
 
 /// Longest user part, in bytes.
 const USER_MAX: usize = 128;
@@ -51,13 +50,13 @@ pub(super) fn push(out: &mut Built<'_>, uri: &[u8]) {
 }
 
 /// The parts a record of a call has.
-pub(super) fn parts<'p>(uri: &[u8], privacy: &'p Privacy) -> Parts<'p> {
+pub(super) fn parts<'p>(uri: &[u8], hiding: &'p Hiding<'p>) -> Parts<'p> {
     let uri = trim(uri);
     let (scheme, rest) = match memchr::memchr(b':', uri) {
         Some(at) => (uri.get(..at).unwrap_or_default(), uri.get(at + 1..).unwrap_or_default()),
         None => (&b"sip"[..], uri),
     };
-    let built = || Built::new(privacy);
+    let built = || Built::new(hiding);
     let mut parts = Parts { user: built(), user_params: built(), host: built() };
     if scheme.eq_ignore_ascii_case(b"sip") || scheme.eq_ignore_ascii_case(b"sips") {
         let sip = read(rest);

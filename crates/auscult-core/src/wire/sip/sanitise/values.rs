@@ -171,11 +171,10 @@ fn push_words(out: &mut Built<'_>, value: &[u8]) {
 pub(super) fn push_call_id(out: &mut Built<'_>, value: &[u8]) {
     let end = value.iter().position(|b| is_lws(*b) || *b == 0).unwrap_or(value.len());
     let (word, after) = value.split_at_checked(end).unwrap_or((value, &[]));
-    if !out.privacy.is_clear() {
+    if !out.is_clear() {
         // Hashed as a record has it in clear, which is what a search is asked for.
         let clear = super::call_id_text(word, FIELD_MAX, &Privacy::clear());
-        let hidden = out.privacy.call_id(&clear).into_owned();
-        return out.extend_from_slice(hidden.as_bytes());
+        return out.push_call_id(clear.as_bytes());
     }
     let scheme = memchr::memchr(b':', word).and_then(|at| word.get(..at)).unwrap_or_default();
     if scheme.eq_ignore_ascii_case(b"sip") || scheme.eq_ignore_ascii_case(b"sips") {
