@@ -219,6 +219,9 @@ impl Privacy {
     /// A host. Addresses and names stay, but for those that hold a number.
     pub fn host<'a>(&self, host: &'a str) -> Cow<'a, str> {
         let Some((settings, key)) = self.hidden() else { return Cow::Borrowed(host) };
+        if !text::may_have_digits(host, 1) {
+            return Cow::Borrowed(host);
+        }
         if host.is_empty() || host.starts_with('[') || host.parse::<IpAddr>().is_ok() {
             return Cow::Borrowed(host);
         }
@@ -280,6 +283,9 @@ impl Privacy {
     }
 
     fn hidden_user<'a>(&self, settings: &PrivacySettings, key: &Key, user: &'a str) -> Cow<'a, str> {
+        if self.without_hashes && settings.mode == Mode::Pseudonym {
+            return Cow::Borrowed(HIDDEN);
+        }
         let plain = text::percent_decoded(user);
         let is = |other: &str| other.eq_ignore_ascii_case(&plain);
         if plain == HIDDEN || NOBODY.into_iter().any(is) || settings.emergency_numbers.iter().any(|n| is(n)) {
@@ -331,8 +337,17 @@ pub struct MissingKey;
 /// A user part without separators and without what stands before an international number, lower case. The columns
 /// `caller_reversed` and `callee_reversed` of the store are the same, from the end.
 pub fn bare(text: &str) -> String {
-    let text: String = text.chars().filter(|c| !" ()./-".contains(*c)).collect::<String>().to_lowercase();
-    text.strip_prefix('+').or_else(|| text.strip_prefix("00")).unwrap_or(&text).to_owned()
+    let mut bare = String::with_capacity(text.len());
+    for c in text.chars().filter(|c| !" ()./-".contains(*c)) {
+        if c.is_ascii() {
+            bare.push(c.to_ascii_lowercase());
+        } else {
+            bare.extend(c.to_lowercase());
+        }
+    }
+    let before = if bare.starts_with('+') { 1 } else { 2 * usize::from(bare.starts_with("00")) };
+    bare.drain(..before);
+    bare
 }
 
 fn identifier(key: &Key, word: &str) -> String {

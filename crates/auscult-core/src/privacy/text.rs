@@ -72,9 +72,15 @@ fn runs<'a>(text: &'a str, separators: &'a str) -> impl Iterator<Item = (usize, 
     })
 }
 
+/// Whether there may be so many digits: bytes that are none and stand for none are passed over quickly.
+pub fn may_have_digits(text: &str, least: usize) -> bool {
+    text.bytes().filter(|b| b.is_ascii_digit() || *b == b'%' || !b.is_ascii()).take(least).count() == least
+}
+
 /// Whether there are as many digits as a number has.
 pub fn has_number(text: &str, separators: &str) -> bool {
-    runs(text, separators).any(|(.., digits)| digits >= NUMBER_DIGITS)
+    // Each digit has a byte of its own at least, or a percent sign with one or two digits.
+    may_have_digits(text, NUMBER_DIGITS) && runs(text, separators).any(|(.., digits)| digits >= NUMBER_DIGITS)
 }
 
 /// The text with `***` for runs of at least `least` digits. Addresses (IPv4) stay.
