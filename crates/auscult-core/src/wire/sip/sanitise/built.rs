@@ -15,9 +15,9 @@ pub(super) struct Hiding<'p> {
 }
 
 /// Hashes of a message whatever its length: Call-ID, Request-URI, From, To and what phones add in the shortest ones.
-const HASHES: usize = 8;
+const HASHES: usize = 12;
 /// Bytes for which there is one hash more.
-const BYTES_OF_A_HASH: usize = 64;
+const BYTES_OF_A_HASH: usize = 128;
 
 impl<'p> Hiding<'p> {
     /// For a text of a record, which has few words.
