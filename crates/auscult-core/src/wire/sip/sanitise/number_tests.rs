@@ -122,12 +122,12 @@ fn bodies_are_left_out_where_only_headers_are_kept() {
 #[test]
 fn a_message_takes_hashes_in_proportion_to_its_bytes() {
     let hidden = privacy(Mode::Pseudonym);
-    for header in ["Contact: <sip:bob0@h>", "Supported: 12345670", "X-Kept: bob0@h"] {
+    for header in ["Contact: <sip:b7b0@h>", "Supported: 12345670", "X-Kept: b7b0@h"] {
         let (name, value) = header.split_once(' ').expect("a value");
         let many: Vec<String> = (0..2_000).map(|n| value.replacen('0', &n.to_string(), 1)).collect();
         let value = many.join(", ");
         let text = stored(&hidden, &format!("{name} {value}"), "s=-", "INVITE sip:b@h SIP/2.0");
-        assert!(!text.contains("bob") && !text.contains("1234567"), "{text}");
+        assert!(!text.contains("b7b") && !text.contains("1234567"), "{text}");
         let made = text.matches("h-").count() + text.matches(&format!("p{}-", hidden.key_id())).count();
         assert!((100..20 + value.len() / 60).contains(&made), "{header}: {made} of {} bytes", value.len());
     }
