@@ -33,6 +33,8 @@ mod one_way;
 mod outage;
 #[path = "engine/over_tcp.rs"]
 mod over_tcp;
+#[path = "engine/privacy.rs"]
+mod privacy;
 #[path = "engine/rating.rs"]
 mod rating;
 #[path = "engine/reports.rs"]

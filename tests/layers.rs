@@ -36,6 +36,7 @@ const ENGINE_AND_CAPTURE: &[&str] = &["wire", "media", "signal", "engine", "capt
 
 const MODULES: &[Module] = &[
     pure("units", &[]),
+    pure("privacy", &[]),
     pure("model", &[]),
     pure("wire", &[]),
     pure("quality", &["wire"]),
@@ -45,11 +46,17 @@ const MODULES: &[Module] = &[
     pure("groups", ENGINE),
     pure("live", ENGINE),
     pure("alert", ENGINE),
-    io("capture", &["model", "quality", "media", "signal", "engine", "live", "alert"]),
-    io("access", &["model", "wire", "quality", "media", "signal", "engine", "groups", "live", "alert", "capture"]),
+    io("capture", &["privacy", "model", "quality", "media", "signal", "engine", "live", "alert"]),
+    io(
+        "access",
+        &["privacy", "model", "wire", "quality", "media", "signal", "engine", "groups", "live", "alert", "capture"],
+    ),
     io(
         "http",
-        &["access", "units", "model", "wire", "quality", "media", "signal", "engine", "live", "alert", "capture"],
+        &[
+            "access", "units", "privacy", "model", "wire", "quality", "media", "signal", "engine", "live", "alert",
+            "capture",
+        ],
     ),
     io("store", &["wire", "media", "signal", "engine", "live", "capture"]),
     io("api", ENGINE_AND_CAPTURE),

@@ -7,7 +7,7 @@ use super::table;
 use anyhow::Context;
 use auscult_capture::Timeline;
 use auscult_core::engine::Engine;
-use auscult_core::model::{Limits, Policy, TimestampSource};
+use auscult_core::model::{Limits, MessagePolicy, Messages, Policy, TimestampSource};
 use auscult_core::units::text::clean;
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -57,7 +57,7 @@ pub fn run(args: &AnalyzeArgs, policy: &Policy, out: &mut impl Write) -> anyhow:
 pub fn analyze(args: &AnalyzeArgs, policy: &Policy) -> anyhow::Result<Document> {
     let mut timeline = Timeline::open(&args.files)?;
     // The document has no messages.
-    let policy = Policy { keep_sip_messages: false, ..policy.clone() };
+    let policy = Policy { messages: MessagePolicy::all(Messages::Off), ..policy.clone() };
     let mut engine = Engine::new(Limits::default(), policy, args.shards, super::random_seed());
     let name = clean(&args.files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>().join(", "), usize::MAX);
     engine.set_source(&name, TimestampSource::CaptureFile, timeline.resolution_ns());

@@ -10,6 +10,7 @@ use super::analyze::{self, AnalyzeArgs};
 use super::config::Config;
 use super::doctor::{self, DoctorArgs};
 use super::emodel::{self, EmodelArgs};
+use super::privacy::{self, PrivacyCommand};
 use super::run::{self, RunArgs};
 use super::spool_command::{self, SpoolCommand};
 use super::tls;
@@ -51,6 +52,11 @@ pub enum Command {
     Spool {
         #[command(subcommand)]
         command: SpoolCommand,
+    },
+    /// Keys that numbers are stored by.
+    Privacy {
+        #[command(subcommand)]
+        command: PrivacyCommand,
     },
     /// Rules of alerts: list them, check files, test them, run them over history.
     Alerts {
@@ -121,6 +127,11 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Doctor(args) => doctor::run(&args, &mut out),
         Command::Spool { command } => {
             let done = spool_command::run(&command, &mut out);
+            out.flush()?;
+            done
+        }
+        Command::Privacy { command } => {
+            let done = privacy::run(&command, &mut out);
             out.flush()?;
             done
         }

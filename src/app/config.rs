@@ -2,6 +2,7 @@
 
 use super::access::{AccessSettings, RawAccess};
 use super::alerts::{Receiver, Receivers, Settings, read_rules};
+use super::privacy::{RawMessages, RawPrivacy, kept_messages};
 use super::sandbox::RawSandbox;
 use super::tls::{self, RawTls, Tls};
 use anyhow::{Context, anyhow, bail};
@@ -55,6 +56,7 @@ struct RawProbe {
 struct RawTrunk {
     name: String,
     networks: Vec<String>,
+    messages: Option<RawMessages>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -94,12 +96,6 @@ struct RawMeasure {
     assumed_one_way_delay_ms: Option<u32>,
     /// Of earlier versions, where it had no effect either.
     sip_ports: Option<Vec<u16>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawPrivacy {
-    keep_headers: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -301,7 +297,11 @@ impl Config {
             Some(address) => address,
             None => DEFAULT_LISTEN.parse()?,
         };
-        let policy = Policy { keep_headers: kept_headers(raw.privacy.keep_headers)?, ..policy(raw.measure)? };
+        let of_trunks = raw.trunk.iter().filter_map(|trunk| Some((trunk.name.clone(), trunk.messages?))).collect();
+        let messages = kept_messages(raw.privacy.messages, raw.measure.keep_sip_messages, of_trunks, &labels)?;
+        let privacy = raw.privacy.privacy(beside, &mut warnings)?;
+        let keep_headers = raw.privacy.kept_headers()?;
+        let policy = Policy { keep_headers, messages, privacy, ..policy(raw.measure)? };
         let tls = tls(&mut raw.api, &mut raw.store, &mut warnings)?;
         let page = tls::url(tls.api.as_ref(), listen);
         let alerts = alerts(raw.alerts, page, policy.interval, beside, &mut warnings)?;
@@ -369,6 +369,7 @@ fn files(raw: &Raw, beside: &Path) -> Vec<PathBuf> {
     let of_servers = [&raw.api.tls, &raw.store.tls].into_iter().flat_map(RawTls::files);
     let beside = library.iter().chain(rules).map(|path| beside.join(path));
     let named = secrets.into_iter().chain(certificates).flatten().chain(of_servers).chain(raw.access.files());
+    let named = named.chain(raw.privacy.files());
     named.cloned().chain(beside).collect()
 }
 
@@ -393,7 +394,6 @@ fn policy(raw: RawMeasure) -> anyhow::Result<Policy> {
     Ok(Policy {
         interval: seconds("measure.interval_s", raw.interval_s, 1, 60, usual.interval)?,
         find_unsignalled: raw.find_unsignalled.unwrap_or(usual.find_unsignalled),
-        keep_sip_messages: raw.keep_sip_messages.unwrap_or(usual.keep_sip_messages),
         stream_timeout: seconds("measure.stream_timeout_s", raw.stream_timeout_s, 5, 3600, usual.stream_timeout)?,
         call_timeout: seconds("measure.call_timeout_s", raw.call_timeout_s, 60, 86_400, usual.call_timeout)?,
         jitter_buffer: millis("measure.jitter_buffer_ms", raw.jitter_buffer_ms, 20, 500)?
@@ -401,21 +401,6 @@ fn policy(raw: RawMeasure) -> anyhow::Result<Policy> {
         assumed_one_way_delay: millis("measure.assumed_one_way_delay_ms", raw.assumed_one_way_delay_ms, 0, 2000)?,
         ..usual
     })
-}
-
-/// Most headers that may be stored as they came: each header of each message is compared with all of them.
-const KEPT_HEADERS_MAX: usize = 64;
-
-fn kept_headers(names: Vec<String>) -> anyhow::Result<Vec<String>> {
-    if names.len() > KEPT_HEADERS_MAX {
-        bail!("privacy.keep_headers has {} names: it may have {KEPT_HEADERS_MAX}", names.len());
-    }
-    for name in &names {
-        if let Err(why) = auscult_core::wire::sip::may_keep(name) {
-            bail!("privacy.keep_headers: {name:?} cannot be kept: {why}");
-        }
-    }
-    Ok(names)
 }
 
 fn limits(raw: &RawLimits) -> anyhow::Result<Limits> {
@@ -631,6 +616,7 @@ fn one_line(error: &toml::de::Error, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use auscult_core::model::{MessagePolicy, Messages};
 
     #[track_caller]
     fn refused(text: &str) -> String {
@@ -704,6 +690,11 @@ mod tests {
             Policy {
                 assumed_one_way_delay: Some(Nanos::from_millis(50)),
                 jitter_buffer: JitterBuffer::Fixed(Nanos::from_millis(60)),
+                messages: MessagePolicy {
+                    usual: Messages::Whole,
+                    of_trunks: vec![("carrier-a".to_owned(), Messages::Headers)],
+                    labels: full.labels.clone(),
+                },
                 ..usual
             }
         );

@@ -332,10 +332,13 @@ impl CaptureLoop {
         if let Some((from, settings)) = due {
             self.engine.tick(from, &mut self.out);
             self.close_groups();
-            self.out.groups.relabelled();
-            self.out.live.expect_trunks(&settings.labels);
-            self.out.labels = settings.labels;
-            self.out.relabel = true;
+            self.engine.set_privacy(settings.privacy, settings.messages);
+            if settings.labels != self.out.labels {
+                self.out.groups.relabelled();
+                self.out.live.expect_trunks(&settings.labels);
+                self.out.labels = settings.labels;
+                self.out.relabel = true;
+            }
         }
     }
 

@@ -16,6 +16,7 @@ mod indented;
 mod live_source;
 pub mod log;
 mod panics;
+mod privacy;
 mod progress;
 mod reload;
 mod replay;

@@ -5,9 +5,12 @@
 
 use super::alerts::{self, AlertService};
 use super::config::Config;
+use super::privacy;
 use super::tls::Certificates;
-use auscult_core::model::Labels;
+use auscult_core::model::{Labels, MessagePolicy};
+use auscult_core::privacy::{Mode, Privacy};
 use auscult_store::endpoint::Token;
+use auscult_store::query::Reader;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,13 +18,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the measuring thread takes over at a boundary between intervals. A field of the engine's policy that may change
 /// while it runs belongs here, with the key in [`APPLIED`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub labels: Labels,
+    pub privacy: Privacy,
+    pub messages: MessagePolicy,
 }
 
 /// Keys that SIGHUP applies; a change of any other is only reported.
-const APPLIED: [&str; 2] = ["trunk", "store.token_file"];
+const APPLIED: [&str; 8] = [
+    "trunk",
+    "store.token_file",
+    "privacy.numbers",
+    "privacy.mask",
+    "privacy.key_file",
+    "privacy.emergency_numbers",
+    "privacy.messages",
+    "measure.keep_sip_messages",
+];
 
 /// The section whose keys SIGHUP applies, but for `enabled`.
 const ALERTS: &str = "alerts.";
@@ -56,7 +70,10 @@ pub struct Reload {
     path: Option<PathBuf>,
     /// Keys and values as the program runs with them: of the start, and those applied since.
     running: toml::Table,
-    labels: Labels,
+    /// What the measuring thread has, or gets at the next boundary.
+    settings: Settings,
+    /// Searches by how numbers are stored.
+    reader: Option<Reader>,
     token_text: Option<String>,
     password: Option<String>,
     /// Of the store's endpoint, while that is open.
@@ -79,7 +96,12 @@ impl Reload {
         Reload {
             path,
             running: config.written.clone(),
-            labels: config.labels.clone(),
+            settings: Settings {
+                labels: config.labels.clone(),
+                privacy: config.policy.privacy.clone(),
+                messages: config.policy.messages.clone(),
+            },
+            reader: None,
             token_text: config.store.listen.as_ref().map(|(_, token)| token.clone()),
             password: config.store.server.as_ref().map(|server| server.password.clone()),
             token,
@@ -89,28 +111,57 @@ impl Reload {
         }
     }
 
+    /// Whose searches follow a change of `privacy`.
+    pub fn with_reader(mut self, reader: Reader) -> Reload {
+        self.reader = Some(reader);
+        self
+    }
+
+    /// Hands trunks, privacy and what is kept of messages to those that use them, and says what of them changed.
+    fn take_over(&mut self, config: &Config, said: &mut Vec<String>) {
+        let old = self.settings.clone();
+        let new = &mut self.settings;
+        new.labels.trunks = config.labels.trunks.clone();
+        new.privacy = config.policy.privacy.clone();
+        new.messages = config.policy.messages.clone();
+        if new.labels.trunks != old.labels.trunks {
+            let names: BTreeSet<&str> = new.labels.trunks.iter().map(|(_, name)| name.as_str()).collect();
+            let names =
+                if names.is_empty() { "none".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") };
+            said.push(format!("trunks from the next interval on: {names}"));
+        }
+        if new.privacy != old.privacy {
+            if let Some(reader) = &self.reader {
+                reader.set_privacy(new.privacy.clone());
+            }
+            let how = privacy::status_line(&new.privacy).unwrap_or_else(|| match old.privacy.mode() {
+                Mode::Clear => "searches use the new keys".to_owned(),
+                _ => "numbers are stored in clear; what was hidden stays so".to_owned(),
+            });
+            said.push(format!("in calls that begin from the next interval on, {how}"));
+        }
+        if (new.messages.usual, &new.messages.of_trunks) != (old.messages.usual, &old.messages.of_trunks) {
+            said.push(format!("SIP messages from the next interval on: {}", privacy::message_line(&new.messages)));
+        }
+        if *new != old {
+            self.handover.put(new.clone());
+        }
+    }
+
     /// One line for the operator: what changed, or why nothing did.
     ///
     /// # Errors
     /// When the file cannot be used; nothing has changed then.
     pub fn reload(&mut self) -> Result<String, String> {
-        let Some(path) = &self.path else {
+        let Some(path) = self.path.clone() else {
             return Ok(
                 "SIGHUP: no configuration file to read again (run was started without --config); going on".into()
             );
         };
         let refused = |e| format!("SIGHUP: nothing changed: {}{}", super::one_line(&e), super::sandbox::hint(&e));
-        let mut config = Config::load(path).map_err(refused)?;
+        let mut config = Config::load(&path).map_err(refused)?;
         let mut said = Vec::new();
-        let trunks = config.labels.trunks.clone();
-        if trunks != self.labels.trunks {
-            self.labels = Labels { trunks, ..self.labels.clone() };
-            self.handover.put(Settings { labels: self.labels.clone() });
-            let names: BTreeSet<&str> = self.labels.trunks.iter().map(|(_, name)| name.as_str()).collect();
-            let names =
-                if names.is_empty() { "none".to_owned() } else { names.into_iter().collect::<Vec<_>>().join(", ") };
-            said.push(format!("trunks from the next interval on: {names}"));
-        }
+        self.take_over(&config, &mut said);
         if let (Some(token), Some((_, text))) = (&self.token, &config.store.listen)
             && self.token_text.as_ref() != Some(text)
         {
@@ -240,6 +291,38 @@ mod tests {
         assert!(!rig.handover.is_waiting());
         rig.write("auscult.toml", STORE);
         assert_eq!(rig.line(), "SIGHUP: auscult.toml read again: trunks from the next interval on: none");
+    }
+
+    #[test]
+    fn privacy_is_taken_over_and_a_bad_key_changes_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let mut rig = Rig::new("");
+        let key = rig.dir.path().join("key");
+        let mode = |bits| std::fs::set_permissions(&key, std::fs::Permissions::from_mode(bits)).unwrap();
+        rig.write("key", &format!("{}\n", "01".repeat(32)));
+        mode(0o644);
+        rig.write("auscult.toml", "[privacy]\nnumbers = \"pseudonym\"\nkey_file = \"key\"\n");
+        let line = rig.line();
+        assert!(line.starts_with("SIGHUP: nothing changed: ") && line.contains("mode 0644"), "{line}");
+        assert!(!rig.handover.is_waiting());
+        mode(0o600);
+        let line = rig.line();
+        let said =
+            "in calls that begin from the next interval on, numbers are stored as pseudonyms by key iruc; rows, ";
+        assert!(line.contains(said) && !line.contains("restart"), "{line}");
+        let settings = rig.handover.take().unwrap();
+        assert_eq!((settings.privacy.mode(), settings.privacy.key_id()), (Mode::Pseudonym, "iruc"));
+        // A new key in the same file.
+        rig.write("key", &format!("{}\n{}\n", "01".repeat(32), "02".repeat(32)));
+        assert!(rig.line().contains("as pseudonyms by key "));
+        let rotated = rig.handover.take().unwrap().privacy;
+        assert!(rotated.key_id() != "iruc" && rotated.stored_call_ids("x").len() == 2);
+        rig.write("auscult.toml", "[privacy]\nmessages = \"headers\"\n");
+        let said =
+            "numbers are stored in clear; what was hidden stays so; SIP messages from the next interval on: headers";
+        let line = rig.line();
+        assert!(line.ends_with(said), "{line}");
+        assert_eq!(rig.line(), "SIGHUP: auscult.toml read again: nothing changed");
     }
 
     #[test]

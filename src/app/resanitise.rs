@@ -1,11 +1,15 @@
 //! Rows of earlier versions that may hold secrets of SIP messages: their texts by the present rules, for a store that knows no
 //! SIP, and what the start says about them.
 
+use auscult_core::privacy::Privacy;
 use auscult_core::wire::sip::{self, FIELD_MAX, NameAddr};
 use auscult_store::schema::SANITISED_AGAIN;
 use auscult_store::spool::{Clean, Resanitised};
 use auscult_store::{Store, Table};
 use std::sync::Arc;
+
+/// Rows stay in clear or hidden as they are.
+const CLEAR: &Privacy = &Privacy::clear();
 
 /// `keep` are the headers that are stored as they came.
 pub fn cleaner(keep: Vec<String>) -> Arc<Clean> {
@@ -18,16 +22,16 @@ fn clean(keep: &[String], table: Table, column: &str, text: &str) -> Option<Stri
     }
     let bytes = text.as_bytes();
     let new = match (table, column) {
-        (_, "call_id") => sip::call_id_text(bytes, FIELD_MAX),
+        (_, "call_id") => sip::call_id_text(bytes, FIELD_MAX, CLEAR),
         (Table::SipMessages, "headers") => sip::sanitise_stored(text, "", keep).0,
         (Table::SipMessages, "sdp") => sip::sanitise_stored("", text, keep).1,
-        (Table::SipMessages, "method") => sip::method_text(bytes),
+        (Table::SipMessages, "method") => sip::method_text(bytes, CLEAR),
         (Table::Calls, "caller_uri" | "callee_uri" | "caller_user" | "callee_user") => party(text),
         (Table::Calls, "caller_name" | "callee_name" | "caller_agent" | "callee_agent" | "final_reason")
-        | (Table::SipMessages, "reason") => sip::harmless_text(bytes, FIELD_MAX),
-        (Table::Calls, "release_reason") => sip::reason_value(bytes, FIELD_MAX),
+        | (Table::SipMessages, "reason") => sip::phrase_text(bytes, FIELD_MAX, CLEAR),
+        (Table::Calls, "release_reason") => sip::reason_value(bytes, FIELD_MAX, CLEAR),
         // The evidence of a failed setup: status code and reason phrase.
-        (Table::Calls, "diagnoses") if starts_with_status(bytes) => sip::harmless_text(bytes, text.len()),
+        (Table::Calls, "diagnoses") if starts_with_status(bytes) => sip::phrase_text(bytes, text.len(), CLEAR),
         _ => return None,
     };
     (new != text).then_some(new)
@@ -46,7 +50,7 @@ fn party(text: &str) -> String {
         return text.to_owned();
     }
     let value = format!("<sip:{user}@{host}>");
-    sip::party_text(&NameAddr::parse(value.as_bytes()), FIELD_MAX).uri
+    sip::party_text(&NameAddr::parse(value.as_bytes()), FIELD_MAX, CLEAR).uri
 }
 
 fn starts_with_status(text: &[u8]) -> bool {

@@ -7,6 +7,7 @@ use super::access;
 use super::alerts::{AlertService, StoreHandles};
 use super::config::{self, Config};
 use super::feed::{CaptureLoop, Consumers, Ended, Prepared, Source};
+use super::privacy;
 use super::progress::{Doing, LOOK_EVERY, STANDS_STILL};
 use super::reload::{Handover, Reload};
 use super::replay::{Known, Ledger, Missing, Stored, fingerprint, is_stored, listed};
@@ -152,6 +153,9 @@ pub fn run(args: &RunArgs) -> anyhow::Result<()> {
     for warning in &config.warnings {
         super::print_status(format_args!("warning: {warning}"));
     }
+    if let Some(line) = privacy::status_line(&config.policy.privacy) {
+        super::print_status(line);
+    }
     // Sockets first, then privileges and the sandbox, then files of strangers and threads.
     let listeners = Listeners::open(&config)?;
     let prepared = Prepared::open(&args.read, args.pace == Pace::Real, &config.capture)?;
@@ -196,13 +200,9 @@ async fn serve(
         () = stopped(&mut stop) => return Ok(()),
     };
     let access = access::open(config, &stopping)?;
-    let options = store_options(config);
-    let origin = options.origin.clone();
-    let (sender, writer) =
-        StoreWriter::start(store.clone(), &config.store.data.join("spool"), config.labels.clone(), options)?;
-    say_resanitised(&writer.counters().snapshot().resanitised);
+    let ((sender, writer), origin) = start_writer(config, &store)?;
     let live = Arc::new(LiveFeed::new(&config.limits));
-    let reader = Reader::new(store.reader());
+    let reader = Reader::new(store.reader()).with_privacy(config.policy.privacy.clone());
     let alerts = start_alerts(config, &source, reader.clone(), &writer, &sender)?;
     let (http, store_http) = http_servers(config)?;
     let telemetry = Arc::new(
@@ -212,7 +212,7 @@ async fn serve(
     );
     let address = listeners.api.local_addr()?;
     let state = AppState {
-        reader,
+        reader: reader.clone(),
         live: live.clone(),
         telemetry: telemetry.clone(),
         hosts: host_policy(address, &config.hosts),
@@ -230,7 +230,7 @@ async fn serve(
     let token = open_store_endpoint(config, listeners.store, &store, (store_http, turns), (&access, &stopping))?;
     let handover = Arc::new(Handover::default());
     let others = (alerts.clone(), telemetry.certificates().clone());
-    let reload = Reload::new(args.config.clone(), config, token, handover.clone(), others);
+    let reload = Reload::new(args.config.clone(), config, token, handover.clone(), others).with_reader(reader);
     signals::reload_on(hangups, reload, stopping.clone());
     watch_parts(config, &writer, &telemetry, &stopping);
     let url = tls::url(config.tls.api.as_ref(), address);
@@ -251,6 +251,16 @@ async fn serve(
         Some(failure) => bail!(failure.to_owned()),
         None => result,
     }
+}
+
+/// Starts what writes rows, and says what it changed of earlier ones; besides the mark of the rows of a replay.
+#[expect(clippy::type_complexity, reason = "the two ends of the writer and the mark")]
+fn start_writer(config: &Config, store: &Store) -> anyhow::Result<((StoreSender, StoreWriter), Arc<OnceLock<String>>)> {
+    let options = store_options(config);
+    let origin = options.origin.clone();
+    let ends = StoreWriter::start(store.clone(), &config.store.data.join("spool"), config.labels.clone(), options)?;
+    say_resanitised(&ends.1.counters().snapshot().resanitised);
+    Ok((ends, origin))
 }
 
 /// By which names the page is reached: on an address of others by any, unless some are configured.

@@ -13,6 +13,7 @@ pub mod frame;
 pub mod history;
 mod media;
 pub mod network;
+pub mod numbers;
 pub mod observe;
 pub mod oracle;
 pub mod path;

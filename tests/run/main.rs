@@ -17,6 +17,7 @@ mod live;
 #[path = "../signalling/places.rs"]
 #[allow(unused, reason = "another test takes the rest")]
 mod places;
+mod privacy;
 mod program;
 mod reload;
 mod replay;

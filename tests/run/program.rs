@@ -198,7 +198,7 @@ pub fn http(address: SocketAddr, method: &str, path: &str, headers: &str, body: 
 }
 
 /// As [`http`]; `None` when nobody answers.
-fn try_http(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Option<(u16, String)> {
+pub fn try_http(address: SocketAddr, method: &str, path: &str, headers: &str, body: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(WAIT)).ok()?;
     let length = body.len();

@@ -35,7 +35,7 @@ pub(super) async fn timeline(
     caller: Caller,
     Params(params): Params<TimelineParams>,
 ) -> Result<Json<TimelineJson>, ApiError> {
-    let filter = params.filter()?;
+    let filter = params.filter()?.searching(&state.reader.privacy());
     let (from, to) = (time("from", &params.from)?, time("to", &params.to)?);
     let group_by = groupings(&params.group_by, &CallGroup::ALL, CallGroup::name)?;
     let wanted = whole("buckets", &params.buckets, 1, MAX_ROWS)?.unwrap_or(120);
@@ -62,7 +62,7 @@ pub(super) async fn list(
     headers: HeaderMap,
     Params(params): Params<CallsParams>,
 ) -> Result<Response, ApiError> {
-    let filter = params.filter()?;
+    let filter = params.filter()?.searching(&state.reader.privacy());
     if let Some(format) = export::format(params.format.as_deref(), &headers)? {
         no_page([("sort", &params.sort), ("limit", &params.limit), ("cursor", &params.cursor)])?;
         if params.state.as_deref().is_some_and(is_active) {

@@ -55,9 +55,10 @@ pub(super) struct CallsParams {
     pub from: Option<String>,
     /// RFC 3339, at most 92 days after `from`.
     pub to: Option<String>,
-    /// User part of caller or callee: the whole of it or its end. Separators, `+` and `00` in front do not matter.
+    /// User part of caller or callee: the whole of it or its end. Separators, `+` and `00` in front do not matter. Where numbers are
+    /// masked or pseudonyms, the whole of it, or what is stored.
     pub number: Option<String>,
-    /// Exact Call-ID.
+    /// Exact Call-ID, as it was sent; where Call-IDs are hashed, also the hash.
     pub call_id: Option<String>,
     /// Signalling or media address: `192.0.2.1`, `192.0.2.1:5060` or `192.0.2.0/24`.
     pub address: Option<String>,
@@ -468,6 +469,7 @@ fn call_filter(
     Ok(CallFilter {
         number: given(number).map(PhoneNumber::parse).transpose()?,
         call_id: text("call_id", call_id)?,
+        hashed_call_ids: Vec::new(),
         address: address(at)?,
         codec: text("codec", codec)?,
         states: closed("state", state.as_ref().filter(|state| !is_active(state)), &CallState::ALL, CallState::name)?,

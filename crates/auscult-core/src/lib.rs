@@ -11,6 +11,7 @@ pub mod groups;
 pub mod live;
 pub mod media;
 pub mod model;
+pub mod privacy;
 pub mod quality;
 pub mod signal;
 pub mod units;

@@ -12,7 +12,9 @@ use auscult_core::alert::{
 };
 use auscult_core::engine::{Engine, Sink};
 use auscult_core::groups::{Group, Groups};
-use auscult_core::model::{CallUid, Event, Labels, RunningCall, RunningStream, StreamId, TimestampSource};
+use auscult_core::model::{
+    CallUid, Event, Labels, MessagePolicy, Messages, RunningCall, RunningStream, StreamId, TimestampSource,
+};
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::Backend;
 use auscult_store::endpoint::local_client;
@@ -367,7 +369,7 @@ fn over_captures(
     runs: &mut [(Evaluator, Log)],
 ) -> anyhow::Result<(Timestamp, Timestamp)> {
     let mut timeline = Timeline::open(&args.read)?;
-    let policy = auscult_core::model::Policy { keep_sip_messages: false, ..config.policy.clone() };
+    let policy = auscult_core::model::Policy { messages: MessagePolicy::all(Messages::Off), ..config.policy.clone() };
     let mut engine = Engine::new(config.limits.clone(), policy.clone(), 1, crate::app::random_seed());
     engine.set_source("backtest", TimestampSource::CaptureFile, timeline.resolution_ns());
     let mut sink = Collect {

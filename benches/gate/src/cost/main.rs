@@ -8,6 +8,7 @@ mod packets;
 
 use auscult_core::engine::{Engine, With};
 use auscult_core::model::{Event, Limits, Policy, TimestampSource};
+use auscult_core::privacy::{Key, Mode, Privacy, PrivacySettings};
 use auscult_core::units::Timestamp;
 use auscult_core::wire::LinkType;
 use messages::Fill;
@@ -32,6 +33,7 @@ struct Case {
     name: String,
     bytes: usize,
     frames: Box<dyn Fn(usize) -> Frames>,
+    policy: Policy,
 }
 
 /// A kind of body, what it is filled with, and what makes it.
@@ -53,7 +55,7 @@ fn main() -> ExitCode {
         };
         for bytes in sizes {
             let frames = (case.frames)(bytes);
-            let mut engine = Engine::new(Limits::default(), Policy::default(), 1, 0x5eed);
+            let mut engine = Engine::new(Limits::default(), case.policy.clone(), 1, 0x5eed);
             engine.set_source("cost", TimestampSource::CaptureFile, 1);
             counted_part(&mut engine, &frames);
             // Bytes of the message, frames, and bytes of the frames.
@@ -75,8 +77,9 @@ fn counted_part(engine: &mut Engine, frames: &Frames) {
 
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    let mut add =
-        |name: String, bytes: usize, frames: Box<dyn Fn(usize) -> Frames>| cases.push(Case { name, bytes, frames });
+    let mut add = |name: String, bytes: usize, frames: Box<dyn Fn(usize) -> Frames>| {
+        cases.push(Case { name, bytes, frames, policy: Policy::default() });
+    };
     let bodies: [Bodies; 5] = [
         ("sip", messages::HEADERS, messages::headers),
         ("sip", messages::START_LINES, messages::start_line),
@@ -151,5 +154,30 @@ fn cases() -> Vec<Case> {
         add(format!("rtcp.{name}"), BYTES, Box::new(move |n| packets::rtcp(&messages::xr(block, n))));
     }
     add("rtcp.xr_long_block".to_owned(), BYTES, Box::new(|n| packets::rtcp(&messages::xr_long_block(n))));
+    cases.extend(hidden());
     cases
+}
+
+/// Messages whose numbers become pseudonyms, with a hash for each user and for each word of seven digits.
+fn hidden() -> Vec<Case> {
+    let settings =
+        PrivacySettings { mode: Mode::Pseudonym, keys: vec![Key::new([1; 32])], ..PrivacySettings::default() };
+    let privacy = Privacy::new(settings).unwrap_or_default();
+    let policy = Policy { privacy, keep_headers: vec!["X-Kept".to_owned()], ..Policy::default() };
+    let bodies: [Bodies; 4] = [
+        ("sip", messages::HEADERS, messages::headers),
+        ("sip", messages::NUMBERS, messages::headers),
+        ("sip", messages::START_LINES, messages::start_line),
+        ("sdp", messages::SDP, messages::sdp),
+    ];
+    let of = |(kind, fills, message): Bodies| {
+        let policy = policy.clone();
+        fills.iter().map(move |fill| Case {
+            name: format!("hidden.{kind}.{}", fill.name),
+            bytes: BYTES,
+            frames: Box::new(move |n| packets::udp(&message(*fill, n))),
+            policy: policy.clone(),
+        })
+    };
+    bodies.into_iter().flat_map(of).collect()
 }

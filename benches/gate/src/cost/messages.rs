@@ -53,6 +53,24 @@ pub const HEADERS: &[Fill] = &[
     fill("long_name", "", "a", ": b\r\n"),
 ];
 
+/// Headers with as many hashes to the byte as fit, where numbers are hidden.
+pub const NUMBERS: &[Fill] = &[
+    fill("users", "Contact: ", "a@b,", "\r\n"),
+    fill("user_lines", "", "Route: a@b\r\n", ""),
+    fill("identifiers", "Supported: ", "1234567,", "\r\n"),
+    fill("flags", "Contact: <sip:a@h>", ";1234567", "\r\n"),
+    fill("hosts", "Via: ", "SIP/2.0/UDP 1,", "\r\n"),
+    fill("call_ids", "", "In-Reply-To: a\r\n", ""),
+    fill("numbered_names", "", "a1234567:\r\n", ""),
+    fill("phrases", "Warning: ", "399 a \"123\",", "\r\n"),
+    fill("kept_users", "X-Kept: ", "a@b ", "\r\n"),
+    fill("kept_uris", "X-Kept: ", "im:a,", "\r\n"),
+    fill("kept_quotes", "X-Kept: ", "\"\\\"", "\r\n"),
+    fill("kept_open_quotes", "X-Kept: ", "\"", "\r\n"),
+    fill("kept_digits", "X-Kept: ", "1 ", "\r\n"),
+    fill("kept_percents", "X-Kept: ", "%3", "\r\n"),
+];
+
 /// Bodies of `multipart/mixed` with the boundary `b`.
 pub const MULTIPART: &[Fill] = &[
     fill("parts", "", "--b\r\n\r\n\r\n", "--b--\r\n"),

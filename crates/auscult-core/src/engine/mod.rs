@@ -38,9 +38,10 @@ pub use missed::Missed;
 
 use crate::media::{self, Endpoint, FlowKey, Hint, Packet, Shard, SlotHint};
 use crate::model::{
-    CallRecord, CallUid, CaptureInterval, Cut, Event, Ignored, Layer, Limits, Outcome, OutcomeCounts, OverLimit,
-    Policy, Relation, RelationKind, Shedding, StreamId, StreamReport, TimestampSource, Transport,
+    CallRecord, CallUid, CaptureInterval, Cut, Event, Ignored, Layer, Limits, MessagePolicy, Outcome, OutcomeCounts,
+    OverLimit, Policy, Relation, RelationKind, Shedding, StreamId, StreamReport, TimestampSource, Transport,
 };
+use crate::privacy::Privacy;
 use crate::signal::{self, CapturedMessage, Signal};
 use crate::units::text::clean;
 use crate::units::{Nanos, Seeded, Timestamp};
@@ -197,6 +198,11 @@ impl Engine {
             limits,
         };
         Engine { reassembly, core }
+    }
+
+    /// Takes over how much of SIP messages is stated from now on, and how numbers are in calls that begin from now on.
+    pub fn set_privacy(&mut self, privacy: Privacy, messages: MessagePolicy) {
+        self.core.signal.set_privacy(privacy, messages);
     }
 
     /// Names the interface or file frames come from, who stamped their times, and the resolution of these.
@@ -846,11 +852,7 @@ impl Core {
                     self.media_gone(uid, Endpoint::from(endpoint));
                     left.push(uid);
                 }
-                signal::SignalEvent::Message(message) => {
-                    if self.policy.keep_sip_messages {
-                        out.push(Event::SipMessage(message));
-                    }
-                }
+                signal::SignalEvent::Message(message) => out.push(Event::SipMessage(message)),
                 signal::SignalEvent::VqReport(captured) => {
                     let uid = vq::call_ids(&captured.report).find_map(|id| self.signal.uid_of(id.as_bytes()));
                     for record in vq::records(&self.correlator, &captured, uid) {

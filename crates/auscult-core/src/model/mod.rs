@@ -33,7 +33,7 @@ pub use labels::{Cidr, Labels, TrunkDirection, TrunkMatch, mapped};
 pub use outcome::{Ignored, Layer, Outcome, OutcomeCounts, OverLimit, UnreadLink, UnreadTunnel};
 pub use rating::{CodecStatus, DelaySource, JitterBufferKind, NullReason, RatedMos, Scale};
 pub use running::{RunningCall, RunningStream};
-pub use settings::{Excess, JitterBuffer, Limits, Policy, Share};
+pub use settings::{Excess, JitterBuffer, Limits, MessagePolicy, Messages, Policy, Share};
 pub use signalling::{
     PayloadKind, PayloadMap, ReportBlock, RtcpKind, RtcpRecord, SipDirection, SipMessageRecord, Srtp, Transport,
     VoipMetrics, VqMeasured, VqSide,

@@ -1,5 +1,7 @@
 //! What an operator may set: how to measure ([`Policy`]) and how much to hold ([`Limits`]).
 
+use super::{CallRecord, Labels};
+use crate::privacy::Privacy;
 use crate::units::Nanos;
 
 /// How to measure and judge. Pure data: the same policy on the same frames gives the same events.
@@ -9,10 +11,12 @@ pub struct Policy {
     pub interval: Nanos,
     /// Look for RTP without signalling (with probation).
     pub find_unsignalled: bool,
-    /// Keep SIP messages (headers and SDP) as events.
-    pub keep_sip_messages: bool,
+    /// What becomes an event of SIP messages.
+    pub messages: MessagePolicy,
     /// Headers of SIP messages that are stored as they came, by name in any case; others are stored by allow-list.
     pub keep_headers: Vec<String>,
+    /// How numbers, names and Call-IDs are stated.
+    pub privacy: Privacy,
     /// A stream of no call without packets for this long is over. A stream of a call that had 250 packets ends with the call.
     pub stream_timeout: Nanos,
     /// A candidate that was not confirmed within this time is given up.
@@ -27,6 +31,54 @@ pub struct Policy {
     pub assumed_one_way_delay: Option<Nanos>,
     /// Jitter buffer of the receiver that MOS is rated with: its discards count as loss, its size as delay.
     pub jitter_buffer: JitterBuffer,
+}
+
+/// How much of a SIP message becomes an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Messages {
+    /// None is kept.
+    Off,
+    /// Start line and headers.
+    Headers,
+    /// Session descriptions, too.
+    #[default]
+    Whole,
+}
+
+impl Messages {
+    pub fn name(self) -> &'static str {
+        match self {
+            Messages::Off => "off",
+            Messages::Headers => "headers",
+            Messages::Whole => "whole",
+        }
+    }
+}
+
+/// How much of SIP messages becomes an event, by trunk.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MessagePolicy {
+    /// Of calls without a trunk, and of trunks that are not listed.
+    pub usual: Messages,
+    /// By the name of a trunk.
+    pub of_trunks: Vec<(String, Messages)>,
+    /// The trunks; empty where none is listed.
+    pub labels: Labels,
+}
+
+impl MessagePolicy {
+    /// The same for all calls.
+    pub fn all(usual: Messages) -> MessagePolicy {
+        MessagePolicy { usual, ..MessagePolicy::default() }
+    }
+
+    pub fn of_call(&self, call: &CallRecord) -> Messages {
+        if self.of_trunks.is_empty() {
+            return self.usual;
+        }
+        let trunk = self.labels.trunk_of_call(call);
+        self.of_trunks.iter().find(|(name, _)| name == trunk.name).map_or(self.usual, |(_, messages)| *messages)
+    }
 }
 
 /// A jitter buffer that a stream is rated with.
@@ -44,8 +96,9 @@ impl Default for Policy {
         Policy {
             interval: Nanos::from_secs(10),
             find_unsignalled: true,
-            keep_sip_messages: true,
+            messages: MessagePolicy::default(),
             keep_headers: Vec::new(),
+            privacy: Privacy::clear(),
             stream_timeout: Nanos::from_secs(60),
             candidate_timeout: Nanos::from_secs(5),
             call_timeout: Nanos::from_secs(2 * 3600),

@@ -7,9 +7,12 @@ use super::round_trips::Timing;
 use super::state_machine::{Clock, Step, Timer, asks_for_retry, is_challenge, next};
 use super::{Side, SignalEvent};
 use crate::model::{CallRecord, CallState, CallUid, Cut, Limits, Party, ReleasedBy, SipMessageRecord};
+use crate::privacy::Privacy;
 use crate::units::{Nanos, Timestamp};
 use crate::wire::sdp::Sdp;
-use crate::wire::sip::{FIELD_MAX, NameAddr, PartyText, call_id_text, harmless_text, party_text, reason_value};
+use crate::wire::sip::{
+    FIELD_MAX, NameAddr, PartyText, StartLine, call_id_text, party_text, phrase_text, product_text, reason_value,
+};
 use std::sync::Arc;
 
 /// Two sights of one message within this time are copies of the capture (a mirror, a tunnel and its inside),
@@ -44,6 +47,8 @@ pub(super) struct Call {
     pub record: CallRecord,
     pub key: u128,
     pub media: Negotiated,
+    /// Of the time when the call began: all that is stated of it is by the same rules.
+    pub privacy: Privacy,
     /// False for a single message of an unknown call: nothing is said of it yet.
     pub confirmed: bool,
     /// The first message of a call that is not confirmed.
@@ -82,14 +87,14 @@ pub(super) struct Call {
 pub(super) struct VisibleState(CallState, u16, [Option<Timestamp>; 4], [u32; 4], bool);
 
 impl Call {
-    pub fn new(uid: CallUid, key: u128, context: &MessageContext<'_, '_>) -> Call {
+    pub fn new(uid: CallUid, key: u128, context: &MessageContext<'_, '_>, privacy: &Privacy) -> Call {
         let opens = context.opens_dialog();
         let (src, dst) = if context.request { (context.src, context.dst) } else { (context.dst, context.src) };
         let record = CallRecord {
             uid,
-            call_id: Arc::from(call_id_text(context.message.call_id(), FIELD_MAX)),
-            caller: context.message.from().map(party).unwrap_or_default(),
-            callee: context.message.to().map(party).unwrap_or_default(),
+            call_id: Arc::from(call_id_text(context.message.call_id(), FIELD_MAX, privacy)),
+            caller: party(context.message.from(), privacy),
+            callee: party(context.message.to(), privacy),
             state: if opens { CallState::Trying } else { CallState::MidCall },
             transport: context.transport,
             signalling_src: Some(src),
@@ -104,6 +109,7 @@ impl Call {
             record,
             key,
             media: Negotiated::default(),
+            privacy: privacy.clone(),
             confirmed: opens,
             pending: None,
             over_at: None,
@@ -394,8 +400,8 @@ impl Call {
         let answered_before = self.answered_cseq == context.cseq && context.at - r.first_at <= DISORDER;
         let early = answered_before || r.ringing_at.is_some_and(|ringing| context.at - ringing <= DISORDER);
         r.invite_at = Some(if early { r.first_at.min(context.at) } else { context.at });
-        r.caller = with_agent(context.message.from().map(party).unwrap_or_default(), &r.caller);
-        r.callee = with_agent(context.message.to().map(party).unwrap_or_default(), &r.callee);
+        r.caller = with_agent(party(context.message.from(), &self.privacy), &r.caller);
+        r.callee = with_agent(party(context.message.to(), &self.privacy), &r.callee);
         r.signalling_src = Some(context.src);
         r.signalling_dst = Some(context.dst);
         r.started_mid_call = false;
@@ -546,7 +552,7 @@ impl Call {
         let late = context.cseq < newest;
         if !attempt.fails(context) {
             if !late && matches!(self.record.state, CallState::Trying | CallState::Proceeding) {
-                let reason = reason_text(context);
+                let reason = reason_text(context, &self.privacy);
                 self.branch_failure = Some((context.at, status, reason));
             }
             return;
@@ -577,7 +583,7 @@ impl Call {
             }
             200..=299 => {
                 self.answered_cseq = context.cseq;
-                self.early_success = Some((context.at, status, reason_text(context)));
+                self.early_success = Some((context.at, status, reason_text(context, &self.privacy)));
                 if self.record.ringing_at.is_some() && self.record.answered_at.is_none() {
                     self.record.answered_at = Some(context.at);
                 }
@@ -608,7 +614,7 @@ impl Call {
 
     fn note_final(&mut self, context: &MessageContext<'_, '_>, status: u16) {
         self.record.final_code = status;
-        self.record.final_reason = reason_text(context);
+        self.record.final_reason = reason_text(context, &self.privacy);
     }
 
     fn note_branch(&mut self, to_tag: u64, limits: &Limits) {
@@ -631,7 +637,7 @@ impl Call {
 
     fn note_release_reason(&mut self, context: &MessageContext<'_, '_>) {
         if let Some(reason) = context.message.reason_header() {
-            self.record.release_reason = reason_value(reason, FIELD_MAX);
+            self.record.release_reason = reason_value(reason, FIELD_MAX, &self.privacy);
         }
     }
 
@@ -649,7 +655,7 @@ impl Call {
             Side::Callee => &mut self.record.callee,
         };
         if let Some(agent) = agent.filter(|_| party.user_agent.is_empty()) {
-            party.user_agent = harmless_text(agent, FIELD_MAX);
+            party.user_agent = product_text(agent, FIELD_MAX, &self.privacy);
         }
     }
 
@@ -663,7 +669,7 @@ impl Call {
             return Side::Callee;
         }
         // RFC 2543 endpoints send no tags: the URI decides.
-        let from = context.message.from().map(party).unwrap_or_default();
+        let from = party(context.message.from(), &self.privacy);
         let callee = from.uri == self.record.callee.uri && from.uri != self.record.caller.uri;
         if callee { Side::Callee } else { Side::Caller }
     }
@@ -682,15 +688,16 @@ fn push_within<T>(list: &mut Vec<T>, limit: usize, item: T) -> bool {
     true
 }
 
-fn reason_text(context: &MessageContext<'_, '_>) -> String {
+fn reason_text(context: &MessageContext<'_, '_>, privacy: &Privacy) -> String {
     match context.message.start() {
-        crate::wire::sip::StartLine::Response { reason, .. } => harmless_text(reason, FIELD_MAX),
-        crate::wire::sip::StartLine::Request { .. } => String::new(),
+        StartLine::Response { reason, .. } => phrase_text(reason, FIELD_MAX, privacy),
+        StartLine::Request { .. } => String::new(),
     }
 }
 
-fn party(address: NameAddr<'_>) -> Party {
-    let PartyText { display, uri, user } = party_text(&address, FIELD_MAX);
+fn party(address: Option<NameAddr<'_>>, privacy: &Privacy) -> Party {
+    let Some(address) = address else { return Party::default() };
+    let PartyText { display, uri, user } = party_text(&address, FIELD_MAX, privacy);
     Party { uri, user, display_name: display, user_agent: String::new() }
 }
 

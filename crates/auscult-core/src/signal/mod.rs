@@ -16,10 +16,11 @@ mod state_machine;
 mod undelivered;
 
 use crate::model::{
-    CallRecord, CallState, CallUid, Cut, Ignored, Layer, Limits, Outcome, OverLimit, Policy, SipDirection,
-    SipMessageRecord, Srtp, Transport,
+    CallRecord, CallState, CallUid, Cut, Ignored, Layer, Limits, MessagePolicy, Messages, Outcome, OverLimit, Policy,
+    SipDirection, SipMessageRecord, Srtp, Transport,
 };
 pub use crate::model::{PayloadKind, PayloadMap};
+use crate::privacy::Privacy;
 use crate::units::Timestamp;
 use crate::units::text::cleaned_lines;
 use crate::wire::vqreport::VqReport;
@@ -187,7 +188,7 @@ impl Signal {
             self.count("sip", anomaly.name());
         }
         let context = MessageContext::new(at, (src, dst), transport, cut_short, &message);
-        self.reports.take(&context, &mut self.counters, out);
+        self.reports.take(&context, &self.policy.privacy, &mut self.counters, out);
         let key = call_key(message.call_id());
         let mut known = self.by_call_id.get(&key).copied();
         if let Some(uid) = known
@@ -313,16 +314,34 @@ impl Signal {
             };
             self.evict(uid, out);
         }
-        let mut uid = call_uid(context.message.call_id(), context.at);
+        let mut uid = self.call_uid(context);
         while self.calls.contains_key(&uid) {
             uid = CallUid(uid.0.wrapping_add(1));
         }
         self.by_call_id.insert(key, uid);
-        let mut call = Box::new(Call::new(uid, key, context));
+        let mut call = Box::new(Call::new(uid, key, context, &self.policy.privacy));
         if context.opens_dialog() {
             call.record.retry_of = self.challenged.take(key, context.from_tag);
         }
         Some(call)
+    }
+
+    /// Identity of a call that begins with this message. Where numbers are hidden it is made of the hashed Call-ID: of one that is
+    /// a number and a known time, the identity would give the number away.
+    fn call_uid(&self, context: &MessageContext<'_, '_>) -> CallUid {
+        let call_id = context.message.call_id();
+        if self.policy.privacy.is_clear() {
+            return call_uid(call_id, context.at);
+        }
+        let hidden = sip::call_id_text(call_id, sip::FIELD_MAX, &self.policy.privacy);
+        call_uid(hidden.as_bytes(), context.at)
+    }
+
+    /// Takes over how much of messages is stated from now on, and how numbers are in calls that begin from now on: all that is
+    /// stated of a call is by the same rules.
+    pub fn set_privacy(&mut self, privacy: Privacy, messages: MessagePolicy) {
+        self.policy.privacy = privacy;
+        self.policy.messages = messages;
     }
 
     /// A message and its call.
@@ -344,13 +363,15 @@ impl Signal {
                 if call.record.messages as usize > self.limits.messages_per_call {
                     call.record.messages_dropped += 1;
                     outcome = Outcome::OverLimit(OverLimit::MessagesPerCall);
-                } else if self.policy.keep_sip_messages {
-                    let record = Box::new(evidence(
-                        &call,
-                        context,
-                        sight == Occurrence::Retransmission,
-                        &self.policy.keep_headers,
-                    ));
+                } else if let kept @ (Messages::Headers | Messages::Whole) = self.policy.messages.of_call(&call.record)
+                {
+                    let storing = sip::Storing {
+                        keep: &self.policy.keep_headers,
+                        privacy: &call.privacy,
+                        bodies: kept == Messages::Whole,
+                        cut_short: context.cut_short,
+                    };
+                    let record = Box::new(evidence(&call, context, sight == Occurrence::Retransmission, storing));
                     if call.confirmed {
                         out.extend(self.release(&mut call).map(SignalEvent::Message));
                         out.push(SignalEvent::Message(record));
@@ -397,7 +418,8 @@ impl Signal {
         }
         call.apply(context, &self.limits);
         let sdp = context.message.sdp().filter(|_| context.method.negotiates()).map(|body| {
-            let sdp = sdp::parse(body.bytes, body.cut || context.cut_short);
+            let mut sdp = sdp::parse(body.bytes, body.cut || context.cut_short);
+            hide_names(&mut sdp, &call.privacy);
             for anomaly in sdp.anomalies() {
                 self.count("sdp", anomaly.name());
             }
@@ -516,14 +538,14 @@ fn evidence(
     call: &Call,
     context: &MessageContext<'_, '_>,
     retransmission: bool,
-    keep_headers: &[String],
+    storing: sip::Storing<'_>,
 ) -> SipMessageRecord {
     let message = context.message;
-    let (headers, sdp) = sip::sanitise_keeping(message, keep_headers);
+    let (headers, sdp) = sip::sanitise_as(message, storing);
     // Bounded already; a mark that is left out may grow to U+FFFD.
     let (headers, sdp) = (cleaned_lines(headers, usize::MAX), cleaned_lines(sdp, usize::MAX));
     let reason = match message.start() {
-        sip::StartLine::Response { reason, .. } => sip::harmless_text(reason, sip::FIELD_MAX),
+        sip::StartLine::Response { reason, .. } => sip::phrase_text(reason, sip::FIELD_MAX, storing.privacy),
         sip::StartLine::Request { .. } => String::new(),
     };
     SipMessageRecord {
@@ -534,7 +556,7 @@ fn evidence(
         dst: context.dst,
         transport: context.transport,
         direction: if context.request { SipDirection::Request } else { SipDirection::Response },
-        method: sip::method_text(message.method()),
+        method: sip::method_text(message.method(), storing.privacy),
         status: context.status.unwrap_or_default(),
         reason,
         cseq: context.cseq.unwrap_or_default(),
@@ -542,6 +564,16 @@ fn evidence(
         headers: fitted(headers),
         sdp: fitted(sdp),
         cut_short: context.cut_short,
+    }
+}
+
+/// A codec has the name that an endpoint wrote, which becomes part of streams, sums and metrics.
+fn hide_names(sdp: &mut sdp::Sdp, privacy: &Privacy) {
+    if privacy.is_clear() {
+        return;
+    }
+    for format in sdp.media.iter_mut().flat_map(|media| &mut media.formats) {
+        format.name = privacy.identifier(&format.name).into_owned();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::message_context::MessageContext;
 use super::{CapturedVqReport, SignalCounters, SignalEvent};
+use crate::privacy::Privacy;
 use crate::units::{Nanos, Timestamp};
 use crate::wire::vqreport;
 use std::collections::VecDeque;
@@ -21,6 +22,7 @@ impl Reports {
     pub fn take(
         &mut self,
         context: &MessageContext<'_, '_>,
+        privacy: &Privacy,
         counters: &mut SignalCounters,
         out: &mut Vec<SignalEvent>,
     ) {
@@ -46,6 +48,7 @@ impl Reports {
         for party in [&mut report.local_id, &mut report.remote_id, &mut report.orig_id] {
             party.clear();
         }
+        report.hide(privacy);
         let captured = CapturedVqReport { at: context.at, src: context.src, dst: context.dst, report };
         out.push(SignalEvent::VqReport(Box::new(captured)));
     }

@@ -18,8 +18,8 @@ pub use anomaly::{Anomalies, Anomaly};
 pub use bytes::text;
 pub use frame::{Framer, Framing, FramingLimits, looks_like_sip};
 pub use sanitise::{
-    AllowListRow, PartyText, allow_list, call_id_text, fmtp_text, harmless_text, may_keep, method_text, party_text,
-    reason_value, sanitise, sanitise_keeping, sanitise_stored,
+    AllowListRow, PartyText, Storing, allow_list, call_id_text, fmtp_text, may_keep, method_text, party_text,
+    phrase_text, product_text, reason_value, sanitise, sanitise_as, sanitise_stored,
 };
 
 use bytes::{cut, is_lws, number, param, split_unquoted, trim};

@@ -4,9 +4,10 @@
 //! `None`; a value outside its range is `None` too, and the first such key is named.
 
 use crate::model::{VoipMetrics, VqMeasured, VqSide};
+use crate::privacy::Privacy;
 use crate::units::text::clean;
 use crate::units::{Ssrc, Timestamp};
-use crate::wire::sip::{fmtp_text, harmless_text};
+use crate::wire::sip::{fmtp_text, phrase_text};
 use std::borrow::Cow;
 use std::net::IpAddr;
 
@@ -14,6 +15,9 @@ use std::net::IpAddr;
 const MAX_BYTES: usize = 64 * 1024;
 /// Longest text kept of a field.
 const MAX_TEXT: usize = 256;
+
+/// What a report says is hidden by [`VqReport::hide`], when its Call-ID has found the call.
+const CLEAR: Privacy = Privacy::clear();
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VqError {
@@ -118,9 +122,9 @@ pub fn parse(body: &[u8]) -> Result<VqReport, VqError> {
     if report.kind == VqKind::Alert {
         for (key, value) in pairs(value) {
             match key.to_ascii_lowercase().as_str() {
-                "type" => report.alert[0] = harmless_text(value.as_bytes(), MAX_TEXT),
-                "severity" => report.alert[1] = harmless_text(value.as_bytes(), MAX_TEXT),
-                "dir" => report.alert[2] = harmless_text(value.as_bytes(), MAX_TEXT),
+                "type" => report.alert[0] = phrase_text(value.as_bytes(), MAX_TEXT, &CLEAR),
+                "severity" => report.alert[1] = phrase_text(value.as_bytes(), MAX_TEXT, &CLEAR),
+                "dir" => report.alert[2] = phrase_text(value.as_bytes(), MAX_TEXT, &CLEAR),
                 _ => {}
             }
         }
@@ -156,6 +160,19 @@ pub fn parse(body: &[u8]) -> Result<VqReport, VqError> {
         }
     }
     Ok(report)
+}
+
+impl VqReport {
+    /// Hides numbers in the texts that become part of a record.
+    pub fn hide(&mut self, privacy: &Privacy) {
+        if privacy.is_clear() {
+            return;
+        }
+        let described = self.remote.iter_mut().chain([&mut self.local]).flat_map(|side| &mut side.described);
+        for text in described.map(|(_, text)| text).chain(&mut self.alert) {
+            *text = privacy.product(text).into_owned();
+        }
+    }
 }
 
 impl VqMetrics {
@@ -281,8 +298,8 @@ impl VqMetrics {
             free => {
                 if let Some(key) = TEXTS.into_iter().find(|text| text.eq_ignore_ascii_case(free)) {
                     let clean = match key {
-                        "FMTP" => fmtp_text(value.as_bytes(), MAX_TEXT),
-                        _ => harmless_text(value.as_bytes(), MAX_TEXT),
+                        "FMTP" => fmtp_text(value.as_bytes(), MAX_TEXT, &CLEAR),
+                        _ => phrase_text(value.as_bytes(), MAX_TEXT, &CLEAR),
                     };
                     self.describe(key, &clean);
                 }

@@ -3,12 +3,17 @@
 use super::statement::{Conditions, Statement, Value};
 use super::{Cost, QueryError, Window};
 use auscult_core::model::{CallClass, CallState, CallUid, DiagnosisCode, RunningCall, TrunkDirection, mapped};
+use auscult_core::privacy::{Privacy, bare};
 use auscult_core::units::{Nanos, Timestamp};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// A user part to look for, normalised: no separators, no `+` or `00` in front, lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PhoneNumber(String);
+pub struct PhoneNumber {
+    bare: String,
+    /// What it is stored as where numbers are hidden, or were: whole user parts, normalised.
+    hidden: Vec<String>,
+}
 
 impl PhoneNumber {
     /// Shorter ones match whole user parts only: a two-digit suffix is in every hundredth number.
@@ -23,37 +28,38 @@ impl PhoneNumber {
                 Self::LONGEST
             )));
         }
-        Ok(PhoneNumber(bare))
+        Ok(PhoneNumber { bare, hidden: Vec::new() })
     }
 
     /// The number as it is compared: without separators and without what stands before an international number.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.bare
     }
 
     /// Whether a user part is this number, or ends with it.
     fn is_of(&self, user: &str) -> bool {
         let user = bare(user);
-        user == self.0 || self.0.len() >= Self::SHORTEST_SUFFIX && user.ends_with(&self.0)
+        let ends = self.bare.len() >= Self::SHORTEST_SUFFIX && user.ends_with(&self.bare);
+        user == self.bare || ends || self.hidden.contains(&user)
     }
 
     fn narrow(&self, conditions: &mut Conditions) {
-        let value = [("number", Value::Text(self.0.chars().rev().collect()))];
-        let whole = self.0.len() < Self::SHORTEST_SUFFIX;
-        conditions.and(if whole { CALLER_OR_CALLEE_IS } else { CALLER_OR_CALLEE_ENDS_WITH }, value);
+        let reversed = |text: &String| text.chars().rev().collect::<String>();
+        let number = ("number", Value::Text(reversed(&self.bare)));
+        let hidden = ("hidden", Value::Texts(self.hidden.iter().map(reversed).collect()));
+        match (self.bare.len() < Self::SHORTEST_SUFFIX, self.hidden.is_empty()) {
+            (true, true) => conditions.and(CALLER_OR_CALLEE_IS, [number]),
+            (false, true) => conditions.and(CALLER_OR_CALLEE_ENDS_WITH, [number]),
+            (true, false) => conditions.and(CALLER_OR_CALLEE_IS_OR_IS_HIDDEN, [number, hidden]),
+            (false, false) => conditions.and(CALLER_OR_CALLEE_ENDS_WITH_OR_IS_HIDDEN, [number, hidden]),
+        }
     }
 }
 
-/// A user part without separators and without what stands before an international number, lower case.
-fn bare(text: &str) -> String {
-    let text: String = text.chars().filter(|c| !" ()./-".contains(*c)).collect::<String>().to_lowercase();
-    text.strip_prefix('+').or_else(|| text.strip_prefix("00")).unwrap_or(&text).to_owned()
-}
-
-/// The columns `caller_reversed` and `callee_reversed` hold user parts as [`bare`] makes them, from their end, and the projections of
+/// The columns `caller_reversed` and `callee_reversed` hold user parts as [`auscult_core::privacy::bare`] makes them, from their end, and the projections of
 /// `calls` have them in order: an end is looked for as a beginning, and only rows that have it are read.
 macro_rules! calls_with_number {
-    ($before:literal, $after:literal) => {
+    ($before:literal, $after:literal $(, $also:literal)?) => {
         concat!(
             "(first_at, call_uid) GLOBAL IN (SELECT first_at, call_uid FROM calls WHERE ",
             $before,
@@ -63,6 +69,12 @@ macro_rules! calls_with_number {
             $before,
             "callee_reversed",
             $after,
+            $(
+                " UNION ALL SELECT first_at, call_uid FROM calls WHERE caller_reversed",
+                $also,
+                " UNION ALL SELECT first_at, call_uid FROM calls WHERE callee_reversed",
+                $also,
+            )?
             ")"
         )
     };
@@ -70,6 +82,10 @@ macro_rules! calls_with_number {
 
 const CALLER_OR_CALLEE_IS: &str = calls_with_number!("", " = {number:String}");
 const CALLER_OR_CALLEE_ENDS_WITH: &str = calls_with_number!("startsWith(", ", {number:String})");
+const CALLER_OR_CALLEE_IS_OR_IS_HIDDEN: &str =
+    calls_with_number!("", " = {number:String}", " IN {hidden:Array(String)}");
+const CALLER_OR_CALLEE_ENDS_WITH_OR_IS_HIDDEN: &str =
+    calls_with_number!("startsWith(", ", {number:String})", " IN {hidden:Array(String)}");
 
 /// Addresses from `low` to `high` (IPv4 mapped into IPv6 as the tables have it), and a port if one was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +191,8 @@ const CALL_CODEC: &str = media_in_window!("lower(codec) = lower({codec:String})"
 pub struct CallFilter {
     pub number: Option<PhoneNumber>,
     pub call_id: Option<String>,
+    /// What the Call-ID is stored as where Call-IDs are hashed, or were.
+    pub hashed_call_ids: Vec<String>,
     pub address: Option<AddressRange>,
     pub codec: Option<String>,
     pub states: Vec<CallState>,
@@ -197,6 +215,18 @@ pub struct CallFilter {
 }
 
 impl CallFilter {
+    /// Finds numbers and Call-IDs in what is stored by this privacy, too.
+    #[must_use]
+    pub fn searching(mut self, privacy: &Privacy) -> CallFilter {
+        if let Some(number) = &mut self.number {
+            number.hidden = privacy.stored_forms(&number.bare);
+        }
+        if let Some(call_id) = &self.call_id {
+            self.hashed_call_ids = privacy.stored_call_ids(call_id);
+        }
+        self
+    }
+
     /// Longest window of a list narrowed to this: as long as calls are kept where both ends are given (`whole`), and for what an
     /// index finds.
     pub fn longest(&self, whole: bool) -> Nanos {
@@ -224,7 +254,8 @@ impl CallFilter {
         let mut addresses = signalling.chain(call.streams.iter().flat_map(|stream| [stream.src, stream.dst]));
         let mut codecs = call.streams.iter().map(|stream| &stream.codec);
         self.number.as_ref().is_none_or(|number| users.into_iter().any(|user| number.is_of(user)))
-            && is(&self.call_id, &record.call_id)
+            && (is(&self.call_id, &record.call_id)
+                || self.hashed_call_ids.iter().any(|hashed| **hashed == *record.call_id))
             && self.address.is_none_or(|range| addresses.any(|address| range.contains(address)))
             && self.codec.as_ref().is_none_or(|wanted| codecs.any(|codec| codec.eq_ignore_ascii_case(wanted)))
             && one_of(&self.states, &record.state)
@@ -266,7 +297,13 @@ impl CallFilter {
         if let Some(number) = &self.number {
             number.narrow(&mut all);
         }
-        text(&mut all, "call_id = {call_id:String}", "call_id", &self.call_id);
+        match (&self.call_id, self.hashed_call_ids.as_slice()) {
+            (Some(call_id), hashed @ [_, ..]) => {
+                let ids = hashed.iter().chain([call_id]).cloned().collect();
+                all.and("call_id IN {call_ids:Array(String)}", [("call_ids", Value::Texts(ids))]);
+            }
+            (call_id, _) => text(&mut all, "call_id = {call_id:String}", "call_id", call_id),
+        }
         match &self.address {
             Some(range @ AddressRange { port: Some(port), .. }) => all.and(CALL_IP_PORT, range.port_value(*port)),
             Some(range) => all.and(CALL_IP, range.values()),
@@ -435,7 +472,11 @@ mod tests {
             ("*21#", "*21#"),
             ("0", "0"),
         ] {
-            assert_eq!(PhoneNumber::parse(written).ok(), Some(PhoneNumber(bare.to_owned())), "{written}");
+            assert_eq!(
+                PhoneNumber::parse(written).ok(),
+                Some(PhoneNumber { bare: bare.to_owned(), hidden: Vec::new() }),
+                "{written}"
+            );
         }
         assert!(PhoneNumber::parse(" - ").is_err());
         assert!(PhoneNumber::parse(&"1".repeat(200)).is_err());

@@ -59,6 +59,7 @@ pub use timeline::{CallGroup, CallSeries, CallTimeline, TimelineBucket};
 use super::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
 use super::server;
 use auscult_access::Scope;
+use auscult_core::privacy::Privacy;
 use auscult_core::units::text::clean;
 use auscult_core::units::{Nanos, Timestamp};
 use clickhouse::{Client, Row, error::Error as ClientError};
@@ -67,7 +68,7 @@ use gate::{Gate, GateLimits, Permit};
 use serde::Deserialize;
 use statement::Statement;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -212,9 +213,27 @@ pub struct Reader {
     /// When the store was last asked whether it answers, and what came of it.
     pinged: Arc<Mutex<Option<Pinged>>>,
     coverage: Arc<Coverage>,
+    /// How numbers and Call-IDs are stored that are searched for.
+    privacy: Arc<RwLock<Privacy>>,
 }
 
 impl Reader {
+    /// Searches by how numbers and Call-IDs are stored.
+    #[must_use]
+    pub fn with_privacy(self, privacy: Privacy) -> Reader {
+        self.set_privacy(privacy);
+        self
+    }
+
+    /// How numbers and Call-IDs are stored, for searches of this reader and its clones from now on.
+    pub fn set_privacy(&self, privacy: Privacy) {
+        *self.privacy.write().unwrap_or_else(PoisonError::into_inner) = privacy;
+    }
+
+    pub fn privacy(&self) -> Privacy {
+        self.privacy.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// `client` names server, credentials and database; limits and read-only mode are added here.
     pub fn new(client: Client) -> Reader {
         let client = client
@@ -232,6 +251,7 @@ impl Reader {
             exports: gate(EXPORTS_AT_ONCE, SCAN_PATIENCE),
             pinged: Arc::default(),
             coverage: Arc::default(),
+            privacy: Arc::default(),
         }
     }
 

@@ -15,6 +15,7 @@ pub(super) enum Value {
     Ids(Vec<u64>),
     /// Names of closed lists.
     Names(Vec<&'static str>),
+    Texts(Vec<String>),
 }
 
 /// Statement text can only be appended from `&'static str`: there is no door for a caller's text.
@@ -100,6 +101,7 @@ impl Statement {
                 Value::Text(v) => query.param(name, v),
                 Value::Ids(v) => query.param(name, v),
                 Value::Names(v) => query.param(name, v),
+                Value::Texts(v) => query.param(name, v),
             };
         }
         query

@@ -4,9 +4,12 @@
 //! value whose grammar does not hold loses the rest from there on. Lines are cut as the most liberal receiver would cut
 //! them: at CR LF, at LF and at a CR alone. Time is linear in the length of the message.
 
+mod built;
 mod credentials;
 mod free_text;
 mod lists;
+#[cfg(test)]
+mod number_tests;
 mod params;
 mod passport;
 mod sdp;
@@ -15,12 +18,14 @@ mod tests;
 mod uri;
 mod values;
 
+use built::{Built, Hiding};
 pub use lists::{AllowListRow, allow_list};
 
 use super::bytes::{self, is_token, trim, visible};
 use super::headers::{long_name, split_header};
 use super::start::{read_start_line, version_prefix};
 use super::{Anomalies, HEADERS_MAX, Message, NameAddr, StartLine};
+use crate::privacy::Privacy;
 use crate::units::text::printable_run;
 use std::borrow::Cow;
 
@@ -33,22 +38,51 @@ const NAME_MAX: usize = 64;
 /// Longest value that is read, in bytes; what follows is removed.
 const VALUE_MAX: usize = HEADERS_TEXT_MAX;
 
+static CLEAR: Privacy = Privacy::clear();
+
+/// What an operator decided about stored messages.
+#[derive(Clone, Copy, Debug)]
+pub struct Storing<'a> {
+    /// Headers whose values are stored as they came, in whatever case they are written there. A name that [`may_keep`] refuses
+    /// has no effect.
+    pub keep: &'a [String],
+    pub privacy: &'a Privacy,
+    /// Session descriptions are stored, too.
+    pub bodies: bool,
+    /// Fewer bytes were captured than the message has.
+    pub cut_short: bool,
+}
+
+impl Storing<'_> {
+    /// By the allow-list alone, in clear.
+    pub const USUAL: Storing<'static> = Storing { keep: &[], privacy: &CLEAR, bodies: true, cut_short: false };
+}
+
 /// Start line and headers, then SDP, each with LF line ends and cut at 16 KiB, with the values of the allow-list alone.
 /// Bodies other than SDP are left out: they carry text messages, locations, DTMF.
 pub fn sanitise(message: &Message<'_>) -> (String, String) {
-    sanitise_keeping(message, &[])
+    sanitise_as(message, Storing::USUAL)
 }
 
-/// As [`sanitise`], and the values of the headers named in `keep` are stored as they came, in whatever case they are written
-/// there. A name that [`may_keep`] refuses has no effect.
-pub fn sanitise_keeping(message: &Message<'_>, keep: &[String]) -> (String, String) {
+/// As [`sanitise`], with what the operator decided.
+pub fn sanitise_as(message: &Message<'_>, storing: Storing<'_>) -> (String, String) {
     let mut headers = Text::new(HEADERS_TEXT_MAX, message.first_line.len() + message.headers.len());
-    headers.push_line(&start_line(message.first_line));
-    push_headers(message.headers, keep, &mut headers);
-    let Some(body) = message.sdp() else { return (headers.out, String::new()) };
+    let hiding =
+        Hiding::of_message(storing.privacy, message.first_line.len() + message.headers.len() + message.body.len());
+    headers.push_line(&start_line(message.first_line, &hiding));
+    // The user of a URI that was cut before its `@` looks like a host.
+    let last_is_cut = storing.cut_short && message.body.is_empty() && !storing.privacy.is_clear();
+    let whole = if last_is_cut { without_last_line(message.headers) } else { message.headers };
+    push_headers(whole, storing.keep, &hiding, &mut headers);
+    let Some(body) = message.sdp().filter(|_| storing.bodies) else { return (headers.out, String::new()) };
     let mut session = Text::new(SDP_TEXT_MAX, body.bytes.len());
-    sdp::push(body.bytes, &mut session);
+    sdp::push(body.bytes, &hiding, &mut session);
     (headers.out, session.out)
+}
+
+fn without_last_line(headers: &[u8]) -> &[u8] {
+    let lines = headers.trim_ascii_end();
+    headers.get(..memchr::memrchr2(b'\r', b'\n', lines).unwrap_or(0)).unwrap_or_default()
 }
 
 /// Stored text of a version that kept more: start line and headers, and SDP, by the same rules. Control characters that were
@@ -56,14 +90,15 @@ pub fn sanitise_keeping(message: &Message<'_>, keep: &[String]) -> (String, Stri
 pub fn sanitise_stored(headers: &str, session: &str, keep: &[String]) -> (String, String) {
     let lines = |text: &str| text.replace(['\u{240d}', '\u{240a}'], "\n");
     let (headers, session) = (lines(headers), lines(session));
+    let hiding = Hiding::new(&CLEAR);
     let mut clean = Text::new(HEADERS_TEXT_MAX, headers.len());
     let (first, rest) = bytes::cut(headers.as_bytes(), b'\n');
     if !headers.is_empty() {
-        clean.push_line(&start_line(first));
-        push_headers(rest, keep, &mut clean);
+        clean.push_line(&start_line(first, &hiding));
+        push_headers(rest, keep, &hiding, &mut clean);
     }
     let mut clean_session = Text::new(SDP_TEXT_MAX, session.len());
-    sdp::push(session.as_bytes(), &mut clean_session);
+    sdp::push(session.as_bytes(), &hiding, &mut clean_session);
     (clean.out, clean_session.out)
 }
 
@@ -83,38 +118,54 @@ pub fn may_keep(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Text of a person or a device as a record may hold it, at most `max` bytes: what follows `:` or `=` is removed, and so is
+/// Words for people, such as a reason, as a record may hold them, at most `max` bytes: what follows `:` or `=` is removed, and so is
 /// what follows the end of its line.
-pub fn harmless_text(text: &[u8], max: usize) -> String {
-    let mut out = Vec::new();
-    free_text::push(&mut out, first_line(text));
+pub fn phrase_text(text: &[u8], max: usize, privacy: &Privacy) -> String {
+    harmless(text, max, privacy, free_text::Text::Phrase)
+}
+
+/// Names and versions of products as a record may hold them, like [`phrase_text`].
+pub fn product_text(text: &[u8], max: usize, privacy: &Privacy) -> String {
+    harmless(text, max, privacy, free_text::Text::Product)
+}
+
+fn harmless(text: &[u8], max: usize, privacy: &Privacy, kind: free_text::Text) -> String {
+    let hiding = Hiding::new(privacy);
+    let mut out = Built::new(&hiding);
+    free_text::push(&mut out, first_line(text), kind);
     bytes::text(&out, max)
 }
 
 /// A Call-ID as a record may hold it, at most `max` bytes: up to its first white space or zero byte.
-pub fn call_id_text(call_id: &[u8], max: usize) -> String {
-    let mut out = Vec::new();
+pub fn call_id_text(call_id: &[u8], max: usize, privacy: &Privacy) -> String {
+    let hiding = Hiding::new(privacy);
+    let mut out = Built::new(&hiding);
     values::push_call_id(&mut out, trim(call_id));
     bytes::text(&out, max)
 }
 
 /// The value of a Reason header (RFC 3326) as a record may hold it, at most `max` bytes.
-pub fn reason_value(value: &[u8], max: usize) -> String {
-    let mut out = Vec::new();
+pub fn reason_value(value: &[u8], max: usize, privacy: &Privacy) -> String {
+    let hiding = Hiding::new(privacy);
+    let mut out = Built::new(&hiding);
     values::push(&mut out, &lists::Kind::Items(lists::REASON_PARAMS), first_line(value));
     bytes::text(&out, max)
 }
 
 /// A method as a record may hold it: a token, at most 64 bytes.
-pub fn method_text(method: &[u8]) -> String {
+pub fn method_text(method: &[u8], privacy: &Privacy) -> String {
     let word = method.split(|b| bytes::is_lws(*b)).next().unwrap_or_default();
     let fits = is_token(word) && word.len() <= NAME_MAX;
-    bytes::text(if fits || word.is_empty() { word } else { REMOVED }, NAME_MAX)
+    let hiding = Hiding::new(privacy);
+    let mut out = Built::new(&hiding);
+    out.push_identifier(if fits || word.is_empty() { word } else { REMOVED });
+    bytes::text(&out, NAME_MAX)
 }
 
 /// Parameters of a codec as a record may hold them, at most `max` bytes.
-pub fn fmtp_text(params: &[u8], max: usize) -> String {
-    let mut out = Vec::new();
+pub fn fmtp_text(params: &[u8], max: usize, privacy: &Privacy) -> String {
+    let hiding = Hiding::new(privacy);
+    let mut out = Built::new(&hiding);
     sdp::push_fmtp_params(&mut out, params);
     bytes::text(&out, max)
 }
@@ -122,6 +173,7 @@ pub fn fmtp_text(params: &[u8], max: usize) -> String {
 /// A party as a record may hold it: no password, no parameter that is not listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartyText {
+    /// Empty where numbers are hidden.
     pub display: String,
     /// `user@host` without scheme and port; a number alone for `tel:`; `scheme:***` for a scheme that is not listed.
     pub uri: String,
@@ -130,16 +182,18 @@ pub struct PartyText {
 }
 
 /// The party of a From, To or Contact value; each text at most `max` bytes.
-pub fn party_text(address: &NameAddr<'_>, max: usize) -> PartyText {
-    let parts = uri::parts(address.uri);
+pub fn party_text(address: &NameAddr<'_>, max: usize, privacy: &Privacy) -> PartyText {
+    let hiding = Hiding::new(privacy);
+    let parts = uri::parts(address.uri, &hiding);
     let text = |b: &[u8]| bytes::text(b, max);
-    let mut whole = parts.user.clone();
+    let mut whole = parts.user.to_vec();
     whole.extend_from_slice(&parts.user_params);
     if !whole.is_empty() && !parts.host.is_empty() {
         whole.push(b'@');
     }
     whole.extend_from_slice(&parts.host);
-    PartyText { display: harmless_text(address.display, max), uri: text(&whole), user: text(&parts.user) }
+    let display = if privacy.is_clear() { phrase_text(address.display, max, privacy) } else { String::new() };
+    PartyText { display, uri: text(&whole), user: text(&parts.user) }
 }
 
 /// Lines of a text with a bound.
@@ -217,13 +271,16 @@ fn first_line(value: &[u8]) -> &[u8] {
 }
 
 /// Method or status, Request-URI and version; everything goes when it is no start line.
-fn start_line(line: &[u8]) -> Vec<u8> {
-    let Some((start, _)) = read_start_line(line, &mut Anomalies::default()) else { return REMOVED.to_vec() };
-    let mut out = Vec::new();
+fn start_line<'p>(line: &[u8], hiding: &'p Hiding<'p>) -> Built<'p> {
+    let mut out = Built::new(hiding);
+    let Some((start, _)) = read_start_line(line, &mut Anomalies::default()) else {
+        out.extend_from_slice(REMOVED);
+        return out;
+    };
     let line = trim(line);
     match start {
         StartLine::Request { method, uri } => {
-            out.extend_from_slice(method.get(..NAME_MAX).unwrap_or(method));
+            out.push_identifier(method.get(..NAME_MAX).unwrap_or(method));
             out.push(b' ');
             uri::push(&mut out, uri);
             out.push(b' ');
@@ -233,12 +290,15 @@ fn start_line(line: &[u8]) -> Vec<u8> {
         }
         StartLine::Response { reason, .. } => {
             let version = version_prefix(line).unwrap_or_default();
-            let digits = line.iter().skip(version + 1).take_while(|b| b.is_ascii_digit() || **b == b' ').count();
+            // A status has three digits; further ones may be a number.
+            let most = if out.is_clear() { NAME_MAX } else { 3 };
+            let digits =
+                line.iter().skip(version + 1).take_while(|b| b.is_ascii_digit() || **b == b' ').take(most).count();
             let head = line.get(..version + 1 + digits).unwrap_or_default();
             out.extend_from_slice(trim(head.get(..NAME_MAX).unwrap_or(head)));
             if !reason.is_empty() {
                 out.push(b' ');
-                free_text::push(&mut out, reason);
+                free_text::push(&mut out, reason, free_text::Text::Phrase);
             }
         }
     }
@@ -253,10 +313,11 @@ struct LogicalLine<'a> {
     bare_cr: bool,
 }
 
-fn push_headers(all: &[u8], keep: &[String], out: &mut Text) {
+fn push_headers(all: &[u8], keep: &[String], hiding: &Hiding<'_>, out: &mut Text) {
     let mut open: Option<LogicalLine<'_>> = None;
     // One buffer for all lines.
-    let (mut scratch, mut count) = (Vec::with_capacity(256), 0);
+    let (mut scratch, mut count) = (Built::new(hiding), 0);
+    scratch.reserve(256);
     for line in physical_lines(all) {
         let content = trim(line.bytes);
         if content.is_empty() {
@@ -286,12 +347,12 @@ fn push_headers(all: &[u8], keep: &[String], out: &mut Text) {
     }
 }
 
-fn push_header(header: &LogicalLine<'_>, keep: &[String], line: &mut Vec<u8>, out: &mut Text) {
+fn push_header(header: &LogicalLine<'_>, keep: &[String], line: &mut Built<'_>, out: &mut Text) {
     let Some((name, value)) = split_header(&header.bytes).filter(|(name, _)| is_header_name(name)) else {
         return out.push_removed();
     };
     line.clear();
-    line.extend_from_slice(name);
+    line.push_identifier(name);
     line.push(b':');
     if !value.is_empty() {
         line.push(b' ');
@@ -300,7 +361,7 @@ fn push_header(header: &LogicalLine<'_>, keep: &[String], line: &mut Vec<u8>, ou
         let kept = keep.iter().any(|k| same(k) && may_keep(k).is_ok());
         let short = value.get(..VALUE_MAX).unwrap_or(value);
         match lists::kind_of(long) {
-            _ if kept => line.extend_from_slice(short),
+            kind if kept && (kind.is_none() || line.is_clear()) => line.push_unknown(short),
             Some(kind) => values::push(line, kind, short),
             None => line.extend_from_slice(REMOVED),
         }

@@ -1,14 +1,15 @@
 //! `Authorization` and its kin: the scheme and the harmless parameters of Digest (RFC 3261 section 25.1, RFC 7616).
 
-use super::super::bytes::{is_lws, trim};
+use super::super::bytes::{cut, is_lws, trim};
+use super::free_text::{self, Text};
 use super::lists::{DIGEST_PARAMS, SCHEMES};
 use super::params::{is_listed, push_value, quoted};
-use super::{REMOVED, free_text, uri};
+use super::{Built, REMOVED, uri};
 
 /// Adds the scheme, where it is one that is known, and the parameters. Where the grammar does not hold (a separator that is no
 /// comma, a quote that is not closed, two words in a row), everything after the scheme goes: a receiver that reads it
 /// otherwise may see a secret in what looks like a realm.
-pub(super) fn push(out: &mut Vec<u8>, value: &[u8]) {
+pub(super) fn push(out: &mut Built<'_>, value: &[u8]) {
     let value = trim(value);
     let word = value.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'-').count();
     let (word, after) = value.split_at_checked(word).unwrap_or((value, &[]));
@@ -19,7 +20,7 @@ pub(super) fn push(out: &mut Vec<u8>, value: &[u8]) {
     if !bare && !known {
         return out.extend_from_slice(REMOVED);
     }
-    let mut params = Vec::new();
+    let mut params = out.fresh();
     let listed = if bare { push_params(&mut params, value) } else { digest && push_params(&mut params, after) };
     if !bare {
         out.extend_from_slice(word);
@@ -32,7 +33,7 @@ pub(super) fn push(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 /// `name=value, name="value"`. Whether the grammar holds.
-fn push_params(out: &mut Vec<u8>, params: &[u8]) -> bool {
+fn push_params(out: &mut Built<'_>, params: &[u8]) -> bool {
     let mut rest = trim(params);
     while !rest.is_empty() {
         if let Some(after) = rest.strip_prefix(b",") {
@@ -57,7 +58,7 @@ fn push_params(out: &mut Vec<u8>, params: &[u8]) -> bool {
         if !out.is_empty() {
             out.extend_from_slice(b", ");
         }
-        out.extend_from_slice(name);
+        out.push_identifier(name);
         out.push(b'=');
         push_param(out, name, &value);
     }
@@ -69,7 +70,7 @@ enum Value<'a> {
     Word(&'a [u8]),
 }
 
-fn push_param(out: &mut Vec<u8>, name: &[u8], value: &Value<'_>) {
+fn push_param(out: &mut Built<'_>, name: &[u8], value: &Value<'_>) {
     let (quotes, text) = match value {
         Value::Quoted(text) => (true, *text),
         Value::Word(word) => (false, *word),
@@ -90,14 +91,25 @@ fn push_param(out: &mut Vec<u8>, name: &[u8], value: &Value<'_>) {
         }
         return out.extend_from_slice(open);
     }
+    if is(&["username"]) && !out.is_clear() {
+        let open: &[u8] = if quotes { b"\"" } else { b"" };
+        out.extend_from_slice(open);
+        let (user, host) = cut(text, b'@');
+        out.push_user(user);
+        if user.len() < text.len() {
+            out.push(b'@');
+            uri::push_host(out, host);
+        }
+        return out.extend_from_slice(open);
+    }
     if quotes {
         out.push(b'"');
-        free_text::push(out, text);
+        free_text::push(out, text, Text::Phrase);
         return out.push(b'"');
     }
     match text {
         [] => {}
-        text if text.contains(&b':') => free_text::push(out, text),
+        text if text.contains(&b':') => free_text::push(out, text, Text::Phrase),
         text => push_value(out, text),
     }
 }

@@ -1,20 +1,21 @@
 //! Parameters `;name=value` of headers and URIs, and the values that pass where a parameter is listed.
 
 use super::super::bytes::{cut, is_token, split_unquoted, trim};
-use super::{NAME_MAX, REMOVED, free_text};
+use super::free_text::{self, Text};
+use super::{Built, NAME_MAX, REMOVED};
 
 /// Longest value of a listed parameter, in bytes.
 const OPAQUE_MAX: usize = 256;
 
 /// Adds the parameters in `params`, which are separated by `;`. Names that are tokens stay, values only where listed.
-pub(super) fn push_all(out: &mut Vec<u8>, params: &[u8], listed: &[&str]) {
+pub(super) fn push_all(out: &mut Built<'_>, params: &[u8], listed: &[&str]) {
     for param in split_unquoted(params, b';') {
         push_one(out, param, listed);
     }
 }
 
 /// Adds `;name` or `;name=value` for one parameter; nothing for an empty one.
-pub(super) fn push_one(out: &mut Vec<u8>, param: &[u8], listed: &[&str]) {
+pub(super) fn push_one(out: &mut Built<'_>, param: &[u8], listed: &[&str]) {
     let param = trim(param);
     if param.is_empty() {
         return;
@@ -24,19 +25,34 @@ pub(super) fn push_one(out: &mut Vec<u8>, param: &[u8], listed: &[&str]) {
 }
 
 /// As [`push_one`], without the semicolon.
-pub(super) fn push_pair(out: &mut Vec<u8>, param: &[u8], listed: &[&str]) {
+pub(super) fn push_pair(out: &mut Built<'_>, param: &[u8], listed: &[&str]) {
     let (name, value) = cut(param, b'=');
     let name = trim(name);
     if !is_token(name) || name.len() > NAME_MAX {
         return out.extend_from_slice(REMOVED);
     }
-    out.extend_from_slice(name);
+    out.push_identifier(name);
     if name.len() < param.len() && param.contains(&b'=') {
         out.push(b'=');
         match is_listed(name, listed) {
+            true if is_number(name) => push_number(out, trim(value)),
             true => push_value(out, trim(value)),
             false => out.extend_from_slice(REMOVED),
         }
+    }
+}
+
+/// Parameters whose values are telephone numbers, or the beginning of one (RFC 3966, RFC 4694), or a host.
+fn is_number(name: &[u8]) -> bool {
+    is_listed(name, &["phone-context", "ext", "rn", "rn-context"])
+}
+
+fn push_number(out: &mut Built<'_>, value: &[u8]) {
+    match value {
+        value if out.is_clear() || !is_opaque(value) => push_value(out, value),
+        // The name of a domain.
+        value if value.contains(&b'.') && value.iter().any(u8::is_ascii_alphabetic) => out.push_host(value, value),
+        value => out.push_user(value),
     }
 }
 
@@ -45,17 +61,17 @@ pub(super) fn is_listed(name: &[u8], listed: &[&str]) -> bool {
 }
 
 /// A quoted string or an opaque word; anything else is removed.
-pub(super) fn push_value(out: &mut Vec<u8>, value: &[u8]) {
+pub(super) fn push_value(out: &mut Built<'_>, value: &[u8]) {
     match quoted(value) {
         Some((text, [])) => push_quoted(out, text),
-        None if is_opaque(value) => out.extend_from_slice(value),
+        None if is_opaque(value) => out.push_opaque(value),
         _ => out.extend_from_slice(REMOVED),
     }
 }
 
-pub(super) fn push_quoted(out: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn push_quoted(out: &mut Built<'_>, text: &[u8]) {
     out.push(b'"');
-    free_text::push(out, text);
+    free_text::push(out, text, Text::Phrase);
     out.push(b'"');
 }
 

@@ -3,7 +3,7 @@
 use super::super::bytes::{cut, trim};
 use super::lists::{IDENTITY_PARAMS, PASSPORT_CLAIMS, PASSPORT_HEADER};
 use super::params::push_all;
-use super::{REMOVED, uri};
+use super::{Built, REMOVED, uri};
 use serde_json::{Map, Value};
 
 /// Longest part of a token that is decoded, in bytes of base64url.
@@ -14,7 +14,7 @@ const TEXT_MAX: usize = 64;
 const DEST_MAX: usize = 16;
 
 /// Adds `{header}.{claims}.***` and the parameters; a part that cannot be decoded is removed.
-pub(super) fn push(out: &mut Vec<u8>, value: &[u8]) {
+pub(super) fn push(out: &mut Built<'_>, value: &[u8]) {
     let (token, params) = cut(value, b';');
     let parts: Vec<&[u8]> = trim(token).split(|b| *b == b'.').collect();
     if let [header, claims, _signature] = parts.as_slice() {
@@ -28,7 +28,7 @@ pub(super) fn push(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 /// The compact form has empty parts (RFC 8225 section 7).
-fn push_part(out: &mut Vec<u8>, part: &[u8], listed: &[&str]) {
+fn push_part(out: &mut Built<'_>, part: &[u8], listed: &[&str]) {
     if part.is_empty() {
         return;
     }
@@ -37,44 +37,53 @@ fn push_part(out: &mut Vec<u8>, part: &[u8], listed: &[&str]) {
         return out.extend_from_slice(REMOVED);
     };
     let shown: Map<String, Value> =
-        listed.iter().filter_map(|name| Some(((*name).to_owned(), claim(name, object.get(*name)?)))).collect();
+        listed.iter().filter_map(|name| Some(((*name).to_owned(), claim(name, object.get(*name)?, out)))).collect();
     out.extend_from_slice(Value::Object(shown).to_string().as_bytes());
 }
 
-fn claim(name: &str, value: &Value) -> Value {
+fn claim(name: &str, value: &Value, out: &Built<'_>) -> Value {
     match (name, value) {
         ("iat", Value::Number(n)) if n.is_u64() => value.clone(),
         ("orig" | "dest" | "div", Value::Object(party)) => {
-            let shown =
-                ["tn", "uri"].into_iter().filter_map(|key| Some((key.to_owned(), identities(key, party.get(key)?))));
+            let shown = ["tn", "uri"]
+                .into_iter()
+                .filter_map(|key| Some((key.to_owned(), identities(key, party.get(key)?, out))));
             Value::Object(shown.collect())
         }
         ("iat" | "orig" | "dest" | "div", _) => removed(),
-        (_, Value::String(text)) if is_word(text) => value.clone(),
+        (_, Value::String(text)) if is_word(text) => built(out, |out| out.push_identifier(text.as_bytes())),
         _ => removed(),
     }
 }
 
 /// A number or URI, or a list of them.
-fn identities(key: &str, value: &Value) -> Value {
+fn identities(key: &str, value: &Value, out: &Built<'_>) -> Value {
     match value {
-        Value::String(text) => identity(key, text),
+        Value::String(text) => identity(key, text, out),
         Value::Array(list) => Value::Array(
-            list.iter().take(DEST_MAX).map(|v| v.as_str().map_or_else(removed, |text| identity(key, text))).collect(),
+            list.iter()
+                .take(DEST_MAX)
+                .map(|v| v.as_str().map_or_else(removed, |text| identity(key, text, out)))
+                .collect(),
         ),
         _ => removed(),
     }
 }
 
-fn identity(key: &str, text: &str) -> Value {
+fn identity(key: &str, text: &str, out: &Built<'_>) -> Value {
     if key == "uri" {
-        let mut out = Vec::new();
-        uri::push(&mut out, text.as_bytes());
-        return Value::String(String::from_utf8_lossy(&out).into_owned());
+        return built(out, |out| uri::push(out, text.as_bytes()));
     }
     let number =
         !text.is_empty() && text.len() <= TEXT_MAX && text.bytes().all(|b| b.is_ascii_digit() || b"+*#".contains(&b));
-    if number { Value::String(text.to_owned()) } else { removed() }
+    if number { built(out, |out| out.push_user(text.as_bytes())) } else { removed() }
+}
+
+/// A text as it is built.
+fn built(out: &Built<'_>, build: impl FnOnce(&mut Built<'_>)) -> Value {
+    let mut text = out.fresh();
+    build(&mut text);
+    Value::String(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// `A`, `ES256`, `shaken`, a UUID.

@@ -2,7 +2,7 @@
 
 use super::super::bytes::{cut, is_token, trim};
 use super::params::is_listed;
-use super::{NAME_MAX, REMOVED, Text, physical_lines, uri};
+use super::{Built, Hiding, NAME_MAX, REMOVED, Text, physical_lines, uri};
 
 /// Most words of a line that are shown.
 const WORDS_MAX: usize = 130;
@@ -209,7 +209,7 @@ const REPORT_BLOCKS: &[&str] =
 const CANDIDATE_PARAMS: &[&str] = &["raddr", "rport", "tcptype", "generation", "network-id", "network-cost"];
 
 /// Adds the lines of a session description. A line that is no `x=value`, or stands where its type cannot, is removed.
-pub(super) fn push(session: &[u8], out: &mut Text) {
+pub(super) fn push(session: &[u8], hiding: &Hiding<'_>, out: &mut Text) {
     let mut first = true;
     let mut in_media = false;
     for line in physical_lines(session) {
@@ -236,13 +236,14 @@ pub(super) fn push(session: &[u8], out: &mut Text) {
             continue;
         }
         in_media |= *kind == b'm';
-        let mut clean = vec![*kind, b'='];
+        let mut clean = Built::new(hiding);
+        clean.extend_from_slice(&[*kind, b'=']);
         push_value(&mut clean, *kind, value.trim_ascii());
         out.push_line(&clean);
     }
 }
 
-fn push_value(out: &mut Vec<u8>, kind: u8, value: &[u8]) {
+fn push_value(out: &mut Built<'_>, kind: u8, value: &[u8]) {
     match kind {
         _ if value.is_empty() => {}
         b'v' => push_if(out, value, is_digits(value)),
@@ -263,38 +264,65 @@ fn push_value(out: &mut Vec<u8>, kind: u8, value: &[u8]) {
     }
 }
 
-fn push_if(out: &mut Vec<u8>, value: &[u8], harmless: bool) {
+fn push_if(out: &mut Built<'_>, value: &[u8], harmless: bool) {
     out.extend_from_slice(if harmless { value } else { REMOVED });
 }
 
+/// As [`push_if`], for a word that may be anything.
+fn push_word_if(out: &mut Built<'_>, word: &[u8], harmless: bool) {
+    match harmless {
+        true => out.push_identifier(word),
+        false => out.extend_from_slice(REMOVED),
+    }
+}
+
+/// As [`push_if`], for SSRCs, priorities and sizes, which have up to ten digits where nothing but a number fits.
+fn push_number_if(out: &mut Built<'_>, number: &[u8], harmless: bool) {
+    match number.len() <= 10 {
+        true => push_if(out, number, harmless),
+        false => push_word_if(out, number, harmless),
+    }
+}
+
+/// As [`push_if`], for an address or host name with `/ttl/count`.
+fn push_address_if(out: &mut Built<'_>, address: &[u8], harmless: bool) {
+    match harmless {
+        true => out.push_host(cut(address, b'/').0, address),
+        false => out.extend_from_slice(REMOVED),
+    }
+}
+
 /// `username sess-id sess-version nettype addrtype unicast-address`.
-fn push_origin(out: &mut Vec<u8>, value: &[u8]) {
+fn push_origin(out: &mut Built<'_>, value: &[u8]) {
     let fields: Vec<&[u8]> = words(value).take(7).collect();
     let [user, id, version, net, family, address] = fields.as_slice() else {
         return out.extend_from_slice(REMOVED);
     };
     push_if(out, user, *user == b"-");
-    for (field, fits) in [
-        (id, is_digits(id)),
-        (version, is_digits(version)),
-        (net, is_net(net)),
-        (family, is_family(family)),
-        (address, is_address(address)),
-    ] {
+    for (field, fits) in
+        [(id, is_digits(id)), (version, is_digits(version)), (net, is_net(net)), (family, is_family(family))]
+    {
         out.push(b' ');
-        push_if(out, field, fits);
+        push_word_if(out, field, fits);
     }
+    out.push(b' ');
+    push_address_if(out, address, is_address(address));
 }
 
 /// `IN IP4 address[/ttl][/count]`.
-fn push_connection(out: &mut Vec<u8>, value: &[u8]) {
+fn push_connection(out: &mut Built<'_>, value: &[u8]) {
     let fields: Vec<&[u8]> = words(value).take(4).collect();
-    let fits =
-        matches!(fields.as_slice(), [net, family, address] if is_net(net) && is_family(family) && is_address(address));
-    push_if(out, value, fits);
+    match fields.as_slice() {
+        [net, family, address] if is_net(net) && is_family(family) && is_address(address) => {
+            let head = value.len() - address.len();
+            out.extend_from_slice(value.get(..head).unwrap_or_default());
+            push_address_if(out, address, true);
+        }
+        _ => out.extend_from_slice(REMOVED),
+    }
 }
 
-fn push_media(out: &mut Vec<u8>, value: &[u8]) {
+fn push_media(out: &mut Built<'_>, value: &[u8]) {
     for (n, word) in words(value).take(WORDS_MAX).enumerate() {
         if n > 0 {
             out.push(b' ');
@@ -303,17 +331,17 @@ fn push_media(out: &mut Vec<u8>, value: &[u8]) {
             1 => word.split(|b| *b == b'/').all(is_digits),
             _ => is_word(word),
         };
-        push_if(out, word, fits);
+        push_word_if(out, word, fits);
     }
 }
 
-fn push_attribute(out: &mut Vec<u8>, attribute: &[u8]) {
+fn push_attribute(out: &mut Built<'_>, attribute: &[u8]) {
     let (name, value) = cut(attribute, b':');
     let (name, value) = (trim(name), trim(value));
     if !is_token(name) || name.len() > NAME_MAX {
         return out.extend_from_slice(REMOVED);
     }
-    out.extend_from_slice(name);
+    out.push_identifier(name);
     if !attribute.contains(&b':') {
         return;
     }
@@ -321,9 +349,15 @@ fn push_attribute(out: &mut Vec<u8>, attribute: &[u8]) {
     let kind = ATTRIBUTES.iter().find(|(known, _)| known.as_bytes().eq_ignore_ascii_case(name)).map(|(_, kind)| *kind);
     match kind {
         None | Some(Flag) => out.extend_from_slice(REMOVED),
-        Some(Numbers) => push_words(out, value, |_, word| {
-            word.len() <= 20 && word.iter().all(|b| b.is_ascii_digit() || b".,/-".contains(b))
-        }),
+        Some(Numbers) => {
+            for (n, word) in words(value).take(WORDS_MAX).enumerate() {
+                if n > 0 {
+                    out.push(b' ');
+                }
+                let fits = word.len() <= 20 && word.iter().all(|b| b.is_ascii_digit() || b".,/-".contains(b));
+                push_number_if(out, word, fits);
+            }
+        }
         Some(Words) => push_words(out, value, |_, word| is_word(word)),
         Some(Rtpmap) => push_words(out, value, |n, word| match n {
             0 => is_digits(word),
@@ -352,11 +386,11 @@ fn push_attribute(out: &mut Vec<u8>, attribute: &[u8]) {
         }),
         Some(Ssrc) => {
             let (id, attribute) = cut(value, b' ');
-            push_if(out, id, is_digits(id));
+            push_number_if(out, id, is_digits(id));
             if !trim(attribute).is_empty() {
                 let (name, value) = cut(trim(attribute), b':');
                 out.push(b' ');
-                push_if(out, name, is_word(name));
+                push_word_if(out, name, is_word(name));
                 if !value.is_empty() {
                     out.extend_from_slice(b":***");
                 }
@@ -365,7 +399,7 @@ fn push_attribute(out: &mut Vec<u8>, attribute: &[u8]) {
         Some(Extmap) => {
             for (n, word) in words(value).take(3).enumerate() {
                 match n {
-                    0 => push_if(
+                    0 => push_word_if(
                         out,
                         word,
                         word.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'/') && word.len() <= 16,
@@ -382,27 +416,27 @@ fn push_attribute(out: &mut Vec<u8>, attribute: &[u8]) {
 }
 
 /// Words that fit, each other one removed.
-fn push_words(out: &mut Vec<u8>, value: &[u8], fits: impl Fn(usize, &[u8]) -> bool) {
+fn push_words(out: &mut Built<'_>, value: &[u8], fits: impl Fn(usize, &[u8]) -> bool) {
     for (n, word) in words(value).take(WORDS_MAX).enumerate() {
         if n > 0 {
             out.push(b' ');
         }
-        push_if(out, word, fits(n, word));
+        push_word_if(out, word, fits(n, word));
     }
 }
 
 /// `101 0-16`, `97 mode-set=0,2; octet-align=1`.
-fn push_fmtp(out: &mut Vec<u8>, value: &[u8]) {
+fn push_fmtp(out: &mut Built<'_>, value: &[u8]) {
     let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
     let (format, params) = value.split_at_checked(end).unwrap_or((value, &[]));
-    push_if(out, format, is_word(format));
+    push_word_if(out, format, is_word(format));
     if !trim(params).is_empty() {
         out.push(b' ');
         push_fmtp_params(out, params);
     }
 }
 
-pub(super) fn push_fmtp_params(out: &mut Vec<u8>, params: &[u8]) {
+pub(super) fn push_fmtp_params(out: &mut Built<'_>, params: &[u8]) {
     let params = trim(params);
     for (n, param) in params.split(|b| *b == b';').map(trim).filter(|p| !p.is_empty()).enumerate() {
         if n > 0 {
@@ -412,23 +446,23 @@ pub(super) fn push_fmtp_params(out: &mut Vec<u8>, params: &[u8]) {
         let (name, value) = (trim(name), trim(value));
         let range = |w: &[u8]| w.len() <= WORD_MAX && w.iter().all(|b| b.is_ascii_digit() || b"-,/".contains(b));
         if !param.contains(&b'=') {
-            push_if(out, param, range(param));
+            push_word_if(out, param, range(param));
             continue;
         }
         if !is_token(name) || name.len() > NAME_MAX {
             out.extend_from_slice(REMOVED);
             continue;
         }
-        out.extend_from_slice(name);
+        out.push_identifier(name);
         out.push(b'=');
         let plain = value.len() <= WORD_MAX && value.iter().all(|b| b.is_ascii_alphanumeric() || b".,/-".contains(b));
-        push_if(out, value, plain && is_listed(name, FMTP_PARAMS));
+        push_word_if(out, value, plain && is_listed(name, FMTP_PARAMS));
     }
 }
 
 /// `foundation component transport priority address port typ type [extensions]` (RFC 8839 section 5.1). The form of the ICE
 /// drafts that Lync and Skype for Business send has a user name first and a password third: both are removed.
-fn push_candidate(out: &mut Vec<u8>, value: &[u8]) {
+fn push_candidate(out: &mut Built<'_>, value: &[u8]) {
     let all: Vec<&[u8]> = words(value).take(WORDS_MAX).collect();
     let ports = |w: &[u8]| w.len() <= 5 && is_digits(w);
     match all.as_slice() {
@@ -452,14 +486,14 @@ fn push_candidate(out: &mut Vec<u8>, value: &[u8]) {
                 if n > 0 {
                     out.push(b' ');
                 }
-                push_if(out, word, fits);
+                push_if_of_candidate(out, n, word, fits);
             }
             for pair in extensions.chunks(2) {
                 let [name, value] = pair else { return out.extend_from_slice(b" ***") };
                 out.push(b' ');
-                push_if(out, name, is_word(name));
+                push_word_if(out, name, is_word(name));
                 out.push(b' ');
-                push_if(out, value, is_listed(name, CANDIDATE_PARAMS) && is_address(value));
+                push_address_or_word(out, name, value);
             }
         }
         [_user, component, _password, transport, priority, address, port] if is_transport(transport) => {
@@ -469,12 +503,33 @@ fn push_candidate(out: &mut Vec<u8>, value: &[u8]) {
             push_if(out, component, ports(component));
             out.extend_from_slice(b" *** ");
             out.extend_from_slice(transport);
-            for (word, fits) in [(priority, share), (address, is_address(address)), (port, ports(port))] {
-                out.push(b' ');
-                push_if(out, word, fits);
-            }
+            out.push(b' ');
+            push_number_if(out, priority, share);
+            out.push(b' ');
+            push_address_if(out, address, is_address(address));
+            out.push(b' ');
+            push_if(out, port, ports(port));
         }
         _ => out.extend_from_slice(REMOVED),
+    }
+}
+
+/// A field of a candidate by its place: foundation, priority and address may hold what a number looks like.
+fn push_if_of_candidate(out: &mut Built<'_>, place: usize, word: &[u8], fits: bool) {
+    match place {
+        0 => push_word_if(out, word, fits),
+        3 => push_number_if(out, word, fits),
+        4 => push_address_if(out, word, fits),
+        _ => push_if(out, word, fits),
+    }
+}
+
+/// The value of an extension of a candidate.
+fn push_address_or_word(out: &mut Built<'_>, name: &[u8], value: &[u8]) {
+    let fits = is_listed(name, CANDIDATE_PARAMS) && is_address(value);
+    match name.eq_ignore_ascii_case(b"raddr") {
+        true => push_address_if(out, value, fits),
+        false => push_word_if(out, value, fits),
     }
 }
 
@@ -486,7 +541,7 @@ fn is_transport(word: &[u8]) -> bool {
 }
 
 /// `tag suite inline:key [session parameters]` (RFC 4568 section 9.1).
-fn push_crypto(out: &mut Vec<u8>, value: &[u8]) {
+fn push_crypto(out: &mut Built<'_>, value: &[u8]) {
     let suite = |w: &[u8]| {
         w.len() <= 48
             && w.contains(&b'_')
@@ -497,8 +552,8 @@ fn push_crypto(out: &mut Vec<u8>, value: &[u8]) {
             out.push(b' ');
         }
         match n {
-            0 => push_if(out, word, is_digits(word)),
-            1 => push_if(out, word, suite(word)),
+            0 => push_word_if(out, word, is_digits(word)),
+            1 => push_word_if(out, word, suite(word)),
             2 if word.get(..7).is_some_and(|w| w.eq_ignore_ascii_case(b"inline:")) => {
                 out.extend_from_slice(b"inline:***")
             }

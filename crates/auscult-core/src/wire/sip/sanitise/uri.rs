@@ -3,20 +3,19 @@
 use super::super::bytes::{cut, trim};
 use super::lists::{HEADERS, URI_PARAMS, URN_PREFIXES, USER_PARAMS};
 use super::params::push_one;
-use super::{NAME_MAX, REMOVED};
+use super::{Built, Hiding, NAME_MAX, REMOVED};
 
 /// Longest user part, in bytes.
 const USER_MAX: usize = 128;
 const HOST_MAX: usize = 255;
 
 /// User, its parameters and host, fit to be stored. What was wrong or is not listed is replaced.
-#[derive(Default)]
-pub(super) struct Parts {
-    pub user: Vec<u8>,
+pub(super) struct Parts<'p> {
+    pub user: Built<'p>,
     /// `;name=value` of the user part.
-    pub user_params: Vec<u8>,
+    pub user_params: Built<'p>,
     /// Without port.
-    pub host: Vec<u8>,
+    pub host: Built<'p>,
 }
 
 /// `sip:user:password@host:port;params?headers` cut into its parts (RFC 3261 section 19.1.1).
@@ -30,7 +29,7 @@ struct Sip<'a> {
 }
 
 /// Adds a URI.
-pub(super) fn push(out: &mut Vec<u8>, uri: &[u8]) {
+pub(super) fn push(out: &mut Built<'_>, uri: &[u8]) {
     let uri = trim(uri);
     let (scheme, rest) = match memchr::memchr(b':', uri) {
         Some(at) => (uri.get(..at).unwrap_or_default(), uri.get(at + 1..).unwrap_or_default()),
@@ -51,13 +50,14 @@ pub(super) fn push(out: &mut Vec<u8>, uri: &[u8]) {
 }
 
 /// The parts a record of a call has.
-pub(super) fn parts(uri: &[u8]) -> Parts {
+pub(super) fn parts<'p>(uri: &[u8], hiding: &'p Hiding<'p>) -> Parts<'p> {
     let uri = trim(uri);
     let (scheme, rest) = match memchr::memchr(b':', uri) {
         Some(at) => (uri.get(..at).unwrap_or_default(), uri.get(at + 1..).unwrap_or_default()),
         None => (&b"sip"[..], uri),
     };
-    let mut parts = Parts::default();
+    let built = || Built::new(hiding);
+    let mut parts = Parts { user: built(), user_params: built(), host: built() };
     if scheme.eq_ignore_ascii_case(b"sip") || scheme.eq_ignore_ascii_case(b"sips") {
         let sip = read(rest);
         if let Some(user) = sip.user {
@@ -65,7 +65,8 @@ pub(super) fn parts(uri: &[u8]) -> Parts {
         }
         let host = host_of(sip.host_port);
         match host {
-            Some(host) => parts.host.extend_from_slice(host),
+            Some(host) if sip.user.is_none() => parts.host.push_lone_host(host, host),
+            Some(host) => parts.host.push_host(host, host),
             None if sip.host_port.is_empty() => {}
             None => parts.host.extend_from_slice(REMOVED),
         }
@@ -122,13 +123,13 @@ fn read(rest: &[u8]) -> Sip<'_> {
     Sip { user, password: colon.is_some(), host_port, params, headers }
 }
 
-fn push_sip(out: &mut Vec<u8>, rest: &[u8]) {
+fn push_sip(out: &mut Built<'_>, rest: &[u8]) {
     if rest == b"*" {
         return out.push(b'*');
     }
     let sip = read(rest);
     if let Some(user) = sip.user {
-        let mut params = Vec::new();
+        let mut params = out.fresh();
         push_user(out, &mut params, user);
         out.append(&mut params);
         if sip.password {
@@ -137,7 +138,10 @@ fn push_sip(out: &mut Vec<u8>, rest: &[u8]) {
         }
         out.push(b'@');
     }
-    out.extend_from_slice(if host_of(sip.host_port).is_some() { sip.host_port } else { REMOVED });
+    match host_of(sip.host_port).filter(|_| sip.user.is_none()) {
+        Some(host) => out.push_lone_host(host, sip.host_port),
+        None => push_host(out, sip.host_port),
+    }
     for param in sip.params.split(|b| *b == b';') {
         push_one(out, param, URI_PARAMS);
     }
@@ -155,7 +159,7 @@ fn push_sip(out: &mut Vec<u8>, rest: &[u8]) {
 
 /// The user without parameters, and its parameters by list. Of a number the digits dialled after a pause are removed
 /// (RFC 4967): they may be a PIN.
-fn push_user(user_out: &mut Vec<u8>, params_out: &mut Vec<u8>, user: &[u8]) {
+fn push_user(user_out: &mut Built<'_>, params_out: &mut Built<'_>, user: &[u8]) {
     let (name, params) = cut(user, b';');
     let is_number = name.first().is_some_and(|b| b.is_ascii_digit() || *b == b'+');
     let shown = name
@@ -166,7 +170,7 @@ fn push_user(user_out: &mut Vec<u8>, params_out: &mut Vec<u8>, user: &[u8]) {
     if shown.len() > USER_MAX || !shown.iter().all(fits) {
         user_out.extend_from_slice(REMOVED);
     } else {
-        user_out.extend_from_slice(shown);
+        user_out.push_user(shown);
         if shown.len() < name.len() {
             user_out.extend_from_slice(REMOVED);
         }
@@ -176,7 +180,7 @@ fn push_user(user_out: &mut Vec<u8>, params_out: &mut Vec<u8>, user: &[u8]) {
     }
 }
 
-fn push_tel(out: &mut Vec<u8>, rest: &[u8]) {
+fn push_tel(out: &mut Built<'_>, rest: &[u8]) {
     let (number, params) = cut(rest, b';');
     push_number(out, number);
     for param in params.split(|b| *b == b';') {
@@ -185,12 +189,20 @@ fn push_tel(out: &mut Vec<u8>, rest: &[u8]) {
 }
 
 /// Digits and visual separators of RFC 3966; the rest is removed.
-fn push_number(out: &mut Vec<u8>, number: &[u8]) {
+fn push_number(out: &mut Built<'_>, number: &[u8]) {
     let fits = |b: &u8| b.is_ascii_hexdigit() || b"+*#().-".contains(b);
     let shown = number.iter().take(USER_MAX).take_while(|b| fits(b)).count();
-    out.extend_from_slice(number.get(..shown).unwrap_or(number));
+    out.push_user(number.get(..shown).unwrap_or(number));
     if shown < number.len() {
         out.extend_from_slice(REMOVED);
+    }
+}
+
+/// Adds `host[:port]`; what is none is removed.
+pub(super) fn push_host(out: &mut Built<'_>, host_port: &[u8]) {
+    match host_of(host_port) {
+        Some(host) => out.push_host(host, host_port),
+        None => out.extend_from_slice(REMOVED),
     }
 }
 

@@ -1,14 +1,17 @@
 //! Values of listed headers, built anew from their parts.
 
 use super::super::bytes::{cut, is_lws, is_token, split_unquoted, trim};
+use super::free_text::{self, Text};
 use super::lists::{Kind, VIA_PARAMS};
 use super::params::{push_all, push_pair, push_quoted, quoted};
-use super::{NAME_MAX, REMOVED, credentials, free_text, passport, uri};
+use super::{Built, NAME_MAX, REMOVED, credentials, passport, uri};
+use crate::privacy::Privacy;
+use crate::wire::sip::FIELD_MAX;
 
 /// Longest Call-ID, in bytes: longer ones are cut.
 const CALL_ID_MAX: usize = 512;
 
-pub(super) fn push(out: &mut Vec<u8>, kind: &Kind, value: &[u8]) {
+pub(super) fn push(out: &mut Built<'_>, kind: &Kind, value: &[u8]) {
     match kind {
         Kind::Address(params) => push_address(out, value, params),
         Kind::Addresses(params) => separated(out, value, |out, entry| push_address(out, entry, params)),
@@ -34,7 +37,7 @@ pub(super) fn push(out: &mut Vec<u8>, kind: &Kind, value: &[u8]) {
                 push_pair(out, pair, params);
             }
         }
-        Kind::Text => free_text::push(out, value),
+        Kind::Text => free_text::push(out, value, Text::Product),
         Kind::Date => out.extend_from_slice(if is_date(value) { value } else { REMOVED }),
         Kind::Warning => separated(out, value, push_warning),
         Kind::Credentials => credentials::push(out, value),
@@ -43,7 +46,7 @@ pub(super) fn push(out: &mut Vec<u8>, kind: &Kind, value: &[u8]) {
 }
 
 /// Entries between commas that are not quoted or bracketed.
-fn separated(out: &mut Vec<u8>, value: &[u8], mut entry: impl FnMut(&mut Vec<u8>, &[u8])) {
+fn separated(out: &mut Built<'_>, value: &[u8], mut entry: impl FnMut(&mut Built<'_>, &[u8])) {
     for (n, piece) in split_unquoted(value, b',').map(trim).filter(|p| !p.is_empty()).enumerate() {
         if n > 0 {
             out.extend_from_slice(b", ");
@@ -53,10 +56,12 @@ fn separated(out: &mut Vec<u8>, value: &[u8], mut entry: impl FnMut(&mut Vec<u8>
 }
 
 /// `"display" <uri>;params`, `display <uri>;params` or `uri;params`.
-fn push_address(out: &mut Vec<u8>, value: &[u8], listed: &[&str]) {
+fn push_address(out: &mut Built<'_>, value: &[u8], listed: &[&str]) {
     let value = trim(value);
     let rest = if let Some((display, rest)) = quoted(value) {
-        push_quoted(out, display);
+        out.push(b'"');
+        free_text::push(out, display, Text::DisplayName);
+        out.push(b'"');
         out.push(b' ');
         trim(rest)
     } else if value.starts_with(b"\"") {
@@ -66,7 +71,7 @@ fn push_address(out: &mut Vec<u8>, value: &[u8], listed: &[&str]) {
         let open = memchr::memchr(b'<', value);
         let (display, rest) = value.split_at_checked(open.unwrap_or(0)).unwrap_or((&[], value));
         if !trim(display).is_empty() {
-            free_text::push(out, trim(display));
+            free_text::push(out, trim(display), Text::DisplayName);
             out.push(b' ');
         }
         rest
@@ -105,7 +110,7 @@ fn push_address(out: &mut Vec<u8>, value: &[u8], listed: &[&str]) {
 }
 
 /// `SIP/2.0/UDP host:port;params`; white space is allowed around `/` and `:`.
-fn push_via(out: &mut Vec<u8>, entry: &[u8]) {
+fn push_via(out: &mut Built<'_>, entry: &[u8]) {
     let (head, params) = cut(entry, b';');
     let mut tight: Vec<u8> = Vec::with_capacity(head.len());
     for word in head.split(|b| is_lws(*b)).filter(|w| !w.is_empty()) {
@@ -123,18 +128,21 @@ fn push_via(out: &mut Vec<u8>, entry: &[u8]) {
         out.extend_from_slice(REMOVED);
     }
     out.push(b' ');
-    out.extend_from_slice(if uri::host_of(sent_by).is_some() { sent_by } else { REMOVED });
+    uri::push_host(out, sent_by);
     push_all(out, params, VIA_PARAMS);
 }
 
 /// `token;params`, `type/subtype;params`, or a number; a comment in brackets is removed.
-fn push_item(out: &mut Vec<u8>, entry: &[u8], listed: &[&str]) {
+fn push_item(out: &mut Built<'_>, entry: &[u8], listed: &[&str]) {
     let (head, params) = cut(entry, b';');
     let head = trim(head);
     let word_end = head.iter().position(|b| is_lws(*b) || *b == b'(').unwrap_or(head.len());
     let (word, after) = head.split_at_checked(word_end).unwrap_or((head, &[]));
     let fits = word.len() <= NAME_MAX && word.split(|b| *b == b'/').all(is_token);
-    out.extend_from_slice(if fits { word } else { REMOVED });
+    match fits {
+        true => out.push_identifier(word),
+        false => out.extend_from_slice(REMOVED),
+    }
     if !trim(after).is_empty() {
         out.push(b' ');
         out.extend_from_slice(REMOVED);
@@ -142,7 +150,7 @@ fn push_item(out: &mut Vec<u8>, entry: &[u8], listed: &[&str]) {
     push_all(out, params, listed);
 }
 
-fn push_words(out: &mut Vec<u8>, value: &[u8]) {
+fn push_words(out: &mut Built<'_>, value: &[u8]) {
     for (n, word) in value.split(|b| is_lws(*b)).filter(|w| !w.is_empty()).enumerate() {
         if n > 0 {
             out.push(b' ');
@@ -150,14 +158,24 @@ fn push_words(out: &mut Vec<u8>, value: &[u8]) {
         if n == 3 {
             return out.extend_from_slice(REMOVED);
         }
-        out.extend_from_slice(if is_token(word) && word.len() <= NAME_MAX { word } else { REMOVED });
+        match is_token(word) && word.len() <= NAME_MAX {
+            // CSeq, RAck and Timestamp are numbers of up to ten digits.
+            true if word.len() <= 10 && word.iter().all(u8::is_ascii_digit) => out.extend_from_slice(word),
+            true => out.push_identifier(word),
+            false => out.extend_from_slice(REMOVED),
+        }
     }
 }
 
 /// A Call-ID: one word, opaque. One that is a URI has no password.
-pub(super) fn push_call_id(out: &mut Vec<u8>, value: &[u8]) {
+pub(super) fn push_call_id(out: &mut Built<'_>, value: &[u8]) {
     let end = value.iter().position(|b| is_lws(*b) || *b == 0).unwrap_or(value.len());
     let (word, after) = value.split_at_checked(end).unwrap_or((value, &[]));
+    if !out.is_clear() {
+        // Hashed as a record has it in clear, which is what a search is asked for.
+        let clear = super::call_id_text(word, FIELD_MAX, &Privacy::clear());
+        return out.push_call_id(clear.as_bytes());
+    }
     let scheme = memchr::memchr(b':', word).and_then(|at| word.get(..at)).unwrap_or_default();
     if scheme.eq_ignore_ascii_case(b"sip") || scheme.eq_ignore_ascii_case(b"sips") {
         uri::push(out, word);
@@ -171,7 +189,7 @@ pub(super) fn push_call_id(out: &mut Vec<u8>, value: &[u8]) {
 }
 
 /// `399 agent "text"` (RFC 3261 section 20.43).
-fn push_warning(out: &mut Vec<u8>, entry: &[u8]) {
+fn push_warning(out: &mut Built<'_>, entry: &[u8]) {
     let (code, rest) = entry.split_at_checked(3).unwrap_or((entry, &[]));
     let rest = trim(rest);
     let agent_end = rest.iter().position(|b| is_lws(*b)).unwrap_or(rest.len());
@@ -180,7 +198,11 @@ fn push_warning(out: &mut Vec<u8>, entry: &[u8]) {
         Some((text, [])) if code.iter().all(u8::is_ascii_digit) => {
             out.extend_from_slice(code);
             out.push(b' ');
-            out.extend_from_slice(if uri::host_of(agent).is_some() || is_token(agent) { agent } else { REMOVED });
+            match uri::host_of(agent) {
+                Some(host) => out.push_host(host, agent),
+                None if is_token(agent) => out.push_identifier(agent),
+                None => out.extend_from_slice(REMOVED),
+            }
             out.push(b' ');
             push_quoted(out, text);
         }
