@@ -359,7 +359,11 @@ fn push_header(header: &LogicalLine<'_>, keep: &[String], line: &mut Built<'_>, 
         let long = long_name(name);
         let same = |n: &str| n.as_bytes().eq_ignore_ascii_case(name) || n.as_bytes().eq_ignore_ascii_case(long);
         let kept = keep.iter().any(|k| same(k) && may_keep(k).is_ok());
-        let short = value.get(..VALUE_MAX).unwrap_or(value);
+        let short = match value.get(..VALUE_MAX) {
+            Some(start) if value.len() > VALUE_MAX && !line.is_clear() => whole_entries(start),
+            Some(start) => start,
+            None => value,
+        };
         match lists::kind_of(long) {
             kind if kept && (kind.is_none() || line.is_clear()) => line.push_unknown(short),
             Some(kind) => values::push(line, kind, short),
@@ -371,6 +375,12 @@ fn push_header(header: &LogicalLine<'_>, keep: &[String], line: &mut Built<'_>, 
         line.extend_from_slice(REMOVED);
     }
     out.push_line(line);
+}
+
+/// The start of a value without what was cut: a user without its host could not be told from other words.
+fn whole_entries(start: &[u8]) -> &[u8] {
+    let end = start.iter().rposition(|b| b", \t".contains(b)).unwrap_or(0);
+    start.get(..end).unwrap_or_default()
 }
 
 /// A token that begins with a letter, as all registered names do.

@@ -127,7 +127,7 @@ fn a_message_takes_hashes_in_proportion_to_its_bytes() {
         let many: Vec<String> = (0..2_000).map(|n| value.replacen('0', &n.to_string(), 1)).collect();
         let value = many.join(", ");
         let text = stored(&hidden, &format!("{name} {value}"), "s=-", "INVITE sip:b@h SIP/2.0");
-        assert!(!text.contains("b7b") && !text.contains("1234567"), "{text}");
+        assert!(!text.contains("b7b") && !text.contains("1234567"), "{header}");
         let made = text.matches("h-").count() + text.matches(&format!("p{}-", hidden.key_id())).count();
         assert!((100..20 + value.len() / 60).contains(&made), "{header}: {made} of {} bytes", value.len());
     }
