@@ -10,6 +10,8 @@ use super::analyze::{self, AnalyzeArgs};
 use super::config::Config;
 use super::doctor::{self, DoctorArgs};
 use super::emodel::{self, EmodelArgs};
+use super::erase::{self, EraseArgs};
+use super::privacy::{self, PrivacyCommand};
 use super::run::{self, RunArgs};
 use super::spool_command::{self, SpoolCommand};
 use super::tls;
@@ -51,6 +53,13 @@ pub enum Command {
     Spool {
         #[command(subcommand)]
         command: SpoolCommand,
+    },
+    /// Remove the rows of one person or one call from store and spool, and count what is left.
+    Erase(EraseArgs),
+    /// What is stored of persons.
+    Privacy {
+        #[command(subcommand)]
+        command: PrivacyCommand,
     },
     /// Rules of alerts: list them, check files, test them, run them over history.
     Alerts {
@@ -124,6 +133,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             out.flush()?;
             done
         }
+        Command::Erase(args) => erase::run(&args),
+        Command::Privacy { command } => privacy::run(&command),
         Command::Alerts { command } => {
             let done = alerts::command::run(&command, &mut out);
             out.flush()?;

@@ -31,6 +31,16 @@ impl PhoneNumber {
         &self.0
     }
 
+    /// As the columns `caller_reversed` and `callee_reversed` have it.
+    pub(crate) fn reversed(&self) -> String {
+        self.0.chars().rev().collect()
+    }
+
+    /// Whether a user part is this number.
+    pub fn is_exactly(&self, user: &str) -> bool {
+        bare(user) == self.0
+    }
+
     /// Whether a user part is this number, or ends with it.
     fn is_of(&self, user: &str) -> bool {
         let user = bare(user);
@@ -38,7 +48,7 @@ impl PhoneNumber {
     }
 
     fn narrow(&self, conditions: &mut Conditions) {
-        let value = [("number", Value::Text(self.0.chars().rev().collect()))];
+        let value = [("number", Value::Text(self.reversed()))];
         let whole = self.0.len() < Self::SHORTEST_SUFFIX;
         conditions.and(if whole { CALLER_OR_CALLEE_IS } else { CALLER_OR_CALLEE_ENDS_WITH }, value);
     }
