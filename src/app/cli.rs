@@ -10,6 +10,7 @@ use super::analyze::{self, AnalyzeArgs};
 use super::config::Config;
 use super::doctor::{self, DoctorArgs};
 use super::emodel::{self, EmodelArgs};
+use super::erase::{self, EraseArgs};
 use super::privacy::{self, PrivacyCommand};
 use super::run::{self, RunArgs};
 use super::spool_command::{self, SpoolCommand};
@@ -53,7 +54,9 @@ pub enum Command {
         #[command(subcommand)]
         command: SpoolCommand,
     },
-    /// Keys that numbers are stored by.
+    /// Remove the rows of one person or one call from store and spool, and count what is left.
+    Erase(EraseArgs),
+    /// What is stored of persons, and the keys that numbers are stored by.
     Privacy {
         #[command(subcommand)]
         command: PrivacyCommand,
@@ -135,6 +138,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             out.flush()?;
             done
         }
+        Command::Erase(args) => erase::run(&args),
         Command::Alerts { command } => {
             let done = alerts::command::run(&command, &mut out);
             out.flush()?;

@@ -3,6 +3,7 @@
 use super::access::{AccessSettings, RawAccess};
 use super::alerts::{Receiver, Receivers, Settings, read_rules};
 use super::privacy::{RawMessages, RawPrivacy, kept_messages};
+use super::retention::{self, RawRetention, RetentionConfig};
 use super::sandbox::RawSandbox;
 use super::tls::{self, RawTls, Tls};
 use anyhow::{Context, anyhow, bail};
@@ -38,6 +39,7 @@ pub struct Raw {
     privacy: RawPrivacy,
     limits: RawLimits,
     store: RawStore,
+    retention: RawRetention,
     api: RawApi,
     access: RawAccess,
     alerts: RawAlerts,
@@ -175,6 +177,7 @@ pub struct Config {
     pub labels: Labels,
     pub capture: Capture,
     pub store: Store,
+    pub retention: RetentionConfig,
     pub listen: SocketAddr,
     /// Certificates of servers and of the store's client.
     pub tls: Tls,
@@ -328,6 +331,7 @@ impl Config {
                 user: raw.capture.user,
             },
             store: store(raw.store, beside, &mut warnings)?,
+            retention: retention::check(&raw.retention, &mut warnings)?,
             listen,
             tls,
             http: http(&raw.api)?,
@@ -617,6 +621,7 @@ fn one_line(error: &toml::de::Error, text: &str) -> String {
 mod tests {
     use super::*;
     use auscult_core::model::{MessagePolicy, Messages};
+    use auscult_store::retention::{Family, Period};
 
     #[track_caller]
     fn refused(text: &str) -> String {
@@ -699,6 +704,9 @@ mod tests {
             }
         );
         assert_eq!(full.listen, DEFAULT_LISTEN.parse().unwrap());
+        let usual = |family: &Family| Period::same(family.default_days());
+        assert!(full.retention.periods.0.iter().all(|(family, period)| *period == usual(family)));
+        assert_eq!((full.retention.periods.0.len(), config.retention.periods.0.len()), (Family::ALL.len(), 0));
         assert_eq!((full.http, config.http), (HttpLimits::default(), HttpLimits::default()));
         assert_eq!(full.store.data, config.store.data);
         assert_eq!(full.store.disk_free_bytes, config.store.disk_free_bytes);
@@ -718,8 +726,8 @@ mod tests {
             expected.split('`').skip(1).step_by(2).map(str::to_owned).collect()
         };
         let mut sections = keys("unknown = 1");
-        assert_eq!(sections.len(), 11, "{sections:?}");
-        sections.extend(["api.tls", "store.tls"].map(str::to_owned));
+        assert_eq!(sections.len(), 12, "{sections:?}");
+        sections.extend(["api.tls", "store.tls", "retention.emergency"].map(str::to_owned));
         for section in sections {
             let header = if section == "trunk" { "[[trunk]]".to_owned() } else { format!("[{section}]") };
             let (_, body) = EXAMPLE.split_once(&format!("\n{header}\n")).expect(&header);

@@ -45,6 +45,7 @@ pub fn run(args: &DoctorArgs, out: &mut impl Write) -> anyhow::Result<()> {
         say(&interface, found)?;
     }
     line(out, "memory of tables", &Found::Good(memory(&config.limits)))?;
+    line(out, "rows are kept", &super::privacy_report::periods(&config))?;
     for (usage, found) in Certificates::of(&config).report() {
         let found = found.map_or_else(Found::Expiring, Found::Good);
         line(out, &format!("certificate {usage}"), &found)?;

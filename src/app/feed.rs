@@ -6,6 +6,7 @@ use super::fail_point::FailPoint;
 use super::progress::Doing;
 use super::reload::{Handover, Settings};
 use super::replay::Stored;
+use super::retention::EmergencyCalls;
 use super::telemetry::ProgramTelemetry;
 use auscult_api::LiveFeed;
 use auscult_capture::Timeline;
@@ -170,6 +171,7 @@ struct EventRouter {
     captured_from: Timestamp,
     /// The store's writer has not got the labels yet.
     relabel: bool,
+    emergency: EmergencyCalls,
     /// Rules of alerts; a replay has its own times and none.
     alerts: Option<AlertService>,
 }
@@ -203,6 +205,7 @@ impl CaptureLoop {
                 findings: Vec::new(),
                 captured_from: Timestamp::MIN,
                 relabel: false,
+                emergency: EmergencyCalls::new(config.retention.emergency_numbers.clone()),
                 alerts: None,
             },
             telemetry,
@@ -441,6 +444,7 @@ impl Sink for EventRouter {
         if let Event::Capture(capture) = &event {
             self.captured(capture);
         }
+        self.emergency.see(&event);
         if let Some(record) = Record::from_event(event) {
             self.hand_over(record);
         }
@@ -507,7 +511,7 @@ impl EventRouter {
                 return self.sender.refuse(&record);
             }
         }
-        self.sender.try_send(record);
+        self.sender.try_send_of(self.emergency.kind(&record), record);
     }
 }
 

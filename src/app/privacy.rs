@@ -1,6 +1,7 @@
 //! What of people is stored: section `[privacy]` of the configuration, the file of its keys, and `auscult privacy`.
 
 use super::config::within;
+use super::privacy_report::{self, ReportArgs};
 use anyhow::{Context, anyhow, bail};
 use auscult_core::model::{Labels, MessagePolicy, Messages};
 use auscult_core::privacy::{KEY_BYTES, KEYS_MAX, Key, Mask, Mode, Privacy, PrivacySettings};
@@ -252,10 +253,18 @@ pub enum PrivacyCommand {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Print what is stored of persons: tables and files, columns, how long, how many rows and from when to when.
+    Report(ReportArgs),
 }
 
 pub fn run(command: &PrivacyCommand, out: &mut dyn Write) -> anyhow::Result<()> {
-    let PrivacyCommand::NewKey { file } = command;
+    match command {
+        PrivacyCommand::NewKey { file } => new_key(file, out),
+        PrivacyCommand::Report(args) => privacy_report::run(args),
+    }
+}
+
+fn new_key(file: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let keys = if file.exists() { read_keys(file)? } else { Vec::new() };
     if keys.len() >= KEYS_MAX {
         bail!("{} has {} keys, which is the most: remove the oldest lines first", file.display(), keys.len());

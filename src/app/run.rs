@@ -6,6 +6,7 @@
 use super::access;
 use super::alerts::{AlertService, StoreHandles};
 use super::config::{self, Config};
+use super::erase::RunningEraser;
 use super::feed::{CaptureLoop, Consumers, Ended, Prepared, Source};
 use super::privacy;
 use super::progress::{Doing, LOOK_EVERY, STANDS_STILL};
@@ -226,7 +227,7 @@ async fn serve(
     let server =
         stopping.when_it_ends("the server of the API", async move { http.serve(listener, app(state), closing).await });
     let turns = Turns::new(ENDPOINT_QUERIES_AT_ONCE);
-    let _socket = open_socket(config, &store, turns.clone());
+    let _socket = open_socket(config, &store, turns.clone(), (&sender, &live, &reader));
     let token = open_store_endpoint(config, listeners.store, &store, (store_http, turns), (&access, &stopping))?;
     let handover = Arc::new(Handover::default());
     let others = (alerts.clone(), telemetry.certificates().clone());
@@ -291,13 +292,18 @@ fn store_options(config: &Config) -> StoreOptions {
     options
 }
 
-/// Lets commands of this user read the embedded store while this program has it.
-fn open_socket(config: &Config, store: &Store, turns: Turns) -> Option<LocalSocket> {
-    let engine = store.engine()?.clone();
-    serve_local(engine, &config.store.data, turns)
+/// Lets commands of this user read the embedded store while this program has it, and have rows erased.
+fn open_socket(
+    config: &Config,
+    store: &Store,
+    turns: Turns,
+    parts: (&StoreSender, &Arc<LiveFeed>, &Reader),
+) -> Option<LocalSocket> {
+    let eraser = RunningEraser::new(config, store, parts);
+    serve_local(store.engine().cloned(), &config.store.data, turns, eraser.routes())
         .inspect_err(|e| {
             super::print_status(format_args!(
-                "{e}; commands such as `auscult alerts backtest` need this program stopped"
+                "{e}; commands such as `auscult alerts backtest` and `auscult erase` need this program stopped"
             ))
         })
         .ok()
@@ -382,10 +388,11 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         super::print_status(format_args!("opening the store in {}", config.store.data.display()));
         let library = find_library(config.store.library.as_deref())?;
         let embedded = Backend::embedded(config.store.data.join("clickhouse"), Some(library.clone()));
-        let store = embedded.open()?;
+        let store = embedded.open()?.with_retention(config.retention.periods.clone());
         say_other_library(library, config.store.data.clone());
         migrate_embedded(&store).await?;
         say_cleared(&store);
+        say_retention(&store);
         return Ok(store);
     };
     let store = Backend::Server {
@@ -396,7 +403,8 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         cluster: server.cluster.clone(),
         tls: config.tls.clickhouse.clone(),
     }
-    .open()?;
+    .open()?
+    .with_retention(config.retention.periods.clone());
     if !config.store.migrates() {
         if let Ok(Ok(version)) = tokio::time::timeout(FIRST_ANSWER, store.schema_version()).await {
             say_not_migrated(version, &server.url);
@@ -406,6 +414,7 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
     let why = match tokio::time::timeout(FIRST_ANSWER, store.migrate()).await {
         Ok(Ok(_)) => {
             say_cleared(&store);
+            say_retention(&store);
             return Ok(store);
         }
         Ok(Err(e @ StoreError::NewerSchema { .. })) => return Err(e.into()),
@@ -417,6 +426,17 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
         server.url
     ));
     Ok(store)
+}
+
+/// Says which tables are kept for another time than before.
+fn say_retention(store: &Store) {
+    let changes: Vec<String> = store.take_retention_changes().iter().map(ToString::to_string).collect();
+    if !changes.is_empty() {
+        super::print_status(format_args!(
+            "rows are kept for another time from now on, those that are stored too: {}; what has expired is removed within hours",
+            changes.join("; ")
+        ));
+    }
 }
 
 /// Brings the embedded store up to date, and says so where that takes long.

@@ -146,6 +146,7 @@ const MATRIX: &[(&str, &str, u16)] = &[
         "/api/v1/compare?figure=jitter_p95&from=2026-03-02T00:00:00Z&to=2026-03-03T00:00:00Z&against_from=2026-03-01T00:00:00Z&against_to=2026-03-02T00:00:00Z",
         200,
     ),
+    ("/api/v1/retention", "/api/v1/retention", 200),
     ("/api/v1/compare", "/api/v1/compare?figure=asr", 400),
     ("/api/v1/compare", "/api/v1/compare?trunk=a&against_trunk=b", 400),
     ("/api/v1/compare", "/api/v1/compare?figure=asr&codec=PCMU&against_trunk=b", 400),

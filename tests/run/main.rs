@@ -10,6 +10,7 @@ mod backtest;
 #[cfg(feature = "live")]
 mod cable;
 mod crash;
+mod erase;
 mod events;
 mod files;
 #[cfg(feature = "live")]

@@ -463,7 +463,7 @@ async fn a_store_from_before_sums_is_carried_on() {
         let interval = crate::samples::interval(n, 0);
         insert_known(&store, "stream_intervals", json(&IntervalRow::new(&interval, &l, before))).await;
     }
-    assert_eq!(store.migrate().await.unwrap(), [18, 19, 20, 21, 22, 24]);
+    assert_eq!(store.migrate().await.unwrap(), [18, 19, 20, 21, 22, 23, 24]);
     let (sender, writer) = StoreWriter::start(store.clone(), &dir.path().join("spool"), l, quick()).unwrap();
     for n in 100..103 {
         assert!(sender.try_send(Record::MediaGroup(Box::new(media_group(n)))));
@@ -509,7 +509,7 @@ async fn calls_from_before_sums_count_without_any_interval() {
     let call = crate::samples::call(1);
     let before = Timestamp(now().0 - 3_600_000_000_000);
     insert_known(&store, "calls", json(&CallRow::new(&call, &labels(), before))).await;
-    assert_eq!(store.migrate().await.unwrap(), [18, 19, 20, 21, 22, 24]);
+    assert_eq!(store.migrate().await.unwrap(), [18, 19, 20, 21, 22, 23, 24]);
     let reader = Reader::new(store.reader());
     let session = reader.session(Cost::Scan, None).await.map_err(|e| e.to_string()).unwrap();
     let window = Window { from: call.first_at - Nanos::from_secs(60), to: call.first_at + Nanos::from_secs(60) };

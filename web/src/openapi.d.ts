@@ -47,7 +47,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Begins a silence. Until there is sign-in: from this host only, by a page of this service or a program, as JSON. */
+        /**
+         * Begins a silence. While there are no users: from this host only, by a page of this service or a program. `by` is the user who is
+         *     signed in.
+         */
         post: operations["post_alerts_silences"];
         delete?: never;
         options?: never;
@@ -84,6 +87,23 @@ export interface paths {
          *     half an hour before.
          */
         get: operations["get_alerts_by_id_evaluations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Rows of the audit log, the newest first. For admins whose scope is everything. */
+        get: operations["get_audit"];
         put?: never;
         post?: never;
         delete?: never;
@@ -239,6 +259,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/retention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How long the rows of each table are kept, as the store has it. */
+        get: operations["get_retention"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is signed in, and how one can. Answered to everybody. */
+        get: operations["get_session"];
+        put?: never;
+        /** Signs in with a password: a cookie for this service alone (HttpOnly, SameSite=Strict) is the session. */
+        post: operations["post_session"];
+        /** Signs out. Answered the same whether or not there was a session. */
+        delete: operations["delete_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stats": {
         parameters: {
             query?: never;
@@ -334,7 +390,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The store answers and the program can work; the checks say why not. */
+        /** The store answers and the program can work; the checks say why not, to those who are signed in. */
         get: operations["get_readyz"];
         put?: never;
         post?: never;
@@ -490,6 +546,61 @@ export interface components {
             silences: components["schemas"]["SilenceJson"][];
             /** @description Whether there are more in these states than are listed. */
             truncated: boolean;
+        };
+        /** @description The end of the chain of rows. */
+        AuditHeadJson: {
+            /** @description Its keyed hash, 64 hexadecimal digits, as `auscult audit verify` compares it. */
+            mac: string;
+            /**
+             * Format: int64
+             * @description Number of the last row; 0 without rows.
+             */
+            seq: number;
+        };
+        /** @description Answer of `/audit`. */
+        AuditJson: {
+            head: components["schemas"]["AuditHeadJson"];
+            /**
+             * @description Give it as `cursor` for older rows; null after the last.
+             * @example AAECAwQF
+             */
+            next_cursor: string | null;
+            /** @description The newest first. */
+            rows: components["schemas"]["AuditRowJson"][];
+        };
+        /** @description One row of the audit log. */
+        AuditRowJson: {
+            /** @description What was done, a closed list. */
+            action: string;
+            /**
+             * @description Address of the client; null for commands on the host.
+             * @example 192.0.2.0/24
+             */
+            address: string | null;
+            /**
+             * Format: date-time
+             * @description When.
+             * @example 2026-11-20T20:13:51.000000000Z
+             */
+            at: string;
+            /** @description `allowed` or `refused`. */
+            outcome: string;
+            /** @description The role at that time; null for who did not get in. */
+            role: string | null;
+            /**
+             * Format: int64
+             * @description Number of the row, one after the other.
+             */
+            seq: number;
+            /** @description `password`, `token`, `oidc`, `proxy` or `command`. */
+            via: string;
+            /** @description Of what: a route with its parameters, a user, a token. Numbers and Call-IDs are keyed hashes. */
+            what: string;
+            /**
+             * @description Name of the user or token, `auscult` for the program itself.
+             * @example alice
+             */
+            who: string;
         };
         /** @description How the base of the delays moved: [base movement](/docs/metrics#base_movement). */
         BaseMovementJson: {
@@ -977,6 +1088,8 @@ export interface components {
             };
             /** @description SIP messages in the order of time. */
             ladder: components["schemas"]["SipMessageJson"][];
+            /** @description SIP messages are left out, since they need the role investigator. */
+            messages_withheld: boolean;
             /** @description RTCP reports and quality reports by SIP, in the order of time. */
             rtcp: components["schemas"]["RtcpJson"][];
             /** @description Streams. */
@@ -1017,7 +1130,7 @@ export interface components {
             type: string;
         };
         ErrorText: {
-            /** @description `bad_request`, `not_found`, `method_not_allowed`, `forbidden_host`, `busy`, `too_many_requests`, `too_slow`, `too_large`, `store_unavailable`, `store_error`. */
+            /** @description `bad_request`, `not_found`, `method_not_allowed`, `forbidden_host`, `not_signed_in`, `wrong_credentials`, `not_allowed`, `not_own_page`, `not_local`, `not_recorded`, `too_many_sign_ins`, `busy`, `too_many_requests`, `too_slow`, `too_large`, `store_unavailable`, `store_error`. */
             code: string;
             /** @description One line: what is wrong and what to do. */
             message: string;
@@ -1583,7 +1696,7 @@ export interface components {
             at: string | null;
             /**
              * Format: int64
-             * @description Calls that are up.
+             * @description Calls that are up; of the trunks of the caller's scope.
              */
             calls: number;
             /**
@@ -1600,14 +1713,14 @@ export interface components {
             capture_findings: components["schemas"]["CaptureFindingJson"][];
             /**
              * Format: double
-             * @description Frames taken each second.
+             * @description Null before the first interval, and for a caller whose scope is some trunks.
              */
             frames_per_s: number | null;
             /**
              * Format: int64
-             * @description Streams that are up.
+             * @description RTP streams that are measured; null for a caller whose scope is some trunks.
              */
-            streams: number;
+            streams: number | null;
         };
         /**
          * @description Whose loss is whose, in packets: `capture`, `network` and `undecided` add up to those lost. See
@@ -1831,7 +1944,7 @@ export interface components {
         };
         /** @description What a silence is asked for by. */
         NewSilence: {
-            /** @description Who asks for it. */
+            /** @description Who asks for it; the name of the user who is signed in goes before. */
             by?: string;
             /**
              * Format: double
@@ -2267,6 +2380,11 @@ export interface components {
              */
             reports: number;
         };
+        /** @description Answer of `/retention`. */
+        RetentionJson: {
+            /** @description Tables that have rows, by name. */
+            tables: components["schemas"]["TableRetentionJson"][];
+        };
         /** @description Least and most, milliseconds. */
         RoundTripsJson: {
             /**
@@ -2390,6 +2508,38 @@ export interface components {
             key: {
                 [key: string]: string;
             };
+        };
+        /** @description Who is signed in, and how one can. */
+        SessionJson: {
+            /** @description When the session ends if nothing more comes; null without one. */
+            expires_at: string | null;
+            /** @description How one can sign in: `password`, `proxy`. */
+            methods: string[];
+            /** @description There are no users yet, and only this host reaches the service: everybody may do everything. */
+            open: boolean;
+            /** @description Probes whose rows may be seen; null is all. */
+            probes: string[] | null;
+            /** @description `viewer`, `operator`, `investigator` or `admin`; null without. */
+            role: string | null;
+            /** @description Whether the client is known. */
+            signed_in: boolean;
+            /** @description Trunks whose rows may be seen; null is all. */
+            trunks: string[] | null;
+            /**
+             * @description Name of the user or token; null without.
+             * @example alice
+             */
+            user: string | null;
+        };
+        /** @description What one signs in with. */
+        SignInJson: {
+            /** @description Password of the user. */
+            password: string;
+            /**
+             * @description Name of the user.
+             * @example alice
+             */
+            user: string;
         };
         /** @description A silence: alerts of its rule and labels are shown, and not sent. */
         SilenceJson: {
@@ -2840,6 +2990,30 @@ export interface components {
             /** @description The window that was answered, both ends inclusive. */
             window: components["schemas"]["WindowJson"];
         };
+        TableRetentionJson: {
+            /**
+             * Format: int32
+             * @description Days from when a row was stored until it is removed; null where rows are kept for ever, or `ttl` is not of this program's form.
+             * @example 90
+             */
+            days: number | null;
+            /**
+             * Format: int32
+             * @description The same of rows of emergency calls; null for tables whose rows do not belong to single calls.
+             * @example 365
+             */
+            emergency_days: number | null;
+            /**
+             * @description Name of the table.
+             * @example calls
+             */
+            table: string;
+            /**
+             * @description The TTL of the table as the store writes it; empty where rows are kept for ever.
+             * @example stored_at + toIntervalDay(90)
+             */
+            ttl: string;
+        };
         /** @description Answer of `/timeline`; empty buckets are there with zeros. */
         TimelineJson: {
             /**
@@ -3186,7 +3360,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorBody"];
                 };
             };
-            /** @description The request does not come from this host */
+            /** @description The role does not allow it, or without users the request does not come from this host */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3254,7 +3428,7 @@ export interface operations {
                     "application/json": components["schemas"]["SilenceJson"];
                 };
             };
-            /** @description The request does not come from this host */
+            /** @description The role does not allow it, or without users the request does not come from this host */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -3337,6 +3511,57 @@ export interface operations {
                 };
             };
             /** @description All places are taken, or the store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_audit: {
+        parameters: {
+            query?: {
+                /** @description RFC 3339: rows of then or later. */
+                from?: string;
+                /** @description RFC 3339: rows of then or before. */
+                to?: string;
+                /** @description Name of the user or token. */
+                who?: string;
+                /** @description One action, as in the rows. */
+                action?: "sign_in" | "sign_out" | "call_list" | "call_view" | "call_search" | "stream_list" | "export" | "store_query" | "silence_begin" | "silence_end" | "audit_view" | "user_add" | "user_change" | "user_remove" | "token_add" | "token_revoke" | "erase" | "prune" | "repair" | "denied";
+                /** @description 1 to 1000, 50 by default. */
+                limit?: number;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditJson"];
+                };
+            };
+            /** @description A parameter is not as described; `parameter` names it where one alone is at fault */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The audit log cannot be read */
             503: {
                 headers: {
                     [name: string]: unknown;
@@ -3791,6 +4016,169 @@ export interface operations {
             };
             /** @description All places are taken, or the store does not answer */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_retention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RetentionJson"];
+                };
+            };
+            /** @description Too many queries of this address wait */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description All places are taken, or the store does not answer */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionJson"];
+                };
+            };
+        };
+    };
+    post_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignInJson"];
+            };
+        };
+        responses: {
+            /** @description The answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionJson"];
+                };
+            };
+            /** @description A parameter is not as described; `parameter` names it where one alone is at fault */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description User or password is wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is larger than 8 KiB */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The body is not JSON */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Too many sign-ins failed */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Other sign-ins are being checked, or it cannot be recorded */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    delete_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description There is no session any more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request does not come from a page of this service */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -26,6 +26,7 @@ mod openapi;
 mod outcomes;
 mod page;
 mod params;
+mod retention;
 mod rights;
 mod session;
 mod stats;
@@ -120,6 +121,7 @@ pub fn app(state: AppState) -> Router {
         .route("/stats", get(stats::stats))
         .route("/outcomes", get(outcomes::outcomes))
         .route("/compare", get(compare::compare))
+        .route("/retention", get(retention::retention))
         .route("/alerts", get(alerts::alerts))
         .route("/alerts/history", get(alerts::history))
         .route("/alerts/{id}/evaluations", get(alerts::evaluations))

@@ -7,7 +7,7 @@ use super::{ApiError, AppState};
 use auscult_access::{Role, Scope};
 use auscult_core::groups::Group;
 use auscult_core::live::{LiveCall, LiveView, Snapshot};
-use auscult_core::model::{Event, Labels, Limits, RunningCall};
+use auscult_core::model::{CallRecord, CallUid, Event, Labels, Limits, RunningCall};
 use auscult_store::query::{PageCursor, RunningList};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -105,6 +105,11 @@ impl LiveFeed {
             // An error only says that nobody listens.
             let _ = self.changes.send(change);
         }
+    }
+
+    /// Calls that are up of which `is_wanted` is true.
+    pub fn calls_where(&self, is_wanted: impl Fn(&CallRecord) -> bool) -> Vec<CallUid> {
+        self.view().calls_where(is_wanted)
     }
 
     /// Says which trunks there are.

@@ -1,7 +1,9 @@
 //! The OpenAPI document, written from the handlers and types themselves.
 
 use super::vocabulary::{MEANINGS, shape};
-use super::{alerts, audit, calls, compare, export, health, live, metrics, outcomes, session, stats, streams};
+use super::{
+    alerts, audit, calls, compare, export, health, live, metrics, outcomes, retention, session, stats, streams,
+};
 use auscult_access::audit::Action;
 use auscult_core::alert::State;
 use auscult_core::model::{CallClass, CallState, DiagnosisCode, LossEvidence, TimestampFault, TrunkDirection};
@@ -35,6 +37,7 @@ use utoipa::openapi::{OpenApi as Documented, RefOr, Schema};
         stats::stats,
         outcomes::outcomes,
         compare::compare,
+        retention::retention,
         alerts::alerts,
         alerts::history,
         alerts::evaluations,

@@ -53,6 +53,7 @@ pub const RULES: &[Rule] = &[
     rule("GET", "/api/v1/stats", VIEWER, None),
     rule("GET", "/api/v1/outcomes", VIEWER, None),
     rule("GET", "/api/v1/compare", VIEWER, None),
+    rule("GET", "/api/v1/retention", VIEWER, None),
     rule("GET", "/api/v1/alerts", VIEWER, None),
     rule("GET", "/api/v1/alerts/history", VIEWER, None),
     rule("GET", "/api/v1/alerts/{id}/evaluations", VIEWER, None),

@@ -3,13 +3,14 @@
 use super::StoreError;
 use super::chdb::{ChdbEngine, EngineLimits, find_library};
 use super::endpoint::{Access, in_process_client};
+use super::retention::{self, Change, Retention, TableTtl};
 use super::schema::{self, Dialect};
 use super::server;
 use auscult_http::tls::ClientTls;
 use clickhouse::Client;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where rows go.
 #[derive(Clone)]
@@ -53,7 +54,7 @@ impl Backend {
                 let writer = in_process_client(&engine, Access::writer(None)).with_database(database);
                 let reader = in_process_client(&engine, Access::api()).with_database(database);
                 let (database, dialect) = (database.clone(), Dialect::Embedded);
-                Ok(Store { writer, reader, database, dialect, engine: Some(engine), cleared: Arc::default() })
+                Ok(Store::new(writer, reader, (database, dialect), Some(engine)))
             }
             Backend::Server { url, user, password, database, cluster, tls } => {
                 let client = server::client(url, tls)?
@@ -64,7 +65,7 @@ impl Backend {
                 let reader = client.clone().with_setting("readonly", "2").with_setting("max_execution_time", "10");
                 let dialect = cluster.clone().map_or(Dialect::Server, |name| Dialect::Cluster { name });
                 let database = database.clone();
-                Ok(Store { writer: client, reader, database, dialect, engine: None, cleared: Arc::default() })
+                Ok(Store::new(client, reader, (database, dialect), None))
             }
         }
     }
@@ -80,9 +81,29 @@ pub struct Store {
     engine: Option<ChdbEngine>,
     /// Rows of earlier versions whose texts were removed by this process.
     cleared: Arc<AtomicU64>,
+    retention: Arc<Retention>,
+    retention_changes: Arc<Mutex<Vec<Change>>>,
 }
 
 impl Store {
+    fn new(
+        writer: Client,
+        reader: Client,
+        (database, dialect): (String, Dialect),
+        engine: Option<ChdbEngine>,
+    ) -> Store {
+        Store {
+            writer,
+            reader,
+            database,
+            dialect,
+            engine,
+            cleared: Arc::default(),
+            retention: Arc::default(),
+            retention_changes: Arc::default(),
+        }
+    }
+
     /// A client that may change the store; the database is set.
     pub fn writer(&self) -> Client {
         self.writer.clone()
@@ -106,9 +127,31 @@ impl Store {
         self.engine.as_ref()
     }
 
-    /// Brings the schema up to date; returns the versions applied now.
+    /// The store, whose tables [`Store::migrate`] gives these periods.
+    pub fn with_retention(mut self, retention: Retention) -> Store {
+        self.retention = Arc::new(retention);
+        self
+    }
+
+    /// Brings the schema up to date, and the time that rows are kept; returns the versions applied now.
     pub async fn migrate(&self) -> Result<Vec<u32>, StoreError> {
-        schema::apply_counting(&self.writer, &self.dialect, &self.database, &self.cleared).await
+        let applied = schema::apply_counting(&self.writer, &self.dialect, &self.database, &self.cleared).await?;
+        let changes = retention::apply(&self.writer, &self.dialect, &self.database, &self.retention).await?;
+        self.retention_changes.lock().unwrap_or_else(PoisonError::into_inner).extend(changes);
+        Ok(applied)
+    }
+
+    /// Periods that [`Store::migrate`] changed since the last call.
+    pub fn take_retention_changes(&self) -> Vec<Change> {
+        std::mem::take(&mut *self.retention_changes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How long the rows of each table are kept, as the store has it.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or its tables may not be read.
+    pub async fn retention(&self) -> Result<Vec<TableTtl>, StoreError> {
+        retention::of_store(&self.reader).await
     }
 
     /// Rows of earlier versions from which [`Store::migrate`] removed secrets, since the store was opened.

@@ -8,9 +8,12 @@ pub mod backend;
 pub mod budget;
 pub mod chdb;
 pub mod endpoint;
+pub mod erase;
 pub mod library;
+pub mod personal;
 pub mod private;
 pub mod query;
+pub mod retention;
 pub mod rowbinary;
 pub mod rows;
 pub mod schema;
@@ -19,7 +22,7 @@ pub mod spool;
 pub mod writer;
 
 pub use backend::{Backend, Store};
-pub use rows::{Record, Table};
+pub use rows::{CallKind, Record, Table};
 pub use writer::{StoreOptions, StoreSender, StoreWriter};
 
 use std::path::PathBuf;

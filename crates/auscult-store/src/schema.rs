@@ -37,7 +37,10 @@ impl Migration {
 }
 
 /// Tables that [`SANITISED_AGAIN`] changes.
-const REWRITTEN: &str = "'sip_messages', 'calls', 'streams', 'stream_intervals'";
+const REWRITTEN: [&str; 4] = ["sip_messages", "calls", "streams", "stream_intervals"];
+
+/// A day that no row can have, since times of rows end before it.
+const NO_DAY: &str = "2149-06-06";
 
 /// How long the embedded engine may take to remove the parts that a step replaced.
 const PURGE_PATIENCE: Duration = Duration::from_secs(120);
@@ -160,6 +163,12 @@ pub const MIGRATIONS: &[Migration] = &[
         cluster_sql: None,
     },
     Migration {
+        version: 23,
+        name: "emergency",
+        sql: include_str!("../../../schemas/0023_emergency.sql"),
+        cluster_sql: None,
+    },
+    Migration {
         version: 24,
         name: "without_parties",
         sql: include_str!("../../../schemas/0024_without_parties.sql"),
@@ -248,7 +257,12 @@ pub async fn apply_counting(
             execute(&here, &statement).await?;
         }
         if migration.version == SANITISED_AGAIN && *dialect == Dialect::Embedded {
-            purge(&client, database).await?;
+            let tables: Vec<&str> = REWRITTEN.to_vec();
+            if !purge(&client, database, &tables).await? {
+                tracing::warn!(
+                    "parts of the store from before the upgrade are still there; the engine removes them within minutes"
+                );
+            }
         }
         execute(&client, &record(migration, database)).await?;
         applied.push(migration.version);
@@ -281,19 +295,22 @@ fn counting(statement: &str) -> Option<String> {
     Some(format!("SELECT count() FROM {} WHERE {condition}", table.trim_end_matches("_local")))
 }
 
-/// Waits until the parts that a mutation replaced are gone from the disk. The engine keeps them 8 minutes; here they hold
-/// what had to go.
-async fn purge(client: &Client, database: &str) -> Result<(), StoreError> {
+/// Waits until the parts of these tables that a mutation replaced are gone from the disk. The embedded engine keeps them 8
+/// minutes, and looks for them when it has nothing else to do; here they hold what had to go. False when some are still there. The
+/// tables have partitions by day.
+pub(super) async fn purge(client: &Client, database: &str, tables: &[&str]) -> Result<bool, StoreError> {
+    let names: Vec<String> = tables.iter().map(|table| literal(table)).collect();
     let replaced = format!(
-        "SELECT count() FROM system.parts WHERE NOT active AND database = {} AND table IN ({REWRITTEN})",
-        literal(database)
+        "SELECT count() FROM system.parts WHERE NOT active AND database = {} AND table IN ({})",
+        literal(database),
+        names.join(", ")
     );
     let failed = |cause| StoreError::Client { what: "look for replaced parts".to_owned(), cause };
     let left = || async { client.query_raw(&replaced).fetch_one::<u64>().await.map_err(failed) };
     if left().await? == 0 {
-        return Ok(());
+        return Ok(true);
     }
-    let tables = || REWRITTEN.split(", ").map(|t| format!("{}.{}", quoted_name(database), t.trim_matches('\'')));
+    let tables = || tables.iter().map(|table| format!("{}.{table}", quoted_name(database)));
     // Parts written by a mutation are not synced; those that are go now.
     let _ = tokio::task::spawn_blocking(rustix::fs::sync).await;
     for table in tables() {
@@ -302,21 +319,22 @@ async fn purge(client: &Client, database: &str) -> Result<(), StoreError> {
     let since = tokio::time::Instant::now();
     let mut gone = false;
     while !gone && since.elapsed() < PURGE_PATIENCE {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         gone = left().await? == 0;
+        if !gone && since.elapsed() > Duration::from_secs(2) {
+            // Dropping a partition, be it one without parts, removes old files at once.
+            for table in tables() {
+                execute(client, &format!("ALTER TABLE {table} DROP PARTITION '{NO_DAY}'")).await?;
+            }
+        }
     }
     for table in tables() {
         execute(client, &format!("ALTER TABLE {table} RESET SETTING old_parts_lifetime")).await?;
     }
-    if !gone {
-        tracing::warn!(
-            "parts of the store from before the upgrade are still there; the engine removes them within minutes"
-        );
-    }
-    Ok(())
+    Ok(gone)
 }
 
-async fn execute(client: &Client, statement: &str) -> Result<(), StoreError> {
+pub(super) async fn execute(client: &Client, statement: &str) -> Result<(), StoreError> {
     client.query_raw(statement).execute().await.map_err(|cause| {
         let head: String = statement.split_whitespace().take(6).collect::<Vec<_>>().join(" ");
         StoreError::Client { what: format!("apply the schema at `{head} ...`"), cause }
@@ -378,6 +396,22 @@ fn fill_statement(statement: &str, dialect: &Dialect, database: &str) -> String 
     let named = statement.split_once("{database}.").map_or("", |(_, rest)| rest);
     let table = named.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or_default();
     fill(statement, dialect, database, table)
+}
+
+/// What stands behind the name of a table that has rows.
+pub(super) fn local(dialect: &Dialect) -> &'static str {
+    match dialect {
+        Dialect::Embedded | Dialect::Server => "",
+        Dialect::Cluster { .. } => "_local",
+    }
+}
+
+/// ` ON CLUSTER ...`, or nothing.
+pub(super) fn on_cluster(dialect: &Dialect) -> String {
+    match dialect {
+        Dialect::Embedded | Dialect::Server => String::new(),
+        Dialect::Cluster { name } => format!(" ON CLUSTER {}", literal(name)),
+    }
 }
 
 fn fill(text: &str, dialect: &Dialect, database: &str, table: &str) -> String {

@@ -167,7 +167,7 @@ impl PlaceArgs {
 }
 
 /// Files that another user than the program's makes here could not be read by it.
-fn check_owner(data: &Path) -> anyhow::Result<()> {
+pub(in crate::app) fn check_owner(data: &Path) -> anyhow::Result<()> {
     auscult_store::private::restrict_umask();
     let about = match std::fs::metadata(data) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
@@ -185,7 +185,7 @@ fn check_owner(data: &Path) -> anyhow::Result<()> {
 }
 
 /// Name of a user of this host, or the number of one who has none.
-fn user_of(id: u32) -> String {
+pub(in crate::app) fn user_of(id: u32) -> String {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let of_line = |line: &str| {
         let mut fields = line.split(':');

@@ -180,6 +180,11 @@ impl LiveView {
         self.calls.get(&uid).map(|(record, trunk)| self.running(record, trunk))
     }
 
+    /// Calls that are up of which `is_wanted` is true.
+    pub fn calls_where(&self, is_wanted: impl Fn(&CallRecord) -> bool) -> Vec<CallUid> {
+        self.calls.values().filter(|(record, _)| is_wanted(record)).map(|(record, _)| record.uid).collect()
+    }
+
     /// Calls that are up, at most `most`, in the order of their identities; those after `after`.
     pub fn calls_after(&self, after: Option<CallUid>, most: usize) -> Vec<RunningCall> {
         use std::ops::Bound::{Excluded, Unbounded};

@@ -317,9 +317,16 @@ impl Privacy {
             return Vec::new();
         }
         let masked = masked(settings.mask, &number);
-        let pseudonyms = settings.keys.iter().map(|key| bare(&key.pseudonym(&number)));
         // A mask of nothing but stars is that of every short number.
-        pseudonyms.chain(Some(bare(&masked)).filter(|_| masked != HIDDEN)).collect()
+        self.pseudonyms(&number).into_iter().chain(Some(bare(&masked)).filter(|_| masked != HIDDEN)).collect()
+    }
+
+    /// The pseudonyms of a whole number or name, by each key, as [`bare`] makes them of stored ones. A mask stands for several numbers, a
+    /// pseudonym for one.
+    pub fn pseudonyms(&self, number: &str) -> Vec<String> {
+        let keys = self.settings.as_deref().map_or(&[][..], |settings| &settings.keys);
+        let number = bare(number);
+        keys.iter().filter(|_| !number.is_empty()).map(|key| bare(&key.pseudonym(&number))).collect()
     }
 
     /// What a Call-ID may be stored as besides in clear.

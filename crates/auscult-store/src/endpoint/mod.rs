@@ -19,7 +19,7 @@ mod rights;
 mod run;
 
 pub use check::check;
-pub use local::{LocalSocket, SOCKET, local_client, serve_local};
+pub use local::{LocalSocket, SOCKET, local_client, post_local, serve_local};
 pub use request::{literal, quoted_name};
 pub use rights::{EndpointRead, EndpointReader, FindReader, RecordRead};
 

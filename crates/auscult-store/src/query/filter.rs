@@ -36,6 +36,16 @@ impl PhoneNumber {
         &self.bare
     }
 
+    /// As the columns `caller_reversed` and `callee_reversed` have it.
+    pub(crate) fn reversed(&self) -> String {
+        self.bare.chars().rev().collect()
+    }
+
+    /// Whether a user part is this number.
+    pub fn is_exactly(&self, user: &str) -> bool {
+        bare(user) == self.bare
+    }
+
     /// Whether a user part is this number, or ends with it.
     fn is_of(&self, user: &str) -> bool {
         let user = bare(user);

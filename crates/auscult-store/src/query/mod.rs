@@ -57,6 +57,7 @@ pub use streams::{StreamPage, StreamSort};
 pub use timeline::{CallGroup, CallSeries, CallTimeline, TimelineBucket};
 
 use super::budget::{LOOKUPS_AT_ONCE, MAX_EXECUTION_S, QUERY_MEMORY_BYTES, SCANS_AT_ONCE};
+use super::retention::{self, TableTtl};
 use super::server;
 use auscult_access::Scope;
 use auscult_core::privacy::Privacy;
@@ -332,6 +333,14 @@ impl Session {
     /// For statements over sums, whose tables have no projections: looking for one takes half of the time of planning.
     fn sums(&self) -> Client {
         self.client.clone().with_setting("optimize_use_projections", "0")
+    }
+
+    /// How long the rows of each table are kept.
+    ///
+    /// # Errors
+    /// As every query.
+    pub async fn retention(&self) -> Result<Vec<TableTtl>, QueryError> {
+        Ok(retention::of_client(&self.client).await?)
     }
 
     /// From the first call or interval to the end of the last.

@@ -71,6 +71,116 @@ pub fn replace_texts(
     (at == payload.len()).then_some(out)
 }
 
+/// One row of a batch, whose columns can be looked at.
+pub struct RowView<'a> {
+    columns: &'a [String],
+    /// Where each column ends; the first begins at `start`.
+    ends: &'a [usize],
+    start: usize,
+    payload: &'a [u8],
+}
+
+impl<'a> RowView<'a> {
+    fn bytes(&self, column: &str) -> Option<&'a [u8]> {
+        let (start, end) = self.place(column)?;
+        self.payload.get(start..end)
+    }
+
+    fn place(&self, column: &str) -> Option<(usize, usize)> {
+        let at = self.columns.iter().position(|name| name == column)?;
+        let start = if at == 0 { self.start } else { *self.ends.get(at - 1)? };
+        Some((start, *self.ends.get(at)?))
+    }
+
+    /// A column of the type `UInt64`.
+    pub fn number(&self, column: &str) -> Option<u64> {
+        self.bytes(column)?.try_into().ok().map(u64::from_le_bytes)
+    }
+
+    /// A column of the type `String`.
+    pub fn text(&self, column: &str) -> Option<&'a str> {
+        let bytes = self.bytes(column)?;
+        let (length, start) = leb128(bytes, 0)?;
+        std::str::from_utf8(bytes.get(start..start.checked_add(length)?)?).ok()
+    }
+
+    /// A column of the type `Array(UInt64)`.
+    pub fn list(&self, column: &str) -> Option<Vec<u64>> {
+        let bytes = self.bytes(column)?;
+        let (count, start) = leb128(bytes, 0)?;
+        let (values, rest) = bytes.get(start..)?.as_chunks::<8>();
+        let values: Vec<u64> = values.iter().map(|value| u64::from_le_bytes(*value)).collect();
+        (rest.is_empty() && values.len() == count).then_some(values)
+    }
+}
+
+/// What becomes of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowFate {
+    Keep,
+    Drop,
+    /// A column of the type `Array(UInt64)` gets these values.
+    List(&'static str, Vec<u64>),
+}
+
+/// The rows that stay of a payload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EditedRows {
+    pub payload: Vec<u8>,
+    pub rows: u32,
+    pub first: Option<RowKey>,
+    /// Rows that were dropped or changed.
+    pub edited: u32,
+}
+
+/// Goes through the rows of a payload; `None` when it is not `rows` whole rows of these columns of the table.
+pub fn edit_rows(
+    table: Table,
+    columns: &[String],
+    rows: u32,
+    payload: &[u8],
+    fate: &mut dyn FnMut(&RowView<'_>) -> RowFate,
+) -> Option<EditedRows> {
+    let known = shapes(table);
+    let shapes: Vec<&Shape> = columns
+        .iter()
+        .map(|column| known.iter().find(|(name, _)| name == column).map(|(_, shape)| shape))
+        .collect::<Option<_>>()?;
+    let mut out = EditedRows::default();
+    let mut at = 0;
+    let mut ends = Vec::with_capacity(shapes.len());
+    for _ in 0..rows {
+        let start = at;
+        ends.clear();
+        for shape in &shapes {
+            at = shape.skip(payload, at)?;
+            ends.push(at);
+        }
+        let row = RowView { columns, ends: &ends, start, payload };
+        match fate(&row) {
+            RowFate::Drop => {
+                out.edited += 1;
+                continue;
+            }
+            RowFate::Keep => out.payload.extend_from_slice(payload.get(start..at)?),
+            RowFate::List(column, values) => {
+                let (from, to) = row.place(column)?;
+                out.payload.extend_from_slice(payload.get(start..from)?);
+                push_leb128(&mut out.payload, values.len());
+                values.iter().for_each(|value| out.payload.extend_from_slice(&value.to_le_bytes()));
+                out.payload.extend_from_slice(payload.get(to..at)?);
+                out.edited += 1;
+            }
+        }
+        if out.rows == 0 {
+            let stored_at = row.bytes("stored_at").and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes);
+            out.first = row.number("row_id").zip(stored_at).map(|(row_id, stored_at)| RowKey { row_id, stored_at });
+        }
+        out.rows += 1;
+    }
+    (at == payload.len()).then_some(out)
+}
+
 /// How a value lies in RowBinary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shape {

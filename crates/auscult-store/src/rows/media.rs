@@ -172,6 +172,7 @@ impl StreamRow {
             timestamp_fault: timestamp_fault(stream.quality.timestamps),
             timestamp_error_ms: timestamp_error(stream.quality.timestamps),
             sampled_one_of: stream.quality.sampled_one_of,
+            emergency: false,
         }
     }
 }
@@ -303,6 +304,7 @@ impl IntervalRow {
             timestamp_fault: timestamp_fault(interval.quality.timestamps),
             timestamp_error_ms: timestamp_error(interval.quality.timestamps),
             sampled_one_of: interval.quality.sampled_one_of,
+            emergency: false,
         }
     }
 }

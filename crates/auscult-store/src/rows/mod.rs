@@ -5,7 +5,7 @@ mod layout;
 mod media;
 mod tables;
 
-pub use layout::{RowSpan, replace_texts, row_spans};
+pub use layout::{EditedRows, RowFate, RowSpan, RowView, edit_rows, replace_texts, row_spans};
 pub use tables::{
     AlertRow, CallGroupRow, CallRow, CaptureRow, IntervalRow, MediaGroupRow, RtcpRow, SipMessageRow, StreamRow,
 };
@@ -13,9 +13,9 @@ pub use tables::{
 use super::rowbinary::{RowBinary, RowKey, Unencodable};
 use auscult_core::groups::Group;
 use auscult_core::model::{
-    AlertRecord, CallGroup, CallRecord, CaptureInterval, Event, IntervalReport, Labels, LossEvidence, MediaGroup,
-    Party, RatedMos, ReleasedBy, RtcpKind, RtcpRecord, Scale, SipDirection, SipMessageRecord, StreamId, StreamReport,
-    VqSide, mapped,
+    AlertRecord, CallGroup, CallRecord, CallUid, CaptureInterval, Event, IntervalReport, Labels, LossEvidence,
+    MediaGroup, Party, RatedMos, ReleasedBy, RtcpKind, RtcpRecord, Scale, SipDirection, SipMessageRecord, StreamId,
+    StreamReport, VqSide, mapped,
 };
 use auscult_core::units::{BUCKETS, Nanos, Timestamp};
 use siphasher::sip::SipHasher24;
@@ -94,6 +94,16 @@ pub struct InsertLimit {
     pub rows: u32,
     /// Bytes of RowBinary.
     pub bytes: usize,
+}
+
+/// What kind of call a record belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallKind {
+    /// Also records of no call.
+    #[default]
+    Ordinary,
+    /// To an emergency service: its rows may be kept for another time.
+    Emergency,
 }
 
 /// A record that is stored.
@@ -185,20 +195,44 @@ impl Record {
             }
     }
 
-    /// Adds the row of this record to a batch.
+    /// The call that this is a record of, or of a part of it.
+    pub fn call_uid(&self) -> Option<CallUid> {
+        match self {
+            Record::Call(r) => Some(r.uid),
+            Record::Stream(r) => r.call_uid,
+            Record::Interval(r) => r.call_uid,
+            Record::SipMessage(r) => Some(r.call_uid),
+            Record::Rtcp(r) => r.call_uid,
+            Record::Capture(_) | Record::CallGroup(_) | Record::MediaGroup(_) | Record::Alert(_) => None,
+        }
+    }
+
+    /// Adds the row of this record, of no emergency call, to a batch.
     pub fn encode(&self, labels: &Labels, stored_at: Timestamp, rows: &mut RowBinary) -> Result<(), Unencodable> {
+        self.encode_of(CallKind::Ordinary, labels, stored_at, rows)
+    }
+
+    /// Adds the row of this record to a batch.
+    pub fn encode_of(
+        &self,
+        kind: CallKind,
+        labels: &Labels,
+        stored_at: Timestamp,
+        rows: &mut RowBinary,
+    ) -> Result<(), Unencodable> {
         macro_rules! add {
             ($row:expr) => {{
                 let row = $row;
                 rows.push_keyed(&row, RowKey { row_id: row.row_id, stored_at: row.stored_at })
             }};
         }
+        let emergency = kind == CallKind::Emergency;
         match self {
-            Record::Call(r) => add!(CallRow::new(r, labels, stored_at)),
-            Record::Stream(r) => add!(StreamRow::new(r, labels, stored_at)),
-            Record::Interval(r) => add!(IntervalRow::new(r, labels, stored_at)),
-            Record::SipMessage(r) => add!(SipMessageRow::new(r, labels, stored_at)),
-            Record::Rtcp(r) => add!(RtcpRow::new(r, labels, stored_at)),
+            Record::Call(r) => add!(CallRow { emergency, ..CallRow::new(r, labels, stored_at) }),
+            Record::Stream(r) => add!(StreamRow { emergency, ..StreamRow::new(r, labels, stored_at) }),
+            Record::Interval(r) => add!(IntervalRow { emergency, ..IntervalRow::new(r, labels, stored_at) }),
+            Record::SipMessage(r) => add!(SipMessageRow { emergency, ..SipMessageRow::new(r, labels, stored_at) }),
+            Record::Rtcp(r) => add!(RtcpRow { emergency, ..RtcpRow::new(r, labels, stored_at) }),
             Record::Capture(r) => add!(CaptureRow::new(r, labels, stored_at)),
             Record::CallGroup(r) => add!(CallGroupRow::new(r, labels, stored_at)),
             Record::MediaGroup(r) => add!(MediaGroupRow::new(r, labels, stored_at)),
@@ -303,6 +337,7 @@ impl CallRow {
             timestamp_fault: media::timestamp_fault(call.quality.timestamps),
             timestamp_error_ms: media::timestamp_error(call.quality.timestamps),
             sampled_one_of: call.quality.sampled_one_of,
+            emergency: false,
         }
     }
 }
@@ -338,6 +373,7 @@ impl SipMessageRow {
             sdp: message.sdp.clone(),
             cut_short: message.cut_short,
             row_id: id.finish(),
+            emergency: false,
         }
     }
 }
@@ -420,6 +456,7 @@ impl RtcpRow {
             vq_described: vq.map_or_else(Vec::new, |v| {
                 v.described.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
             }),
+            emergency: false,
         }
     }
 }

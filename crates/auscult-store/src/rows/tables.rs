@@ -93,6 +93,8 @@ pub struct CallRow {
     pub timestamp_fault: String,
     pub timestamp_error_ms: Option<f32>,
     pub sampled_one_of: Option<f32>,
+    /// Of an emergency call.
+    pub emergency: bool,
 }
 
 /// A row of `streams`.
@@ -252,6 +254,8 @@ pub struct StreamRow {
     pub timestamp_fault: String,
     pub timestamp_error_ms: Option<f32>,
     pub sampled_one_of: Option<f32>,
+    /// Of an emergency call.
+    pub emergency: bool,
 }
 
 /// A row of `stream_intervals`.
@@ -373,6 +377,8 @@ pub struct IntervalRow {
     pub timestamp_fault: String,
     pub timestamp_error_ms: Option<f32>,
     pub sampled_one_of: Option<f32>,
+    /// Of an emergency call.
+    pub emergency: bool,
 }
 
 /// A row of `sip_messages`.
@@ -399,6 +405,8 @@ pub struct SipMessageRow {
     pub sdp: String,
     pub cut_short: bool,
     pub row_id: u64,
+    /// Of an emergency call.
+    pub emergency: bool,
 }
 
 /// A row of `rtcp_reports`.
@@ -458,6 +466,8 @@ pub struct RtcpRow {
     pub vq_r_cq: Option<u8>,
     pub vq_external_r_out: Option<u8>,
     pub vq_described: Vec<(String, String)>,
+    /// Of an emergency call.
+    pub emergency: bool,
 }
 
 /// A row of `capture_intervals`.

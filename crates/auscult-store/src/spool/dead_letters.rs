@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-const FOLDER: &str = "dead_letter";
+pub(super) const FOLDER: &str = "dead_letter";
 
 /// Rows of removed dead letters, by replay and table.
 const REMOVED: &str = "removed.json";

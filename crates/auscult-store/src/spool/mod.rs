@@ -5,14 +5,19 @@
 //!
 //! A segment that the store refuses is replaced by two with half of its rows each ([`Spool::replace`]). The removal of the
 //! whole one decides: before it, the halves are removed at the next start; after it, they are segments like others.
+//!
+//! A segment from which rows are erased ([`Spool::erase`]) is written anew under its number with fewer rows in its name. Where both
+//! files are found, the one with more rows is removed.
 
 mod dead_letters;
 mod disk;
+mod erase;
 mod segment;
 mod upgrade;
 
 pub use dead_letters::{DeadLetter, Redelivered, Removed, dead_letters, removed_rows, waiting_segments};
 pub use disk::{Disk, Files};
+pub use erase::{EditRows, EraseFailure, SpoolFiles};
 pub use segment::{BadSegment, Batch, EncodedBatch, decode, encode, encode_batch, encode_replayed};
 pub use upgrade::{Clean, Resanitised};
 
@@ -134,9 +139,20 @@ impl Spool {
                 // Never synced, so never claimed.
                 spool.disk.remove(&dir.join(&name))?;
             } else if let Some(named) = parse_name(&name) {
-                spool.bytes += bytes;
                 spool.next_number = spool.next_number.max(named.number + 1);
-                spool.waiting.insert(named.number, Segment { bytes, inherited: true, ..named });
+                let found = Segment { bytes, inherited: true, ..named };
+                // Two of one number: rows were erased from a segment, and the program ended before the older file was gone.
+                match spool.waiting.get(&found.number).cloned() {
+                    Some(other) if other.rows < found.rows => spool.disk.remove(&dir.join(&name))?,
+                    other => {
+                        if let Some(older) = other {
+                            spool.disk.remove(&spool.path_of(&older))?;
+                            spool.bytes -= older.bytes;
+                        }
+                        spool.bytes += bytes;
+                        spool.waiting.insert(found.number, found);
+                    }
+                }
             }
         }
         // A half whose whole is still there belongs to a split that was not finished: the whole has its rows.
@@ -240,6 +256,12 @@ impl Spool {
         let first = self.next_number;
         self.next_number += 2;
         [first, first + 1]
+    }
+
+    /// Whether a segment still has the rows that were read from it.
+    pub fn holds(&self, number: u64, batch: &Batch) -> bool {
+        let read = self.waiting.get(&number).and_then(|segment| self.disk.read(&self.path_of(segment)).ok());
+        read.is_some_and(|bytes| decode(&bytes).as_ref() == Ok(batch))
     }
 
     /// Where a half goes. The bound of the spool is not asked: its whole goes in exchange.

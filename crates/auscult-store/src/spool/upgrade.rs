@@ -152,7 +152,7 @@ fn rewrite(bytes: &[u8], clean: &Clean) -> Result<Vec<u8>, BadSegment> {
 }
 
 /// Up to the number of the store's error.
-fn first_words(why: &str) -> String {
+pub(super) fn first_words(why: &str) -> String {
     let line = why.lines().next().unwrap_or_default();
     let end = line.find("Code: ").map_or(0, |at| {
         let digits = line.get(at + 6..).map_or(0, |rest| rest.bytes().take_while(u8::is_ascii_digit).count());

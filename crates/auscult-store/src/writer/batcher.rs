@@ -2,7 +2,7 @@
 
 use super::{Item, Shared, StoreOptions};
 use crate::rowbinary::RowBinary;
-use crate::rows::{Record, Table};
+use crate::rows::{CallKind, Record, Table};
 use crate::spool::{EncodedBatch, encode_replayed};
 use crate::writer::counters::DropReason;
 use auscult_core::model::Labels;
@@ -61,19 +61,21 @@ impl Batcher {
         }
         loop {
             match queue.recv_timeout(TICK) {
-                Ok(Item::Record(record)) => self.take(&record),
+                Ok(Item::Record(record, kind)) => self.take(&record, kind),
                 Ok(Item::Labels(labels)) => self.labels = *labels,
+                Ok(Item::Flush(done)) => {
+                    self.flush_all();
+                    let rows = self.not_yet_durable.iter().map(|batch| u64::from(batch.rows)).sum();
+                    // Who asked may be gone.
+                    let _ = done.send(rows);
+                }
                 Err(RecvTimeoutError::Timeout) if self.shared.closing.load(Ordering::Acquire) => break,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.flush_due();
         }
-        for table in Table::ALL {
-            self.flush(table);
-        }
-        self.rest_from = None;
-        self.save();
+        self.flush_all();
         let left: u64 = self.not_yet_durable.iter().map(|batch| u64::from(batch.rows)).sum();
         self.shared.unsafe_rows.store(left, Ordering::Release);
         for batch in std::mem::take(&mut self.not_yet_durable) {
@@ -81,11 +83,20 @@ impl Batcher {
         }
     }
 
+    /// Closes all batches, and tries the spool although it may have failed a moment ago.
+    fn flush_all(&mut self) {
+        for table in Table::ALL {
+            self.flush(table);
+        }
+        self.rest_from = None;
+        self.save();
+    }
+
     /// After a second panic: counts everything that did not get to the spool as dropped.
     pub(super) fn give_up(&mut self, queue: &Receiver<Item>) {
         let counters = &self.shared.counters;
         while let Ok(item) = queue.try_recv() {
-            if let Item::Record(record) = item {
+            if let Item::Record(record, _) = item {
                 self.shared.depth.fetch_sub(1, Ordering::AcqRel);
                 self.shared.queued_bytes.fetch_sub(record.held_bytes(), Ordering::AcqRel);
                 counters.dropped(record.table(), DropReason::Unencodable, 1);
@@ -102,14 +113,14 @@ impl Batcher {
         }
     }
 
-    fn take(&mut self, record: &Record) {
+    fn take(&mut self, record: &Record, kind: CallKind) {
         self.shared.depth.fetch_sub(1, Ordering::AcqRel);
         self.shared.queued_bytes.fetch_sub(record.held_bytes(), Ordering::AcqRel);
         let table = record.table();
         self.taking = Some(table);
         let now = (self.options.now)();
         let open = self.open[table as usize].get_or_insert_with(|| Open { rows: RowBinary::default(), stored_at: now });
-        if let Err(e) = record.encode(&self.labels, open.stored_at, &mut open.rows) {
+        if let Err(e) = record.encode_of(kind, &self.labels, open.stored_at, &mut open.rows) {
             self.shared.counters.dropped(table, DropReason::Unencodable, 1);
             self.shared.counters.error(e.to_string());
         }

@@ -232,7 +232,7 @@ impl Delivery {
                 self.trouble(segment).next_try = Instant::now() + LONGEST_WAIT;
                 true
             }
-            Err(_) => true,
+            Ok((Split::Changed, _)) | Err(_) => true,
         }
     }
 
@@ -325,6 +325,9 @@ async fn migrate(shared: &Shared, store: &Store) {
         // A newer schema does not go away by itself; its rows wait for a program that knows it.
         let newer = matches!(e, StoreError::NewerSchema { .. });
         tokio::time::sleep(if newer { LONGEST_WAIT } else { grow(&mut wait) }).await;
+    }
+    for change in store.take_retention_changes() {
+        tracing::info!(table = change.table, before = change.before, after = %change.after, "rows are kept for another time");
     }
     if store.cleared_rows() > 0 {
         tracing::warn!(rows = store.cleared_rows(), "secrets that an earlier version may have stored are removed");

@@ -14,7 +14,7 @@ mod verdict;
 pub use counters::{Counters, CountersSnapshot, DropReason, TableCounts};
 pub use disk::{DiskLimits, DiskState, DiskUse, Stage, measure_disk};
 
-use super::rows::Record;
+use super::rows::{CallKind, Record};
 use super::spool::{Clean, Spool, SpoolLimits, SpoolSize};
 use super::{Store, StoreError};
 use auscult_core::model::{Event, Labels, Limits};
@@ -152,9 +152,11 @@ impl Shared {
 
 /// What goes through the queue, in order.
 enum Item {
-    Record(Record),
+    Record(Record, CallKind),
     /// Records from here on get these labels.
     Labels(Box<Labels>),
+    /// Batches that are open are to be closed now. The answer is how many rows the spool could not take.
+    Flush(SyncSender<u64>),
 }
 
 /// Hands records to the writer. Cheap to clone.
@@ -169,6 +171,11 @@ pub struct StoreSender {
 impl StoreSender {
     /// Queues a record, or counts it as dropped. Never blocks. Says whether it was taken.
     pub fn try_send(&self, record: Record) -> bool {
+        self.try_send_of(CallKind::Ordinary, record)
+    }
+
+    /// As [`StoreSender::try_send`], of a kind of call.
+    pub fn try_send_of(&self, kind: CallKind, record: Record) -> bool {
         let table = record.table();
         let counters = &self.shared.counters;
         counters.received(table);
@@ -185,7 +192,7 @@ impl StoreSender {
         };
         let taken = fits
             && !self.shared.closing.load(Ordering::Acquire)
-            && match self.queue.try_send(Item::Record(record)) {
+            && match self.queue.try_send(Item::Record(record, kind)) {
                 Ok(()) => true,
                 Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
             };
@@ -214,6 +221,25 @@ impl StoreSender {
     /// and nothing has changed.
     pub fn relabel(&self, labels: &Labels) -> bool {
         self.queue.try_send(Item::Labels(Box::new(labels.clone()))).is_ok()
+    }
+
+    /// Puts what was queued before into the spool, and waits until it is there. Blocks.
+    ///
+    /// # Errors
+    /// Rows that the spool does not take, or a writer that has ended.
+    pub fn flush(&self) -> Result<(), String> {
+        let (done, answer) = sync_channel(1);
+        let ended = |_| "the writer of the store has ended".to_owned();
+        self.queue.send(Item::Flush(done)).map_err(|_| ended(()))?;
+        match answer.recv().map_err(|_| ended(()))? {
+            0 => Ok(()),
+            rows => Err(format!("{rows} rows wait in memory, because the spool cannot be written")),
+        }
+    }
+
+    /// The spool, for erasing rows from it.
+    pub fn spool(&self) -> &Mutex<Spool> {
+        &self.shared.spool
     }
 
     /// Counts a record as dropped by a full queue without trying to queue it.

@@ -13,6 +13,8 @@ pub(super) enum Split {
     Done,
     /// Its rows cannot be separated, so it stays whole for ever.
     Indivisible,
+    /// Rows were erased from it since it was read: it is delivered as it is now.
+    Changed,
     /// The spool could not be written; the whole waits as before.
     Unwritable(std::io::Error),
 }
@@ -20,7 +22,15 @@ pub(super) enum Split {
 /// Replaces a segment by its halves. Blocks on the disk.
 pub(super) fn split(shared: &Arc<Shared>, number: u64, whole: &Batch) -> Split {
     let Some(halves) = halves(whole) else { return Split::Indivisible };
-    let numbers = shared.spool().begin_split(number);
+    let numbers = {
+        let mut spool = shared.spool();
+        let numbers = spool.begin_split(number);
+        if !spool.holds(number, whole) {
+            spool.failed(number);
+            return Split::Changed;
+        }
+        numbers
+    };
     let written = write(shared, number, numbers, &halves);
     match written {
         Ok(()) => Split::Done,
