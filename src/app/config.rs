@@ -313,23 +313,7 @@ impl Config {
             alerts,
             limits: limits(&raw.limits)?,
             labels,
-            capture: Capture {
-                interfaces: raw.capture.interfaces,
-                filter: raw.capture.filter,
-                ring_bytes: raw
-                    .capture
-                    .ring_mib
-                    .map(|mib| within("capture.ring_mib", mib, 1, 1024).map(|mib| mib << 20))
-                    .transpose()?,
-                snap_len: raw.capture.snap_len,
-                promiscuous: raw.capture.promiscuous.unwrap_or(true),
-                queue_bytes: within("capture.queue_mib", raw.capture.queue_mib.unwrap_or(128), 1, 4096)? << 20,
-                threads: within("capture.threads", raw.capture.threads.unwrap_or(1), 1, 64)?,
-                cpus: raw.capture.cpus.unwrap_or_default(),
-                measure_cpu: raw.capture.measure_cpu,
-                adapter_stamps: raw.capture.timestamps == Stamps::Adapter,
-                user: raw.capture.user,
-            },
+            capture: capture(raw.capture)?,
             store: store(raw.store, beside, &mut warnings)?,
             retention: retention::check(&raw.retention, &mut warnings)?,
             listen,
@@ -347,6 +331,25 @@ impl Config {
     pub fn default_config() -> anyhow::Result<Config> {
         Config::check(Raw::default())
     }
+}
+
+fn capture(raw: RawCapture) -> anyhow::Result<Capture> {
+    Ok(Capture {
+        interfaces: raw.interfaces,
+        filter: raw.filter,
+        ring_bytes: raw
+            .ring_mib
+            .map(|mib| within("capture.ring_mib", mib, 1, 1024).map(|mib| mib << 20))
+            .transpose()?,
+        snap_len: raw.snap_len,
+        promiscuous: raw.promiscuous.unwrap_or(true),
+        queue_bytes: within("capture.queue_mib", raw.queue_mib.unwrap_or(128), 1, 4096)? << 20,
+        threads: within("capture.threads", raw.threads.unwrap_or(1), 1, 64)?,
+        cpus: raw.cpus.unwrap_or_default(),
+        measure_cpu: raw.measure_cpu,
+        adapter_stamps: raw.timestamps == Stamps::Adapter,
+        user: raw.user,
+    })
 }
 
 fn tls(api: &mut RawApi, store: &mut RawStore, warnings: &mut Vec<String>) -> anyhow::Result<Tls> {
@@ -843,7 +846,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let token = dir.path().join("token");
         std::fs::write(&token, "secret\n").unwrap();
-        let text = format!("[store]\nlisten = \"127.0.0.1:0\"\ntoken_file = {token:?}\n");
+        let text = format!("[store]\nlisten = \"127.0.0.1:0\"\ntoken_file = {token:?}\ntoken_role = \"viewer\"\n");
         for (mode, expected) in [(0o600, 0), (0o640, 0), (0o644, 1), (0o660, 1)] {
             std::fs::set_permissions(&token, std::fs::Permissions::from_mode(mode)).unwrap();
             let warnings = load(&text).unwrap().warnings;
