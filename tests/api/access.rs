@@ -521,3 +521,31 @@ async fn a_stream_of_events_ends_with_the_rights_to_it() {
         tokio::time::timeout(std::time::Duration::from_secs(10), async { while events.next().await.is_some() {} });
     ended.await.expect("the stream ends");
 }
+
+/// The table of docs/security.md.
+fn table() -> String {
+    let mut text = "| method | route | needs | scope |\n|---|---|---|---|\n".to_owned();
+    for rule in RULES {
+        let (needs, scope) = match rule.needs {
+            Needs::Nobody => ("nobody", "-"),
+            Needs::Role(role) => (role.name(), "rows of it"),
+            Needs::Whole(role) => (role.name(), "everything alone"),
+        };
+        text.push_str(&format!("| {} | `{}` | {needs} | {scope} |\n", rule.method, rule.path));
+    }
+    text
+}
+
+#[test]
+fn the_documents_have_the_table_of_routes_and_roles() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/security.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = text.split_once("<!-- Routes and roles: written by tests/api/access.rs -->\n").unwrap();
+    let (written, after) = rest.split_once("<!-- end -->").unwrap();
+    if std::env::var_os("AUSCULT_WRITE_DOCS").is_some() {
+        let marked = "<!-- Routes and roles: written by tests/api/access.rs -->\n";
+        std::fs::write(path, format!("{before}{marked}{}<!-- end -->{after}", table())).unwrap();
+        return;
+    }
+    assert_eq!(written, table(), "run with AUSCULT_WRITE_DOCS=1 and commit docs/security.md");
+}

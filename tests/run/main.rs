@@ -3,6 +3,7 @@
 //! Each test starts the real binary on directories and ports of its own. Waits are bounded; no test asserts a time.
 
 #[cfg(feature = "live")]
+mod access;
 mod alerts;
 mod api;
 #[cfg(feature = "live")]
