@@ -22,6 +22,7 @@ mod json_stream;
 mod listeners;
 mod live;
 mod metrics;
+mod oidc;
 mod openapi;
 mod outcomes;
 mod page;
@@ -42,6 +43,7 @@ pub use json::CallJson;
 pub use json_stream::StreamJson;
 pub use live::LiveFeed;
 pub use metrics::{MetricFamily, MetricValue, Sample};
+pub use oidc::{Authorization, Expected, IdentityProvider, ProviderError};
 pub use openapi::openapi_json;
 pub use page::page_is_built;
 pub use rights::{Needs, RULES, Rule};
@@ -127,6 +129,8 @@ pub fn app(state: AppState) -> Router {
         .route("/alerts/silences/{id}", delete(alerts::end_silence))
         .route("/live", get(live::events))
         .route("/session", get(session::current).post(session::begin).delete(session::end))
+        .route("/session/oidc", get(oidc::begin))
+        .route("/session/oidc/callback", get(oidc::callback))
         .route("/audit", get(audit::rows))
         .route("/openapi.json", get(openapi::document))
         .fallback(error::no_such_route)

@@ -1,7 +1,7 @@
 //! The OpenAPI document, written from the handlers and types themselves.
 
 use super::vocabulary::{MEANINGS, shape};
-use super::{alerts, audit, calls, compare, export, health, live, metrics, outcomes, session, stats, streams};
+use super::{alerts, audit, calls, compare, export, health, live, metrics, oidc, outcomes, session, stats, streams};
 use auscult_access::audit::Action;
 use auscult_core::alert::State;
 use auscult_core::model::{CallClass, CallState, DiagnosisCode, LossEvidence, TimestampFault, TrunkDirection};
@@ -44,6 +44,8 @@ use utoipa::openapi::{OpenApi as Documented, RefOr, Schema};
         session::current,
         session::begin,
         session::end,
+        oidc::begin,
+        oidc::callback,
         audit::rows,
         document,
         health::alive,
