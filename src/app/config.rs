@@ -305,7 +305,7 @@ impl Config {
             store: store(raw.store, beside, &mut warnings)?,
             listen,
             http: http(&raw.api)?,
-            access: AccessSettings::check(raw.access)?,
+            access: AccessSettings::check(raw.access, &mut warnings)?,
             hosts: raw.api.hosts,
             written: toml::Table::new(),
             warnings,
@@ -416,7 +416,7 @@ pub fn memory(limits: &Limits) -> String {
 }
 
 /// The first line of a file with a secret; what is wrong with its mode is a warning.
-fn secret(what: &str, path: &Path, warnings: &mut Vec<String>) -> anyhow::Result<String> {
+pub(super) fn secret(what: &str, path: &Path, warnings: &mut Vec<String>) -> anyhow::Result<String> {
     let unreadable = || format!("cannot read {what} {}", path.display());
     let text = std::fs::read_to_string(path).with_context(unreadable)?;
     if let Some(problem) = private::exposure(path).with_context(unreadable)? {

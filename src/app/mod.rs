@@ -11,6 +11,7 @@ pub mod document;
 pub mod emodel;
 mod fail_point;
 mod feed;
+mod https;
 mod indented;
 #[cfg(feature = "live")]
 mod live_source;

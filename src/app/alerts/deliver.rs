@@ -1,5 +1,6 @@
 //! Alerts to their receivers: Alertmanager (API v2), and webhooks in its format (version 4).
 
+use super::super::https;
 use super::memory::{Active, Notification};
 use auscult_core::units::Timestamp;
 use hmac::{Hmac, KeyInit, Mac};
@@ -9,7 +10,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::StatusCode;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// Longest wait for one answer of a receiver.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -81,28 +81,7 @@ impl Receiver {
     /// # Errors
     /// Certificates that cannot be read.
     pub fn new(receivers: &Receivers) -> anyhow::Result<Receiver> {
-        let mut tls = TlsConfig::builder();
-        if let Some(pem) = &receivers.authorities {
-            let mut found = Vec::new();
-            for item in parse_pem(pem) {
-                if let Ok(PemItem::Certificate(certificate)) = item {
-                    found.push(certificate);
-                }
-            }
-            anyhow::ensure!(!found.is_empty(), "alerts.ca_file has no certificate in PEM");
-            tls = tls.root_certs(RootCerts::new_with_certs(&found));
-        }
-        let agent = Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            .http_status_as_error(false)
-            // A redirect would carry the credentials to another host.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .tls_config(tls.build())
-            .user_agent(concat!("auscult/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+        let agent = https::agent(receivers.authorities.as_deref(), "alerts.ca_file", PATIENCE)?;
         Ok(Receiver { agent, authorization: receivers.authorization.clone(), secret: receivers.secret.clone() })
     }
 
