@@ -2,7 +2,7 @@
 
 use super::ApiError;
 use super::metrics::{MetricFamily, Sample};
-use super::oidc::{IdentityProvider, Provider};
+use super::provider::{IdentityProvider, Provider};
 use auscult_access::audit::{Action, AuditLog, Entry, Outcome};
 use auscult_access::{Access, Principal, SignIn, SignInError, Via};
 use auscult_core::model::Cidr;

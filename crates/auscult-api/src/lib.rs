@@ -27,6 +27,7 @@ mod openapi;
 mod outcomes;
 mod page;
 mod params;
+mod provider;
 mod rights;
 mod session;
 mod stats;
@@ -43,9 +44,9 @@ pub use json::CallJson;
 pub use json_stream::StreamJson;
 pub use live::LiveFeed;
 pub use metrics::{MetricFamily, MetricValue, Sample};
-pub use oidc::{Authorization, Expected, IdentityProvider, ProviderError};
 pub use openapi::openapi_json;
 pub use page::page_is_built;
+pub use provider::{Authorization, Expected, IdentityProvider, ProviderError};
 pub use rights::{Needs, RULES, Rule};
 
 use control::Caller;

@@ -1,190 +1,29 @@
-//! `/session/oidc`: sign-in at a provider of OpenID Connect, as the browser sees it. The protocol is the program's ([`IdentityProvider`]).
+//! `/session/oidc`: sign-in at a provider of OpenID Connect, as the browser sees it. The protocol is the program's ([`super::IdentityProvider`]).
 
 use super::control::Origin;
 use super::error::{ErrorBody, read_only};
-use super::metrics::{MetricFamily, Sample};
+use super::provider::{Authorization, Expected, Failed, Failure, Kept, Provider};
 use super::{ApiError, AppState};
 use auscult_access::audit::{Action, Entry, Outcome};
-use auscult_access::{Identity, PendingSignIns, SignInError, SignInKey, Via};
+use auscult_access::{Identity, SignInError, SignInKey, Via};
 use auscult_core::units::Timestamp;
 use auscult_core::units::text::clean;
 use axum::body::Body;
 use axum::extract::{Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Deserialize;
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::Semaphore;
+use std::sync::Arc;
 use utoipa::IntoParams;
 
-/// Conversations with the provider at once: each holds a thread for as long as the provider takes to answer.
-const AT_ONCE: usize = 8;
 /// Longest path that the browser goes to afterwards.
 const MAX_RETURN_TO: usize = 2048;
 /// Longest code, state or error that the provider sends.
 const MAX_ANSWER: usize = 4096;
 /// How long the browser keeps its part, seconds.
 const COOKIE_AGE_S: u32 = 600;
-
-/// A provider that says who somebody is. Its calls block for as long as the provider takes, within bounds of their own.
-pub trait IdentityProvider: Send + Sync {
-    /// Shown on the page.
-    fn name(&self) -> &str;
-
-    /// Where the browser has to go for this state.
-    ///
-    /// # Errors
-    /// [`ProviderError::Unavailable`].
-    fn authorization(&self, state: &str, now: Timestamp) -> Result<Authorization, ProviderError>;
-
-    /// Who came back with this code.
-    ///
-    /// # Errors
-    /// [`ProviderError`].
-    fn identity(&self, code: &str, expected: &Expected, now: Timestamp) -> Result<Identity, ProviderError>;
-}
-
-/// The beginning of a sign-in.
-pub struct Authorization {
-    /// Address at the provider.
-    pub url: String,
-    pub expected: Expected,
-}
-
-/// What the provider's answer has to fit.
-pub struct Expected {
-    /// In the identity token.
-    pub nonce: String,
-    /// PKCE (RFC 7636): shown to the provider with the code.
-    pub verifier: String,
-}
-
-/// Why a provider did not say who somebody is; one line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProviderError {
-    /// It did not answer, or nothing that can be used.
-    Unavailable(String),
-    /// It refused, or what it said of somebody does not hold.
-    Refused(String),
-}
-
-/// What is known again when the browser comes back.
-struct Kept {
-    expected: Expected,
-    return_to: String,
-}
-
-/// The provider and the sign-ins that are under way there.
-pub(super) struct Provider {
-    with: Arc<dyn IdentityProvider>,
-    pending: Mutex<PendingSignIns<Kept>>,
-    places: Arc<Semaphore>,
-    counters: Counters,
-}
-
-#[derive(Default)]
-struct Counters {
-    begun: AtomicU64,
-    succeeded: AtomicU64,
-    failed: [AtomicU64; Failure::ALL.len()],
-}
-
-/// Why somebody did not get in; the page has a sentence for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Failure {
-    Unavailable,
-    Refused,
-    Expired,
-    NoRole,
-    TooMany,
-    Busy,
-}
-
-impl Failure {
-    const ALL: [Failure; 6] =
-        [Failure::Unavailable, Failure::Refused, Failure::Expired, Failure::NoRole, Failure::TooMany, Failure::Busy];
-
-    fn code(self) -> &'static str {
-        match self {
-            Failure::Unavailable => "provider_unavailable",
-            Failure::Refused => "provider_refused",
-            Failure::Expired => "expired",
-            Failure::NoRole => "no_role",
-            Failure::TooMany => "too_many_sign_ins",
-            Failure::Busy => "busy",
-        }
-    }
-}
-
-impl Provider {
-    pub fn new(with: Arc<dyn IdentityProvider>) -> Provider {
-        Provider {
-            with,
-            pending: Mutex::default(),
-            places: Arc::new(Semaphore::new(AT_ONCE)),
-            counters: Counters::default(),
-        }
-    }
-
-    pub fn name(&self) -> &str {
-        self.with.name()
-    }
-
-    fn pending(&self) -> MutexGuard<'_, PendingSignIns<Kept>> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Asks the provider on a thread that may block, when one is free for it.
-    async fn ask<T: Send + 'static>(
-        &self,
-        ask: impl FnOnce(&dyn IdentityProvider) -> Result<T, ProviderError> + Send + 'static,
-    ) -> Result<T, Failed> {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
-            return Err(Failed(Failure::Busy, "other sign-ins wait for the provider".to_owned()));
-        };
-        let with = self.with.clone();
-        let asked = tokio::task::spawn_blocking(move || {
-            // Held until the provider has answered, also when the browser has gone.
-            let _place = place;
-            ask(&*with)
-        });
-        match asked.await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(ProviderError::Unavailable(why))) => Err(Failed(Failure::Unavailable, why)),
-            Ok(Err(ProviderError::Refused(why))) => Err(Failed(Failure::Refused, why)),
-            Err(e) => Err(Failed(Failure::Unavailable, e.to_string())),
-        }
-    }
-
-    fn count(&self, failure: Failure) {
-        let at = Failure::ALL.iter().position(|each| *each == failure);
-        if let Some(counter) = at.and_then(|at| self.counters.failed.get(at)) {
-            counter.fetch_add(1, Relaxed);
-        }
-    }
-
-    pub fn family(&self) -> MetricFamily {
-        let c = &self.counters;
-        let mut samples = vec![
-            Sample::counter([("outcome", "begun")], c.begun.load(Relaxed)),
-            Sample::counter([("outcome", "succeeded")], c.succeeded.load(Relaxed)),
-        ];
-        for (failure, n) in Failure::ALL.iter().zip(&c.failed) {
-            samples.push(Sample::counter([("outcome", failure.code())], n.load(Relaxed)));
-        }
-        MetricFamily {
-            name: "auscult_provider_sign_ins",
-            help: "Sign-ins at the OpenID Connect provider that began, and what came of them",
-            samples,
-        }
-    }
-}
-
-/// Why a sign-in failed: what the page says, and what the audit log has.
-struct Failed(Failure, String);
 
 /// What a sign-in at the provider begins with.
 #[derive(Deserialize, IntoParams)]
@@ -247,7 +86,7 @@ async fn begun(state: &AppState, provider: &Provider, origin: &Origin, return_to
     let Authorization { url, expected } = provider.ask(move |with| with.authorization(&sent, now)).await?;
     let kept = Kept { expected, return_to: return_to.to_owned() };
     provider.pending().begin(&key, origin.client, kept, now);
-    provider.counters.begun.fetch_add(1, Relaxed);
+    provider.count_begun();
     let mut answer = see_other(&url);
     let cookie = state.access.sign_in_cookie(&SignInKey::label(&key.state), Some((&key.browser, COOKIE_AGE_S)));
     answer.headers_mut().extend(cookie.map(|cookie| (header::SET_COOKIE, cookie)));
@@ -328,7 +167,7 @@ async fn signed_in(
         state.access.access().sign_out(&begun.secret);
         return Err(error);
     }
-    provider.counters.succeeded.fetch_add(1, Relaxed);
+    provider.count_succeeded();
     let mut answer = see_other(return_to);
     answer.headers_mut().extend(state.access.set_cookie(Some(&begun.secret)).map(|set| (header::SET_COOKIE, set)));
     Ok(answer)
@@ -368,15 +207,11 @@ fn params<T: serde::de::DeserializeOwned>(parts: &Parts) -> Result<T, ApiError> 
 
 fn see_other(to: &str) -> Response {
     let mut answer = Response::new(Body::empty());
-    match HeaderValue::from_str(to) {
-        Ok(to) => {
-            *answer.status_mut() = StatusCode::SEE_OTHER;
-            answer.headers_mut().insert(header::LOCATION, to);
-            answer
-        }
-        Err(_) => ApiError::new(StatusCode::BAD_GATEWAY, "provider_unavailable", "the provider has no usable address")
-            .into_response(),
-    }
+    *answer.status_mut() = StatusCode::SEE_OTHER;
+    // Paths are checked, and addresses of a provider are ASCII as every URL.
+    let to = HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static("/sign-in?error=provider_unavailable"));
+    answer.headers_mut().insert(header::LOCATION, to);
+    answer
 }
 
 fn to_page(failure: Failure, return_to: &str) -> Response {
