@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 const SECRET: &str = "a secret of this test";
 
@@ -14,6 +14,8 @@ const SECRET: &str = "a secret of this test";
 struct Provider {
     child: Child,
     issuer: String,
+    /// Kept open: the provider ends when it cannot write to it.
+    _output: BufReader<ChildStdout>,
 }
 
 impl Provider {
@@ -37,9 +39,10 @@ impl Provider {
             return None;
         };
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
         let issuer = line.trim().strip_prefix("issuer ").expect("it says where it is").to_owned();
-        Some(Provider { child, issuer })
+        Some(Provider { child, issuer, _output: output })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::control::Origin;
 use super::error::{ErrorBody, read_only};
-use super::provider::{Authorization, Expected, Failed, Failure, Kept, Provider};
+use super::provider::{Authorization, Expected, Failed, Failure, Provider, Remembered};
 use super::{ApiError, AppState};
 use auscult_access::audit::{Action, Entry, Outcome};
 use auscult_access::{Identity, SignInError, SignInKey, Via};
@@ -84,7 +84,7 @@ async fn begun(state: &AppState, provider: &Provider, origin: &Origin, return_to
     let key = SignInKey::new().map_err(|e| Failed(Failure::Busy, e.to_string()))?;
     let sent = key.state.clone();
     let Authorization { url, expected } = provider.ask(move |with| with.authorization(&sent, now)).await?;
-    let kept = Kept { expected, return_to: return_to.to_owned() };
+    let kept = Remembered { expected, return_to: return_to.to_owned() };
     provider.pending().begin(&key, origin.client, kept, now);
     provider.count_begun();
     let mut answer = see_other(&url);
@@ -105,7 +105,7 @@ pub(super) async fn callback(State(state): State<AppState>, request: Request) ->
     let browser = state.access.sign_in_secret(&parts.headers, &label);
     let taken = provider.pending().take(sent.state.as_deref().unwrap_or_default(), browser, now);
     // Whoever made it up is not recorded: there is nobody to name.
-    let Ok(Kept { expected, return_to }) = taken else {
+    let Ok(Remembered { expected, return_to }) = taken else {
         provider.count(Failure::Expired);
         return Ok(to_page(Failure::Expired, "/"));
     };

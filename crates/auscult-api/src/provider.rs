@@ -53,7 +53,7 @@ pub enum ProviderError {
 }
 
 /// What is known again when the browser comes back.
-pub(super) struct Kept {
+pub(super) struct Remembered {
     pub expected: Expected,
     pub return_to: String,
 }
@@ -61,7 +61,7 @@ pub(super) struct Kept {
 /// The provider and the sign-ins that are under way there.
 pub(super) struct Provider {
     with: Arc<dyn IdentityProvider>,
-    pending: Mutex<PendingSignIns<Kept>>,
+    pending: Mutex<PendingSignIns<Remembered>>,
     places: Arc<Semaphore>,
     counters: Counters,
 }
@@ -115,7 +115,7 @@ impl Provider {
     }
 
     /// Sign-ins that are under way.
-    pub fn pending(&self) -> MutexGuard<'_, PendingSignIns<Kept>> {
+    pub fn pending(&self) -> MutexGuard<'_, PendingSignIns<Remembered>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

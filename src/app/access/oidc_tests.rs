@@ -1,3 +1,5 @@
+//! The conversation with a provider: good sign-ins, tokens that do not hold, a provider that is away, slow or without end.
+
 use super::*;
 use axum::Router;
 use axum::body::Body;
