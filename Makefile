@@ -55,7 +55,7 @@ samples:
 	cargo run --quiet --release -p testkit -- samples testdata
 
 clean:
-	rm -rf target web/dist web/node_modules web/types/node_modules vendor
+	rm -rf target web/dist web/node_modules web/types/node_modules testkit/oidc/node_modules vendor
 
 ## Checks ---------------------------------------------------------------------------------------------------
 
@@ -68,6 +68,7 @@ test-tools:
 	@command -v tshark >/dev/null || tools/apt-install "comparison with tshark" tshark
 	@command -v valgrind >/dev/null || tools/apt-install "instruction counts" valgrind
 	@command -v prometheus-alertmanager >/dev/null || tools/apt-install "tests of alerts" prometheus-alertmanager || true
+	@! command -v npm >/dev/null || tools/have-oidc-provider || (cd testkit/oidc && npm ci --silent --no-audit --no-fund) || echo "npm could not install the provider for tests of sign-in; they are skipped" >&2
 	@command -v promtool >/dev/null || tools/apt-install "tests of alerts" prometheus || true
 
 check-format:

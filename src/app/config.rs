@@ -319,7 +319,7 @@ impl Config {
             listen,
             tls,
             http: http(&raw.api)?,
-            access: AccessSettings::check(raw.access)?,
+            access: AccessSettings::check(raw.access, &mut warnings)?,
             hosts: raw.api.hosts,
             written: toml::Table::new(),
             files,
@@ -463,7 +463,7 @@ pub fn memory(limits: &Limits) -> String {
 }
 
 /// The first line of a file with a secret; what is wrong with its mode is a warning.
-fn secret(what: &str, path: &Path, warnings: &mut Vec<String>) -> anyhow::Result<String> {
+pub(super) fn secret(what: &str, path: &Path, warnings: &mut Vec<String>) -> anyhow::Result<String> {
     let unreadable = || format!("cannot read {what} {}", path.display());
     let text = std::fs::read_to_string(path).with_context(unreadable)?;
     if let Some(problem) = private::exposure(path).with_context(unreadable)? {
@@ -730,14 +730,14 @@ mod tests {
         };
         let mut sections = keys("unknown = 1");
         assert_eq!(sections.len(), 12, "{sections:?}");
-        sections.extend(["api.tls", "store.tls", "retention.emergency"].map(str::to_owned));
+        sections.extend(["api.tls", "store.tls", "retention.emergency", "access.oidc"].map(str::to_owned));
         for section in sections {
             let header = if section == "trunk" { "[[trunk]]".to_owned() } else { format!("[{section}]") };
             let (_, body) = EXAMPLE.split_once(&format!("\n{header}\n")).expect(&header);
             let body = body.split("\n[").next().unwrap_or_default();
-            // Taken from files of earlier versions, with a warning.
-            let gone = ["sip_ports"];
-            for key in keys(&format!("{header}\nunknown = 1")).iter().filter(|key| !gone.contains(&key.as_str())) {
+            // Taken from files of earlier versions, with a warning; and tables of their own.
+            let other = ["sip_ports", "oidc", "roles"];
+            for key in keys(&format!("{header}\nunknown = 1")).iter().filter(|key| !other.contains(&key.as_str())) {
                 let shown = body.lines().any(|line| line.trim_start_matches('#').starts_with(&format!("{key} = ")));
                 let shown = shown || EXAMPLE.contains(&format!("\n[{section}.{key}]\n"));
                 assert!(shown, "{section}.{key} is not in docs/auscult.example.toml");

@@ -12,6 +12,7 @@ pub mod emodel;
 mod erase;
 mod fail_point;
 mod feed;
+mod https;
 mod indented;
 #[cfg(feature = "live")]
 mod live_source;

@@ -139,6 +139,8 @@ fn each_operation_of_the_document_has_one_rule_and_each_rule_an_operation() {
         ("GET", "/api/v1/session"),
         ("POST", "/api/v1/session"),
         ("DELETE", "/api/v1/session"),
+        ("GET", "/api/v1/session/oidc"),
+        ("GET", "/api/v1/session/oidc/callback"),
     ];
     assert_eq!(free.collect::<Vec<_>>(), expected);
 }

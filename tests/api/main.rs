@@ -7,6 +7,7 @@ mod answers;
 mod conditional;
 mod export;
 mod facts;
+mod oidc;
 mod routes;
 mod world;
 

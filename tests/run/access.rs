@@ -68,10 +68,18 @@ fn until(api: SocketAddr, path: &str, headers: &str, wanted: u16) {
 fn commands_change_users_and_tokens_and_say_what_is_wrong_in_one_line() {
     let dir = temporary();
     let data = dir.path();
-    assert!(refused(data, &["user", "add", "eve", "--role", "viewer"], Some(PASSWORD)).contains("first user must have role admin"));
-    assert!(refused(data, &["user", "add", "eve", "--role", "root"], Some(PASSWORD)).contains("choose one of viewer, operator"));
+    assert!(
+        refused(data, &["user", "add", "eve", "--role", "viewer"], Some(PASSWORD))
+            .contains("first user must have role admin")
+    );
+    assert!(
+        refused(data, &["user", "add", "eve", "--role", "root"], Some(PASSWORD))
+            .contains("choose one of viewer, operator")
+    );
     assert!(refused(data, &["user", "add", "eve", "--role", "admin"], Some("short")).contains("it needs 12"));
-    assert!(refused(data, &["user", "add", "eve mallory", "--role", "admin"], Some(PASSWORD)).contains("cannot be a name"));
+    assert!(
+        refused(data, &["user", "add", "eve mallory", "--role", "admin"], Some(PASSWORD)).contains("cannot be a name")
+    );
     let said = good(data, &["user", "add", "alice", "--role", "admin"], Some(PASSWORD));
     assert!(said.contains("from now on everybody has to sign in"), "{said}");
     good(data, &["user", "add", "bob", "--role", "operator", "--trunk", "a", "--trunk", "b"], Some(PASSWORD));
@@ -80,14 +88,20 @@ fn commands_change_users_and_tokens_and_say_what_is_wrong_in_one_line() {
     assert!(refused(data, &["user", "remove", "alice"], None).contains("last admin"));
     assert!(refused(data, &["user", "remove", "carol"], None).contains("no user carol"));
     let listed = good(data, &["user", "list"], None);
-    assert!(listed.contains("bob: operator trunks a, b, since 20") && listed.contains("proxied: viewer, no password"), "{listed}");
+    assert!(
+        listed.contains("bob: operator trunks a, b, since 20") && listed.contains("proxied: viewer, no password"),
+        "{listed}"
+    );
     good(data, &["user", "role", "bob", "--role", "viewer"], None);
     good(data, &["user", "password", "bob"], Some("another-long-password"));
     good(data, &["user", "remove", "bob"], None);
     let text = token(data, "prometheus", "viewer");
     good(data, &["token", "add", "old", "--role", "viewer", "--expires", "0"], None);
     let listed = good(data, &["token", "list"], None);
-    assert!(listed.contains("prometheus: viewer, since 20") && listed.contains("old: viewer") && listed.contains("expired"), "{listed}");
+    assert!(
+        listed.contains("prometheus: viewer, since 20") && listed.contains("old: viewer") && listed.contains("expired"),
+        "{listed}"
+    );
     assert!(!listed.contains(&text));
     good(data, &["token", "revoke", "prometheus"], None);
     assert!(refused(data, &["token", "revoke", "prometheus"], None).contains("no token prometheus"));
@@ -102,7 +116,9 @@ fn commands_change_users_and_tokens_and_say_what_is_wrong_in_one_line() {
     good(data, &["audit", "verify", "--head", &head], None);
     assert!(refused(data, &["audit", "verify", "--head", "x"], None).contains("--head must be"));
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(data.join("access")).unwrap().chain(std::fs::read_dir(data.join("access/audit")).unwrap()) {
+    for entry in
+        std::fs::read_dir(data.join("access")).unwrap().chain(std::fs::read_dir(data.join("access/audit")).unwrap())
+    {
         let path = entry.unwrap().path();
         if path.is_file() {
             use std::os::unix::fs::MetadataExt;
@@ -128,7 +144,11 @@ fn the_first_user_closes_a_running_program_and_secrets_are_in_no_log() {
     let config = dir.path().join("auscult.toml");
     let store_token = dir.path().join("store.token");
     std::fs::write(&store_token, "the-store-token\n").unwrap();
-    std::fs::write(&config, format!("[store]\nlisten = \"127.0.0.1:0\"\ntoken_file = {store_token:?}\ntoken_role = \"viewer\"\n")).unwrap();
+    std::fs::write(
+        &config,
+        format!("[store]\nlisten = \"127.0.0.1:0\"\ntoken_file = {store_token:?}\ntoken_role = \"viewer\"\n"),
+    )
+    .unwrap();
     let config = config.display().to_string();
     let mut arguments = run_arguments(&data, &read(&files, &["--config", &config]));
     arguments.retain(|argument| !argument.is_empty());
@@ -140,12 +160,15 @@ fn the_first_user_closes_a_running_program_and_secrets_are_in_no_log() {
     assert_eq!(status(api, "/api/v1/calls", ""), 200);
     good(&data, &["user", "add", "alice", "--role", "admin"], Some(PASSWORD));
     until(api, "/api/v1/calls", "", 401);
-    for (path, expected) in [("/metrics", 401), ("/version", 401), ("/healthz", 200), ("/readyz", 200), ("/api/v1/session", 200)] {
+    for (path, expected) in
+        [("/metrics", 401), ("/version", 401), ("/healthz", 200), ("/readyz", 200), ("/api/v1/session", 200)]
+    {
         assert_eq!(status(api, path, ""), expected, "{path}");
     }
     // By password.
     let body = format!("{{\"user\":\"alice\",\"password\":\"{PASSWORD}\"}}");
-    let (wrong, _) = http(api, "POST", "/api/v1/session", "Content-Type: application/json\r\n", &body.replace("7", "8"));
+    let (wrong, _) =
+        http(api, "POST", "/api/v1/session", "Content-Type: application/json\r\n", &body.replace("7", "8"));
     assert_eq!(wrong, 401);
     let (signed_in, answer) = http(api, "POST", "/api/v1/session", "Content-Type: application/json\r\n", &body);
     assert!(signed_in == 200 && answer.contains("\"admin\""), "{answer}");
@@ -194,11 +217,15 @@ fn an_address_that_others_reach_takes_users_and_check_config_says_so() {
     let dir = temporary();
     let data = dir.path().join("data");
     let config = dir.path().join("auscult.toml");
-    std::fs::write(&config, format!("[store]\ndata = {data:?}\n[api]\nlisten = \"0.0.0.0:0\"\nplain_http = true\n")).unwrap();
+    std::fs::write(&config, format!("[store]\ndata = {data:?}\n[api]\nlisten = \"0.0.0.0:0\"\nplain_http = true\n"))
+        .unwrap();
     let config = config.display().to_string();
     for arguments in [vec!["check-config", &config], vec!["run", "--config", &config]] {
         let end = end_of(&arguments);
-        assert!(end.code == 1 && end.error().contains("there are no users: run `auscult user add --role admin"), "{end:?}");
+        assert!(
+            end.code == 1 && end.error().contains("there are no users: run `auscult user add --role admin"),
+            "{end:?}"
+        );
     }
     good(&data, &["user", "add", "alice", "--role", "admin"], Some(PASSWORD));
     assert_eq!(end_of(&["check-config", &config]).code, 0);

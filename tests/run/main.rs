@@ -16,6 +16,7 @@ mod events;
 mod files;
 #[cfg(feature = "live")]
 mod live;
+mod oidc;
 #[path = "../signalling/places.rs"]
 #[allow(unused, reason = "another test takes the rest")]
 mod places;

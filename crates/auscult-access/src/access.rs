@@ -2,9 +2,9 @@
 
 use super::file::{AccessError, AccessFile, User};
 use super::password;
-use super::role::{Principal, Scope, Via};
+use super::role::{Principal, Role, Scope, Via};
 use super::secret;
-use super::session::{SessionLimits, Sessions};
+use super::session::{Bond, Session, SessionLimits, Sessions};
 use super::throttle::Throttle;
 use auscult_core::units::{Nanos, Timestamp};
 use std::collections::HashMap;
@@ -26,6 +26,17 @@ pub struct SignIn {
     pub ends: Timestamp,
 }
 
+/// Somebody as a provider describes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub name: String,
+    /// Given by what the provider says of them; none when it says nothing that gives one.
+    pub role: Option<Role>,
+    /// A user of the file with the same name is the same person, with the role and scope of the file. Users must not be able to
+    /// choose their name at the provider then.
+    pub linked: bool,
+}
+
 /// Why somebody did not get in.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SignInError {
@@ -35,6 +46,8 @@ pub enum SignInError {
     Wait(Nanos),
     /// Other passwords are being compared.
     Busy,
+    /// Known to a provider, and nobody here; why.
+    Refused(String),
     /// No random bytes.
     Failed(String),
 }
@@ -167,16 +180,7 @@ impl Access {
         let file = self.file();
         let mut sessions = self.sessions();
         let (session, ends) = sessions.find(text, now)?;
-        let found = match session.principal.via {
-            Via::Password => {
-                let user = file.user(&session.principal.name);
-                user.filter(|user| bound_to(user) == session.bound_to).map(|user| principal(user, Via::Password))
-            }
-            // Role and scope are what the provider said at sign-in, unless the file has the user.
-            via => Some(
-                file.user(&session.principal.name).map_or_else(|| session.principal.clone(), |u| principal(u, via)),
-            ),
-        };
+        let found = current(&file, session);
         if found.is_none() {
             sessions.end(text);
         }
@@ -185,13 +189,8 @@ impl Access {
 
     /// As [`Access::of_session`], without keeping the session from ending.
     pub fn of_session_unused(&self, text: &str, now: Timestamp) -> Option<Principal> {
-        let (session, _) = self.sessions().look(text, now)?;
         let file = self.file();
-        match (session.via, file.user(&session.name)) {
-            (Via::Password, None) => None,
-            (via, Some(user)) => Some(principal(user, via)),
-            (_, None) => Some(session),
-        }
+        current(&file, self.sessions().look(text, now)?)
     }
 
     /// Compares a password and begins a session. Takes tens of milliseconds of a processor: not for an event loop.
@@ -214,7 +213,7 @@ impl Access {
         let kept = found.and_then(|user| user.password.as_deref());
         let right = password.len() <= password::MAX_PASSWORD && password::is_right(password, kept);
         match found.filter(|_| right) {
-            Some(user) => self.begin(principal(user, Via::Password), bound_to(user), now),
+            Some(user) => self.begin(principal(user, Via::Password), Bond::Password(kept_hash(user)), now),
             None => {
                 self.throttle().failed(client, user, now);
                 Err(SignInError::Wrong)
@@ -225,15 +224,17 @@ impl Access {
     /// Begins a session of somebody whom a provider vouches for.
     ///
     /// # Errors
+    /// [`SignInError::Refused`]: no role is given, or the name is that of a user of the file and not linked to it; and
     /// [`SignInError::Failed`].
-    pub fn begin_session(&self, principal: Principal, now: Timestamp) -> Result<SignIn, SignInError> {
-        self.begin(principal, [0; 32], now)
+    pub fn begin_session(&self, identity: &Identity, now: Timestamp) -> Result<SignIn, SignInError> {
+        let (principal, bond) = resolve(&self.file(), identity).map_err(|why| SignInError::Refused(why.to_owned()))?;
+        self.begin(principal, bond, now)
     }
 
-    fn begin(&self, principal: Principal, bound_to: [u8; 32], now: Timestamp) -> Result<SignIn, SignInError> {
+    fn begin(&self, principal: Principal, bond: Bond, now: Timestamp) -> Result<SignIn, SignInError> {
         let failed = |e: std::io::Error| SignInError::Failed(e.to_string());
         let mut sessions = self.sessions();
-        let secret = sessions.begin(principal.clone(), bound_to, now).map_err(failed)?;
+        let secret = sessions.begin(principal.clone(), bond, now).map_err(failed)?;
         let ends = sessions.find(&secret, now).map_or(now, |(_, ends)| ends);
         Ok(SignIn { secret, principal, ends })
     }
@@ -275,22 +276,50 @@ fn principal(user: &User, via: Via) -> Principal {
 }
 
 /// What ends a session when it changes.
-fn bound_to(user: &User) -> [u8; 32] {
+fn kept_hash(user: &User) -> [u8; 32] {
     secret::hash(user.password.as_deref().unwrap_or_default())
+}
+
+/// Who somebody is here whom a provider vouches for, or why nobody.
+fn resolve(file: &AccessFile, identity: &Identity) -> Result<(Principal, Bond), &'static str> {
+    let name = identity.name.as_str();
+    if identity.linked
+        && let Some(user) = file.user(name)
+    {
+        return Ok((principal(user, Via::Oidc), Bond::File));
+    }
+    if file.users.iter().any(|user| user.name.eq_ignore_ascii_case(name)) {
+        return Err("a user of this name exists here and is not linked to the one at the provider");
+    }
+    let role = identity.role.ok_or("nothing that the provider says gives a role")?;
+    let bond = if identity.linked { Bond::ProviderUntilFile } else { Bond::Provider };
+    Ok((Principal { name: name.into(), role, scope: Scope::all(), via: Via::Oidc }, bond))
+}
+
+/// Who has a session at this moment; nobody when what it depends on has changed.
+fn current(file: &AccessFile, session: &Session) -> Option<Principal> {
+    let user = || file.user(&session.principal.name);
+    let of_file = |user: &User| principal(user, session.principal.via);
+    match session.bond {
+        Bond::Password(hash) => user().filter(|user| kept_hash(user) == hash).map(of_file),
+        Bond::File => user().map(of_file),
+        Bond::Provider => Some(session.principal.clone()),
+        Bond::ProviderUntilFile => Some(user().map_or_else(|| session.principal.clone(), of_file)),
+    }
 }
 
 impl Principal {
     /// Somebody on the host of the probe who gives commands.
     pub fn command(user: &str) -> Principal {
         let name = if user.is_empty() { "unknown" } else { user };
-        Principal { name: name.into(), role: super::Role::Admin, scope: Scope::all(), via: Via::Command }
+        Principal { name: name.into(), role: Role::Admin, scope: Scope::all(), via: Via::Command }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{NewToken, NewUser, Role};
+    use crate::{NewToken, NewUser};
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
     const PASSWORD: &str = "four words and more";
@@ -372,6 +401,38 @@ mod tests {
         let short = NewToken { name: "short", role: Role::Viewer, scope: Scope::all(), expires_at: Some(NOW) };
         let (_, text) = rig.change(|file| file.add_token(&short, NOW));
         assert_eq!((rig.access.of_token(&text, NOW), rig.access.of_token("auscult_", NOW)), (None, None));
+    }
+
+    fn identity(name: &str, role: Option<Role>, linked: bool) -> Identity {
+        Identity { name: name.to_owned(), role, linked }
+    }
+
+    #[test]
+    fn a_name_at_a_provider_is_no_user_of_the_file_unless_they_are_linked() {
+        let rig = Rig::with_admin();
+        for name in ["root", "Root", "ROOT"] {
+            let taken = rig.access.begin_session(&identity(name, Some(Role::Viewer), false), NOW);
+            assert!(matches!(taken, Err(SignInError::Refused(why)) if why.contains("not linked")), "{name}");
+        }
+        let none = rig.access.begin_session(&identity("eve", None, false), NOW);
+        assert!(matches!(none, Err(SignInError::Refused(why)) if why.contains("gives a role")));
+        let role = |secret: &str| rig.access.of_session(secret, NOW).map(|(p, _)| (p.role, p.via));
+        let eve = rig.access.begin_session(&identity("eve", Some(Role::Viewer), false), NOW).unwrap();
+        let bob = rig.access.begin_session(&identity("bob", Some(Role::Viewer), true), NOW).unwrap();
+        let root = rig.access.begin_session(&identity("root", None, true), NOW).unwrap();
+        assert_eq!(role(&root.secret), Some((Role::Admin, Via::Oidc)), "role of the file");
+        assert!(rig.access.begin_session(&identity("Root", None, true), NOW).is_err(), "another name");
+        // Users of these names are added later.
+        for name in ["eve", "bob"] {
+            let new = NewUser { name, role: Role::Admin, scope: Scope::all(), password: None };
+            rig.change(|file| file.add_user(&new, NOW));
+        }
+        assert_eq!(role(&eve.secret), Some((Role::Viewer, Via::Oidc)), "takes over nothing");
+        assert_eq!(role(&bob.secret), Some((Role::Admin, Via::Oidc)));
+        assert_eq!(rig.access.of_session_unused(&eve.secret, NOW).map(|p| p.role), Some(Role::Viewer));
+        rig.change(|file| file.remove_user("root"));
+        assert_eq!(rig.access.of_session_unused(&root.secret, NOW), None, "removed from the file");
+        assert_eq!(role(&root.secret), None);
     }
 
     impl PartialEq for SignIn {

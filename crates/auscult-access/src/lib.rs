@@ -9,15 +9,17 @@ mod access;
 pub mod audit;
 mod file;
 mod password;
+mod pending;
 mod private;
 mod role;
 mod secret;
 mod session;
 mod throttle;
 
-pub use access::{Access, SignIn, SignInError};
+pub use access::{Access, Identity, SignIn, SignInError};
 pub use file::{AccessError, AccessFile, ListedToken, ListedUser, NewToken, NewUser};
 pub use password::{MAX_PASSWORD, MIN_PASSWORD, check_password};
+pub use pending::{PendingError, PendingSignIns, SignInKey};
 pub use role::{Principal, Role, Scope, Via};
 pub use session::SessionLimits;
 pub use throttle::Throttle;

@@ -24,10 +24,22 @@ impl Default for SessionLimits {
     }
 }
 
+/// What a session depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bond {
+    /// A user of the file with the password of this hash.
+    Password([u8; 32]),
+    /// A user of the file whom a provider vouched for.
+    File,
+    /// What a provider said at sign-in, alone.
+    Provider,
+    /// The same, until the file has a user of the name.
+    ProviderUntilFile,
+}
+
 pub struct Session {
     pub principal: Principal,
-    /// What the session depends on and may change under it: hash of the kept password; empty without one.
-    pub bound_to: [u8; 32],
+    pub bond: Bond,
     begun: Timestamp,
     used: Timestamp,
 }
@@ -48,7 +60,7 @@ impl Sessions {
     ///
     /// # Errors
     /// No random bytes.
-    pub fn begin(&mut self, principal: Principal, bound_to: [u8; 32], now: Timestamp) -> std::io::Result<String> {
+    pub fn begin(&mut self, principal: Principal, bond: Bond, now: Timestamp) -> std::io::Result<String> {
         let secret = secret::new_secret()?;
         let limits = self.limits;
         self.open.retain(|_, session| limits.end(session) > now);
@@ -58,7 +70,7 @@ impl Sessions {
         if self.open.len() >= MOST {
             self.end_oldest(|_| true);
         }
-        self.open.insert(secret::hash(&secret), Session { principal, bound_to, begun: now, used: now });
+        self.open.insert(secret::hash(&secret), Session { principal, bond, begun: now, used: now });
         Ok(secret)
     }
 
@@ -72,10 +84,9 @@ impl Sessions {
         Some((session, end))
     }
 
-    /// Whose session it is and when it ends, without using it.
-    pub fn look(&self, secret: &str, now: Timestamp) -> Option<(Principal, Timestamp)> {
-        let session = self.open.get(&secret::hash(secret)).filter(|session| self.limits.end(session) > now)?;
-        Some((session.principal.clone(), self.limits.end(session)))
+    /// The session of a secret, without using it.
+    pub fn look(&self, secret: &str, now: Timestamp) -> Option<&Session> {
+        self.open.get(&secret::hash(secret)).filter(|session| self.limits.end(session) > now)
     }
 
     pub fn end(&mut self, secret: &str) -> Option<Principal> {
@@ -113,13 +124,13 @@ mod tests {
         let limits = SessionLimits { idle: Nanos::from_secs(60), longest: Nanos::from_secs(150) };
         let mut sessions = Sessions::new(limits);
         let at = Timestamp::from_secs;
-        let secret = sessions.begin(named("a"), [0; 32], at(1000)).unwrap();
+        let secret = sessions.begin(named("a"), Bond::Provider, at(1000)).unwrap();
         assert_eq!(sessions.find(&secret, at(1059)).map(|(_, end)| end), Some(at(1119)));
         assert_eq!(sessions.find(&secret, at(1118)).map(|(_, end)| end), Some(at(1150)), "the longest time");
         assert!(sessions.find(&secret, at(1150)).is_none());
-        let idle = sessions.begin(named("a"), [0; 32], at(2000)).unwrap();
+        let idle = sessions.begin(named("a"), Bond::Provider, at(2000)).unwrap();
         assert!(sessions.find(&idle, at(2060)).is_none());
-        let out = sessions.begin(named("a"), [0; 32], at(3000)).unwrap();
+        let out = sessions.begin(named("a"), Bond::Provider, at(3000)).unwrap();
         assert!(sessions.end(&out).is_some() && sessions.find(&out, at(3000)).is_none());
         assert!(sessions.find("guess", at(3000)).is_none());
     }
@@ -127,14 +138,14 @@ mod tests {
     #[test]
     fn sessions_are_bounded_in_all_and_for_each_user() {
         let mut sessions = Sessions::default();
-        let first = sessions.begin(named("a"), [0; 32], Timestamp::from_secs(1)).unwrap();
+        let first = sessions.begin(named("a"), Bond::Provider, Timestamp::from_secs(1)).unwrap();
         for i in 0..40 {
-            sessions.begin(named("a"), [0; 32], Timestamp::from_secs(2 + i)).unwrap();
+            sessions.begin(named("a"), Bond::Provider, Timestamp::from_secs(2 + i)).unwrap();
         }
         assert_eq!(sessions.open.len(), MOST_OF_USER);
         assert!(sessions.find(&first, Timestamp::from_secs(50)).is_none());
         for i in 0..5000 {
-            sessions.begin(named(&format!("u{i}")), [0; 32], Timestamp::from_secs(50)).unwrap();
+            sessions.begin(named(&format!("u{i}")), Bond::Provider, Timestamp::from_secs(50)).unwrap();
         }
         assert!(sessions.open.len() <= MOST);
     }

@@ -2,6 +2,7 @@
 
 use super::ApiError;
 use super::metrics::{MetricFamily, Sample};
+use super::provider::{IdentityProvider, Provider};
 use auscult_access::audit::{Action, AuditLog, Entry, Outcome};
 use auscult_access::{Access, Principal, SignIn, SignInError, Via};
 use auscult_core::model::Cidr;
@@ -16,6 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Name of the cookie of a session: the second over TLS, where a browser takes it from this host only.
 const COOKIE: &str = "auscult_session";
 const COOKIE_OF_HOST: &str = "__Host-auscult_session";
+/// What the cookie of a sign-in at the provider begins with; one for each, so that two pages of a browser do not disturb each other.
+const SIGN_IN_COOKIE: &str = "auscult_sign_in_";
 
 /// Refusals of one minute that are recorded; more are counted.
 const REFUSALS_RECORDED: u32 = 120;
@@ -37,6 +40,7 @@ pub struct AccessControl {
     access: Arc<Access>,
     audit: Option<Arc<AuditLog>>,
     proxy: Option<TrustedProxy>,
+    provider: Option<Arc<Provider>>,
     /// Browsers reach the service over TLS only.
     secure: bool,
     counters: Counters,
@@ -99,7 +103,25 @@ impl AccessControl {
         proxy: Option<TrustedProxy>,
         secure: bool,
     ) -> AccessControl {
-        AccessControl { access, audit, proxy, secure, counters: Counters::default(), refusals: Mutex::default() }
+        AccessControl {
+            access,
+            audit,
+            proxy,
+            provider: None,
+            secure,
+            counters: Counters::default(),
+            refusals: Mutex::default(),
+        }
+    }
+
+    /// Users may sign in at this provider, too.
+    pub fn with_provider(mut self, provider: Arc<dyn IdentityProvider>) -> AccessControl {
+        self.provider = Some(Arc::new(Provider::new(provider)));
+        self
+    }
+
+    pub(super) fn provider(&self) -> Option<&Arc<Provider>> {
+        self.provider.as_ref()
     }
 
     /// Everybody on this host may do everything, and nothing is recorded.
@@ -199,7 +221,8 @@ impl AccessControl {
         ApiError::new(StatusCode::FORBIDDEN, "not_allowed", why)
     }
 
-    fn records_refusal(&self, now: Timestamp) -> bool {
+    /// Whether one more refusal of this minute is recorded; else it is counted.
+    pub(super) fn records_refusal(&self, now: Timestamp) -> bool {
         let minute = now.0.div_euclid(Nanos::from_secs(60).0);
         let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
         if refusals.0 != minute {
@@ -276,7 +299,7 @@ impl AccessControl {
                 let message = "other sign-ins are being checked; try again in a second";
                 Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message))
             }
-            Err(SignInError::Failed(why)) => Err(ApiError::new(
+            Err(SignInError::Refused(why) | SignInError::Failed(why)) => Err(ApiError::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "no_session",
                 format!("no session can begin: {why}"),
@@ -294,9 +317,25 @@ impl AccessControl {
     }
 
     fn cookie<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
-        let given = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-        let mut pairs = given.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.find(|(name, _)| *name == self.cookie_name()).map(|(_, value)| value)
+        cookie_named(headers, self.cookie_name())
+    }
+
+    /// What the browser brings along of the sign-in at the provider with this label.
+    pub(super) fn sign_in_secret<'a>(&self, headers: &'a HeaderMap, label: &str) -> Option<&'a str> {
+        cookie_named(headers, &self.sign_in_cookie_name(label))
+    }
+
+    fn sign_in_cookie_name(&self, label: &str) -> String {
+        format!("{}{SIGN_IN_COOKIE}{label}", if self.secure { "__Host-" } else { "" })
+    }
+
+    /// `Set-Cookie` of a sign-in at the provider: its secret and how many seconds it is kept; `None` ends it. The way back from the
+    /// provider is a navigation from another site, hence `Lax`.
+    pub(super) fn sign_in_cookie(&self, label: &str, kept: Option<(&str, u32)>) -> Option<HeaderValue> {
+        let secure = if self.secure { "; Secure" } else { "" };
+        let (value, age) = kept.unwrap_or_default();
+        let name = self.sign_in_cookie_name(label);
+        HeaderValue::from_str(&format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={age}{secure}")).ok()
     }
 
     /// `Set-Cookie` of a session that begins, or ends (`None`).
@@ -330,7 +369,7 @@ impl AccessControl {
         let sign_ins = [("succeeded", &c.sign_ins), ("failed", &c.sign_ins_failed), ("delayed", &c.sign_ins_delayed)];
         let refused = [("not_signed_in", &c.not_signed_in), ("not_allowed", &c.not_allowed)];
         let rows = [("recorded", &c.recorded), ("failed", &c.not_recorded), ("refusal_left_out", &c.refusals_left_out)];
-        vec![
+        let mut families = vec![
             MetricFamily {
                 name: "auscult_sign_ins",
                 help: "Sign-ins with a password",
@@ -346,7 +385,9 @@ impl AccessControl {
                 help: "Rows of the audit log, and what was not recorded",
                 samples: count("outcome", &rows),
             },
-        ]
+        ];
+        families.extend(self.provider.as_ref().map(|provider| provider.family()));
+        families
     }
 }
 
@@ -355,6 +396,12 @@ impl Caller {
     pub(super) fn entry(&self, action: Action, what: String, now: Timestamp) -> Entry {
         Entry::of(&self.principal, self.address, action, what, now)
     }
+}
+
+fn cookie_named<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
+    let given = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = given.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
 }
 
 /// The token in `Authorization: Bearer`.

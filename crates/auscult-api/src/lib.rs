@@ -22,10 +22,12 @@ mod json_stream;
 mod listeners;
 mod live;
 mod metrics;
+mod oidc;
 mod openapi;
 mod outcomes;
 mod page;
 mod params;
+mod provider;
 mod retention;
 mod rights;
 mod session;
@@ -45,6 +47,7 @@ pub use live::LiveFeed;
 pub use metrics::{MetricFamily, MetricValue, Sample};
 pub use openapi::openapi_json;
 pub use page::page_is_built;
+pub use provider::{Authorization, Expected, IdentityProvider, ProviderError};
 pub use rights::{Needs, RULES, Rule};
 
 use control::Caller;
@@ -129,6 +132,8 @@ pub fn app(state: AppState) -> Router {
         .route("/alerts/silences/{id}", delete(alerts::end_silence))
         .route("/live", get(live::events))
         .route("/session", get(session::current).post(session::begin).delete(session::end))
+        .route("/session/oidc", get(oidc::begin))
+        .route("/session/oidc/callback", get(oidc::callback))
         .route("/audit", get(audit::rows))
         .route("/openapi.json", get(openapi::document))
         .fallback(error::no_such_route)

@@ -2,7 +2,7 @@
 
 use super::vocabulary::{MEANINGS, shape};
 use super::{
-    alerts, audit, calls, compare, export, health, live, metrics, outcomes, retention, session, stats, streams,
+    alerts, audit, calls, compare, export, health, live, metrics, oidc, outcomes, retention, session, stats, streams,
 };
 use auscult_access::audit::Action;
 use auscult_core::alert::State;
@@ -47,6 +47,8 @@ use utoipa::openapi::{OpenApi as Documented, RefOr, Schema};
         session::current,
         session::begin,
         session::end,
+        oidc::begin,
+        oidc::callback,
         audit::rows,
         document,
         health::alive,

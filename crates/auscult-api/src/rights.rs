@@ -45,6 +45,8 @@ pub const RULES: &[Rule] = &[
     rule("GET", "/api/v1/session", Needs::Nobody, None),
     rule("POST", "/api/v1/session", Needs::Nobody, None),
     rule("DELETE", "/api/v1/session", Needs::Nobody, None),
+    rule("GET", "/api/v1/session/oidc", Needs::Nobody, None),
+    rule("GET", "/api/v1/session/oidc/callback", Needs::Nobody, None),
     rule("GET", "/version", VIEWER, None),
     rule("GET", "/api/v1/openapi.json", VIEWER, None),
     rule("GET", "/metrics", Needs::Whole(Role::Viewer), None),

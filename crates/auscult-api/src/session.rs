@@ -37,8 +37,11 @@ pub struct SessionJson {
     /// When the session ends if nothing more comes; null without one.
     #[schema(required)]
     expires_at: Option<String>,
-    /// How one can sign in: `password`, `proxy`.
+    /// How one can sign in: `password`, `oidc` (`/api/v1/session/oidc`), `proxy`.
     methods: Vec<&'static str>,
+    /// Name of the OpenID Connect provider; null without one.
+    #[schema(required)]
+    provider: Option<String>,
 }
 
 /// What one signs in with.
@@ -58,6 +61,10 @@ fn session(state: &AppState, principal: Option<&Principal>, ends: Option<Timesta
     if state.access.access().has_passwords() {
         methods.push("password");
     }
+    let provider = state.access.provider();
+    if provider.is_some() {
+        methods.push("oidc");
+    }
     if state.access.has_proxy_users() {
         methods.push("proxy");
     }
@@ -70,6 +77,7 @@ fn session(state: &AppState, principal: Option<&Principal>, ends: Option<Timesta
         trunks: principal.and_then(|principal| principal.scope.trunks.clone()),
         expires_at: ends.map(Timestamp::to_rfc3339),
         methods,
+        provider: provider.map(|provider| provider.name().to_owned()),
     }
 }
 

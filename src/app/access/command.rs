@@ -24,7 +24,7 @@ pub enum UserCommand {
         scope: ScopeArgs,
         #[command(flatten)]
         password: PasswordArgs,
-        /// No password: the user comes through a trusted proxy.
+        /// No password: the user comes through a trusted proxy, or signs in at the provider (access.oidc.link_users).
         #[arg(long, conflicts_with_all = ["password_file"])]
         no_password: bool,
         #[command(flatten)]

@@ -1,6 +1,7 @@
 //! Who may see what: the section `[access]`, users and the audit log of a data directory, and what watches over them while the program runs.
 
 pub mod command;
+mod oidc;
 
 use super::config::Config;
 use super::signals::Stop;
@@ -11,6 +12,7 @@ use auscult_api::{AccessControl, TrustedProxy};
 use auscult_core::model::Cidr;
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::endpoint::{EndpointRead, EndpointReader, FindReader, RecordRead};
+use oidc::Oidc;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +29,7 @@ pub struct RawAccess {
     session_hours: Option<u32>,
     audit_key_file: Option<PathBuf>,
     audit_keep_days: Option<u32>,
+    oidc: oidc::RawOidc,
 }
 
 /// The section as checked.
@@ -40,6 +43,8 @@ pub struct AccessSettings {
     pub audit_key_file: Option<PathBuf>,
     /// How long rows of the audit log are kept.
     pub audit_keep: Nanos,
+    /// A provider at which users sign in.
+    pub oidc: Option<oidc::OidcSettings>,
 }
 
 /// Six years, as 45 CFR 164.316 asks for.
@@ -54,12 +59,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 impl RawAccess {
     /// Files that the section names.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
-        self.audit_key_file.iter()
+        self.audit_key_file.iter().chain(self.oidc.files())
     }
 }
 
 impl AccessSettings {
-    pub fn check(raw: RawAccess) -> anyhow::Result<AccessSettings> {
+    pub fn check(raw: RawAccess, warnings: &mut Vec<String>) -> anyhow::Result<AccessSettings> {
         let usual = SessionLimits::default();
         let within = super::config::within;
         let minutes = |minutes: u32| Nanos::from_secs(i64::from(minutes) * 60);
@@ -89,6 +94,7 @@ impl AccessSettings {
             secure_cookies: raw.secure_cookies.unwrap_or(false),
             audit_key_file: raw.audit_key_file,
             audit_keep: Nanos::from_secs(i64::from(keep) * 86_400),
+            oidc: oidc::OidcSettings::check(raw.oidc, warnings)?,
         })
     }
 }
@@ -105,13 +111,18 @@ pub fn directory(data: &Path) -> PathBuf {
     data.join(DIRECTORY)
 }
 
-/// Refuses an address that other hosts reach while nobody would have to sign in there.
+/// Refuses an address that other hosts reach while nobody would have to sign in there, and a provider that sends browsers back to a name
+/// which is not served.
 ///
 /// # Errors
 /// That, or users and tokens cannot be read.
 pub fn check_reach(config: &Config) -> anyhow::Result<()> {
     let file = AccessFile::load(&directory(&config.store.data))?;
-    if config.listen.ip().is_loopback() || file.has_users() {
+    let oidc = &config.access.oidc;
+    if let Some(oidc) = oidc {
+        oidc::check_host(oidc, config.listen, &config.hosts)?;
+    }
+    if config.listen.ip().is_loopback() || file.has_users() || oidc.is_some() {
         return Ok(());
     }
     bail!(
@@ -129,14 +140,20 @@ pub fn check_reach(config: &Config) -> anyhow::Result<()> {
 pub fn open(config: &Config, stopping: &Stop) -> anyhow::Result<Opened> {
     let dir = directory(&config.store.data);
     let settings = &config.access;
-    let access = Arc::new(Access::open(&dir, config.listen.ip().is_loopback(), settings.sessions)?);
+    // Whoever configures a provider wants sign-in.
+    let may_be_open = config.listen.ip().is_loopback() && settings.oidc.is_none();
+    let access = Arc::new(Access::open(&dir, may_be_open, settings.sessions)?);
     let audit = Arc::new(AuditLog::open(&dir, settings.audit_key_file.as_deref()).context("the audit log")?);
     if access.is_open() {
         super::print_status(
             "nobody has to sign in, as there are no users; `auscult user add --role admin NAME` changes that at once",
         );
     }
-    let opened = Opened { access, audit };
+    let provider = settings.oidc.clone().map(Oidc::new).transpose()?.map(Arc::new);
+    if let Some(provider) = provider.clone() {
+        tokio::task::spawn_blocking(move || provider.look(super::wall_clock()));
+    }
+    let opened = Opened { access, audit, provider };
     opened.clone().watch(settings.audit_keep, stopping);
     Ok(opened)
 }
@@ -146,6 +163,7 @@ pub fn open(config: &Config, stopping: &Stop) -> anyhow::Result<Opened> {
 pub struct Opened {
     pub access: Arc<Access>,
     pub audit: Arc<AuditLog>,
+    pub provider: Option<Arc<Oidc>>,
 }
 
 impl Opened {
@@ -153,7 +171,12 @@ impl Opened {
     pub fn control(&self, config: &Config) -> AccessControl {
         let settings = &config.access;
         let secure = settings.secure_cookies || config.tls.api.is_some();
-        AccessControl::new(self.access.clone(), Some(self.audit.clone()), settings.proxy.clone(), secure)
+        let (access, audit) = (self.access.clone(), Some(self.audit.clone()));
+        let control = AccessControl::new(access, audit, settings.proxy.clone(), secure);
+        match &self.provider {
+            Some(provider) => control.with_provider(provider.clone()),
+            None => control,
+        }
     }
 
     /// API tokens of which the endpoint of the store takes those whose scope is everything, since tables are not narrowed there.
@@ -238,7 +261,7 @@ mod tests {
 
     fn check(text: &str) -> Result<AccessSettings, String> {
         let raw: RawAccess = toml::from_str(text).map_err(|e| e.message().to_owned())?;
-        AccessSettings::check(raw).map_err(|e| e.to_string())
+        AccessSettings::check(raw, &mut Vec::new()).map_err(|e| e.to_string())
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Alerts to their receivers: Alertmanager (API v2), and webhooks in its format (version 4).
 
+use super::super::https::Https;
 use super::memory::{Active, Notification};
-use anyhow::Context;
 use auscult_core::units::Timestamp;
 use auscult_http::tls::{Identity, PemPair};
 use hmac::{Hmac, KeyInit, Mac};
@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use ureq::Agent;
 use ureq::http::StatusCode;
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 /// Longest wait for one answer of a receiver.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -102,28 +101,13 @@ impl Receiver {
     /// # Errors
     /// Certificates that cannot be read.
     pub fn new(receivers: &Receivers) -> anyhow::Result<Receiver> {
-        let mut tls = TlsConfig::builder();
-        if let Some(pem) = &receivers.authorities {
-            let found = certificates(pem);
-            anyhow::ensure!(!found.is_empty(), "alerts.ca_file has no certificate in PEM");
-            tls = tls.root_certs(RootCerts::new_with_certs(&found));
-        }
         let shown = receivers.identity.as_ref().map(|identity| (identity.clone(), identity.pem()));
-        if let Some((_, pem)) = &shown {
-            let key = PrivateKey::from_pem(&pem.key).context("alerts.client_key_file")?;
-            tls = tls.client_cert(Some(ClientCert::new_with_certs(&certificates(&pem.certificates), key)));
-        }
-        let agent = Agent::config_builder()
-            .timeout_global(Some(PATIENCE))
-            .http_status_as_error(false)
-            // A redirect would carry the credentials to another host.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .tls_config(tls.build())
-            .user_agent(concat!("auscult/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .new_agent();
+        let https = Https {
+            authorities: receivers.authorities.as_deref(),
+            authorities_key: "alerts.ca_file",
+            client: shown.as_ref().map(|(_, pem)| (&**pem, "alerts.client_key_file")),
+        };
+        let agent = https.agent(PATIENCE)?;
         Ok(Receiver { agent, authorization: receivers.authorization.clone(), secret: receivers.secret.clone(), shown })
     }
 
@@ -208,14 +192,6 @@ impl Receiver {
 }
 
 /// The certificates in a text; anything else in it is left out.
-fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
-    let found = parse_pem(pem).filter_map(|item| match item {
-        Ok(PemItem::Certificate(certificate)) => Some(certificate),
-        _ => None,
-    });
-    found.collect()
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
