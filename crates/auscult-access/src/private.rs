@@ -26,7 +26,7 @@ pub fn open(path: &Path) -> io::Result<File> {
 pub fn read(path: &Path) -> io::Result<Option<String>> {
     let link = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
     let file = match File::options().read(true).custom_flags(link).open(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
         opened => opened?,
     };
     let about = file.metadata()?;
