@@ -30,6 +30,7 @@ const COOKIE_AGE_S: u32 = 600;
 #[into_params(parameter_in = Query)]
 pub(super) struct BeginParams {
     /// Path of this service that the browser goes to afterwards, without `/` the start.
+    #[param(example = "/stats?trunk=carrier-a")]
     return_to: Option<String>,
 }
 
@@ -38,10 +39,13 @@ pub(super) struct BeginParams {
 #[into_params(parameter_in = Query)]
 pub(super) struct CallbackParams {
     /// What was sent to the provider.
+    #[param(example = "hzqtqv5ggf7t33kfxxmwuxdnmnzpo46qpfcnb6w6dsqfrmi2yqya")]
     state: Option<String>,
     /// What the provider gives the identity for.
+    #[param(example = "bBHplpbLY3KDBDGtkkUlbA87TTR_IyAsv477lkecam1")]
     code: Option<String>,
     /// Why it gives none (RFC 6749 section 4.1.2.1).
+    #[param(example = "access_denied")]
     error: Option<String>,
 }
 

@@ -140,6 +140,8 @@ fn names<T: Copy>(all: &[T], name: fn(T) -> &'static str) -> Vec<&'static str> {
 fn values(path: &str, name: &str) -> Option<(Vec<&'static str>, bool)> {
     let route = path.trim_start_matches("/api/v1/");
     Some(match (route, name) {
+        // What the provider sends back, of any form.
+        ("session/oidc/callback", "state") => return None,
         ("alerts", "state") => (names(&State::ALL, State::name), true),
         (_, "state") => (names(&CallState::ALL, CallState::name).into_iter().chain(["active"]).collect(), true),
         (_, "class") => (names(&CallClass::ALL, CallClass::name), true),
