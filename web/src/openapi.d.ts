@@ -295,6 +295,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/session/oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sends the browser to the provider. */
+        get: operations["get_session_oidc"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where the provider sends the browser back to: ends the sign-in. */
+        get: operations["get_session_oidc_callback"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stats": {
         parameters: {
             query?: never;
@@ -559,6 +593,7 @@ export interface components {
         };
         /** @description Answer of `/audit`. */
         AuditJson: {
+            /** @description The end of the chain now. */
             head: components["schemas"]["AuditHeadJson"];
             /**
              * @description Give it as `cursor` for older rows; null after the last.
@@ -834,9 +869,8 @@ export interface components {
              */
             first_at: string;
             /**
-             * Format: date-time
              * @description URI of From, as in `caller`.
-             * @example 2026-11-20T20:13:51.000000000Z
+             * @example +4930123456@198.51.100.7
              */
             from: string;
             /**
@@ -968,9 +1002,8 @@ export interface components {
             /** @description Ids of the call's streams. */
             stream_ids: string[];
             /**
-             * Format: date-time
              * @description URI of To, as in `callee`.
-             * @example 2026-11-20T20:13:51.000000000Z
+             * @example +4930123456@198.51.100.7
              */
             to: string;
             /** @description Transport of the signalling. */
@@ -2513,12 +2546,14 @@ export interface components {
         SessionJson: {
             /** @description When the session ends if nothing more comes; null without one. */
             expires_at: string | null;
-            /** @description How one can sign in: `password`, `proxy`. */
+            /** @description How one can sign in: `password`, `oidc` (`/api/v1/session/oidc`), `proxy`. */
             methods: string[];
             /** @description There are no users yet, and only this host reaches the service: everybody may do everything. */
             open: boolean;
             /** @description Probes whose rows may be seen; null is all. */
             probes: string[] | null;
+            /** @description Name of the OpenID Connect provider; null without one. */
+            provider: string | null;
             /** @description `viewer`, `operator`, `investigator` or `admin`; null without. */
             role: string | null;
             /** @description Whether the client is known. */
@@ -3267,6 +3302,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
         };
     };
     get_alerts_history: {
@@ -3302,6 +3355,24 @@ export interface operations {
             };
             /** @description A parameter is not as described; `parameter` names it where one alone is at fault */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3353,6 +3424,15 @@ export interface operations {
             };
             /** @description A parameter is not as described; `parameter` names it where one alone is at fault */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3428,6 +3508,15 @@ export interface operations {
                     "application/json": components["schemas"]["SilenceJson"];
                 };
             };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The role does not allow it, or without users the request does not come from this host */
             403: {
                 headers: {
@@ -3501,6 +3590,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Too many queries of this address wait */
             429: {
                 headers: {
@@ -3561,6 +3668,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description The audit log cannot be read */
             503: {
                 headers: {
@@ -3582,9 +3707,12 @@ export interface operations {
                 from?: string;
                 /** @description RFC 3339, at most 92 days after `from`. */
                 to?: string;
-                /** @description User part of caller or callee: the whole of it or its end. Separators, `+` and `00` in front do not matter. */
+                /**
+                 * @description User part of caller or callee: the whole of it or its end. Separators, `+` and `00` in front do not matter. Where numbers are
+                 *     masked or pseudonyms, the whole of it, or what is stored.
+                 */
                 number?: string;
-                /** @description Exact Call-ID. */
+                /** @description Exact Call-ID, as it was sent; where Call-IDs are hashed, also the hash. */
                 call_id?: string;
                 /** @description Signalling or media address: `192.0.2.1`, `192.0.2.1:5060` or `192.0.2.0/24`. */
                 address?: string;
@@ -3660,6 +3788,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Too many queries of this address wait */
             429: {
                 headers: {
@@ -3706,6 +3852,24 @@ export interface operations {
             };
             /** @description A parameter is not as described; `parameter` names it where one alone is at fault */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3799,6 +3963,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Too many queries of this address wait */
             429: {
                 headers: {
@@ -3854,10 +4036,29 @@ export interface operations {
                 };
                 content: {
                     "text/csv": string;
+                    "application/vnd.apache.parquet": string;
                 };
             };
             /** @description A parameter is not as described; `parameter` names it where one alone is at fault */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3903,6 +4104,24 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
         };
     };
     get_openapi_json: {
@@ -3921,6 +4140,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
                 };
             };
         };
@@ -3967,6 +4204,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Too many queries of this address wait */
             429: {
                 headers: {
@@ -4005,6 +4260,24 @@ export interface operations {
                     "application/json": components["schemas"]["RangeJson"];
                 };
             };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Too many queries of this address wait */
             429: {
                 headers: {
@@ -4041,6 +4314,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RetentionJson"];
+                };
+            };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
                 };
             };
             /** @description Too many queries of this address wait */
@@ -4188,6 +4479,127 @@ export interface operations {
             };
         };
     };
+    get_session_oidc: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Path of this service that the browser goes to afterwards, without `/` the start.
+                 * @example /stats?trunk=carrier-a
+                 */
+                return_to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the provider; or to `/sign-in?error=CODE` of this service: `provider_unavailable`, `too_many_sign_ins`, `busy` */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `return_to` is no path of the page */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No provider is configured */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Another method than GET */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    get_session_oidc_callback: {
+        parameters: {
+            query?: {
+                /**
+                 * @description What was sent to the provider.
+                 * @example hzqtqv5ggf7t33kfxxmwuxdnmnzpo46qpfcnb6w6dsqfrmi2yqya
+                 */
+                state?: string;
+                /**
+                 * @description What the provider gives the identity for.
+                 * @example bBHplpbLY3KDBDGtkkUlbA87TTR_IyAsv477lkecam1
+                 */
+                code?: string;
+                /**
+                 * @description Why it gives none (RFC 6749 section 4.1.2.1).
+                 * @example access_denied
+                 */
+                error?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Signed in, to `return_to`; or to `/sign-in?error=CODE` of this service: `provider_unavailable`, `provider_refused`, `expired`, `no_role`, `busy` */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A parameter is not as described; `parameter` names it where one alone is at fault */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description No provider is configured */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Another method than GET */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description It cannot be recorded in the audit log */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     get_stats: {
         parameters: {
             query?: {
@@ -4227,6 +4639,24 @@ export interface operations {
             };
             /** @description A parameter is not as described; `parameter` names it where one alone is at fault */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4302,6 +4732,24 @@ export interface operations {
             };
             /** @description A parameter is not as described; `parameter` names it where one alone is at fault */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4398,6 +4846,24 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorBody"];
                 };
             };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
             /** @description Too many queries of this address wait */
             429: {
                 headers: {
@@ -4466,6 +4932,24 @@ export interface operations {
                     "application/openmetrics-text; version=1.0.0": string;
                 };
             };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
         };
     };
     get_readyz: {
@@ -4513,6 +4997,24 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Version"];
+                };
+            };
+            /** @description Nobody is signed in, or the credentials are wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
+                };
+            };
+            /** @description The role or the scope does not allow it */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorBody"];
                 };
             };
         };

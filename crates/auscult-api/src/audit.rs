@@ -52,6 +52,7 @@ pub struct AuditJson {
     /// Give it as `cursor` for older rows; null after the last.
     #[schema(required)]
     next_cursor: Option<String>,
+    /// The end of the chain now.
     head: AuditHeadJson,
 }
 

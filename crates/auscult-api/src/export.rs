@@ -62,7 +62,7 @@ pub(super) async fn answer(
 
 /// Intervals of streams as a file, in the order of time.
 #[utoipa::path(get, path = "/api/v1/intervals", tag = "streams", params(IntervalsParams),
-    responses((status = 200, description = "CSV, or Parquet with `format=parquet`", content_type = "text/csv", body = String), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
+    responses((status = 200, description = "CSV, or Parquet with `format=parquet`", content((String = "text/csv"), (String = "application/vnd.apache.parquet"))), (status = 400, body = ErrorBody, content_type = "application/problem+json"), (status = 429, description = "Too many queries of this address wait", body = ErrorBody, content_type = "application/problem+json"), (status = 503, description = "All places are taken, or the store does not answer", body = ErrorBody, content_type = "application/problem+json")))]
 pub(super) async fn intervals(
     State(state): State<AppState>,
     caller: Caller,

@@ -1,5 +1,6 @@
 //! The OpenAPI document, written from the handlers and types themselves.
 
+use super::rights::{Needs, RULES};
 use super::vocabulary::{MEANINGS, shape};
 use super::{
     alerts, audit, calls, compare, export, health, live, metrics, oidc, outcomes, retention, session, stats, streams,
@@ -12,12 +13,14 @@ use auscult_store::query::{
     CallGroup, CallSort, Figure, GroupBy, MAX_DETAIL_DAYS, MAX_ROWS, MAX_WINDOW_DAYS, OutcomeGroup, StreamSort,
 };
 use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use serde_json::Value;
 use utoipa::OpenApi;
+use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::path::{Parameter, ParameterStyle};
+use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::schema::{ArrayBuilder, Object, ObjectBuilder, SchemaFormat, Type};
-use utoipa::openapi::{OpenApi as Documented, RefOr, Schema};
+use utoipa::openapi::{OpenApi as Documented, Ref, RefOr, Schema};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -83,6 +86,13 @@ fn describe(document: &mut Documented) {
         for (method, operation) in operations {
             let Some(operation) = operation else { continue };
             operation.operation_id = Some(operation_id(method, path));
+            let needs = RULES.iter().find(|rule| rule.path == path && rule.method.eq_ignore_ascii_case(method));
+            if needs.is_some_and(|rule| rule.needs != Needs::Nobody) {
+                for status in ["401", "403"] {
+                    let refused = || RefOr::T(problem());
+                    operation.responses.responses.entry(status.to_owned()).or_insert_with(refused);
+                }
+            }
             for (status, response) in &mut operation.responses.responses {
                 if let RefOr::T(response) = response
                     && response.description.is_empty()
@@ -104,6 +114,12 @@ fn describe(document: &mut Documented) {
             describe_field(schema, name, property);
         }
     }
+}
+
+/// An answer of problem details; what it means follows from its status.
+fn problem() -> Response {
+    let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+    ResponseBuilder::new().content("application/problem+json", body).build()
 }
 
 /// Unique, and fit for the name of a function: `get_calls_by_id` for `/api/v1/calls/{id}`.
@@ -225,8 +241,13 @@ fn describe_field(schema: &str, name: &str, property: &mut RefOr<Schema>) {
             return;
         }
         RefOr::T(Schema::Object(object)) => {
-            let user = (schema.starts_with("Session") || schema.starts_with("SignIn")) && name == "user";
-            let shape = if user { Some((None, "alice")) } else { shape(name) };
+            // Names of members are texts in JSON, numbers among them, too.
+            object.property_names = None;
+            let shape = match (schema, name) {
+                ("SessionJson" | "SignInJson", "user") => Some((None, "alice")),
+                ("CallJson", "from" | "to") => shape("uri"),
+                _ => shape(name),
+            };
             if let Some((format, example)) = shape.filter(|_| is_text(object)) {
                 object.format = format.map(|format| SchemaFormat::Custom(format.to_owned()));
                 object.examples = vec![example.into()];
@@ -269,7 +290,7 @@ fn is_text(object: &Object) -> bool {
 /// This document.
 #[utoipa::path(get, path = "/api/v1/openapi.json", tag = "operations",
     responses((status = 200, content_type = "application/json", body = Object)))]
-pub(super) async fn document() -> Response {
+pub(super) async fn document() -> axum::response::Response {
     ([(header::CONTENT_TYPE, "application/json")], openapi_json()).into_response()
 }
 
