@@ -116,8 +116,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::CheckConfig { file } => {
             let config = Config::load(&file)?;
-            access::check_reach(&config).with_context(|| file.display().to_string())?;
             tls::check_addresses(&config).with_context(|| file.display().to_string())?;
+            access::check_reach(&config).with_context(|| file.display().to_string())?;
             for warning in &config.warnings {
                 writeln!(out, "{}: warning: {warning}", file.display())?;
             }

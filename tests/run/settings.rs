@@ -47,7 +47,10 @@ fn flags_override_the_file() {
     std::fs::write(&file, text).expect("a file");
     let file = file.display().to_string();
     let refused = end_of(&["run", "-c", &file]);
-    assert!(refused.code == 1 && refused.error().contains("cannot listen on 192.0.2.1:1"), "{refused:?}");
+    assert!(
+        refused.code == 1 && refused.error().contains("api.listen = 192.0.2.1:1: other hosts reach it"),
+        "{refused:?}"
+    );
     let mut program = Program::run(&of_flag, &["-c", &file]);
     assert!(program.api().ip().is_loopback());
     assert_eq!(program.terminate().code, 0);

@@ -128,7 +128,9 @@ fn what_cannot_be_used_is_refused_at_the_start_and_by_check_config() {
     std::fs::set_permissions(&token, PermissionsExt::from_mode(0o600)).expect("a mode");
     let mixed = Files { certificate: good.certificate.clone(), key: other.key };
     let client = format!("client_certificate_file = {:?}\n", good.certificate);
-    let reached = |more: &str| format!("[store]\nlisten = \"0.0.0.0:0\"\ntoken_file = {token:?}\n{more}");
+    let reached = |more: &str| {
+        format!("[store]\nlisten = \"0.0.0.0:0\"\ntoken_file = {token:?}\ntoken_role = \"viewer\"\n{more}")
+    };
     for (text, says) in [
         (tls_section("api", &mixed), "api.tls.certificate_file: the key "),
         (tls_section("store", &old), "store.tls.certificate_file: the certificate "),
@@ -155,6 +157,11 @@ fn what_cannot_be_used_is_refused_at_the_start_and_by_check_config() {
             assert!(end.code == 1 && end.error().contains(says), "{says}: {end:?}");
         }
     }
+    let password = dir.path().join("password");
+    std::fs::write(&password, "plum-orchard-7-trains").expect("a file");
+    let (password, users) = (password.display().to_string(), dir.path().join("data").display().to_string());
+    let added = end_of(&["user", "add", "root", "--role", "admin", "--password-file", &password, "--data", &users]);
+    assert_eq!(added.code, 0, "{added:?}");
     for text in [
         "[api]\nlisten = \"0.0.0.0:0\"\nplain_http = true\n".to_owned(),
         format!("[api]\nlisten = \"[::]:0\"\n{}", tls_section("api", &good)),
@@ -164,7 +171,9 @@ fn what_cannot_be_used_is_refused_at_the_start_and_by_check_config() {
     ] {
         let file = dir.path().join("auscult.toml");
         std::fs::write(&file, &text).expect("a file");
-        let check = end_of(&["check-config", &file.display().to_string()]);
+        // Its data are in the working directory.
+        let check =
+            Program::spawn(command(&["check-config", &file.display().to_string()]).current_dir(dir.path())).end();
         assert!(check.code == 0 && !check.says("warning"), "{text}: {check:?}");
     }
     let data = dir.path().join("data").display().to_string();
