@@ -330,7 +330,7 @@ test("the audit log: newest first, filters in the address, older rows, the end o
   assert.equal(await rows.count(), 100);
   assert.equal(await rows.first().locator(".seq").innerText(), "140");
   assert.match(await page.locator(".chain").innerText(), /ends at row 140, MAC 9f86d081884c7d65…[\s\S]*auscult audit verify/);
-  assert.equal(await page.getByRole("button", { name: "MAC" }).getAttribute("data-copy").then((mac) => mac.length), 64);
+  assert.equal(await page.getByRole("button", { name: "Head" }).getAttribute("data-copy").then((head) => head.length), 68);
   await page.getByRole("button", { name: "Older rows" }).click();
   await page.getByText("140 rows, all shown").waitFor();
   assert.equal(await rows.count(), 140);

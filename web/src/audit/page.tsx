@@ -48,7 +48,7 @@ export function AuditView({ query }: { query: URLSearchParams }) {
           <span>
             The chain ends at row <b>{number(head.seq)}</b>, MAC <code title={head.mac}>{head.mac.slice(0, 16)}…</code>
           </span>
-          <Copy label="MAC" text={head.mac} title="Copy the whole MAC of the last row" />
+          <Copy label="Head" text={`${head.seq}:${head.mac}`} title="Copy the head, as auscult audit verify --head takes it" />
           <span>
             <code>auscult audit verify</code> checks that no row was changed, taken away or put in since it was written.
           </span>
@@ -151,7 +151,8 @@ function Table({ rows, busy }: { rows: AuditRow[]; busy: boolean }) {
                 <bdi>{row.who || "nobody"}</bdi>
               </b>
               <small>
-                {row.role}, {row.via}
+                {row.role ? `${row.role}, ` : ""}
+                {row.via}
               </small>
             </td>
             <td class="client">{row.address ?? UNKNOWN}</td>

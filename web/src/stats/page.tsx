@@ -13,7 +13,14 @@ import { FIGURES, type Figure, figureOf, OverTime } from "./chart";
 
 const GROUPINGS = ["codec", "trunk", "trunk_direction", "site", "probe", "src", "dst"] as const;
 const GROUPING_WORDS: Record<string, string> = { codec: "Codec", trunk: "Trunk", trunk_direction: "Direction", site: "Site", probe: "Probe", src: "Source", dst: "Destination" };
+/** Groupings that show addresses, which a viewer may not see. */
+const OF_PARTIES: readonly string[] = ["src", "dst"];
 const MOST_GROUPINGS = 3;
+
+/** What one may group by. */
+function groupings(withParties: boolean): string[] {
+  return GROUPINGS.filter((name) => withParties || !OF_PARTIES.includes(name));
+}
 const MOST_ROWS = 1000;
 const MOST_POINTS = 120;
 const BUCKETS_S = [60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400];
@@ -35,10 +42,11 @@ export function StatsPage({ query }: { query: URLSearchParams }) {
 }
 
 function Groups({ query }: { query: URLSearchParams }) {
-  const by = (query.get("group_by") ?? "codec").split(",").filter((name) => GROUPINGS.some((each) => each === name));
+  const withParties = useRights().calls;
+  const by = (query.get("group_by") ?? "codec").split(",").filter((name) => groupings(withParties).includes(name));
   const figure = FIGURES.find((each) => each.id === query.get("figure")) ?? FIGURES[1];
   const asked = new URLSearchParams();
-  for (const name of ["from", "to", "codec", "trunk", "site", "address"]) {
+  for (const name of ["from", "to", "codec", "trunk", "site", ...(withParties ? ["address"] : [])]) {
     const value = query.get(name);
     if (value) asked.set(name, value);
   }
@@ -94,6 +102,7 @@ interface ControlsProps {
 }
 
 function Controls({ query, by, figure, window, set }: ControlsProps) {
+  const withParties = useRights().calls;
   const narrowed = ["from", "to", "codec", "trunk", "site", "address"].some((name) => query.has(name));
   const [from, to] = [query.get("from") ?? window?.from ?? null, query.get("to") ?? window?.to ?? null];
   return (
@@ -102,7 +111,7 @@ function Controls({ query, by, figure, window, set }: ControlsProps) {
         <fieldset class="field groupings">
           <legend>Group by, up to {MOST_GROUPINGS}</legend>
           <div class="choices">
-            {GROUPINGS.map((name) => (
+            {groupings(withParties).map((name) => (
               <label key={name}>
                 <input
                   type="checkbox"
