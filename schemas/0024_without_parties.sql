@@ -1,6 +1,6 @@
 -- What a viewer may read of calls and streams: no parties, no addresses, no Call-ID, no texts of SIP. On a cluster over the distributed tables.
 
-CREATE OR REPLACE VIEW {database}.calls_without_parties {on_cluster} AS
+CREATE VIEW IF NOT EXISTS {database}.calls_without_parties {on_cluster} AS
 SELECT
     stored_at,
     arrived_at,
@@ -30,7 +30,7 @@ SELECT
     badness
 FROM {database}.calls;
 
-CREATE OR REPLACE VIEW {database}.streams_without_addresses {on_cluster} AS
+CREATE VIEW IF NOT EXISTS {database}.streams_without_addresses {on_cluster} AS
 SELECT
     stored_at,
     arrived_at,

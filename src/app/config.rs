@@ -305,6 +305,8 @@ impl Config {
         let privacy = raw.privacy.privacy(beside, &mut warnings)?;
         let keep_headers = raw.privacy.kept_headers()?;
         let policy = Policy { keep_headers, messages, privacy, ..policy(raw.measure)? };
+        let retention = retention::check(&raw.retention, &mut warnings)?;
+        retention.warn_of_masks(&policy.privacy, &mut warnings);
         let tls = tls(&mut raw.api, &mut raw.store, &mut warnings)?;
         let page = tls::url(tls.api.as_ref(), listen);
         let alerts = alerts(raw.alerts, page, policy.interval, beside, &mut warnings)?;
@@ -315,7 +317,7 @@ impl Config {
             labels,
             capture: capture(raw.capture)?,
             store: store(raw.store, beside, &mut warnings)?,
-            retention: retention::check(&raw.retention, &mut warnings)?,
+            retention,
             listen,
             tls,
             http: http(&raw.api)?,
@@ -374,9 +376,8 @@ fn files(raw: &Raw, beside: &Path) -> Vec<PathBuf> {
     let secrets = [password_file, token_file, bearer_file, alerts_password, ca_file, webhook_secret_file];
     let certificates = [store_ca, store_certificate, store_key, client_certificate_file, client_key_file];
     let of_servers = [&raw.api.tls, &raw.store.tls].into_iter().flat_map(RawTls::files);
-    let beside = library.iter().chain(rules).map(|path| beside.join(path));
+    let beside = library.iter().chain(rules).chain(raw.privacy.files()).map(|path| beside.join(path));
     let named = secrets.into_iter().chain(certificates).flatten().chain(of_servers).chain(raw.access.files());
-    let named = named.chain(raw.privacy.files());
     named.cloned().chain(beside).collect()
 }
 

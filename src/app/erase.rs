@@ -3,14 +3,14 @@
 //! A running program does it itself, since it has the embedded store, the spool, and rows on their way there; the command asks it by
 //! its socket. Without one the command opens store and spool as `auscult run` does.
 
-use super::access::command::{check_owner, user_of};
+use super::access::command::{check_owner, commander};
 use super::access::directory;
 use super::config::{Config, Server};
 use anyhow::{Context, bail};
 use auscult_access::Principal;
 use auscult_access::audit::{Action, AuditLog, Entry};
 use auscult_api::LiveFeed;
-use auscult_core::privacy::{Mode as PrivacyMode, Privacy};
+use auscult_core::privacy::Privacy;
 use auscult_store::endpoint::post_local;
 use auscult_store::erase::{EraseReport, Mode, Subject, erase};
 use auscult_store::query::{PhoneNumber, Reader};
@@ -101,8 +101,11 @@ fn stored_forms(number: &PhoneNumber, privacy: &Privacy) -> Vec<PhoneNumber> {
 
 /// What is said where rows may have the number masked.
 fn say_masked(wanted: &Wanted, privacy: &Privacy) {
-    if wanted.number.is_some() && privacy.mode() == PrivacyMode::Masked {
-        eprintln!("rows with a masked number stay, as a mask stands for several numbers: erase them by --call");
+    let forms = wanted.number.as_deref().map(|number| (privacy.stored_forms(number), privacy.pseudonyms(number)));
+    if forms.is_some_and(|(all, exact)| all.len() > exact.len()) {
+        eprintln!(
+            "rows that were stored with this number masked stay, as a mask stands for several numbers: erase them by --call"
+        );
     }
 }
 
@@ -111,9 +114,9 @@ fn open_audit(data: &Path, key_file: Option<&Path>) -> anyhow::Result<AuditLog> 
     AuditLog::open(&directory(data), key_file).context("the audit log")
 }
 
-/// Records that rows were counted or erased. A number or Call-ID is in the audit log as a keyed hash, and in no line of the log.
-fn record_erasure(audit: &AuditLog, wanted: &Wanted, report: &EraseReport) -> anyhow::Result<()> {
-    let subject = match (&wanted.number, &wanted.call) {
+/// What the audit log says of whose rows it is about: a keyed hash.
+fn subject_of(audit: &AuditLog, wanted: &Wanted) -> String {
+    match (&wanted.number, &wanted.call) {
         (Some(number), _) => {
             let number =
                 PhoneNumber::parse(number).map_or_else(|_| number.clone(), |number| number.as_str().to_owned());
@@ -121,7 +124,22 @@ fn record_erasure(audit: &AuditLog, wanted: &Wanted, report: &EraseReport) -> an
         }
         (None, Some(call)) => format!("call_id=hmac:{}", audit.pseudonym(call.trim())),
         (None, None) => String::new(),
-    };
+    }
+}
+
+/// Records that an erasure begins, so that one which fails half way has a row, too.
+fn record_begin(audit: &AuditLog, wanted: &Wanted) -> anyhow::Result<()> {
+    if wanted.dry_run {
+        return Ok(());
+    }
+    let what = format!("{}: begins", subject_of(audit, wanted));
+    let entry = Entry::of(&Principal::command(&wanted.by), None, Action::Erase, what, super::wall_clock());
+    audit.append(&[entry]).map(drop).context("the erasure cannot be recorded in the audit log, so it does not begin")
+}
+
+/// Records that rows were counted or erased. A number or Call-ID is in the audit log as a keyed hash, and in no line of the log.
+fn record_erasure(audit: &AuditLog, wanted: &Wanted, report: &EraseReport) -> anyhow::Result<()> {
+    let subject = subject_of(audit, wanted);
     let rows: u64 = report.counts.iter().map(|count| count.before - count.after.min(count.before)).sum();
     let (calls, left) = (report.calls.len(), report.left());
     let what = match wanted.dry_run {
@@ -176,6 +194,7 @@ impl RunningEraser {
         let (subject, mode) = (wanted.subject(&self.reader.privacy())?, wanted.mode());
         let audit = open_audit(&self.data, self.audit_key_file.as_deref())?;
         let up = || self.live.calls_where(|call| subject.is_of(call));
+        record_begin(&audit, wanted)?;
         let mut done: Option<EraseReport> = None;
         for _ in 0..LOOKS {
             // In this order: the rows of a call that is no longer up are in the queue, and then in the spool.
@@ -200,9 +219,13 @@ impl RunningEraser {
 }
 
 async fn answer(State(eraser): State<RunningEraser>, Json(wanted): Json<Wanted>) -> (StatusCode, String) {
-    let _turn = eraser.turn.clone().lock_owned().await;
+    let turn = eraser.turn.clone().lock_owned().await;
     let runtime = tokio::runtime::Handle::current();
-    let erased = tokio::task::spawn_blocking(move || runtime.block_on(eraser.erase(&wanted)));
+    // The turn ends with the work, which goes on when the command is interrupted.
+    let erased = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        runtime.block_on(eraser.erase(&wanted))
+    });
     match erased.await {
         Ok(Ok(report)) => (StatusCode::OK, serde_json::to_string(&report).unwrap_or_default()),
         Ok(Err(error)) => (StatusCode::INTERNAL_SERVER_ERROR, super::one_line(&error)),
@@ -215,12 +238,8 @@ pub fn run(args: &EraseArgs) -> anyhow::Result<()> {
     if let Some(data) = &args.data {
         config.store.data.clone_from(data);
     }
-    let wanted = Wanted {
-        number: args.number.clone(),
-        call: args.call.clone(),
-        dry_run: args.dry_run,
-        by: user_of(rustix::process::getuid().as_raw()),
-    };
+    let wanted =
+        Wanted { number: args.number.clone(), call: args.call.clone(), dry_run: args.dry_run, by: commander() };
     let privacy = &config.policy.privacy;
     wanted.subject(privacy)?;
     say_masked(&wanted, privacy);
@@ -253,6 +272,11 @@ async fn report(config: &Config, wanted: &Wanted) -> anyhow::Result<EraseReport>
         Some((_, why)) => bail!("the running program cannot erase: {why}"),
         None => {}
     }
+    if config.written.is_empty() {
+        eprintln!(
+            "no configuration was named: rows with pseudonyms or hashed Call-IDs, and those of a server, are not looked for (--config)"
+        );
+    }
     let backend = backend(config)?;
     let limits = SpoolLimits {
         bytes: config.store.spool_bytes.unwrap_or(SpoolLimits::default().bytes),
@@ -270,6 +294,7 @@ async fn report(config: &Config, wanted: &Wanted) -> anyhow::Result<EraseReport>
         store.migrate().await?;
     }
     let audit = open_audit(data, config.access.audit_key_file.as_deref())?;
+    record_begin(&audit, wanted)?;
     let erased = erase(&store, &spool, &wanted.subject(&config.policy.privacy)?, &[], wanted.mode()).await?;
     record_erasure(&audit, wanted, &erased)?;
     Ok(erased)

@@ -205,7 +205,7 @@ impl CaptureLoop {
                 findings: Vec::new(),
                 captured_from: Timestamp::MIN,
                 relabel: false,
-                emergency: EmergencyCalls::new(config.retention.emergency_numbers.clone()),
+                emergency: EmergencyCalls::new(config.retention.emergency_numbers.clone(), &config.policy.privacy),
                 alerts: None,
             },
             telemetry,
@@ -335,6 +335,7 @@ impl CaptureLoop {
         if let Some((from, settings)) = due {
             self.engine.tick(from, &mut self.out);
             self.close_groups();
+            self.out.emergency.set_privacy(&settings.privacy);
             self.engine.set_privacy(settings.privacy, settings.messages);
             if settings.labels != self.out.labels {
                 self.out.groups.relabelled();

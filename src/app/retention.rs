@@ -3,6 +3,7 @@
 use super::config::within;
 use anyhow::{anyhow, bail};
 use auscult_core::model::{CallRecord, CallUid, Event, SipMessageRecord};
+use auscult_core::privacy::{Mode, Privacy};
 use auscult_store::query::PhoneNumber;
 use auscult_store::retention::{Family, LONGEST_DAYS, Period, Retention};
 use auscult_store::{CallKind, Record};
@@ -46,6 +47,23 @@ pub struct RetentionConfig {
     pub emergency_numbers: Vec<PhoneNumber>,
 }
 
+impl RetentionConfig {
+    /// A masked number is not known for an emergency number.
+    pub fn warn_of_masks(&self, privacy: &Privacy, warnings: &mut Vec<String>) {
+        let is_masked = |number: &&PhoneNumber| {
+            privacy.mode() == Mode::Masked
+                && !PhoneNumber::parse(&privacy.user(number.as_str())).is_ok_and(|n| n == **number)
+        };
+        if let Some(number) = self.emergency_numbers.iter().find(is_masked) {
+            warnings.push(format!(
+                "retention.emergency_numbers has {}, which is masked in rows: its calls are kept as others are; add it to \
+                 privacy.emergency_numbers, or use pseudonyms",
+                number.as_str()
+            ));
+        }
+    }
+}
+
 /// Checks the section.
 ///
 /// # Errors
@@ -62,7 +80,12 @@ pub(super) fn check(raw: &RawRetention, warnings: &mut Vec<String>) -> anyhow::R
         if days.is_none() && emergency_days.is_none() {
             continue;
         }
-        let days = days.unwrap_or(usual);
+        let Some(days) = days else {
+            bail!(
+                "retention.emergency.{name} needs retention.{name} (by default {usual}): other rows would be kept as the store has it, which is \
+                 not known here"
+            );
+        };
         periods.insert(family, Period { days, emergency_days: emergency_days.unwrap_or(days) });
     }
     let of = |family| periods.get(&family).copied().unwrap_or(Period::same(Family::default_days(family)));
@@ -108,14 +131,26 @@ const REMEMBERED: usize = 65_536;
 /// Knows which records belong to emergency calls: those to `urn:service:sos` (RFC 5031) and to configured numbers.
 #[derive(Debug, Default)]
 pub struct EmergencyCalls {
+    configured: Vec<PhoneNumber>,
+    /// The same, and their pseudonyms by each key.
     numbers: Vec<PhoneNumber>,
     calls: HashSet<CallUid>,
     oldest: VecDeque<CallUid>,
 }
 
 impl EmergencyCalls {
-    pub fn new(numbers: Vec<PhoneNumber>) -> EmergencyCalls {
-        EmergencyCalls { numbers, ..EmergencyCalls::default() }
+    /// `privacy` is how events have numbers.
+    pub fn new(numbers: Vec<PhoneNumber>, privacy: &Privacy) -> EmergencyCalls {
+        let mut calls = EmergencyCalls { configured: numbers, ..EmergencyCalls::default() };
+        calls.set_privacy(privacy);
+        calls
+    }
+
+    /// From now on events have numbers by this privacy, and by the one before of calls that are up.
+    pub fn set_privacy(&mut self, privacy: &Privacy) {
+        let hidden = self.configured.iter().flat_map(|number| privacy.pseudonyms(number.as_str()));
+        let hidden = hidden.filter_map(|form| PhoneNumber::parse(&form).ok());
+        self.numbers = self.configured.iter().cloned().chain(hidden).collect();
     }
 
     /// Looks at an event before its record is stored.
@@ -196,7 +231,7 @@ mod tests {
 
     #[test]
     fn periods_are_days_and_emergency_rows_follow_the_others_unless_set_apart() {
-        let read = checked("calls = 30\n[emergency]\ncalls = 365\nsip_messages = 30\n").unwrap();
+        let read = checked("calls = 30\nsip_messages = 7\n[emergency]\ncalls = 365\nsip_messages = 30\n").unwrap();
         let expected = BTreeMap::from([
             (Family::Calls, Period { days: 30, emergency_days: 365 }),
             (Family::SipMessages, Period { days: 7, emergency_days: 30 }),
@@ -208,6 +243,7 @@ mod tests {
             ("[emergency]\nstreams = 4000", "retention.emergency.streams = 4000"),
             ("emergency_numbers = ['-']", "retention.emergency_numbers"),
             ("[emergency]\nhours = 3", "hours"),
+            ("[emergency]\ncalls = 30", "retention.emergency.calls needs retention.calls"),
         ] {
             assert!(checked(text).unwrap_err().contains(named), "{text}");
         }
@@ -224,7 +260,7 @@ mod tests {
         ] {
             assert_eq!(is_service(uri), is, "{uri}");
         }
-        let calls = EmergencyCalls::new(vec![PhoneNumber::parse("112").unwrap()]);
+        let calls = EmergencyCalls::new(vec![PhoneNumber::parse("112").unwrap()], &Privacy::clear());
         assert!(
             calls.is_number("112") && calls.is_number("+112") && !calls.is_number("4930112") && !calls.is_number("")
         );
@@ -233,7 +269,7 @@ mod tests {
 
     #[test]
     fn rows_of_an_emergency_call_are_marked_from_its_first_message_on() {
-        let mut calls = EmergencyCalls::new(vec![PhoneNumber::parse("112").unwrap()]);
+        let mut calls = EmergencyCalls::new(vec![PhoneNumber::parse("112").unwrap()], &Privacy::clear());
         let call = |uid, user: &str| {
             let callee = Party { user: user.to_owned(), ..Party::default() };
             Box::new(CallRecord { uid: CallUid(uid), callee, ..CallRecord::default() })

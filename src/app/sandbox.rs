@@ -82,7 +82,7 @@ pub fn offered() -> Result<String, String> {
     if support.landlock_abi > 0 && support.seccomp {
         return Ok(support.to_string());
     }
-    Err(format!("{support}; Landlock takes Linux 5.13 with `landlock` in the list of the boot parameter lsm="))
+    Err(format!("{support}; Landlock takes Linux 5.19 with `landlock` in the list of the boot parameter lsm="))
 }
 
 /// Added to an error of reading files again, where the sandbox may be the reason.

@@ -292,6 +292,8 @@ async fn only_the_listed_proxy_may_say_who_its_clients_are() {
     for (headers, status) in [
         (&[("peer", "198.51.100.7:9"), ("x-forwarded-user", "operator")][..], 503),
         (&[("peer", "198.51.100.7:9"), ("x-forwarded-user", "mallory")], 401),
+        (&[("peer", "198.51.100.7:9"), ("x-forwarded-user", "operator"), ("x-forwarded-user", "admin")], 401),
+        (&[("peer", "198.51.100.7:9"), ("x-forwarded-user", "operator, admin")], 401),
         (&[("peer", "198.51.100.7:9")], 401),
         (&[("peer", "203.0.113.7:9"), ("x-forwarded-user", "operator")], 401),
         (&[("peer", "203.0.113.7:9"), ("x-forwarded-user", "operator"), ("x-forwarded-for", "198.51.100.7")], 401),
@@ -304,7 +306,7 @@ async fn only_the_listed_proxy_may_say_who_its_clients_are() {
     let forwarded = [
         ("peer", "198.51.100.7:9"),
         ("x-forwarded-user", "operator"),
-        ("x-forwarded-for", "10.9.9.9, 192.0.2.33, 198.51.100.8"),
+        ("x-forwarded-for", "10.9.9.9, 192.0.2.33:5555, 198.51.100.8"),
     ];
     office.ask("GET", "/api/v1/calls?trunk=x", &forwarded).await;
     let row = office.rows().remove(0);
@@ -326,7 +328,11 @@ async fn what_is_seen_searched_taken_and_changed_is_recorded_and_numbers_are_not
         "/api/v1/intervals?trunk=a",
         "/api/v1/streams",
         "/api/v1/stats",
+        "/api/v1/stats?group_by=src",
         "/api/v1/alerts",
+        "/api/v1/calls/+4930123456",
+        "/api/v1/calls?nummer=4930123456&class=good&number=4930123456",
+        "/api/v1/live",
     ] {
         office.ask("GET", uri, &from).await;
     }
@@ -350,6 +356,10 @@ async fn what_is_seen_searched_taken_and_changed_is_recorded_and_numbers_are_not
             (Action::Export, "calls?format=csv"),
             (Action::Export, "intervals?trunk=a"),
             (Action::StreamList, "streams"),
+            (Action::CallSearch, "stats?group_by=src"),
+            (Action::CallView, "calls/?"),
+            (Action::CallSearch, &format!("calls?number={number}&nummer=?&class=good")),
+            (Action::CallList, "live"),
             (Action::Export, "streams"),
             (Action::SilenceEnd, "alerts/silences/00c0ffee00c0ffee"),
             (Action::Denied, "GET /api/v1/audit"),

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Passwords that are compared at once: each takes 19 MiB and tens of milliseconds of a processor.
@@ -79,6 +80,8 @@ pub struct Access {
     sessions: Mutex<Sessions>,
     throttle: Mutex<Throttle>,
     comparing: Mutex<usize>,
+    /// The last look could not read the file, which was said.
+    unread: AtomicBool,
 }
 
 fn stamp(dir: &Path) -> Stamp {
@@ -101,6 +104,7 @@ impl Access {
             sessions: Mutex::new(Sessions::new(limits)),
             throttle: Mutex::default(),
             comparing: Mutex::new(0),
+            unread: AtomicBool::new(false),
         })
     }
 
@@ -113,6 +117,7 @@ impl Access {
             sessions: Mutex::default(),
             throttle: Mutex::default(),
             comparing: Mutex::new(0),
+            unread: AtomicBool::new(false),
         }
     }
 
@@ -128,6 +133,11 @@ impl Access {
         let read = AccessFile::load_if_there(&self.dir);
         let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
         let was_there = loaded.stamp.is_some();
+        if let Err(e @ AccessError::Io { .. }) = read {
+            // It is tried again at the next look: descriptors run out and come back.
+            return if self.unread.swap(true, Relaxed) { Ok(false) } else { Err(e) };
+        }
+        self.unread.store(false, Relaxed);
         loaded.stamp = now;
         match read? {
             Some(file) => *loaded = Loaded::new(file, now),

@@ -28,6 +28,8 @@ const MAX_LINE: u64 = 16 << 10;
 /// `,"mac":"`, 64 digits, `"}`.
 const MAC_LENGTH: usize = 8 + 64 + 2;
 const KEY: &str = "audit.key";
+/// What a key makes of a constant, so that another key is noticed.
+const KEY_CHECK: &str = "key.check";
 const LOCK: &str = "lock";
 const ANCHOR: &str = "anchor.json";
 const DIRECTORY: &str = "audit";
@@ -207,6 +209,14 @@ impl Filter {
     }
 }
 
+/// What happens to a line that a crash has cut off.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Torn {
+    /// It is removed, which the caller records.
+    IsCut,
+    Stays,
+}
+
 /// The end of the log as it was written or read last.
 #[derive(Clone, Debug, Default)]
 struct End {
@@ -241,7 +251,24 @@ impl AuditLog {
             })?,
             None => own_key(&dir)?,
         };
-        Ok(AuditLog { dir, key, end: Mutex::default() })
+        let log = AuditLog { dir, key, end: Mutex::default() };
+        log.check_key()?;
+        Ok(log)
+    }
+
+    /// Keeps two keys from writing one chain, such as that of a command without the configuration and that of the program.
+    fn check_key(&self) -> Result<(), AuditError> {
+        let path = self.dir.join(KEY_CHECK);
+        let own = secret::hex(&self.mac(&[b"key\0"]));
+        let _lock = self.lock()?;
+        match private::read(&path).map_err(io_error("read", &path))? {
+            None => private::replace(&path, &own).map_err(io_error("write", &path)),
+            Some(text) if text.trim() == own => Ok(()),
+            Some(_) => Err(AuditError::Refused(format!(
+                "the audit log in {} was begun with another key: name the configuration (--config), or set access.audit_key_file as it was",
+                self.dir.display()
+            ))),
+        }
     }
 
     /// Adds rows, synced to the disk when this returns.
@@ -251,7 +278,7 @@ impl AuditLog {
     pub fn append(&self, entries: &[Entry]) -> Result<Head, AuditError> {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = self.lock()?;
-        let repaired = self.find_end(&mut end)?;
+        let repaired = self.find_end(&mut end, Torn::IsCut)?;
         let repaired = repaired.map(|bytes| self.repair_entry(entries, bytes));
         for entry in repaired.iter().chain(entries) {
             self.write(&mut end, entry)?;
@@ -275,7 +302,7 @@ impl AuditLog {
     pub fn head(&self) -> Result<Head, AuditError> {
         let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
         let _lock = self.lock()?;
-        self.find_end(&mut end)?;
+        self.find_end(&mut end, Torn::Stays)?;
         Ok(end.head)
     }
 
@@ -322,16 +349,16 @@ impl AuditLog {
     /// # Errors
     /// [`AuditError::Broken`] with the first line that does not fit.
     pub fn verify(&self, head: Option<Head>) -> Result<Verified, AuditError> {
-        let _end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
-        let _lock = self.lock()?;
+        // Read up to the end of this moment, without keeping others from writing: it may be years of rows.
+        let until = self.head()?.seq;
         let anchor = self.anchor()?;
         let (mut at, mut first) = (anchor, 0);
         let mut has_head = head.map(|head| head == at);
         for (_, path) in self.segments()? {
             read_lines(&path, |line| {
                 let row = row_of(&path, line)?;
-                // A removal of old segments that was cut off.
-                if row.seq <= anchor.seq {
+                // A removal of old segments that was cut off; and what was written meanwhile.
+                if row.seq <= anchor.seq || row.seq > until {
                     return Ok(());
                 }
                 let broken = |why| Err(AuditError::Broken { path: path.clone(), line: line.number, why });
@@ -382,7 +409,7 @@ impl AuditLog {
                 std::fs::remove_file(path).map_err(io_error("remove", path))?;
             }
         }
-        let removed = last - old;
+        let removed = last.saturating_sub(old);
         let what = format!("rows {} to {last}", old + 1);
         self.append(&[Entry { at: now, action: Action::Prune, what, ..system_entry() }])?;
         Ok(removed)
@@ -448,7 +475,7 @@ impl AuditLog {
     }
 
     /// Brings `end` up to date when another process has written. Cuts off a line that was not finished; how many bytes it had.
-    fn find_end(&self, end: &mut End) -> Result<Option<u64>, AuditError> {
+    fn find_end(&self, end: &mut End, on_torn: Torn) -> Result<Option<u64>, AuditError> {
         if let Some(segment) = &end.segment
             && std::fs::metadata(segment).is_ok_and(|about| about.len() == end.length)
             && !self.dir.join(segment_name(end.head.seq + 1)).exists()
@@ -468,7 +495,7 @@ impl AuditLog {
         read.map_err(io_error("read", &path))?;
         let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let torn = (tail.len() - whole) as u64;
-        if torn > 0 {
+        if torn > 0 && on_torn == Torn::IsCut {
             file.set_len(length - torn).and_then(|()| file.sync_all()).map_err(io_error("cut", &path))?;
         }
         tail.truncate(whole);
@@ -483,6 +510,10 @@ impl AuditLog {
             }
         };
         let day = first_row(&path)?.and_then(|row| Timestamp::parse_rfc3339(&row.at)).map_or(0, day_of);
+        if torn > 0 && on_torn == Torn::Stays {
+            *end = End { head, ..End::default() };
+            return Ok(None);
+        }
         *end = End { segment: Some(path), length: length - torn, head, day };
         Ok((torn > 0).then_some(torn))
     }
@@ -589,7 +620,8 @@ fn own_key(dir: &Path) -> Result<[u8; 32], AuditError> {
     let mut entries = std::fs::read_dir(dir).map_err(io_error("read", dir))?;
     if entries.any(|entry| entry.is_ok_and(|entry| entry.path().extension().is_some_and(|e| e == "jsonl"))) {
         return Err(AuditError::Refused(format!(
-            "the key of the audit log {} is gone: put it back from a copy, or move {} away to begin a new log",
+            "the audit log has no key at {}: name the configuration (--config) that has access.audit_key_file, put the key back from a copy, \
+             or move {} away to begin a new log",
             path.display(),
             dir.display()
         )));
@@ -716,6 +748,8 @@ mod tests {
         assert_eq!(log(dir.path()).verify(None).unwrap().head.seq, 3);
         assert_eq!(log(dir.path()).verify(Some(head)).unwrap().has_head, Some(false));
         std::fs::write(dir.path().join(DIRECTORY).join(KEY), "00".repeat(32)).unwrap();
+        assert!(AuditLog::open(dir.path(), None).err().unwrap().to_string().contains("begun with another key"));
+        std::fs::remove_file(dir.path().join(DIRECTORY).join(KEY_CHECK)).unwrap();
         assert!(matches!(log(dir.path()).verify(None), Err(AuditError::Broken { line: 1, .. })), "another key");
     }
 
@@ -766,7 +800,7 @@ mod tests {
         log(dir.path()).append(&[entry(0, "a")]).unwrap();
         let key = dir.path().join(DIRECTORY).join(KEY);
         std::fs::remove_file(&key).unwrap();
-        assert!(AuditLog::open(dir.path(), None).err().unwrap().to_string().contains("is gone"));
+        assert!(AuditLog::open(dir.path(), None).err().unwrap().to_string().contains("has no key at"));
         let elsewhere = dir.path().join("elsewhere");
         assert!(AuditLog::open(dir.path(), Some(&elsewhere)).is_err());
         private::replace(&elsewhere, "no key").unwrap();

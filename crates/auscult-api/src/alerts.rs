@@ -7,6 +7,7 @@ use super::params::{AlertHistoryParams, AlertsParams, EvaluationsParams, Params,
 use super::writes::{Writer, json_body};
 use super::{ApiError, AppState};
 use auscult_access::Scope;
+use auscult_access::audit::Action;
 use auscult_core::alert::State as Group;
 use auscult_core::units::{Nanos, Timestamp};
 use auscult_store::query::{AlertFilter, Cost, MAX_EVALUATIONS, MAX_ROWS, PastAlert, PastEvaluation, Window};
@@ -200,7 +201,7 @@ pub(super) async fn alerts(
     }
     let view = state.telemetry.alerts(&states, MAX_ROWS as usize);
     let evaluated = view.is_some();
-    let view = narrowed(view.unwrap_or_default(), &caller.principal.scope);
+    let view = narrowed(view.unwrap_or_default(), &caller.principal.scope, &state.probe);
     let AlertView { alerts, counts, truncated, rules, rule_texts, mut silences } = view;
     silences.sort_by(|a, b| b.from.cmp(&a.from));
     let may_silence = evaluated && writer.is_ok();
@@ -208,13 +209,13 @@ pub(super) async fn alerts(
 }
 
 /// What somebody with this scope may see: groups of their trunks.
-fn narrowed(mut view: AlertView, scope: &Scope) -> AlertView {
+fn narrowed(mut view: AlertView, scope: &Scope, own_probe: &str) -> AlertView {
     if scope.is_all() {
         return view;
     }
     let is_seen = |labels: &BTreeMap<String, String>| {
         let of_trunk = labels.get("trunk").is_some_and(|trunk| scope.has_trunk(trunk)) || scope.trunks.is_none();
-        of_trunk && labels.get("probe").is_none_or(|probe| scope.has_probe(probe))
+        of_trunk && scope.has_probe(labels.get("probe").map_or(own_probe, String::as_str))
     };
     view.alerts.retain(|alert| is_seen(&alert.group));
     view.silences.retain(|silence| is_seen(&silence.labels));
@@ -444,6 +445,7 @@ pub(super) async fn evaluations(
 pub(super) async fn begin_silence(
     State(state): State<AppState>,
     writer: Writer,
+    caller: Caller,
     headers: HeaderMap,
     body: axum::body::Body,
 ) -> Result<(StatusCode, Json<SilenceJson>), ApiError> {
@@ -451,6 +453,15 @@ pub(super) async fn begin_silence(
     if !writer.name.is_empty() {
         asked.by = writer.name.to_string();
     }
+    let labels: Vec<String> = asked.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let what = format!(
+        "alerts/silences: rule {:?}, labels {:?}, {} h: {}",
+        asked.rule,
+        labels.join(" "),
+        asked.hours,
+        asked.reason
+    );
+    state.access.record(caller.entry(Action::SilenceBegin, what, (state.now)())).await?;
     let begun = state.telemetry.silence(&asked)?;
     Ok((StatusCode::CREATED, Json(begun)))
 }

@@ -152,7 +152,7 @@ impl AccessControl {
         let forwarded = through_proxy.then(|| {
             let values = parts.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
             let addresses: Vec<&str> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
-            let last = addresses.into_iter().rev().take(MAX_FORWARDED).map_while(|text| text.parse::<IpAddr>().ok());
+            let last = addresses.into_iter().rev().take(MAX_FORWARDED).map_while(forwarded_address);
             last.map(|address| address.to_canonical()).find(|address| !trusted(*address))
         });
         let address = forwarded.flatten().or(peer);
@@ -178,8 +178,11 @@ impl AccessControl {
             return Ok(caller(principal, Some(ends), Credential::Session(secret.to_owned())));
         }
         let header = self.proxy.as_ref().filter(|_| through_proxy).and_then(|proxy| proxy.user_header.as_ref());
-        if let Some(name) = header.and_then(|header| parts.headers.get(header)) {
-            let found = name.to_str().ok().and_then(|name| self.access.of_name(name.trim(), Via::Proxy));
+        let mut names = header.into_iter().flat_map(|header| parts.headers.get_all(header));
+        if let Some(name) = names.next() {
+            // Of two, one is the client's own.
+            let name = name.to_str().ok().filter(|name| names.next().is_none() && !name.contains(','));
+            let found = name.and_then(|name| self.access.of_name(name.trim(), Via::Proxy));
             return match found {
                 Some(principal) => {
                     let name = principal.name.to_string();
@@ -190,7 +193,11 @@ impl AccessControl {
         }
         // A service that others reach is never open; a request without a connection is a test's or the program's own.
         let is_near = address.is_none_or(|address| address.is_loopback());
-        Ok(if self.access.is_open() && is_near { caller(Principal::open(), None, Credential::None) } else { None })
+        Ok(if self.access.is_open() && is_near && !through_proxy {
+            caller(Principal::open(), None, Credential::None)
+        } else {
+            None
+        })
     }
 
     /// Whether a caller is still who they were, with the same rights. Keeps no session from ending.
@@ -284,7 +291,11 @@ impl AccessControl {
                 // Of a name that nobody has, nothing: people write passwords into the wrong field.
                 if let Some(principal) = self.access.of_name(&user, Via::Password) {
                     let entry = Entry::of(&principal, origin.address, action, "wrong password".to_owned(), now);
-                    let _ = self.record(Entry { outcome, role: None, ..entry }).await;
+                    if let Some(audit) = self.audit.clone().filter(|_| self.records_refusal(now)) {
+                        // Not waited for: the time of the answer must not say who exists.
+                        let entry = Entry { outcome, role: None, ..entry };
+                        tokio::task::spawn_blocking(move || audit.append(&[entry]));
+                    }
                 }
                 Err(ApiError::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "user or password is wrong"))
             }
@@ -402,6 +413,12 @@ fn cookie_named<'a>(headers: &'a HeaderMap, wanted: &str) -> Option<&'a str> {
     let given = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = given.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
+}
+
+/// An address of `X-Forwarded-For`; some proxies write the port, too.
+fn forwarded_address(text: &str) -> Option<IpAddr> {
+    let with_port = || text.parse::<std::net::SocketAddr>().ok().map(|address| address.ip());
+    text.parse().ok().or_else(with_port)
 }
 
 /// The token in `Authorization: Bearer`.

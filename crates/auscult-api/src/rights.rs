@@ -59,13 +59,14 @@ pub const RULES: &[Rule] = &[
     rule("GET", "/api/v1/alerts", VIEWER, None),
     rule("GET", "/api/v1/alerts/history", VIEWER, None),
     rule("GET", "/api/v1/alerts/{id}/evaluations", VIEWER, None),
-    rule("GET", "/api/v1/live", VIEWER, None),
+    rule("GET", "/api/v1/live", VIEWER, Some(Action::CallList)),
     rule("GET", "/api/v1/calls", OPERATOR, Some(Action::CallList)),
     rule("GET", "/api/v1/calls/{id}", OPERATOR, Some(Action::CallView)),
     rule("GET", "/api/v1/streams", OPERATOR, Some(Action::StreamList)),
     rule("GET", "/api/v1/intervals", OPERATOR, Some(Action::Export)),
-    rule("POST", "/api/v1/alerts/silences", OPERATOR, Some(Action::SilenceBegin)),
-    rule("DELETE", "/api/v1/alerts/silences/{id}", OPERATOR, Some(Action::SilenceEnd)),
+    // A silence may concern any trunk. What is silenced is recorded by the route, which reads it.
+    rule("POST", "/api/v1/alerts/silences", Needs::Whole(Role::Operator), None),
+    rule("DELETE", "/api/v1/alerts/silences/{id}", Needs::Whole(Role::Operator), Some(Action::SilenceEnd)),
     rule("GET", "/api/v1/audit", Needs::Whole(Role::Admin), Some(Action::AuditView)),
 ];
 
@@ -75,6 +76,37 @@ const OF_PARTIES: [&str; 5] = ["number", "call_id", "address", "call", "ssrc"];
 const GROUPS_OF_PARTIES: [&str; 2] = ["src", "dst"];
 /// Parameters whose values are recorded as keyed hashes.
 const HASHED: [&str; 2] = ["number", "call_id"];
+/// Parameters whose values are recorded as they are.
+const SHOWN: [&str; 28] = [
+    "action",
+    "address",
+    "bucket_s",
+    "buckets",
+    "call",
+    "class",
+    "codec",
+    "diagnosis",
+    "figure",
+    "final_code",
+    "first_at",
+    "format",
+    "from",
+    "group_by",
+    "limit",
+    "loss_above",
+    "mos_below",
+    "pdv_p95_above",
+    "probe",
+    "seen_from",
+    "site",
+    "sort",
+    "ssrc",
+    "state",
+    "to",
+    "trunk",
+    "trunk_direction",
+    "who",
+];
 /// Longest value of a parameter that is recorded.
 const MAX_VALUE: usize = 120;
 
@@ -132,7 +164,7 @@ async fn allowed(state: &AppState, request: Request) -> Result<Request, ApiError
                 "the request does not come from a page of this service; a program sends an API token",
             ));
         }
-        if let Some((action, what)) = recorded(rule, &query, &parts, state) {
+        if let Some((action, what)) = recorded(rule, caller, (&query, &parts), state) {
             state.access.record(caller.entry(action, what, now)).await?;
         }
     }
@@ -166,43 +198,72 @@ fn refusal(rule: &Rule, role: Role, caller: &Caller, query: &[(String, String)],
     if principal.may(Role::Operator) {
         return None;
     }
-    let given = query.iter().filter(|(_, value)| !value.is_empty());
-    for (name, value) in given {
-        let shows_parties = OF_PARTIES.contains(&name.as_str())
-            || name == "group_by" && value.split(',').any(|group| GROUPS_OF_PARTIES.contains(&group.trim()));
-        if shows_parties {
-            return Some(format!("`{name}` is about parties, which needs the role operator"));
-        }
+    if let Some((name, _)) = query.iter().find(|(name, value)| is_of_parties(name, value)) {
+        return Some(format!("`{name}` is about parties, which needs the role operator"));
     }
     // A query that cannot be read could hide one of them; the route refuses it as well.
     (query.is_empty() && parts.uri.query().is_some_and(|query| !query.is_empty()))
         .then(|| "the query string cannot be read".to_owned())
 }
 
+/// Whether a parameter asks about one party, or shows addresses.
+fn is_of_parties(name: &str, value: &str) -> bool {
+    let groups = |value: &str| value.split(',').any(|group| GROUPS_OF_PARTIES.contains(&group.trim()));
+    !value.is_empty() && (OF_PARTIES.contains(&name) || name == "group_by" && groups(value))
+}
+
+fn shows_parties(query: &[(String, String)]) -> bool {
+    query.iter().any(|(name, value)| is_of_parties(name, value))
+}
+
 /// What the audit log records of a request that is allowed.
-fn recorded(rule: &Rule, query: &[(String, String)], parts: &Parts, state: &AppState) -> Option<(Action, String)> {
+fn recorded(
+    rule: &Rule,
+    caller: &Caller,
+    (query, parts): (&[(String, String)], &Parts),
+    state: &AppState,
+) -> Option<(Action, String)> {
     let hashed = |text: &str| state.access.audit().map(|audit| audit.pseudonym(text)).unwrap_or_default();
     let given = |name: &str| query.iter().any(|(n, value)| n == name && !value.is_empty());
     let action = match rule.record {
         Some(Action::CallList | Action::StreamList) if is_file(query, &parts.headers) => Action::Export,
+        // Events name calls, but not to a viewer.
+        Some(Action::CallList) if !caller.principal.may(Role::Operator) => return None,
         Some(Action::CallList) if HASHED.into_iter().any(given) => Action::CallSearch,
         Some(action) => action,
         // A figure about one party is a search.
-        None if HASHED.into_iter().any(given) => Action::CallSearch,
+        None if shows_parties(query) => Action::CallSearch,
         None => return None,
     };
-    let mut what = parts.uri.path().trim_start_matches("/api/v1/").to_owned();
-    for (i, (name, value)) in query.iter().filter(|(name, value)| !value.is_empty() && name != "cursor").enumerate() {
-        let value = match HASHED.contains(&name.as_str()) {
-            true => {
+    // What it is about comes first: the row has a bounded length.
+    let (about, other): (Vec<_>, Vec<_>) = (query.iter())
+        .filter(|(name, value)| !value.is_empty() && name != "cursor")
+        .partition(|(name, _)| HASHED.contains(&name.as_str()));
+    let mut what = place(rule, parts);
+    for (i, (name, value)) in about.into_iter().chain(other).enumerate() {
+        let value = match name.as_str() {
+            name if HASHED.contains(&name) => {
                 let number = PhoneNumber::parse(value).ok().filter(|_| name == "number");
                 format!("hmac:{}", hashed(number.as_ref().map_or(value.as_str(), PhoneNumber::as_str)))
             }
-            false => value.chars().take(MAX_VALUE).collect(),
+            name if SHOWN.contains(&name.strip_prefix("against_").unwrap_or(name)) => {
+                value.chars().take(MAX_VALUE).collect()
+            }
+            // A parameter that no route has may hold anything.
+            _ => "?".to_owned(),
         };
+        let name: String = name.chars().take(32).filter(|c| c.is_ascii_alphabetic() || *c == '_').collect();
         let _ = write!(what, "{}{name}={value}", if i == 0 { "?" } else { "&" });
     }
     Some((action, what))
+}
+
+/// The path, with an id in it only where it is one.
+fn place(rule: &Rule, parts: &Parts) -> String {
+    let is_id = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let given = parts.uri.path().rsplit('/').next().unwrap_or_default();
+    let id = if is_id(given) { given } else { "?" };
+    rule.path.trim_start_matches("/api/v1/").replace("{id}", id)
 }
 
 /// Whether a list is asked for as a file.

@@ -95,9 +95,9 @@ pub(super) async fn begin(State(state): State<AppState>, request: Request) -> Re
     let (parts, body) = request.into_parts();
     let asked: SignInJson = json_body(&parts.headers, body).await?;
     let origin = state.access.origin(&parts);
+    let signed_in = state.access.sign_in(asked.user, asked.password, &origin, (state.now)()).await?;
     // A session that was there ends: a browser has one.
     state.access.sign_out(&parts.headers);
-    let signed_in = state.access.sign_in(asked.user, asked.password, &origin, (state.now)()).await?;
     let about = session(&state, Some(&signed_in.principal), Some(signed_in.ends));
     Ok(with_cookie(&state, Some(&signed_in.secret), Json(about).into_response()))
 }

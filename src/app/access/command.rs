@@ -161,7 +161,7 @@ impl PlaceArgs {
         check_owner(&data)?;
         let dir = directory(&data);
         let audit = AuditLog::open(&dir, config.access.audit_key_file.as_deref()).context("the audit log")?;
-        let by = Principal::command(&user_of(rustix::process::getuid().as_raw()));
+        let by = Principal::command(&commander());
         Ok(CommandContext { dir, audit, by, data })
     }
 }
@@ -182,6 +182,15 @@ pub(in crate::app) fn check_owner(data: &Path) -> anyhow::Result<()> {
         bail!("{} belongs to {owner}: give the command as that user (sudo -u {owner} auscult ...)", data.display());
     }
     Ok(())
+}
+
+/// Who gives the command: the user, and whom sudo names behind it.
+pub fn commander() -> String {
+    let user = user_of(rustix::process::getuid().as_raw());
+    match std::env::var("SUDO_USER") {
+        Ok(person) if !person.is_empty() && person != user => format!("{user} (sudo: {person})"),
+        _ => user,
+    }
 }
 
 /// Name of a user of this host, or the number of one who has none.

@@ -126,8 +126,8 @@ pub fn check_reach(config: &Config) -> anyhow::Result<()> {
         return Ok(());
     }
     bail!(
-        "api.listen = {}: other hosts reach it, and there are no users: run `auscult user add --role admin NAME --data {}` first, or \
-         listen on 127.0.0.1",
+        "api.listen = {}: other hosts reach it, and there are no users: run `auscult user add --role admin NAME --data {}` first (with \
+         --config FILE where `run` has one), or listen on 127.0.0.1",
         config.listen,
         config.store.data.display()
     )
@@ -140,8 +140,9 @@ pub fn check_reach(config: &Config) -> anyhow::Result<()> {
 pub fn open(config: &Config, stopping: &Stop) -> anyhow::Result<Opened> {
     let dir = directory(&config.store.data);
     let settings = &config.access;
-    // Whoever configures a provider wants sign-in.
-    let may_be_open = config.listen.ip().is_loopback() && settings.oidc.is_none();
+    // Whoever configures a provider, or users of a proxy, wants sign-in.
+    let by_proxy = settings.proxy.as_ref().is_some_and(|proxy| proxy.user_header.is_some());
+    let may_be_open = config.listen.ip().is_loopback() && settings.oidc.is_none() && !by_proxy;
     let access = Arc::new(Access::open(&dir, may_be_open, settings.sessions)?);
     let audit = Arc::new(AuditLog::open(&dir, settings.audit_key_file.as_deref()).context("the audit log")?);
     if access.is_open() {

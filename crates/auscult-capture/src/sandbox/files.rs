@@ -67,13 +67,14 @@ const NULL: &str = "/dev/null";
 /// Settings of the host. Entries of it are replaced by rename, which a rule for one of them does not survive.
 const SETTINGS: &str = "/etc";
 
-/// Version of Landlock's interface; 0 where there is none.
+/// Version of Landlock's interface; 0 where there is none that can be used: version 1 lets no file be renamed or linked into another
+/// directory, which spool and engine do.
 pub(super) fn landlock_abi() -> i32 {
     /// `LANDLOCK_CREATE_RULESET_VERSION`
     const VERSION: u32 = 1;
     // SAFETY: with this flag the call takes no structure and returns a number.
     let abi = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::null::<u8>(), 0usize, VERSION) };
-    i32::try_from(abi).unwrap_or(0).max(0)
+    i32::try_from(abi).ok().filter(|abi| *abi >= 2).unwrap_or(0)
 }
 
 /// Whether the directory of a file is too wide to be opened for its sake: `/`, what is directly in it, and the user's home. A rule

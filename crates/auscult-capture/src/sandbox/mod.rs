@@ -47,7 +47,7 @@ impl Support {
 impl fmt::Display for Support {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.landlock_abi {
-            0 => f.write_str("no Landlock in this kernel, so files are not restricted")?,
+            0 => f.write_str("no Landlock (version 2) in this kernel, so files are not restricted")?,
             abi @ 1..4 => write!(f, "Landlock {abi} (files)")?,
             abi @ 4..6 => write!(f, "Landlock {abi} (files, ports)")?,
             abi => write!(f, "Landlock {abi} (files, ports, signals)")?,
