@@ -272,12 +272,12 @@ async fn report(config: &Config, wanted: &Wanted) -> anyhow::Result<EraseReport>
         Some((_, why)) => bail!("the running program cannot erase: {why}"),
         None => {}
     }
+    let backend = backend(config)?;
     if config.written.is_empty() {
         eprintln!(
             "no configuration was named: rows with pseudonyms or hashed Call-IDs, and those of a server, are not looked for (--config)"
         );
     }
-    let backend = backend(config)?;
     let limits = SpoolLimits {
         bytes: config.store.spool_bytes.unwrap_or(SpoolLimits::default().bytes),
         ..SpoolLimits::default()

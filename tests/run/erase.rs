@@ -182,7 +182,7 @@ fn rows_of_an_emergency_call_are_marked_and_its_period_is_applied_once() {
     let data = dir.path().join("data");
     let files = [worlds::short_calls(dir.path(), 5)];
     let config = dir.path().join("auscult.toml");
-    let text = "[retention]\nsip_messages = 14\nemergency_numbers = [\"+1 202 555-0203\"]\n[retention.emergency]\ncalls = 365\n";
+    let text = "[retention]\ncalls = 90\nsip_messages = 14\nemergency_numbers = [\"+1 202 555-0203\"]\n[retention.emergency]\ncalls = 365\n";
     std::fs::write(&config, text).unwrap();
     let with_config = ["--config", config.to_str().unwrap(), "--exit"];
     let first = end_of(&run_arguments(&data, &read(&files, &with_config)));
