@@ -111,7 +111,7 @@ function makeCall(random, index, startMs, endMs) {
   };
   const ladder = makeLadder({ call, kind, phone, sbc, far, a, b, codec, random });
   call.messages = ladder.length;
-  return { call, streams, intervals, ladder, rtcp, truncated: false };
+  return { call, streams, intervals, ladder, messages_withheld: false, rtcp, truncated: false };
 }
 
 /** Failed calls first, those without media at their head, then by MOS. */
