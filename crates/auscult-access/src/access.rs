@@ -17,17 +17,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 /// Passwords that are compared at once: each takes 19 MiB and tens of milliseconds of a processor.
 const COMPARED_AT_ONCE: usize = 2;
 
-/// Somebody who has just signed in.
+/// The result of a sign-in.
 #[derive(Debug)]
 pub struct SignIn {
-    /// What the browser keeps, and nobody else.
+    /// The secret of the session, for the browser's cookie only.
     pub secret: String,
     pub principal: Principal,
     /// When the session ends if nothing more comes.
     pub ends: Timestamp,
 }
 
-/// Somebody as a provider describes them.
+/// A user as the provider describes them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub name: String,
@@ -38,7 +38,7 @@ pub struct Identity {
     pub linked: bool,
 }
 
-/// Why somebody did not get in.
+/// Why a sign-in was refused.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SignInError {
     /// No such user, no password, or another one.
@@ -47,7 +47,7 @@ pub enum SignInError {
     Wait(Nanos),
     /// Other passwords are being compared.
     Busy,
-    /// Known to a provider, and nobody here; why.
+    /// The provider knows the user, but no role is given to that user here; the reason.
     Refused(String),
     /// No random bytes.
     Failed(String),
@@ -74,7 +74,7 @@ impl Loaded {
 /// The one place that says who a request comes from.
 pub struct Access {
     dir: PathBuf,
-    /// Nobody has to sign in while there are no users.
+    /// Requests need no sign-in as long as there are no users.
     may_be_open: bool,
     loaded: RwLock<Loaded>,
     sessions: Mutex<Sessions>,
